@@ -1,0 +1,222 @@
+"""The facts and statements that everything else passes around, always valid once they exist.
+
+Times are timezone-aware UTC, prices are in the quote currency, returns are fractions, probabilities are
+in [0, 1]. Nothing here knows where a value came from or what is done with it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Phase(StrEnum):
+    """Which of a bar's two facts a slice carries: its open, or its high, low, close and volume."""
+
+    CLOSE = "close"
+    OPEN = "open"
+
+
+class Direction(StrEnum):
+    """Whether the next close will be above or below the last one."""
+
+    UP = "up"
+    DOWN = "down"
+
+    @property
+    def sign(self) -> int:
+        """+1 for up, -1 for down."""
+        return 1 if self is Direction.UP else -1
+
+
+class Precision(StrEnum):
+    """How exactly the time of a news item is known."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+def require_utc(moment: datetime, what: str) -> None:
+    """Raise ValueError unless `moment` is timezone-aware and in UTC."""
+    if moment.tzinfo is not UTC:
+        raise ValueError(f"{what} must be in UTC, not {moment!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One trading day of one symbol; the open is known at `opens_at`, the rest at `closes_at`.
+
+    Raises ValueError for a price that is not finite and above zero, a negative volume, a high below any
+    other price, a low above any other price, or a close that is not after the open.
+    """
+
+    symbol: str
+    timeframe: str = "1d"
+    opens_at: datetime
+    closes_at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    def __post_init__(self) -> None:
+        require_utc(self.opens_at, "opens_at")
+        require_utc(self.closes_at, "closes_at")
+        if self.closes_at <= self.opens_at:
+            raise ValueError(f"closes_at {self.closes_at} is not after opens_at {self.opens_at}")
+        for name in ("open", "high", "low", "close"):
+            price = getattr(self, name)
+            if not (math.isfinite(price) and price > 0):
+                raise ValueError(f"{name} {price} is not a price above zero")
+        if not (math.isfinite(self.volume) and self.volume >= 0):
+            raise ValueError(f"volume {self.volume} is not a number of zero or more")
+        if self.high < self.low:
+            raise ValueError(f"high {self.high} is below low {self.low}")
+        for name in ("open", "close"):
+            price = getattr(self, name)
+            if not self.low <= price <= self.high:
+                raise ValueError(f"{name} {price} is outside low {self.low} to high {self.high}")
+
+    def opening(self) -> "Bar":
+        """What is known of this bar at its open: a flat bar without volume."""
+        return Bar(
+            symbol=self.symbol,
+            timeframe=self.timeframe,
+            opens_at=self.opens_at,
+            closes_at=self.closes_at,
+            open=self.open,
+            high=self.open,
+            low=self.open,
+            close=self.open,
+            volume=0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewsItem:
+    """A dated text. No symbols means that it concerns the whole market.
+
+    `available_at` is the first instant at which a decision may use it; feeds compute it.
+    """
+
+    id: str
+    source: str
+    title: str
+    text: str
+    published_at: datetime
+    precision: Precision
+    zone_known: bool
+    first_seen_at: datetime | None
+    available_at: datetime
+    symbols: frozenset[str]
+
+    def __post_init__(self) -> None:
+        require_utc(self.published_at, "published_at")
+        require_utc(self.available_at, "available_at")
+        if self.first_seen_at is not None:
+            require_utc(self.first_seen_at, "first_seen_at")
+        if self.available_at < self.published_at:
+            raise ValueError(f"available_at {self.available_at} is before published_at {self.published_at}")
+
+    @property
+    def headline(self) -> str:
+        """The title, or the text where the source gave no title."""
+        return self.title or self.text
+
+    def concerns(self, symbol: str) -> bool:
+        """Whether the item is about `symbol` or about the whole market."""
+        return not self.symbols or symbol in self.symbols
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Everything that became known at one instant. An OPEN slice carries flat bars (see `Bar.opening`)."""
+
+    as_of: datetime
+    phase: Phase
+    bars: Mapping[str, Bar]
+    news: tuple[NewsItem, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_utc(self.as_of, "as_of")
+        object.__setattr__(self, "bars", MappingProxyType(dict(sorted(self.bars.items()))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the student may see at `as_of`: closed bars, oldest first, and the news available by then.
+
+    `news` holds only items that became available after the previous close of this symbol, oldest first.
+    """
+
+    symbol: str
+    as_of: datetime
+    bars: tuple[Bar, ...]
+    news: tuple[NewsItem, ...]
+
+    def __post_init__(self) -> None:
+        require_utc(self.as_of, "as_of")
+        if not self.bars:
+            raise ValueError("an observation needs at least one closed bar")
+        if any(bar.closes_at > self.as_of for bar in self.bars):
+            raise ValueError(f"a bar of {self.symbol} closes after {self.as_of}")
+        if any(item.available_at > self.as_of for item in self.news):
+            raise ValueError(f"a news item for {self.symbol} is from after {self.as_of}")
+
+    @property
+    def last_close(self) -> float:
+        """The close of the newest bar, in the quote currency."""
+        return self.bars[-1].close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """A statement about the next close of one symbol.
+
+    `close` is in the quote currency; `confidence` is the probability, 0.5 to 1, that the direction is
+    right; `text` is the raw output it was read from. Raises ValueError for a value out of range and for
+    a contradiction: a close strictly on the other side of `last_close` than the direction.
+    """
+
+    symbol: str
+    as_of: datetime
+    direction: Direction
+    confidence: float
+    close: float
+    last_close: float
+    text: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        require_utc(self.as_of, "as_of")
+        if not 0.5 <= self.confidence <= 1.0:
+            raise ValueError(f"confidence {self.confidence} is outside 0.5 to 1")
+        if not (math.isfinite(self.close) and self.close > 0):
+            raise ValueError(f"close {self.close} is not a price above zero")
+        if (self.close - self.last_close) * self.direction.sign < 0:
+            raise ValueError(
+                f"direction {self.direction} contradicts close {self.close} after {self.last_close}"
+            )
+
+    @property
+    def probability_up(self) -> float:
+        """The stated probability that the next close is above the last one."""
+        return self.confidence if self.direction is Direction.UP else 1.0 - self.confidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abstention:
+    """No forecast, and why. It never trades; it is counted and shown."""
+
+    symbol: str
+    as_of: datetime
+    reason: str
+    last_close: float
+    text: str = field(default="", compare=False)
+
+
+Call = Forecast | Abstention

@@ -1,0 +1,4 @@
+"""Where facts come from: bars and news, from files or from a simulated market.
+
+Feeds know nothing of models, orders or scores.
+"""

@@ -1,0 +1,1 @@
+"""How a student is made: data sets, tokenizer and training."""

@@ -1,0 +1,1 @@
+"""The terminal: the `closecall` command, its tables and its messages."""
