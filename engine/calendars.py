@@ -1,0 +1,147 @@
+"""When each market opens and closes, in UTC.
+
+Knows sessions, not prices: daylight saving, half days and holidays come from exchange_calendars. Nothing
+here reads the clock; the caller says which days it needs and keeps the calendar for the whole run.
+"""
+
+import difflib
+import warnings
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import takewhile
+from typing import Any, Protocol
+
+from engine.errors import DataError
+from engine.instruments import ROUND_THE_CLOCK
+from engine.values import require_utc
+
+_MARGIN = timedelta(days=31)
+_EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
+
+Session = tuple[datetime, datetime]
+
+
+class Calendar(Protocol):
+    """The sessions of one market. All times are in UTC."""
+
+    def session(self, day: date) -> Session | None:
+        """When the market opens and closes on its trading day `day`, or None if it stays closed.
+
+        Raises DataError for a day that the calendar does not know.
+        """
+        ...
+
+    def next_open(self, after: datetime) -> datetime:
+        """The first open at or after `after`. Raises DataError where the calendar ends before it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTheClock:
+    """A market that never closes: each day in UTC is one session, from midnight to midnight."""
+
+    def session(self, day: date) -> Session | None:
+        """From 00:00 UTC of `day` to 00:00 UTC of the next."""
+        if not _EARLIEST <= day <= _LATEST:
+            raise _unknown_day(ROUND_THE_CLOCK, day, _EARLIEST, _LATEST)
+        opens_at = datetime.combine(day, time(), UTC)
+        return opens_at, opens_at + timedelta(days=1)
+
+    def next_open(self, after: datetime) -> datetime:
+        """`after` itself at midnight UTC, otherwise the next midnight."""
+        require_utc(after, "after")
+        if not _EARLIEST <= after.date() <= _LATEST:
+            raise _unknown_day(ROUND_THE_CLOCK, after.date(), _EARLIEST, _LATEST)
+        midnight = datetime.combine(after.date(), time(), UTC)
+        return midnight if midnight == after else midnight + timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeSessions:
+    """The recorded sessions of one exchange between `first` and `last`, both included."""
+
+    code: str
+    first: date
+    last: date
+    sessions: Mapping[date, Session]
+    opens: tuple[datetime, ...]
+
+    def session(self, day: date) -> Session | None:
+        """When the exchange opens and closes on `day`, or None if it stays closed."""
+        if not self.first <= day <= self.last:
+            raise _unknown_day(self.code, day, self.first, self.last)
+        return self.sessions.get(day)
+
+    def next_open(self, after: datetime) -> datetime:
+        """The first open at or after `after`."""
+        require_utc(after, "after")
+        at = bisect_left(self.opens, after)
+        if at == len(self.opens) or after.date() < self.first:
+            raise _unknown_day(self.code, after.date(), self.first, self.last)
+        return self.opens[at]
+
+
+def calendar_of(code: str, first: date, last: date) -> Calendar:
+    """The calendar `code` for the days `first` to `last` and the month after them.
+
+    `code` is "24/7" or a code of exchange_calendars. Where the exchange's record begins later or ends
+    earlier, the calendar does too. Raises DataError for an unknown code, or if no day is recorded.
+    """
+    if first > last:
+        raise ValueError(f"first {first} is after last {last}")
+    if code == ROUND_THE_CLOCK:
+        return RoundTheClock()
+    with warnings.catch_warnings():
+        # exchange_calendars still calls parts of pandas that are to change in a later version.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _exchange(code, max(first, _EARLIEST), min(last, _LATEST) + _MARGIN)
+
+
+def _exchange(code: str, first: date, last: date) -> Calendar:
+    recorded_from, recorded_to = _record(code)
+    start, end = max(first, recorded_from), min(last, recorded_to)
+    if start >= end:
+        raise _unknown_day(code, first, recorded_from, recorded_to)
+    from exchange_calendars import get_calendar
+
+    schedule = get_calendar(code, start=start.isoformat(), end=end.isoformat()).schedule
+    sessions = {
+        day.date(): (_in_utc(opens_at), _in_utc(closes_at))
+        for day, opens_at, closes_at in zip(schedule.index, schedule["open"], schedule["close"], strict=True)
+    }
+    opens = tuple(sorted(opens_at for opens_at, _ in sessions.values()))
+    return ExchangeSessions(code=code, first=start, last=end, sessions=sessions, opens=opens)
+
+
+def _record(code: str) -> tuple[date, date]:
+    """The first and last day for which the exchange's holidays are recorded."""
+    from exchange_calendars import get_calendar, get_calendar_names
+
+    known = get_calendar_names()
+    if code not in known:
+        nearest = max(known, key=lambda name: _likeness(name, code.upper()))
+        raise DataError(
+            f"calendar {code[:40]!r} is unknown; did you mean {nearest}? "
+            f"Give {ROUND_THE_CLOCK} for days in UTC, or a code such as XNYS or XSHG"
+        )
+    exchange = type(get_calendar(code))
+    earliest, latest = exchange.bound_min(), exchange.bound_max()
+    return (earliest.date() if earliest else _EARLIEST, latest.date() if latest else _LATEST)
+
+
+def _likeness(name: str, code: str) -> tuple[float, int]:
+    """How much two codes are alike; where others are as much, the one that begins alike wins."""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(name, code, strict=False))
+    return difflib.SequenceMatcher(a=name, b=code).ratio(), len(list(alike))
+
+
+def _in_utc(stamp: Any) -> datetime:
+    """A pandas Timestamp as a datetime whose zone is `datetime.UTC` itself."""
+    moment: datetime = stamp.to_pydatetime()
+    return moment.astimezone(UTC)
+
+
+def _unknown_day(code: str, day: date, first: date, last: date) -> DataError:
+    return DataError(f"calendar {code} knows the days {first} to {last}, not {day}; choose dates within them")

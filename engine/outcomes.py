@@ -1,0 +1,118 @@
+"""What the market did after each call: the fact that a forecast is held against.
+
+It knows bars and calls. It does not know positions, costs or scores; a step's PnL is reckoned elsewhere.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from engine.errors import DataError
+from engine.values import Bar, Call, require_utc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The next bar of a call's symbol, and the open after it once that is known.
+
+    Prices are in the quote currency, returns are fractions. `next_close` is known at `known_at`, the
+    instant that bar closes. A decision taken with the call is held from `fill_open` (that bar's open) to
+    `exit_open` (the following bar's open), known at `open_known_at`; both are None until then.
+    """
+
+    symbol: str
+    as_of: datetime
+    last_close: float
+    next_close: float
+    known_at: datetime
+    fill_open: float
+    exit_open: float | None
+    open_known_at: datetime | None
+
+    def __post_init__(self) -> None:
+        require_utc(self.as_of, "as_of")
+        require_utc(self.known_at, "known_at")
+        if self.known_at <= self.as_of:
+            raise ValueError(f"known_at {self.known_at} is not after as_of {self.as_of}")
+        if (self.exit_open is None) != (self.open_known_at is None):
+            raise ValueError("exit_open and open_known_at are known together or not at all")
+
+    @property
+    def tie(self) -> bool:
+        """Whether the next close equals the last one: neither a hit nor a miss."""
+        return self.next_close == self.last_close
+
+    @property
+    def close_return(self) -> float:
+        """The return from the last close to the next."""
+        return self.next_close / self.last_close - 1.0
+
+    @property
+    def open_return(self) -> float | None:
+        """The return from the next open to the one after it, or None while that is not known."""
+        return None if self.exit_open is None else self.exit_open / self.fill_open - 1.0
+
+    @property
+    def tie_open(self) -> bool:
+        """Whether the two opens are known and equal."""
+        return self.exit_open == self.fill_open
+
+
+Scored = tuple[Call, Outcome | None]
+"""A call and what came of it; None while its next bar has not closed."""
+
+
+def outcomes(calls: Iterable[Call], bars: Mapping[str, Sequence[Bar]]) -> list[Scored]:
+    """Each call, in the order given, with its outcome, or with None where the next bar is not known yet.
+
+    `bars` holds the closed bars of each symbol, oldest first. A call belongs to the bar that closes at its
+    `as_of`. Raises DataError for bars out of order, a call without a bar of its own, and a bar whose close
+    is not the call's `last_close`: such calls were made on other data.
+    """
+    places: dict[str, dict[datetime, int]] = {}
+    scored: list[Scored] = []
+    for call in calls:
+        series = bars.get(call.symbol, ())
+        if call.symbol not in places:
+            places[call.symbol] = _places(call.symbol, series)
+        scored.append((call, _outcome(call, series, places[call.symbol].get(call.as_of))))
+    return scored
+
+
+def _places(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
+    for earlier, later in pairwise(bars):
+        if later.opens_at < earlier.closes_at:
+            raise DataError(
+                f"{symbol}: the bar closing at {later.closes_at} opens before the one listed ahead of it "
+                f"closes; sort the bars by time and remove doubles"
+            )
+    return {bar.closes_at: place for place, bar in enumerate(bars)}
+
+
+def _outcome(call: Call, bars: Sequence[Bar], place: int | None) -> Outcome | None:
+    if place is None:
+        raise DataError(
+            f"{call.symbol}: no bar closes at {call.as_of}, when a call was made; score it with its own data"
+        )
+    last = bars[place].close
+    if not math.isclose(last, call.last_close, rel_tol=1e-9):
+        raise DataError(
+            f"{call.symbol}: the bar at {call.as_of} closes at {last} and the call saw {call.last_close}; "
+            f"score it with its own data"
+        )
+    if place + 1 >= len(bars):
+        return None
+    following = bars[place + 1]
+    after = bars[place + 2] if place + 2 < len(bars) else None
+    return Outcome(
+        symbol=call.symbol,
+        as_of=call.as_of,
+        last_close=last,
+        next_close=following.close,
+        known_at=following.closes_at,
+        fill_open=following.open,
+        exit_open=None if after is None else after.open,
+        open_known_at=None if after is None else after.opens_at,
+    )
