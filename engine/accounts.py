@@ -1,0 +1,105 @@
+"""Keeps the running step of each symbol, so that the PnL of all steps is the change of equity.
+
+Knows when symbols open, what was filled and what borrowing cost; not why anything was traded.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.instruments import Costs
+from engine.records import Fill, Step
+from engine.steps import borrow_cost, net_return, step_pnl
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    started_at: datetime
+    start_price: float
+    equity: float
+    position: float
+    charged_until: datetime
+    change: float = 0.0
+    commission: float = 0.0
+    slippage: float = 0.0
+    borrow: float = 0.0
+
+
+class Accounts:
+    """The steps of one run. `sink` receives each step when it has ended, `costs` are by symbol."""
+
+    def __init__(self, costs: Mapping[str, Costs], sink: Callable[[Step], None]) -> None:
+        self._costs = costs
+        self._sink = sink
+        self._running: dict[str, _Running] = {}
+
+    def charge_borrow(self, symbol: str, at: datetime) -> float:
+        """Add to the running step what borrowing `symbol` cost since the last charge; return the amount."""
+        running = self._running.get(symbol)
+        if running is None or running.position >= 0:
+            return 0.0
+        days = (at - running.charged_until) / _DAY
+        amount = borrow_cost(running.position, running.start_price, days, self._costs[symbol])
+        running.borrow += amount
+        running.charged_until = at
+        return amount
+
+    def open(self, symbol: str, price: float, at: datetime, equity: float) -> None:
+        """End the step of `symbol` at its official open `price` and begin the next one there.
+
+        `equity` is the portfolio's value at this instant, before any fill of it.
+        """
+        ended = self._running.get(symbol)
+        if ended is not None:
+            self._end(symbol, ended, price, at, is_open=False)
+        self._running[symbol] = _Running(
+            started_at=at,
+            start_price=price,
+            equity=equity,
+            position=ended.position if ended else 0.0,
+            charged_until=at,
+        )
+
+    def fill(self, fill: Fill, position: float) -> None:
+        """Put a fill at its symbol's running step; `position` is what is held after it."""
+        running = self._running[fill.symbol]
+        running.position = position
+        running.change += fill.size
+        running.commission += fill.commission
+        running.slippage += fill.slippage
+
+    def finish(self, last: Mapping[str, tuple[float, datetime]]) -> None:
+        """End every running step at its symbol's `last` known price and the instant of that price."""
+        for symbol, running in sorted(self._running.items()):
+            price, at = last[symbol]
+            self._end(symbol, running, price, at, is_open=True)
+        self._running.clear()
+
+    def _end(self, symbol: str, running: _Running, price: float, at: datetime, *, is_open: bool) -> None:
+        if running.position == 0 and running.change == 0:
+            return
+        cost = running.commission + running.slippage + running.borrow
+        price_change = price - running.start_price
+        pnl = step_pnl(running.position, price_change, cost)
+        self._sink(
+            Step(
+                symbol=symbol,
+                started_at=running.started_at,
+                ended_at=at,
+                position=running.position,
+                change=running.change,
+                start_price=running.start_price,
+                end_price=price,
+                price_change=price_change,
+                commission=running.commission,
+                slippage=running.slippage,
+                borrow=running.borrow,
+                cost=cost,
+                pnl=pnl,
+                equity=running.equity,
+                net_return=net_return(pnl, running.equity),
+                is_open=is_open,
+            )
+        )

@@ -1,0 +1,169 @@
+"""Fills orders at the open of their own symbol and nowhere else, and keeps cash and value.
+
+Knows no strategy, no weight and no calendar: it is given one waiting order for each symbol, with the open
+at which it is due.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from math import fsum
+from typing import Any
+
+import backtrader as bt
+
+from engine.accounts import Accounts
+from engine.feed import SymbolFeed
+from engine.instruments import Costs
+from engine.records import Fill, Mark, OrderRecord, OrderStatus, Record
+from engine.steps import commission, fill_price, slippage_cost
+from engine.values import Bar, Phase, Slice
+
+# What is left of cash after spending all of it, as a fraction of the order, is rounding and not a debt.
+_ROUNDING = 1e-12
+
+
+class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
+    """backtrader's broker with costs by symbol, fills at opens, borrowing costs and a margin limit.
+
+    `now` is the slice being worked on. `margin` is the least equity, as a fraction of the gross exposure,
+    with which a short may be held. `gross` is that exposure, the sum of the positions' absolute values.
+    """
+
+    params = (("checksubmit", False), ("int2pnl", False))
+
+    def __init__(self, *, costs: Mapping[str, Costs], margin: float, sink: Callable[[Record], None]) -> None:
+        super().__init__()
+        self.margin = margin
+        self.now: Slice | None = None
+        self.waiting: dict[str, OrderRecord] = {}
+        self.accounts = Accounts(costs, sink)
+        self.gross = 0.0
+        self._costs = costs
+        self._sink = sink
+        self._orders: dict[str, Any] = {}
+        for symbol, cost in costs.items():
+            self.setcommission(cost.fee, commtype=bt.CommInfoBase.COMM_PERC, stocklike=True, name=symbol)
+
+    def place(self, feed: SymbolFeed, record: OrderRecord) -> None:
+        """Keep an order until the next open of its symbol."""
+        give = super().buy if record.size > 0 else super().sell
+        self._orders[record.symbol] = give(None, feed, abs(record.size))
+        self.waiting[record.symbol] = record
+        self._sink(record)
+
+    def buy(self, *_args: Any, **_kwargs: Any) -> None:
+        """Refuse: an order that was not sized and dated by `SliceStrategy.target` is never filled."""
+        raise TypeError("orders are given with target(symbol, weight), not with buy or sell")
+
+    sell = buy
+
+    def withdraw(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
+        """Take back the waiting order of `symbol`, if there is one, and record `status`."""
+        if symbol in self.waiting:
+            self.cancel(self._orders[symbol])
+            self._settle(symbol, status, at, reason)
+
+    def next(self) -> None:
+        """Work one slice: charge borrowing, fill at opens, value the portfolio, mark it at closes."""
+        now = self.now
+        if now is None:
+            return
+        for symbol in now.bars:
+            self.cash -= self.accounts.charge_borrow(symbol, now.as_of)
+        value = self._get_value()
+        if now.phase is Phase.OPEN:
+            for symbol, bar in now.bars.items():
+                self.accounts.open(symbol, bar.open, now.as_of, value)
+            self._fill_waiting(now)
+            self._get_value()
+        elif now.bars:
+            self._sink(Mark(at=now.as_of, value=value, cash=self.cash))
+
+    def _fill_waiting(self, now: Slice) -> None:
+        ready = [self.waiting[symbol] for symbol in now.bars if symbol in self.waiting]
+        for record in sorted(ready, key=lambda record: (record.size > 0, record.number)):
+            bar = now.bars[record.symbol]
+            if record.due_at is not None and bar.opens_at > record.due_at:
+                reason = f"no open at {record.due_at.isoformat()}; the next was {bar.opens_at.isoformat()}"
+                self.withdraw(record.symbol, OrderStatus.EXPIRED, now.as_of, reason)
+            elif refusal := self._refusal(record, bar):
+                self.withdraw(record.symbol, OrderStatus.REJECTED, now.as_of, refusal)
+            else:
+                self._fill(record, bar, now.as_of)
+
+    def _refusal(self, record: OrderRecord, bar: Bar) -> str:
+        """Why an order cannot be afforded; empty if it can, or if it only makes a position smaller."""
+        size = record.size
+        held = self.positions[self._orders[record.symbol].data].size
+        after = held + size
+        if 0 <= after <= held or held <= after <= 0:
+            return ""
+        costs = self._costs[record.symbol]
+        price = fill_price(size, bar.open, costs)
+        paid = _paid(size, price, costs)
+        if size > 0 and self.cash - paid < -_ROUNDING * paid:
+            return f"costs {paid:.2f} but cash is {self.cash:.2f}"
+        return self._margin_refusal(record.symbol, after, bar.open, self.cash - paid)
+
+    def _margin_refusal(self, symbol: str, after: float, price: float, cash: float) -> str:
+        worth = [pos.size * feed.price for feed, pos in self.positions.items() if feed.bar.symbol != symbol]
+        worth.append(after * price)
+        equity, gross = cash + fsum(worth), fsum(map(abs, worth))
+        if min(worth) < 0 and equity <= self.margin * gross:
+            return f"equity {equity:.2f} would be within the margin {self.margin:.0%} of exposure {gross:.2f}"
+        return ""
+
+    def _fill(self, record: OrderRecord, bar: Bar, at: datetime) -> None:
+        order = self._orders[record.symbol]
+        self.pending.remove(order)
+        self._try_exec(order)
+        self._bracketize(order)
+        done = order.executed
+        slippage = slippage_cost(done.size, bar.open, done.price)
+        fill = Fill(
+            number=record.number,
+            at=at,
+            decided_at=record.decided_at,
+            symbol=record.symbol,
+            size=done.size,
+            price=done.price,
+            open=bar.open,
+            commission=done.comm,
+            slippage=slippage,
+            cost=done.comm + slippage,
+        )
+        self.accounts.fill(fill, self.positions[order.data].size)
+        self._settle(record.symbol, OrderStatus.FILLED, at, record.reason)
+        self._sink(fill)
+
+    def _try_exec_market(self, order: Any, popen: float, _phigh: float, _plow: float) -> None:
+        # backtrader has one slippage for all symbols, and refuses a buy that rounding leaves 1e-13 short.
+        # What can be afforded was decided before; where cash is that close, it is lent for the moment.
+        costs = self._costs[order.data.bar.symbol]
+        price = fill_price(order.size, popen, costs)
+        paid = _paid(order.size, price, costs)
+        lent = paid if self.cash - paid < abs(paid) * 1e-9 else 0.0
+        self.cash += lent
+        self._execute(order, ago=0, price=price)
+        self.cash -= lent
+
+    def _settle(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
+        del self._orders[symbol]
+        self._sink(replace(self.waiting.pop(symbol), status=status, at=at, reason=reason))
+
+    def _get_value(self, datas: Any = None, lever: bool = False) -> float:  # noqa: ARG002, FBT001, FBT002
+        # The sum that backtrader makes, without its look-ups for every position: it is made every slice.
+        if datas:
+            return fsum(self.positions[feed].size * feed.price for feed in datas)
+        worth = [pos.size * feed.price for feed, pos in self.positions.items() if pos.size]
+        self.gross = fsum(map(abs, worth))
+        self._valuemkt = self._valuemktlever = fsum(worth)
+        self._value = self._valuelever = self.cash + self._valuemkt
+        self._fundval = self._value / self._fundshares
+        return float(self._value)
+
+
+def _paid(size: float, price: float, costs: Costs) -> float:
+    """The cash that a fill takes, commission included; negative: the cash that a sale brings."""
+    return size * price + commission(size, price, costs)

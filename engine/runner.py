@@ -1,0 +1,170 @@
+"""Runs a strategy over slices: a backtest if they end, a paper session if they keep coming.
+
+Knows no feed, journal or model. It walks backtrader through one common source of slices, moving only the
+symbols that a slice carries.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import backtrader as bt
+
+from engine.broker import SliceBroker
+from engine.calendars import Calendar
+from engine.desk import OrderDesk
+from engine.errors import DataError, UsageError
+from engine.feed import EngineClock, SymbolFeed
+from engine.instruments import Costs, Instrument
+from engine.records import EngineResult, Fill, Mark, OrderRecord, OrderStatus, Record, Step
+from engine.strategy import SliceStrategy
+from engine.values import Slice
+
+# The least equity for each unit of gross exposure; FINRA rule 4210 asks for this much of long positions.
+MAINTENANCE_MARGIN = 0.25
+
+
+class SliceCerebro(bt.Cerebro):  # type: ignore[misc]
+    """backtrader's engine over one source of slices.
+
+    Its own loop asks every feed for a bar at every instant, which takes time with the square of the number
+    of symbols. This one hands each slice's bars to their feeds. It serves one strategy and market orders;
+    timers, stores, resampling and writers are not called.
+    """
+
+    def __init__(self, slices: Iterable[Slice]) -> None:
+        super().__init__()
+        self.desk: OrderDesk
+        self.moment = 0.0
+        self._slices = slices
+
+    def _runnext(self, runstrats: list[Any]) -> None:
+        (strategy,) = runstrats
+        clock = EngineClock()
+        last: Slice | None = None
+        for slice_ in self._slices:
+            if last is not None and slice_.as_of < last.as_of:
+                raise DataError(
+                    f"slice of {slice_.as_of} comes after that of {last.as_of}; sort them by time"
+                )
+            last = self._broker.now = slice_
+            self.moment = clock.tick(slice_.as_of)
+            for symbol, bar in slice_.bars.items():
+                self._feed(symbol).offer(bar, slice_.as_of, self.moment)
+            self._brokernotify()
+            self.desk.guard_margin()
+            strategy._next()
+            if self._event_stop:
+                return
+
+    def _feed(self, symbol: str) -> SymbolFeed:
+        feed = self.desk.feeds.get(symbol)
+        if feed is None:
+            raise DataError(
+                f"a slice carries {symbol}, which this run does not have; add it as an instrument"
+            )
+        return feed
+
+
+class _Collector:
+    """Sorts records by kind and passes each on at once."""
+
+    def __init__(self, on_record: Callable[[Record], None] | None) -> None:
+        self._on_record = on_record
+        self.orders: list[OrderRecord] = []
+        self.fills: list[Fill] = []
+        self.marks: list[Mark] = []
+        self.steps: list[Step] = []
+
+    def __call__(self, record: Record) -> None:
+        match record:
+            case OrderRecord():
+                if record.status is not OrderStatus.PENDING:
+                    self.orders.append(record)
+            case Fill():
+                self.fills.append(record)
+            case Mark():
+                self.marks.append(record)
+            case Step():
+                self.steps.append(record)
+        if self._on_record is not None:
+            self._on_record(record)
+
+
+def run(
+    slices: Iterable[Slice],
+    *,
+    strategy: Callable[..., SliceStrategy],
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    instruments: Mapping[str, Instrument],
+    costs: Mapping[str, Costs],
+    calendars: Mapping[str, Calendar],
+    cash: float,
+    margin: float = MAINTENANCE_MARGIN,
+    analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
+    on_record: Callable[[Record], None] | None = None,
+) -> EngineResult:
+    """Run `strategy` over `slices` until they end, and return all that it did.
+
+    `strategy` is a subclass of SliceStrategy, or a function of backtrader's feeds that makes one; it gets
+    `settings` as keyword arguments. `instruments` and `costs` are by symbol, `calendars` by the code that
+    the instruments name. `cash` is the starting cash and `margin` the least equity, as a fraction of the
+    gross exposure, with which a short may be held. `slices` may block until the next one is there.
+    `on_record` receives each record at once, an order first as pending and again when it is settled.
+    `analyzers` makes backtrader analyzers, by name.
+
+    Raises UsageError for a run that cannot be made of these parts, DataError for slices out of order or
+    of an unknown symbol, and whatever `slices`, `strategy` or `on_record` raise.
+    """
+    _check(instruments, costs, calendars, cash)
+    collector = _Collector(on_record)
+    cerebro = SliceCerebro(slices)
+    broker = SliceBroker(costs=costs, margin=margin, sink=collector)
+    broker.setcash(float(cash))
+    cerebro.setbroker(broker)
+    feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
+    for symbol, feed in feeds.items():
+        cerebro.adddata(feed, name=symbol)
+    cerebro.desk = OrderDesk(
+        broker=broker, feeds=feeds, instruments=instruments, calendars=calendars, sink=collector
+    )
+    cerebro.addstrategy(strategy, **settings)
+    for name, analyzer in analyzers.items():
+        cerebro.addanalyzer(analyzer, _name=name)
+    (ran,) = cerebro.run(stdstats=False, preload=False, runonce=False, exactbars=1)
+    cerebro.desk.expire_all()
+    broker.accounts.finish(
+        {symbol: (feed.price, feed.seen_at) for symbol, feed in feeds.items() if feed.seen_at}
+    )
+    return EngineResult(
+        starting_cash=float(cash),
+        cash=broker.getcash(),
+        value=broker.getvalue(),
+        orders=tuple(collector.orders),
+        fills=tuple(collector.fills),
+        marks=tuple(collector.marks),
+        steps=tuple(collector.steps),
+        analyses={name: getattr(ran.analyzers, name).get_analysis() for name in analyzers},
+    )
+
+
+def _check(
+    instruments: Mapping[str, Instrument],
+    costs: Mapping[str, Costs],
+    calendars: Mapping[str, Calendar],
+    cash: float,
+) -> None:
+    if not instruments:
+        raise UsageError("a run needs at least one instrument; name a symbol")
+    if not cash > 0:
+        raise UsageError(f"cash {cash} is not above zero; give the amount to start with")
+    for symbol, instrument in instruments.items():
+        if symbol not in costs:
+            raise UsageError(f"{symbol} has no costs; add them, or take DEFAULT_COSTS of its asset class")
+        if instrument.calendar not in calendars:
+            raise UsageError(f"{symbol} follows calendar {instrument.calendar}, which is not given; add it")
+    currencies = sorted({instrument.currency for instrument in instruments.values()})
+    if len(currencies) > 1:
+        raise UsageError(
+            f"the instruments are quoted in {', '.join(currencies)}; run each currency by itself"
+        )

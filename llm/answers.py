@@ -1,0 +1,80 @@
+"""What the student says: one JSON object, its grammar, and reading it back or abstaining with a reason.
+
+Knows neither model nor prompt. Anything that cannot be read strictly is an `Abstention`.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from engine.values import Abstention, Call, Direction, Forecast, Observation
+from llm.prompts import BASE
+
+GRAMMAR = r"""
+root ::= "{\"direction\": \"" direction "\", \"confidence\": " confidence ", \"close\": " close "}"
+direction ::= "up" | "down"
+confidence ::= "0." [5-9] [0-9] | "1.00"
+close ::= [1-9] [0-9] [0-9]? "." [0-9] [0-9]
+"""
+"""The output format as an EBNF grammar of xgrammar: key order, ranges and digits."""
+
+_KEYS = ("direction", "confidence", "close")
+_LOWEST, _HIGHEST = 10.0, 1000.0
+
+
+def write(direction: Direction, confidence: float, close: float) -> str:
+    """The canonical answer; `confidence` is rounded to 0.01, `close` (rebased to 100) to 0.01."""
+    return f'{{"direction": "{direction}", "confidence": {min(1.0, max(0.5, confidence)):.2f}, "close": {close:.2f}}}'
+
+
+def read(text: str, observation: Observation) -> Call:
+    """The forecast in `text` in the observation's own prices, or an abstention that says what was wrong."""
+    return parse(text, observation.symbol, observation.as_of, observation.last_close)
+
+
+def parse(text: str, symbol: str, as_of: datetime, last_close: float) -> Call:
+    """Like `read`, for a symbol, an instant and a last close in the quote currency."""
+
+    def abstain(reason: str) -> Abstention:
+        return Abstention(symbol=symbol, as_of=as_of, reason=reason, last_close=last_close, text=text)
+
+    try:
+        pairs = json.loads(text, object_pairs_hook=list, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return abstain("not JSON")
+    if not _is_answer(pairs):
+        return abstain("not the three keys direction, confidence, close")
+    direction, confidence, close = (value for _, value in pairs)
+    if direction not in ("up", "down"):
+        return abstain("direction is neither up nor down")
+    if not (_is_number(confidence) and 0.5 <= confidence <= 1.0):
+        return abstain("confidence is not within 0.50 to 1.00")
+    if not (_is_number(close) and _LOWEST <= close < _HIGHEST):
+        return abstain("close is out of range")
+    if (close - BASE) * Direction(direction).sign < 0:
+        return abstain("close contradicts direction")
+    return Forecast(
+        symbol=symbol,
+        as_of=as_of,
+        direction=Direction(direction),
+        confidence=float(confidence),
+        close=last_close if close == BASE else last_close * (close / BASE),
+        last_close=last_close,
+        text=text,
+    )
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _is_answer(pairs: object) -> bool:
+    return isinstance(pairs, Sequence) and tuple(_key(pair) for pair in pairs) == _KEYS
+
+
+def _key(pair: object) -> object:
+    return pair[0] if isinstance(pair, tuple) and len(pair) == 2 else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

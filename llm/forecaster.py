@@ -1,0 +1,49 @@
+"""All prompts of a run, answered in large batches or taken from the ledger. Knows no portfolio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.values import Call, Observation
+from llm.answers import read
+from llm.ledger import Ledger, answer_digest
+from llm.student import Progress, Student
+
+_KEEP_EVERY = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecasts:
+    """The calls of a run in the order of its observations, with their prompts, and how many were asked."""
+
+    calls: tuple[Call, ...]
+    prompts: tuple[str, ...]
+    asked: int
+
+
+def forecast(
+    observed: Sequence[Observation], student: Student, ledger: Ledger, on_progress: Progress
+) -> Forecasts:
+    """One call for each observation, in order.
+
+    A prompt that the ledger knows, or that occurs twice, is asked once. Answers are kept as they come, so
+    that an interrupted run loses at most the last thousand.
+    """
+    prompts = tuple(student.prompt(observation) for observation in observed)
+    digests = [answer_digest(student.fingerprint, prompt) for prompt in prompts]
+    answers = ledger.find(list(dict.fromkeys(digests)))
+    missing = {d: p for d, p in zip(digests, prompts, strict=True) if d not in answers}
+    waiting = list(missing.items())
+    for first in range(0, len(waiting), _KEEP_EVERY):
+        some = waiting[first : first + _KEEP_EVERY]
+
+        def report(done: int, _: int, before: int = first) -> None:
+            on_progress(before + done, len(waiting))
+
+        texts = student.answer([prompt for _, prompt in some], report)
+        rows = [{"digest": d, "prompt": p, "answer": a} for (d, p), a in zip(some, texts, strict=True)]
+        ledger.keep(student.fingerprint, rows)
+        answers.update((row["digest"], row["answer"]) for row in rows)
+    calls = tuple(
+        read(answers[digest], observation) for digest, observation in zip(digests, observed, strict=True)
+    )
+    return Forecasts(calls=calls, prompts=prompts, asked=len(waiting))

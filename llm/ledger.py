@@ -1,0 +1,86 @@
+"""Forecasts that were made once and are kept: raw answers under the digest of all that made them.
+
+A run that finds every answer here asks the model nothing. Knows no model and no market.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.errors import JournalError
+
+_LOOKUP = 500
+
+
+def answer_digest(fingerprint: str, prompt: str) -> str:
+    """SHA-256 hex of a student's fingerprint and a prompt."""
+    return hashlib.sha256(f"{fingerprint}\n{prompt}".encode()).hexdigest()
+
+
+class Ledger:
+    """Raw answers by digest in one SQLite file. Rows are only ever added; the first answer stays."""
+
+    def __init__(self, path: Path) -> None:
+        import sqlalchemy as sa
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.NullPool)
+        self._answers = sa.Table(
+            "answers",
+            sa.MetaData(),
+            sa.Column("digest", sa.String(64), primary_key=True),
+            sa.Column("fingerprint", sa.String(64), nullable=False),
+            sa.Column("prompt", sa.Text, nullable=False),
+            sa.Column("answer", sa.Text, nullable=False),
+        )
+        try:
+            self._answers.metadata.create_all(self._engine)
+        except sa.exc.DatabaseError as error:
+            raise self._unusable(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.dispose()
+
+    def find(self, digests: Sequence[str]) -> dict[str, str]:
+        """The answers on record, by digest; digests without one are left out."""
+        import sqlalchemy as sa
+
+        found: dict[str, str] = {}
+        try:
+            with self._engine.connect() as connection:
+                for first in range(0, len(digests), _LOOKUP):
+                    some = digests[first : first + _LOOKUP]
+                    columns = self._answers.c
+                    query = sa.select(columns.digest, columns.answer).where(columns.digest.in_(some))
+                    found.update((row.digest, row.answer) for row in connection.execute(query))
+        except sa.exc.DatabaseError as error:
+            raise self._unusable(error) from error
+        return found
+
+    def keep(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
+        """Add rows of digest, prompt and answer in one transaction; a digest on record stays as it is."""
+        import sqlalchemy as sa
+        from sqlalchemy.dialects.sqlite import insert
+
+        rows = [{**row, "fingerprint": fingerprint} for row in answers]
+        if not rows:
+            return
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(self._answers).on_conflict_do_nothing(), rows)
+        except sa.exc.DatabaseError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> JournalError:
+        reason = str(getattr(error, "orig", error))
+        return JournalError(
+            f"{self._path}: the ledger cannot be used ({reason}); move the file away and run again"
+        )

@@ -1,0 +1,148 @@
+"""Where a model's files are and whether they are safe to load. Loads no weights.
+
+Only safetensors are accepted and no code that comes with a model is ever run. A name that is no folder is
+taken for an id on the Hugging Face hub and fetched there: that is the one network access of this package,
+and it happens only when the user names a hub id.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from engine.errors import StudentError
+
+TINY = "tiny"
+SETTINGS_FILE = "closecall.json"
+"""Optional in a model folder: {"prompt": "compact" | "full", "released": "YYYY-MM-DD"}."""
+
+_SAFE_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
+_RELEASES = {
+    # From the models' cards on the hub.
+    "Qwen/Qwen3-0.6B": date(2025, 4, 29),
+    "Qwen/Qwen3-1.7B": date(2025, 4, 29),
+    "Qwen/Qwen2.5-0.5B-Instruct": date(2024, 9, 19),
+}
+
+
+def model_folder(name: str) -> Path:
+    """The local folder of a student: "tiny", a path, or a hub id. Raises StudentError with a remedy."""
+    if name == TINY:
+        folder = Path(str(files("llm").joinpath("tiny")))
+    elif Path(name).expanduser().exists() or not _looks_like_hub_id(name):
+        folder = Path(name).expanduser()
+    else:
+        folder = _from_hub(name)
+    _check_model(folder)
+    return folder
+
+
+def adapter_folder(path: Path) -> Path:
+    """The folder of a peft adapter, checked like a model. Raises StudentError with a remedy."""
+    config = _json_object(path / "adapter_config.json", "an adapter of peft")
+    if config.get("auto_mapping"):
+        raise StudentError(
+            f"{path}: the adapter needs code of its own, which is never run; use a plain LoRA adapter"
+        )
+    if not (path / "adapter_model.safetensors").is_file():
+        raise StudentError(
+            f"{path}: no adapter_model.safetensors; save the adapter with safe_serialization (peft's default)"
+        )
+    _check_safetensors([path / "adapter_model.safetensors"])
+    return path
+
+
+def released(name: str, folder: Path) -> date | None:
+    """When a model was released, from its folder's closecall.json or the table of known models."""
+    stated = settings(folder).get("released")
+    if stated is None:
+        return _RELEASES.get(name)
+    try:
+        return date.fromisoformat(str(stated))
+    except ValueError as error:
+        raise StudentError(
+            f'{folder / SETTINGS_FILE}: released is {stated!r}; write it as "YYYY-MM-DD"'
+        ) from error
+
+
+def settings(folder: Path) -> Mapping[str, Any]:
+    """What the folder's closecall.json says; empty where there is none."""
+    path = folder / SETTINGS_FILE
+    return _json_object(path, "the student's settings") if path.is_file() else {}
+
+
+def fingerprint(paths: Iterable[Path], *more: str) -> str:
+    """SHA-256 over the names and bytes of the files in some folders, and over further words."""
+    total = hashlib.sha256()
+    for folder in paths:
+        for path in sorted(folder.iterdir()):
+            if path.suffix in (".safetensors", ".json", ".jinja", ".txt", ".model"):
+                total.update(f"{path.name}\n".encode())
+                with path.open("rb") as file:
+                    total.update(hashlib.file_digest(file, "sha256").digest())
+    for word in more:
+        total.update(f"\n{word}".encode())
+    return total.hexdigest()
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(parts) and not name.startswith((".", "~", "/"))
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_SAFE_PATTERNS))
+    except Exception as error:  # noqa: BLE001  # the hub client raises errors of several libraries
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StudentError(
+            f"student {name}: no such folder, and the hub did not give it ({reason[:160]}); "
+            "check the name and the network, or name a local folder"
+        ) from error
+
+
+def _check_model(folder: Path) -> None:
+    if not folder.is_dir():
+        raise StudentError(
+            f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
+        )
+    config = _json_object(folder / "config.json", "a model of transformers")
+    if "auto_map" in config:
+        raise StudentError(
+            f"{folder}: the model needs code of its own (auto_map), which is never run; use another"
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise StudentError(
+            f"{folder}: no *.safetensors file; pickled weights are never loaded: "
+            "save the model with save_pretrained, which writes safetensors"
+        )
+    _check_safetensors(weights)
+
+
+def _check_safetensors(paths: Iterable[Path]) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    for path in paths:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                file.keys()
+        except (SafetensorError, OSError) as error:
+            raise StudentError(f"{path}: damaged or no safetensors file ({error}); fetch it again") from error
+
+
+def _json_object(path: Path, what: str) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise StudentError(f"{path.parent}: no {path.name}, so this is not {what}; check the path")
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise StudentError(f"{path}: not readable as JSON ({error}); fetch it again") from error
+    if not isinstance(loaded, dict):
+        raise StudentError(f"{path}: not a JSON object; fetch it again")
+    return loaded

@@ -1,0 +1,220 @@
+"""Any causal language model that transformers loads, as a student: greedy, batched, held to the format.
+
+Knows no market. Batches have a fixed number of rows and a fixed length, and a prompt's place in them
+depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from engine.errors import StudentError
+from engine.values import Observation
+from llm.answers import GRAMMAR
+from llm.model_files import adapter_folder, fingerprint, model_folder, released, settings
+from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit
+from llm.student import Progress
+
+_ANSWER_TOKENS = 64
+_LENGTH_STEPS = 8
+
+
+class Quantization(StrEnum):
+    """How the weights are held in memory."""
+
+    NONE = "none"
+    NF4 = "nf4"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentSettings:
+    """Which model to load and how. `prompt` None leaves the choice to the model's folder."""
+
+    student: str = "tiny"
+    adapter: Path | None = None
+    quantization: Quantization = Quantization.NONE
+    prompt: str | None = None
+    batch: int = 64
+
+
+def load_student(wanted: StudentSettings) -> "TransformersStudent":
+    """Load a model, its tokenizer and its adapter. Raises StudentError with a remedy."""
+    folder = model_folder(wanted.student)
+    adapter = adapter_folder(wanted.adapter) if wanted.adapter else None
+    template = _template(wanted, folder)
+    try:
+        tokenizer = _tokenizer(folder)
+        model, device = _model(folder, adapter, wanted.quantization)
+    except StudentError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StudentError(
+            f"student {wanted.student}: cannot be loaded ({reason[:200]}); check its files"
+        ) from error
+    folders = [folder, adapter] if adapter else [folder]
+    dtype = str(next(model.parameters()).dtype)
+    return TransformersStudent(
+        model=model,
+        tokenizer=tokenizer,
+        template=template,
+        name=wanted.student if adapter is None else f"{wanted.student} + {adapter.name}",
+        released=_latest(
+            released(wanted.student, folder), released(str(adapter), adapter) if adapter else None
+        ),
+        fingerprint=fingerprint(folders, wanted.quantization, template.name, GRAMMAR, dtype, device),
+        batch=wanted.batch,
+    )
+
+
+class TransformersStudent:
+    """A loaded model that answers prompts. Make one with `load_student`."""
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        tokenizer: Any,
+        template: PromptTemplate,
+        name: str,
+        released: date | None,
+        fingerprint: str,
+        batch: int,
+    ) -> None:
+        import xgrammar
+
+        self.name = name
+        self.released = released
+        self.fingerprint = fingerprint
+        self.window = template.window
+        self.template = template
+        self._model = model
+        self._tokenizer = tokenizer
+        self._batch = batch
+        information = xgrammar.TokenizerInfo.from_huggingface(
+            tokenizer, vocab_size=model.get_input_embeddings().weight.shape[0]
+        )
+        self._grammar = xgrammar.GrammarCompiler(information).compile_grammar(GRAMMAR)
+
+    def prompt(self, observation: Observation) -> str:
+        """The chat text of an observation, thinking off, within the template's token limit."""
+        return fit(self.template, observation, self._render, self.count_tokens)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a prompt has."""
+        return len(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+    def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
+        """One raw answer for each prompt, in order; greedy, constrained to the answer's grammar."""
+        answers = [""] * len(prompts)
+        done = 0
+        for length, places in self._batches(prompts):
+            texts = [prompts[i] for i in places]
+            filled = texts + texts[:1] * (self._batch - len(texts))
+            for place, text in zip(places, self.generate(filled, length), strict=False):
+                answers[place] = text
+            done += len(places)
+            on_progress(done, len(prompts))
+        return answers
+
+    def generate(self, prompts: Sequence[str], length: int | None = None) -> list[str]:
+        """Answers from one `model.generate` call, prompts padded on the left to `length` tokens."""
+        import torch
+        from xgrammar.contrib.hf import LogitsProcessor
+
+        tokens = self._tokenizer(
+            list(prompts),
+            return_tensors="pt",
+            add_special_tokens=False,
+            padding="longest" if length is None else "max_length",
+            max_length=length,
+        ).to(self._model.device)
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=tokens.input_ids,
+                attention_mask=tokens.attention_mask,
+                max_new_tokens=_ANSWER_TOKENS,
+                do_sample=False,
+                pad_token_id=self._tokenizer.pad_token_id,
+                eos_token_id=self._tokenizer.eos_token_id,
+                logits_processor=[LogitsProcessor(self._grammar)],
+            )
+        said = output[:, tokens.input_ids.shape[1] :]
+        return [str(text) for text in self._tokenizer.batch_decode(said, skip_special_tokens=True)]
+
+    def _render(self, messages: Messages) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        )
+
+    def _batches(self, prompts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
+        """Places of prompts of similar length, at most a batch at a time, in the order of the prompts."""
+        step = max(32, self.template.max_tokens // _LENGTH_STEPS)
+        waiting: dict[int, list[int]] = {}
+        for place, prompt in enumerate(prompts):
+            length = -(-self.count_tokens(prompt) // step) * step
+            places = waiting.setdefault(length, [])
+            places.append(place)
+            if len(places) == self._batch:
+                yield length, waiting.pop(length)
+        yield from sorted(waiting.items())
+
+
+def _latest(*dates: date | None) -> date | None:
+    known = [day for day in dates if day is not None]
+    return max(known, default=None)
+
+
+def _template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
+    name = wanted.prompt or str(settings(folder).get("prompt", "full"))
+    if name not in TEMPLATES:
+        raise StudentError(
+            f"{folder}: unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}"
+        )
+    return TEMPLATES[name]
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if tokenizer.chat_template is None:
+        raise StudentError(f"{folder}: the tokenizer has no chat template; use a chat (instruct) model")
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> tuple[Any, str]:
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    quantized = quantization is Quantization.NF4
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        device_map=device,
+        dtype="auto" if device == "cuda" else torch.float32,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+        )
+        if quantized
+        else None,
+    )
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+    return model.eval(), device

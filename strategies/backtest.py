@@ -1,0 +1,165 @@
+"""The front door: `backtest(config) -> Run` ties facts, student, engine and scores together.
+
+Knows no screen: progress goes to a function that is passed in, and so does the clock.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ClosecallError
+from engine.journal import Journal
+from engine.observations import observations
+from engine.records import EngineResult
+from engine.runner import run as run_engine
+from engine.slices import merge
+from engine.strategy import SliceStrategy
+from engine.values import Call, Observation
+from llm.forecaster import Forecasts, forecast
+from llm.ledger import Ledger
+from llm.student import Student
+from llm.transformers_student import StudentSettings, load_student
+from strategies import baselines
+from strategies.config import BacktestConfig
+from strategies.export import export
+from strategies.facts import Facts, costs_of, gather
+from strategies.llm_strategy import BuyAndHold, LLMStrategy, Stake
+from strategies.recorder import Recorder
+from strategies.result import count_trial, result_of
+from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, new_run, plain
+from strategies.scorecard import ORACLE, STUDENT, Played, oracle_calls
+from strategies.sizing import Sizing, volatility
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished backtest. `result` is what `--json` prints; `played` has every caller's orders and fills."""
+
+    name: str
+    folder: Path
+    result: Mapping[str, Any]
+    played: Mapping[str, Played]
+
+
+def backtest(
+    config: BacktestConfig,
+    *,
+    data_dir: Path,
+    clock: Callable[[], datetime],
+    on_progress: Progress = lambda _stage, _done, _total: None,
+    student: Student | None = None,
+) -> Run:
+    """Forecast, trade and score as `config` says; the run, its journal and the ledger go to `data_dir`.
+
+    `student` overrides the one that `config` names. Raises ClosecallError for what the user can mend; then
+    nothing was written, or the run is on record as failed. Ctrl-C leaves a run on record as interrupted.
+    """
+    on_progress("reading", 0, 0)
+    facts = gather(config)
+    student = student or load_student(
+        StudentSettings(
+            student=config.student,
+            adapter=config.adapter,
+            quantization=config.quantization,
+            prompt=config.prompt,
+            batch=config.batch,
+        )
+    )
+    observed = observations(facts.bars, facts.news, window=student.window, start=facts.start)
+    started_at = clock()
+    name, folder = new_run(data_dir, started_at)
+    with Journal.open(folder / JOURNAL, name, create=True) as journal:
+        recorder = Recorder(journal, started_at)
+        recorder.note(STARTED, started_at, plain(config.model_dump(mode="json")))
+        recorder.flush()
+        with _on_record_whatever_happens(recorder, clock):
+            with Ledger(data_dir / "ledger.sqlite") as ledger:
+                made = forecast(observed, student, ledger, lambda a, b: on_progress("forecasting", a, b))
+            played = _play(config, facts, observed, made, recorder, on_progress)
+            result = result_of(name, config, facts, observed, student, made.asked, played)
+            result |= count_trial(name, facts, result, played[STUDENT], data_dir / "trials.jsonl", started_at)
+            if config.out is not None:
+                export(config.out, result, played[STUDENT], facts.bars)
+            recorder.note(FINISHED, clock(), result)
+            recorder.flush()
+    return Run(name=name, folder=folder, result=result, played=played)
+
+
+@contextmanager
+def _on_record_whatever_happens(recorder: Recorder, clock: Callable[[], datetime]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        reason = str(error) if isinstance(error, ClosecallError) else type(error).__name__
+        recorder.note(INTERRUPTED if interrupted else FAILED, clock(), {"reason": reason})
+        recorder.flush()
+        raise
+
+
+def _play(
+    config: BacktestConfig,
+    facts: Facts,
+    observed: Sequence[Observation],
+    made: Forecasts,
+    recorder: Recorder,
+    on_progress: Progress,
+) -> dict[str, Played]:
+    """Every caller through the same engine; only the student's run is journaled."""
+    callers: dict[str, Sequence[Call]] = {
+        STUDENT: made.calls,
+        "buy_and_hold": baselines.buy_and_hold(observed, facts.bars),
+        "persistence": baselines.persistence(observed, facts.bars),
+        "majority": baselines.majority(observed, facts.bars),
+        "random": baselines.random_caller(observed, config.seed),
+    }
+    if facts.oracle:
+        callers[ORACLE] = oracle_calls(made.calls, facts.oracle)
+    for call, prompt in zip(made.calls, made.prompts, strict=True):
+        recorder.call(call, prompt)
+    volatilities = {(one.symbol, one.as_of): volatility(one.bars) for one in observed}
+    played = {}
+    for number, (name, calls) in enumerate(callers.items()):
+        on_progress("trading", number, len(callers))
+        listener = recorder if name == STUDENT else None
+        played[name] = Played(calls=calls, engine=_trade(name, calls, volatilities, config, facts, listener))
+    on_progress("trading", len(callers), len(callers))
+    return played
+
+
+def _trade(
+    name: str,
+    calls: Sequence[Call],
+    volatilities: Mapping[tuple[str, datetime], float],
+    config: BacktestConfig,
+    facts: Facts,
+    recorder: Recorder | None,
+) -> EngineResult:
+    sizing = Sizing(
+        risk_aversion=config.risk_aversion,
+        cap=config.gross / len(facts.instruments),
+        allow_short=config.allow_short,
+    )
+    settings: dict[str, Any] = {"calls": {(c.symbol, c.as_of): c for c in calls}, "sizing": sizing}
+    strategy: type[SliceStrategy] = BuyAndHold
+    if name != "buy_and_hold":
+        strategy = LLMStrategy
+        settings["volatilities"] = volatilities
+        settings["stake"] = Stake.CONFIDENCE if name in (STUDENT, ORACLE) else Stake.FULL
+    slices = merge(facts.traded_bars, facts.news)
+    return run_engine(
+        recorder.slices(slices) if recorder else slices,
+        strategy=strategy,
+        settings=settings,
+        instruments=facts.instruments,
+        costs=costs_of(config, facts.instruments),
+        calendars=facts.calendars,
+        cash=config.cash,
+        on_record=recorder.record if recorder else None,
+    )

@@ -1,0 +1,118 @@
+"""Callers that need no model, against which every student is held. They see only what was closed by then.
+
+Each states as confidence how often its kind of call has been right so far (Laplace's rule of succession),
+and as close the last close, the forecast of a random walk.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from operator import attrgetter
+
+from engine.values import Bar, Direction, Forecast, Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tally:
+    """Days counted up to some close: rises, falls, and how often a move had the sign of the one before."""
+
+    ups: int = 0
+    downs: int = 0
+    repeats: int = 0
+    last: int = 0
+
+    def after(self, change: float) -> "_Tally":
+        sign = (change > 0) - (change < 0)
+        if not sign:
+            return self
+        return replace(
+            self,
+            ups=self.ups + (sign > 0),
+            downs=self.downs + (sign < 0),
+            repeats=self.repeats + (sign == self.last),
+            last=sign,
+        )
+
+    @property
+    def moves(self) -> int:
+        return self.ups + self.downs
+
+
+def buy_and_hold(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
+    """Always up; confidence: the share of rising days so far."""
+    return _each(observed, bars, lambda seen: (Direction.UP, _succession(seen.ups, seen.moves)))
+
+
+def persistence(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
+    """The last day's direction again; confidence: how often that was right so far."""
+    return _each(
+        observed,
+        bars,
+        lambda seen: (
+            Direction.DOWN if seen.last < 0 else Direction.UP,
+            _succession(seen.repeats, max(0, seen.moves - 1)),
+        ),
+    )
+
+
+def majority(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
+    """The more frequent direction so far; confidence: its share."""
+    return _each(
+        observed,
+        bars,
+        lambda seen: (
+            Direction.UP if seen.ups >= seen.downs else Direction.DOWN,
+            _succession(max(seen.ups, seen.downs), seen.moves),
+        ),
+    )
+
+
+def random_caller(observed: Sequence[Observation], seed: int) -> list[Forecast]:
+    """A fair coin for each decision, drawn from the seed, the symbol and the instant alone."""
+    return [
+        _forecast(
+            one,
+            Direction.UP if _coin(f"{seed} {one.symbol} {one.as_of.isoformat()}") else Direction.DOWN,
+            0.5,
+        )
+        for one in observed
+    ]
+
+
+def _each(
+    observed: Sequence[Observation],
+    bars: Mapping[str, Sequence[Bar]],
+    call: Callable[[_Tally], tuple[Direction, float]],
+) -> list[Forecast]:
+    tallies = {
+        symbol: list(
+            accumulate((b.close - a.close for a, b in pairwise(series)), _Tally.after, initial=_Tally())
+        )
+        for symbol, series in bars.items()
+    }
+    calls = []
+    for one in observed:
+        known = bisect_right(bars[one.symbol], one.as_of, key=attrgetter("closes_at"))
+        calls.append(_forecast(one, *call(tallies[one.symbol][known - 1])))
+    return calls
+
+
+def _forecast(one: Observation, direction: Direction, confidence: float) -> Forecast:
+    return Forecast(
+        symbol=one.symbol,
+        as_of=one.as_of,
+        direction=direction,
+        confidence=min(1.0, max(0.5, confidence)),
+        close=one.last_close,
+        last_close=one.last_close,
+    )
+
+
+def _succession(hits: int, tries: int) -> float:
+    return (hits + 1) / (tries + 2)
+
+
+def _coin(text: str) -> bool:
+    return hashlib.sha256(text.encode()).digest()[0] % 2 == 0

@@ -1,0 +1,131 @@
+"""What a user can set for a run, from TOML and from flags, checked at the edge. Knows no data."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import UsageError
+from engine.instruments import AssetClass
+from feeds.headlines import HeadlineSet
+from llm.transformers_student import Quantization
+
+Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MarketTable(_Table):
+    """`[market]`: the simulated market, used where no bars are named."""
+
+    coins: Annotated[int, Field(ge=0, le=14)] = 3
+    stocks: Annotated[int, Field(ge=0, le=14)] = 3
+    days: Annotated[int, Field(ge=10, le=20_000)] = 500
+    edge: bool = True
+    reversal: date | None = None
+    headlines: HeadlineSet = HeadlineSet.ALL
+
+
+class InstrumentTable(_Table):
+    """`[instruments.SYMBOL]`: what the name of a bar file cannot say."""
+
+    asset_class: AssetClass | None = None
+    calendar: str | None = None
+    currency: str | None = None
+    lot: NotNegative | None = None
+    shortable: bool | None = None
+    names: tuple[str, ...] = ()
+
+
+class BacktestConfig(_Table):
+    """Everything that decides a backtest. Every field is a key of the TOML file; most are flags too.
+
+    Costs that are None are the defaults of each instrument's class. `gross` is the most that may be
+    invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
+    """
+
+    bars: tuple[Path, ...] = ()
+    news: tuple[Path, ...] = ()
+    symbols: tuple[str, ...] = ()
+    start: date | None = None
+    end: date | None = None
+    student: str = "tiny"
+    adapter: Path | None = None
+    quantization: Quantization = Quantization.NONE
+    prompt: str | None = None
+    batch: Annotated[int, Field(ge=1, le=4096)] = 64
+    cash: Amount = 100_000.0
+    fee_bps: NotNegative | None = None
+    slippage_bps: NotNegative | None = None
+    latency_bps: NotNegative | None = None
+    borrow_rate: NotNegative | None = None
+    allow_short: bool = False
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 7
+    gross: Share = 0.95
+    risk_aversion: Amount = 25.0
+    archive_latency_seconds: NotNegative = 60.0
+    out: Path | None = None
+    market: MarketTable = MarketTable()
+    instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
+    """The configuration of a file (or the defaults), with `flags` over it.
+
+    Paths in the file are taken from the file's own folder. Raises UsageError for an unknown key, with the
+    nearest right one, and for a value that does not fit.
+    """
+    values = _read(path) if path is not None else {}
+    market = {**values.get("market", {}), **flags.get("market", {})}
+    merged = {**values, **flags, **({"market": market} if market else {})}
+    try:
+        return BacktestConfig.model_validate(merged)
+    except ValidationError as error:
+        raise UsageError(_sentence(error, str(path or "the command line"))) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML ({error}); mend that line") from error
+    for key in ("bars", "news"):
+        if isinstance(values.get(key), list):
+            values[key] = [_beside(path, entry) for entry in values[key]]
+    for key in ("adapter", "out"):
+        if key in values:
+            values[key] = _beside(path, values[key])
+    return values
+
+
+def _beside(config: Path, entry: object) -> object:
+    return config.parent / Path(entry).expanduser() if isinstance(entry, str) else entry
+
+
+def _sentence(error: ValidationError, place: str) -> str:
+    """One line on the first problem; pydantic's own text names neither the file nor the remedy."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _keys(first["loc"]), n=1, cutoff=0.4)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_keys(first['loc']))}"
+        return f"{place}: unknown key {where!r}; {remedy}"
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{place}: {where} = {first['input']!r} does not fit: {message}"
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    tables: dict[object, type[BaseModel]] = {"market": MarketTable, "instruments": InstrumentTable}
+    table = tables.get(location[0], BacktestConfig) if len(location) > 1 else BacktestConfig
+    return list(table.model_fields)

@@ -1,0 +1,62 @@
+"""The strategies that turn calls into wanted weights inside backtrader. They know no model and no file."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from engine.strategy import SliceStrategy
+from engine.values import Call, Forecast, Slice
+from strategies.sizing import Sizing
+
+Key = tuple[str, datetime]
+
+
+class Stake(StrEnum):
+    """How much a caller bets: by its stated confidence, or all that one symbol may have."""
+
+    CONFIDENCE = "confidence"
+    FULL = "full"
+
+
+class LLMStrategy(SliceStrategy):
+    """Trades each forecast at the close it was made on; an abstention leaves the position as it is.
+
+    `calls` and `volatilities` (standard deviation of a day's return) are by (symbol, as_of).
+    """
+
+    def __init__(
+        self, *, calls: Mapping[Key, Call], volatilities: Mapping[Key, float], sizing: Sizing, stake: Stake
+    ) -> None:
+        super().__init__()
+        self._calls = calls
+        self._volatilities = volatilities
+        self._sizing = sizing
+        self._stake = stake
+
+    def decide(self, slice_: Slice) -> None:
+        """Want the weight that each symbol's forecast is worth."""
+        for symbol in slice_.bars:
+            key = (symbol, slice_.as_of)
+            call = self._calls.get(key)
+            if isinstance(call, Forecast):
+                self.target(symbol, self._weight(call, self._volatilities[key]))
+
+    def _weight(self, call: Forecast, volatility: float) -> float:
+        if self._stake is Stake.FULL:
+            return self._sizing.full(call)
+        return self._sizing.weight(call, volatility)
+
+
+class BuyAndHold(SliceStrategy):
+    """Buys each symbol's full share at the first close with a call, and never trades again."""
+
+    def __init__(self, *, calls: Mapping[Key, Call], sizing: Sizing) -> None:
+        super().__init__()
+        self._calls = calls
+        self._sizing = sizing
+
+    def decide(self, slice_: Slice) -> None:
+        """Buy what is not held yet."""
+        for symbol in slice_.bars:
+            if (symbol, slice_.as_of) in self._calls and not self.held(symbol):
+                self.target(symbol, self._sizing.cap)

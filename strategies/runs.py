@@ -1,0 +1,74 @@
+"""Where runs live and what became of them: one folder a run, with its journal and its result.
+
+Knows nothing of how a run is made.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import JournalError
+from engine.journal import Journal
+
+JOURNAL = "journal.sqlite"
+STARTED, FINISHED, INTERRUPTED, FAILED = "run_started", "run_finished", "run_interrupted", "run_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One line of `closecall runs`. A run that was killed, or still runs, is `unfinished`."""
+
+    run: str
+    started_at: datetime | None
+    state: str
+    config: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+
+def new_run(data_dir: Path, now: datetime) -> tuple[str, Path]:
+    """Make the folder of a new run, named after the second in which it started."""
+    runs = data_dir / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 10_000):
+        name = f"{now:%Y%m%d-%H%M%S}" + ("" if number == 1 else f"-{number}")
+        try:
+            (runs / name).mkdir()
+        except FileExistsError:
+            continue
+        return name, runs / name
+    raise JournalError(f"{runs}: no free name for a run; try again")
+
+
+def list_runs(data_dir: Path) -> Iterator[RunSummary]:
+    """All runs on record, newest first. One that cannot be read is listed as damaged."""
+    runs = data_dir / "runs"
+    folders = sorted((f for f in runs.glob("*") if (f / JOURNAL).is_file()), reverse=True)
+    for folder in folders:
+        try:
+            yield _summary(folder)
+        except JournalError:
+            yield RunSummary(run=folder.name, started_at=None, state="damaged", config={}, result={})
+
+
+def _summary(folder: Path) -> RunSummary:
+    with Journal.open(folder / JOURNAL, folder.name) as journal:
+        events = {row.kind: row for row in journal.read(kinds=(STARTED, FINISHED, INTERRUPTED, FAILED))}
+    started = events.get(STARTED)
+    ended = next((kind for kind in (FINISHED, INTERRUPTED, FAILED) if kind in events), None)
+    return RunSummary(
+        run=folder.name,
+        started_at=started.recorded_at if started else None,
+        state=ended.removeprefix("run_") if ended else "unfinished",
+        config=started.payload if started else {},
+        result=events[FINISHED].payload if FINISHED in events else {},
+    )
+
+
+def plain(value: object) -> Any:
+    """A value as JSON types: what `--json` prints and the journal keeps."""
+    from engine.digests import canonical_json
+
+    return json.loads(canonical_json({"value": value}))["value"]

@@ -1,0 +1,45 @@
+"""How large a position a forecast is worth. Knows no cash, no order and no model.
+
+The weight w maximises the expected return less a charge for risk, w E[r] - lambda/2 w^2 sigma^2 (Markowitz
+1952), where E[r] = (2p - 1) E|r| and E|r| = sigma sqrt(2/pi) for a normal return (the mean of the
+half-normal distribution). So w = (2p - 1) sqrt(2/pi) / (lambda sigma).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from engine.values import Bar, Forecast
+
+_MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
+_LEAST_VOLATILITY = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizing:
+    """The rule and its limits. `cap` bounds the weight of one symbol, a fraction of equity."""
+
+    risk_aversion: float
+    cap: float
+    allow_short: bool
+
+    def weight(self, forecast: Forecast, volatility: float) -> float:
+        """The signed weight for a forecast; `volatility` is the standard deviation of a day's return."""
+        edge = (2 * forecast.confidence - 1) * _MEAN_ABSOLUTE
+        wanted = edge / (self.risk_aversion * max(volatility, _LEAST_VOLATILITY))
+        return self._allowed(forecast.direction.sign * min(wanted, self.cap))
+
+    def full(self, forecast: Forecast) -> float:
+        """The cap in the called direction, for callers whose confidence is not meant to be traded."""
+        return self._allowed(forecast.direction.sign * self.cap)
+
+    def _allowed(self, weight: float) -> float:
+        return weight if self.allow_short else max(weight, 0.0)
+
+
+def volatility(bars: Sequence[Bar]) -> float:
+    """The sample standard deviation of the log returns between closes; needs at least three bars."""
+    returns = [math.log(b.close / a.close) for a, b in pairwise(bars)]
+    mean = sum(returns) / len(returns)
+    return math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
