@@ -107,7 +107,8 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
         return self._margin_refusal(record.symbol, after, bar.open, self.cash - paid)
 
     def _margin_refusal(self, symbol: str, after: float, price: float, cash: float) -> str:
-        worth = [pos.size * feed.price for feed, pos in self.positions.items() if feed.bar.symbol != symbol]
+        others = (item for item in self.positions.items() if item[1].size and item[0].bar.symbol != symbol)
+        worth = [position.size * feed.price for feed, position in others]
         worth.append(after * price)
         equity, gross = cash + fsum(worth), fsum(map(abs, worth))
         if min(worth) < 0 and equity <= self.margin * gross:
@@ -120,14 +121,16 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
         self._try_exec(order)
         self._bracketize(order)
         done = order.executed
-        slippage = slippage_cost(done.size, bar.open, done.price)
+        # `done.price` is an average that backtrader makes, which rounds; the one execution has the price.
+        price = done.exbits[-1].price
+        slippage = slippage_cost(done.size, bar.open, price)
         fill = Fill(
             number=record.number,
             at=at,
             decided_at=record.decided_at,
             symbol=record.symbol,
             size=done.size,
-            price=done.price,
+            price=price,
             open=bar.open,
             commission=done.comm,
             slippage=slippage,
@@ -138,12 +141,13 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
         self._sink(fill)
 
     def _try_exec_market(self, order: Any, popen: float, _phigh: float, _plow: float) -> None:
-        # backtrader has one slippage for all symbols, and refuses a buy that rounding leaves 1e-13 short.
-        # What can be afforded was decided before; where cash is that close, it is lent for the moment.
+        # backtrader has one slippage for all symbols, and refuses what opens a position and leaves cash
+        # below zero, be it by rounding. What can be afforded was decided before; the rest is lent.
         costs = self._costs[order.data.bar.symbol]
         price = fill_price(order.size, popen, costs)
         paid = _paid(order.size, price, costs)
-        lent = paid if self.cash - paid < abs(paid) * 1e-9 else 0.0
+        left = self.cash - paid
+        lent = abs(paid) - left if left < abs(paid) * 1e-9 else 0.0
         self.cash += lent
         self._execute(order, ago=0, price=price)
         self.cash -= lent

@@ -73,7 +73,7 @@ class OracleView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedMarket:
-    """Instruments and bars by symbol, calendars by code, news by availability, the oracle by (symbol, as_of)."""
+    """Instruments and bars by symbol, calendars by code, news, and the oracle by (symbol, as_of)."""
 
     instruments: Mapping[str, Instrument]
     calendars: Mapping[str, Calendar]

@@ -24,7 +24,8 @@ _LOWEST, _HIGHEST = 10.0, 1000.0
 
 def write(direction: Direction, confidence: float, close: float) -> str:
     """The canonical answer; `confidence` is rounded to 0.01, `close` (rebased to 100) to 0.01."""
-    return f'{{"direction": "{direction}", "confidence": {min(1.0, max(0.5, confidence)):.2f}, "close": {close:.2f}}}'
+    stated = min(1.0, max(0.5, confidence))
+    return f'{{"direction": "{direction}", "confidence": {stated:.2f}, "close": {close:.2f}}}'
 
 
 def read(text: str, observation: Observation) -> Call:

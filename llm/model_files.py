@@ -98,7 +98,7 @@ def _from_hub(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=_SAFE_PATTERNS))
-    except Exception as error:  # noqa: BLE001  # the hub client raises errors of several libraries
+    except Exception as error:  # the hub client raises errors of several libraries
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StudentError(
             f"student {name}: no such folder, and the hub did not give it ({reason[:160]}); "

@@ -5,9 +5,11 @@ depends only on the prompts before it, so that what comes later changes no earli
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,63 +43,56 @@ class StudentSettings:
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":
-    """Load a model, its tokenizer and its adapter. Raises StudentError with a remedy."""
+    """A student whose files are checked; its weights are loaded when it is first asked something.
+
+    Raises StudentError with a remedy, also later, if the weights turn out to be unusable.
+    """
     folder = model_folder(wanted.student)
     adapter = adapter_folder(wanted.adapter) if wanted.adapter else None
-    template = _template(wanted, folder)
-    try:
-        tokenizer = _tokenizer(folder)
-        model, device = _model(folder, adapter, wanted.quantization)
-    except StudentError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudentError(
-            f"student {wanted.student}: cannot be loaded ({reason[:200]}); check its files"
-        ) from error
-    folders = [folder, adapter] if adapter else [folder]
-    dtype = str(next(model.parameters()).dtype)
-    return TransformersStudent(
-        model=model,
-        tokenizer=tokenizer,
-        template=template,
-        name=wanted.student if adapter is None else f"{wanted.student} + {adapter.name}",
-        released=_latest(
-            released(wanted.student, folder), released(str(adapter), adapter) if adapter else None
-        ),
-        fingerprint=fingerprint(folders, wanted.quantization, template.name, GRAMMAR, dtype, device),
-        batch=wanted.batch,
-    )
+    return TransformersStudent(wanted, folder, adapter)
 
 
 class TransformersStudent:
-    """A loaded model that answers prompts. Make one with `load_student`."""
+    """A model that answers prompts. Make one with `load_student`."""
 
-    def __init__(
-        self,
-        *,
-        model: Any,
-        tokenizer: Any,
-        template: PromptTemplate,
-        name: str,
-        released: date | None,
-        fingerprint: str,
-        batch: int,
-    ) -> None:
+    def __init__(self, wanted: StudentSettings, folder: Path, adapter: Path | None) -> None:
+        self.name = wanted.student if adapter is None else f"{wanted.student} + {adapter.name}"
+        self.released = _latest(
+            released(wanted.student, folder), released(str(adapter), adapter) if adapter else None
+        )
+        self.template = _template(wanted, folder)
+        self.window = self.template.window
+        self._wanted = wanted
+        self._folder = folder
+        self._adapter = adapter
+        with _readable(wanted.student):
+            self._tokenizer = _tokenizer(folder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, adapter, tokenizer, template, quantization, decoding and device."""
+        folders = [self._folder, self._adapter] if self._adapter else [self._folder]
+        return fingerprint(
+            folders,
+            self._wanted.quantization,
+            self.template.name,
+            GRAMMAR,
+            str(self._wanted.batch),
+            _device(),
+        )
+
+    @cached_property
+    def _model(self) -> Any:
+        with _readable(self._wanted.student):
+            return _model(self._folder, self._adapter, self._wanted.quantization)
+
+    @cached_property
+    def _grammar(self) -> Any:
         import xgrammar
 
-        self.name = name
-        self.released = released
-        self.fingerprint = fingerprint
-        self.window = template.window
-        self.template = template
-        self._model = model
-        self._tokenizer = tokenizer
-        self._batch = batch
-        information = xgrammar.TokenizerInfo.from_huggingface(
-            tokenizer, vocab_size=model.get_input_embeddings().weight.shape[0]
-        )
-        self._grammar = xgrammar.GrammarCompiler(information).compile_grammar(GRAMMAR)
+        rows = self._model.get_input_embeddings().weight.shape[0]
+        information = xgrammar.TokenizerInfo.from_huggingface(self._tokenizer, vocab_size=rows)
+        return xgrammar.GrammarCompiler(information).compile_grammar(GRAMMAR)
 
     def prompt(self, observation: Observation) -> str:
         """The chat text of an observation, thinking off, within the template's token limit."""
@@ -113,7 +108,7 @@ class TransformersStudent:
         done = 0
         for length, places in self._batches(prompts):
             texts = [prompts[i] for i in places]
-            filled = texts + texts[:1] * (self._batch - len(texts))
+            filled = texts + texts[:1] * (self._wanted.batch - len(texts))
             for place, text in zip(places, self.generate(filled, length), strict=False):
                 answers[place] = text
             done += len(places)
@@ -160,7 +155,7 @@ class TransformersStudent:
             length = -(-self.count_tokens(prompt) // step) * step
             places = waiting.setdefault(length, [])
             places.append(place)
-            if len(places) == self._batch:
+            if len(places) == self._wanted.batch:
                 yield length, waiting.pop(length)
         yield from sorted(waiting.items())
 
@@ -191,30 +186,48 @@ def _tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> tuple[Any, str]:
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn what transformers, peft and bitsandbytes raise on bad files into one line."""
+    try:
+        yield
+    except StudentError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StudentError(f"student {name}: cannot be loaded ({reason[:200]}); check its files") from error
+
+
+def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    quantized = quantization is Quantization.NF4
-    model = AutoModelForCausalLM.from_pretrained(
+    device = _device()
+    on_gpu = device == "cuda"
+    compute = torch.bfloat16 if on_gpu else torch.float32
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+    model: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
         device_map=device,
-        dtype="auto" if device == "cuda" else torch.float32,
-        quantization_config=BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16 if device == "cuda" else torch.float32,
-        )
-        if quantized
-        else None,
+        dtype=compute,
+        quantization_config=nf4 if quantization is Quantization.NF4 else None,
     )
     if adapter is not None:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
-    return model.eval(), device
+    return model.eval()

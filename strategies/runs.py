@@ -3,6 +3,7 @@
 Knows nothing of how a run is made.
 """
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import JournalError
+from engine.digests import canonical_json
+from engine.errors import JournalError, UsageError
 from engine.journal import Journal
 
 JOURNAL = "journal.sqlite"
@@ -53,6 +55,19 @@ def list_runs(data_dir: Path) -> Iterator[RunSummary]:
             yield RunSummary(run=folder.name, started_at=None, state="damaged", config={}, result={})
 
 
+def find_run(data_dir: Path, name: str) -> RunSummary:
+    """One finished run by its name. Raises UsageError if there is none, or if it has no result."""
+    folder = data_dir / "runs" / name
+    if not (folder / JOURNAL).is_file():
+        near = difflib.get_close_matches(name, [f.name for f in (data_dir / "runs").glob("*")], n=1)
+        hint = f"did you mean {near[0]}?" if near else "closecall runs lists them"
+        raise UsageError(f"there is no run {name!r} in {data_dir}; {hint}")
+    found = _summary(folder)
+    if not found.result:
+        raise UsageError(f"run {name} is {found.state} and has no result; start it again")
+    return found
+
+
 def _summary(folder: Path) -> RunSummary:
     with Journal.open(folder / JOURNAL, folder.name) as journal:
         events = {row.kind: row for row in journal.read(kinds=(STARTED, FINISHED, INTERRUPTED, FAILED))}
@@ -69,6 +84,4 @@ def _summary(folder: Path) -> RunSummary:
 
 def plain(value: object) -> Any:
     """A value as JSON types: what `--json` prints and the journal keeps."""
-    from engine.digests import canonical_json
-
     return json.loads(canonical_json({"value": value}))["value"]

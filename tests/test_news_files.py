@@ -58,7 +58,7 @@ def test_a_row_becomes_an_item_with_its_times_and_symbols(tmp_path):
         ("2024-05-31T13:45:10.25+08:00", Precision.SECOND, True, "2024-05-31T06:00:10.25"),
         ("2024-05-31T13+0800", Precision.HOUR, True, "2024-05-31T06:15"),
         ("2024-05-31T13:45:10", Precision.SECOND, False, "2024-06-01T02:00:10"),
-        ("2024-05-31", Precision.DAY, False, "2024-06-01T12:15"),
+        ("2024-05-31", Precision.DAY, False, "2024-06-01T12:00"),
     ],
 )
 def test_without_a_precision_column_the_way_the_time_is_written_decides(
@@ -71,13 +71,13 @@ def test_without_a_precision_column_the_way_the_time_is_written_decides(
 
 def test_a_stated_precision_makes_a_time_coarser(tmp_path):
     item = the_item(tmp_path, "2024-05-31T08:00:00+08:00,day,,,t,")
-    assert item.available_at == datetime(2024, 5, 31, 16, 15, tzinfo=UTC)
+    assert item.available_at == datetime(2024, 5, 31, 16, tzinfo=UTC)
 
 
 def test_a_stated_precision_never_makes_a_date_finer(tmp_path):
     item = the_item(tmp_path, "2024-05-31,second,,,t,")
     assert item.precision is Precision.DAY
-    assert item.available_at == datetime(2024, 6, 1, 12, 15, tzinfo=UTC)
+    assert item.available_at == datetime(2024, 6, 1, 12, tzinfo=UTC)
 
 
 def test_first_sight_decides_where_it_is_recorded(tmp_path):

@@ -63,7 +63,7 @@ def test_news_rides_on_the_first_slice_at_or_after_it_is_available():
 def test_two_bars_of_one_symbol_that_overlap_are_refused():
     first, second = coin("BTC", (10, 12), (12, 11))
     overlapping = bar("BTC", first.opens_at + timedelta(hours=1), second.closes_at, 10, 11)
-    with pytest.raises(DataError, match="BTC: the bar that opens at .* remove one"):
+    with pytest.raises(DataError, match=r"BTC: the bar that opens at .* remove one"):
         list(merge([first, overlapping], []))
     with pytest.raises(DataError, match="remove one"):
         list(merge([first, first], []))

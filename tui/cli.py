@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +78,9 @@ def backtest(
     fee_bps: Annotated[float | None, typer.Option(help="Commission, basis points of a fill.")] = None,
     slippage_bps: Annotated[float | None, typer.Option(help="Slippage from the official open.")] = None,
     latency_bps: Annotated[float | None, typer.Option(help="Cost of delay, added to slippage.")] = None,
-    allow_short: Annotated[bool, typer.Option("--allow-short", help="Let forecasts of down go short.")] = False,
+    allow_short: Annotated[
+        bool, typer.Option("--allow-short", help="Let forecasts of down go short.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Makes the simulated market and random callers.")] = None,
     days: Annotated[int | None, typer.Option(help="Length of the simulated market.")] = None,
     no_edge: Annotated[bool, typer.Option("--no-edge", help="Simulate without anything to know.")] = False,
@@ -125,7 +128,7 @@ def backtest(
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; forecasts made so far are kept for the next run\n")
         raise
-    _print_json(run.result) if as_json else print_result(run.result, settings)
+    _print_json(run.result) if as_json else print_result(run.result)
 
 
 @app.command()
@@ -136,17 +139,17 @@ def runs(
 ) -> None:
     """List the backtests on record, newest first, or show one of them again."""
     from strategies.runs import find_run, list_runs, plain
-    from tui.tables import print_runs, print_summary
+    from tui.tables import print_result, print_runs
 
-    if run is not None:
-        summary = find_run(data_dir(data), run)
-        _print_json(plain_summary(plain, summary)) if as_json else print_summary(summary)
+    if run is None:
+        known = list(list_runs(data_dir(data)))
+        if as_json:
+            _print_json({"runs": plain([asdict(one) for one in known])})
+        else:
+            print_runs(known, data_dir(data))
         return
-    known = list(list_runs(data_dir(data)))
-    if as_json:
-        _print_json({"runs": [plain_summary(plain, one) for one in known]})
-    else:
-        print_runs(known, data_dir(data))
+    found = find_run(data_dir(data), run)
+    _print_json(plain(asdict(found))) if as_json else print_result(found.result)
 
 
 @app.command()
@@ -169,19 +172,16 @@ def pretrain(
     as_json: AsJson = False,
 ) -> None:
     """Make the tiny student again from nothing: about 12 minutes on two cores."""
-    from training.pretrain import Recipe, make_student
+    from training.pretrain import Recipe
+    from training.release import make_student
+    from tui.tables import print_edge
 
     recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
     folder = out or data_dir(data) / "students" / "tiny"
     with ProgressDisplay() as progress:
-        made = make_student(folder, recipe, data_dir(data), _now().date(), progress)
-    if as_json:
-        _print_json(made)
-    else:
-        from tui.tables import print_edge
-
-        print_edge(made["measured"])
-        sys.stdout.write(f"The student is in {folder}; use it with --student {folder}\n")
+        measured = make_student(folder, recipe, data_dir(data), _now().date(), progress)
+    _print_json(measured) if as_json else print_edge(measured)
+    sys.stderr.write(f"The student is in {folder}; use it with --student {folder}\n")
 
 
 @bench_app.command("forecast")
@@ -195,12 +195,13 @@ def bench_forecast(
 ) -> None:
     """Compare batched forecasts with one generate call a bar, in one process."""
     from training.speed import measure_speed
+    from tui.tables import print_pairs
 
     with ProgressDisplay() as progress:
         measured = measure_speed(
             _student(student, adapter, quantization), seed=seed, prompts=prompts, on_progress=progress
         )
-    _print_json(measured) if as_json else _print_pairs(measured)
+    _print_json(measured) if as_json else print_pairs(measured)
 
 
 @bench_app.command("edge")
@@ -248,18 +249,5 @@ def _stated(**flags: Any) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
-def plain_summary(plain: Any, summary: Any) -> Mapping[str, Any]:
-    return plain(summary)
-
-
 def _print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def _print_pairs(values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-        sys.stdout.write(f"{name.replace('_', ' '):32} {shown}\n")
-
-
-__all__ = ["app", "date", "invoke"]

@@ -1,9 +1,9 @@
-"""Where the `closecall` command begins: checks what it runs in, then hands over and turns errors into exits."""
+"""Where the `closecall` command begins: checks what it runs in and turns errors into exit codes."""
 
 import sys
 from importlib import metadata
 
-SUCCESS, USAGE, INTERRUPTED = 0, 2, 130
+USAGE, INTERRUPTED = 2, 130
 
 
 def main() -> None:
@@ -25,11 +25,7 @@ def run(arguments: list[str]) -> int:
     except ClosecallError as error:
         return _stop(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _stop(
-            "interrupted; what was forecast so far is kept, the same command goes on from there", INTERRUPTED
-        )
-    except BrokenPipeError:
-        return _closed_pipe()
+        return INTERRUPTED
 
 
 def foreign_llm() -> str | None:
@@ -39,8 +35,8 @@ def foreign_llm() -> str | None:
     except metadata.PackageNotFoundError:
         return None
     return (
-        "closecall cannot share an environment with the PyPI package 'llm' (both have a folder of that name); "
-        "install closecall in an environment of its own: python3 -m venv closecall-env && "
+        "closecall cannot share an environment with the PyPI package 'llm', which has a folder of the same "
+        "name; install closecall in an environment of its own: python3 -m venv closecall-env && "
         "closecall-env/bin/pip install closecall"
     )
 
@@ -48,11 +44,3 @@ def foreign_llm() -> str | None:
 def _stop(message: str, code: int) -> int:
     sys.stderr.write(f"closecall: {' '.join(message.split())}\n")
     return code
-
-
-def _closed_pipe() -> int:
-    """The reader of our output has gone (`| head`): nothing is wrong and nothing more can be said."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return SUCCESS

@@ -1,0 +1,206 @@
+"""Results as tables that fit 80 columns. Writes to stdout and nowhere else; knows no run and no model."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_CALLERS = {
+    "student": "student",
+    "buy_and_hold": "buy&hold",
+    "persistence": "persist.",
+    "majority": "majority",
+    "random": "random",
+    "oracle": "oracle",
+}
+NOTICE = "Research software. Not financial advice."
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage, "-" where there is none."""
+    return "-" if value is None else f"{value * 100:.1f}%"
+
+
+def signed_percent(value: float | None) -> str:
+    """A return with its sign, so that colour never carries the meaning."""
+    return "-" if value is None else f"{value * 100:+.1f}%"
+
+
+def number(digits: int) -> Callable[[float | None], str]:
+    """A writer of numbers with so many decimals."""
+    return lambda value: "-" if value is None else f"{value:,.{digits}f}"
+
+
+_ROWS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
+    ("forecasts scored", lambda s: f"{s['n']:,}"),
+    ("accuracy", lambda s: percent(s["accuracy"])),
+    ("  95% from", lambda s: percent(s["accuracy_low"])),
+    ("  95% to", lambda s: percent(s["accuracy_high"])),
+    ("accuracy, open", lambda s: percent(s["accuracy_open"])),
+    ("Brier score", lambda s: number(4)(s["brier"])),
+    ("close error, bp", lambda s: number(0)(s["close_mae_bps"])),
+    ("return", lambda s: signed_percent(s["total_return"])),
+    ("Sharpe, a year", lambda s: number(2)(s["sharpe"])),
+    ("max. drawdown", lambda s: percent(s["max_drawdown"])),
+    ("fills", lambda s: f"{s['trades']:,}"),
+    ("rejected", lambda s: f"{s['rejected']:,}"),
+    ("costs paid", lambda s: number(0)(s["costs_paid"])),
+)
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """The scored table of one run with everything needed to judge it."""
+    console = _console()
+    _print_heading(console, result)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("")
+    callers = [name for name in _CALLERS if name in result["scores"]]
+    for name in callers:
+        table.add_column(_CALLERS[name], justify="right", style="bold" if name == "student" else "")
+    for label, shown in _ROWS:
+        table.add_row(label, *(shown(result["scores"][name]) for name in callers))
+    console.print(table)
+    console.print()
+    for line in conclusions(result):
+        console.print(Text(line))
+    console.print(Text(NOTICE, style="dim"))
+
+
+def conclusions(result: Mapping[str, Any]) -> list[str]:
+    """What may and may not be concluded, a sentence each."""
+    lines = [_verdict_line(result["verdict_detail"])]
+    if result["edge_captured"] is not None:
+        lines.append(f"Edge captured: {percent(result['edge_captured'])} of what the oracle knew.")
+    elif result["simulated"]:
+        lines.append("This market has no edge: nothing could be known, and any difference is luck.")
+    lines.append(_sharpe_line(result))
+    if result["contaminated_n"]:
+        share = f"{result['contaminated_n']:,} of {result['forecasts']:,}"
+        why = (
+            "on training seeds"
+            if result["simulated"]
+            else f"before its release, {result['student_released']}"
+        )
+        lines.append(f"Contaminated: {share} forecasts are {why}; the student may know the answers.")
+    elif result["contaminated_n"] is None:
+        lines.append("The student's release is not known: it may have seen these days in training.")
+    lines += result["notes"]
+    return lines
+
+
+def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
+    """One line for each run on record."""
+    console = _console()
+    if not runs:
+        console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for column in ("run", "state", "symbols", "from", "to", "accuracy", "return", "verdict"):
+        table.add_column(column, no_wrap=column != "symbols")
+    for run in runs:
+        table.add_row(run.run, run.state, *_run_cells(run.result))
+    console.print(table)
+
+
+def print_edge(measured: Mapping[str, Any]) -> None:
+    """How much of the oracle's edge a student captures on each kind of simulated market."""
+    console = _console()
+    console.print(f"SIMULATED markets, student {measured['student']}, {measured['days']} days each")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    columns = ("headlines", "edge", "least", "accuracy", "oracle", "Brier", "oracle", "abstained", "better")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "headlines" else "right")
+    for kind in ("all", "familiar", "withheld", "shuffled", "no_edge"):
+        row = measured[kind]
+        table.add_row(
+            kind,
+            percent(row["edge_captured"]),
+            percent(row["edge_captured_least"]),
+            percent(row["accuracy"]),
+            percent(row["oracle_accuracy"]),
+            number(4)(row["brier"]),
+            number(4)(row["oracle_brier"]),
+            str(row["abstentions"]),
+            f"{row['verdicts_better']}/{row['markets']}",
+        )
+    console.print(table)
+
+
+def print_pairs(values: Mapping[str, Any]) -> None:
+    """Names and values, one pair a line."""
+    for name, value in values.items():
+        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+        sys.stdout.write(f"{name.replace('_', ' '):30} {shown}\n")
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 100)
+    return console
+
+
+def _print_heading(console: Console, result: Mapping[str, Any]) -> None:
+    kind = "SIMULATED market" if result["simulated"] else "Backtest"
+    console.print(
+        Text(f"{kind}  {result['start']} to {result['end']}  student {result['student']}", style="bold"),
+        soft_wrap=True,
+    )
+    console.print(Text(f"{len(result['symbols'])} symbols: {_short(result['symbols'])}"))
+    console.print(
+        f"{result['bars']:,} bars, {result['news']:,} news items, {result['forecasts']:,} forecasts "
+        f"({result['forecasts_with_news']:,} with fresh news), {result['abstentions']:,} abstentions"
+    )
+    console.print()
+
+
+def _short(symbols: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(symbols) - most} more" if len(symbols) > most else ""
+    return ", ".join(symbols[:most]) + more
+
+
+def _verdict_line(verdict: Mapping[str, Any]) -> str:
+    if verdict["difference"] is None:
+        return "Verdict: inconclusive; no decision was scored for both the student and a baseline."
+    against = (
+        f"{verdict['difference'] * 100:+.1f} points of accuracy against {verdict['baseline']}, "
+        "the best baseline"
+    )
+    bounds = ""
+    if verdict["low"] is not None:
+        bounds = (
+            f" (95%: {verdict['low'] * 100:+.1f} to {verdict['high'] * 100:+.1f}, {verdict['days']} days)"
+        )
+    needed = ""
+    if verdict["result"] == "inconclusive" and verdict["days_needed"] is not None:
+        needed = f"; such a difference would need about {verdict['days_needed']:,} days to show"
+    return f"Verdict: {verdict['result']}; {against}{bounds}{needed}."
+
+
+def _sharpe_line(result: Mapping[str, Any]) -> str:
+    trials = f"{result['trials']} run{'s' if result['trials'] != 1 else ''} on these data on record"
+    if result["deflated_sharpe"] is None:
+        return f"Trials: {trials}."
+    return (
+        f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that the student's Sharpe "
+        f"ratio is more than luck among them is {percent(result['deflated_sharpe'])}."
+    )
+
+
+def _run_cells(result: Mapping[str, Any]) -> list[str]:
+    if not result:
+        return ["-"] * 6
+    student = result["scores"]["student"]
+    symbols = _short(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
+    return [
+        symbols,
+        result["start"],
+        result["end"],
+        percent(student["accuracy"]),
+        signed_percent(student["total_return"]),
+        result["verdict"],
+    ]
