@@ -1,0 +1,55 @@
+# `make demo` and `make test` each set the environment up by themselves; a second call does not do it again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine student clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "closecall needs Python 3.11 or newer; run: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+demo: $(READY) ## backtest the tiny student on a simulated market
+	$(BIN)/closecall backtest
+
+test: format lint types layers unit ## run every check
+
+format: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+layers: $(READY)
+	$(BIN)/lint-imports --no-logo
+
+unit: $(READY)
+	$(BIN)/pytest
+
+bench: bench-forecast bench-edge bench-engine ## print all measurements (about ten minutes)
+
+bench-forecast: $(READY) ## batched forecasts against one call a bar
+	$(BIN)/closecall bench forecast --json
+
+bench-edge: $(READY) ## the edge captured on unseen simulated markets
+	$(BIN)/closecall bench edge --json
+
+bench-engine: $(READY) ## slices a second with 2, 20 and 150 symbols
+	$(BIN)/closecall bench engine --json
+
+student: $(READY) ## make the shipped student again from nothing (about 15 minutes)
+	$(BIN)/closecall train pretrain --out llm/tiny
+
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
