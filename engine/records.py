@@ -102,7 +102,7 @@ Record = OrderRecord | Fill | Mark | Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineResult:
-    """All that a run stated, in the order of its statements; `orders` holds each order's last status.
+    """All that a run stated, in the order of its statements; `orders` by number, each in its last status.
 
     The PnL summed over `steps` is `value` − `starting_cash`. `analyses` are the results of backtrader
     analyzers by the name they were given.

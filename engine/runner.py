@@ -5,6 +5,7 @@ symbols that a slice carries.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -140,7 +141,7 @@ def run(
         starting_cash=float(cash),
         cash=broker.getcash(),
         value=broker.getvalue(),
-        orders=tuple(collector.orders),
+        orders=tuple(sorted(collector.orders, key=attrgetter("number"))),
         fills=tuple(collector.fills),
         marks=tuple(collector.marks),
         steps=tuple(collector.steps),

@@ -49,7 +49,7 @@ class MarketSettings:
     days: int = 500
     edge: bool = True
     reversal: date | None = None
-    headlines: HeadlineSet = HeadlineSet.ALL
+    headlines: HeadlineSet = HeadlineSet.FAMILIAR
 
     def __post_init__(self) -> None:
         for kind in ("coins", "stocks"):

@@ -11,12 +11,13 @@ from engine.values import Abstention, Call, Direction, Forecast, Observation
 from llm.prompts import BASE
 
 GRAMMAR = r"""
-root ::= "{\"direction\": \"" direction "\", \"confidence\": " confidence ", \"close\": " close "}"
-direction ::= "up" | "down"
+root ::= "{\"direction\": \"" ("up" stated above | "down" stated below) "}"
+stated ::= "\", \"confidence\": " confidence ", \"close\": "
 confidence ::= "0." [5-9] [0-9] | "1.00"
-close ::= [1-9] [0-9] [0-9]? "." [0-9] [0-9]
+above ::= [1-9] [0-9] [0-9] "." [0-9] [0-9]
+below ::= [1-9] [0-9] "." [0-9] [0-9] | "100.00"
 """
-"""The output format as an EBNF grammar of xgrammar: key order, ranges and digits."""
+"""The output format as an EBNF grammar of xgrammar: key order, digits, ranges, and no contradiction."""
 
 _KEYS = ("direction", "confidence", "close")
 _LOWEST, _HIGHEST = 10.0, 1000.0

@@ -151,8 +151,9 @@ class TransformersStudent:
         """Places of prompts of similar length, at most a batch at a time, in the order of the prompts."""
         step = max(32, self.template.max_tokens // _LENGTH_STEPS)
         waiting: dict[int, list[int]] = {}
-        for place, prompt in enumerate(prompts):
-            length = -(-self.count_tokens(prompt) // step) * step
+        tokens = self._tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
+        for place, counted in enumerate(map(len, tokens)):
+            length = -(-counted // step) * step
             places = waiting.setdefault(length, [])
             places.append(place)
             if len(places) == self._wanted.batch:
@@ -207,7 +208,9 @@ def _readable(name: str) -> Iterator[None]:
 def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # it would write into our own progress
     device = _device()
     on_gpu = device == "cuda"
     compute = torch.bfloat16 if on_gpu else torch.float32

@@ -31,7 +31,7 @@ class MarketTable(_Table):
     days: Annotated[int, Field(ge=10, le=20_000)] = 500
     edge: bool = True
     reversal: date | None = None
-    headlines: HeadlineSet = HeadlineSet.ALL
+    headlines: HeadlineSet = HeadlineSet.FAMILIAR
 
 
 class InstrumentTable(_Table):

@@ -39,8 +39,8 @@ class Exam:
 def measure_edge(student: Student, exam: Exam, data_dir: Path, on_progress: Progress) -> dict[str, Any]:
     """The student's figures on every kind of market, as JSON types; see `_figures` for the keys."""
     kinds = {
-        "all": [_market(seed, exam) for seed in exam.seeds],
-        "familiar": [_market(seed, exam, headlines=HeadlineSet.FAMILIAR) for seed in exam.seeds],
+        "familiar": [_market(seed, exam) for seed in exam.seeds],
+        "all": [_market(seed, exam, headlines=HeadlineSet.ALL) for seed in exam.seeds],
         "withheld": [_market(seed, exam, headlines=HeadlineSet.WITHHELD) for seed in exam.seeds],
         "shuffled": [_shuffled(_market(seed, exam), seed) for seed in exam.seeds],
         "no_edge": [_market(seed, exam, edge=False) for seed in exam.seeds],

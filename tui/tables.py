@@ -114,7 +114,7 @@ def print_edge(measured: Mapping[str, Any]) -> None:
     columns = ("headlines", "edge", "least", "accuracy", "oracle", "Brier", "oracle", "abstained", "better")
     for column in columns:
         table.add_column(column, justify="left" if column == "headlines" else "right")
-    for kind in ("all", "familiar", "withheld", "shuffled", "no_edge"):
+    for kind in ("familiar", "all", "withheld", "shuffled", "no_edge"):
         row = measured[kind]
         table.add_row(
             kind,
