@@ -224,6 +224,24 @@ def bench_edge(
     _print_json(measured) if as_json else print_edge(measured)
 
 
+@bench_app.command("engine")
+def bench_engine(
+    slices: Annotated[int, typer.Option(min=600, help="How many slices to run.")] = 30_000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure slices a second with 2, 20 and 150 symbols that arrive one after the other."""
+    from engine.throughput import measure_engine
+    from tui.tables import print_pairs
+
+    with ProgressDisplay() as progress:
+        measured = measure_engine(slices, progress)
+    if as_json:
+        _print_json(measured)
+    else:
+        rates = measured["slices_per_second"]
+        print_pairs({f"slices a second, {symbols} symbols": rate for symbols, rate in rates.items()})
+
+
 def _student(student: str | None, adapter: Path | None, quantization: str | None) -> Any:
     from llm.transformers_student import StudentSettings, load_student
     from strategies.config import load_config
