@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from engine.errors import UsageError
 from engine.instruments import AssetClass
@@ -17,6 +17,22 @@ from llm.transformers_student import Quantization
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
+BasisPoints = Annotated[float, Field(ge=0, lt=5_000, allow_inf_nan=False)]
+"""Slippage and latency together stay below the whole price."""
+
+
+def _day(value: object) -> object:
+    """Only a written day: pydantic would take a number for seconds since 1970."""
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        day = None
+    if type(day) is not date or not 1900 <= day.year < 2200:
+        raise ValueError("write a day from 1900 to 2199 as YYYY-MM-DD")
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 
 
 class _Table(BaseModel):
@@ -30,7 +46,7 @@ class MarketTable(_Table):
     stocks: Annotated[int, Field(ge=0, le=14)] = 3
     days: Annotated[int, Field(ge=10, le=20_000)] = 500
     edge: bool = True
-    reversal: date | None = None
+    reversal: Day | None = None
     headlines: HeadlineSet = HeadlineSet.FAMILIAR
 
 
@@ -55,17 +71,17 @@ class BacktestConfig(_Table):
     bars: tuple[Path, ...] = ()
     news: tuple[Path, ...] = ()
     symbols: tuple[str, ...] = ()
-    start: date | None = None
-    end: date | None = None
+    start: Day | None = None
+    end: Day | None = None
     student: str = "tiny"
     adapter: Path | None = None
     quantization: Quantization = Quantization.NONE
     prompt: str | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
     cash: Amount = 100_000.0
-    fee_bps: NotNegative | None = None
-    slippage_bps: NotNegative | None = None
-    latency_bps: NotNegative | None = None
+    fee_bps: BasisPoints | None = None
+    slippage_bps: BasisPoints | None = None
+    latency_bps: BasisPoints | None = None
     borrow_rate: NotNegative | None = None
     allow_short: bool = False
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 7
@@ -81,16 +97,18 @@ class BacktestConfig(_Table):
 def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
     """The configuration of a file (or the defaults), with `flags` over it.
 
-    Paths in the file are taken from the file's own folder. Raises UsageError for an unknown key, with the
+    Paths in the file are taken from the file's own folder; a student is a path where that folder has it,
+    or where it begins with a dot. Raises UsageError for an unknown key, with the
     nearest right one, and for a value that does not fit.
     """
     values = _read(path) if path is not None else {}
-    market = {**values.get("market", {}), **flags.get("market", {})}
-    merged = {**values, **flags, **({"market": market} if market else {})}
+    market = values.get("market", {})
+    if isinstance(market, dict):
+        market = {**market, **flags.get("market", {})}
     try:
-        return BacktestConfig.model_validate(merged)
+        return BacktestConfig.model_validate({**values, **flags, "market": market})
     except ValidationError as error:
-        raise UsageError(_sentence(error, str(path or "the command line"))) from error
+        raise UsageError(_sentence(error, path, flags)) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -106,6 +124,9 @@ def _read(path: Path) -> dict[str, Any]:
     for key in ("adapter", "out"):
         if key in values:
             values[key] = _beside(path, values[key])
+    student = values.get("student")
+    if isinstance(student, str) and (student.startswith((".", "~")) or (path.parent / student).is_dir()):
+        values["student"] = str(_beside(path, student))
     return values
 
 
@@ -113,16 +134,30 @@ def _beside(config: Path, entry: object) -> object:
     return config.parent / Path(entry).expanduser() if isinstance(entry, str) else entry
 
 
-def _sentence(error: ValidationError, place: str) -> str:
+def _sentence(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
     """One line on the first problem; pydantic's own text names neither the file nor the remedy."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
+    place = "the command line" if path is None or _from_flag(first["loc"], flags) else str(path)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), _keys(first["loc"]), n=1, cutoff=0.4)
         remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_keys(first['loc']))}"
         return f"{place}: unknown key {where!r}; {remedy}"
-    message = first["msg"][:1].lower() + first["msg"][1:]
-    return f"{place}: {where} = {first['input']!r} does not fit: {message}"
+    message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+    given = repr(first["input"])
+    given = given if len(given) <= 80 else given[:80] + "…"
+    return f"{place}: {where} = {given} does not fit: {message[:1].lower()}{message[1:]}"
+
+
+def _from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> bool:
+    """Whether a value was given by a flag, which may be one key of a table."""
+    given: Any = flags
+    for part in location[:2]:
+        if isinstance(given, Mapping):
+            if part not in given:
+                return False
+            given = given[part]
+    return True
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:

@@ -20,6 +20,7 @@ _WARM_UP = timedelta(days=70)
 """Bars from before the start, so that the first forecast has a full window behind it."""
 
 SIMULATED_START = date(2023, 1, 1)
+_MOST_SIMULATED = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,10 @@ def _simulated(config: BacktestConfig) -> Facts:
     days = (config.end - start).days + 1 if config.end else config.market.days
     if days < 2:
         raise UsageError(f"--end {config.end} is not after --start {start}; choose a later end")
+    if days > _MOST_SIMULATED:
+        raise UsageError(
+            f"{days} simulated days to --end {config.end} are too many; stay within {_MOST_SIMULATED}"
+        )
     market = config.market
     try:
         settings = MarketSettings(
@@ -117,10 +122,20 @@ def _simulated(config: BacktestConfig) -> Facts:
 
 def _from_files(config: BacktestConfig) -> Facts:
     files = bar_files(config.bars)
+    for symbol, path in files.items():
+        if not symbol.isprintable():
+            raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
     chosen = _chosen(config.symbols, files, ", ".join(str(path) for path in config.bars))
     instruments = {symbol: _instrument(symbol, config.instruments.get(symbol)) for symbol in chosen}
     since = config.start - _WARM_UP if config.start else None
-    calendars = _calendars(instruments, {symbol: span_of(files[symbol]) for symbol in chosen})
+    spans = {symbol: span_of(files[symbol]) for symbol in chosen}
+    newest = max(last for _, last in spans.values())
+    if config.start and newest < config.start:
+        raise DataError(
+            f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
+            "choose an earlier --start"
+        )
+    calendars = _calendars(instruments, spans)
     bars = {
         symbol: read_bars(
             files[symbol], instrument, calendars[instrument.calendar], since=since, until=config.end
@@ -164,7 +179,7 @@ def _chosen(wanted: Sequence[str], known: Mapping[str, object], place: str) -> l
     for symbol in wanted:
         if symbol not in known:
             near = difflib.get_close_matches(symbol, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(known)[:12])}"
+            hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(known)[:12])}"
             raise DataError(f"{place}: no bars of symbol {symbol}; {hint}")
     return sorted(set(wanted) or known)
 

@@ -69,8 +69,11 @@ def find_run(data_dir: Path, name: str) -> RunSummary:
 
 
 def _summary(folder: Path) -> RunSummary:
+    # A run's first and last events say it all; a journal may have a hundred thousand between them.
     with Journal.open(folder / JOURNAL, folder.name) as journal:
-        events = {row.kind: row for row in journal.read(kinds=(STARTED, FINISHED, INTERRUPTED, FAILED))}
+        last = max(1, journal.last_seq)
+        ends = [next(journal.read(seq - 1), None) for seq in (1, last)]
+    events = {row.kind: row for row in ends if row is not None}
     started = events.get(STARTED)
     ended = next((kind for kind in (FINISHED, INTERRUPTED, FAILED) if kind in events), None)
     return RunSummary(
