@@ -74,7 +74,7 @@ def make_small_adapter(model: Path, folder: Path) -> Path:
     torch.manual_seed(1)
     adapted = get_peft_model(
         AutoModelForCausalLM.from_pretrained(model),
-        LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False),
+        LoraConfig(r=4, task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], init_lora_weights=False),
     )
     adapted.save_pretrained(folder)
     return folder
