@@ -43,9 +43,11 @@ def model_folder(name: str) -> Path:
 def adapter_folder(path: Path) -> Path:
     """The folder of a peft adapter, checked like a model. Raises StudentError with a remedy."""
     config = _json_object(path / "adapter_config.json", "an adapter of peft")
-    if config.get("auto_mapping"):
+    library = str((config.get("auto_mapping") or {}).get("parent_library", "transformers"))
+    foreign = library.partition(".")[0] != "transformers" or config.get("megatron_config")
+    if config.get("peft_type") != "LORA" or foreign:
         raise StudentError(
-            f"{path}: the adapter needs code of its own, which is never run; use a plain LoRA adapter"
+            f"{path}: not a plain LoRA adapter, and code that comes with an adapter is never run; use another"
         )
     if not (path / "adapter_model.safetensors").is_file():
         raise StudentError(
@@ -116,6 +118,7 @@ def _check_model(folder: Path) -> None:
         raise StudentError(
             f"{folder}: the model needs code of its own (auto_map), which is never run; use another"
         )
+    _check_architecture(folder, str(config.get("model_type")))
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise StudentError(
@@ -123,6 +126,28 @@ def _check_model(folder: Path) -> None:
             "save the model with save_pretrained, which writes safetensors"
         )
     _check_safetensors(weights)
+    _check_tokenizer(folder / "tokenizer.json")
+
+
+def _check_architecture(folder: Path, name: str) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if name not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise StudentError(
+            f"{folder}: {name!r} is no causal language model that this transformers knows; use another model"
+        )
+
+
+def _check_tokenizer(path: Path) -> None:
+    """Models without this file keep their tokenizer in another; transformers finds it or complains."""
+    if not path.is_file():
+        return
+    from tokenizers import Tokenizer
+
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # nothing narrower is raised
+        raise StudentError(f"{path}: not a readable tokenizer ({error}); fetch it again") from error
 
 
 def _check_safetensors(paths: Iterable[Path]) -> None:

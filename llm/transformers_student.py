@@ -4,7 +4,7 @@ Knows no market. Batches have a fixed number of rows and a fixed length, and a p
 depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -65,7 +65,7 @@ class TransformersStudent:
         self._wanted = wanted
         self._folder = folder
         self._adapter = adapter
-        with _readable(wanted.student):
+        with _readable(f"student {wanted.student}"):
             self._tokenizer = _tokenizer(folder)
 
     @cached_property
@@ -83,7 +83,7 @@ class TransformersStudent:
 
     @cached_property
     def _model(self) -> Any:
-        with _readable(self._wanted.student):
+        with _readable(f"student {self.name}"):
             return _model(self._folder, self._adapter, self._wanted.quantization)
 
     @cached_property
@@ -200,9 +200,19 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except StudentError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+    except Exception as error:  # the libraries raise errors of many kinds, bare ones among them
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudentError(f"student {name}: cannot be loaded ({reason[:200]}); check its files") from error
+        raise StudentError(f"{name}: cannot be loaded ({reason[:200]}); check its files") from error
+
+
+def _require_complete(folder: Path, report: Mapping[str, Any]) -> None:
+    """Refuse weights with holes, which transformers would fill at random."""
+    for kind in ("missing_keys", "mismatched_keys"):
+        if found := report.get(kind):
+            one = sorted(map(str, found))[0]
+            raise StudentError(
+                f"{folder}: {len(found)} weights are {kind[:-5]}, {one} first; fetch the model again"
+            )
 
 
 def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:
@@ -220,7 +230,7 @@ def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> An
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
     )
-    model: Any = AutoModelForCausalLM.from_pretrained(
+    model, report = AutoModelForCausalLM.from_pretrained(
         folder,
         local_files_only=True,
         trust_remote_code=False,
@@ -228,7 +238,9 @@ def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> An
         device_map=device,
         dtype=compute,
         quantization_config=nf4 if quantization is Quantization.NF4 else None,
+        output_loading_info=True,
     )
+    _require_complete(folder, report)
     if adapter is not None:
         from peft import PeftModel
 

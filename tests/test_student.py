@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from students import make_small_adapter, make_small_model
 
+from engine.errors import StudentError
 from engine.observations import observations
 from engine.values import Forecast
 from feeds.simulated import MarketSettings, simulate
@@ -129,3 +130,14 @@ def test_without_edge_the_verdict_is_not_better(tmp_path):
     result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result
     assert result["edge_captured"] is None
     assert result["verdict"] != "better"
+
+
+def test_weights_with_holes_are_refused_and_never_filled_at_random(small, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(small, tmp_path / "holes")
+    weights = tmp_path / "holes" / "model.safetensors"
+    kept = {name: value for name, value in load_file(weights).items() if "mlp.up_proj" not in name}
+    save_file(kept, weights, metadata={"format": "pt"})
+    with pytest.raises(StudentError, match="2 weights are missing, .*up_proj"):
+        load_student(StudentSettings(student=str(tmp_path / "holes"))).generate(["hello"])

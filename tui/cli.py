@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tui.paths import ENVIRONMENT_VARIABLE, data_dir
+from engine.errors import UsageError
+from tui.paths import ENVIRONMENT_VARIABLE, data_dir, working_dir, writable
 from tui.progress import ProgressDisplay
 
 app = typer.Typer(
@@ -38,29 +39,6 @@ StudentName = Annotated[
 ]
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="A folder with a peft adapter.")]
 Quantize = Annotated[str | None, typer.Option("--quantization", help="none or nf4 (4-bit, bitsandbytes).")]
-_LISTS = ("--bars", "--news", "--symbols")
-
-
-def invoke(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; closecall's own errors are raised."""
-    try:
-        app(args=_spread(arguments), prog_name="closecall")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
-
-
-def _spread(arguments: Sequence[str]) -> list[str]:
-    """`--bars A B` as `--bars A --bars B`: these options take all the words up to the next flag."""
-    spread: list[str] = []
-    option = ""
-    for word in arguments:
-        if word.startswith("-"):
-            option = word if word in _LISTS else ""
-        elif option and spread[-1] != option:
-            spread.append(option)
-        spread.append(word)
-    return spread
 
 
 @app.command()
@@ -98,9 +76,7 @@ def backtest(
 
     Without --bars it runs on a simulated market: no network, no key, no GPU.
     """
-    from strategies.backtest import backtest as run_backtest
     from strategies.config import load_config
-    from tui.tables import print_result
 
     market = _stated(days=days, reversal=reversal, headlines=headlines, edge=False if no_edge else None)
     flags = _stated(
@@ -122,9 +98,14 @@ def backtest(
         market=market or None,
     )
     settings = load_config(config, flags)
+    if settings.out is not None:
+        writable(settings.out, "--out")
+    from strategies.backtest import backtest as run_backtest
+    from tui.tables import print_result
+
     try:
         with ProgressDisplay() as progress:
-            run = run_backtest(settings, data_dir=data_dir(data), clock=_now, on_progress=progress)
+            run = run_backtest(settings, data_dir=working_dir(data), clock=_now, on_progress=progress)
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; forecasts made so far are kept for the next run\n")
         raise
@@ -143,10 +124,8 @@ def runs(
 
     if run is None:
         known = list(list_runs(data_dir(data)))
-        if as_json:
-            _print_json({"runs": plain([asdict(one) for one in known])})
-        else:
-            print_runs(known, data_dir(data))
+        runs_json = {"runs": plain([asdict(one) for one in known])}
+        _print_json(runs_json) if as_json else print_runs(known, data_dir(data))
         return
     found = find_run(data_dir(data), run)
     _print_json(plain(asdict(found))) if as_json else print_result(found.result)
@@ -177,9 +156,9 @@ def pretrain(
     from tui.tables import print_edge
 
     recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
-    folder = out or data_dir(data) / "students" / "tiny"
+    folder = writable(out or data_dir(data) / "students" / "tiny", "--out")
     with ProgressDisplay() as progress:
-        measured = make_student(folder, recipe, data_dir(data), _now().date(), progress)
+        measured = make_student(folder, recipe, working_dir(data), _now().date(), progress)
     _print_json(measured) if as_json else print_edge(measured)
     sys.stderr.write(f"The student is in {folder}; use it with --student {folder}\n")
 
@@ -220,7 +199,7 @@ def bench_edge(
 
     exam = Exam(seeds=_numbers(seeds), days=days)
     with ProgressDisplay() as progress:
-        measured = measure_edge(_student(student, adapter, quantization), exam, data_dir(data), progress)
+        measured = measure_edge(_student(student, adapter, quantization), exam, working_dir(data), progress)
     _print_json(measured) if as_json else print_edge(measured)
 
 
@@ -256,7 +235,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise typer.BadParameter(f"seeds {text!r} are not whole numbers with commas between them") from error
+        raise UsageError(f"--seeds {text!r}: write whole numbers with commas between them") from error
 
 
 def _now() -> datetime:
@@ -268,4 +247,4 @@ def _stated(**flags: Any) -> dict[str, Any]:
 
 
 def _print_json(value: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")

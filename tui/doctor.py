@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from tui.paths import existing
 from tui.start import foreign_llm
 
 _PACKAGES = (
@@ -109,7 +110,7 @@ def _student_problems(student: Mapping[str, Any]) -> list[str]:
 
 def _folder_problems(data_dir: Path) -> list[str]:
     """Whether the folder, or the nearest one above it that exists, can be written and has room."""
-    place = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
+    place = existing(data_dir)
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         return [f"{place} cannot be written; choose another folder with --data-dir or CLOSECALL_DATA_DIR"]
     status = os.statvfs(place)

@@ -64,9 +64,11 @@ class ProgressDisplay:
         self._bar.update(self._tasks[stage], completed=done, total=total or None, rate=rate)
 
     def _line(self, stage: str, done: int, total: int) -> None:
+        if not total:
+            return  # nothing to tell yet, and an error that follows shall stand alone
         now = time.monotonic()
         if stage in self._said and now - self._last_line < _LINE_EVERY_SECONDS:
             return
         self._said.add(stage)
         self._last_line = now
-        sys.stderr.write(f"{stage} …\n" if not total else f"{stage} {done}/{total}\n")
+        sys.stderr.write(f"{stage} {done}/{total}\n")

@@ -133,7 +133,9 @@ def print_edge(measured: Mapping[str, Any]) -> None:
 def print_pairs(values: Mapping[str, Any]) -> None:
     """Names and values, one pair a line."""
     for name, value in values.items():
-        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+        shown = str(value)
+        if isinstance(value, float):
+            shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
         sys.stdout.write(f"{name.replace('_', ' '):30} {shown}\n")
 
 
