@@ -32,7 +32,7 @@ def bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     seen: dict[str, Path] = {}
     for path in table_files(paths, COLUMNS, "bar"):
         other = seen.setdefault(path.stem.casefold(), path)
-        if other is not path:
+        if other.resolve() != path.resolve():
             raise DataError(f"{path}: {path.stem} has bars in {other} already; leave one of the two out")
         files[path.stem] = path
     return files

@@ -209,10 +209,8 @@ def _require_complete(folder: Path, report: Mapping[str, Any]) -> None:
     """Refuse weights with holes, which transformers would fill at random."""
     for kind in ("missing_keys", "mismatched_keys"):
         if found := report.get(kind):
-            one = sorted(map(str, found))[0]
-            raise StudentError(
-                f"{folder}: {len(found)} weights are {kind[:-5]}, {one} first; fetch the model again"
-            )
+            what = f"{len(found)} weights are {kind.removesuffix('_keys')}, {min(map(str, found))} first"
+            raise StudentError(f"{folder}: {what}; fetch the model again")
 
 
 def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:

@@ -139,5 +139,5 @@ def test_weights_with_holes_are_refused_and_never_filled_at_random(small, tmp_pa
     weights = tmp_path / "holes" / "model.safetensors"
     kept = {name: value for name, value in load_file(weights).items() if "mlp.up_proj" not in name}
     save_file(kept, weights, metadata={"format": "pt"})
-    with pytest.raises(StudentError, match="2 weights are missing, .*up_proj"):
+    with pytest.raises(StudentError, match=r"2 weights are missing, .*up_proj"):
         load_student(StudentSettings(student=str(tmp_path / "holes"))).generate(["hello"])
