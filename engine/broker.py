@@ -14,7 +14,8 @@ import backtrader as bt
 
 from engine.accounts import Accounts
 from engine.feed import SymbolFeed
-from engine.instruments import Costs
+from engine.instruments import Costs, Instrument
+from engine.market_rules import locked
 from engine.records import Fill, Mark, OrderRecord, OrderStatus, Record
 from engine.steps import commission, fill_price, slippage_cost
 from engine.values import Bar, Phase, Slice
@@ -28,17 +29,28 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
 
     `now` is the slice being worked on. `margin` is the least equity, as a fraction of the gross exposure,
     with which a short may be held. `gross` is that exposure, the sum of the positions' absolute values.
+    Cash, values and costs are in the base currency; bars and the prices of a fill in the quote currency.
     """
 
     params = (("checksubmit", False), ("int2pnl", False))
 
-    def __init__(self, *, costs: Mapping[str, Costs], margin: float, sink: Callable[[Record], None]) -> None:
+    def __init__(
+        self,
+        *,
+        feeds: Mapping[str, SymbolFeed],
+        instruments: Mapping[str, Instrument],
+        costs: Mapping[str, Costs],
+        margin: float,
+        sink: Callable[[Record], None],
+    ) -> None:
         super().__init__()
         self.margin = margin
         self.now: Slice | None = None
         self.waiting: dict[str, OrderRecord] = {}
         self.accounts = Accounts(costs, sink)
         self.gross = 0.0
+        self._feeds = feeds
+        self._instruments = instruments
         self._costs = costs
         self._sink = sink
         self._orders: dict[str, Any] = {}
@@ -74,7 +86,7 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
         value = self._get_value()
         if now.phase is Phase.OPEN:
             for symbol, bar in now.bars.items():
-                self.accounts.open(symbol, bar.open, now.as_of, value)
+                self.accounts.open(symbol, bar.open * self._feeds[symbol].rate, now.as_of, value)
             self._fill_waiting(now)
             self._get_value()
         elif now.bars:
@@ -93,6 +105,14 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
                 self._fill(record, bar, now.as_of)
 
     def _refusal(self, record: OrderRecord, bar: Bar) -> str:
+        """Why the market or the account forbids an order; empty if both allow it."""
+        feed, instrument = self._feeds[record.symbol], self._instruments[record.symbol]
+        day = bar.opens_at.date()
+        if reason := locked(instrument, record.size, bar.open, feed.previous_close, day):
+            return f"{record.symbol} {reason}"
+        return self._shortfall(record, bar.open * feed.rate)
+
+    def _shortfall(self, record: OrderRecord, open_price: float) -> str:
         """Why an order cannot be afforded; empty if it can, or if it only makes a position smaller."""
         size = record.size
         held = self.positions[self._orders[record.symbol].data].size
@@ -100,11 +120,11 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
         if 0 <= after <= held or held <= after <= 0:
             return ""
         costs = self._costs[record.symbol]
-        price = fill_price(size, bar.open, costs)
+        price = fill_price(size, open_price, costs)
         paid = _paid(size, price, costs)
         if size > 0 and self.cash - paid < -_ROUNDING * paid:
             return f"costs {paid:.2f} but cash is {self.cash:.2f}"
-        return self._margin_refusal(record.symbol, after, bar.open, self.cash - paid)
+        return self._margin_refusal(record.symbol, after, open_price, self.cash - paid)
 
     def _margin_refusal(self, symbol: str, after: float, price: float, cash: float) -> str:
         others = (item for item in self.positions.items() if item[1].size and item[0].bar.symbol != symbol)
@@ -122,19 +142,20 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
         self._bracketize(order)
         done = order.executed
         # `done.price` is an average that backtrader makes, which rounds; the one execution has the price.
-        price = done.exbits[-1].price
-        slippage = slippage_cost(done.size, bar.open, price)
+        price, rate = done.exbits[-1].price, order.data.rate
+        slippage = slippage_cost(done.size, bar.open * rate, price)
         fill = Fill(
             number=record.number,
             at=at,
             decided_at=record.decided_at,
             symbol=record.symbol,
             size=done.size,
-            price=price,
+            price=fill_price(done.size, bar.open, self._costs[record.symbol]),
             open=bar.open,
             commission=done.comm,
             slippage=slippage,
             cost=done.comm + slippage,
+            rate=rate,
         )
         self.accounts.fill(fill, self.positions[order.data].size)
         self._settle(record.symbol, OrderStatus.FILLED, at, record.reason)

@@ -9,6 +9,7 @@ from math import isfinite
 
 from engine.broker import SliceBroker
 from engine.calendars import Calendar
+from engine.errors import DataError
 from engine.feed import SymbolFeed
 from engine.instruments import Instrument
 from engine.records import OrderRecord, OrderStatus, Record
@@ -111,12 +112,20 @@ class OrderDesk:
             self._place(feed, feed.bar, size, reason, forced=False)
 
     def _place(self, feed: SymbolFeed, bar: Bar, size: float, reason: str, *, forced: bool) -> None:
-        now = self.now.as_of
+        now, held = self.now.as_of, self.held(bar.symbol)
+        due_at: datetime | None = None
+        try:
+            due_at = self._due(bar)
+        except DataError as error:
+            # Where the calendar ends, what is held may still be given up at whatever open comes.
+            if not (0 <= held + size < held or held < held + size <= 0):
+                self._reject(bar.symbol, size, f"no new position in {bar.symbol}: {error}")
+                return
         record = OrderRecord(
             number=self._next_number(),
             at=now,
             decided_at=now,
-            due_at=self._due(bar),
+            due_at=due_at,
             symbol=bar.symbol,
             size=size,
             status=OrderStatus.PENDING,

@@ -30,31 +30,46 @@ class EngineClock:
 class SymbolFeed(bt.feed.DataBase):  # type: ignore[misc]
     """The bars of one symbol.
 
-    `bar` is the newest one handed over (flat if only its open is known), `price` its last known price and
-    `seen_at` the true instant of it; `bar` and `seen_at` are None, and `price` is 0, before the first.
+    `bar` is the newest one handed over, in the quote currency (flat if only its open is known), and
+    `previous_close` the close of the one before it. `rate` is what the quote currency is worth in the base
+    currency, `price` the last known price in the base currency, as are backtrader's lines, and `seen_at` the
+    true instant of it. `bar` and `seen_at` are None, and both prices are 0, before the first bar.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.bar: Bar | None = None
+        self.previous_close = 0.0
+        self.rate = 1.0
         self.price = 0.0
         self.seen_at: datetime | None = None
         self._moment = 0.0
 
     def offer(self, bar: Bar, as_of: datetime, moment: float) -> None:
         """Move backtrader on to `bar`, known at `as_of`, at the engine's time `moment`."""
-        self.bar, self.price, self.seen_at, self._moment = bar, bar.close, as_of, moment
+        if self.bar is not None and bar.opens_at > self.bar.opens_at:
+            self.previous_close = self.bar.close
+        self.bar, self.price, self.seen_at, self._moment = bar, bar.close * self.rate, as_of, moment
         self.next(ticks=False)
+
+    def exchange(self, rate: float, as_of: datetime) -> None:
+        """Value the last known price at `rate`, known at `as_of`, from now on."""
+        if rate == self.rate:
+            return
+        self.rate = rate
+        if self.bar is not None:
+            self.price, self.seen_at = self.bar.close * rate, as_of
+            self.lines.close[0] = self.price
 
     def _load(self) -> bool:
         bar, lines = self.bar, self.lines
         if bar is None:
             return False
         lines.datetime[0] = self._moment
-        lines.open[0] = bar.open
-        lines.high[0] = bar.high
-        lines.low[0] = bar.low
-        lines.close[0] = bar.close
+        lines.open[0] = bar.open * self.rate
+        lines.high[0] = bar.high * self.rate
+        lines.low[0] = bar.low * self.rate
+        lines.close[0] = self.price
         lines.volume[0] = bar.volume
         lines.openinterest[0] = 0.0
         return True

@@ -21,6 +21,8 @@ class Instrument:
 
     `calendar` is "24/7" (days in UTC) or a code of exchange_calendars. `lot` is the smallest tradable
     size and its step; 0 allows any fraction. `names` are the other words that news uses for it.
+    `price_limit` is how far, as a fraction, a day's price may be from the previous close: 0 is any
+    distance, and None is what the market's own rule says (see `engine.market_rules`).
     """
 
     symbol: str
@@ -30,12 +32,15 @@ class Instrument:
     currency: str
     lot: float = 0.0
     shortable: bool = False
+    price_limit: float | None = None
 
     def __post_init__(self) -> None:
         if not self.symbol:
             raise ValueError("an instrument needs a symbol")
         if not (math.isfinite(self.lot) and self.lot >= 0):
             raise ValueError(f"lot {self.lot} is not a number of zero or more")
+        if self.price_limit is not None and not 0 <= self.price_limit < 1:
+            raise ValueError(f"price_limit {self.price_limit} is not a fraction from 0 to below 1")
 
     @property
     def days_per_year(self) -> int:

@@ -1,7 +1,8 @@
 """What the engine states about a run: orders, fills, marks and steps, each at its true instant.
 
 Knows no backtrader: these are values that can be journaled, compared and shown. Sizes and positions are
-signed units, prices and amounts are in the quote currency, returns are fractions.
+signed units, the prices of a fill are in the quote currency, all other prices and amounts are in the base
+currency, which is the same one unless the run has rates; returns are fractions.
 """
 
 from collections.abc import Mapping
@@ -26,8 +27,9 @@ class OrderRecord:
     """One order in one status.
 
     `at` is when the status came, `decided_at` the slice that gave the order and `due_at` the open at
-    which it is to be filled, by the calendar (None: refused before one was looked up). `forced` marks an
-    order that the margin limit gave. `number` counts the orders of a run from 1.
+    which it is to be filled, by the calendar (None: refused before one was looked up, or the next one
+    that comes, where the calendar ends before it). `forced` marks an order that the margin limit gave.
+    `number` counts the orders of a run from 1.
     """
 
     number: int
@@ -43,9 +45,10 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """One executed order. `price` is what was paid, `open` the official open, `cost` all that it cost.
+    """One executed order. `price` is what was paid, `open` the official open, both in the quote currency.
 
-    `slippage` is the amount between the two prices, `commission` the fee; `cost` is their sum.
+    `slippage` is the amount between the two prices, `commission` the fee, and `cost` their sum, in the base
+    currency; `rate` is what one unit of the quote currency was worth in it.
     """
 
     number: int
@@ -58,6 +61,7 @@ class Fill:
     commission: float
     slippage: float
     cost: float
+    rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ symbols that a slice carries.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from engine.desk import OrderDesk
 from engine.errors import DataError, UsageError
 from engine.feed import EngineClock, SymbolFeed
 from engine.instruments import Costs, Instrument
+from engine.rates import Rates
 from engine.records import EngineResult, Fill, Mark, OrderRecord, OrderStatus, Record, Step
 from engine.strategy import SliceStrategy
 from engine.values import Slice
@@ -33,11 +35,16 @@ class SliceCerebro(bt.Cerebro):  # type: ignore[misc]
     timers, stores, resampling and writers are not called.
     """
 
-    def __init__(self, slices: Iterable[Slice]) -> None:
+    def __init__(
+        self, slices: Iterable[Slice], instruments: Mapping[str, Instrument], rates: Rates | None
+    ) -> None:
         super().__init__()
         self.desk: OrderDesk
         self.moment = 0.0
         self._slices = slices
+        self._rates = rates
+        foreign = [one for one in instruments.values() if rates is not None and one.currency != rates.base]
+        self._foreign = {one.symbol: one.currency for one in foreign}
 
     def _runnext(self, runstrats: list[Any]) -> None:
         (strategy,) = runstrats
@@ -50,6 +57,8 @@ class SliceCerebro(bt.Cerebro):  # type: ignore[misc]
                 )
             last = self._broker.now = slice_
             self.moment = clock.tick(slice_.as_of)
+            if self._rates is not None:
+                self._exchange(self._rates, slice_.as_of)
             for symbol, bar in slice_.bars.items():
                 self._feed(symbol).offer(bar, slice_.as_of, self.moment)
             self._brokernotify()
@@ -57,6 +66,10 @@ class SliceCerebro(bt.Cerebro):  # type: ignore[misc]
             strategy._next()
             if self._event_stop:
                 return
+
+    def _exchange(self, rates: Rates, as_of: datetime) -> None:
+        for symbol, currency in self._foreign.items():
+            self.desk.feeds[symbol].exchange(rates.of(currency, as_of), as_of)
 
     def _feed(self, symbol: str) -> SymbolFeed:
         feed = self.desk.feeds.get(symbol)
@@ -102,6 +115,7 @@ def run(
     calendars: Mapping[str, Calendar],
     cash: float,
     margin: float = MAINTENANCE_MARGIN,
+    rates: Rates | None = None,
     analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     on_record: Callable[[Record], None] | None = None,
 ) -> EngineResult:
@@ -110,20 +124,22 @@ def run(
     `strategy` is a subclass of SliceStrategy, or a function of backtrader's feeds that makes one; it gets
     `settings` as keyword arguments. `instruments` and `costs` are by symbol, `calendars` by the code that
     the instruments name. `cash` is the starting cash and `margin` the least equity, as a fraction of the
-    gross exposure, with which a short may be held. `slices` may block until the next one is there.
-    `on_record` receives each record at once, an order first as pending and again when it is settled.
+    gross exposure, with which a short may be held. Bars are in each instrument's quote currency; cash,
+    equity, costs and steps in the base currency of `rates`, which values a position at the last rate known at
+    each slice; without rates all instruments have one currency. `slices` may block until the next one is
+    there. `on_record` receives each record at once, an order first as pending and again when it is settled.
     `analyzers` makes backtrader analyzers, by name.
 
     Raises UsageError for a run that cannot be made of these parts, DataError for slices out of order or
-    of an unknown symbol, and whatever `slices`, `strategy` or `on_record` raise.
+    of an unknown symbol or without a rate, and whatever `slices`, `strategy` or `on_record` raise.
     """
-    _check(instruments, costs, calendars, cash)
+    _check(instruments, costs, calendars, cash, rates)
     collector = _Collector(on_record)
-    cerebro = SliceCerebro(slices)
-    broker = SliceBroker(costs=costs, margin=margin, sink=collector)
+    cerebro = SliceCerebro(slices, instruments, rates)
+    feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
+    broker = SliceBroker(feeds=feeds, instruments=instruments, costs=costs, margin=margin, sink=collector)
     broker.setcash(float(cash))
     cerebro.setbroker(broker)
-    feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
     for symbol, feed in feeds.items():
         cerebro.adddata(feed, name=symbol)
     cerebro.desk = OrderDesk(
@@ -154,6 +170,7 @@ def _check(
     costs: Mapping[str, Costs],
     calendars: Mapping[str, Calendar],
     cash: float,
+    rates: Rates | None,
 ) -> None:
     if not instruments:
         raise UsageError("a run needs at least one instrument; name a symbol")
@@ -165,7 +182,7 @@ def _check(
         if instrument.calendar not in calendars:
             raise UsageError(f"{symbol} follows calendar {instrument.calendar}, which is not given; add it")
     currencies = sorted({instrument.currency for instrument in instruments.values()})
-    if len(currencies) > 1:
+    if rates is None and len(currencies) > 1:
         raise UsageError(
-            f"the instruments are quoted in {', '.join(currencies)}; run each currency by itself"
+            f"the instruments are quoted in {', '.join(currencies)}; give rates, or run each by itself"
         )

@@ -1,8 +1,8 @@
 """The arithmetic of one step: what a fill costs, what a position earns, what that is as a return.
 
 The engine, the strategies and the training reward all call these functions, so that one forecast is worth
-the same everywhere. Prices are in the quote currency, sizes and positions are signed units (negative:
-sold, or short), costs and PnL are amounts in the quote currency. Knows no order and no time.
+the same everywhere. Prices are in the base currency of a run, sizes and positions are signed units (negative:
+sold, or short), costs and PnL are amounts in it. Knows no order and no time.
 """
 
 from engine.instruments import Costs

@@ -38,7 +38,7 @@ class SliceStrategy(bt.Strategy):  # type: ignore[misc]
 
     @property
     def equity(self) -> float:
-        """The portfolio's value at the last known prices, in the quote currency."""
+        """The portfolio's value at the last known prices, in the base currency."""
         return float(self.broker.getvalue())
 
     def held(self, symbol: str) -> float:

@@ -1,4 +1,4 @@
-"""Tables in CSV and Parquet files, read as text with the place of each row.
+"""Tables in CSV, JSON-lines and Parquet files, read as text with the place of each row.
 
 Knows files and their damage, not what the columns mean. A cell is always text: what a CSV file holds, or
 the shortest text that gives the Parquet value back. Whatever the bytes are, the answer is a table or a
@@ -8,14 +8,15 @@ DataError of one line.
 import csv
 import io
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError
+from feeds.json_lines import line_columns, line_rows
 
-_SUFFIXES = (".csv", ".parquet")
+_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HEADER_BYTES = 65_536
 
 
@@ -30,7 +31,7 @@ class Row:
     @property
     def place(self) -> str:
         """Where the row stands, for an error message."""
-        return f"{self.path}, {'line' if _is_csv(self.path) else 'row'} {self.number}"
+        return f"{self.path}, {'row' if _is_parquet(self.path) else 'line'} {self.number}"
 
 
 def shown(value: str) -> str:
@@ -65,7 +66,8 @@ def columns_of(path: Path) -> tuple[str, ...]:
     """The column names of `path` in small letters. Reads no more than the header."""
     _require_file(path)
     if not _is_csv(path):
-        return tuple(_column(name) for name in _parquet_columns(path))
+        names = _parquet_columns(path) if _is_parquet(path) else line_columns(path)
+        return tuple(_column(name) for name in names)
     with _opened(path) as file:
         start = file.read(_HEADER_BYTES)
     line = start.splitlines()[0] if start.strip() else b""
@@ -75,23 +77,33 @@ def columns_of(path: Path) -> tuple[str, ...]:
         raise DataError(f"{path}, line 1: {error}; save it as a comma-separated table") from None
 
 
-def rows_of(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+def rows_of(
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    on_ragged: Callable[[Row, DataError], None] | None = None,
+) -> Iterator[Row]:
     """The rows of `path` in order, with the columns `needed` and those of `optional` that it has.
 
     Raises DataError for a missing or repeated column, a damaged file, and a CSV row that is longer or
-    shorter than its header. Empty lines are passed over.
+    shorter than its header; with `on_ragged` such a row is given to it instead, and left out. Empty lines are
+    passed over.
     """
     _require_file(path)
-    rows = _csv_rows(path) if _is_csv(path) else _parquet_rows(path, {*needed, *optional})
+    rows = _csv_rows(path) if _is_csv(path) else _typed_rows(path, {*needed, *optional})
     header = [_column(name) for name in next(rows)[1]]
     require_columns(path, header, needed)
     wanted = [(name, header.index(name)) for name in (*needed, *optional) if name in header]
     for number, cells in rows:
         row = Row(path=path, number=number, cells={})
         if len(cells) != len(header):
-            raise DataError(
+            fault = DataError(
                 f"{row.place}: {len(cells)} cells where the header has {len(header)}; mend or remove the row"
             )
+            if on_ragged is None:
+                raise fault
+            on_ragged(row, fault)
+            continue
         row.cells.update((name, cells[at].strip()) for name, at in wanted)
         yield row
 
@@ -129,6 +141,14 @@ def _candidates(folder: Path) -> list[Path]:
     ]
 
 
+def _typed_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
+    return _parquet_rows(path, wanted) if _is_parquet(path) else line_rows(path, wanted)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
 def _is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
@@ -142,7 +162,7 @@ def _mode(path: Path) -> int:
 
 def _require_file(path: Path) -> None:
     if not stat.S_ISREG(_mode(path)) or path.suffix.lower() not in _SUFFIXES:
-        raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet")
+        raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
 
 
 def _opened(path: Path) -> io.BufferedReader:

@@ -228,7 +228,7 @@ def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> An
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
     )
-    model, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         local_files_only=True,
         trust_remote_code=False,
@@ -238,6 +238,7 @@ def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> An
         quantization_config=nf4 if quantization is Quantization.NF4 else None,
         output_loading_info=True,
     )
+    model, report = loaded  # with its loading info, transformers gives a pair
     _require_complete(folder, report)
     if adapter is not None:
         from peft import PeftModel

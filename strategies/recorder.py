@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from engine.journal import Event, Journal
+from engine.payloads import slice_payload
 from engine.records import Fill, Mark, OrderRecord, Record, Step
-from engine.values import Call, Forecast, NewsItem, Phase, Slice
+from engine.values import Call, Forecast, Slice
 
 _BATCH = 2000
 
@@ -55,19 +56,6 @@ class Recorder:
 _KINDS: dict[type, str] = {OrderRecord: "order", Fill: "fill", Mark: "mark", Step: "step"}
 
 
-def slice_payload(slice_: Slice) -> dict[str, Any]:
-    """A slice as JSON: prices by symbol as far as they are known at its instant, and its news."""
-    bars = {
-        symbol: [bar.open]
-        if slice_.phase is Phase.OPEN
-        else [bar.open, bar.high, bar.low, bar.close, bar.volume]
-        for symbol, bar in slice_.bars.items()
-    }
-    sessions = {symbol: [bar.opens_at, bar.closes_at] for symbol, bar in slice_.bars.items()}
-    news = [_news_payload(item) for item in slice_.news]
-    return {"phase": slice_.phase, "bars": bars, "sessions": sessions, "news": news}
-
-
 def call_payload(call: Call) -> dict[str, Any]:
     """A call as JSON; what an abstention lacks is None."""
     stated = isinstance(call, Forecast)
@@ -79,7 +67,3 @@ def call_payload(call: Call) -> dict[str, Any]:
         "last_close": call.last_close,
         "abstention": None if stated else getattr(call, "reason", None),
     }
-
-
-def _news_payload(item: NewsItem) -> dict[str, Any]:
-    return asdict(item) | {"symbols": sorted(item.symbols)}

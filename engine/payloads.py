@@ -1,0 +1,91 @@
+"""Slices and news as the journal keeps them, and back again.
+
+Knows JSON and values; it knows neither who writes a journal nor what is decided on a slice. What is known of
+a bar at a slice's instant is all that its payload holds: one price at OPEN, five numbers at CLOSE.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from engine.errors import JournalError
+from engine.values import Bar, NewsItem, Phase, Precision, Slice
+
+
+def slice_payload(slice_: Slice) -> dict[str, Any]:
+    """A slice as JSON: prices by symbol as far as they are known at its instant, and its news.
+
+    `bars` holds [open] at OPEN and [open, high, low, close, volume] at CLOSE, in the quote currency;
+    `sessions` holds [opens_at, closes_at].
+    """
+    return {
+        "phase": slice_.phase,
+        "bars": {
+            symbol: [bar.open] if slice_.phase is Phase.OPEN else bar_values(bar)
+            for symbol, bar in slice_.bars.items()
+        },
+        "sessions": {symbol: [bar.opens_at, bar.closes_at] for symbol, bar in slice_.bars.items()},
+        "news": [news_payload(item) for item in slice_.news],
+    }
+
+
+def slice_from_payload(as_of: datetime, payload: Mapping[str, Any]) -> Slice:
+    """The slice that `slice_payload` wrote, as a journal hands it back. Raises JournalError if it is none."""
+    try:
+        phase = Phase(payload["phase"])
+        sessions = payload["sessions"]
+        bars = {symbol: _bar(symbol, values, sessions[symbol]) for symbol, values in payload["bars"].items()}
+        news = tuple(news_from_payload(item) for item in payload["news"])
+        return Slice(as_of=as_of, phase=phase, bars=bars, news=news)
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(
+            f"the slice of {as_of} cannot be read ({error}); it was written by another version, use that one"
+        ) from error
+
+
+def is_late(payload: Mapping[str, Any]) -> bool:
+    """Whether a collector journaled the slice too long after its instant for a decision on it."""
+    return bool(payload.get("late", False))
+
+
+def bar_values(bar: Bar) -> list[float]:
+    """[open, high, low, close, volume] of a closed bar."""
+    return [bar.open, bar.high, bar.low, bar.close, bar.volume]
+
+
+def news_payload(item: NewsItem) -> dict[str, Any]:
+    """A news item as JSON, its symbols in order."""
+    return asdict(item) | {"symbols": sorted(item.symbols)}
+
+
+def news_from_payload(payload: Mapping[str, Any]) -> NewsItem:
+    """The item that `news_payload` wrote. Raises KeyError, TypeError or ValueError if it is none."""
+    seen = payload["first_seen_at"]
+    return NewsItem(
+        id=payload["id"],
+        source=payload["source"],
+        title=payload["title"],
+        text=payload["text"],
+        published_at=datetime.fromisoformat(payload["published_at"]),
+        precision=Precision(payload["precision"]),
+        zone_known=payload["zone_known"],
+        first_seen_at=None if seen is None else datetime.fromisoformat(seen),
+        available_at=datetime.fromisoformat(payload["available_at"]),
+        symbols=frozenset(payload["symbols"]),
+    )
+
+
+def _bar(symbol: str, values: list[float], session: list[str]) -> Bar:
+    opens_at, closes_at = (datetime.fromisoformat(text) for text in session)
+    open_, high, low, close, volume = values if len(values) > 1 else [*values * 4, 0.0]
+    return Bar(
+        symbol=symbol,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+    )

@@ -1,0 +1,175 @@
+"""Candles before they are bars: what a source says about one span of time, and what it could not say.
+
+Knows prices, adjustments and the times at which candles are due. It knows neither instruments nor files,
+and no network. A candle is named by its start: for a coin that instant in UTC; for a stock midnight UTC of
+its trading day, because only the exchange's calendar knows the hours.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Protocol
+
+from engine.calendars import Calendar
+from engine.errors import UsageError
+from engine.values import require_utc
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+TIMEFRAMES = {
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "15m": timedelta(minutes=15),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+    "4h": timedelta(hours=4),
+    "1d": DAY,
+}
+
+
+class Adjustment(StrEnum):
+    """What was done to prices of before a corporate action: nothing, or a shift to today's scale."""
+
+    RAW = "raw"
+    SPLIT = "split"
+    SPLIT_DIVIDEND = "split+dividend"
+
+
+def price_fault(prices: Sequence[float], volume: float) -> str | None:
+    """Why open, high, low, close and volume cannot be right, or None where they can."""
+    open_, high, low, close = prices
+    for name, price in zip(("open", "high", "low", "close"), prices, strict=True):
+        if not (math.isfinite(price) and price > 0):
+            return f"{name} {price} is not a price above zero"
+    if not (math.isfinite(volume) and volume >= 0):
+        return f"volume {volume} is not a number of zero or more"
+    if high < max(open_, close, low) or low > min(open_, close):
+        return f"open {open_} or close {close} is outside low {low} to high {high}"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    """One finished span of trading: prices in the quote currency, volume in units of the instrument.
+
+    Raises ValueError for a start that is not in UTC and for what `price_fault` finds.
+    """
+
+    starts_at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    def __post_init__(self) -> None:
+        require_utc(self.starts_at, "starts_at")
+        fault = price_fault(self.prices, self.volume)
+        if fault is not None:
+            raise ValueError(fault)
+
+    @property
+    def prices(self) -> tuple[float, float, float, float]:
+        """Open, high, low and close."""
+        return self.open, self.high, self.low, self.close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Candles that were due and are not there: the starts of the first and the last, how many, and why."""
+
+    symbol: str
+    first: datetime
+    last: datetime
+    candles: int
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"{self.first:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+        if self.candles > 1:
+            where += " to " + f"{self.last:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+        return f"{self.symbol} {where}: {self.candles} missing; {self.reason}"
+
+
+class Grid(Protocol):
+    """When the candles of one symbol are due."""
+
+    def starts(self, since: datetime, until: datetime) -> list[datetime]:
+        """The starts of all candles from `since` (included) to `until` (excluded), ascending."""
+        ...
+
+    def closed_at(self, start: datetime) -> datetime:
+        """The instant from which the candle that starts at `start` counts as finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvenGrid:
+    """Candles without a pause, at whole multiples of `step` since 1970 in UTC."""
+
+    step: timedelta
+
+    def starts(self, since: datetime, until: datetime) -> list[datetime]:
+        """Every multiple of the step within the window."""
+        first = -((EPOCH - since) // self.step)
+        end = -((EPOCH - until) // self.step)
+        return [EPOCH + number * self.step for number in range(first, end)]
+
+    def closed_at(self, start: datetime) -> datetime:
+        """One step after the start."""
+        return start + self.step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionGrid:
+    """One candle for each session of `calendar`, named by midnight UTC of its trading day.
+
+    It counts as finished `delay` after the close, because stock sources lag behind their exchange.
+    """
+
+    calendar: Calendar
+    delay: timedelta = timedelta(minutes=30)
+
+    def starts(self, since: datetime, until: datetime) -> list[datetime]:
+        """The trading days within the window."""
+        days = EvenGrid(step=DAY).starts(since, until)
+        return [day for day in days if self.calendar.session(day.date()) is not None]
+
+    def closed_at(self, start: datetime) -> datetime:
+        """The close of that day's session, and the delay. Raises KeyError for a day without a session."""
+        session = self.calendar.session(start.date())
+        if session is None:
+            raise KeyError(start)
+        return session[1] + self.delay
+
+
+def step_of(timeframe: str) -> timedelta:
+    """The length of a timeframe such as "1d". Raises UsageError for an unknown one."""
+    if timeframe not in TIMEFRAMES:
+        raise UsageError(f"timeframe {timeframe[:20]!r} is unknown; choose one of {', '.join(TIMEFRAMES)}")
+    return TIMEFRAMES[timeframe]
+
+
+def midnight(day: date) -> datetime:
+    """The start of `day` in UTC."""
+    return datetime.combine(day, time(), UTC)
+
+
+def gaps_of(symbol: str, missing: dict[datetime, str], present: Iterable[datetime]) -> tuple[Gap, ...]:
+    """Named gaps: runs of missing starts, with their reasons, that no present start interrupts."""
+    marks = sorted([*missing.items(), *((at, "") for at in present)])
+    runs: list[list[tuple[datetime, str]]] = []
+    for before, mark in pairwise([(EPOCH, ""), *marks]):
+        if not mark[1]:
+            continue
+        if runs and before[1] == mark[1]:
+            runs[-1].append(mark)
+        else:
+            runs.append([mark])
+    return tuple(
+        Gap(symbol=symbol, first=run[0][0], last=run[-1][0], candles=len(run), reason=run[0][1])
+        for run in runs
+    )

@@ -1,0 +1,239 @@
+"""Fetch what the store lacks of each symbol, page by page, so that it can be killed at any moment.
+
+Knows windows, pages and what is missing. How an answer is believed is in `feeds.history.settling`, how a source is
+borne with in `feeds.history.bar_sources`, how a file is written in `feeds.history.store`. It knows no library.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from engine.errors import DataError, UsageError
+from feeds.history.bar_sources import BarClient, Row, SourceError, patiently
+from feeds.history.candles import DAY, Adjustment, Gap, midnight, step_of
+from feeds.history.holding import Holding
+from feeds.history.settling import Settled, settle
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import Span, StoredBars
+
+OnProgress = Callable[[str, int, int], None]
+Window = tuple[datetime, datetime]
+_OVERLAP = 5
+_RESTATED = 1e-4
+_CHECKPOINT = 20
+_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolReport:
+    """What a fetch did for one symbol: candles that are new, all that are stored, the gaps that remain.
+
+    `strays` counts rows that the source gave for times at which no candle is due.
+    """
+
+    symbol: str
+    new: int
+    stored: int
+    gaps: tuple[Gap, ...]
+    strays: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchReport:
+    """What a fetch did, symbol by symbol, and what time the source said it was."""
+
+    source: str
+    server_time: datetime
+    symbols: tuple[SymbolReport, ...]
+
+
+def fetch_bars(
+    client: BarClient,
+    store: BarStore,
+    symbols: Sequence[str],
+    since: date,
+    until: date | None,
+    *,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    on_progress: OnProgress,
+    retry_gaps: bool = False,
+    refresh: bool = False,
+) -> FetchReport:
+    """Store the candles of `symbols` from `since` to `until`, both included; None: to the last closed one.
+
+    Only what the store lacks is asked for: before and after what it has, a gap at its very end (the source
+    may have been late), and with `retry_gaps` all gaps. A candle that is not finished by the source's own
+    clock is left for the next fetch. `refresh` forgets what is stored once all of it has come anew.
+    `on_progress` gets the symbol, and how many of the candles that were to be asked for are settled.
+
+    Raises SourceError where the source gives up (what came is stored), DataError where the store holds
+    another adjustment or prices that the source has restated, UsageError for an empty window.
+    """
+    if until is not None and until < since:
+        raise UsageError(f"--until {until} is before --since {since}; give a later day")
+    with store.writing(client.name):
+        patiently(lambda: client.require(symbols), client.name, sleep)
+        now = patiently(client.server_time, client.name, sleep)
+        end = midnight(until) + DAY if until is not None else now
+        window = (midnight(since), min(end, now))
+        if window[1] <= window[0]:
+            raise UsageError(
+                f"--since {since} is not over yet by the clock of {client.name}; give an earlier day"
+            )
+        reports = []
+        for symbol in dict.fromkeys(symbols):
+            one = _Fetch(client, store, symbol, now, clock(), sleep, on_progress)
+            reports.append(one.run(window, retry_gaps=retry_gaps, refresh=refresh))
+    return FetchReport(source=client.name, server_time=now, symbols=tuple(reports))
+
+
+class _Fetch:
+    """The fetch of one symbol."""
+
+    def __init__(
+        self,
+        client: BarClient,
+        store: BarStore,
+        symbol: str,
+        now: datetime,
+        fetched_at: datetime,
+        sleep: Callable[[float], None],
+        on_progress: OnProgress,
+    ) -> None:
+        self.client, self.store, self.symbol = client, store, symbol
+        self.now, self.fetched_at = now, fetched_at
+        self.sleep, self.on_progress = sleep, on_progress
+        self.place = f"{client.name} {symbol}"
+        self.holding = Holding(client.name, symbol, client.timeframe, client.adjustment)
+        self.new = self.strays = self.unwritten = self.done = 0
+
+    def run(self, window: Window, *, retry_gaps: bool, refresh: bool) -> SymbolReport:
+        """Fetch what is missing of `window`, write it, and say what came."""
+        stored = self.store.find(self.client.name, self.symbol, self.client.timeframe)
+        if stored is not None:
+            window = (min(window[0], stored.since), max(window[1], stored.until))
+        self.grid = self.client.grid(self.symbol, *window)
+        window = (window[0], self._last_closed(window))
+        if stored is None or refresh:
+            parts = [window] if window[0] < window[1] else []
+        else:
+            self._require_adjustment(stored.adjustment)
+            self.holding.take_up(stored, self.grid)
+            parts = self._lacking(window, stored, retry_gaps=retry_gaps)
+        parts = [part for part in parts if self.grid.starts(*part)]
+        if parts and stored is not None and not refresh and stored.adjustment is not Adjustment.RAW:
+            self._require_unrestated()
+        self._fetch(parts, hold_back=refresh)
+        if not self.holding.candles:
+            raise SourceError(
+                f"{self.place}: no candle from {window[0]:%Y-%m-%d} on; check the symbol and the dates"
+            )
+        return SymbolReport(
+            symbol=self.symbol,
+            new=self.new,
+            stored=len(self.holding.candles),
+            gaps=self.holding.gaps(),
+            strays=self.strays,
+        )
+
+    def _last_closed(self, window: Window) -> datetime:
+        """The end of the window, before the first candle that is not finished by the source's clock."""
+        end = window[1]
+        for start in reversed(self.grid.starts(*window)):
+            if self.grid.closed_at(start) <= self.now:
+                break
+            end = start
+        return end
+
+    def _require_adjustment(self, stored: Adjustment) -> None:
+        if stored is not self.client.adjustment:
+            raise DataError(
+                f"{self.place}: stored with adjustment {stored}, asked for with "
+                f"{self.client.adjustment}, and the two are never mixed; fetch with --adjustment {stored}, "
+                f"or replace it with --refresh"
+            )
+
+    def _lacking(self, window: Window, stored: StoredBars, *, retry_gaps: bool) -> list[Window]:
+        """The parts of the window to ask for, ascending."""
+        after = step_of(self.client.timeframe)
+        gaps, tail = list(stored.gaps), stored.until
+        if gaps and not self.grid.starts(gaps[-1].last + after, stored.until):
+            tail = gaps.pop().first
+        inside = [(gap.first, gap.last + after) for gap in gaps] if retry_gaps else []
+        parts = [(window[0], stored.since), *inside, (tail, window[1])]
+        return [part for part in parts if part[0] < part[1]]
+
+    def _require_unrestated(self) -> None:
+        """Refuse to go on where the source now gives other prices for the newest days that are stored."""
+        held = self.holding.newest(_OVERLAP)
+        starts = [candle.starts_at for candle in held]
+        until = starts[-1] + step_of(self.client.timeframe)
+        due = self.grid.starts(starts[0], until)
+        said = {candle.starts_at: candle for candle in self._settle(due, until).candles}
+        for candle in held:
+            other = said.get(candle.starts_at, candle)
+            if any(abs(a / b - 1) > _RESTATED for a, b in zip(other.prices, candle.prices, strict=True)):
+                raise DataError(
+                    f"{self.place}: {candle.starts_at:%Y-%m-%d} closed at {candle.close:g} in the store and "
+                    f"at {other.close:g} now, restated after a split or dividend; fetch anew with --refresh"
+                )
+
+    def _fetch(self, parts: Sequence[Window], *, hold_back: bool) -> None:
+        self.total = sum(len(self.grid.starts(*part)) for part in parts)
+        self.on_progress(self.symbol, 0, self.total)
+        try:
+            for part in parts:
+                self._fetch_part(part, hold_back=hold_back)
+        except BaseException:
+            if not hold_back:
+                self._write()
+            raise
+        self._write()
+
+    def _fetch_part(self, part: Window, *, hold_back: bool) -> None:
+        starts, since, at = self.grid.starts(*part), part[0], 0
+        while at < len(starts):
+            ahead = at + self.client.page
+            until = starts[ahead] if ahead < len(starts) else part[1]
+            settled = self._settle(starts[at:ahead], until)
+            missing = dict(settled.missing)
+            if settled.resumes_at is not None and ahead < len(starts):
+                # Nothing until then: every answer said so, and asking page by page would not say more.
+                further = max(ahead, bisect_left(starts, settled.resumes_at))
+                missing |= dict.fromkeys(starts[ahead:further], next(iter(missing.values())))
+                ahead, until = further, starts[further] if further < len(starts) else part[1]
+            said_by, fetched_at = self.client.said_by, self.fetched_at
+            span = Span(since=since, until=until, said_by=said_by, fetched_at=fetched_at)
+            self.new += self.holding.add(settled.candles, missing, span)
+            self.strays += settled.strays
+            self.unwritten += len(settled.candles) + 1
+            self.done += min(ahead, len(starts)) - at
+            since, at = until, ahead
+            # Writing ever more at a time keeps the work in proportion to the history's length.
+            if not hold_back and self.unwritten * _CHECKPOINT >= len(self.holding.candles):
+                self._write()
+            self.on_progress(self.symbol, self.done, self.total)
+
+    def _settle(self, starts: Sequence[datetime], until: datetime) -> Settled:
+        asked = False
+
+        def ask(since: datetime, before: datetime) -> Sequence[Row]:
+            nonlocal asked
+            if asked:
+                self.sleep(_PAUSE)
+            asked = True
+
+            def request() -> Sequence[Row]:
+                return self.client.candles(self.symbol, since, before)
+
+            return patiently(request, self.place, self.sleep)
+
+        known = self.holding.around(starts[0], until)
+        return settle(ask, starts, until, known, repairs_silently=self.client.repairs_silently)
+
+    def _write(self) -> None:
+        if self.unwritten and self.holding.is_whole():
+            self.store.write(self.holding.stored())
+            self.unwritten = 0

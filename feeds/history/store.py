@@ -1,0 +1,124 @@
+"""Candles on disk: one Parquet file for each source, timeframe and symbol.
+
+Knows files: their names, that they appear whole or not at all, and who may write. It asks no source and
+repairs nothing.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase, digits
+from urllib.parse import unquote
+
+from engine.errors import DataError
+from feeds.history.stored_bars import StoredBars, read_table, write_table
+from feeds.tables import shown
+
+_SUFFIX = ".parquet"
+_LONGEST_NAME = 180
+_PLAIN = ascii_uppercase + digits + "-_"
+
+
+class BarStore:
+    """The files under `root`. A reader needs no lock: it sees the file of before a write or of after it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, source: str, symbol: str, timeframe: str) -> Path:
+        """The file of one symbol; names are escaped, so that none can leave the folder."""
+        return self._folder(source, timeframe) / (_escaped(symbol) + _SUFFIX)
+
+    def symbols(self, source: str, timeframe: str = "1d") -> list[str]:
+        """The symbols that are stored, sorted."""
+        folder = self._folder(source, timeframe)
+        return sorted(unquote(file.stem) for file in folder.glob("*" + _SUFFIX) if file.name[0] != ".")
+
+    def find(self, source: str, symbol: str, timeframe: str) -> StoredBars | None:
+        """What is stored, or None if nothing is. Raises DataError for a damaged file."""
+        path = self.path(source, symbol, timeframe)
+        if not path.is_file():
+            return None
+        stored = read_table(path)
+        if (stored.source, stored.symbol, stored.timeframe) != (source, symbol, timeframe):
+            raise DataError(f"{path}: holds {shown(stored.symbol)}, not {shown(symbol)}; remove it")
+        return stored
+
+    def read(self, source: str, symbol: str, timeframe: str = "1d") -> StoredBars:
+        """What is stored. Raises DataError for a damaged file, and if nothing is there."""
+        found = self.find(source, symbol, timeframe)
+        if found is None:
+            raise DataError(f"{self.root}: no {timeframe} bars of {symbol} from {source}; fetch them first")
+        return found
+
+    def write(self, stored: StoredBars) -> None:
+        """Replace the symbol's file by one that is whole on disk before it takes the name.
+
+        Call it inside `writing`. Raises DataError where the folder cannot be written.
+        """
+        path = self.path(stored.source, stored.symbol, stored.timeframe)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_table(temporary, stored)
+            temporary.replace(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}; make room or give write access") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self, source: str) -> Iterator[None]:
+        """Hold the right to write `source`; temporary files of fetches that died are removed first.
+
+        The operating system frees it when a process ends, however it ends. Raises DataError where
+        another process holds it.
+        """
+        import fcntl
+
+        folder = self._folder(source)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise DataError(f"{folder}: {error.strerror}; choose a folder that can be written") from None
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"{folder}: another fetch is writing here; wait for it to end") from None
+            for stale in folder.rglob(".*.tmp"):
+                stale.unlink()
+            yield
+        finally:
+            os.close(handle)
+
+    def _folder(self, source: str, timeframe: str = "") -> Path:
+        folder = self.root / _escaped(source, _PLAIN + ascii_lowercase)
+        return folder / _escaped(timeframe, _PLAIN + ascii_lowercase) if timeframe else folder
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the folder's entries are on the disk, or a power cut could undo a rename."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _escaped(text: str, plain: str = _PLAIN) -> str:
+    """`text` as a file name that no two texts share, whatever the file system makes of small letters."""
+    name = "".join(
+        mark if mark in plain or (mark == "." and 0 < at < len(text) - 1) else _percent(mark)
+        for at, mark in enumerate(text)
+    )
+    if not name or len(name) > _LONGEST_NAME:
+        raise DataError(f"{shown(text)} cannot name a file; give a symbol of 1 to 60 letters")
+    return name
+
+
+def _percent(mark: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in mark.encode("utf-8", "surrogatepass"))

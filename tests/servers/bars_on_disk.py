@@ -1,0 +1,28 @@
+"""The bars of a CSV file as rows of text, for servers to serve and tests to compare with."""
+
+import csv
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+from servers.faults import TextRow
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+SAMPLES = DATA / "wire_samples"
+DAY_MS = 86_400_000
+
+
+def milliseconds(day: date) -> int:
+    return int(datetime.combine(day, time(), UTC).timestamp() * 1000)
+
+
+def text_rows(path: Path, since: date = date.min, until: date = date.max) -> list[TextRow]:
+    """The file's days from `since` to `until`, both included, with the cells as they are written."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            (
+                milliseconds(day),
+                *(row[name] for name in ("open", "high", "low", "close", "volume")),
+            )
+            for row in csv.DictReader(file)
+            if since <= (day := date.fromisoformat(row["date"])) <= until
+        ]
