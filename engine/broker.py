@@ -143,14 +143,15 @@ class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
         done = order.executed
         # `done.price` is an average that backtrader makes, which rounds; the one execution has the price.
         price, rate = done.exbits[-1].price, order.data.rate
-        slippage = slippage_cost(done.size, bar.open * rate, price)
+        slippage = slippage_cost(record.size, bar.open * rate, price)
         fill = Fill(
             number=record.number,
             at=at,
             decided_at=record.decided_at,
             symbol=record.symbol,
-            size=done.size,
-            price=fill_price(done.size, bar.open, self._costs[record.symbol]),
+            # All or nothing is filled; the size that backtrader adds up from two parts of a flip rounds.
+            size=record.size,
+            price=fill_price(record.size, bar.open, self._costs[record.symbol]),
             open=bar.open,
             commission=done.comm,
             slippage=slippage,

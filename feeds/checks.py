@@ -15,7 +15,7 @@ from feeds.bars import COLUMNS as BAR_COLUMNS
 from feeds.bars import guess_instrument
 from feeds.check_days import check_days
 from feeds.check_news import check_news
-from feeds.check_rows import RowCheck
+from feeds.check_rows import BarRow, RowCheck
 from feeds.check_volume import check_volume
 from feeds.findings import Finder, Finding, Kind, counted
 from feeds.news import COLUMNS as NEWS_COLUMNS
@@ -106,11 +106,24 @@ def harm_in(findings: Sequence[Finding]) -> str:
 def _check_bars(
     path: Path, instrument: Instrument, now: datetime | None, calendars: Calendars
 ) -> list[Finding]:
-    from feeds.check_prices import check_prices
-
     find = Finder(file=path, symbol=instrument.symbol)
     check = RowCheck(find)
-    found, rows = list(check.findings), [row for row in check.rows if _LEAST <= row.day <= _MOST]
+    rows = [row for row in check.rows if _LEAST <= row.day <= _MOST]
+    return check_rows(rows, instrument, find, now, calendars, found=check.findings)
+
+
+def check_rows(
+    rows: Sequence[BarRow],
+    instrument: Instrument,
+    find: Finder,
+    now: datetime | None,
+    calendars: Calendars,
+    found: Sequence[Finding] = (),
+) -> list[Finding]:
+    """What is wrong with usable rows that ascend, beside what was `found` already, by line."""
+    from feeds.check_prices import check_prices
+
+    found = list(found)
     if rows:
         first = rows[0]
         try:

@@ -5,7 +5,7 @@ Knows no screen: progress goes to a function that is passed in, and so does the 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def backtest(
     nothing was written, or the run is on record as failed. Ctrl-C leaves a run on record as interrupted.
     """
     on_progress("reading", 0, 0)
-    facts = gather(config)
+    facts = gather(config, data_dir)
     student = student or load_student(
         StudentSettings(
             student=config.student,
@@ -77,6 +77,8 @@ def backtest(
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
         recorder = Recorder(journal, started_at)
         recorder.note(STARTED, started_at, plain(config.model_dump(mode="json")))
+        if facts.rates is not None:
+            recorder.note("rates", started_at, asdict(facts.rates))
         recorder.flush()
         with _on_record_whatever_happens(recorder, clock):
             with Ledger(data_dir / "ledger.sqlite") as ledger:
@@ -161,5 +163,6 @@ def _trade(
         costs=costs_of(config, facts.instruments),
         calendars=facts.calendars,
         cash=config.cash,
+        rates=facts.rates,
         on_record=recorder.record if recorder else None,
     )

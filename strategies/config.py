@@ -58,6 +58,7 @@ class InstrumentTable(_Table):
     currency: str | None = None
     lot: NotNegative | None = None
     shortable: bool | None = None
+    price_limit: Annotated[float, Field(ge=0, lt=1)] | None = None
     names: tuple[str, ...] = ()
 
 
@@ -66,10 +67,14 @@ class BacktestConfig(_Table):
 
     Costs that are None are the defaults of each instrument's class. `gross` is the most that may be
     invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
+    `store` names the sources of bars and `feeds` those of news, once for fetching and for backtests. `base`
+    is the currency of the account where `rates_files`, or constants in `rates`, bring several together.
     """
 
     bars: tuple[Path, ...] = ()
+    store: tuple[str, ...] = ()
     news: tuple[Path, ...] = ()
+    feeds: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     start: Day | None = None
     end: Day | None = None
@@ -88,10 +93,14 @@ class BacktestConfig(_Table):
     gross: Share = 0.95
     risk_aversion: Amount = 25.0
     archive_latency_seconds: NotNegative = 60.0
+    allow_harmful: bool = False
+    base: str | None = None
+    rates_files: tuple[Path, ...] = ()
     out: Path | None = None
     market: MarketTable = MarketTable()
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    rates: Mapping[str, Amount] = Field(default_factory=dict)
 
 
 def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
@@ -118,7 +127,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML ({error}); mend that line") from error
-    for key in ("bars", "news"):
+    for key in ("bars", "news", "rates_files"):
         if isinstance(values.get(key), list):
             values[key] = [_beside(path, entry) for entry in values[key]]
     for key in ("adapter", "out"):

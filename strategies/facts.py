@@ -1,23 +1,19 @@
-"""All facts of a run, from files or from the simulated market, in one shape. Knows no student."""
+"""All facts of a run in one shape, wherever they come from. Knows no student."""
 
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, time
+from pathlib import Path
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar
 from engine.errors import DataError, UsageError
-from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
+from engine.instruments import DEFAULT_COSTS, Costs, Instrument
+from engine.rates import Rates
 from engine.values import Bar, NewsItem
-from feeds.bars import bar_files, guess_instrument, read_bars, span_of
-from feeds.names import NameTable
-from feeds.news import read_news
+from feeds.rates import read_rates
 from feeds.simulated import TRAINING_SEEDS, MarketSettings, OracleView, simulate
-from strategies.config import BacktestConfig, InstrumentTable
-
-_WARM_UP = timedelta(days=70)
-"""Bars from before the start, so that the first forecast has a full window behind it."""
+from strategies.config import BacktestConfig
 
 SIMULATED_START = date(2023, 1, 1)
 _MOST_SIMULATED = 20_000
@@ -28,7 +24,7 @@ class Facts:
     """What a run is made on. `bars` may begin before `start`: decisions are taken on closes after it.
 
     `oracle` is empty for real data; `source` names the data in the record of trials; `rehearsed` tells
-    that the tiny student was trained on this very market.
+    that the tiny student was trained on this very market. `rates` is None where there is one currency.
     """
 
     instruments: Mapping[str, Instrument]
@@ -40,6 +36,7 @@ class Facts:
     simulated: bool
     rehearsed: bool = False
     oracle: Mapping[tuple[str, datetime], OracleView] = field(default_factory=dict)
+    rates: Rates | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -49,21 +46,45 @@ class Facts:
         return sorted(kept, key=lambda bar: (bar.closes_at, bar.symbol))
 
     @property
+    def currency(self) -> str:
+        """The currency of cash, equity and costs."""
+        return self.rates.base if self.rates else next(iter(self.instruments.values())).currency
+
+    @property
     def days_per_year(self) -> int:
         """365 as soon as one instrument trades every day, else 252."""
         return max(instrument.days_per_year for instrument in self.instruments.values())
 
 
-def gather(config: BacktestConfig) -> Facts:
+def gather(config: BacktestConfig, data_dir: Path) -> Facts:
     """Read or simulate everything that `config` asks for. Raises DataError or UsageError."""
-    facts = _from_files(config) if config.bars else _simulated(config)
+    from strategies.real_facts import from_files, from_store
+
+    if config.bars and config.store:
+        raise UsageError("--bars and --store are two sources of bars; give one of them")
+    if config.bars:
+        facts = from_files(config)
+    elif config.store:
+        facts = from_store(config, data_dir)
+    else:
+        facts = _simulated(config)
+    return _in_one_currency(config, facts)
+
+
+def _in_one_currency(config: BacktestConfig, facts: Facts) -> Facts:
+    """The facts with the rates they need: none where all is quoted in one currency and none is asked for."""
     currencies = {instrument.currency for instrument in facts.instruments.values()}
-    if len(currencies) > 1:
-        raise DataError(
-            f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency with "
-            "--symbols, or set `currency` under [instruments.SYMBOL]"
-        )
-    return facts
+    if not (config.rates or config.rates_files):
+        if len(currencies) > 1 or config.base not in (None, *currencies):
+            raise DataError(
+                f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
+                "with --symbols, give --rates, or set `currency` under [instruments.SYMBOL]"
+            )
+        return facts
+    rates = read_rates(config.rates_files, config.base or "USD", config.rates)
+    bars = facts.traded_bars
+    rates.require(currencies, min(b.opens_at for b in bars), max(b.closes_at for b in bars))
+    return replace(facts, rates=rates)
 
 
 def costs_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> dict[str, Costs]:
@@ -81,7 +102,7 @@ def costs_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> d
 
 def _simulated(config: BacktestConfig) -> Facts:
     if config.news:
-        raise UsageError("--news needs --bars: the simulated market writes its own news")
+        raise UsageError("--news needs --bars or --store: the simulated market writes its own news")
     start = config.start or SIMULATED_START
     days = (config.end - start).days + 1 if config.end else config.market.days
     if days < 2:
@@ -105,13 +126,13 @@ def _simulated(config: BacktestConfig) -> Facts:
     except ValueError as error:
         raise UsageError(f"[market]: {error}") from error
     made = simulate(settings)
-    chosen = _chosen(config.symbols, made.bars, "the simulated market")
+    picked = chosen(config.symbols, made.bars, "the simulated market")
     return Facts(
-        instruments={symbol: made.instruments[symbol] for symbol in chosen},
+        instruments={symbol: made.instruments[symbol] for symbol in picked},
         calendars=made.calendars,
-        bars={symbol: made.bars[symbol] for symbol in chosen},
-        news=[item for item in made.news if not item.symbols or item.symbols & set(chosen)],
-        start=_midnight(start),
+        bars={symbol: made.bars[symbol] for symbol in picked},
+        news=[item for item in made.news if not item.symbols or item.symbols & set(picked)],
+        start=midnight(start),
         source=f"simulated:{config.seed}",
         simulated=True,
         rehearsed=config.seed in TRAINING_SEEDS,
@@ -120,62 +141,8 @@ def _simulated(config: BacktestConfig) -> Facts:
     )
 
 
-def _from_files(config: BacktestConfig) -> Facts:
-    files = bar_files(config.bars)
-    for symbol, path in files.items():
-        if not symbol.isprintable():
-            raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
-    chosen = _chosen(config.symbols, files, ", ".join(str(path) for path in config.bars))
-    instruments = {symbol: _instrument(symbol, config.instruments.get(symbol)) for symbol in chosen}
-    since = config.start - _WARM_UP if config.start else None
-    spans = {symbol: span_of(files[symbol]) for symbol in chosen}
-    newest = max(last for _, last in spans.values())
-    if config.start and newest < config.start:
-        raise DataError(
-            f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
-            "choose an earlier --start"
-        )
-    calendars = _calendars(instruments, spans)
-    bars = {
-        symbol: read_bars(
-            files[symbol], instrument, calendars[instrument.calendar], since=since, until=config.end
-        )
-        for symbol, instrument in instruments.items()
-    }
-    start = _midnight(config.start or min(series[0].closes_at.date() for series in bars.values()))
-    start = start if config.start else start - timedelta(days=1)
-    if not any(series[-1].closes_at > start for series in bars.values()):
-        raise DataError(f"{config.bars[0]}: no bar from {config.start} on; choose an earlier --start")
-    notes: list[str] = []
-    news: Sequence[NewsItem] = ()
-    if config.news:
-        latency = timedelta(seconds=config.archive_latency_seconds)
-        archive = read_news(
-            config.news, NameTable.for_instruments(instruments.values(), config.names), latency
-        )
-        last = max(series[-1].closes_at for series in bars.values())
-        news = [item for item in archive.items if start - _WARM_UP < item.available_at <= last]
-        notes.append(
-            f"News comes from an archive without a time of first sight: it counts as known "
-            f"{config.archive_latency_seconds:g} s after publication, by the day where only the day is known."
-        )
-        if archive.skipped_not_traded:
-            notes.append(
-                f"{archive.skipped_not_traded} news items on symbols that are not traded were skipped."
-            )
-    return Facts(
-        instruments=instruments,
-        calendars=calendars,
-        bars=bars,
-        news=news,
-        start=start,
-        source="files",
-        simulated=False,
-        notes=tuple(notes),
-    )
-
-
-def _chosen(wanted: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:
+def chosen(wanted: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:
+    """The wanted symbols, or all that are known, sorted. Raises DataError, with the nearest, for another."""
     for symbol in wanted:
         if symbol not in known:
             near = difflib.get_close_matches(symbol, known, n=1, cutoff=0.4)
@@ -184,33 +151,6 @@ def _chosen(wanted: Sequence[str], known: Mapping[str, object], place: str) -> l
     return sorted(set(wanted) or known)
 
 
-_EXAMPLES = {AssetClass.COIN: "BTC-USD", AssetClass.STOCK: "AAPL", AssetClass.A_SHARE: "600519"}
-
-
-def _instrument(symbol: str, table: InstrumentTable | None) -> Instrument:
-    guess = guess_instrument(symbol)
-    if table is None:
-        return guess
-    if table.asset_class is not None and table.asset_class is not guess.asset_class:
-        guess = replace(guess_instrument(_EXAMPLES[table.asset_class]), symbol=symbol, names=())
-    stated: dict[str, Any] = {name: value for name, value in table if value is not None}
-    try:
-        return replace(guess, **{**stated, "names": guess.names + table.names})
-    except ValueError as error:
-        raise UsageError(f"[instruments.{symbol}]: {error}") from error
-
-
-def _calendars(
-    instruments: Mapping[str, Instrument], spans: Mapping[str, tuple[date, date]]
-) -> dict[str, Calendar]:
-    codes: dict[str, list[tuple[date, date]]] = {}
-    for symbol, instrument in instruments.items():
-        codes.setdefault(instrument.calendar, []).append(spans[symbol])
-    return {
-        code: calendar_of(code, min(first for first, _ in some), max(last for _, last in some))
-        for code, some in codes.items()
-    }
-
-
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """The start of a day in UTC."""
     return datetime.combine(day, time(0), tzinfo=UTC)

@@ -48,7 +48,7 @@ def result_of(
         "student_released": student.released,
         **_contamination(forecasts, facts, student.released),
         "days_per_year": facts.days_per_year,
-        "currency": next(iter(facts.instruments.values())).currency,
+        "currency": facts.currency,
         "cash": config.cash,
         "costs": {symbol: asdict(costs) for symbol, costs in costs_of(config, facts.instruments).items()},
         "notes": facts.notes,

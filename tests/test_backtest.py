@@ -60,7 +60,7 @@ def test_the_result_says_what_was_run_and_how_every_caller_scored(finished):
 
 
 def test_the_oracle_captures_its_own_edge_and_a_contrarian_loses_it(tmp_path):
-    market = gather(load_config(None, SMALL))
+    market = gather(load_config(None, SMALL), tmp_path)
 
     def knowing(sign):
         def answer(prompt):
@@ -220,13 +220,13 @@ def removed(facts, instant):
 @pytest.mark.parametrize("source", [pytest.param("simulated"), pytest.param("real", marks=needs_real)])
 def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, monkeypatch, source):
     flags = BITCOIN if source == "real" else {}
-    facts = gather(load_config(None, SMALL | flags))
+    facts = gather(load_config(None, SMALL | flags), tmp_path)
     whole = run(tmp_path / "whole", **flags).played
     rng = random.Random(4)
     closes = sorted({bar.closes_at for bar in facts.traded_bars})[8:-2]
     for number, instant in enumerate(rng.sample(closes, 5)):
         for kind, change in (("cut", removed(facts, instant)), ("altered", altered(facts, instant, rng))):
-            monkeypatch.setattr(front_door, "gather", lambda _config, change=change: change)
+            monkeypatch.setattr(front_door, "gather", lambda _config, _dir, change=change: change)
             other = run(tmp_path / f"{kind}-{number}", **flags).played
             assert made_until(other, instant) == made_until(whole, instant)
 
@@ -234,7 +234,7 @@ def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, mo
 def _write_bars(folder, days):
     lines = ["date,open,high,low,close,volume"]
     for n in range(days):
-        close = 100 + 10 * ((n * 7919) % 13)
+        close = 100 + (n * 7919) % 13 / 4
         lines.append(f"{date(2024, 1, 1) + timedelta(days=n)},{close},{close + 1},{close - 1},{close},5")
     (folder / "BTC-USD.csv").write_text("\n".join(lines) + "\n")
     return (folder / "BTC-USD.csv",)

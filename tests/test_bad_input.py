@@ -161,7 +161,7 @@ def test_news_that_fights_back_changes_no_line_of_the_terminal(tmp_path, capsys)
 
 
 def test_a_fault_of_closecall_itself_is_one_line_that_asks_for_a_report(tmp_path, capsys, monkeypatch):
-    def broken(_config):
+    def broken(_config, _data_dir):
         raise RuntimeError("first line\nsecond line")
 
     monkeypatch.setattr("strategies.backtest.gather", broken)

@@ -32,6 +32,10 @@ gross = 0.5
 risk_aversion = 10
 archive_latency_seconds = 30
 out = "written"
+feeds = ["https://example.org/rss"]
+allow_harmful = true
+base = "USD"
+rates = { JPY = 0.007 }
 names = { BBB = ["Bees"] }
 [market]
 coins = 1
@@ -52,7 +56,7 @@ names = ["Bee"]
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with a TOML file that states every key but the adapter, and all that it names."""
+    """A folder with a TOML file that states nearly every key, and all that it names."""
     write_bars(tmp_path / "project" / "tables", "AAA-USD", "BBB", "CCC-USD")
     row = "2024-01-04T10:00:00Z,wire,,Bees swarm,"
     write_news(tmp_path / "project" / "tables", row)
@@ -93,7 +97,8 @@ def test_a_file_with_every_key_runs_from_anywhere_and_flags_win_over_it(project,
 
 
 def test_that_file_has_every_key_there_is(project):
-    assert load_config(project, {}).model_fields_set == BacktestConfig.model_fields.keys() - {"adapter"}
+    elsewhere = {"adapter", "store", "rates_files"}
+    assert load_config(project, {}).model_fields_set == BacktestConfig.model_fields.keys() - elsewhere
 
 
 def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
@@ -120,7 +125,7 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
             "[instruments.X]\ncalender = 1",
             ["unknown key 'instruments.X.calender'", "did you mean 'calendar'?"],
         ),
-        ("zzz = 3", ["unknown key 'zzz'", "known keys: bars, news"]),
+        ("zzz = 3", ["unknown key 'zzz'", "known keys: bars, store, news"]),
         ("seed = 'x'", ["seed = 'x' does not fit", "integer"]),
         ("market = 3", ["market = 3 does not fit"]),
         ("bars = 'a.csv'", ["bars = 'a.csv' does not fit", "list"]),
@@ -140,7 +145,7 @@ def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, te
     line = refused(capsys, "backtest", "--config", path, "--data-dir", tmp_path / "data")
     assert line.startswith(f"closecall: {path}: ")
     assert all(part in line for part in parts), line
-    assert len(line) < 400
+    assert len(line) < 600
     assert not (tmp_path / "data").exists()
 
 

@@ -38,9 +38,7 @@ def lessons(seed: int, *, days: int = 365) -> Iterator[Lesson]:
 
     Only headlines that are not withheld occur.
     """
-    market = simulate(
-        MarketSettings(seed=seed, coins=7, stocks=7, days=days, headlines=HeadlineSet.FAMILIAR)
-    )
+    market = simulate(MarketSettings(seed=seed, coins=7, stocks=7, days=days, headlines=HeadlineSet.FAMILIAR))
     template = CompactTemplate()
     start = datetime.min.replace(tzinfo=UTC)
     for observation in observations(market.bars, market.news, window=template.window, start=start):

@@ -10,7 +10,7 @@ import typer
 from engine.errors import UsageError
 from tui.cli import app
 
-_LISTS = ("--bars", "--news", "--symbols")
+_LISTS = ("--bars", "--store", "--news", "--rates", "--symbols", "--feed")
 
 
 def invoke(arguments: Sequence[str]) -> int:

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from tui.options import Adapter, AsJson, DataDir, Quantize, StudentName, now, print_json, stated
+from tui.data_commands import check_app, fetch_app
+from tui.options import (
+    Adapter,
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Quantize,
+    StudentName,
+    Symbols,
+    listed,
+    now,
+    print_json,
+    stated,
+)
 from tui.paths import data_dir, working_dir, writable
 from tui.progress import ProgressDisplay
 from tui.student_commands import bench_app, train_app
@@ -21,16 +34,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(fetch_app, name="fetch")
+app.add_typer(check_app, name="check")
 app.add_typer(train_app, name="train")
 app.add_typer(bench_app, name="bench")
 
 
 @app.command()
 def backtest(
-    config: Annotated[Path | None, typer.Option(help="A TOML file; its keys are these flags.")] = None,
+    config: ConfigFile = None,
     bars: Annotated[list[Path] | None, typer.Option(help="CSV or Parquet files or folders of bars.")] = None,
+    store: Annotated[list[str] | None, typer.Option(help="Bars and news fetched from this source.")] = None,
     news: Annotated[list[Path] | None, typer.Option(help="Files or folders of dated news.")] = None,
-    symbols: Annotated[list[str] | None, typer.Option(help="Trade only these; commas or spaces.")] = None,
+    symbols: Symbols = None,
     start: Annotated[str | None, typer.Option(metavar="DATE", help="First day that is traded.")] = None,
     end: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of bars.")] = None,
     student: StudentName = None,
@@ -40,6 +56,13 @@ def backtest(
     fee_bps: Annotated[float | None, typer.Option(help="Commission, basis points of a fill.")] = None,
     slippage_bps: Annotated[float | None, typer.Option(help="Slippage from the official open.")] = None,
     latency_bps: Annotated[float | None, typer.Option(help="Cost of delay, added to slippage.")] = None,
+    rates: Annotated[
+        list[Path] | None, typer.Option(help="Files of exchange rates, such as CNYUSD.csv.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Currency of the account, with --rates.")] = None,
+    allow_harmful: Annotated[
+        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    ] = False,
     allow_short: Annotated[
         bool, typer.Option("--allow-short", help="Let forecasts of down go short.")
     ] = False,
@@ -65,8 +88,12 @@ def backtest(
     market = stated(days=days, reversal=reversal, headlines=headlines, edge=False if no_edge else None)
     flags = stated(
         bars=bars,
+        store=store,
         news=news,
-        symbols=[one for word in symbols or [] for one in word.split(",") if one] or None,
+        rates_files=rates,
+        base=base,
+        allow_harmful=allow_harmful or None,
+        symbols=listed(symbols),
         start=start,
         end=end,
         student=student,

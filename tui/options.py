@@ -23,6 +23,14 @@ StudentName = Annotated[
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="A folder with a peft adapter.")]
 Quantize = Annotated[str | None, typer.Option("--quantization", help="none or nf4 (4-bit, bitsandbytes).")]
 
+Symbols = Annotated[list[str] | None, typer.Option(help="Only these; commas or spaces between them.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file; its keys are the flags.")]
+
+
+def listed(symbols: list[str] | None) -> list[str] | None:
+    """The symbols of a flag, which may stand apart or with commas between them; None where none is given."""
+    return [one for word in symbols or [] for one in word.split(",") if one] or None
+
 
 def now() -> datetime:
     """The wall clock, in UTC. Nothing below `tui` reads it."""

@@ -54,7 +54,7 @@ _ROWS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
 
 def print_result(result: Mapping[str, Any]) -> None:
     """The scored table of one run with everything needed to judge it."""
-    console = _console()
+    console = console_of()
     _print_heading(console, result)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
@@ -94,7 +94,7 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
 
 def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
     """One line for each run on record."""
-    console = _console()
+    console = console_of()
     if not runs:
         console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
         return
@@ -108,7 +108,7 @@ def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
 
 def print_edge(measured: Mapping[str, Any]) -> None:
     """How much of the oracle's edge a student captures on each kind of simulated market."""
-    console = _console()
+    console = console_of()
     console.print(f"SIMULATED markets, student {measured['student']}, {measured['days']} days each")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     columns = ("headlines", "edge", "least", "accuracy", "oracle", "Brier", "oracle", "abstained", "better")
@@ -139,7 +139,8 @@ def print_pairs(values: Mapping[str, Any]) -> None:
         sys.stdout.write(f"{name.replace('_', ' '):30} {shown}\n")
 
 
-def _console() -> Console:
+def console_of() -> Console:
+    """A console that prints text as it is, wide enough where it is no terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, 100)

@@ -1,7 +1,7 @@
 """Fetch what the store lacks of each symbol, page by page, so that it can be killed at any moment.
 
-Knows windows, pages and what is missing. How an answer is believed is in `feeds.history.settling`, how a source is
-borne with in `feeds.history.bar_sources`, how a file is written in `feeds.history.store`. It knows no library.
+Knows windows, pages and what is missing. How an answer is believed is in `settling`, how a source is borne
+with in `bar_sources`, how a file is written in `store`. It knows no library.
 """
 
 from bisect import bisect_left

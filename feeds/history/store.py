@@ -30,6 +30,12 @@ class BarStore:
         """The file of one symbol; names are escaped, so that none can leave the folder."""
         return self._folder(source, timeframe) / (_escaped(symbol) + _SUFFIX)
 
+    def sources(self) -> list[str]:
+        """The sources of which something is stored, sorted."""
+        if not self.root.is_dir():
+            return []
+        return sorted(unquote(folder.name) for folder in self.root.iterdir() if folder.is_dir())
+
     def symbols(self, source: str, timeframe: str = "1d") -> list[str]:
         """The symbols that are stored, sorted."""
         folder = self._folder(source, timeframe)
