@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine student clean
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector student clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -33,8 +33,9 @@ types: $(READY)
 layers: $(READY)
 	$(BIN)/lint-imports --no-logo
 
+# One thread a worker: torch's threads in two processes would wait for each other.
 unit: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 bench: bench-forecast bench-edge bench-engine ## print all measurements (about ten minutes)
 
@@ -46,6 +47,12 @@ bench-edge: $(READY) ## the edge captured on unseen simulated markets
 
 bench-engine: $(READY) ## slices a second with 2, 20 and 150 symbols
 	$(BIN)/closecall bench engine --json
+
+bench-fetch: $(READY) ## fetch real bars through a faulty exchange, 300 times, and kill it 50 times
+	PYTHONPATH=tests $(BIN)/python tests/fetches.py --seeds 300 --whole 10 --kills 50
+
+bench-collector: $(READY) ## collect three years of real bars from failing sources
+	PYTHONPATH=tests $(BIN)/python tests/collections_of_years.py
 
 student: $(READY) ## make the shipped student again from nothing (about 15 minutes)
 	$(BIN)/closecall train pretrain --out llm/tiny

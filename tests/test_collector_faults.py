@@ -2,11 +2,11 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from collector_trial import file_market, simulated_market, try_collector
 
 from engine.values import Bar
 from feeds.live.arrivals import Arrivals, Candidate
 from feeds.live.clock import ClockCheck
-from feeds.live.trial import file_market, simulated_market, try_collector
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FILES = (

@@ -5,11 +5,11 @@ memory or to crash; a child that takes too long is ended, and the caller gets on
 no network, no variable of the environment but a few, and hands back JSON only.
 """
 
+import base64
 import contextlib
 import importlib
 import json
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -63,7 +63,7 @@ class Confined:
         timer.daemon = True
         timer.start()
         try:
-            _send(child.requests, pickle.dumps((function.__module__, function.__name__, arguments)))
+            _send(child.requests, _request(function.__module__, function.__name__, arguments))
             answer = json.loads(_received(child.answers))
         except (OSError, EOFError, ValueError):
             self.close()
@@ -118,8 +118,23 @@ def serve() -> None:
     sys.addaudithook(_refuse_network)
     with contextlib.suppress(EOFError):
         while True:
-            module, name, arguments = pickle.loads(_received(requests))  # noqa: S301 - from our own parent
+            module, name, arguments = _read_request(_received(requests))
             _send(answers, json.dumps(_answer(module, name, arguments)).encode())
+
+
+def _request(module: str, name: str, arguments: tuple[object, ...]) -> bytes:
+    """A call as JSON; of bytes, which JSON does not have, the base64 text stands in a list of one."""
+    plain = [
+        [base64.b64encode(argument).decode()] if isinstance(argument, bytes) else argument
+        for argument in arguments
+    ]
+    return json.dumps([module, name, plain]).encode()
+
+
+def _read_request(data: bytes) -> tuple[str, str, tuple[object, ...]]:
+    module, name, plain = json.loads(data)
+    read = (base64.b64decode(one[0]) if isinstance(one, list) else one for one in plain)
+    return module, name, tuple(read)
 
 
 def _answer(module: str, name: str, arguments: tuple[object, ...]) -> dict[str, Any]:

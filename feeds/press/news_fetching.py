@@ -117,10 +117,10 @@ class _Pass:
             stored=count["stored"],
             not_traded=count["not traded"],
             undated=count["undated"],
-            repeated=self._repeated,
+            repeated=dict(self._repeated),
             future=count["future"],
             empty=count["empty"],
-            speakers=self._speakers,
+            speakers=dict(self._speakers),
             faults=tuple(self._faults),
             article_faults=tuple(self._pages.article_faults),
         )

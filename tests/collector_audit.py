@@ -129,6 +129,6 @@ class Audit:
         hours = {day.replace(minute=minute, second=0, microsecond=0) for day in days for minute in (0, 30)}
         return [hour for hour in hours if (symbol, hour) in self._true]
 
-    def _expect(self, right: bool, problem: str) -> None:  # noqa: FBT001
+    def _expect(self, right: bool, problem: str) -> None:
         if not right:
             self.problems.append(problem)

@@ -11,15 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from engine.calendars import Calendar, calendar_of
-from engine.instruments import Instrument
-from engine.journal import Event, Journal
-from engine.values import Bar, NewsItem, Phase
-from feeds.bars import guess_instrument, read_bars
-from feeds.live.audit import Audit
-from feeds.live.collector import Collector
-from feeds.live.limits import Limits
-from feeds.live.rehearsal import (
+from collector_audit import Audit
+from collector_rehearsal import (
     Faults,
     Killed,
     RehearsedNews,
@@ -28,6 +21,14 @@ from feeds.live.rehearsal import (
     draw_faults,
     periods,
 )
+
+from engine.calendars import Calendar, calendar_of
+from engine.instruments import Instrument
+from engine.journal import Event, Journal
+from engine.values import Bar, NewsItem, Phase
+from feeds.bars import guess_instrument, read_bars
+from feeds.live.collector import Collector
+from feeds.live.limits import Limits
 from feeds.simulated import MarketSettings, simulate
 
 _RUN_ON = timedelta(days=8)
@@ -92,7 +93,7 @@ def try_collector(market: TrialMarket, *, seed: int) -> TrialReport:
     The last eight days only bring in what was late. Three years of six symbols took about a minute.
     """
     # Processes are killed here, not the power: a disk in memory, where there is one, spares the waiting.
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         trial = _Trial(market, Path(folder) / "journal.db", seed)
         started = time.perf_counter()
