@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tui.data_commands import check_app, fetch_app
+from tui.data_commands import check_app, collect, fetch_app
 from tui.options import (
     Adapter,
     AsJson,
@@ -35,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(fetch_app, name="fetch")
+app.command()(collect)
 app.add_typer(check_app, name="check")
 app.add_typer(train_app, name="train")
 app.add_typer(bench_app, name="bench")

@@ -175,3 +175,23 @@ def _shown(report: Any, as_json: bool, print_table: Any) -> None:  # noqa: FBT00
     from strategies.runs import plain
 
     print_json(plain(asdict(report))) if as_json else print_table(report)
+
+
+def collect(
+    source: Annotated[str, typer.Option(help="ccxt:EXCHANGE, such as ccxt:binance.")],
+    symbols: Symbols,
+    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the collection; the same one goes on.")] = "live",
+    data: DataDir = None,
+) -> None:
+    """Journal bars, prices and news of coins as they become known, until Ctrl-C.
+
+    Nothing is traded. What was missed while it did not run is filled in and marked as late.
+    """
+    from strategies.collecting import collect_live
+
+    place = working_dir(data)
+    sys.stderr.write(f"collecting into {place / 'collections' / name}; Ctrl-C ends it\n")
+    collect_live(
+        source, listed(symbols) or [], feed or [], name=name, data_dir=place, clock=now, sleep=time.sleep
+    )

@@ -78,6 +78,14 @@ class CcxtClient:
         # Some exchanges give the newest first; what is neither way round shows up as disorder.
         return rows[::-1] if rows and rows[-1] < rows[0] else rows
 
+    def last_trade(self, symbol: str) -> tuple[float, datetime]:
+        """The last traded price, and the instant that the exchange gives it. Raises Unanswered."""
+        ticker = self._call(lambda: self._exchange.fetch_ticker(symbol))
+        price, stamp = ticker.get("last"), ticker.get("timestamp")
+        if not isinstance(price, int | float) or not isinstance(stamp, int):
+            raise Unanswered("the ticker has no last price with its time")
+        return float(price), EPOCH + stamp * _MILLISECOND
+
     def _uncut(self, rows: Sequence[Any], market: Any = None, *_: object) -> list[Any]:
         return [self._exchange.parse_ohlcv(row, market) for row in rows]
 
