@@ -33,7 +33,7 @@ def make_student(
         settings = {"prompt": "compact", "released": today.isoformat()}
         (made / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         student = load_student(StudentSettings(student=str(made)))
-        measured = measure_edge(student, Exam(days=120), data_dir, on_progress)
+        measured = measure_edge(student, Exam(days=80), data_dir, on_progress)
         measured["student"] = "tiny"
         (made / "README.md").write_text(model_card(recipe, measured), encoding="utf-8")
         if folder.exists():
