@@ -24,7 +24,7 @@ from engine.values import Bar, Phase, Slice
 _ROUNDING = 1e-12
 
 
-class SliceBroker(bt.brokers.BackBroker):  # type: ignore[misc]
+class SliceBroker(bt.brokers.BackBroker):
     """backtrader's broker with costs by symbol, fills at opens, borrowing costs and a margin limit.
 
     `now` is the slice being worked on. `margin` is the least equity, as a fraction of the gross exposure,

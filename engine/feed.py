@@ -27,7 +27,7 @@ class EngineClock:
         return self._last
 
 
-class SymbolFeed(bt.feed.DataBase):  # type: ignore[misc]
+class SymbolFeed(bt.feed.DataBase):
     """The bars of one symbol.
 
     `bar` is the newest one handed over, in the quote currency (flat if only its open is known), and

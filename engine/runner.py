@@ -27,7 +27,7 @@ from engine.values import Slice
 MAINTENANCE_MARGIN = 0.25
 
 
-class SliceCerebro(bt.Cerebro):  # type: ignore[misc]
+class SliceCerebro(bt.Cerebro):
     """backtrader's engine over one source of slices.
 
     Its own loop asks every feed for a bar at every instant, which takes time with the square of the number

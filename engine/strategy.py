@@ -10,7 +10,7 @@ import backtrader as bt
 from engine.values import Phase, Slice
 
 
-class SliceStrategy(bt.Strategy):  # type: ignore[misc]
+class SliceStrategy(bt.Strategy):
     """A backtrader strategy whose subclass writes `decide`.
 
     `decide` is called after every CLOSE slice, `watch` after every slice and before `decide`. Both see the
