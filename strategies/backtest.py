@@ -146,7 +146,9 @@ def _trade(
     sizing = Sizing(
         risk_aversion=config.risk_aversion,
         cap=config.gross / len(facts.instruments),
-        allow_short=config.allow_short,
+        shortable=frozenset(
+            symbol for symbol, one in facts.instruments.items() if config.allow_short and one.shortable
+        ),
     )
     settings: dict[str, Any] = {"calls": {(c.symbol, c.as_of): c for c in calls}, "sizing": sizing}
     strategy: type[SliceStrategy] = BuyAndHold

@@ -115,9 +115,12 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
     if isinstance(market, dict):
         market = {**market, **flags.get("market", {})}
     try:
-        return BacktestConfig.model_validate({**values, **flags, "market": market})
+        config = BacktestConfig.model_validate({**values, **flags, "market": market})
     except ValidationError as error:
         raise UsageError(_sentence(error, path, flags)) from error
+    if config.start and config.end and config.end < config.start:
+        raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
+    return config
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -69,10 +69,9 @@ def from_store(config: BacktestConfig, data_dir: Path) -> Facts:
     known = {symbol: source for source in reversed(config.store) for symbol in store.symbols(source)}
     if not known:
         source = config.store[0]
-        raise DataError(
-            f"{store.root}: nothing is stored from {source}; "
-            f"run closecall fetch bars --source {source} --symbols SYMBOL"
-        )
+        rest = "--bars PATH --adjustment raw" if source == "file" else "--symbols SYMBOL --since DATE"
+        command = f"closecall fetch bars --source {source} {rest}"
+        raise DataError(f"{store.root}: nothing is stored from {source}; run {command}")
     picked = chosen(config.symbols, known, f"the store of {', '.join(config.store)}")
     instruments = _instruments(picked, config)
     stored = {symbol: store.read(known[symbol], symbol) for symbol in picked}

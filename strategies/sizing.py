@@ -18,24 +18,27 @@ _LEAST_VOLATILITY = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizing:
-    """The rule and its limits. `cap` bounds the weight of one symbol, a fraction of equity."""
+    """The rule and its limits.
+
+    `cap` bounds the weight of one symbol, a fraction of equity; only symbols in `shortable` go below zero.
+    """
 
     risk_aversion: float
     cap: float
-    allow_short: bool
+    shortable: frozenset[str] = frozenset()
 
     def weight(self, forecast: Forecast, volatility: float) -> float:
         """The signed weight for a forecast; `volatility` is the standard deviation of a day's return."""
         edge = (2 * forecast.confidence - 1) * _MEAN_ABSOLUTE
         wanted = edge / (self.risk_aversion * max(volatility, _LEAST_VOLATILITY))
-        return self._allowed(forecast.direction.sign * min(wanted, self.cap))
+        return self._allowed(forecast, forecast.direction.sign * min(wanted, self.cap))
 
     def full(self, forecast: Forecast) -> float:
         """The cap in the called direction, for callers whose confidence is not meant to be traded."""
-        return self._allowed(forecast.direction.sign * self.cap)
+        return self._allowed(forecast, forecast.direction.sign * self.cap)
 
-    def _allowed(self, weight: float) -> float:
-        return weight if self.allow_short else max(weight, 0.0)
+    def _allowed(self, forecast: Forecast, weight: float) -> float:
+        return weight if forecast.symbol in self.shortable else max(weight, 0.0)
 
 
 def volatility(bars: Sequence[Bar]) -> float:

@@ -238,3 +238,19 @@ def _write_bars(folder, days):
         lines.append(f"{date(2024, 1, 1) + timedelta(days=n)},{close},{close + 1},{close - 1},{close},5")
     (folder / "BTC-USD.csv").write_text("\n".join(lines) + "\n")
     return (folder / "BTC-USD.csv",)
+
+
+def test_a_share_that_cannot_be_sold_short_is_sold_when_shorting_is_allowed_elsewhere(tmp_path):
+    flags = {
+        "bars": _write_bars(tmp_path, 40),
+        "allow_short": True,
+        "instruments": {"BTC-USD": {"shortable": False}},
+    }
+    engine = run(tmp_path / "data", **flags).played["student"].engine
+    assert not [order for order in engine.orders if order.status == "rejected"]
+    held, least = 0.0, 0.0
+    for fill in engine.fills:
+        held += fill.size
+        least = min(least, held)
+    assert {fill.size > 0 for fill in engine.fills} == {True, False}
+    assert least >= 0

@@ -30,6 +30,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
     Raises UsageError for one without a word, which typer would give the next flag as its value.
     """
+    lists = _LISTS if arguments[:1] != ["check"] else ()  # its --store is a switch
     words: list[str] = []
     option = ""
     for word in arguments:
@@ -37,7 +38,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
             if words and words[-1] == option:
                 raise UsageError(f"{option} needs at least one value (see closecall --help)")
             name = word.partition("=")[0]
-            option = name if name in _LISTS else ""
+            option = name if name in lists else ""
         elif option and words[-1] != option:
             words.append(option)
         words.append(word)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engine.errors import UsageError
 from tui.data_commands import check_app, collect, fetch_app
 from tui.options import (
     Adapter,
@@ -109,6 +110,8 @@ def backtest(
         out=out,
         market=market or None,
     )
+    if market and (bars or store):
+        raise UsageError("--days, --no-edge, --reversal and --headlines are for the simulated market only")
     settings = load_config(config, flags)
     if settings.out is not None:
         writable(settings.out, "--out")

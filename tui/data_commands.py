@@ -27,7 +27,8 @@ def fetch_bars(
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day; default: the newest.")] = None,
     timeframe: Annotated[str, typer.Option(help="Length of a candle; stocks have 1d only.")] = "1d",
     adjustment: Annotated[
-        str | None, typer.Option(help="raw, split or split+dividend; default: the source's plainest.")
+        str | None,
+        typer.Option(help="raw, split or split+dividend; only files need it."),
     ] = None,
     bars: Annotated[list[Path] | None, typer.Option(help="With --source file: files or folders.")] = None,
     retry_gaps: Annotated[bool, typer.Option("--retry-gaps", help="Ask again for known gaps.")] = False,
@@ -59,7 +60,10 @@ def fetch_bars(
     with ProgressDisplay() as progress:
         if settings.store[0] == SOURCE:
             if not settings.bars or prices is None:
-                raise UsageError("--source file needs --bars PATH and --adjustment, which a file cannot say")
+                kinds = ", ".join(Adjustment)
+                raise UsageError(f"--source file needs --bars PATH and --adjustment, one of {kinds}")
+            if settings.symbols or settings.start or settings.end:
+                raise UsageError("--source file takes whole files; leave --symbols, --since and --until out")
             report = import_bars(
                 settings.bars, store, prices, clock=now, on_progress=progress, refresh=refresh
             )
