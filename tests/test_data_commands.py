@@ -72,6 +72,8 @@ def test_what_is_missing_on_the_command_line_is_named(capsys, tmp_path):
         (["fetch", "bars", "--source", "nowhere", "--symbols", "X", "--since", "2024-01-01"], "unknown"),
         (["fetch", "news"], "--feed"),
         (["check", "data"], "--store"),
+        (["collect"], "--source"),
+        (["collect", "--source", "yfinance", "--symbols", "AAPL"], "ccxt:EXCHANGE"),
     ):
         assert run([*arguments, "--data-dir", str(tmp_path)]) == 2
         assert part in capsys.readouterr().err

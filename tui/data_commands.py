@@ -182,10 +182,11 @@ def _shown(report: Any, as_json: bool, print_table: Any) -> None:  # noqa: FBT00
 
 
 def collect(
-    source: Annotated[str, typer.Option(help="ccxt:EXCHANGE, such as ccxt:binance.")],
-    symbols: Symbols,
+    source: Annotated[str | None, typer.Option(help="ccxt:EXCHANGE, such as ccxt:binance.")] = None,
+    symbols: Symbols = None,
     feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
     name: Annotated[str, typer.Option(help="Name of the collection; the same one goes on.")] = "live",
+    config: ConfigFile = None,
     data: DataDir = None,
 ) -> None:
     """Journal bars, prices and news of coins as they become known, until Ctrl-C.
@@ -193,9 +194,19 @@ def collect(
     Nothing is traded. What was missed while it did not run is filled in and marked as late.
     """
     from strategies.collecting import collect_live
+    from strategies.config import load_config
 
+    settings = load_config(config, stated(store=_one(source), symbols=listed(symbols), feeds=feed))
+    if len(settings.store) != 1:
+        raise UsageError("name one source: --source ccxt:EXCHANGE, or `store` in the configuration")
     place = working_dir(data)
-    sys.stderr.write(f"collecting into {place / 'collections' / name}; Ctrl-C ends it\n")
+    sys.stderr.write(f"collecting under {place / 'collections'}; Ctrl-C ends it\n")
     collect_live(
-        source, listed(symbols) or [], feed or [], name=name, data_dir=place, clock=now, sleep=time.sleep
+        settings.store[0],
+        settings.symbols,
+        settings.feeds,
+        name=name,
+        data_dir=place,
+        clock=now,
+        sleep=time.sleep,
     )
