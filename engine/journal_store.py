@@ -69,7 +69,7 @@ _POSTGRESQL_GUARDS = (
 )
 for _dialect, _guards in (("sqlite", _SQLITE_GUARDS), ("postgresql", _POSTGRESQL_GUARDS)):
     for _guard in _guards:
-        _rule = DDL(_guard).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+        _rule = DDL(_guard).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it
         event.listen(_events, "after_create", _rule)
 
 _ADVICE = {
@@ -111,7 +111,7 @@ class Store:
             self._connection: Connection = self._engine.connect()
         try:
             self._prepare(create=create)
-        except BaseException:
+        except BaseException:  # also Ctrl-C must not leave the connection open
             self.close()
             raise
 

@@ -186,7 +186,7 @@ class _Fetch:
         try:
             for part in parts:
                 self._fetch_part(part, hold_back=hold_back)
-        except BaseException:
+        except BaseException:  # also on Ctrl-C what came is kept
             if not hold_back:
                 self._write()
             raise

@@ -18,7 +18,7 @@ def run_live(collector: Collector, *, clock: Callable[[], datetime], stop: threa
     `clock` is this machine's time in UTC. A step that has begun is finished first; whatever it raises, a
     JournalError above all, ends the run and is raised here.
     """
-    from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
+    from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]  # has none
     from apscheduler.triggers.date import DateTrigger  # type: ignore[import-untyped]
 
     alarm = threading.Event()
