@@ -34,11 +34,11 @@ def oracle_answer(view: OracleView, observation: Observation) -> str:
 
 
 def lessons(seed: int, *, days: int = 365) -> Iterator[Lesson]:
-    """Every close of one simulated market of seven coins and seven stocks, in the order of time.
+    """Every close of one simulated market, in the order of time.
 
     Only headlines that are not withheld occur.
     """
-    market = simulate(MarketSettings(seed=seed, coins=7, stocks=7, days=days, headlines=HeadlineSet.FAMILIAR))
+    market = simulate(MarketSettings(seed=seed, coins=2, stocks=2, days=days, headlines=HeadlineSet.FAMILIAR))
     template = CompactTemplate()
     start = datetime.min.replace(tzinfo=UTC)
     for observation in observations(market.bars, market.news, window=template.window, start=start):

@@ -98,6 +98,7 @@ def _train(
     import tempfile
 
     from datasets import Dataset
+    from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     rows = [
@@ -137,6 +138,7 @@ def _train(
             processing_class=tokenizer,
             callbacks=[_reporter(recipe.steps, on_progress)],
         )
+        trainer.remove_callback(PrinterCallback)  # it would print beside the command's own output
         trainer.train()
 
 
