@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError
+from engine.instruments import Instrument
 from engine.journal import Journal
 from engine.observations import observations
 from engine.records import EngineResult
@@ -18,8 +19,9 @@ from engine.runner import run as run_engine
 from engine.slices import merge
 from engine.strategy import SliceStrategy
 from engine.values import Call, Observation
-from llm.forecaster import Forecasts, forecast
+from llm.forecaster import forecast
 from llm.ledger import Ledger
+from llm.model_files import fingerprint
 from llm.student import Student
 from llm.transformers_student import StudentSettings, load_student
 from strategies import baselines
@@ -30,7 +32,7 @@ from strategies.llm_strategy import BuyAndHold, LLMStrategy, Stake
 from strategies.recorder import Recorder
 from strategies.result import count_trial, result_of
 from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, new_run, plain
-from strategies.scorecard import ORACLE, STUDENT, Played, oracle_calls
+from strategies.scorecard import BASELINES, ORACLE, STUDENT, Played, oracle_calls
 from strategies.sizing import Sizing, volatility
 
 Progress = Callable[[str, int, int], None]
@@ -83,7 +85,11 @@ def backtest(
         with _on_record_whatever_happens(recorder, clock):
             with Ledger(data_dir / "ledger.sqlite") as ledger:
                 made = forecast(observed, student, ledger, lambda a, b: on_progress("forecasting", a, b))
-            played = _play(config, facts, observed, made, recorder, on_progress)
+            adapter = fingerprint([config.adapter]) if config.adapter else None
+            for call, prompt in zip(made.calls, made.prompts, strict=True):
+                recorder.call(call, prompt, adapter)
+            callers = {STUDENT: made.calls} | baseline_calls(config, facts, observed, made.calls)
+            played = play(config, facts, observed, callers, recorder, on_progress)
             result = result_of(name, config, facts, observed, student, made.asked, played)
             result |= count_trial(name, facts, result, played[STUDENT], data_dir / "trials.jsonl", started_at)
             if config.out is not None:
@@ -105,26 +111,33 @@ def _on_record_whatever_happens(recorder: Recorder, clock: Callable[[], datetime
         raise
 
 
-def _play(
-    config: BacktestConfig,
-    facts: Facts,
-    observed: Sequence[Observation],
-    made: Forecasts,
-    recorder: Recorder,
-    on_progress: Progress,
-) -> dict[str, Played]:
-    """Every caller through the same engine; only the student's run is journaled."""
+def baseline_calls(
+    config: BacktestConfig, facts: Facts, observed: Sequence[Observation], calls: Sequence[Call]
+) -> dict[str, Sequence[Call]]:
+    """What every baseline would have called, and the oracle where there is one, by name."""
     callers: dict[str, Sequence[Call]] = {
-        STUDENT: made.calls,
         "buy_and_hold": baselines.buy_and_hold(observed, facts.bars),
         "persistence": baselines.persistence(observed, facts.bars),
         "majority": baselines.majority(observed, facts.bars),
         "random": baselines.random_caller(observed, config.seed),
     }
     if facts.oracle:
-        callers[ORACLE] = oracle_calls(made.calls, facts.oracle)
-    for call, prompt in zip(made.calls, made.prompts, strict=True):
-        recorder.call(call, prompt)
+        callers[ORACLE] = oracle_calls(calls, facts.oracle)
+    return callers
+
+
+def play(
+    config: BacktestConfig,
+    facts: Facts,
+    observed: Sequence[Observation],
+    callers: Mapping[str, Sequence[Call]],
+    recorder: Recorder,
+    on_progress: Progress,
+) -> dict[str, Played]:
+    """Every caller through the same engine; only the student's run is journaled.
+
+    Baselines bet all that a symbol may have; the student, and any caller by another name, its confidence.
+    """
     volatilities = {(one.symbol, one.as_of): volatility(one.bars) for one in observed}
     played = {}
     for number, (name, calls) in enumerate(callers.items()):
@@ -135,6 +148,16 @@ def _play(
     return played
 
 
+def sizing_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> Sizing:
+    """The sizing rule of a run over these symbols."""
+    shortable = (symbol for symbol, one in instruments.items() if config.allow_short and one.shortable)
+    return Sizing(
+        risk_aversion=config.risk_aversion,
+        cap=config.gross / len(instruments),
+        shortable=frozenset(shortable),
+    )
+
+
 def _trade(
     name: str,
     calls: Sequence[Call],
@@ -143,19 +166,13 @@ def _trade(
     facts: Facts,
     recorder: Recorder | None,
 ) -> EngineResult:
-    sizing = Sizing(
-        risk_aversion=config.risk_aversion,
-        cap=config.gross / len(facts.instruments),
-        shortable=frozenset(
-            symbol for symbol, one in facts.instruments.items() if config.allow_short and one.shortable
-        ),
-    )
+    sizing = sizing_of(config, facts.instruments)
     settings: dict[str, Any] = {"calls": {(c.symbol, c.as_of): c for c in calls}, "sizing": sizing}
     strategy: type[SliceStrategy] = BuyAndHold
     if name != "buy_and_hold":
         strategy = LLMStrategy
         settings["volatilities"] = volatilities
-        settings["stake"] = Stake.CONFIDENCE if name in (STUDENT, ORACLE) else Stake.FULL
+        settings["stake"] = Stake.FULL if name in BASELINES else Stake.CONFIDENCE
     slices = merge(facts.traded_bars, facts.news)
     return run_engine(
         recorder.slices(slices) if recorder else slices,

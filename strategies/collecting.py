@@ -2,78 +2,106 @@
 
 import re
 import threading
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-from engine.calendars import calendar_of
+from engine.calendars import Calendar, calendar_of
 from engine.errors import UsageError
-from engine.instruments import AssetClass
-from engine.journal import Journal
-from feeds.bars import guess_instrument
-from feeds.history.exchanges import ccxt_client
+from engine.journal import Event, Journal
+from feeds.history.bar_sources import BarClient
+from feeds.history.eastmoney import EastmoneyClient
+from feeds.history.exchanges import CcxtClient
+from feeds.history.importing import SOURCE as FILES
+from feeds.history.yahoo import YahooClient
 from feeds.live.alarm import run_live
 from feeds.live.collector import Collector
 from feeds.live.exchange import LiveExchange
 from feeds.live.requests import AtOnce
+from feeds.live.sources import BarSource
+from feeds.live.stocks import LiveStocks
 from feeds.live.wire import Wire
 from feeds.names import NameTable
 from feeds.press.news_store import NewsStore
-from strategies.real_facts import NEWS_FILE
+from strategies.config import BacktestConfig
+from strategies.real_facts import NEWS_FILE, instruments_of
+from strategies.routing import Clients, Waiting, routed
 
 _ASK_SECONDS = 30.0
 _CALENDAR_AHEAD = timedelta(days=366)
+_CALENDAR_BEHIND = timedelta(days=45)
+"""Enough for the corrections of a week, after the longest holiday."""
+
+OnJournaled = Callable[[Sequence[Event]], None]
 
 
 def collect_live(
-    source: str,
-    symbols: Sequence[str],
-    news_feeds: Sequence[str],
+    config: BacktestConfig,
+    tied: Mapping[str, str],
     *,
     name: str,
     data_dir: Path,
     clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-    stop: threading.Event | None = None,
-    urls: dict[str, str] | None = None,
+    waiting: Waiting,
+    on_journaled: OnJournaled = lambda _events: None,
 ) -> None:
-    """Collect until `stop` is set, or Ctrl-C. `urls` replaces addresses, as in `ccxt_client`.
+    """Collect what `config` names until `waiting.stop` is set, or Ctrl-C.
 
-    Raises UsageError for what is no exchange of ccxt, a symbol that is no coin, or a name that is no word.
+    `tied` names the source of single symbols; the others go to the source that takes them (see
+    `strategies.routing`). A collection of that name in `data_dir` goes on. `on_journaled` is told what was
+    journaled. Raises UsageError for what cannot be collected, SourceError for a source that does not answer.
     """
-    kind, _, exchange = source.partition(":")
-    if kind != "ccxt" or not exchange:
-        raise UsageError(
-            f"--source {source[:40]!r}: live collection takes ccxt:EXCHANGE, such as ccxt:binance"
-        )
+    sources = [source for source in config.store if source != FILES]
+    if not sources:
+        raise UsageError("files tell of no live prices; name --source ccxt:EXCHANGE, yfinance or eastmoney")
     if not re.fullmatch(r"[\w.-]{1,60}", name):
         raise UsageError(f"--name {name[:40]!r}: use letters, digits, dots, dashes and underscores")
-    instruments = {symbol: guess_instrument(symbol) for symbol in symbols}
-    for symbol, one in instruments.items():
-        if one.asset_class is not AssetClass.COIN:
-            raise UsageError(f"--symbols {symbol}: not a coin's pair; write it like BTC/USDT")
-    if not instruments:
-        raise UsageError("name --symbols, such as BTC/USDT")
-    client = ccxt_client(exchange, clock=clock, urls=urls)
-    client.require(list(instruments))
-    live = LiveExchange(client)
-    today = clock().date()
-    names = NameTable.for_instruments(instruments.values())
-    store = NewsStore(data_dir / NEWS_FILE)
+    if not config.symbols:
+        raise UsageError("name --symbols, such as BTC/USDT or AAPL")
+    instruments = instruments_of(dict.fromkeys(config.symbols), config)
+    clients = Clients(config, instruments, clock=clock, waiting=waiting)
+    by_source = routed(sources, instruments, tied, clients.has)
+    clients.require(by_source)
     folder = data_dir / "collections" / name
     folder.mkdir(parents=True, exist_ok=True)
     with Journal.open(folder / "journal.sqlite", name, create=True) as journal:
+        today = clock().date()
+        codes = {one.calendar for one in instruments.values()}
+        calendars = _calendars(codes, _begun(journal) or today, today)
+        by_symbol = {symbol: calendars[one.calendar] for symbol, one in instruments.items()}
+        live = {source: _live(clients.of(source), by_symbol) for source in by_source}
+        names = NameTable.for_instruments(instruments.values(), config.names)
+        store = NewsStore(data_dir / NEWS_FILE)
         collector = Collector(
             journal=journal,
             instruments=instruments,
-            calendars={
-                code: calendar_of(code, today, today + _CALENDAR_AHEAD)
-                for code in {one.calendar for one in instruments.values()}
-            },
-            sources=dict.fromkeys(instruments, live),
+            calendars=calendars,
+            sources={symbol: live[source] for source, symbols in by_source.items() for symbol in symbols},
             since=datetime.combine(today, time(0), tzinfo=UTC),
-            news=[Wire(url, store, names, clock=clock, sleep=sleep) for url in news_feeds],
+            news=[Wire(url, store, names, clock=clock, sleep=waiting.sleep) for url in config.feeds],
             clock=clock,
             ask=AtOnce(_ASK_SECONDS),
+            said_by={source: clients.of(source).said_by for source in by_source},
+            on_journaled=on_journaled,
         )
-        run_live(collector, clock=clock, stop=stop or threading.Event())
+        run_live(collector, clock=clock, stop=waiting.stop or threading.Event())
+
+
+def _live(client: BarClient, calendars: Mapping[str, Calendar]) -> BarSource:
+    if isinstance(client, YahooClient | EastmoneyClient):
+        return LiveStocks(client, calendars)
+    if isinstance(client, CcxtClient):
+        return LiveExchange(client)
+    raise UsageError(f"{client.name} tells of no live prices; name another source")
+
+
+def _calendars(codes: Iterable[str], begun: date, today: date) -> dict[str, Calendar]:
+    """From before the collection began, so that what was missed since then has its sessions."""
+    first = min(begun, today) - _CALENDAR_BEHIND
+    return {code: calendar_of(code, first, today + _CALENDAR_AHEAD) for code in codes}
+
+
+def _begun(journal: Journal) -> date | None:
+    """The first day of the collection so far."""
+    first = next(iter(journal.read(kinds=["collecting"])), None)
+    return datetime.fromisoformat(first.payload["since"]).date() if first else None

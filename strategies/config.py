@@ -7,11 +7,12 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from engine.errors import UsageError
 from engine.instruments import AssetClass
 from feeds.headlines import HeadlineSet
+from feeds.history.mirrors import require_address
 from llm.transformers_student import Quantization
 
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -50,6 +51,16 @@ class MarketTable(_Table):
     headlines: HeadlineSet = HeadlineSet.FAMILIAR
 
 
+def _address(value: object) -> object:
+    return require_address(value) if isinstance(value, str) else value
+
+
+class SourceTable(_Table):
+    """`[sources."NAME"]`: where a source of bars is reached, if not at its official address."""
+
+    url: Annotated[str, AfterValidator(_address)]
+
+
 class InstrumentTable(_Table):
     """`[instruments.SYMBOL]`: what the name of a bar file cannot say."""
 
@@ -67,7 +78,8 @@ class BacktestConfig(_Table):
 
     Costs that are None are the defaults of each instrument's class. `gross` is the most that may be
     invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
-    `store` names the sources of bars and `feeds` those of news, once for fetching and for backtests. `base`
+    `store` names the sources of bars and `feeds` those of news, once for fetching, backtests and live work;
+    `sources` says where a source is reached, if not at its official address. `base`
     is the currency of the account where `rates_files`, or constants in `rates`, bring several together.
     """
 
@@ -100,6 +112,7 @@ class BacktestConfig(_Table):
     market: MarketTable = MarketTable()
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    sources: Mapping[str, SourceTable] = Field(default_factory=dict)
     rates: Mapping[str, Amount] = Field(default_factory=dict)
 
 
@@ -111,16 +124,19 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
     nearest right one, and for a value that does not fit.
     """
     values = _read(path) if path is not None else {}
-    market = values.get("market", {})
-    if isinstance(market, dict):
-        market = {**market, **flags.get("market", {})}
+    tables = {name: _over(values.get(name, {}), flags.get(name, {})) for name in ("market", "sources")}
     try:
-        config = BacktestConfig.model_validate({**values, **flags, "market": market})
+        config = BacktestConfig.model_validate({**values, **flags, **tables})
     except ValidationError as error:
         raise UsageError(_sentence(error, path, flags)) from error
     if config.start and config.end and config.end < config.start:
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
     return config
+
+
+def _over(table: object, flags: Mapping[str, Any]) -> object:
+    """A table of the file with the flags for its keys over it; what is no table stays, to be refused."""
+    return {**table, **flags} if isinstance(table, dict) else table
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -148,7 +164,8 @@ def _beside(config: Path, entry: object) -> object:
 
 def _sentence(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
     """One line on the first problem; pydantic's own text names neither the file nor the remedy."""
-    first = error.errors()[0]
+    faults = error.errors()
+    first = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
     place = "the command line" if path is None or _from_flag(first["loc"], flags) else str(path)
     if first["type"] == "extra_forbidden":
@@ -173,6 +190,10 @@ def _from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> boo
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
-    tables: dict[object, type[BaseModel]] = {"market": MarketTable, "instruments": InstrumentTable}
+    tables: dict[object, type[BaseModel]] = {
+        "market": MarketTable,
+        "instruments": InstrumentTable,
+        "sources": SourceTable,
+    }
     table = tables.get(location[0], BacktestConfig) if len(location) > 1 else BacktestConfig
     return list(table.model_fields)

@@ -14,6 +14,8 @@ from feeds.bars import bar_files, guess_instrument, read_bars, span_of
 from feeds.check_store import check_stored
 from feeds.checks import Calendars, check_files, harm_in
 from feeds.findings import Finding
+from feeds.history.bar_clients import require_source
+from feeds.history.importing import SOURCE as FILES
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
 from feeds.names import NameTable
@@ -36,7 +38,7 @@ def from_files(config: BacktestConfig) -> Facts:
         if not symbol.isprintable():
             raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
     picked = chosen(config.symbols, files, ", ".join(str(path) for path in config.bars))
-    instruments = _instruments(picked, config)
+    instruments = instruments_of(picked, config)
     spans = {symbol: span_of(files[symbol]) for symbol in picked}
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
@@ -66,14 +68,17 @@ def from_store(config: BacktestConfig, data_dir: Path) -> Facts:
     News named by `config.news` takes the place of the news that was fetched. Raises DataError.
     """
     store = BarStore(data_dir / BARS_FOLDER)
+    for source in config.store:
+        if source != FILES:
+            require_source(source)
     known = {symbol: source for source in reversed(config.store) for symbol in store.symbols(source)}
     if not known:
         source = config.store[0]
-        rest = "--bars PATH --adjustment raw" if source == "file" else "--symbols SYMBOL --since DATE"
+        rest = "--bars PATH --adjustment raw" if source == FILES else "--symbols SYMBOL --since DATE"
         command = f"closecall fetch bars --source {source} {rest}"
         raise DataError(f"{store.root}: nothing is stored from {source}; run {command}")
     picked = chosen(config.symbols, known, f"the store of {', '.join(config.store)}")
-    instruments = _instruments(picked, config)
+    instruments = instruments_of(picked, config)
     stored = {symbol: store.read(known[symbol], symbol) for symbol in picked}
     for symbol, one in stored.items():
         if not one.candles:
@@ -189,7 +194,11 @@ def _within(day: date, since: date | None, until: date | None) -> bool:
     return (since is None or since <= day) and (until is None or day <= until)
 
 
-def _instruments(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
+def instruments_of(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
+    """What the symbols are: by their names, and by what the configuration states of them.
+
+    Raises UsageError for a statement that cannot be.
+    """
     return {symbol: _instrument(symbol, config.instruments.get(symbol)) for symbol in symbols}
 
 

@@ -18,10 +18,14 @@ _BATCH = 2000
 
 
 class Recorder:
-    """Collects events and appends them in batches; call `flush` at the end."""
+    """Collects events and appends them in batches; call `flush` at the end.
 
-    def __init__(self, journal: Journal, recorded_at: datetime) -> None:
+    With `batch` None nothing is appended before that, so that all of it stands in the journal or nothing.
+    """
+
+    def __init__(self, journal: Journal, recorded_at: datetime, *, batch: int | None = _BATCH) -> None:
         self._journal = journal
+        self._batch = batch
         self._recorded_at = recorded_at
         self._waiting: list[Event] = []
         self._now = recorded_at
@@ -29,7 +33,7 @@ class Recorder:
     def note(self, kind: str, as_of: datetime, payload: dict[str, Any]) -> None:
         """Add an event of any kind."""
         self._waiting.append(Event(kind=kind, as_of=as_of, payload=payload))
-        if len(self._waiting) >= _BATCH:
+        if self._batch is not None and len(self._waiting) >= self._batch:
             self.flush()
 
     def flush(self) -> None:
@@ -44,9 +48,13 @@ class Recorder:
             self.note("slice", slice_.as_of, slice_payload(slice_))
             yield slice_
 
-    def call(self, call: Call, prompt: str) -> None:
-        """Journal a forecast or an abstention with its prompt and raw output."""
-        self.note("forecast", call.as_of, call_payload(call) | {"prompt": prompt, "output": call.text})
+    def call(self, call: Call, prompt: str, adapter: str | None) -> None:
+        """Journal a forecast or an abstention with its prompt, raw output and adapter.
+
+        `adapter` is the fingerprint of the adapter that spoke; None is the base model alone.
+        """
+        made = {"prompt": prompt, "output": call.text, "adapter": adapter}
+        self.note("forecast", call.as_of, call_payload(call) | made)
 
     def record(self, record: Record) -> None:
         """Journal what the engine did at the current slice."""

@@ -36,6 +36,7 @@ feeds = ["https://example.org/rss"]
 allow_harmful = true
 base = "USD"
 rates = { JPY = 0.007 }
+sources = { yfinance = { url = "https://mirror.example/yahoo/" } }
 names = { BBB = ["Bees"] }
 [market]
 coins = 1
@@ -109,6 +110,9 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
     assert (read.start, read.end, read.gross, read.batch) == (date(2024, 1, 2), date(2024, 1, 10), 0.5, 8)
     assert (read.market.days, read.market.coins, read.market.edge) == (40, 1, False)
     assert read.instruments["BBB"].names == ("Bee",)
+    assert read.sources["yfinance"].url == "https://mirror.example/yahoo"
+    over = load_config(project, {"sources": {"yfinance": {"url": "http://127.0.0.1:8080"}}})
+    assert over.sources["yfinance"].url == "http://127.0.0.1:8080"
     project.write_text('adapter = "my-adapter"\nstudent = "./gone"\n')
     assert load_config(project, {}).adapter == here / "my-adapter"
     assert load_config(project, {}).student == str(here / "gone")
@@ -126,6 +130,9 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
             ["unknown key 'instruments.X.calender'", "did you mean 'calendar'?"],
         ),
         ("zzz = 3", ["unknown key 'zzz'", "known keys: bars, store, news"]),
+        ("[sources.yfinance]\nurls = 1", ["unknown key 'sources.yfinance.urls'", "did you mean 'url'?"]),
+        ("sources = 3", ["sources = 3 does not fit"]),
+        ("[sources.yfinance]\nurl = 'file:///etc'", ["url = 'file:///etc' does not fit", "https://mirror"]),
         ("seed = 'x'", ["seed = 'x' does not fit", "integer"]),
         ("market = 3", ["market = 3 does not fit"]),
         ("bars = 'a.csv'", ["bars = 'a.csv' does not fit", "list"]),

@@ -9,7 +9,11 @@ from servers.binance import BinanceServer
 
 from engine.errors import UsageError
 from engine.journal import Journal
+from feeds.bars import guess_instrument
+from feeds.history.bar_sources import SourceError
 from strategies.collecting import collect_live
+from strategies.config import load_config
+from strategies.routing import Waiting, routed, split_sources
 
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not here")
 
@@ -25,15 +29,12 @@ def test_a_live_collection_journals_prices_and_the_exchange_s_clock_and_reads_no
     threading.Timer(6, stop.set).start()
     with BinanceServer({"BTCUSDT": rows}, exchange_now) as server:
         collect_live(
-            "ccxt:binance",
-            ["BTC/USDT"],
-            [],
+            settings(["ccxt:binance"], ["BTC/USDT"], sources={"ccxt:binance": {"url": server.url}}),
+            {},
             name="live",
             data_dir=tmp_path,
             clock=lambda: started + (datetime.now(UTC) - begun),
-            sleep=lambda _seconds: None,
-            stop=stop,
-            urls=server.urls,
+            waiting=Waiting(sleep=lambda _seconds: None, stop=stop),
         )
     with Journal.open(tmp_path / "collections" / "live" / "journal.sqlite", "live") as journal:
         journal.verify()
@@ -49,22 +50,84 @@ def test_a_live_collection_journals_prices_and_the_exchange_s_clock_and_reads_no
 
 
 @pytest.mark.parametrize(
-    ("source", "symbol", "name", "part"),
+    ("sources", "symbols", "name", "part"),
     [
-        ("yfinance", "AAPL", "live", "ccxt:EXCHANGE"),
-        ("ccxt:binance", "AAPL", "live", "BTC/USDT"),
-        ("ccxt:binance", "BTC/USDT", "../up", "letters"),
+        (["ccxt:binance"], ["AAPL"], "live", "--source yfinance=AAPL"),
+        (["ccxt:binance"], ["BTC/USDT"], "../up", "letters"),
+        (["ccxt:binance"], [], "live", "--symbols"),
+        (["file"], ["AAPL"], "live", "files tell of no live prices"),
+        (["binance"], ["BTC/USDT"], "live", "source 'binance' is unknown"),
+        (["ccxt:binance", "eastmoney"], ["AAPL"], "live", "none of ccxt:binance, eastmoney takes AAPL"),
     ],
 )
-def test_what_cannot_be_collected_is_refused_before_anything_is_written(tmp_path, source, symbol, name, part):
+def test_what_cannot_be_collected_is_refused_before_anything_is_written(
+    tmp_path, sources, symbols, name, part
+):
     with pytest.raises(UsageError, match=part):
         collect_live(
-            source,
-            [symbol],
-            [],
+            settings(sources, symbols),
+            {},
             name=name,
-            data_dir=tmp_path / "data",
+            data_dir=tmp_path,
             clock=lambda: datetime.now(UTC),
-            sleep=lambda _seconds: None,
+            waiting=Waiting(sleep=lambda _seconds: None),
         )
-    assert not (tmp_path / "data").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exchange_that_is_not_there_is_given_up_with_each_pause_told(tmp_path):
+    told, slept = [], []
+    with pytest.raises(SourceError, match=r"ccxt:binance: no answer in 5 tries .*check the connection"):
+        collect_live(
+            settings(["ccxt:binance"], ["BTC/USDT"], sources={"ccxt:binance": {"url": "http://127.0.0.1:9"}}),
+            {},
+            name="live",
+            data_dir=tmp_path,
+            clock=lambda: datetime.now(UTC),
+            waiting=Waiting(sleep=slept.append, on_wait=told.append),
+        )
+    assert [wait.seconds for wait in told] == slept == [1, 2, 4, 8]
+    assert [(wait.tried, wait.tries) for wait in told] == [(1, 5), (2, 5), (3, 5), (4, 5)]
+
+
+KINDS = {"BTC/USDT": "ccxt:a", "600519": "eastmoney", "AAPL": "yfinance", "600519.SS": "eastmoney"}
+
+
+def test_each_symbol_goes_to_the_source_of_its_kind_and_a_named_one_where_it_is_told():
+    instruments = {symbol: guess_instrument(symbol) for symbol in KINDS}
+    sources = ["yfinance", "ccxt:a", "eastmoney"]
+    found = routed(sources, instruments, {}, asks_nobody)
+    assert found == {"yfinance": ["AAPL"], "ccxt:a": ["BTC/USDT"], "eastmoney": ["600519", "600519.SS"]}
+    told = routed(sources, instruments, {"600519.SS": "yfinance"}, asks_nobody)
+    assert told["yfinance"] == ["AAPL", "600519.SS"]
+    assert routed(["yfinance"], instruments, {}, asks_nobody) == {"yfinance": list(KINDS)}
+
+
+def test_of_two_exchanges_the_first_that_lists_a_coin_gets_it():
+    instruments = {symbol: guess_instrument(symbol) for symbol in ("BTC/USDT", "KCS/USDT")}
+    listed = {("ccxt:a", "BTC/USDT"), ("ccxt:b", "BTC/USDT"), ("ccxt:b", "KCS/USDT")}
+    found = routed(["ccxt:a", "ccxt:b"], instruments, {}, lambda *pair: pair in listed)
+    assert found == {"ccxt:a": ["BTC/USDT"], "ccxt:b": ["KCS/USDT"]}
+
+
+def test_symbols_that_are_named_with_their_source_are_read_and_contradictions_refused():
+    words = ["ccxt:binance=BTC/USDT,ETH/USDT", "yfinance=AAPL", "eastmoney", "yfinance=MSFT"]
+    sources, tied = split_sources(words)
+    assert sources == ["ccxt:binance", "yfinance", "eastmoney"]
+    assert tied == {
+        "BTC/USDT": "ccxt:binance",
+        "ETH/USDT": "ccxt:binance",
+        "AAPL": "yfinance",
+        "MSFT": "yfinance",
+    }
+    for words in (["yfinance=AAPL", "eastmoney=AAPL"], ["yfinance="], ["yfinance=AAPL,,MSFT"]):
+        with pytest.raises(UsageError, match="--source"):
+            split_sources(words)
+
+
+def settings(store, symbols, **more):
+    return load_config(None, {"store": tuple(store), "symbols": symbols, **more})
+
+
+def asks_nobody(source, symbol):
+    pytest.fail(f"{source} was asked for {symbol}")

@@ -37,7 +37,8 @@ def test_files_go_into_the_store_and_a_backtest_runs_on_it(tmp_path, capsys):
             "--json",
         )
     )
-    (symbol,) = fetched["symbols"]
+    (report,) = fetched["fetched"]
+    (symbol,) = report["symbols"]
     assert (symbol["symbol"], symbol["gaps"]) == ("AAA-USD", [])
     result = json.loads(said(capsys, "backtest", "--store", "file", *data, "--json"))
     assert result["bars"] == symbol["stored"]
@@ -47,6 +48,8 @@ def test_files_go_into_the_store_and_a_backtest_runs_on_it(tmp_path, capsys):
 def test_an_empty_store_names_the_command_that_fills_it(tmp_path, capsys):
     assert run(["backtest", "--store", "ccxt:binance", "--data-dir", str(tmp_path)]) == 3
     assert "closecall fetch bars --source ccxt:binance" in capsys.readouterr().err
+    assert run(["check", "data", "--store", "--data-dir", str(tmp_path)]) == 3
+    assert "nothing is stored; fetch first" in capsys.readouterr().err
 
 
 def test_a_file_that_would_harm_is_found_refused_and_accepted_when_told(tmp_path, capsys):
@@ -70,10 +73,17 @@ def test_what_is_missing_on_the_command_line_is_named(capsys, tmp_path):
         (["fetch", "bars", "--source", "ccxt:binance"], "--symbols"),
         (["fetch", "bars", "--source", "file"], "--adjustment"),
         (["fetch", "bars", "--source", "nowhere", "--symbols", "X", "--since", "2024-01-01"], "unknown"),
+        (["fetch", "bars", "--source", "nowhere"], "unknown"),
+        (["fetch", "bars", "--source", "yfinance", "--url", "http://x"], "SOURCE=URL"),
+        (["fetch", "bars", "--source", "yfinance", "--url", "yfinance=ftp://x"], "https://mirror.example"),
+        (["fetch", "bars", "--source", "yfinance", "--url", "yfinance=http://u:p@x"], "password out"),
+        (["fetch", "bars", "--source", "yfinance", "--url", "eastmoney=http://x"], "not asked"),
+        (["backtest", "--store", "binance"], "give ccxt:EXCHANGE"),
         (["fetch", "news"], "--feed"),
         (["check", "data"], "--store"),
         (["collect"], "--source"),
-        (["collect", "--source", "yfinance", "--symbols", "AAPL"], "ccxt:EXCHANGE"),
+        (["collect", "--source", "yfinance"], "--symbols"),
+        (["collect", "--source", "ccxt:binance", "--symbols", "AAPL"], "--source yfinance=AAPL"),
     ):
         assert run([*arguments, "--data-dir", str(tmp_path)]) == 2
         assert part in capsys.readouterr().err

@@ -235,7 +235,7 @@ def test_an_unknown_exchange_or_timeframe_is_refused_with_the_nearest():
 @pytest.mark.parametrize(
     ("source", "more", "message"),
     [
-        ("ccxt", {}, "source 'ccxt' is unknown; give ccxt:EXCHANGE, yfinance, eastmoney or file"),
+        ("ccxt", {}, "source 'ccxt' is unknown; give ccxt:EXCHANGE, such as ccxt:binance, or yfinance"),
         ("ccxt:binanse", {}, "did you mean binance"),
         ("ccxt:binance", {"adjustment": Adjustment.SPLIT}, "coins have no split prices"),
         ("eastmoney", {"timeframe": "1h"}, "eastmoney gives daily candles only; leave --timeframe 1h out"),

@@ -12,10 +12,11 @@ from servers.yahoo import YahooServer
 from engine.errors import DataError, UsageError
 from feeds.history.bar_sources import BarClient, SourceError
 from feeds.history.candles import Adjustment
+from feeds.history.eastmoney import eastmoney_client
 from feeds.history.fetching import fetch_bars
-from feeds.history.stock_sources import eastmoney_client, yahoo_client, yahoo_symbol
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
+from feeds.history.yahoo import yahoo_client, yahoo_symbol
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market data is not on this machine")
 FIRST, LAST = date(2023, 1, 3), date(2023, 12, 29)
@@ -42,23 +43,6 @@ def moutai():
     return text_rows(DATA / "cn_stocks_raw" / "600519.csv", FIRST_A, LAST_A)
 
 
-@pytest.fixture
-def to_loopback(monkeypatch):
-    """Lead requests' connections to a server on loopback, because akshare's addresses are fixed."""
-    from requests.adapters import HTTPAdapter
-
-    plain = HTTPAdapter.send
-
-    def lead(server: EastmoneyServer) -> None:
-        def send(self, request, **settings):
-            request.url = server.url + request.path_url
-            return plain(self, request, **settings | {"proxies": None})
-
-        monkeypatch.setattr(HTTPAdapter, "send", send)
-
-    return lead
-
-
 def fetched(
     client: BarClient, root: Path, symbol: str, since: date = FIRST, until: date = LAST, **more
 ) -> StoredBars:
@@ -71,16 +55,17 @@ def fetched(
 def test_yahoos_days_come_back_row_by_row(yfinance, brk, tmp_path, seed):
     plan = None if seed is None else FaultPlan(seed=seed, stall_s=0.7)
     with YahooServer({"BRK-B": brk}, plan) as server:
-        client = yahoo_client(clock=clock, session=server.session(), timeout_s=0.5)
+        client = yahoo_client(clock=clock, url=server.url, timeout_s=0.5)
         stored = fetched(client, tmp_path, "BRK.B")
     assert (cells(stored), stored.gaps) == (said(brk), ())
     assert stored.adjustment is Adjustment.SPLIT
-    assert stored.said_by == f"Yahoo through yfinance {yfinance.__version__}"
+    place = f"at {server.url} (not the official address)"
+    assert stored.said_by == f"Yahoo through yfinance {yfinance.__version__} {place}"
 
 
 def test_yfinances_own_memory_never_answers_when_yahoo_is_asked_again(yfinance, brk, tmp_path):
     with YahooServer({"BRK-B": brk}) as server:
-        client = yahoo_client(clock=clock, session=server.session())
+        client = yahoo_client(clock=clock, url=server.url)
         window = datetime(2023, 3, 1, tzinfo=UTC), datetime(2023, 4, 1, tzinfo=UTC)
         before = client.candles("BRK.B", *window)
         server.rows["BRK-B"] = brk[:-1]
@@ -91,18 +76,17 @@ def test_yfinances_own_memory_never_answers_when_yahoo_is_asked_again(yfinance, 
 
 def test_dividends_are_worked_in_only_where_that_is_asked_for(yfinance, brk, tmp_path):
     with YahooServer({"BRK-B": brk}, factor=0.5) as server:
-        session = server.session()
-        client = yahoo_client(Adjustment.SPLIT_DIVIDEND, clock=clock, session=session)
+        client = yahoo_client(Adjustment.SPLIT_DIVIDEND, clock=clock, url=server.url)
         stored = fetched(client, tmp_path, "BRK.B")
         assert stored.candles[0].close == pytest.approx(float(brk[0][4]) / 2)
         with pytest.raises(DataError, match=r"fetch with --adjustment split\+dividend, or replace"):
-            fetched(yahoo_client(clock=clock, session=session), tmp_path, "BRK.B")
+            fetched(yahoo_client(clock=clock, url=server.url), tmp_path, "BRK.B")
 
 
 def test_a_split_that_came_after_the_last_fetch_is_noticed(yfinance, brk, tmp_path):
     halved = [(row[0], *(repr(float(cell) / 2) for cell in row[1:5]), row[5]) for row in brk]
     with YahooServer({"BRK-B": brk}) as server:
-        client = yahoo_client(clock=clock, session=server.session())
+        client = yahoo_client(clock=clock, url=server.url)
         fetched(client, tmp_path, "BRK.B", until=date(2023, 6, 30))
         server.rows["BRK-B"] = halved
         with pytest.raises(DataError, match="restated after a split or dividend; fetch anew with --refresh"):
@@ -115,14 +99,14 @@ def test_a_stocks_running_day_is_not_stored_until_half_an_hour_after_the_close(y
     with YahooServer({"BRK-B": brk}) as server:
         for late, last in ((29, date(2023, 12, 28)), (30, date(2023, 12, 29))):
             now = closes_at + timedelta(minutes=late)
-            client = yahoo_client(clock=lambda now=now: now, session=server.session())
+            client = yahoo_client(clock=lambda now=now: now, url=server.url)
             stored = fetched(client, tmp_path, "BRK.B", since=date(2023, 12, 1))
             assert stored.candles[-1].starts_at.date() == last
 
 
 def test_a_symbol_that_yahoo_has_not_is_refused_after_asking_again(yfinance, brk, tmp_path):
     with YahooServer({"BRK-B": brk}) as server:
-        client = yahoo_client(clock=clock, session=server.session())
+        client = yahoo_client(clock=clock, url=server.url)
         with pytest.raises(SourceError):
             fetched(client, tmp_path, "NOSUCH", since=date(2023, 12, 1))
     assert BarStore(tmp_path).symbols("yfinance") == []
@@ -131,46 +115,42 @@ def test_a_symbol_that_yahoo_has_not_is_refused_after_asking_again(yfinance, brk
 def test_yfinance_leaves_no_cookie_and_no_zone_on_the_disk(yfinance, brk, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with YahooServer({"BRK-B": brk}) as server:
-        fetched(yahoo_client(clock=clock, session=server.session()), tmp_path / "store", "BRK.B")
+        fetched(yahoo_client(clock=clock, url=server.url), tmp_path / "store", "BRK.B")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
-def test_eastmoneys_days_come_back_row_by_row(akshare, moutai, to_loopback, tmp_path, seed):
+def test_eastmoneys_days_come_back_row_by_row(akshare, moutai, tmp_path, seed):
     plan = None if seed is None else FaultPlan(seed=seed, stall_s=0.7)
     with EastmoneyServer({("600519", "0"): moutai}, plan) as server:
-        to_loopback(server)
-        client = eastmoney_client(clock=clock, timeout_s=0.5)
+        client = eastmoney_client(clock=clock, timeout_s=0.5, url=server.url)
         stored = fetched(client, tmp_path, "600519", FIRST_A, LAST_A)
     lots = {start: (*row[:4], float(f"{row[4] / 100:.0f}") * 100) for start, row in said(moutai).items()}
     assert (cells(stored), stored.gaps) == (lots, ())
     assert (stored.adjustment, stored.said_by[:19]) == (Adjustment.RAW, "EastMoney through a")
 
 
-def test_days_on_which_a_share_was_suspended_are_named_gaps(akshare, to_loopback, tmp_path):
+def test_days_on_which_a_share_was_suspended_are_named_gaps(akshare, tmp_path):
     rows = text_rows(DATA / "cn_stocks_raw" / "600391.csv", date(2012, 4, 5), date(2016, 12, 30))
     with EastmoneyServer({("600391", "0"): rows}) as server:
-        to_loopback(server)
-        client = eastmoney_client(clock=clock)
+        client = eastmoney_client(clock=clock, url=server.url)
         stored = fetched(client, tmp_path, "600391", date(2012, 4, 5), date(2016, 12, 30))
     assert len(stored.candles) == len(rows)
     assert stored.gaps
     assert all(gap.reason.startswith("the source has no candle") for gap in stored.gaps)
 
 
-def test_adjusted_prices_are_asked_for_as_such(akshare, moutai, to_loopback, tmp_path):
+def test_adjusted_prices_are_asked_for_as_such(akshare, moutai, tmp_path):
     with EastmoneyServer({("600519", "1"): moutai}) as server:
-        to_loopback(server)
-        client = eastmoney_client(Adjustment.SPLIT_DIVIDEND, clock=clock)
+        client = eastmoney_client(Adjustment.SPLIT_DIVIDEND, clock=clock, url=server.url)
         assert fetched(client, tmp_path, "600519", FIRST_A, LAST_A).adjustment is Adjustment.SPLIT_DIVIDEND
 
 
-def test_the_recorded_answer_of_eastmoney_is_read(akshare, to_loopback):
+def test_the_recorded_answer_of_eastmoney_is_read(akshare):
     recorded = (SAMPLES / "eastmoney_kline_601872_daily.json").read_text(encoding="utf-8")
     with EastmoneyServer({}) as server:
         server.answer = lambda request: recorded
-        to_loopback(server)
-        client = eastmoney_client(clock=clock)
+        client = eastmoney_client(clock=clock, url=server.url)
         rows = client.candles("601872", datetime(2024, 12, 18, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC))
     assert len(rows) == 10
     assert list(rows[0][1:]) == [6.11, 6.28, 6.10, 6.18, 84274300.0]

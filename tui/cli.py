@@ -9,6 +9,7 @@ import typer
 
 from engine.errors import UsageError
 from tui.data_commands import check_app, collect, fetch_app
+from tui.model_commands import models_app
 from tui.options import (
     Adapter,
     AsJson,
@@ -39,6 +40,7 @@ app.add_typer(fetch_app, name="fetch")
 app.command()(collect)
 app.add_typer(check_app, name="check")
 app.add_typer(train_app, name="train")
+app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 
 

@@ -1,16 +1,21 @@
 """The commands that fetch and check bars and news."""
 
-import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from engine.errors import UsageError
+from engine.errors import DataError, UsageError
+from tui.collect_command import collect
 from tui.options import AsJson, ConfigFile, DataDir, Symbols, listed, now, print_json, stated
 from tui.paths import data_dir, working_dir
-from tui.progress import ProgressDisplay
+from tui.progress import ProgressDisplay, say
+from tui.source_options import Sources, Urls, require_used, source_flags
+
+__all__ = ["check_app", "collect", "fetch_app"]
 
 fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
 check_app = typer.Typer(help="Check what a result stands on.", no_args_is_help=True)
@@ -19,9 +24,7 @@ _HARM = 4
 
 @fetch_app.command("bars")
 def fetch_bars(
-    source: Annotated[
-        str | None, typer.Option(help="ccxt:EXCHANGE (such as ccxt:binance), yfinance, eastmoney or file.")
-    ] = None,
+    source: Sources = None,
     symbols: Symbols = None,
     since: Annotated[str | None, typer.Option(metavar="DATE", help="First day.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day; default: the newest.")] = None,
@@ -33,6 +36,7 @@ def fetch_bars(
     bars: Annotated[list[Path] | None, typer.Option(help="With --source file: files or folders.")] = None,
     retry_gaps: Annotated[bool, typer.Option("--retry-gaps", help="Ask again for known gaps.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Fetch all anew and replace it.")] = False,
+    url: Urls = None,
     config: ConfigFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
@@ -40,49 +44,98 @@ def fetch_bars(
     """Fetch what the store lacks, checked candle by candle; what cannot be had becomes a named gap.
 
     It can be interrupted at any moment; the same command goes on from there.
+
+    Several sources: --source ccxt:binance=BTC/USDT --source yfinance=AAPL,MSFT
+    Files of yours: --source file --bars PATH --adjustment raw
     """
-    from feeds.history.bar_clients import client_of
+    from feeds.history.bar_clients import require_source
     from feeds.history.candles import Adjustment
-    from feeds.history.fetching import fetch_bars as fetch
-    from feeds.history.importing import SOURCE, import_bars
-    from feeds.history.store import BarStore
+    from feeds.history.importing import SOURCE as FILES
     from strategies.config import load_config
-    from strategies.real_facts import BARS_FOLDER
     from tui.data_tables import print_fetched
 
-    settings = load_config(
-        config, stated(symbols=listed(symbols), start=since, end=until, bars=bars, store=_one(source))
-    )
-    if len(settings.store) != 1:
-        raise UsageError("name one source of bars: --source ccxt:EXCHANGE, yfinance, eastmoney or file")
+    flags, tied = source_flags(source, url, symbols)
+    settings = load_config(config, flags | stated(start=since, end=until, bars=bars))
     prices = _adjustment(adjustment, Adjustment)
-    store = BarStore(working_dir(data) / BARS_FOLDER)
+    if not settings.store:
+        raise UsageError("name a source of bars: --source ccxt:EXCHANGE, yfinance, eastmoney or file")
+    for one in settings.store:
+        if one != FILES:
+            require_source(one)
+    require_used(flags, [one for one in settings.store if one != FILES])
     with ProgressDisplay() as progress:
-        if settings.store[0] == SOURCE:
-            if not settings.bars or prices is None:
-                kinds = ", ".join(Adjustment)
-                raise UsageError(f"--source file needs --bars PATH and --adjustment, one of {kinds}")
-            if settings.symbols or settings.start or settings.end:
-                raise UsageError("--source file takes whole files; leave --symbols, --since and --until out")
-            report = import_bars(
-                settings.bars, store, prices, clock=now, on_progress=progress, refresh=refresh
-            )
+        if set(settings.store) == {FILES}:
+            reports = [_imported(settings, data, prices, progress, refresh=refresh)]
         else:
-            if not settings.symbols or settings.start is None:
-                raise UsageError("name --symbols and --since, the first day to fetch")
-            report = fetch(
-                client_of(settings.store[0], timeframe=timeframe, adjustment=prices, clock=now),
-                store,
-                settings.symbols,
-                settings.start,
-                settings.end,
-                clock=now,
-                sleep=time.sleep,
-                on_progress=progress,
-                retry_gaps=retry_gaps,
-                refresh=refresh,
-            )
-    _shown(report, as_json, print_fetched)
+            store = tuple(one for one in settings.store if one != FILES)
+            how = {"timeframe": timeframe, "adjustment": prices}
+            more = {"retry_gaps": retry_gaps, "refresh": refresh}
+            reports = _fetched(settings.model_copy(update={"store": store}), tied, data, progress, how, more)
+    if as_json:
+        print_json(_plain({"fetched": [asdict(report) for report in reports]}))
+    else:
+        for report in reports:
+            print_fetched(report)
+
+
+def _imported(
+    settings: Any, data: Path | None, prices: Any, progress: ProgressDisplay, *, refresh: bool
+) -> Any:
+    from feeds.history.candles import Adjustment
+    from feeds.history.importing import import_bars
+    from feeds.history.store import BarStore
+    from strategies.real_facts import BARS_FOLDER, instruments_of
+
+    if not settings.bars or prices is None:
+        kinds = ", ".join(Adjustment)
+        raise UsageError(f"--source file needs --bars PATH and --adjustment, one of {kinds}")
+    if settings.symbols or settings.start or settings.end:
+        raise UsageError("--source file takes whole files; leave --symbols, --since and --until out")
+    return import_bars(
+        settings.bars,
+        BarStore(working_dir(data) / BARS_FOLDER),
+        prices,
+        clock=now,
+        on_progress=progress,
+        instrument_of=lambda symbol: instruments_of([symbol], settings)[symbol],
+        refresh=refresh,
+    )
+
+
+def _fetched(
+    settings: Any,
+    tied: Mapping[str, str],
+    data: Path | None,
+    progress: ProgressDisplay,
+    how: Mapping[str, Any],
+    more: Mapping[str, bool],
+) -> list[Any]:
+    """What each source gave for the symbols that are its own."""
+    from feeds.history.fetching import fetch_bars as fetch
+    from feeds.history.store import BarStore
+    from strategies.real_facts import BARS_FOLDER, instruments_of
+    from strategies.routing import Clients, Waiting, routed
+
+    if not settings.symbols or settings.start is None:
+        raise UsageError("name --symbols and --since, the first day to fetch")
+    instruments = instruments_of(dict.fromkeys(settings.symbols), settings)
+    waiting = Waiting(sleep=time.sleep, on_wait=progress.waiting)
+    clients = Clients(settings, instruments, clock=now, waiting=waiting, **how)
+    return [
+        fetch(
+            clients.of(source),
+            BarStore(working_dir(data) / BARS_FOLDER),
+            wanted,
+            settings.start,
+            settings.end,
+            clock=now,
+            sleep=time.sleep,
+            on_progress=progress,
+            on_wait=progress.waiting,
+            **more,
+        )
+        for source, wanted in routed(settings.store, instruments, tied, clients.has).items()
+    ]
 
 
 @fetch_app.command("news")
@@ -120,8 +173,8 @@ def fetch_news(
         settings=FetchSettings(most_articles=articles),
     )
     for fault in (*report.faults, *report.article_faults):
-        sys.stderr.write(f"closecall: {fault}\n")
-    _shown(report, as_json, print_news)
+        say(f"closecall: {fault}")
+    print_json(_plain(asdict(report))) if as_json else print_news(report)
 
 
 @check_app.command("data")
@@ -135,34 +188,26 @@ def check_data(
 
     Exit code 4 if something found would harm a backtest.
     """
-    from dataclasses import asdict
-
     from feeds.check_store import check_store
     from feeds.checks import check_files
     from feeds.history.store import BarStore
     from strategies.real_facts import BARS_FOLDER
-    from strategies.runs import plain
     from tui.data_tables import print_findings
 
     if bool(paths) == store:
         raise UsageError("name files or folders to check, or --store")
-    found = (
-        check_store(BarStore(data_dir(data) / BARS_FOLDER), now=now())
-        if store
-        else check_files(paths or [], now=now())
-    )
+    kept = BarStore(data_dir(data) / BARS_FOLDER)
+    if store and not any(map(kept.symbols, kept.sources())):
+        raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
+    found = check_store(kept, now=now()) if store else check_files(paths or [], now=now())
     harmful = sum(finding.harmful for finding in found)
     if as_json:
         rows = [asdict(finding) | {"file": str(finding.file)} for finding in found]
-        print_json({"findings": plain(rows), "harmful": harmful})
+        print_json(_plain({"findings": rows, "harmful": harmful}))
     else:
         print_findings(found)
     if harmful:
         raise typer.Exit(_HARM)
-
-
-def _one(source: str | None) -> tuple[str, ...] | None:
-    return None if source is None else (source,)
 
 
 def _adjustment(name: str | None, kinds: Any) -> Any:
@@ -173,40 +218,8 @@ def _adjustment(name: str | None, kinds: Any) -> Any:
     return kinds(name)
 
 
-def _shown(report: Any, as_json: bool, print_table: Any) -> None:  # noqa: FBT001  # as typer gives it
-    from dataclasses import asdict
-
+def _plain(value: Any) -> Any:
+    """A value as JSON types."""
     from strategies.runs import plain
 
-    print_json(plain(asdict(report))) if as_json else print_table(report)
-
-
-def collect(
-    source: Annotated[str | None, typer.Option(help="ccxt:EXCHANGE, such as ccxt:binance.")] = None,
-    symbols: Symbols = None,
-    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
-    name: Annotated[str, typer.Option(help="Name of the collection; the same one goes on.")] = "live",
-    config: ConfigFile = None,
-    data: DataDir = None,
-) -> None:
-    """Journal bars, prices and news of coins as they become known, until Ctrl-C.
-
-    Nothing is traded. What was missed while it did not run is filled in and marked as late.
-    """
-    from strategies.collecting import collect_live
-    from strategies.config import load_config
-
-    settings = load_config(config, stated(store=_one(source), symbols=listed(symbols), feeds=feed))
-    if len(settings.store) != 1:
-        raise UsageError("name one source: --source ccxt:EXCHANGE, or `store` in the configuration")
-    place = working_dir(data)
-    sys.stderr.write(f"collecting under {place / 'collections'}; Ctrl-C ends it\n")
-    collect_live(
-        settings.store[0],
-        settings.symbols,
-        settings.feeds,
-        name=name,
-        data_dir=place,
-        clock=now,
-        sleep=time.sleep,
-    )
+    return plain(value)

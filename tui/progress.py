@@ -1,11 +1,34 @@
 """How long work shows on stderr: a bar with a rate in a terminal, a line now and then elsewhere."""
 
+import os
 import sys
 import time
 from types import TracebackType
 from typing import Any, Self
 
 _LINE_EVERY_SECONDS = 15.0
+
+
+def say(line: str) -> None:
+    """A line on stderr. Where nobody reads it any longer, the work goes on without."""
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # until the process ends
+
+
+def say_wait(wait: Any) -> None:
+    """Why a source is asked again, and when."""
+    say(wait_line(wait))
+
+
+def wait_line(wait: Any) -> str:
+    """A pause of a source in one line."""
+    return (
+        f"{wait.place}: no answer ({wait.reason}); asking again in {wait.seconds:.0f} s, "
+        f"try {wait.tried + 1} of {wait.tries}"
+    )
 
 
 class ProgressDisplay:
@@ -17,6 +40,7 @@ class ProgressDisplay:
         self._tasks: dict[str, Any] = {}
         self._last_line = 0.0
         self._said: set[str] = set()
+        self._ended: set[str] = set()
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -56,6 +80,13 @@ class ProgressDisplay:
         elif not self._quiet:
             self._line(stage, done, total)
 
+    def waiting(self, wait: Any) -> None:
+        """Say why a source is asked again, and when."""
+        if self._bar is not None:
+            self._bar.console.print(wait_line(wait), markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            say_wait(wait)
+
     def _move(self, stage: str, done: int, total: int) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total or None, rate="")
@@ -67,8 +98,11 @@ class ProgressDisplay:
         if not total:
             return  # nothing to tell yet, and an error that follows shall stand alone
         now = time.monotonic()
-        if stage in self._said and now - self._last_line < _LINE_EVERY_SECONDS:
+        ended = done == total and stage not in self._ended
+        if stage in self._said and now - self._last_line < _LINE_EVERY_SECONDS and not ended:
             return
         self._said.add(stage)
+        if done == total:
+            self._ended.add(stage)
         self._last_line = now
-        sys.stderr.write(f"{stage} {done}/{total}\n")
+        say(f"{stage} {done}/{total}")

@@ -17,7 +17,14 @@ _CALLERS = {
     "random": "random",
     "oracle": "oracle",
 }
+_BASELINES = {"buy_and_hold": "buy&hold"}
+_SHIPPED = "tiny"
 NOTICE = "Research software. Not financial advice."
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: 1 symbol, 2 symbols."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def percent(value: float | None) -> str:
@@ -79,17 +86,10 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
     lines.append(_sharpe_line(result))
     if result["contaminated_n"]:
-        share = f"{result['contaminated_n']:,} of {result['forecasts']:,}"
-        why = (
-            "on training seeds"
-            if result["simulated"]
-            else f"before its release, {result['student_released']}"
-        )
-        lines.append(f"Contaminated: {share} forecasts are {why}; the student may know the answers.")
+        lines.append(_contaminated_line(result))
     elif result["contaminated_n"] is None:
         lines.append("The student's release is not known: it may have seen these days in training.")
-    lines += result["notes"]
-    return lines
+    return [*lines, *_rejection_lines(result), *result["notes"]]
 
 
 def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
@@ -153,10 +153,11 @@ def _print_heading(console: Console, result: Mapping[str, Any]) -> None:
         Text(f"{kind}  {result['start']} to {result['end']}  student {result['student']}", style="bold"),
         soft_wrap=True,
     )
-    console.print(Text(f"{len(result['symbols'])} symbols: {_short(result['symbols'])}"))
+    console.print(Text(f"{counted(len(result['symbols']), 'symbol')}: {_short(result['symbols'])}"))
     console.print(
-        f"{result['bars']:,} bars, {result['news']:,} news items, {result['forecasts']:,} forecasts "
-        f"({result['forecasts_with_news']:,} with fresh news), {result['abstentions']:,} abstentions"
+        f"{counted(result['bars'], 'bar')}, {counted(result['news'], 'news item')}, "
+        f"{counted(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
+        f"{counted(result['abstentions'], 'abstention')}"
     )
     console.print()
 
@@ -170,22 +171,43 @@ def _verdict_line(verdict: Mapping[str, Any]) -> str:
     if verdict["difference"] is None:
         return "Verdict: inconclusive; no decision was scored for both the student and a baseline."
     against = (
-        f"{verdict['difference'] * 100:+.1f} points of accuracy against {verdict['baseline']}, "
-        "the best baseline"
+        f"{verdict['difference'] * 100:+.1f} points of accuracy against "
+        f"{_BASELINES.get(verdict['baseline'], verdict['baseline'])}, the best baseline"
     )
     bounds = ""
     if verdict["low"] is not None:
-        bounds = (
-            f" (95%: {verdict['low'] * 100:+.1f} to {verdict['high'] * 100:+.1f}, {verdict['days']} days)"
-        )
+        days = counted(verdict["days"], "day")
+        bounds = f" (95%: {verdict['low'] * 100:+.1f} to {verdict['high'] * 100:+.1f}, {days})"
     needed = ""
     if verdict["result"] == "inconclusive" and verdict["days_needed"] is not None:
         needed = f"; such a difference would need about {verdict['days_needed']:,} days to show"
     return f"Verdict: {verdict['result']}; {against}{bounds}{needed}."
 
 
+def _contaminated_line(result: Mapping[str, Any]) -> str:
+    share = f"Contaminated: {result['contaminated_n']:,} of {counted(result['forecasts'], 'forecast')}"
+    if result["simulated"]:
+        return f"{share} are on training seeds; the student may know the answers."
+    before = f"{share} are before its release, {result['student_released']};"
+    if result["student"] == _SHIPPED:
+        return f"{before} the shipped student was trained on simulated data only and has read no real day."
+    return f"{before} the student may know the answers."
+
+
+def _rejection_lines(result: Mapping[str, Any]) -> list[str]:
+    """Why nothing was traded, where every order was refused."""
+    student = result["scores"]["student"]
+    if student["trades"] or not student["rejected"]:
+        return []
+    return [
+        f"No fill: {counted(student['rejected'], 'order')} of the student rejected, mostly because its share "
+        f"of {result['cash']:,.0f} {result['currency']} buys less than one lot; raise --cash, or set a "
+        "smaller `lot` under [instruments.SYMBOL]. --out DIR writes each reason."
+    ]
+
+
 def _sharpe_line(result: Mapping[str, Any]) -> str:
-    trials = f"{result['trials']} run{'s' if result['trials'] != 1 else ''} on these data on record"
+    trials = f"{counted(result['trials'], 'run')} on these data on record"
     if result["deflated_sharpe"] is None:
         return f"Trials: {trials}."
     return (

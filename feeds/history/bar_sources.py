@@ -5,6 +5,7 @@ into the two kinds below.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
@@ -13,7 +14,10 @@ from engine.errors import DataError
 from feeds.history.candles import Adjustment, Grid
 
 TRIES = 8
+FIRST_TRIES = 5
+"""For a source that has not answered yet: it may be the connection that is not there."""
 LONGEST_WAIT = 900.0
+_DEEPEST = 12
 
 Row = Sequence[object]
 Answer = TypeVar("Answer")
@@ -29,6 +33,24 @@ class Unanswered(Exception):
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.reason, self.wait = reason, wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A pause of `seconds` before a source is asked again: who, why, and how many of its tries are used."""
+
+    place: str
+    reason: str
+    seconds: float
+    tried: int
+    tries: int
+
+
+OnWait = Callable[[Wait], None]
+
+
+def unseen(wait: Wait) -> None:
+    """A pause that nobody is told of."""
 
 
 class BarClient(Protocol):
@@ -67,11 +89,18 @@ class BarClient(Protocol):
         ...
 
 
-def patiently(call: Callable[[], Answer], place: str, sleep: Callable[[float], None]) -> Answer:
-    """The answer of `call`, asked up to eight times with pauses of 1, 2, 4, … 60 seconds, or as demanded.
+def patiently(
+    call: Callable[[], Answer],
+    place: str,
+    sleep: Callable[[float], None],
+    *,
+    on_wait: OnWait = unseen,
+    tries: int = TRIES,
+) -> Answer:
+    """The answer of `call`, asked up to `tries` times with pauses of 1, 2, 4, … 60 seconds, or as demanded.
 
-    `place` names source and symbol in the error. Raises SourceError after the last try, and at once where
-    the source demands a pause of more than fifteen minutes.
+    `place` names source and symbol in the error; `on_wait` is told of each pause. Raises SourceError after
+    the last try, and at once where the source demands a pause of more than fifteen minutes.
     """
     tried = 0
     while True:
@@ -85,12 +114,28 @@ def patiently(call: Callable[[], Answer], place: str, sleep: Callable[[float], N
                     f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what came before "
                     f"is kept, run the same command again after that"
                 ) from None
-            if tried == TRIES:
+            if tried == tries:
                 raise SourceError(
-                    f"{place}: no answer in {TRIES} tries ({fault.reason}); what came before is kept, check "
+                    f"{place}: no answer in {tries} tries ({fault.reason}); what came before is kept, check "
                     f"the connection and run the same command again"
                 ) from None
-            sleep(max(min(2.0 ** (tried - 1), 60.0), demanded))
+            pause = max(min(2.0 ** (tried - 1), 60.0), demanded)
+            on_wait(Wait(place=place, reason=fault.reason, seconds=pause, tried=tried, tries=tries))
+            sleep(pause)
+
+
+class Patience:
+    """`patiently` for one source: until it has answered once, it is given up sooner."""
+
+    def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = unseen) -> None:
+        self._sleep, self._on_wait = sleep, on_wait
+        self._tries = FIRST_TRIES
+
+    def ask(self, call: Callable[[], Answer], place: str) -> Answer:
+        """The answer of `call`. Raises SourceError."""
+        answer = patiently(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
+        self._tries = TRIES
+        return answer
 
 
 def demanded_wait(retry_after: str | None, answered_at: str | None) -> float | None:
@@ -113,3 +158,18 @@ def first_line(error: BaseException) -> str:
     lines = str(error).splitlines()
     text = "".join(mark for mark in (lines[0] if lines else "")[:120] if mark.isprintable())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def system_reason(error: BaseException) -> str:
+    """What the system said below an error, such as "Connection refused"; empty where it said nothing.
+
+    An error's own text may hold an address; this one does not.
+    """
+    cause: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if cause is None:
+            break
+        if isinstance(cause, OSError) and isinstance(cause.strerror, str):
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return ""

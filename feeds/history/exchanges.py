@@ -12,8 +12,16 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from engine.errors import DataError, UsageError
-from feeds.history.bar_sources import Row, SourceError, Unanswered, demanded_wait, first_line
+from feeds.history.bar_sources import (
+    Row,
+    SourceError,
+    Unanswered,
+    demanded_wait,
+    first_line,
+    system_reason,
+)
 from feeds.history.candles import EPOCH, Adjustment, EvenGrid, Grid, step_of
+from feeds.history.mirrors import moved_table, told
 
 _MILLISECOND = timedelta(milliseconds=1)
 _TIMEOUT_MS = 20_000
@@ -28,9 +36,9 @@ class CcxtClient:
     adjustment = Adjustment.RAW
     repairs_silently = False
 
-    def __init__(self, exchange: Any, timeframe: str, version: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, exchange: Any, timeframe: str, said_by: str, clock: Callable[[], datetime]) -> None:
         self.name = f"ccxt:{exchange.id}"
-        self.said_by = f"{exchange.id} through ccxt {version}"
+        self.said_by = said_by
         self.timeframe = timeframe
         self.page = _page_of(exchange)
         self._exchange, self._clock = exchange, clock
@@ -129,7 +137,9 @@ class CcxtClient:
 
     def _reason(self, error: Exception) -> str:
         kind = type(error).__name__
-        return f"HTTP {self._status}, {kind}" if self._status else kind
+        if self._status:
+            return f"HTTP {self._status}, {kind}"
+        return f"{kind}, {cause}" if (cause := system_reason(error)) else kind
 
 
 def ccxt_client(
@@ -138,12 +148,14 @@ def ccxt_client(
     timeframe: str = "1d",
     clock: Callable[[], datetime],
     urls: Mapping[str, str] | None = None,
+    url: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> CcxtClient:
     """A client of the exchange that ccxt calls `exchange_id`, without keys and within its rate limit.
 
-    `urls` replaces base addresses of ccxt's table of them, `settings` adds to ccxt's configuration. Raises
-    UsageError for an exchange, or a timeframe, that is not to be had.
+    `url` takes the place of scheme and host in all addresses of ccxt's table of them, `urls` replaces some
+    of them whole, `settings` adds to ccxt's configuration. Raises UsageError for an exchange, or a
+    timeframe, that is not to be had.
     """
     ccxt = import_module("ccxt")
 
@@ -163,9 +175,11 @@ def ccxt_client(
     )
     if not exchange.has["fetchOHLCV"] or timeframe not in (exchange.timeframes or {timeframe: ""}):
         raise UsageError(f"{exchange_id} gives no {timeframe} candles; choose another timeframe or exchange")
+    if url:
+        exchange.urls["api"] = moved_table(exchange.urls["api"], url)
     if urls:
         exchange.urls["api"] = {**exchange.urls["api"], **urls}
-    return CcxtClient(exchange, timeframe, str(ccxt.__version__), clock)
+    return CcxtClient(exchange, timeframe, told(f"{exchange_id} through ccxt {ccxt.__version__}", url), clock)
 
 
 def _page_of(exchange: Any) -> int:

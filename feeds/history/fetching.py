@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from engine.errors import DataError, UsageError
-from feeds.history.bar_sources import BarClient, Row, SourceError, patiently
+from feeds.history.bar_sources import BarClient, OnWait, Patience, Row, SourceError, unseen
 from feeds.history.candles import DAY, Adjustment, Gap, midnight, step_of
 from feeds.history.holding import Holding
 from feeds.history.settling import Settled, settle
@@ -41,9 +41,10 @@ class SymbolReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
-    """What a fetch did, symbol by symbol, and what time the source said it was."""
+    """What a fetch did, symbol by symbol, what time the source said it was, and who spoke for it."""
 
     source: str
+    said_by: str
     server_time: datetime
     symbols: tuple[SymbolReport, ...]
 
@@ -58,6 +59,7 @@ def fetch_bars(
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
     on_progress: OnProgress,
+    on_wait: OnWait = unseen,
     retry_gaps: bool = False,
     refresh: bool = False,
 ) -> FetchReport:
@@ -66,7 +68,8 @@ def fetch_bars(
     Only what the store lacks is asked for: before and after what it has, a gap at its very end (the source
     may have been late), and with `retry_gaps` all gaps. A candle that is not finished by the source's own
     clock is left for the next fetch. `refresh` forgets what is stored once all of it has come anew.
-    `on_progress` gets the symbol, and how many of the candles that were to be asked for are settled.
+    `on_progress` gets the symbol, and how many of the candles that were to be asked for are settled;
+    `on_wait` is told of each pause before a source that did not answer is asked again.
 
     Raises SourceError where the source gives up (what came is stored), DataError where the store holds
     another adjustment or prices that the source has restated, UsageError for an empty window.
@@ -74,19 +77,19 @@ def fetch_bars(
     if until is not None and until < since:
         raise UsageError(f"--until {until} is before --since {since}; give a later day")
     with store.writing(client.name):
-        patiently(lambda: client.require(symbols), client.name, sleep)
-        now = patiently(client.server_time, client.name, sleep)
+        Patience(sleep, on_wait).ask(lambda: client.require(symbols), client.name)
+        now = Patience(sleep, on_wait).ask(client.server_time, client.name)
         end = midnight(until) + DAY if until is not None else now
         window = (midnight(since), min(end, now))
         if window[1] <= window[0]:
             raise UsageError(
                 f"--since {since} is not over yet by the clock of {client.name}; give an earlier day"
             )
-        reports = []
+        reports, patience = [], Patience(sleep, on_wait)
         for symbol in dict.fromkeys(symbols):
-            one = _Fetch(client, store, symbol, now, clock(), sleep, on_progress)
+            one = _Fetch(client, store, symbol, now, clock(), sleep, patience, on_progress)
             reports.append(one.run(window, retry_gaps=retry_gaps, refresh=refresh))
-    return FetchReport(source=client.name, server_time=now, symbols=tuple(reports))
+    return FetchReport(source=client.name, said_by=client.said_by, server_time=now, symbols=tuple(reports))
 
 
 class _Fetch:
@@ -100,11 +103,12 @@ class _Fetch:
         now: datetime,
         fetched_at: datetime,
         sleep: Callable[[float], None],
+        patience: Patience,
         on_progress: OnProgress,
     ) -> None:
         self.client, self.store, self.symbol = client, store, symbol
         self.now, self.fetched_at = now, fetched_at
-        self.sleep, self.on_progress = sleep, on_progress
+        self.sleep, self.patience, self.on_progress = sleep, patience, on_progress
         self.place = f"{client.name} {symbol}"
         self.holding = Holding(client.name, symbol, client.timeframe, client.adjustment)
         self.new = self.strays = self.unwritten = self.done = 0
@@ -228,7 +232,7 @@ class _Fetch:
             def request() -> Sequence[Row]:
                 return self.client.candles(self.symbol, since, before)
 
-            return patiently(request, self.place, self.sleep)
+            return self.patience.ask(request, self.place)
 
         known = self.holding.around(starts[0], until)
         return settle(ask, starts, until, known, repairs_silently=self.client.repairs_silently)

@@ -46,7 +46,9 @@ def import_bars(
             on_progress(symbol, number, len(files))
             reports.append(_import(path, instrument_of(symbol), store, adjustment, now, refresh=refresh))
             on_progress(symbol, number + 1, len(files))
-    return FetchReport(source=SOURCE, server_time=now, symbols=tuple(reports))
+    return FetchReport(
+        source=SOURCE, said_by="files on this machine", server_time=now, symbols=tuple(reports)
+    )
 
 
 def _import(

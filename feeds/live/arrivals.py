@@ -58,7 +58,7 @@ class Arrivals:
             shown.pop(opens_at, None)
         self._bars[symbol] = {at: each for at, each in shown.items() if self._expects(each.bar)}
         self._why[symbol] = (
-            "the source shows the bar as unfinished" if unfinished else "the source has no bar"
+            "the source shows the bar as unfinished" if unfinished else "the source has no finished bar"
         )
         return [
             Event(

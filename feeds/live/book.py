@@ -23,9 +23,16 @@ _TICK = timedelta(milliseconds=1)
 class Book:
     """The journal, and what it adds up to in `memory`."""
 
-    def __init__(self, journal: Journal, memory: Memory, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        memory: Memory,
+        clock: Callable[[], datetime],
+        on_journaled: Callable[[Sequence[Event]], None] | None = None,
+    ) -> None:
         self._journal = journal
         self._clock = clock
+        self._on_journaled = on_journaled
         self.memory = memory
         memory.catch_up(journal)
 
@@ -41,6 +48,8 @@ class Book:
             for each in fresh:
                 payload = json.loads(canonical_json(each.payload))
                 self.memory.fold(Told(each.kind, each.as_of, payload))
+            if self._on_journaled:
+                self._on_journaled(fresh)
         return bool(fresh)
 
     def close(self, at: datetime, bars: Mapping[str, Bar], *, late: bool) -> list[Event]:

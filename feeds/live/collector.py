@@ -31,6 +31,7 @@ from feeds.live.sources import BarSource, NewsSource
 from feeds.live.turn import Turn
 
 _DEFAULTS = Limits()
+OnJournaled = Callable[[Sequence[Event]], None]
 
 
 class Collector:
@@ -38,7 +39,8 @@ class Collector:
 
     `sources` names each symbol's source; one object may serve many symbols. `clock` is this machine's
     time in UTC, right or wrong; without it, time stands still within a step. A journal that was begun
-    keeps its own `since`. Raises JournalError from `step` when the journal cannot be written; whatever a
+    keeps its own `since`. `said_by` says who speaks for each source, for the journal; `on_journaled` is told
+    what was just committed. Raises JournalError from `step` when the journal cannot be written; whatever a
     source raises is journaled as an event instead.
     """
 
@@ -54,13 +56,16 @@ class Collector:
         limits: Limits = _DEFAULTS,
         clock: Callable[[], datetime] | None = None,
         ask: Ask = in_turn,
+        said_by: Mapping[str, str] | None = None,
+        on_journaled: OnJournaled | None = None,
     ) -> None:
         require_utc(since, "since")
         self._since = self._now = since
         self._limits = limits
+        self._said_by = dict(said_by or {})
         clock = clock or (lambda: self._now)
         memory = Memory()
-        self._book = Book(journal, memory, clock)
+        self._book = Book(journal, memory, clock, on_journaled)
         self._schedule = Schedule(instruments, calendars)
         self._contacts = Contacts(sources, news, memory=memory, limits=limits, ask=ask, clock=clock)
         arrivals = Arrivals(self._schedule, memory.expects, margin=limits.margin, settle=limits.settle)
@@ -116,7 +121,11 @@ class Collector:
 
     def _resume(self) -> None:
         self._resumed_at = self._market()
-        payload = {"since": self._book.memory.since or self._since, "limits": self._limits.seconds()}
+        payload = {
+            "since": self._book.memory.since or self._since,
+            "limits": self._limits.seconds(),
+            "sources": self._said_by,
+        }
         self._book.append([Event(kind="collecting", as_of=self._resumed_at, payload=payload)])
 
     def _read_news(self) -> None:

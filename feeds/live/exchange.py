@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from engine.values import Bar
-from feeds.history.candles import EPOCH, price_fault
 from feeds.history.exchanges import CcxtClient
+from feeds.live.rows import bar_of, starts_at
 from feeds.live.sources import Opening, Quote
 
 _DAY = timedelta(days=1)
@@ -33,7 +33,8 @@ class LiveExchange:
         """The days from `since` on; the running one is among them. Rows that are no bar are left out."""
         until = self._client.server_time() + _DAY
         rows = self._client.candles(symbol, since, until)
-        return [bar for row in rows if (bar := _bar(symbol, row)) is not None and bar.opens_at >= since]
+        days = [(at, row) for row in rows if (at := starts_at(row)) is not None and at >= since]
+        return [bar for at, row in days if (bar := bar_of(symbol, row, (at, at + _DAY))) is not None]
 
     def opening(self, symbol: str, session_open: datetime) -> Opening:
         """The open of the running day, as soon as the exchange shows its candle, and the last trade."""
@@ -45,22 +46,3 @@ class LiveExchange:
         """The last traded price."""
         price, at = self._client.last_trade(symbol)
         return Quote(price=price, at=at)
-
-
-def _bar(symbol: str, row: Sequence[object]) -> Bar | None:
-    if len(row) < 6 or any(isinstance(cell, bool) or not isinstance(cell, int | float) for cell in row[:6]):
-        return None
-    stamp, *numbers = (float(cell) for cell in row[:6] if isinstance(cell, int | float))
-    opens_at = EPOCH + timedelta(milliseconds=stamp)
-    if price_fault(numbers[:4], numbers[4]) is not None:
-        return None
-    return Bar(
-        symbol=symbol,
-        opens_at=opens_at,
-        closes_at=opens_at + _DAY,
-        open=numbers[0],
-        high=numbers[1],
-        low=numbers[2],
-        close=numbers[3],
-        volume=numbers[4],
-    )

@@ -36,7 +36,7 @@ class BarSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What the journal calls it, such as "binance"."""
+        """What the journal calls it, such as "ccxt:binance"."""
         ...
 
     def server_time(self) -> datetime:

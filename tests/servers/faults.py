@@ -123,11 +123,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class Loopback:
-    """An HTTP server on 127.0.0.1 in threads of this process; `answer` gives the body or (status, body)."""
+    """An HTTP server on 127.0.0.1 in threads of this process; `answer` gives the body or (status, body).
+
+    `dated` gives the seconds since 1970 of the Date header; without it that is this machine's.
+    """
 
     def __init__(self, answer: Callable[[Request], str | tuple[int, str]], faults: FaultPlan | None) -> None:
         self.answer, self.faults = answer, faults
         self.requests: list[Request] = []
+        self.dated: Callable[[], float] | None = None
         self.closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"loopback": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -160,6 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """What the Date header says."""
+        return super().date_time_string(self.loopback.dated() if self.loopback.dated else timestamp)
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
