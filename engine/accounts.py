@@ -25,6 +25,7 @@ class _Running:
     commission: float = 0.0
     slippage: float = 0.0
     borrow: float = 0.0
+    income: float = 0.0
 
 
 class Accounts:
@@ -70,6 +71,25 @@ class Accounts:
         running.commission += fill.commission
         running.slippage += fill.slippage
 
+    def earn(self, symbol: str, amount: float) -> None:
+        """Add income to the running step: a dividend, or what a split paid out; negative if it was paid."""
+        self._running[symbol].income += amount
+
+    def split(self, symbol: str, ratio: float, position: float, price: float) -> None:
+        """Restate the running step in units of after a split; `price` is the last one, after the split.
+
+        `position` is what is left of what was held. The rest was paid out at `price`, so that its share of
+        the step's PnL so far is income.
+        """
+        running = self._running.get(symbol)
+        if running is None:
+            return
+        rest = running.position * ratio - position
+        running.start_price /= ratio
+        running.change *= ratio
+        running.position = position
+        running.income += rest * (price - running.start_price)
+
     def finish(self, last: Mapping[str, tuple[float, datetime]]) -> None:
         """End every running step at its symbol's `last` known price and the instant of that price."""
         for symbol, running in sorted(self._running.items()):
@@ -78,11 +98,11 @@ class Accounts:
         self._running.clear()
 
     def _end(self, symbol: str, running: _Running, price: float, at: datetime, *, is_open: bool) -> None:
-        if running.position == 0 and running.change == 0:
+        if running.position == 0 and running.change == 0 and running.income == 0:
             return
         cost = running.commission + running.slippage + running.borrow
         price_change = price - running.start_price
-        pnl = step_pnl(running.position, price_change, cost)
+        pnl = step_pnl(running.position, price_change, cost) + running.income
         self._sink(
             Step(
                 symbol=symbol,
@@ -101,5 +121,6 @@ class Accounts:
                 equity=running.equity,
                 net_return=net_return(pnl, running.equity),
                 is_open=is_open,
+                income=running.income,
             )
         )

@@ -17,6 +17,7 @@ from engine.feed import SymbolFeed
 from engine.instruments import Costs, Instrument
 from engine.market_rules import locked
 from engine.records import Fill, Mark, OrderRecord, OrderStatus, Record
+from engine.splits import after_split
 from engine.steps import commission, fill_price, slippage_cost
 from engine.values import Bar, Phase, Slice
 
@@ -76,6 +77,25 @@ class SliceBroker(bt.brokers.BackBroker):
             self.cancel(self._orders[symbol])
             self._settle(symbol, status, at, reason)
 
+    def split(self, feed: SymbolFeed, symbol: str, ratio: float) -> None:
+        """Restate the position of `symbol` in units of after a split; what is no whole unit is paid out."""
+        position = self.positions[feed]
+        left, rest = after_split(position.size, ratio, self._instruments[symbol].lot)
+        feed.split(ratio)
+        self.accounts.split(symbol, ratio, left, feed.price)
+        self.cash += rest * feed.price
+        position.size, position.price = left, position.price / ratio
+        self._get_value()
+
+    def earn(self, feed: SymbolFeed, symbol: str, amount: float) -> None:
+        """Pay a dividend of `amount` a unit, in the quote currency, on what is held; a short pays it."""
+        size = self.positions[feed].size
+        if size:
+            paid = size * amount * feed.rate
+            self.cash += paid
+            self.accounts.earn(symbol, paid)
+            self._get_value()
+
     def next(self) -> None:
         """Work one slice: charge borrowing, fill at opens, value the portfolio, mark it at closes."""
         now = self.now
@@ -96,6 +116,8 @@ class SliceBroker(bt.brokers.BackBroker):
         ready = [self.waiting[symbol] for symbol in now.bars if symbol in self.waiting]
         for record in sorted(ready, key=lambda record: (record.size > 0, record.number)):
             bar = now.bars[record.symbol]
+            if bar.opens_at < record.decided_at:
+                continue  # a command came between this open and its slice: never at a price from before it
             if record.due_at is not None and bar.opens_at > record.due_at:
                 reason = f"no open at {record.due_at.isoformat()}; the next was {bar.opens_at.isoformat()}"
                 self.withdraw(record.symbol, OrderStatus.EXPIRED, now.as_of, reason)

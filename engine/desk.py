@@ -3,9 +3,9 @@
 Knows instruments and calendars; it does not know why a weight is wanted, and fills nothing itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from math import isfinite
+from math import fsum, isfinite
 
 from engine.broker import SliceBroker
 from engine.calendars import Calendar
@@ -13,14 +13,19 @@ from engine.errors import DataError
 from engine.feed import SymbolFeed
 from engine.instruments import Instrument
 from engine.records import OrderRecord, OrderStatus, Record
+from engine.risk import Proposal, RiskGuard
 from engine.sizing import order_size, wanted_position
+from engine.splits import Dividend, Split
 from engine.values import Bar, Phase, Slice
 
 _INSTANT = timedelta(microseconds=1)
 
 
 class OrderDesk:
-    """Gives orders to `broker`. `feeds` and `instruments` are by symbol, `calendars` by their code."""
+    """Gives orders to `broker`. `feeds` and `instruments` are by symbol, `calendars` by their code.
+
+    `gate` holds the limits of a session; without one every target that can be ordered is.
+    """
 
     def __init__(
         self,
@@ -30,8 +35,10 @@ class OrderDesk:
         instruments: Mapping[str, Instrument],
         calendars: Mapping[str, Calendar],
         sink: Callable[[Record], None],
+        gate: RiskGuard | None = None,
     ) -> None:
         self.feeds = feeds
+        self._gate = gate
         self._broker = broker
         self._instruments = instruments
         self._calendars = calendars
@@ -63,6 +70,9 @@ class OrderDesk:
         if waiting is not None and waiting.forced:
             self._reject(symbol, 0.0, f"order {waiting.number} closes the short at the margin limit")
             return
+        if self._gate is not None and (forbidden := self._gate.forbids_all()):
+            self._reject(symbol, 0.0, forbidden)
+            return
         self.withdraw(symbol, "replaced by a later target")
         self._order(feed, symbol, weight, reason)
 
@@ -71,6 +81,47 @@ class OrderDesk:
         waiting = self._broker.waiting.get(symbol)
         if waiting is not None and not waiting.forced:
             self._broker.withdraw(symbol, OrderStatus.WITHDRAWN, self.now.as_of, reason)
+
+    def close_out(self, symbol: str, reason: str) -> None:
+        """Order all that is held of `symbol` closed, past the session's limits; one that waits to is left."""
+        feed, size = self._feed(symbol), -self.held(symbol)
+        waiting = self._broker.waiting.get(symbol)
+        if waiting is not None and (waiting.forced or waiting.size == size):
+            return
+        self.withdraw(symbol, reason)
+        if feed.bar is not None and size:
+            self._place(feed, feed.bar, size, reason, forced=False)
+
+    def withdraw_risk(self, reason: str, *, every: bool) -> None:
+        """Take back the orders that enlarge or turn a position, or every one the margin did not give."""
+        for symbol, waiting in sorted(self._broker.waiting.items()):
+            held = self.held(symbol)
+            after = held + waiting.size
+            if every or not (0 <= after <= held or held <= after <= 0):
+                self.withdraw(symbol, reason)
+
+    def lapse(self, symbols: Iterable[str], reason: str) -> None:
+        """Expire the waiting orders of `symbols`: the open that they waited for was missed."""
+        for symbol in symbols:
+            self._broker.withdraw(symbol, OrderStatus.EXPIRED, self.now.as_of, reason)
+
+    def split(self, split: Split) -> None:
+        """Restate the position and the waiting order of a symbol in units of after a split."""
+        symbol, feed = split.symbol, self._feed(split.symbol)
+        waiting, held = self._broker.waiting.get(symbol), self.held(symbol)
+        self._broker.withdraw(symbol, OrderStatus.WITHDRAWN, self.now.as_of, "given anew after a split")
+        self._broker.split(feed, symbol, split.ratio)
+        if waiting is None or feed.bar is None:
+            return
+        size = wanted_position(waiting.size * split.ratio, 1.0, 1.0, self._instruments[symbol].lot)
+        if held + waiting.size == 0:
+            size = -self.held(symbol)
+        if size:
+            self._place(feed, feed.bar, size, waiting.reason, forced=waiting.forced)
+
+    def earn(self, dividend: Dividend) -> None:
+        """Pay a dividend on what is held."""
+        self._broker.earn(self._feed(dividend.symbol), dividend.symbol, dividend.amount)
 
     def guard_margin(self) -> None:
         """Order every short closed if equity is at or below the margin of the gross exposure."""
@@ -109,7 +160,33 @@ class OrderDesk:
         elif wanted == 0 and weight != 0 and held == 0:
             self._reject(symbol, 0.0, f"weight {weight:.4f} is less than one lot of {instrument.lot:g}")
         elif size != 0:
-            self._place(feed, feed.bar, size, reason, forced=False)
+            self._permitted(feed, feed.bar, size, reason)
+
+    def _permitted(self, feed: SymbolFeed, bar: Bar, size: float, reason: str) -> None:
+        """Place what the session's limits allow of an order."""
+        if self._gate is None:
+            self._place(feed, bar, size, reason, forced=False)
+            return
+        proposal = Proposal(
+            at=self.now.as_of,
+            symbol=bar.symbol,
+            held=self.held(bar.symbol),
+            size=size,
+            price=feed.price,
+            equity=self._broker.getvalue(),
+            others=self._exposure_without(bar.symbol),
+        )
+        allowed, refusal = self._gate.permit(proposal)
+        if allowed != size:
+            self._reject(bar.symbol, size, refusal)
+        if allowed:
+            self._gate.ordered(proposal.at)
+            self._place(feed, bar, allowed, reason if allowed == size else refusal, forced=False)
+
+    def _exposure_without(self, symbol: str) -> float:
+        waiting = {name: order.size for name, order in self._broker.waiting.items()}
+        others = ((name, feed) for name, feed in self.feeds.items() if name != symbol)
+        return fsum(abs(self.held(name) + waiting.get(name, 0.0)) * feed.price for name, feed in others)
 
     def _place(self, feed: SymbolFeed, bar: Bar, size: float, reason: str, *, forced: bool) -> None:
         now, held = self.now.as_of, self.held(bar.symbol)

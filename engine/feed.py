@@ -9,6 +9,7 @@ from typing import Any
 
 import backtrader as bt
 
+from engine.splits import split_bar
 from engine.values import Bar
 
 # backtrader's times are days as floats, with some ten microseconds between neighbours.
@@ -59,6 +60,14 @@ class SymbolFeed(bt.feed.DataBase):
         self.rate = rate
         if self.bar is not None:
             self.price, self.seen_at = self.bar.close * rate, as_of
+            self.lines.close[0] = self.price
+
+    def split(self, ratio: float) -> None:
+        """Restate the newest bar and its price in units of after a split."""
+        if self.bar is not None:
+            self.bar = split_bar(self.bar, ratio)
+            self.price = self.bar.close * self.rate
+            self.previous_close /= ratio
             self.lines.close[0] = self.price
 
     def _load(self) -> bool:

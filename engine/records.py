@@ -78,7 +78,8 @@ class Step:
     """From one OPEN of a symbol to its next, while a position was held or changed.
 
     `position` is held after the fill at the start, `change` what that fill traded. `cost` is
-    `commission`, `slippage` and `borrow`; `pnl` is position × price change − cost. `equity` is the
+    `commission`, `slippage` and `borrow`; `pnl` is position × price change − cost + `income`, which is
+    dividends and what a split paid out. A split restates sizes and prices in its new units. `equity` is the
     portfolio's value at the opening, before any cost of it, and `net_return` is pnl over equity. A step
     with `is_open` has no next OPEN yet: `end_price` and `ended_at` are those of the last known price.
     """
@@ -99,6 +100,7 @@ class Step:
     equity: float
     net_return: float
     is_open: bool
+    income: float = 0.0
 
 
 Record = OrderRecord | Fill | Mark | Step

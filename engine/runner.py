@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import backtrader as bt
 
@@ -18,13 +18,28 @@ from engine.desk import OrderDesk
 from engine.errors import DataError, UsageError
 from engine.feed import EngineClock, SymbolFeed
 from engine.instruments import Costs, Instrument
-from engine.rates import Rates
+from engine.items import Between, Item, Lapse
 from engine.records import EngineResult, Fill, Mark, OrderRecord, OrderStatus, Record, Step
+from engine.risk import RiskGuard
+from engine.splits import Dividend, Split
 from engine.strategy import SliceStrategy
-from engine.values import Slice
+from engine.values import Phase, Slice
 
 # The least equity for each unit of gross exposure; FINRA rule 4210 asks for this much of long positions.
 MAINTENANCE_MARGIN = 0.25
+
+
+class KnownRates(Protocol):
+    """What currencies are worth: `engine.rates.Rates`, or those that a session has learned so far."""
+
+    @property
+    def base(self) -> str:
+        """The currency of cash, equity and costs."""
+        ...
+
+    def of(self, currency: str, at: datetime) -> float:
+        """What one unit of `currency` is worth in the base currency at `at`. Raises DataError if unknown."""
+        ...
 
 
 class SliceCerebro(bt.Cerebro):
@@ -36,12 +51,12 @@ class SliceCerebro(bt.Cerebro):
     """
 
     def __init__(
-        self, slices: Iterable[Slice], instruments: Mapping[str, Instrument], rates: Rates | None
+        self, items: Iterable[Item], instruments: Mapping[str, Instrument], rates: KnownRates | None
     ) -> None:
         super().__init__()
         self.desk: OrderDesk
         self.moment = 0.0
-        self._slices = slices
+        self._items = items
         self._rates = rates
         foreign = [one for one in instruments.values() if rates is not None and one.currency != rates.base]
         self._foreign = {one.symbol: one.currency for one in foreign}
@@ -50,24 +65,43 @@ class SliceCerebro(bt.Cerebro):
         (strategy,) = runstrats
         clock = EngineClock()
         last: Slice | None = None
-        for slice_ in self._slices:
-            if last is not None and slice_.as_of < last.as_of:
-                raise DataError(
-                    f"slice of {slice_.as_of} comes after that of {last.as_of}; sort them by time"
-                )
-            last = self._broker.now = slice_
-            self.moment = clock.tick(slice_.as_of)
+        for item in self._items:
+            if not isinstance(item, Slice):
+                self._between(item, last, strategy)
+                continue
+            if last is not None and item.as_of < last.as_of:
+                raise DataError(f"slice of {item.as_of} comes after that of {last.as_of}; sort them by time")
+            last = self._broker.now = item
+            self.moment = clock.tick(item.as_of)
             if self._rates is not None:
-                self._exchange(self._rates, slice_.as_of)
-            for symbol, bar in slice_.bars.items():
-                self._feed(symbol).offer(bar, slice_.as_of, self.moment)
+                self._exchange(self._rates, item.as_of)
+            for symbol, bar in item.bars.items():
+                self._feed(symbol).offer(bar, item.as_of, self.moment)
             self._brokernotify()
             self.desk.guard_margin()
             strategy._next()
             if self._event_stop:
                 return
 
-    def _exchange(self, rates: Rates, as_of: datetime) -> None:
+    def _between(self, item: Between, last: Slice | None, strategy: SliceStrategy) -> None:
+        """Act on what is no slice, without moving backtrader: orders see an instant without bars.
+
+        It is never before the newest slice, whatever clock dated it. An open at the very instant of a command
+        counts as past; one at that of a split is the one before which the split takes effect.
+        """
+        at = item.at if last is None else max(item.at, last.as_of)
+        phase = Phase.CLOSE if isinstance(item, Split | Dividend) else Phase.OPEN
+        self._broker.now = Slice(as_of=at, phase=phase, bars={})
+        match item:
+            case Split():
+                self.desk.split(item)
+            case Dividend():
+                self.desk.earn(item)
+            case Lapse():
+                self.desk.lapse(item.symbols, item.reason)
+        strategy.heed(item)
+
+    def _exchange(self, rates: KnownRates, as_of: datetime) -> None:
         for symbol, currency in self._foreign.items():
             self.desk.feeds[symbol].exchange(rates.of(currency, as_of), as_of)
 
@@ -81,16 +115,23 @@ class SliceCerebro(bt.Cerebro):
 
 
 class _Collector:
-    """Sorts records by kind and passes each on at once."""
+    """Sorts records by kind, unless none is to be kept, and passes each on at once."""
 
-    def __init__(self, on_record: Callable[[Record], None] | None) -> None:
+    def __init__(self, on_record: Callable[[Record], None] | None, *, keep: bool) -> None:
         self._on_record = on_record
+        self._keep = keep
         self.orders: list[OrderRecord] = []
         self.fills: list[Fill] = []
         self.marks: list[Mark] = []
         self.steps: list[Step] = []
 
     def __call__(self, record: Record) -> None:
+        if self._keep:
+            self._sort(record)
+        if self._on_record is not None:
+            self._on_record(record)
+
+    def _sort(self, record: Record) -> None:
         match record:
             case OrderRecord():
                 if record.status is not OrderStatus.PENDING:
@@ -101,12 +142,10 @@ class _Collector:
                 self.marks.append(record)
             case Step():
                 self.steps.append(record)
-        if self._on_record is not None:
-            self._on_record(record)
 
 
 def run(
-    slices: Iterable[Slice],
+    slices: Iterable[Item],
     *,
     strategy: Callable[..., SliceStrategy],
     settings: Mapping[str, Any] = MappingProxyType({}),
@@ -115,7 +154,9 @@ def run(
     calendars: Mapping[str, Calendar],
     cash: float,
     margin: float = MAINTENANCE_MARGIN,
-    rates: Rates | None = None,
+    rates: KnownRates | None = None,
+    gate: RiskGuard | None = None,
+    keep: bool = True,
     analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     on_record: Callable[[Record], None] | None = None,
 ) -> EngineResult:
@@ -127,14 +168,16 @@ def run(
     gross exposure, with which a short may be held. Bars are in each instrument's quote currency; cash,
     equity, costs and steps in the base currency of `rates`, which values a position at the last rate known at
     each slice; without rates all instruments have one currency. `slices` may block until the next one is
-    there. `on_record` receives each record at once, an order first as pending and again when it is settled.
+    there, and hold commands, last prices, splits and dividends between slices. `gate` holds the limits.
+    Without `keep` the result has no records, so that a run of years takes no more memory than one of days.
+    `on_record` receives each record at once, an order first as pending and again when it is settled.
     `analyzers` makes backtrader analyzers, by name.
 
     Raises UsageError for a run that cannot be made of these parts, DataError for slices out of order or
     of an unknown symbol or without a rate, and whatever `slices`, `strategy` or `on_record` raise.
     """
     _check(instruments, costs, calendars, cash, rates)
-    collector = _Collector(on_record)
+    collector = _Collector(on_record, keep=keep)
     cerebro = SliceCerebro(slices, instruments, rates)
     feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
     broker = SliceBroker(feeds=feeds, instruments=instruments, costs=costs, margin=margin, sink=collector)
@@ -143,7 +186,7 @@ def run(
     for symbol, feed in feeds.items():
         cerebro.adddata(feed, name=symbol)
     cerebro.desk = OrderDesk(
-        broker=broker, feeds=feeds, instruments=instruments, calendars=calendars, sink=collector
+        broker=broker, feeds=feeds, instruments=instruments, calendars=calendars, sink=collector, gate=gate
     )
     cerebro.addstrategy(strategy, **settings)
     for name, analyzer in analyzers.items():
@@ -170,7 +213,7 @@ def _check(
     costs: Mapping[str, Costs],
     calendars: Mapping[str, Calendar],
     cash: float,
-    rates: Rates | None,
+    rates: KnownRates | None,
 ) -> None:
     if not instruments:
         raise UsageError("a run needs at least one instrument; name a symbol")

@@ -7,6 +7,7 @@ from typing import Any
 
 import backtrader as bt
 
+from engine.items import Between
 from engine.values import Phase, Slice
 
 
@@ -23,6 +24,9 @@ class SliceStrategy(bt.Strategy):
 
     def watch(self, slice_: Slice) -> None:
         """Look at any slice, whatever its phase; for risk limits and commands."""
+
+    def heed(self, item: Between) -> None:
+        """Look at what came between slices, such as a command; the engine has acted on it."""
 
     def target(self, symbol: str, weight: float, reason: str = "") -> None:
         """Want the position of `symbol` to be `weight` of equity, a fraction; negative is short.

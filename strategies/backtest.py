@@ -62,6 +62,8 @@ def backtest(
     `student` overrides the one that `config` names. Raises ClosecallError for what the user can mend; then
     nothing was written, or the run is on record as failed. Ctrl-C leaves a run on record as interrupted.
     """
+    from strategies.paper.run_parity import run_inputs  # it builds on this module's sizing
+
     on_progress("reading", 0, 0)
     facts = gather(config, data_dir)
     student = student or load_student(
@@ -81,6 +83,8 @@ def backtest(
         recorder.note(STARTED, started_at, plain(config.model_dump(mode="json")))
         if facts.rates is not None:
             recorder.note("rates", started_at, asdict(facts.rates))
+        for event in run_inputs(config, facts, student, started_at):
+            recorder.note(event.kind, event.as_of, dict(event.payload))
         recorder.flush()
         with _on_record_whatever_happens(recorder, clock):
             with Ledger(data_dir / "ledger.sqlite") as ledger:

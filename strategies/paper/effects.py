@@ -1,0 +1,166 @@
+"""What a session did about its inputs: collected, committed after them, and compared when it is done again.
+
+Each effect names the number of its input as `input`. All effects of one input stand in one transaction. Knows
+payloads and the journal's order; it does not know why anything was done.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from engine.digests import canonical_json, utc_text
+from engine.errors import JournalError
+from engine.journal import Event, Journal, Row
+from engine.records import Fill, Mark, OrderRecord, Step
+from engine.risk import RISK, RiskChange
+from strategies.paper.trading import Progress, Statement, Valuation
+
+FORECAST, ORDER, FILL, MARK, STEP = "forecast", "order", "fill", "mark", "step"
+VALUATION, PROGRESS = "valuation", "progress"
+EFFECTS = (FORECAST, ORDER, FILL, MARK, STEP, RISK, VALUATION, PROGRESS)
+_KINDS: dict[type, str] = {
+    OrderRecord: ORDER,
+    Fill: FILL,
+    Mark: MARK,
+    Step: STEP,
+    RiskChange: RISK,
+    Valuation: VALUATION,
+    Progress: PROGRESS,
+}
+_PAGE = 1000
+
+
+class Rows:
+    """The events of some kinds in the order of their numbers, as far as the journal goes at each look."""
+
+    def __init__(self, journal: Journal, kinds: Collection[str], since_seq: int = 0) -> None:
+        self._journal = journal
+        self._kinds = kinds
+        self._since = since_seq
+        self._waiting: deque[Row] = deque()
+
+    def peek(self) -> Row | None:
+        """The next event, or None if there is none yet."""
+        if not self._waiting:
+            self._waiting.extend(islice(self._journal.read(self._since, self._kinds), _PAGE))
+            if self._waiting:
+                self._since = self._waiting[-1].seq
+        return self._waiting[0] if self._waiting else None
+
+    def next(self) -> Row | None:
+        """The next event, which is then behind; None if there is none yet."""
+        found = self.peek()
+        if found is not None:
+            self._waiting.popleft()
+        return found
+
+
+def statement_event(statement: Statement, input_: int, at: datetime) -> Event:
+    """A statement as an effect of the event numbered `input_`."""
+    payload = {name: getattr(statement, name) for name in statement.__slots__}
+    return Event(kind=_KINDS[type(statement)], as_of=at, payload=payload | {"input": input_})
+
+
+class Effects:
+    """The effects of one input after the other. `now` dates what is committed.
+
+    An input whose effects stand in the journal is done again to the letter, or JournalError is raised with
+    what was and what is now.
+    """
+
+    def __init__(self, journal: Journal, now: Callable[[], datetime]) -> None:
+        self._journal = journal
+        self._now = now
+        self._known = Rows(journal, EFFECTS)
+        self._input: Row | None = None
+        self._made: list[Event] = []
+        self._before: list[Row] = []
+        self._pending: list[Event] = []
+        self._at_end = False
+
+    def begin(self, row: Row) -> list[Row]:
+        """All that is stated belongs to this input from now on; returns its effects in the journal."""
+        self._input, self._made, self._before = row, [], []
+        while (known := self._peek()) is not None and known.payload["input"] <= row.seq:
+            if known.payload["input"] < row.seq:
+                raise self._differs(
+                    f"event {known.seq} follows from {known.payload['input']}, which leads to nothing"
+                )
+            self._before.append(known)
+            self._known.next()
+        return self._before
+
+    def state(self, statement: Statement) -> None:
+        """The engine or the strategy did something about the input."""
+        row = self._current()
+        self._made.append(statement_event(statement, row.seq, row.as_of))
+
+    def forecast(self, as_of: datetime, payload: Mapping[str, Any]) -> None:
+        """A call was made, or not made, for the input."""
+        self._made.append(
+            Event(kind=FORECAST, as_of=as_of, payload={**payload, "input": self._current().seq})
+        )
+
+    def end(self) -> None:
+        """The input is done: compare its effects with those of before, or keep them to be committed."""
+        if self._before:
+            self._compare()
+        elif self._made and (later := self._peek()) is not None:
+            raise self._differs(
+                f"event {self._current().seq} has no effects, and event {later.payload['input']} has"
+            )
+        else:
+            self._pending += self._made
+        self._made, self._before = [], []
+
+    @property
+    def pending(self) -> int:
+        """How many effects wait to be committed."""
+        return len(self._pending)
+
+    def flush(self) -> None:
+        """Commit what waits in one transaction; what could not be written waits on. Raises JournalError."""
+        if self._pending:
+            self._journal.append(self._pending, self._now())
+            self._pending = []
+
+    def _peek(self) -> Row | None:
+        """The next effect from before this run; nobody else appends any, so its first end is the last."""
+        found = None if self._at_end else self._known.peek()
+        self._at_end = found is None
+        return found
+
+    def _compare(self) -> None:
+        """Raise JournalError at the first effect that is not the one of before."""
+        for number in range(max(len(self._before), len(self._made))):
+            was = self._before[number] if number < len(self._before) else None
+            now = self._made[number] if number < len(self._made) else None
+            if was is None or now is None or was.kind != now.kind or not _same(now.payload, was.payload):
+                old, new = (f"{e.kind} {canonical_json(e.payload)}" if e else "nothing" for e in (was, now))
+                raise self._differs(f"event {self._current().seq} led to {old} and now leads to {new}")
+
+    def _current(self) -> Row:
+        if self._input is None:
+            raise RuntimeError("nothing can be stated before the first input")
+        return self._input
+
+    def _differs(self, what: str) -> JournalError:
+        return JournalError(
+            f"session {self._journal.session}: {what}; restore the journal from a copy, or use the version "
+            "that wrote it"
+        )
+
+
+def _same(made: object, stored: object) -> bool:
+    """Whether a value is what a journal hands back as `stored`, which holds JSON types only."""
+    if isinstance(made, datetime):
+        return utc_text(made) == stored
+    if isinstance(made, Mapping):
+        alike = isinstance(stored, Mapping) and made.keys() == stored.keys()
+        return alike and all(_same(value, stored[key]) for key, value in made.items())  # type: ignore[index]
+    if isinstance(made, list | tuple):
+        alike = isinstance(stored, list) and len(made) == len(stored)
+        return alike and all(map(_same, made, stored))  # type: ignore[call-overload]
+    return made == stored
