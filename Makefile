@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector student clean
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-drift bench-grpo bench-no-edge student clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -53,6 +53,15 @@ bench-fetch: $(READY) ## fetch real bars through a faulty exchange, 300 times, a
 
 bench-collector: $(READY) ## collect three years of real bars from failing sources
 	PYTHONPATH=tests $(BIN)/python tests/collections_of_years.py
+
+bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
+	$(BIN)/closecall bench grpo --json
+
+bench-drift: $(READY) ## walk-forward through a reversal of the news (resumable, up to an hour)
+	$(BIN)/closecall bench drift --json
+
+bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable, hours)
+	$(BIN)/closecall bench no-edge --json
 
 student: $(READY) ## make the shipped student again from nothing (about 15 minutes)
 	$(BIN)/closecall train pretrain --out llm/tiny

@@ -25,7 +25,10 @@ from tui.options import (
 )
 from tui.paths import data_dir, working_dir, writable
 from tui.progress import ProgressDisplay
+from tui.round_commands import retrain, train_grpo, train_sft
 from tui.student_commands import bench_app, train_app
+from tui.training_benches import bench_drift, bench_grpo, bench_no_edge
+from tui.training_commands import walkforward
 
 app = typer.Typer(
     name="closecall",
@@ -41,6 +44,13 @@ app.command()(collect)
 app.add_typer(check_app, name="check")
 app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
+train_app.command("grpo")(train_grpo)
+train_app.command("sft")(train_sft)
+app.command()(walkforward)
+app.command()(retrain)
+bench_app.command("drift")(bench_drift)
+bench_app.command("grpo")(bench_grpo)
+bench_app.command("no-edge")(bench_no_edge)
 app.add_typer(bench_app, name="bench")
 
 
@@ -145,7 +155,14 @@ def runs(
         print_json(runs_json) if as_json else print_runs(known, data_dir(data))
         return
     found = find_run(data_dir(data), run)
-    print_json(plain(asdict(found))) if as_json else print_result(found.result)
+    if as_json:
+        print_json(plain(asdict(found)))
+    elif "folds" in found.result:
+        from tui.training_tables import print_walkforward
+
+        print_walkforward(found.result)
+    else:
+        print_result(found.result)
 
 
 @app.command()

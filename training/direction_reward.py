@@ -1,0 +1,42 @@
+"""The part of GRPO's reward that is for the direction alone. Knows no model and no trainer.
+
+The Brier score hardly tells up from down where the stated probability is near one half, and that is where a
+student goes first when its world turns over: there it would stay. One for the right direction, a half for a
+tie and nothing for the wrong one or for none at all keeps the difference. It is highest in expectation for
+the likelier direction and the same for every confidence, so the best answer is the best one still.
+"""
+
+from collections.abc import Callable, Sequence
+
+from engine.accuracy import hit
+from engine.values import Abstention
+from llm.answers import read
+from training.experience import Experience, TrainingSet
+from training.rewards import completion_text
+
+
+def direction_score(text: str, experience: Experience) -> float:
+    """1 for an answer with the direction that came, 0.5 for a tie, 0 for the other or an invalid answer."""
+    call = read(text, experience.observation)
+    if isinstance(call, Abstention):
+        return 0.0
+    right = hit(call, experience.outcome)
+    return 0.5 if right is None else float(right)
+
+
+def direction_rewards(training: TrainingSet) -> Callable[..., list[float]]:
+    """A reward function for TRL, beside `training.rewards.trl_rewards` and on the same data set."""
+
+    def direction_reward(
+        prompts: Sequence[object],  # noqa: ARG001  # TRL hands everything over by name
+        completions: Sequence[object],
+        *,
+        place: Sequence[int],
+        **_: object,
+    ) -> list[float]:
+        return [
+            direction_score(completion_text(completion), training.items[where])
+            for completion, where in zip(completions, place, strict=True)
+        ]
+
+    return direction_reward

@@ -1,0 +1,167 @@
+"""Sampling several answers to each prompt, the prompt read once. Knows no reward and no training.
+
+The answers to one prompt grow side by side in one row: at every step the row gains one token of each, and
+the attention mask lets an answer see the prompt and itself only. So a prompt's keys and values are computed
+once and kept once, whatever the number of answers (the tree attention of SpecInfer, Miao et al. 2024,
+with a tree that branches at its root alone).
+
+Some answers may be begun with given tokens. A student that is sure of a direction hardly ever samples the
+other, so a group of its own answers cannot tell which is better, and the policy's gradient vanishes there.
+Answers begun with either direction in turn explore both. They count in the loss as if they had been sampled:
+a bias that moves the direction to the side of the better reward, whatever its present probability, and that
+leaves everything after the opening on the policy.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+_MASKABLE = ("sdpa", "eager")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How answers are drawn: how many to a prompt, their most tokens, and the tokens that end one.
+
+    The last of the answers to a prompt are begun with the token ids in `openings`, one each.
+    """
+
+    copies: int
+    most_tokens: int
+    ends: Collection[int]
+    pad: int
+    temperature: float = 1.0
+    openings: Sequence[Sequence[int]] = ()
+
+
+def can_share(model: Any) -> bool:
+    """Whether every layer of the model attends to all of its past, under a mask that can be given."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return (
+        kinds == {"full_attention"}
+        and not (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True))
+        and getattr(config, "_attn_implementation", None) in _MASKABLE
+        and getattr(config, "num_local_experts", None) is None
+        and getattr(config, "num_experts", None) is None
+    )
+
+
+def sample(
+    model: Any, prompts: Sequence[Sequence[int]], how: Sampling, generator: "torch.Generator"
+) -> list[list[list[int]]]:
+    """For each prompt, `copies` answers as token ids, the ending token included where one was drawn."""
+    import torch
+
+    with torch.no_grad():
+        growth = _Growth(model, prompts, how, generator)
+        while growth.unfinished():
+            growth.step()
+    return growth.answers
+
+
+class _Growth:
+    """The rows that still grow: their cache, their mask and the answers so far."""
+
+    def __init__(
+        self, model: Any, prompts: Sequence[Sequence[int]], how: Sampling, generator: "torch.Generator"
+    ) -> None:
+        import torch
+        from transformers import DynamicCache
+
+        self._model, self._how, self._generator = model, how, generator
+        self.answers: list[list[list[int]]] = [[[] for _ in range(how.copies)] for _ in prompts]
+        ids, mask = left_padded(prompts, how.pad, model.device)
+        self._cache = DynamicCache(config=model.config.get_text_config())
+        self._ends = torch.tensor(sorted(how.ends), device=model.device)
+        self._rows = torch.arange(len(prompts), device=model.device)
+        self._positions = mask.sum(1, keepdim=True)
+        self._seen = mask[:, None, :].expand(-1, how.copies, -1).bool()
+        self._done = torch.zeros(len(prompts), how.copies, dtype=torch.bool, device=model.device)
+        self._steps = 0
+        first = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        self._draw(first)
+
+    def unfinished(self) -> bool:
+        """Whether an answer may still grow."""
+        return self._steps < self._how.most_tokens and not bool(self._done.all())
+
+    def step(self) -> None:
+        """One more token for each answer."""
+        import torch
+
+        self._leave_finished_rows()
+        own = torch.eye(self._how.copies, dtype=torch.bool, device=self._seen.device)
+        self._seen = torch.cat([self._seen, own.expand(len(self._rows), -1, -1)], dim=2)
+        logits = self._model(
+            input_ids=self._last,
+            attention_mask=mask_for(self._model, self._seen),
+            position_ids=(self._positions + self._steps - 1).expand(-1, self._how.copies),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).logits
+        self._draw(logits)
+
+    def _draw(self, logits: "torch.Tensor") -> None:
+        import torch
+
+        # By the inverse of the distribution function: a twentieth of the time of torch.multinomial.
+        total = torch.softmax(logits.float() / self._how.temperature, dim=-1).cumsum(-1)
+        luck = torch.rand((len(logits), self._how.copies, 1), generator=self._generator, device=logits.device)
+        below = luck * total[..., -1:]
+        drawn = torch.searchsorted(total.expand(*below.shape[:2], -1).contiguous(), below, right=True)[..., 0]
+        drawn = drawn.clamp(max=total.shape[-1] - 1)
+        for copy, opening in enumerate(self._how.openings, start=self._how.copies - len(self._how.openings)):
+            if self._steps < len(opening):
+                drawn[:, copy] = opening[self._steps]
+        self._last = drawn.masked_fill(self._done, self._how.pad)
+        for row, tokens, done in zip(
+            self._rows.tolist(), self._last.tolist(), self._done.tolist(), strict=True
+        ):
+            for answer, token, finished in zip(self.answers[row], tokens, done, strict=True):
+                if not finished:
+                    answer.append(token)
+        self._done = self._done | torch.isin(self._last, self._ends)
+        self._steps += 1
+
+    def _leave_finished_rows(self) -> None:
+        """Go on with the unfinished rows only, once they are half of those carried."""
+        kept = (~self._done.all(1)).nonzero()[:, 0]
+        if 2 * len(kept) > len(self._rows):
+            return
+        self._cache.batch_select_indices(kept)
+        self._rows, self._positions = self._rows[kept], self._positions[kept]
+        self._seen, self._done, self._last = self._seen[kept], self._done[kept], self._last[kept]
+
+
+def left_padded(
+    rows: Sequence[Sequence[int]], pad: int, device: Any
+) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Token ids and their mask, (rows, longest), padded on the left."""
+    import torch
+
+    longest = max(len(row) for row in rows)
+    ids = [[pad] * (longest - len(row)) + list(row) for row in rows]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def mask_for(model: Any, seen: "torch.Tensor") -> "torch.Tensor":
+    """What the model's attention takes for `seen`, (rows, queries, places): a mask of four dimensions."""
+    import torch
+
+    wide = seen[:, None]
+    if model.config.get_text_config()._attn_implementation != "eager":
+        return wide
+    lowest = torch.finfo(model.dtype).min
+    return torch.zeros(wide.shape, dtype=model.dtype, device=wide.device).masked_fill(~wide, lowest)

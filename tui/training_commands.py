@@ -1,0 +1,151 @@
+"""`closecall walkforward`, and the flags that it shares with the commands that train once."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import UsageError
+from tui.options import (
+    Adapter,
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Quantize,
+    StudentName,
+    Symbols,
+    listed,
+    now,
+    print_json,
+    stated,
+)
+from tui.paths import working_dir, writable
+from tui.progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from training.settings import WalkForward
+
+MethodName = Annotated[str, typer.Option(help="How challengers are made: grpo, sft or none.")]
+TrainDays = Annotated[int | None, typer.Option(min=1, help="Days of outcomes a challenger learns from.")]
+TestDays = Annotated[int | None, typer.Option(min=1, help="Days it shadows the champion before its gate.")]
+HalfLife = Annotated[
+    float | None, typer.Option("--recency-half-life", help="Days after which an outcome counts half.")
+]
+EmbargoDays = Annotated[float | None, typer.Option(help="Default: the longest horizon.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; default: the recipe's.")]
+
+
+def walkforward(
+    method: MethodName = "grpo",
+    train_days: TrainDays = None,
+    test_days: TestDays = None,
+    step_days: Annotated[
+        int | None, typer.Option(min=1, help="Days from one training to the next; default: --test-days.")
+    ] = None,
+    recency_half_life: HalfLife = None,
+    embargo_days: EmbargoDays = None,
+    steps: Steps = None,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="Do not train the supervised arm beside GRPO.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with this run; default: an unfinished equal one.")
+    ] = None,
+    config: ConfigFile = None,
+    bars: Annotated[list[Path] | None, typer.Option(help="CSV or Parquet files or folders of bars.")] = None,
+    store: Annotated[list[str] | None, typer.Option(help="Bars and news fetched from this source.")] = None,
+    news: Annotated[list[Path] | None, typer.Option(help="Files or folders of dated news.")] = None,
+    symbols: Symbols = None,
+    start: Annotated[str | None, typer.Option(metavar="DATE", help="First day of the history.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of bars.")] = None,
+    student: StudentName = None,
+    adapter: Adapter = None,
+    quantization: Quantize = None,
+    allow_harmful: Annotated[
+        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    ] = False,
+    allow_short: Annotated[
+        bool, typer.Option("--allow-short", help="Let forecasts of down go short.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Makes the simulated market, random callers and training.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="Length of the simulated market.")] = None,
+    no_edge: Annotated[bool, typer.Option("--no-edge", help="Simulate without anything to know.")] = False,
+    reversal: Annotated[
+        str | None, typer.Option(metavar="DATE", help="From here simulated good news is bad.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write result.json and CSV files here.")] = None,
+    register: Annotated[
+        bool, typer.Option("--register", help="Enter the last champion into the registry, as a challenger.")
+    ] = False,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retrain through history: train, shadow, gate, and trade only what the champion of the day said.
+
+    Without --bars it runs on a simulated market. A run that was interrupted goes on where it stopped.
+    """
+    from strategies.config import load_config
+
+    market = stated(days=days, reversal=reversal, edge=False if no_edge else None)
+    if market and (bars or store):
+        raise UsageError("--days, --no-edge and --reversal are for the simulated market only")
+    flags = stated(
+        bars=bars,
+        store=store,
+        news=news,
+        symbols=listed(symbols),
+        start=start,
+        end=end,
+        student=student,
+        adapter=adapter,
+        quantization=quantization,
+        allow_harmful=allow_harmful or None,
+        allow_short=allow_short or None,
+        seed=seed,
+        out=out,
+        market=market or None,
+    )
+    wanted = load_config(config, flags)
+    if wanted.out is not None:
+        writable(wanted.out, "--out")
+    settings = settings_of(
+        method,
+        train_days=train_days,
+        test_days=test_days,
+        step_days=step_days,
+        recency_half_life=recency_half_life,
+        embargo_days=embargo_days,
+        steps=steps,
+        seed=wanted.seed,
+        compare=False if no_compare else None,
+    )
+    from training.walkforward import walkforward as run_walkforward
+    from tui.training_tables import print_walkforward
+
+    folder = working_dir(data)
+    try:
+        with ProgressDisplay() as progress:
+            run = run_walkforward(
+                wanted, settings, data_dir=folder, clock=now, on_progress=progress, resume=resume
+            )
+    except KeyboardInterrupt:
+        sys.stderr.write("closecall: interrupted; the same command goes on where this one stopped\n")
+        raise
+    if register:
+        from training.registering import register_champion
+
+        name = register_champion(run, wanted, settings, folder, now())
+        sys.stderr.write(f"entered as {name}\n" if name else "no challenger was promoted; nothing to enter\n")
+    print_json(run.result) if as_json else print_walkforward(run.result)
+
+
+def settings_of(method: str, **given: Any) -> "WalkForward":
+    """The settings of the flags that were given. Raises UsageError for one that does not fit."""
+    from training.settings import Method, WalkForward
+
+    if method not in list(Method):
+        raise UsageError(f"--method {method!r}: choose one of {', '.join(Method)}")
+    return WalkForward(method=Method(method), **stated(**given))
