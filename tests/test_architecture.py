@@ -33,5 +33,5 @@ def test_no_module_imports_pickle_or_runs_text():
         for path in (ROOT / package).rglob("*.py"):
             source = path.read_text(encoding="utf-8")
             assert not re.search(r"^\s*(import|from) (pickle|marshal|shelve|dill)\b", source, re.MULTILINE)
-            assert not re.search(r"\b(eval|exec)\(", source.replace("model.eval(", "")), path
+            assert not re.search(r"(?<![.\w])(eval|exec)\(", source), path
             assert "trust_remote_code=True" not in source
