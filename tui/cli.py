@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import UsageError
+from tui.dash_command import dash
 from tui.data_commands import check_app, collect, fetch_app
 from tui.model_commands import models_app
 from tui.options import (
@@ -44,6 +45,7 @@ app.command()(collect)
 app.add_typer(check_app, name="check")
 app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
+app.command()(dash)
 train_app.command("grpo")(train_grpo)
 train_app.command("sft")(train_sft)
 app.command()(walkforward)

@@ -1,0 +1,84 @@
+"""`closecall dash` on no terminal, and where it looks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dash_scenes import made
+
+from engine.errors import UsageError
+from tui.dash import places
+from tui.dash.places import Sort
+from tui.dash_command import dash
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return made()
+
+
+def shown(capsys, folder, *words, **flags):
+    dash(*words, data=folder, **{"utc": True} | flags)
+    return capsys.readouterr().out
+
+
+def test_once_prints_the_state_as_text(capsys, folder):
+    said = shown(capsys, folder, "trial", once=True)
+    assert said.startswith("closecall PAPER SIMULATED")
+    assert "session trial: finished" in said
+
+
+def test_without_a_terminal_it_prints_once_by_itself(capsys, folder):
+    assert "session trial: finished" in shown(capsys, folder)
+
+
+def test_an_empty_folder_says_what_to_do(capsys, tmp_path):
+    assert "closecall backtest" in shown(capsys, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_name_that_is_not_there_and_a_palette_that_is_none_are_refused(folder):
+    with pytest.raises(UsageError, match="did you mean trial"):
+        dash("trail", once=True, data=folder)
+    with pytest.raises(UsageError, match="colour-blind"):
+        dash(palette="red", data=folder)
+
+
+def test_the_places_are_those_where_the_others_write():
+    from llm.registry_store import JOURNAL as REGISTRY
+    from strategies.paper.opening import LOCK, SESSIONS
+    from strategies.runs import JOURNAL
+    from training.rounds import TRAINING_JOURNAL
+
+    assert (places.JOURNAL, places.TRAINING, places.REGISTRY) == (JOURNAL, TRAINING_JOURNAL, REGISTRY)
+    assert (places.FOLDERS[Sort.SESSION], places.LOCKS[Sort.SESSION]) == (SESSIONS, LOCK)
+
+
+def test_a_session_that_is_open_is_known_by_its_lock(tmp_path):
+    from strategies.paper.lock import SessionLock
+
+    folder = tmp_path / "sessions" / "one"
+    folder.mkdir(parents=True)
+    place = places.Place(sort=Sort.SESSION, name="one", path=folder / places.JOURNAL)
+    assert places.holder(place) is None
+    with SessionLock(folder / places.LOCKS[Sort.SESSION]):
+        assert places.holder(place) is not None
+    assert places.holder(place) is None
+
+
+def test_nothing_but_the_app_and_its_dialogs_knows_textual():
+    folder = Path(places.__file__).parent
+    for path in folder.glob("*.py"):
+        if path.name not in ("app.py", "viewing.py", "canvas.py", "dialogs.py", "pictures.py"):
+            assert "textual" not in path.read_text().replace("Knows no Textual", ""), path.name
+
+
+def test_the_state_as_text_needs_no_heavy_library():
+    code = (
+        "import sys; import tui.dash.plain, tui.dash.reading, tui.dash_command; "
+        "heavy = ('torch', 'pandas', 'textual', 'sqlalchemy', 'backtrader', 'pydantic'); "
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

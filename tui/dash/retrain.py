@@ -1,0 +1,218 @@
+"""Screen 4, Retrain: folds and verdicts, reward and its parts, guards, champion and challengers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from tui.dash import told
+from tui.dash.drawing import hinted, pairs, paragraph, row, say, spark, window
+from tui.dash.sight import Panel, Sight
+from tui.dash.views import FoldView, JournalView
+from tui.dash.written import NONE, short, span
+
+_NONE = "No training is on record."
+_MAKE = "closecall walkforward trains through history; closecall retrain does one round; T here does it too"
+_FIGURES = (
+    "reward",
+    "brier",
+    "close",
+    "pnl",
+    "reward_std",
+    "entropy",
+    "kl",
+    "accuracy",
+    "loss",
+    "dead_groups",
+    "invalid",
+    "clipped",
+    "gradient",
+    "up",
+)
+
+
+def trained(sight: Sight) -> JournalView | None:
+    """The training that is looked at: the chosen journal's own, its rounds, or else the newest there is."""
+    one = sight.journal
+    if one is not None and (one.training.steps or one.training.folds or one.training.planned):
+        return one
+    found = [each for each in sight.scene.journals if each.training.steps or each.training.folds]
+    own = [each for each in found if one is not None and each.place.name == one.place.name]
+    newest = max(found, key=lambda each: each.training.at or each.place.name, default=None) if found else None
+    return own[0] if own else newest
+
+
+def _doing(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = trained(sight)
+    if one is None:
+        return hinted(_NONE, _MAKE, width, height)
+    training = one.training
+    age = f", {span(sight.now - training.at)} ago" if training.at else ""
+    last = training.steps[-1] if training.steps else {}
+    seconds = told.mapping(last, "seconds")
+    each = ", ".join(
+        f"{name} {value:.2f} s" for name in seconds if (value := told.number(seconds, name)) is not None
+    )
+    done = sum(fold.gated is not None for fold in training.folds)
+    values = [
+        ("journal", f"{one.place.sort} {one.place.name}  {one.title}", "bold"),
+        (
+            "now",
+            f"{training.now}{age}"
+            if one.state != "finished"
+            else f"finished {short(one.ended_at, sight.zone)}",
+            "",
+        ),
+        ("folds", f"{done} gated of {training.planned or len(training.folds)}", ""),
+        ("a step takes", each or NONE, ""),
+        *(
+            (str(k).replace("_", " "), v, "dim")
+            for k, v in training.settings.items()
+            if not isinstance(v, dict)
+        ),
+    ]
+    return pairs(values, width)[:height]
+
+
+def _figures(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = trained(sight)
+    if one is None or not one.training.steps:
+        return hinted("No training step is journaled yet.", "They show here as they are done.", width, height)
+    steps = one.training.steps
+    found = []
+    for name in _FIGURES:
+        values = [value for step in steps if (value := told.number(step, name)) is not None]
+        if values:
+            cells = [(name.replace("_", " "), 12, "dim"), (f"{values[-1]:.4g}", -9, "bold")]
+            found.append(row([*cells, (spark(values, width - 25), width - 25, sight.palette.curve)], width))
+    return found[:height] or [say("the steps state no figure", width)]
+
+
+def _unseen(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = trained(sight)
+    if one is None:
+        return ()
+    looks, guards = one.training.looks, one.training.guards
+    if not looks and not guards:
+        return hinted("No look at unseen days yet.", "One follows every few steps.", width, height)
+    found = []
+    for look in list(looks)[-max(1, height - len(guards)) :]:
+        said = {**look, **told.mapping(look, "held_out")}
+        found.append(say(_look(said), width))
+    found += [say(f"! {line.said}", width, sight.palette.warn) for line in guards]
+    return found[-height:]
+
+
+def _look(said: Mapping[str, Any]) -> str:
+    parts = [f"step {told.text(said, 'step', 8)}"] if "step" in said else []
+    for name, label in (
+        ("accuracy", "accuracy"),
+        ("held_out_accuracy", "accuracy"),
+        ("brier", "Brier"),
+        ("kl", "KL"),
+        ("invalid", "invalid"),
+        ("abstentions", "abstained"),
+    ):
+        if (value := told.number(said, name)) is not None:
+            parts.append(f"{label} {value:.4g}")
+    if said.get("reason"):
+        parts.append(told.text(said, "reason"))
+    return ", ".join(parts)
+
+
+def folds_of(sight: Sight) -> list[FoldView]:
+    """The folds that are looked at, newest first."""
+    one = trained(sight)
+    return list(reversed(one.training.folds)) if one else []
+
+
+def _folds(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    found = folds_of(sight)
+    if not found:
+        return hinted("No fold is on record.", _MAKE, width, height)
+    names = [("fold", 12, "bold"), ("trained on", -10, "bold"), ("took", -7, "bold"), ("guards", 7, "bold")]
+    names += [
+        ("gate", 14, "bold"),
+        ("Brier", -8, "bold"),
+        ("p", -7, "bold"),
+        ("why", max(0, width - 73), "bold"),
+    ]
+    rows = window(sight, "folds", len(found), height - 1, lambda p, on: _fold(sight, found[p], width, on))
+    return [row(names, width), *rows]
+
+
+def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001
+    trained_, gated = fold.trained or {}, fold.gated
+    seconds, clean = told.number(trained_, "seconds"), trained_.get("clean")
+    verdict = "in shadow" if gated is None else "✓ promoted" if gated.get("promoted") else "✗ not promoted"
+    reasons = "; ".join(str(one) for one in told.items(gated or {}, "reasons")[:5])
+    brier, p = (told.number(gated or {}, name) for name in ("brier_difference", "p_value"))
+    return row(
+        [
+            (f"{fold.arm} {fold.number}" if fold.number else fold.arm, 12, ""),
+            (told.text(trained_, "trained_on", 10) or NONE, -10, ""),
+            (NONE if seconds is None else f"{seconds:,.0f} s", -7, ""),
+            (
+                NONE if clean is None else "passed" if clean else "failed",
+                7,
+                "" if clean else sight.palette.warn,
+            ),
+            (verdict, 14, sight.palette.way(bool(gated.get("promoted"))) if gated else "dim"),
+            (NONE if brier is None else f"{brier:+.4f}", -8, ""),
+            (NONE if p is None else f"{p:.4f}", -7, ""),
+            (reasons or told.text(trained_, "reason"), max(0, width - 73), "dim"),
+        ],
+        width,
+        chosen=chosen,
+        style=sight.palette.chosen,
+    )
+
+
+def _why(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    found = folds_of(sight)
+    if not found:
+        return ()
+    gated = found[sight.cursor("folds", len(found))].gated
+    if gated is None:
+        return [say("The challenger shadows the champion; the gate has not met yet.", width)]
+    lines = [line for one in told.items(gated, "reasons")[:9] for line in paragraph(f"- {one}", width, 3)]
+    for name, both in told.mapping(gated, "measures").items():
+        if isinstance(both, list) and len(both) == 2:
+            lines.append(
+                say(f"{str(name)[:20]:20} champion {both[0]!s:.8}  challenger {both[1]!s:.8}", width, "dim")
+            )
+    return lines[:height]
+
+
+DOING = Panel(
+    name="doing",
+    title="Training now",
+    draw=_doing,
+    help="What the training does now, and how long a step takes by its parts.",
+)
+FIGURES = Panel(
+    name="figures",
+    title="Reward and its parts",
+    draw=_figures,
+    help="Each step's figures, the newest at the right: reward and its parts, entropy, KL to before.",
+)
+UNSEEN = Panel(
+    name="unseen",
+    title="Unseen days and guards",
+    draw=_unseen,
+    help="Greedy answers on days that were held out of the training; ! is a guard that spoke.",
+)
+FOLDS = Panel(
+    name="folds",
+    title="Folds",
+    draw=_folds,
+    heading=1,
+    rows=lambda s: len(folds_of(s)),
+    help="Each fold: how much it was trained on, whether the guards passed, and the gate's verdict.",
+)
+WHY = Panel(
+    name="why",
+    title="The gate's reasons",
+    draw=_why,
+    help="Why the challenger of the chosen fold was promoted or not.",
+)

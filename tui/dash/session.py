@@ -1,0 +1,191 @@
+"""Screen 2, Session: equity, positions, forecasts and what came of them, orders, risk and news."""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from tui.dash.call_views import CallView
+from tui.dash.call_words import arrow, verdict
+from tui.dash.drawing import curve, hinted, pairs, row, say, window
+from tui.dash.money_views import Point, PositionView
+from tui.dash.sight import Panel, Sight
+from tui.dash.state_words import stale, state_of, waiting
+from tui.dash.views import JournalView
+from tui.dash.written import NONE, amount, day, percent, price, short, signed_percent, span
+
+NOTHING = "No session or run is chosen."
+CHOOSE = "1 lists them; or: closecall dash NAME"
+
+
+def _equity(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = sight.journal
+    if one is None:
+        return hinted(NOTHING, CHOOSE, width, height)
+    money = one.money
+    if len(money.equity) < 2 or height < 3:
+        return hinted("No value is journaled yet.", waiting(one, sight.now), width, height)
+    hold = _within(money.hold, money.equity)
+    series = [(hold, sight.palette.other)] if hold else []
+    drawn, low, high = curve([*series, (money.equity, sight.palette.curve)], width - 11, height - 2)
+    held = hold[-1].value / money.start - 1 if hold and money.start else None
+    found = [
+        row(
+            [
+                ("━ equity " + amount(money.value), 22, sight.palette.curve),
+                (signed_percent(money.gained), -8, sight.palette.way(money.gained)),
+                ("┄ hold " + signed_percent(held), 16, sight.palette.other),
+                (f"drawdown {percent(money.drawdown)}", 16, ""),
+            ],
+            width,
+        )
+    ]
+    for number, line in enumerate(drawn):
+        edge = amount(high) if number == 0 else amount(low) if number == len(drawn) - 1 else ""
+        found.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
+    first, last = day(money.equity[0].at, sight.zone), day(money.equity[-1].at, sight.zone)
+    found.append(say(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
+    return found
+
+
+def _within(hold: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
+    return [one for one in hold if equity[0].at <= one.at <= equity[-1].at]
+
+
+def _positions(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = sight.journal
+    if one is None:
+        return ()
+    if not one.positions:
+        return hinted("Nothing is held.", "A position opens after a forecast worth its cost.", width, height)
+    names = [("symbol", 10, "bold"), ("size", -11, "bold"), ("mark", -10, "bold"), ("age", -7, "bold")]
+    names += [("value", -10, "bold"), ("gain", -10, "bold"), ("waiting", -10, "bold")]
+    heading = row(names, width)
+    return [
+        heading,
+        *window(
+            sight,
+            "positions",
+            len(one.positions),
+            height - 1,
+            lambda p, on: _position(sight, one, one.positions[p], width, on),
+        ),
+    ]
+
+
+def _position(sight: Sight, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001
+    age = sight.age(one, held.price_at)
+    old = stale(sight, one, held)
+    return row(
+        [
+            (held.symbol, 10, ""),
+            (f"{held.size:+,.6g}", -11, ""),
+            (price(held.price), -10, sight.palette.warn if old else ""),
+            (
+                NONE if age is None else ("!" if old else "") + span(age),
+                -7,
+                sight.palette.warn if old else "dim",
+            ),
+            (amount(held.value), -10, ""),
+            (amount(held.gain, signed=True), -10, sight.palette.way(held.gain)),
+            (f"{held.waiting:+,.4g}" if held.waiting else "", -10, "dim"),
+        ],
+        width,
+        chosen=chosen,
+        style=sight.palette.chosen,
+    )
+
+
+def calls_of(sight: Sight) -> list[CallView]:
+    """The chosen journal's calls, newest first, with the filter's text in them."""
+    one, wanted = sight.journal, sight.wanted.lower()
+    if one is None:
+        return []
+    calls = reversed(one.calls)
+    return [c for c in calls if wanted in f"{c.symbol} {c.direction} {c.abstention or ''}".lower()]
+
+
+def _calls(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one, found = sight.journal, calls_of(sight)
+    if one is None:
+        return hinted(NOTHING, CHOOSE, width, height)
+    if not found:
+        return hinted("No forecast yet.", waiting(one, sight.now), width, height)
+    at = 11 if width >= 74 else 5
+    names = [("when", at, "bold"), ("symbol", 8, "bold"), ("call", 5, "bold"), ("sure", -4, "bold")]
+    names += [("close", -9, "bold"), ("came", -9, "bold"), ("", 6, ""), ("error", -8, "bold")]
+    rows = window(sight, "calls", len(found), height - 1, lambda p, on: _call(sight, found[p], width, on))
+    return [row(names, width), *rows]
+
+
+def _call(sight: Sight, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001
+    look = sight.palette
+    at = short(call.as_of, sight.zone) if width >= 74 else short(call.as_of, sight.zone)[:5]
+    cells: list[tuple[object, int, str]] = [(at, len(at), "dim"), (call.symbol, 8, "")]
+    if call.direction is None:
+        cells.append((f"abstained: {call.abstention or 'no reason stated'}", width - len(at) - 13, look.warn))
+        return row(cells, width, chosen=chosen, style=look.chosen)
+    moved = (
+        "" if call.came is None or call.last_close is None else "▲" if call.came > call.last_close else "▼"
+    )
+    rose = None if call.came is None or call.last_close is None else call.came - call.last_close
+    cells += [
+        (arrow(call.direction), 5, look.way(call.direction == "up")),
+        (percent(call.confidence, 0), -4, ""),
+        (price(call.close), -9, ""),
+        (f"{moved}{price(call.came)}", -9, look.way(rose)),
+        (verdict(call), 6, "bold" if call.hit else ""),
+        (NONE if call.error_bps is None else f"{call.error_bps:,.0f} bp", -8, "dim"),
+    ]
+    return row(cells, width, chosen=chosen, style=look.chosen)
+
+
+def _risk(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = sight.journal
+    if one is None:
+        return ()
+    risk, limits = one.risk, one.risk.limits
+    if not limits:
+        return hinted("A backtest has no limits on risk.", "Those of a session show here.", width, height)
+    by = f" by {risk.author}" if risk.author else ""
+    values = [
+        ("state", f"{risk.state or 'active'}{by}", sight.palette.way(risk.state in ("active", ""))),
+        ("since", short(risk.at, sight.zone), ""),
+        ("cause", risk.cause or NONE, ""),
+        ("doing", waiting(one, sight.now) or state_of(one), ""),
+        *((name.replace("_", " "), value, "dim") for name, value in limits.items()),
+    ]
+    return pairs(values, width)[:height]
+
+
+EQUITY = Panel(
+    name="equity",
+    title="Equity and buy & hold",
+    draw=_equity,
+    help="The account's value after each close, "
+    "against buying every symbol once at its first close and holding it, before costs.",
+)
+POSITIONS = Panel(
+    name="positions",
+    title="Positions",
+    draw=_positions,
+    heading=1,
+    rows=lambda s: len(s.journal.positions) if s.journal else 0,
+    help="What is held: the newest known price and its age, its worth, what it gained since it was entered "
+    "(before costs), and the order that waits. ! marks a stale price.",
+)
+CALLS = Panel(
+    name="calls",
+    title="Forecasts",
+    draw=_calls,
+    heading=1,
+    rows=lambda s: len(calls_of(s)),
+    help="The last calls: direction, confidence, close; then the close that came, hit or miss, and the error "
+    "of the called close. Enter opens one.",
+)
+RISK = Panel(
+    name="risk",
+    title="Risk",
+    draw=_risk,
+    help="What the session may do, by whose word, and its limits as "
+    "fractions of equity. active trades, reducing takes no new risk, halted gives no order.",
+)

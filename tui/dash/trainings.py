@@ -1,0 +1,98 @@
+"""Training as its journals tell it: steps, looks at unseen days, guards, folds, verdicts. Knows no model."""
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tui.dash import told
+from tui.dash.journal_file import Seen
+from tui.dash.views import FoldView, Line, TrainingView
+
+KINDS = frozenset(
+    {
+        "walkforward_started",
+        "training_labels",
+        "training_step",
+        "training_look",
+        "held_out",
+        "training_guard",
+        "training_done",
+        "fold_trained",
+        "fold_gated",
+        "promotion",
+        "gated",
+        "entered",
+        "trained_by_hand",
+    }
+)
+_STEPS, _FOLDS = 600, 60
+
+
+class Trainings:
+    """What a walk-forward or the rounds on one run have done."""
+
+    def __init__(self) -> None:
+        self._steps: deque[Mapping[str, Any]] = deque(maxlen=_STEPS)
+        self._looks: deque[Mapping[str, Any]] = deque(maxlen=_STEPS)
+        self._guards: deque[Line] = deque(maxlen=50)
+        self._folds: dict[tuple[str, int], FoldView] = {}
+        self._planned = 0
+        self._now = ""
+        self._at: datetime | None = None
+        self._settings: Mapping[str, Any] = {}
+
+    def take(self, row: Seen) -> None:
+        """One event of a training."""
+        said, kind = row.payload, row.kind
+        self._at = row.recorded_at
+        arm, fold = told.text(said, "arm", 20), int(told.number(said, "fold") or 0)
+        place = f"fold {fold} {arm}: " if fold else ""
+        match kind:
+            case "walkforward_started":
+                self._planned = len(told.items(said, "folds"))
+                self._settings = told.mapping(said, "settings")
+                self._now = "plan on record; training the first fold"
+            case "training_labels":
+                self._now = f"{place}labels recalibrated, {told.text(said, 'items')} lessons"
+            case "training_step":
+                self._steps.append(said)
+                self._now = f"{place}training, step {told.text(said, 'step', 12)}"
+            case "training_look" | "held_out":
+                self._looks.append(said)
+            case "training_guard":
+                self._guards.append(Line(seq=row.seq, at=row.recorded_at, kind=kind, said=told.brief(said)))
+                self._now = f"{place}a guard spoke"
+            case "training_done":
+                self._looks.append(said)
+                self._now = f"{place}trained in {told.number(said, 'seconds') or 0:.0f} s"
+            case _:
+                self._judged(row, arm, fold, place)
+
+    def view(self) -> TrainingView:
+        """What is known."""
+        return TrainingView(
+            steps=tuple(self._steps),
+            looks=tuple(self._looks),
+            folds=tuple(self._folds.values()),
+            planned=self._planned,
+            guards=tuple(self._guards),
+            now=self._now,
+            at=self._at,
+            settings=self._settings,
+        )
+
+    def _judged(self, row: Seen, arm: str, fold: int, place: str) -> None:
+        said = row.payload
+        if row.kind in ("entered", "trained_by_hand", "gated"):
+            arm, fold = told.text(said, "adapter", 60), 0
+        known = self._folds.get((arm, fold), FoldView(arm=arm, number=fold))
+        if row.kind in ("fold_trained", "entered", "trained_by_hand"):
+            self._folds[arm, fold] = FoldView(arm=arm, number=fold, trained=said, gated=known.gated)
+            self._now = f"{place or arm + ': '}trained; the challenger is in the shadow"
+        elif row.kind in ("fold_gated", "gated"):
+            self._folds[arm, fold] = FoldView(arm=arm, number=fold, trained=known.trained, gated=said)
+            outcome = "promoted" if said.get("promoted") else "not promoted"
+            self._now = f"{place or arm + ': '}gated, {outcome}"
+        while len(self._folds) > _FOLDS:
+            del self._folds[next(iter(self._folds))]

@@ -1,0 +1,195 @@
+"""What the dashboard knows of each journal at one moment: frozen values, ready to be drawn.
+
+Prices are in the quote currency, amounts in the account's, shares and returns are fractions, sizes signed
+units, instants UTC. Knows no journal and no screen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tui.dash.call_views import CallView, ScoreView
+from tui.dash.money_views import MoneyView, PositionView
+from tui.dash.places import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Something that happened, in a line: when, of what kind, what is said, and its event."""
+
+    seq: int
+    at: datetime
+    kind: str
+    said: str
+    symbol: str = ""
+    good: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandView:
+    """A command and the session's answer to it, empty where there is none yet."""
+
+    seq: int
+    at: datetime
+    recorded_at: datetime
+    command: str
+    author: str
+    text: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskView:
+    """What the session may do, why, by whose word, since when, and its limits."""
+
+    state: str = ""
+    cause: str = ""
+    author: str = ""
+    at: datetime | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewsView:
+    """An item that the student could read from `available_at` on."""
+
+    at: datetime
+    title: str
+    source: str
+    symbols: tuple[str, ...]
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldView:
+    """One fold of a walk-forward or one round of training: trained, then gated."""
+
+    arm: str
+    number: int
+    trained: Mapping[str, Any] | None = None
+    gated: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingView:
+    """Steps as they were journaled, newest last, and the folds so far."""
+
+    steps: tuple[Mapping[str, Any], ...] = ()
+    looks: tuple[Mapping[str, Any], ...] = ()
+    folds: tuple[FoldView, ...] = ()
+    planned: int = 0
+    guards: tuple[Line, ...] = ()
+    now: str = ""
+    at: datetime | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthView:
+    """Sources, clock, gaps and faults, as far as the journal tells."""
+
+    sources: tuple[tuple[str, str, str, datetime], ...] = ()
+    parts: tuple[tuple[str, str, str, datetime], ...] = ()
+    clock: tuple[tuple[str, float, datetime], ...] = ()
+    gaps: tuple[Line, ...] = ()
+    gap_count: int = 0
+    refused: int = 0
+    corrections: int = 0
+    faulty: int = 0
+    latency: float | None = None
+    thinking: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalView:
+    """All that is known of one journal. `trouble` says why it cannot be read now, since `trouble_at`.
+
+    `simulated` says that its market is, `own_time` that time is that of its inputs. `counted` of `newest`
+    events are folded in; the last ones always are.
+    """
+
+    place: Place
+    state: str = "unknown"
+    simulated: bool = False
+    own_time: bool = False
+    title: str = ""
+    student: str = ""
+    symbols: tuple[str, ...] = ()
+    currency: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    last_at: datetime | None = None
+    reached: datetime | None = None
+    waiting_for: str = ""
+    waiting_until: datetime | None = None
+    reason: str = ""
+    held: bool = False
+    newest: int = 0
+    counted: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    rate: float = 0.0
+    money: MoneyView = field(default_factory=MoneyView)
+    score: ScoreView = field(default_factory=ScoreView)
+    calls: tuple[CallView, ...] = ()
+    positions: tuple[PositionView, ...] = ()
+    orders: tuple[Line, ...] = ()
+    fills: tuple[Line, ...] = ()
+    commands: tuple[CommandView, ...] = ()
+    risk: RiskView = field(default_factory=RiskView)
+    risks: tuple[Line, ...] = ()
+    news: tuple[NewsView, ...] = ()
+    training: TrainingView = field(default_factory=TrainingView)
+    health: HealthView = field(default_factory=HealthView)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    done: float | None = None
+    registry: "RegistryView | None" = None
+    lines: tuple[Line, ...] = ()
+    trouble: str = ""
+    trouble_at: datetime | None = None
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterView:
+    """An adapter on record and what was last said of it."""
+
+    name: str
+    status: str
+    student: str
+    parent: str | None
+    cutoff: datetime
+    created_at: datetime
+    method: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryView:
+    """The adapters on record, the champion of each student, and the last changes."""
+
+    adapters: tuple[AdapterView, ...] = ()
+    champions: tuple[tuple[str, str], ...] = ()
+    changes: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Everything at one moment. `disk_free` is in bytes, `memory` that of this process."""
+
+    at: datetime
+    data_dir: str
+    journals: tuple[JournalView, ...] = ()
+    disk_free: int | None = None
+    memory: int | None = None
+    poll_seconds: float = 0.0
+    problem: str = ""
+
+    def get(self, key: str) -> JournalView | None:
+        """The journal of that key."""
+        return next((one for one in self.journals if one.place.key == key), None)
+
+    @property
+    def registry(self) -> RegistryView | None:
+        """The registry, where there is one."""
+        return next((one.registry for one in self.journals if one.registry is not None), None)
