@@ -7,15 +7,15 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from engine.errors import UsageError
 from engine.instruments import AssetClass
 from feeds.headlines import HeadlineSet
 from feeds.history.mirrors import require_address
 from llm.transformers_student import Quantization
+from strategies.paper_config import Amount, PaperTable, RiskTable, Table
 
-Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 BasisPoints = Annotated[float, Field(ge=0, lt=5_000, allow_inf_nan=False)]
@@ -36,11 +36,7 @@ def _day(value: object) -> object:
 Day = Annotated[date, BeforeValidator(_day)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MarketTable(_Table):
+class MarketTable(Table):
     """`[market]`: the simulated market, used where no bars are named."""
 
     coins: Annotated[int, Field(ge=0, le=14)] = 3
@@ -55,13 +51,13 @@ def _address(value: object) -> object:
     return require_address(value) if isinstance(value, str) else value
 
 
-class SourceTable(_Table):
+class SourceTable(Table):
     """`[sources."NAME"]`: where a source of bars is reached, if not at its official address."""
 
     url: Annotated[str, AfterValidator(_address)]
 
 
-class InstrumentTable(_Table):
+class InstrumentTable(Table):
     """`[instruments.SYMBOL]`: what the name of a bar file cannot say."""
 
     asset_class: AssetClass | None = None
@@ -73,7 +69,7 @@ class InstrumentTable(_Table):
     names: tuple[str, ...] = ()
 
 
-class BacktestConfig(_Table):
+class BacktestConfig(Table):
     """Everything that decides a backtest. Every field is a key of the TOML file; most are flags too.
 
     Costs that are None are the defaults of each instrument's class. `gross` is the most that may be
@@ -81,6 +77,7 @@ class BacktestConfig(_Table):
     `store` names the sources of bars and `feeds` those of news, once for fetching, backtests and live work;
     `sources` says where a source is reached, if not at its official address. `base`
     is the currency of the account where `rates_files`, or constants in `rates`, bring several together.
+    `paper` and `risk` matter to paper sessions only.
     """
 
     bars: tuple[Path, ...] = ()
@@ -110,6 +107,8 @@ class BacktestConfig(_Table):
     rates_files: tuple[Path, ...] = ()
     out: Path | None = None
     market: MarketTable = MarketTable()
+    paper: PaperTable = PaperTable()
+    risk: RiskTable = RiskTable()
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     sources: Mapping[str, SourceTable] = Field(default_factory=dict)
@@ -124,7 +123,8 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
     nearest right one, and for a value that does not fit.
     """
     values = _read(path) if path is not None else {}
-    tables = {name: _over(values.get(name, {}), flags.get(name, {})) for name in ("market", "sources")}
+    merged = ("market", "sources", "paper")
+    tables = {name: _over(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})
     except ValidationError as error:
@@ -194,6 +194,8 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
         "market": MarketTable,
         "instruments": InstrumentTable,
         "sources": SourceTable,
+        "paper": PaperTable,
+        "risk": RiskTable,
     }
     table = tables.get(location[0], BacktestConfig) if len(location) > 1 else BacktestConfig
     return list(table.model_fields)

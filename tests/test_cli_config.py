@@ -45,6 +45,24 @@ days = 20
 edge = false
 reversal = 2023-06-01
 headlines = "all"
+[paper]
+deadline_seconds = 60
+late_seconds = 600
+retrain = "on-drift"
+method = "sft"
+train_days = 90
+test_days = 30
+steps = 20
+webhook = "https://hooks.example/secret"
+[risk]
+symbol_exposure = 0.5
+total_exposure = 1
+daily_loss = 0.05
+drawdown = 0.2
+orders_per_day = 50
+stale_hours = 3
+abstention_rate = 0.4
+abstention_window = 10
 [instruments.BBB]
 asset_class = "coin"
 calendar = "24/7"

@@ -24,6 +24,7 @@ from tui.options import (
     print_json,
     stated,
 )
+from tui.paper_commands import paper_app
 from tui.paths import data_dir, working_dir, writable
 from tui.progress import ProgressDisplay
 from tui.round_commands import retrain, train_grpo, train_sft
@@ -46,6 +47,7 @@ app.add_typer(check_app, name="check")
 app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
 app.command()(dash)
+app.add_typer(paper_app, name="paper")
 train_app.command("grpo")(train_grpo)
 train_app.command("sft")(train_sft)
 app.command()(walkforward)

@@ -1,0 +1,176 @@
+"""The live sources of a session: bars from before its start, and the collector that feeds its journal.
+
+Trades nothing. The collector works in the session's own process and journal, as `closecall collect` does in
+one of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+
+from engine.calendars import Calendar, calendar_of
+from engine.errors import UsageError
+from engine.journal import Journal
+from engine.rates import Rates
+from engine.values import Bar
+from feeds.history.bar_sources import BarClient
+from feeds.history.eastmoney import EastmoneyClient
+from feeds.history.exchanges import CcxtClient
+from feeds.history.fetching import fetch_bars
+from feeds.history.importing import SOURCE as FILES
+from feeds.history.store import BarStore
+from feeds.history.yahoo import YahooClient
+from feeds.live.collector import Collector
+from feeds.live.exchange import LiveExchange
+from feeds.live.requests import AtOnce
+from feeds.live.sources import BarSource
+from feeds.live.stocks import LiveStocks
+from feeds.live.wire import Wire
+from feeds.names import NameTable
+from feeds.press.news_store import NewsStore
+from feeds.rates import read_rates
+from strategies.facts import Facts
+from strategies.real_facts import BARS_FOLDER, NEWS_FILE, instruments_of
+from strategies.routing import Clients, Waiting, routed
+from tui.paper.plan import Plan
+from tui.progress import say, say_wait
+
+_ASK_SECONDS = 30.0
+_AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
+_HISTORY = timedelta(days=120)
+"""Enough for any template's window, through the longest holidays."""
+
+
+class LiveSources:
+    """What a plan's session is fed from. `look` may raise while a source is waited for."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        look: Callable[[], None],
+    ) -> None:
+        config = plan.config
+        self._plan, self._config, self._clock = plan, config, clock
+        sources = [source for source in config.store if source != FILES]
+        if not sources:
+            raise UsageError("name a live source: --source ccxt:EXCHANGE, yfinance or eastmoney; or --replay")
+        if not config.symbols:
+            raise UsageError("name --symbols, such as BTC/USDT or AAPL")
+
+        def sleeping(seconds: float) -> None:
+            look()
+            sleep(seconds)
+
+        self._sleep = sleeping
+        self._instruments = instruments_of(dict.fromkeys(config.symbols), config)
+        waiting = Waiting(sleep=sleeping, on_wait=say_wait)
+        self._clients = Clients(config, self._instruments, clock=clock, waiting=waiting)
+        self._sources = sources
+
+    @cached_property
+    def _by_source(self) -> Mapping[str, list[str]]:
+        return routed(self._sources, self._instruments, self._plan.tied, self._clients.has)
+
+    @property
+    def tied(self) -> dict[str, str]:
+        """The source of each symbol, so that a session that goes on need not ask for it."""
+        return {symbol: source for source, symbols in self._by_source.items() for symbol in symbols}
+
+    def facts(self) -> Facts:
+        """The bars up to today, fetched where the store lacks them. Raises DataError or UsageError."""
+        since = self._today()
+        bars: dict[str, list[Bar]] = {}
+        calendars = self._calendars(since.date())
+        for source, symbols in self._by_source.items():
+            bars |= self._history(source, symbols, since, calendars)
+        return Facts(
+            instruments=self._instruments,
+            calendars=calendars,
+            bars=bars,
+            news=(),
+            start=since,
+            source="live",
+            simulated=False,
+            rates=self._rates(),
+        )
+
+    def collector(self, journal: Journal) -> Collector:
+        """The collector that appends to the session's journal."""
+        by_source = self._by_source
+        first = next(journal.read(0), None)
+        calendars = self._calendars(first.as_of.date() if first else self._clock().date())
+        by_symbol = {symbol: calendars[one.calendar] for symbol, one in self._instruments.items()}
+        live = {source: _live(self._clients.of(source), by_symbol) for source in by_source}
+        store = NewsStore(self._plan.data_dir / NEWS_FILE)
+        names = NameTable.for_instruments(self._instruments.values(), self._config.names)
+        return Collector(
+            journal=journal,
+            instruments=self._instruments,
+            calendars=calendars,
+            sources={symbol: live[source] for source, symbols in by_source.items() for symbol in symbols},
+            since=self._today(),
+            news=[
+                Wire(url, store, names, clock=self._clock, sleep=self._sleep) for url in self._config.feeds
+            ],
+            clock=self._clock,
+            ask=AtOnce(_ASK_SECONDS),
+            said_by={source: self._clients.of(source).said_by for source in by_source},
+        )
+
+    def _history(
+        self, source: str, symbols: list[str], since: datetime, calendars: Mapping[str, Calendar]
+    ) -> dict[str, list[Bar]]:
+        self._clients.require({source: symbols})
+        say(f"fetching the days before from {source}: {', '.join(symbols)}")
+        store = BarStore(self._plan.data_dir / BARS_FOLDER)
+        fetch_bars(
+            self._clients.of(source),
+            store,
+            symbols,
+            (since - _HISTORY).date(),
+            (since - timedelta(days=1)).date(),
+            clock=self._clock,
+            sleep=self._sleep,
+            on_progress=lambda _stage, _done, _total: None,
+            on_wait=say_wait,
+        )
+        found = {}
+        for symbol in symbols:
+            instrument = self._instruments[symbol]
+            read = store.read(source, symbol).bars(instrument, calendars[instrument.calendar])
+            found[symbol] = [
+                bar for bar in read if since - _HISTORY <= bar.opens_at and bar.closes_at <= since
+            ]
+        return found
+
+    def _calendars(self, begun: date) -> dict[str, Calendar]:
+        first = begun - _HISTORY - _BEHIND
+        last = self._clock().date() + _AHEAD
+        codes = {one.calendar for one in self._instruments.values()}
+        return {code: calendar_of(code, first, last) for code in codes}
+
+    def _rates(self) -> Rates | None:
+        config = self._config
+        currencies = {one.currency for one in self._instruments.values()}
+        if not (config.rates or config.rates_files):
+            if len(currencies) > 1:
+                raise UsageError(
+                    f"the symbols are quoted in {', '.join(sorted(currencies))}; state what one is worth "
+                    "under [rates], such as USDT = 1.0, or choose symbols of one currency"
+                )
+            return None
+        return read_rates(config.rates_files, config.base or "USD", config.rates)
+
+    def _today(self) -> datetime:
+        return datetime.combine(self._clock().date(), time(0), tzinfo=UTC)
+
+
+def _live(client: BarClient, calendars: Mapping[str, Calendar]) -> BarSource:
+    if isinstance(client, YahooClient | EastmoneyClient):
+        return LiveStocks(client, calendars)
+    if isinstance(client, CcxtClient):
+        return LiveExchange(client)
+    raise UsageError(f"{client.name} tells of no live prices; name another source")

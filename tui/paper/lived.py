@@ -1,0 +1,194 @@
+"""What a session has lived through, out of its journal alone: facts, calls and what the engine stated.
+
+Prices and calls from before a split are restated in its new units, as a chart would show them; what the
+engine stated stays as it was. Runs and scores nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from engine.calendars import Calendar, calendar_of
+from engine.errors import JournalError
+from engine.journal import Journal, Row
+from engine.payloads import slice_from_payload
+from engine.records import EngineResult, Fill, Mark, OrderRecord, Record, Step
+from engine.splits import SPLIT, split_bar
+from engine.values import Abstention, Bar, Call, Direction, Forecast, NewsItem, Phase
+from strategies.config import BacktestConfig
+from strategies.facts import Facts, gather
+from strategies.paper.effects import FILL, FORECAST, MARK, ORDER, STEP
+from strategies.paper.settings import HISTORY, STARTED, SessionSettings, settings_from_payload
+from strategies.paper.world import CALENDAR, SLICE
+from training.story import record_from_payload
+from tui.paper.as_run import rates_of
+from tui.paper.beginning import config_of
+from tui.paper.messages import bar_from
+
+_KINDS = (STARTED, HISTORY, CALENDAR, SLICE, SPLIT, FORECAST, ORDER, FILL, MARK, STEP)
+Key = tuple[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lived:
+    """All of it. `about` is what stands with the settings."""
+
+    settings: SessionSettings
+    config: BacktestConfig
+    about: Mapping[str, Any]
+    facts: Facts
+    calls: tuple[Call, ...]
+    engine: EngineResult
+
+
+@dataclass(slots=True)
+class _Reading:
+    bars: dict[str, dict[datetime, Bar]] = field(default_factory=dict)
+    news: dict[str, NewsItem] = field(default_factory=dict)
+    calls: dict[Key, Call] = field(default_factory=dict)
+    orders: dict[int, OrderRecord] = field(default_factory=dict)
+    records: dict[type, list[Any]] = field(default_factory=lambda: {Fill: [], Mark: [], Step: []})
+    known_until: dict[str, date] = field(default_factory=dict)
+    splits: int = 0
+
+    def take(self, row: Row) -> None:
+        match row.kind:
+            case "history":
+                for stored in row.payload["bars"]:
+                    self._bar(bar_from(row.payload["symbol"], stored))
+            case "slice":
+                slice_ = slice_from_payload(row.as_of, row.payload)
+                self.news |= {item.id: item for item in slice_.news}
+                if slice_.phase is Phase.CLOSE:
+                    for bar in slice_.bars.values():
+                        self._bar(bar)
+            case "split":
+                self._restate(row.payload["symbol"], row.payload["ratio"], row.as_of)
+            case "calendar":
+                self.known_until[row.payload["code"]] = date.fromisoformat(row.payload["last"])
+            case "forecast":
+                call = _call(row)
+                self.calls[call.symbol, call.as_of] = call
+            case "order" | "fill" | "mark" | "step":
+                self._record(record_from_payload(row.kind, row.payload))
+
+    def _bar(self, bar: Bar) -> None:
+        self.bars.setdefault(bar.symbol, {})[bar.closes_at] = bar
+
+    def _record(self, record: Record) -> None:
+        if isinstance(record, OrderRecord):
+            self.orders[record.number] = record
+        else:
+            self.records[type(record)].append(record)
+
+    def _restate(self, symbol: str, ratio: float, at: datetime) -> None:
+        self.splits += 1
+        series = self.bars.get(symbol, {})
+        self.bars[symbol] = {
+            when: split_bar(bar, ratio) if bar.opens_at < at else bar for when, bar in series.items()
+        }
+        for (whose, when), call in self.calls.items():
+            if whose == symbol and when < at:
+                self.calls[whose, when] = _restated(call, ratio)
+
+
+def lived(journal: Journal, data_dir: Path) -> Lived:
+    """Read it. Raises JournalError for what cannot be read, DataError where a market cannot be had again."""
+    reading = _Reading()
+    first: Row | None = None
+    for row in journal.read(kinds=_KINDS):
+        first = first or row
+        try:
+            reading.take(row)
+        except (KeyError, TypeError, ValueError) as error:
+            raise JournalError(
+                f"event {row.seq} ({row.kind}) of session {journal.session} cannot be read ({error}); "
+                "use the version that wrote it"
+            ) from error
+    if first is None or first.kind != STARTED:
+        raise JournalError(f"{journal.session} is no session with settings of its own; name a session")
+    settings, config = settings_from_payload(first.payload), config_of(first.payload)
+    about = first.payload["about"]
+    return Lived(
+        settings=settings,
+        config=config,
+        about=about,
+        facts=_facts(reading, journal, first, data_dir),
+        calls=tuple(sorted(reading.calls.values(), key=lambda call: (call.as_of, call.symbol))),
+        engine=_engine(reading, settings.cash),
+    )
+
+
+def _facts(reading: _Reading, journal: Journal, first: Row, data_dir: Path) -> Facts:
+    settings, about = settings_from_payload(first.payload), first.payload["about"]
+    config = config_of(first.payload)
+    replayed = str(about.get("replay", ""))
+    made = gather(config, data_dir) if replayed.startswith("simulated") else None
+    notes = [*settings.notes]
+    if reading.splits:
+        notes.append("Prices and calls from before a split are shown in its new units.")
+    return Facts(
+        instruments=settings.instruments,
+        calendars=_calendars(settings, reading),
+        bars={
+            symbol: tuple(series[at] for at in sorted(series))
+            for symbol in settings.instruments
+            if (series := reading.bars.get(symbol))
+        },
+        news=sorted(reading.news.values(), key=lambda item: (item.available_at, item.id)),
+        start=settings.start,
+        source=replayed or "live",
+        simulated=made is not None,
+        rehearsed=made is not None and made.rehearsed,
+        oracle=made.oracle if made else {},
+        rates=rates_of(journal, first.payload),
+        notes=tuple(notes),
+    )
+
+
+def _calendars(settings: SessionSettings, reading: _Reading) -> dict[str, Calendar]:
+    known = {
+        code: (first, reading.known_until.get(code, last))
+        for code, (first, last) in settings.calendars.items()
+    }
+    return {
+        code: calendar_of(code, first, last - timedelta(days=31)) for code, (first, last) in known.items()
+    }
+
+
+def _engine(reading: _Reading, cash: float) -> EngineResult:
+    marks = tuple(reading.records[Mark])
+    return EngineResult(
+        starting_cash=cash,
+        cash=marks[-1].cash if marks else cash,
+        value=marks[-1].value if marks else cash,
+        orders=tuple(reading.orders[number] for number in sorted(reading.orders)),
+        fills=tuple(reading.records[Fill]),
+        marks=marks,
+        steps=tuple(reading.records[Step]),
+        analyses={},
+    )
+
+
+def _call(row: Row) -> Call:
+    said = row.payload
+    if said["abstention"] is not None:
+        return Abstention(
+            symbol=said["symbol"], as_of=row.as_of, reason=said["abstention"], last_close=said["last_close"]
+        )
+    return Forecast(
+        symbol=said["symbol"],
+        as_of=row.as_of,
+        direction=Direction(said["direction"]),
+        confidence=said["confidence"],
+        close=said["close"],
+        last_close=said["last_close"],
+    )
+
+
+def _restated(call: Call, ratio: float) -> Call:
+    if isinstance(call, Abstention):
+        return replace(call, last_close=call.last_close / ratio)
+    return replace(call, close=call.close / ratio, last_close=call.last_close / ratio)

@@ -1,0 +1,85 @@
+"""What the session and the student's process say to each other: one JSON object on a line. Asks nothing."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.payloads import bar_values, news_from_payload, news_payload
+from engine.values import Bar, Observation
+from llm.transformers_student import Quantization, StudentSettings
+from strategies.config import BacktestConfig
+
+
+def student_settings(config: BacktestConfig, adapter: Path | None = None) -> StudentSettings:
+    """The student that a configuration names, with another adapter where one is given."""
+    return StudentSettings(
+        student=config.student,
+        adapter=adapter or config.adapter,
+        quantization=config.quantization,
+        prompt=config.prompt,
+        batch=config.batch,
+    )
+
+
+def settings_payload(wanted: StudentSettings) -> dict[str, Any]:
+    """Settings as JSON types."""
+    return {
+        "student": wanted.student,
+        "adapter": None if wanted.adapter is None else str(wanted.adapter),
+        "quantization": str(wanted.quantization),
+        "prompt": wanted.prompt,
+        "batch": wanted.batch,
+    }
+
+
+def settings_from(payload: Mapping[str, Any]) -> StudentSettings:
+    """What `settings_payload` wrote."""
+    adapter = payload["adapter"]
+    return StudentSettings(
+        student=payload["student"],
+        adapter=None if adapter is None else Path(adapter),
+        quantization=Quantization(payload["quantization"]),
+        prompt=payload["prompt"],
+        batch=payload["batch"],
+    )
+
+
+def observation_payload(one: Observation) -> dict[str, Any]:
+    """An observation as `engine.digests.canonical_json` can write it."""
+    return {
+        "symbol": one.symbol,
+        "as_of": one.as_of,
+        "bars": [[bar.opens_at, bar.closes_at, *bar_values(bar)] for bar in one.bars],
+        "news": [news_payload(item) for item in one.news],
+    }
+
+
+def observation_from(payload: Mapping[str, Any]) -> Observation:
+    """What `observation_payload` wrote, once it was JSON."""
+    return Observation(
+        symbol=payload["symbol"],
+        as_of=datetime.fromisoformat(payload["as_of"]),
+        bars=tuple(bar_from(payload["symbol"], stored) for stored in payload["bars"]),
+        news=tuple(news_from_payload(item) for item in payload["news"]),
+    )
+
+
+def day_from(text: str | None) -> date | None:
+    """A day, or none."""
+    return None if text is None else date.fromisoformat(text)
+
+
+def bar_from(symbol: str, stored: list[Any]) -> Bar:
+    """A closed bar: when it opens and closes, open, high, low, close and volume."""
+    opens_at, closes_at, open_, high, low, close, volume = stored
+    return Bar(
+        symbol=symbol,
+        opens_at=datetime.fromisoformat(opens_at),
+        closes_at=datetime.fromisoformat(closes_at),
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+    )

@@ -1,0 +1,64 @@
+"""One round of retraining for a session, in a process of its own at low priority.
+
+Reads what is wanted from stdin, one JSON object, and writes what was done to stdout, another one.
+"""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ClosecallError
+from engine.journal import Journal
+from strategies.runs import plain
+from tui.paper.as_run import write_as_run
+from tui.paper.lifeline import die_with_parent, tell_at_end_of_stdin
+from tui.paper.places import journal_path
+
+_LOW_PRIORITY = 10
+
+
+def retrain_for(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Do the round that is wanted and say what was done. Raises ClosecallError for what cannot be done."""
+    from training.retrain import retrain
+    from training.settings import Method, WalkForward
+
+    data_dir, learning = Path(wanted["data_dir"]), Path(wanted["learning"])
+    at = datetime.fromisoformat(wanted["at"])
+    with Journal.open(journal_path(data_dir, wanted["name"]), wanted["name"]) as session:
+        write_as_run(session, learning, at, at)
+    paper = wanted["paper"]
+    settings = WalkForward(
+        method=Method(paper["method"]),
+        train_days=paper["train_days"],
+        test_days=paper["test_days"],
+        steps=paper["steps"],
+        seed=wanted["seed"],
+    )
+    return retrain(settings, data_dir=learning, at=at, run=wanted["name"], if_drift=wanted["if_drift"])
+
+
+def main() -> None:
+    """One round; ends with the process that wants it."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    die_with_parent()
+    os.nice(_LOW_PRIORITY)
+    answer = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    wanted = json.loads(sys.stdin.readline())
+    tell_at_end_of_stdin(lambda: os._exit(1))
+    try:
+        said = {"report": plain(retrain_for(wanted))}
+    except ClosecallError as error:
+        said = {"failed": " ".join(str(error).split())}
+    answer.write(json.dumps(said) + "\n")
+    answer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""`closecall paper`: sessions started, looked at and commanded. Knows flags and whom to ask."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import CheckFailed, JournalError, UsageError
+from tui.data_commands import check_app
+from tui.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    StudentName,
+    Symbols,
+    now,
+    print_json,
+    stated,
+)
+from tui.paths import data_dir, working_dir
+from tui.progress import say
+from tui.source_options import Sources, Urls, require_used, source_flags
+
+paper_app = typer.Typer(help="Trade on paper: live, or recorded days as if live.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The session's name (closecall paper list).")]
+Reason = Annotated[str, typer.Option(help="Why, in your words; it is journaled.")]
+
+
+@paper_app.command("start")
+def start_session(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH]", help="With --replay: files or folders of bars.")
+    ] = None,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Recorded days as if live; without PATH the simulated market."),
+    ] = False,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="N|max", help="Of a replay: N times as fast as time (86400: a day a second)."),
+    ] = "max",
+    name: Annotated[str | None, typer.Option(help="Default: replay, or live. The same one goes on.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
+    source: Sources = None,
+    symbols: Symbols = None,
+    student: StudentName = None,
+    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
+    news: Annotated[list[Path] | None, typer.Option(help="Of a replay: files or folders of news.")] = None,
+    store: Annotated[
+        list[str] | None, typer.Option(help="Of a replay: days fetched from this source.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--start", metavar="DATE", help="Of a replay: first day.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--end", metavar="DATE", help="Of a replay: last day.")] = None,
+    days: Annotated[int | None, typer.Option(help="Length of the simulated market; default 180.")] = None,
+    cash: Annotated[float | None, typer.Option(help="Starting cash.")] = None,
+    retrain: Annotated[
+        str | None, typer.Option(help="never (default), daily, weekly, monthly or on-drift.")
+    ] = None,
+    allow_harmful: Annotated[
+        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    ] = False,
+    url: Urls = None,
+    config: ConfigFile = None,
+    data: DataDir = None,
+) -> None:
+    """Start a session, or go on with it: collect, forecast, trade on paper, until Ctrl-C.
+
+    A first try, in half a minute and without a network: closecall paper start --replay
+
+    Everything is journaled before it is acted on; a session that was stopped,
+    or killed, goes on with the same command as if it had never ended.
+    """
+    from tui.paper.starting import plan_of
+
+    flags, tied = source_flags(source, url, symbols)
+    if (paths or store or news or days) and not replay:
+        raise UsageError("PATH, --store, --news and --days are recorded or simulated days; add --replay")
+    if source and replay:
+        raise UsageError("--source is for live prices; for days fetched from there: --replay --store SOURCE")
+    flags |= stated(
+        bars=paths or None,
+        store=store,
+        news=news,
+        feeds=feed,
+        start=first,
+        end=last,
+        student=student,
+        cash=cash,
+        allow_harmful=allow_harmful or None,
+        market={"days": days} if days else None,
+        paper={"retrain": retrain} if retrain else None,
+    )
+    plan = plan_of(working_dir(data), name, config, flags, replay=replay, speed=speed, tied=tied)
+    require_used(flags, plan.config.store)
+    if detach:
+        _detached(plan)
+    else:
+        _in_foreground(plan)
+
+
+@paper_app.command("list")
+def list_sessions(data: DataDir = None, as_json: AsJson = False) -> None:
+    """List the sessions: whether each runs, in what state, and what it is worth."""
+    from tui.paper.places import session_names
+    from tui.paper.standing import standing
+    from tui.paper.tables import print_sessions
+
+    place = data_dir(data)
+    found: list[dict[str, Any]] = []
+    for name in session_names(place):
+        try:
+            found.append(standing(place, name, now()))
+        except JournalError as error:
+            found.append({"session": name, "damaged": str(error)})
+    print_json({"sessions": found}) if as_json else print_sessions(found, place)
+
+
+@paper_app.command()
+def status(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
+    """Show what a session does and waits for, holds and said last, what is wrong, and its scored table."""
+    from tui.paper.commanding import require_session
+    from tui.paper.ending import print_scored, scored
+    from tui.paper.standing import standing
+    from tui.paper.tables import print_standing
+
+    place = data_dir(data)
+    require_session(place, name)
+    found = standing(place, name, now())
+    result = scored(place, name, count=False)
+    if as_json:
+        print_json({**found, "result": result})
+        return
+    print_standing(found, now())
+    print_scored(result)
+
+
+@paper_app.command()
+def stop(name: Name, data: DataDir = None) -> None:
+    """End a session's processes cleanly; closecall paper start --name NAME goes on."""
+    from tui.paper.commanding import end
+
+    if end(data_dir(data), name):
+        say(f"stopped; to go on: closecall paper start --name {name}")
+    else:
+        say(f"session {name} does not run")
+
+
+@paper_app.command()
+def pause(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """No orders until `resume`; positions stay as they are."""
+    _command("pause", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def resume(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """Trade again, after a pause, a halt or a limit."""
+    _command("resume", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def reduce(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """No new risk: only orders that make a position smaller."""
+    _command("reduce", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def halt(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """No orders at all until `resume`, also while the student is still thinking."""
+    _command("halt", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def flatten(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """Close every position at its next open, and give no other order until `resume`."""
+    _command("flatten", name, reason, data, as_json=as_json)
+
+
+@check_app.command("parity")
+def check_parity(
+    name: Annotated[str, typer.Argument(metavar="RUN|SESSION", help="A backtest's or a session's name.")],
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a session from its journaled inputs alone and compare what follows, to the last digit.
+
+    Exit code 4 if anything differs, or was altered.
+    """
+    from tui.paper.parities import parity_of, print_parity
+
+    found = parity_of(data_dir(data), name)
+    print_json(found) if as_json else print_parity(found)
+    if not found["equal"]:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+def _command(kind: str, name: str, reason: str, data: Path | None, *, as_json: bool) -> None:
+    from engine.commands import CommandKind
+    from tui.paper.commanding import command
+    from tui.paper.telling import answer_line
+
+    done = command(data_dir(data), name, CommandKind(kind), reason, clock=now)
+    if as_json:
+        print_json(done)
+    else:
+        sys.stdout.write(answer_line(done) + "\n")
+
+
+def _detached(plan: Any) -> None:
+    from tui.paper.background import start_in_background
+
+    process = start_in_background(plan)
+    name = plan.name
+    say(f"session {name} runs in the background, in process {process}")
+    say(f"to look at it: closecall paper status {name}; to end it: closecall paper stop {name}")
+
+
+def _in_foreground(plan: Any) -> None:
+    from tui.paper.ending import print_scored, scored
+    from tui.paper.foreground import introduce, run_in_foreground
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    introduce(plan)
+    finished = run_in_foreground(plan, stop)
+    if not finished:
+        return
+    print_scored(scored(plan.data_dir, plan.name, count=True))
+    say(f"To see it again: closecall paper status {plan.name}; another one: --name OTHER")
