@@ -200,7 +200,7 @@ class SliceBroker(bt.brokers.BackBroker):
         del self._orders[symbol]
         self._sink(replace(self.waiting.pop(symbol), status=status, at=at, reason=reason))
 
-    def _get_value(self, datas: Any = None, lever: bool = False) -> float:  # noqa: ARG002, FBT001, FBT002
+    def _get_value(self, datas: Any = None, lever: bool = False) -> float:  # noqa: ARG002, FBT001, FBT002  # backtrader's
         # The sum that backtrader makes, without its look-ups for every position: it is made every slice.
         if datas:
             return fsum(self.positions[feed].size * feed.price for feed in datas)

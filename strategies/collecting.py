@@ -2,37 +2,23 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from engine.calendars import Calendar, calendar_of
 from engine.errors import UsageError
-from engine.journal import Event, Journal
-from feeds.history.bar_sources import BarClient
-from feeds.history.eastmoney import EastmoneyClient
-from feeds.history.exchanges import CcxtClient
+from engine.journal import Journal
 from feeds.history.importing import SOURCE as FILES
-from feeds.history.yahoo import YahooClient
 from feeds.live.alarm import run_live
-from feeds.live.collector import Collector
-from feeds.live.exchange import LiveExchange
-from feeds.live.requests import AtOnce
-from feeds.live.sources import BarSource
-from feeds.live.stocks import LiveStocks
-from feeds.live.wire import Wire
-from feeds.names import NameTable
-from feeds.press.news_store import NewsStore
 from strategies.config import BacktestConfig
-from strategies.real_facts import NEWS_FILE, instruments_of
+from strategies.live_collector import OnJournaled, collector_for
+from strategies.real_facts import instruments_of
 from strategies.routing import Clients, Waiting, routed
 
-_ASK_SECONDS = 30.0
 _CALENDAR_AHEAD = timedelta(days=366)
 _CALENDAR_BEHIND = timedelta(days=45)
 """Enough for the corrections of a week, after the longest holiday."""
-
-OnJournaled = Callable[[Sequence[Event]], None]
 
 
 def collect_live(
@@ -68,31 +54,19 @@ def collect_live(
         today = clock().date()
         codes = {one.calendar for one in instruments.values()}
         calendars = _calendars(codes, _begun(journal) or today, today)
-        by_symbol = {symbol: calendars[one.calendar] for symbol, one in instruments.items()}
-        live = {source: _live(clients.of(source), by_symbol) for source in by_source}
-        names = NameTable.for_instruments(instruments.values(), config.names)
-        store = NewsStore(data_dir / NEWS_FILE)
-        collector = Collector(
-            journal=journal,
+        collector = collector_for(
+            journal,
+            config,
+            by_source,
+            clients=clients,
             instruments=instruments,
             calendars=calendars,
-            sources={symbol: live[source] for source, symbols in by_source.items() for symbol in symbols},
-            since=datetime.combine(today, time(0), tzinfo=UTC),
-            news=[Wire(url, store, names, clock=clock, sleep=waiting.sleep) for url in config.feeds],
+            data_dir=data_dir,
             clock=clock,
-            ask=AtOnce(_ASK_SECONDS),
-            said_by={source: clients.of(source).said_by for source in by_source},
+            sleep=waiting.sleep,
             on_journaled=on_journaled,
         )
         run_live(collector, clock=clock, stop=waiting.stop or threading.Event())
-
-
-def _live(client: BarClient, calendars: Mapping[str, Calendar]) -> BarSource:
-    if isinstance(client, YahooClient | EastmoneyClient):
-        return LiveStocks(client, calendars)
-    if isinstance(client, CcxtClient):
-        return LiveExchange(client)
-    raise UsageError(f"{client.name} tells of no live prices; name another source")
 
 
 def _calendars(codes: Iterable[str], begun: date, today: date) -> dict[str, Calendar]:

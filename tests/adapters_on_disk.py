@@ -66,3 +66,7 @@ def change_for_ever(data: Path, made: Path, first: int) -> None:
 
 if __name__ == "__main__":
     change_for_ever(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+
+
+def promote(registry, name, hours=100, **more):
+    return registry.promote(name, at=at(hours), by="user", reason="looks good", **more)

@@ -137,4 +137,4 @@ def killed_until_done(folder: Path, every: int) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(killed_until_done(Path(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201
+    print(json.dumps(killed_until_done(Path(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201  # its answer to the test

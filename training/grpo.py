@@ -113,7 +113,7 @@ def train_grpo(
             on_event=on_event,
         )
 
-        def on_step(number: int, figures: Mapping[str, Any], last: bool) -> bool:  # noqa: FBT001
+        def on_step(number: int, figures: Mapping[str, Any], last: bool) -> bool:  # noqa: FBT001  # called back
             on_event("training_step", {"step": number, **figures})
             on_progress("training", number, recipe.steps)
             return watch.step(number, figures, last=last)

@@ -78,7 +78,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
     ) -> tuple[list[list[int]], None]:
         with self._timed("generation"):
             if not self.share:
-                return super()._generate_single_turn(prompt_ids, *others, **named)  # type: ignore[no-any-return]
+                return super()._generate_single_turn(prompt_ids, *others, **named)  # type: ignore[no-any-return]  # untyped
             how = Sampling(
                 copies=self.num_generations,
                 most_tokens=self.max_completion_length,
@@ -149,7 +149,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         updating = torch.is_grad_enabled()
         with self._timed("update" if updating else "reference"):
             if not self.share:
-                return super()._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]
+                return super()._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]  # untyped
                     model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **named
                 )
             model = (self._policy if updating else self._reference) or model

@@ -86,7 +86,7 @@ class _Arm:
     def train(self, on_progress: Progress, name: str) -> None:
         """All steps; the other is never kept waiting, even if this one fails."""
 
-        def on_step(number: int, figures: Mapping[str, Any], _last: bool) -> bool:  # noqa: FBT001
+        def on_step(number: int, figures: Mapping[str, Any], _last: bool) -> bool:  # noqa: FBT001  # called back
             self._told.append(figures)
             on_progress(name, number, self._steps)
             self._theirs.release()

@@ -31,9 +31,7 @@ From = Annotated[
 
 def train_grpo(
     run: From = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the adapter; default: the data folder.")
-    ] = None,
+    out: Out = None,
     train_days: TrainDays = None,
     recency_half_life: HalfLife = None,
     embargo_days: EmbargoDays = None,
@@ -48,9 +46,7 @@ def train_grpo(
 
 def train_sft(
     run: From = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the adapter; default: the data folder.")
-    ] = None,
+    out: Out = None,
     train_days: TrainDays = None,
     recency_half_life: HalfLife = None,
     embargo_days: EmbargoDays = None,
@@ -109,7 +105,7 @@ def _by_hand(
     run: str | None,
     out: Path | None,
     data: Path | None,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001  # a flag of the command, handed on
     train_days: int | None,
     recency_half_life: float | None,
     embargo_days: float | None,

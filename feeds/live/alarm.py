@@ -19,7 +19,7 @@ def run_live(collector: Collector, *, clock: Callable[[], datetime], stop: threa
     JournalError above all, ends the run and is raised here.
     """
     from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]  # has none
-    from apscheduler.triggers.date import DateTrigger  # type: ignore[import-untyped]
+    from apscheduler.triggers.date import DateTrigger  # type: ignore[import-untyped]  # has none
 
     alarm = threading.Event()
     scheduler = BackgroundScheduler(timezone=UTC)

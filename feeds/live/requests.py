@@ -48,7 +48,7 @@ class AtOnce:
         futures: dict[str, Future[_R]] = {}
         for name, task in tasks.items():
             if name not in hanging:
-                self._running[name] = futures[name] = _started(task)  # type: ignore[assignment]
+                self._running[name] = futures[name] = _started(task)  # type: ignore[assignment]  # tasks of one name have one type
         wait(futures.values(), timeout=self._seconds)
         return {
             name: _outcome(futures[name].result)

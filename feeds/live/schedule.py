@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]
-from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]
+from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]  # has none
+from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]  # has none
 
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
@@ -116,7 +116,7 @@ def _facts(session: Session | None) -> tuple[Key, ...]:
     return (key_of(session[0], Phase.OPEN), key_of(session[1], Phase.CLOSE)) if session else ()
 
 
-class SliceTrigger(BaseTrigger):  # type: ignore[misc]
+class SliceTrigger(BaseTrigger):  # type: ignore[misc]  # its base is untyped
     """Fires when a slice may be asked for: at each open, and `margin` after each close."""
 
     def __init__(self, schedule: Schedule, margin: timedelta) -> None:

@@ -159,8 +159,8 @@ def _same(made: object, stored: object) -> bool:
         return utc_text(made) == stored
     if isinstance(made, Mapping):
         alike = isinstance(stored, Mapping) and made.keys() == stored.keys()
-        return alike and all(_same(value, stored[key]) for key, value in made.items())  # type: ignore[index]
+        return alike and all(_same(value, stored[key]) for key, value in made.items())  # type: ignore[index]  # alike: a mapping too
     if isinstance(made, list | tuple):
         alike = isinstance(stored, list) and len(made) == len(stored)
-        return alike and all(map(_same, made, stored))  # type: ignore[call-overload]
+        return alike and all(map(_same, made, stored))  # type: ignore[call-overload]  # a list too
     return made == stored

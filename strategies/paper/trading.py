@@ -166,6 +166,6 @@ class PaperStrategy(LLMStrategy):
         except DataError:
             return _NEVER
 
-    def _addnotification(self, _order: Any, quicknotify: bool = False) -> None:  # noqa: FBT001, FBT002
+    def _addnotification(self, _order: Any, quicknotify: bool = False) -> None:  # noqa: FBT001, FBT002  # backtrader's
         # backtrader would keep every trade for its analyzers; a session has none, and years of trades.
         del quicknotify

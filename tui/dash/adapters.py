@@ -32,7 +32,7 @@ def _registry(sight: Sight, width: int, height: int) -> Sequence[Text]:
     return [say(head, width), row([*names, ("last word", width - 63, "bold")], width), *rows]
 
 
-def _adapter(sight: Sight, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001
+def _adapter(sight: Sight, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     registry = sight.scene.registry
     one = registry.adapters[place] if registry else None
     if one is None:

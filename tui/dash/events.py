@@ -47,7 +47,7 @@ def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
     return [say(head, width, "dim"), *body]
 
 
-def _row(sight: Sight, line: Line, width: int, chosen: bool) -> Text:  # noqa: FBT001
+def _row(sight: Sight, line: Line, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     cells = [
         (f"{line.seq:,}", -9, "dim"),
         (moment(line.at, sight.zone), 16, "dim"),
@@ -62,7 +62,7 @@ def _kinds(sight: Sight, width: int, height: int) -> Sequence[Text]:
     found = kinds_of(sight)
     one = sight.journal
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001
+    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         mark = "● " if found[place] == sight.search.kind else "  "
         number = one.kinds.get(found[place], 0) if one else 0
         cells = [(mark + found[place], width - 12, ""), (f"{number:,}", -8, "dim")]

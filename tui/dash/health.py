@@ -42,7 +42,7 @@ def _gaps(sight: Sight, width: int, height: int) -> Sequence[Text]:
     if not found:
         return hinted("No gap is on record.", "What does not come in time shows here.", width, height)
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001
+    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         name, line = found[place]
         cells = [(short(line.at, sight.zone), 11, "dim"), (name, 14, "dim"), (line.symbol, 10, "")]
         return row([*cells, (line.said, width - 41, "")], width, chosen=chosen, style=sight.palette.chosen)

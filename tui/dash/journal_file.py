@@ -105,17 +105,17 @@ class JournalFile:
 
     def found(self, before: int, size: int, span: int, *, kind: str = "", text: str = "") -> list[Seen]:
         """The last events with before - span <= seq < before, newest first, of a kind and with a text."""
-        where, values = "seq < ? AND seq >= ?", [before, before - span]
+        where, values = "seq < ? AND seq >= ?", list[object]([before, before - span])
         if kind:
-            where, values = where + " AND kind = ?", [*values, kind]  # type: ignore[list-item]
+            where, values = where + " AND kind = ?", [*values, kind]
         if text:
-            where, values = where + " AND instr(lower(payload), ?) > 0", [*values, text.lower()]  # type: ignore[list-item]
+            where, values = where + " AND instr(lower(payload), ?) > 0", [*values, text.lower()]
         return self._rows(f"{where} ORDER BY seq DESC LIMIT ?", (*values, size), largest=2000)
 
     def _rows(self, where: str, values: Sequence[object], largest: int = LARGEST) -> list[Seen]:
         # What stands in `where` is written here; values from outside are bound.
         query = (
-            "SELECT seq, as_of, recorded_at, kind, chain, length(payload), "  # noqa: S608
+            "SELECT seq, as_of, recorded_at, kind, chain, length(payload), "  # noqa: S608  # see above
             f"CASE WHEN length(payload) <= {largest:d} THEN payload "
             f"WHEN json_valid(payload) THEN json_remove(payload, {_TEXTS}) END "
             f"FROM journal_events WHERE session = ? AND {where}"

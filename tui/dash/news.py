@@ -41,7 +41,7 @@ def _news(sight: Sight, width: int, height: int) -> Sequence[Text]:
             "No news yet.", "News rides on slices; give --news FILE, or feeds to a session.", width, height
         )
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001
+    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         item = found[place]
         call = led_to(one, item)
         big = width >= 70

@@ -52,7 +52,7 @@ def _columns(width: int) -> list[tuple[str, int]]:
     return [*columns, ("waiting for", left - 1)] if left > 14 else columns
 
 
-def _row(sight: Sight, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001
+def _row(sight: Sight, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     look, score, money = sight.palette, one.score, one.money
     good = is_good(one)
     mark = {Sort.SESSION: "S ", Sort.RUN: "R ", Sort.COLLECTION: "C "}[one.place.sort]

@@ -83,7 +83,7 @@ class Reader:
                 start = tail.file.newest() + 1 if before is None else before
                 more = tail.file.found(start, most - len(so_far), _SEARCH_SPAN, kind=kind, text=text)
             except Unreadable:
-                on_found(list(so_far), 0, True)  # noqa: FBT003
+                on_found(list(so_far), 0, True)  # noqa: FBT003  # finished
                 return
             rows, lowest = (*so_far, *more), max(1, start - _SEARCH_SPAN)
             ended = lowest <= 1 or len(rows) >= most

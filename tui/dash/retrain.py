@@ -141,7 +141,7 @@ def _folds(sight: Sight, width: int, height: int) -> Sequence[Text]:
     return [row(names, width), *rows]
 
 
-def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001
+def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     trained_, gated = fold.trained or {}, fold.gated
     seconds, clean = told.number(trained_, "seconds"), trained_.get("clean")
     verdict = "in shadow" if gated is None else "✓ promoted" if gated.get("promoted") else "✗ not promoted"

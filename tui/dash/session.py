@@ -72,7 +72,7 @@ def _positions(sight: Sight, width: int, height: int) -> Sequence[Text]:
     ]
 
 
-def _position(sight: Sight, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001
+def _position(sight: Sight, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     age = sight.age(one, held.price_at)
     old = stale(sight, one, held)
     return row(
@@ -117,7 +117,7 @@ def _calls(sight: Sight, width: int, height: int) -> Sequence[Text]:
     return [row(names, width), *rows]
 
 
-def _call(sight: Sight, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001
+def _call(sight: Sight, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     look = sight.palette
     at = short(call.as_of, sight.zone) if width >= 74 else short(call.as_of, sight.zone)[:5]
     cells: list[tuple[object, int, str]] = [(at, len(at), "dim"), (call.symbol, 8, "")]

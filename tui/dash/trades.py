@@ -16,7 +16,7 @@ def _trades(sight: Sight, width: int, height: int) -> Sequence[Text]:
     if not found:
         return hinted("No order yet.", "An order follows a forecast at the next close.", width, height)
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001
+    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         line = found[place]
         return row(
             [

@@ -13,29 +13,18 @@ from engine.errors import UsageError
 from engine.journal import Journal
 from engine.rates import Rates
 from engine.values import Bar
-from feeds.history.bar_sources import BarClient
-from feeds.history.eastmoney import EastmoneyClient
-from feeds.history.exchanges import CcxtClient
 from feeds.history.fetching import fetch_bars
 from feeds.history.importing import SOURCE as FILES
 from feeds.history.store import BarStore
-from feeds.history.yahoo import YahooClient
 from feeds.live.collector import Collector
-from feeds.live.exchange import LiveExchange
-from feeds.live.requests import AtOnce
-from feeds.live.sources import BarSource
-from feeds.live.stocks import LiveStocks
-from feeds.live.wire import Wire
-from feeds.names import NameTable
-from feeds.press.news_store import NewsStore
 from feeds.rates import read_rates
 from strategies.facts import Facts
-from strategies.real_facts import BARS_FOLDER, NEWS_FILE, instruments_of
+from strategies.live_collector import collector_for
+from strategies.real_facts import BARS_FOLDER, instruments_of
 from strategies.routing import Clients, Waiting, routed
 from tui.paper.plan import Plan
 from tui.progress import say, say_wait
 
-_ASK_SECONDS = 30.0
 _AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
 _HISTORY = timedelta(days=120)
 """Enough for any template's window, through the longest holidays."""
@@ -102,22 +91,16 @@ class LiveSources:
         by_source = self._by_source
         first = next(journal.read(0), None)
         calendars = self._calendars(first.as_of.date() if first else self._clock().date())
-        by_symbol = {symbol: calendars[one.calendar] for symbol, one in self._instruments.items()}
-        live = {source: _live(self._clients.of(source), by_symbol) for source in by_source}
-        store = NewsStore(self._plan.data_dir / NEWS_FILE)
-        names = NameTable.for_instruments(self._instruments.values(), self._config.names)
-        return Collector(
-            journal=journal,
+        return collector_for(
+            journal,
+            self._config,
+            by_source,
+            clients=self._clients,
             instruments=self._instruments,
             calendars=calendars,
-            sources={symbol: live[source] for source, symbols in by_source.items() for symbol in symbols},
-            since=self._today(),
-            news=[
-                Wire(url, store, names, clock=self._clock, sleep=self._sleep) for url in self._config.feeds
-            ],
+            data_dir=self._plan.data_dir,
             clock=self._clock,
-            ask=AtOnce(_ASK_SECONDS),
-            said_by={source: self._clients.of(source).said_by for source in by_source},
+            sleep=self._sleep,
         )
 
     def _history(
@@ -166,11 +149,3 @@ class LiveSources:
 
     def _today(self) -> datetime:
         return datetime.combine(self._clock().date(), time(0), tzinfo=UTC)
-
-
-def _live(client: BarClient, calendars: Mapping[str, Calendar]) -> BarSource:
-    if isinstance(client, YahooClient | EastmoneyClient):
-        return LiveStocks(client, calendars)
-    if isinstance(client, CcxtClient):
-        return LiveExchange(client)
-    raise UsageError(f"{client.name} tells of no live prices; name another source")
