@@ -10,7 +10,7 @@ from pathlib import Path
 
 import adapters_on_disk
 import pytest
-from adapters_on_disk import adapter_on_disk, enter, entered
+from adapters_on_disk import adapter_on_disk, enter, entered, promote
 
 from engine.errors import UsageError
 from llm.adapters import Status
