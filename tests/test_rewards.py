@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from answers_drawn import INVALID, anything, days, valid_answers
 from experiences_by_hand import SIZING, experience, facts, lived, outcome, shares, situation
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +35,6 @@ from training.rewards import (
 )
 
 DEFAULT = Weights()
-RETURNS = st.floats(-0.9, 5)
 
 
 def said(direction, confidence, close=100.0):
@@ -46,30 +46,6 @@ def said(direction, confidence, close=100.0):
         close=close,
         last_close=100.0,
     )
-
-
-@st.composite
-def days(draw):
-    """One day as it may come: any return, volatility, lot, cost of getting there, and position before."""
-    lot = draw(st.sampled_from([0.0, 1.0, 100.0]))
-    return experience(
-        draw(st.one_of(RETURNS, st.just(0.0))),
-        volatility=draw(st.floats(0.0, 0.2)),
-        instrument=shares(lot=lot, shortable=draw(st.booleans())),
-        held=draw(st.sampled_from([0.0, 300.0, -500.0])),
-        equity=draw(st.sampled_from([100_000.0, 0.0, -5.0])),
-        fill_equity=draw(st.sampled_from([100_000.0, 1.0, 0.0])),
-    )
-
-
-valid_answers = st.builds(
-    lambda up, confidence, away: write(
-        Direction.UP if up else Direction.DOWN, confidence, 100 + away if up else 100 - away * 0.9
-    ),
-    st.booleans(),
-    st.floats(0.5, 1.0),
-    st.one_of(st.floats(0, 99), st.just(0.0)),
-)
 
 
 def test_the_brier_part_is_one_less_the_square_of_what_was_missing():
@@ -181,19 +157,6 @@ def test_a_weight_that_is_no_number_of_zero_or_more_is_refused(wrong):
         Weights(pnl=wrong)
 
 
-INVALID = [
-    "",
-    "up",
-    '{"direction": "up", "confidence": 0.60, "close": 99.00}',
-    '{"direction": "up", "confidence": 1.10, "close": 101.00}',
-    '{"direction": "sideways", "confidence": 0.60, "close": 101.00}',
-    '{"direction": "up", "confidence": NaN, "close": 101.00}',
-    '{"direction": "up", "confidence": 0.60, "close": 1e400}',
-    '{"direction": "up", "confidence": 0.60, "close": 101.00} and more',
-    "[" * 100_000,
-]
-
-
 @pytest.mark.parametrize("text", INVALID)
 def test_what_cannot_be_read_is_worth_a_fixed_margin_less_than_the_worst_that_can(text):
     got = reward(text, experience(0.02), DEFAULT)
@@ -222,21 +185,6 @@ def test_the_worst_valid_answer_is_only_the_margin_above_an_invalid_one():
 
 def test_all_invalid_answers_are_worth_the_same_so_that_form_alone_earns_nothing():
     assert len({reward(text, experience(0.02), DEFAULT).total for text in INVALID}) == 1
-
-
-anything = st.one_of(
-    st.text(max_size=60),
-    valid_answers,
-    st.builds(
-        '{{"direction": "{}", "confidence": {}, "close": {}}}'.format,
-        st.sampled_from(["up", "down", "UP", "", "\ud800"]),
-        st.one_of(st.floats(), st.integers(), st.integers(10**300, 10**301), st.text(max_size=5)),
-        st.one_of(st.floats(), st.floats(10, 1000), st.integers(10**300, 10**301), st.text(max_size=5)),
-    ),
-    st.recursive(st.one_of(st.none(), st.floats(), st.text(max_size=4)), st.lists, max_leaves=5).map(
-        json.dumps
-    ),
-)
 
 
 @settings(max_examples=250, deadline=None)

@@ -4,6 +4,7 @@ import math
 from itertools import product
 
 import pytest
+from answers_drawn import CONFIDENCES, answers, constants, days_of, quantiles
 from experiences_by_hand import experience
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,44 +18,13 @@ from strategies.sizing import Sizing
 from training.rewards import LABEL_LIMIT, Weights, brier, close_score, reward
 
 DEFAULT = Weights()
-CONFIDENCES = [number / 100 for number in range(50, 101)]
 COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
 STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
-NODES = 8
-
-
-def quantiles(count):
-    return [(number + 0.5) / count for number in range(count)]
-
-
-def days_of(law, probability):
-    """Returns in standard deviations, each with its probability, that rise with exactly `probability`.
-
-    "signs" is what the sizing rule assumes: a sign, and a size that knows nothing of it. The others are one
-    bell that is moved until it rises as often: the simulated market is Student's t.
-    """
-    if law == "signs":
-        sizes = stats.halfnorm.ppf(quantiles(NODES))
-        rises, falls = sizes, -sizes
-    else:
-        bell = stats.norm() if law == "normal" else stats.t(5, scale=math.sqrt(3 / 5))
-        moved = bell.ppf(probability)
-        rises = [moved + bell.ppf(1 - probability * (1 - u)) for u in quantiles(NODES)]
-        falls = [moved + bell.ppf((1 - probability) * u) for u in quantiles(NODES)]
-    return [(z, probability / NODES) for z in rises] + [(z, (1 - probability) / NODES) for z in falls]
 
 
 def worth(texts, days, weights=DEFAULT):
     """The expected reward of each text over experiences with probabilities."""
     return {text: math.fsum(odds * reward(text, day, weights).total for day, odds in days) for text in texts}
-
-
-def answers(close):
-    """Each direction and confidence with the close nearest to `close` that does not contradict it."""
-    for direction, confidence in product(Direction, CONFIDENCES):
-        side = max(close, 100.0) if direction is Direction.UP else min(close, 100.0)
-        probability = confidence if direction is Direction.UP else 1 - confidence
-        yield write(direction, confidence, side), probability
 
 
 @settings(max_examples=40, deadline=None)
@@ -117,13 +87,6 @@ def random_days():
     """Days without any edge: each return comes with its opposite, so that half rise and the mean is zero."""
     sizes = [abs(z) * 0.03 for z in stats.t(5).ppf(quantiles(14))]
     return [(experience(sign * size), 1 / 28) for size in sizes for sign in (1, -1)]
-
-
-def constants():
-    closes = [10.0, 50.0, 90.0, 97.0, 99.5, 100.0, 100.5, 103.0, 110.0, 200.0, 999.0]
-    for direction, confidence, close in product(Direction, [*CONFIDENCES[::5], 0.51], closes):
-        if (close - 100) * direction.sign >= 0:
-            yield write(direction, confidence, close)
 
 
 def test_no_constant_answer_earns_more_on_random_days_than_the_base_rate_and_the_last_close(random_days):
