@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-drift bench-grpo bench-no-edge screens student clean
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -62,6 +62,9 @@ bench-drift: $(READY) ## walk-forward through a reversal of the news (resumable,
 
 bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable, hours)
 	$(BIN)/closecall bench no-edge --json
+
+bench-walkforward-kills: $(READY) ## kill a real walk-forward 20 times and compare (about half an hour)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/walkforward_kills.py
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session
 	$(BIN)/python -m tui.dash.pictures screens
