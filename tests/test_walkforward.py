@@ -12,6 +12,7 @@ from engine.errors import DataError, UsageError
 from engine.journal import Journal
 from engine.values import Forecast
 from llm.model_files import fingerprint
+from strategies.paper.run_parity import check_run
 from strategies.runs import JOURNAL, find_run, list_runs
 from training.fold_record import one_process
 from training.settings import Method
@@ -55,6 +56,25 @@ def test_the_joined_calls_are_those_of_the_champion_of_the_day(finished):
         assert ((call.direction == "up") == up) == (call.as_of.isoformat() > turn)
     assert run.result["edges"]["static"] == pytest.approx(-1)
     assert run.result["promotions"] == {"sft": 1, "static": 0}
+
+
+def test_the_joined_run_can_be_had_again_from_its_journaled_inputs(finished):
+    _, _, run = finished
+    with Journal.open(run.folder / JOURNAL, run.name) as journal:
+        parity = check_run(journal)
+    assert parity.equal, parity.difference
+    stated = run.result["digests"]
+    shared = stated.keys() & parity.replayed.keys()
+    assert shared == {"forecasts", "orders", "fills", "equity"}
+    assert all(parity.replayed[name] == stated[name] for name in shared)
+
+
+def test_the_gate_holds_both_to_what_they_would_have_earned_by_the_engines_steps(finished):
+    _, _, run = finished
+    for row in events(run, "fold_gated"):
+        old, new = row.payload["measures"]["net_return"]
+        assert "open_return" not in row.payload["measures"]
+        assert (new > old) == (row.payload["fold"] == 1)
 
 
 def test_every_training_set_lies_before_its_test_window(finished):

@@ -23,6 +23,7 @@ from training.experience import Experience, TrainingSet, require_past
 from training.fold_record import FoldRecord
 from training.folds import Fold, fold_data
 from training.gate import GateRule, GateVerdict, judge
+from training.gate_returns import net_returns
 from training.grpo import OnProgress, Trained
 from training.settings import Method
 from training.watch import OnEvent
@@ -177,16 +178,20 @@ def _promoted(
 def _verdict(
     ground: Ground, method: Method, fold: Fold, champion: Contender, challenger: Contender, *, clean: bool
 ) -> GateVerdict:
-    shadowed = [
-        ground.scored(
-            ground.calls(
-                adapter,
-                f"fold {fold.number}/{len(ground.folds)} {method.value}: {role} forecasting",
-                fold.cutoff,
-                fold.gate_at,
-            ),
+    calls = [
+        ground.calls(
+            adapter,
+            f"fold {fold.number}/{len(ground.folds)} {method.value}: {role} forecasting",
+            fold.cutoff,
             fold.gate_at,
         )
         for role, adapter in (("champion", champion), ("challenger", challenger))
     ]
-    return judge(shadowed[0], shadowed[1], ground.rules[fold.number - 1], clean=clean)
+    lived = [
+        one
+        for one in ground.experiences
+        if one.observation.as_of > fold.cutoff and one.known_at <= fold.gate_at
+    ]
+    sides = [ground.scored(side, fold.gate_at) for side in calls]
+    rule = ground.rules[fold.number - 1]
+    return judge(sides[0], sides[1], rule, clean=clean, net_returns=net_returns(calls[0], calls[1], lived))

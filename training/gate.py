@@ -33,7 +33,8 @@ def spent_level(
     if planned is not None:
         return min(most, total / planned)
     c = total / most - 1.0
-    return total * c / ((number + c - 1.0) * (number + c))
+    # The first is `most`, which rounding must not lift above itself.
+    return min(most, total * c / ((number + c - 1.0) * (number + c)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,8 @@ class GateRule:
     for a coin are equally good: a student that has only learned to say less is better than one that is
     sure and wrong, and knows nothing. It must not be worse than the champion
     by more than the margins: `accuracy_margin` and `abstention_margin` are differences of shares,
-    `close_margin` is relative, `return_margin` a difference of mean returns. At least `min_days` days must
-    be scored. `seed` is that of the break-even test.
+    `close_margin` is relative, `return_margin` a difference of mean returns of a day. At least `min_days`
+    days must be scored. `seed` is that of the break-even test.
     """
 
     level: float = MOST_PER_GATE
@@ -115,9 +116,9 @@ def judge(
 
     Both sides hold the same decisions (see `engine.outcomes`; DataError otherwise), in any order. A decision
     counts for the test where its outcome is known and no tie; an abstention is scored as one half.
-    `clean` is whether all guards of the training passed. `net_returns` are the mean net returns of
-    (champion, challenger) over the window as the caller's engine reckons them; without them the mean
-    return of the called direction from open to open, before costs, is held to the margin instead.
+    `clean` is whether all guards of the training passed. `net_returns` are the mean net returns of a day of
+    (champion, challenger) over the window (see `training.gate_returns`); without them the mean return of
+    the called direction from open to open, before costs, is held to the margin instead.
     """
     pairs = pairs_of(champion, challenger)
     measures = measures_of(champion, challenger)

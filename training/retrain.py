@@ -27,7 +27,8 @@ from training.arms import Trainer
 from training.drift_detection import drift_of
 from training.experience import Experience
 from training.fold_record import one_process
-from training.gate import MOST_PER_GATE, GateRule, GateVerdict, judge, spent_level
+from training.gate import GateRule, GateVerdict, judge, spent_level
+from training.gate_returns import net_returns
 from training.grpo import OnProgress
 from training.recipes import recipe_of, trainers_for
 from training.rounds import last_fold, open_training_journal, read_source
@@ -166,9 +167,10 @@ def _verdict(work: _Round, challenger: Adapter, begin: datetime) -> GateVerdict:
         _scored(work, work.settings_of(adapter), window, f"{role} forecasting")
         for role, adapter in (("champion", champion), ("challenger", challenger))
     ]
-    level = min(MOST_PER_GATE, spent_level(work.registry.gates_held(work.student) + 1))
+    level = spent_level(work.registry.gates_held(work.student) + 1)
     clean = bool(challenger.scores.get("clean", False))
-    return judge(sides[0], sides[1], GateRule(level=level), clean=clean)
+    earned = net_returns(*([call for call, _ in side] for side in sides), window)
+    return judge(sides[0], sides[1], GateRule(level=level), clean=clean, net_returns=earned)
 
 
 def _scored(work: _Round, wanted: StudentSettings, window: Sequence[Experience], stage: str) -> list[Scored]:

@@ -21,6 +21,7 @@ from llm.transformers_student import StudentSettings, load_student
 from strategies.backtest import Progress, Run, baseline_calls, play
 from strategies.config import BacktestConfig
 from strategies.export import export
+from strategies.paper.run_parity import run_inputs
 from strategies.recorder import Recorder
 from strategies.result import count_trial, result_of
 from strategies.runs import FINISHED, JOURNAL
@@ -110,6 +111,8 @@ def _finish(
     traded, *others = arms
     now = record.clock()
     recorder = Recorder(record.journal, now, batch=None)
+    for event in run_inputs(plan.config, facts, plan.student, now):
+        recorder.note(event.kind, event.as_of, dict(event.payload))
     if facts.rates is not None:
         recorder.note("rates", now, asdict(facts.rates))
     for (call, contender), one in zip(arms[traded].said, observed, strict=True):
