@@ -14,9 +14,8 @@ from llm.model_files import fingerprint
 from llm.registry import Registry
 from strategies.paper.writing import Stopped
 from strategies.paper_config import PaperTable
-from training.replaying import from_run
+from training.session_replaying import from_session
 from tui.paper import retraining
-from tui.paper.as_run import write_as_run
 from tui.paper.champions import Champions
 from tui.paper.lived import lived
 from tui.paper.places import learning_dir
@@ -111,11 +110,9 @@ def test_a_live_session_goes_on_while_it_is_retrained(session, monkeypatch):
 
 
 def test_what_is_learned_from_is_the_session_as_it_stood_at_that_instant(session):
-    learning = session / "learning"
     with journal_of(session) as journal:
-        write_as_run(journal, learning, day(12), day(12))
+        experience = from_session(journal, day(12))
         whole = lived(journal, session)
-    experience = from_run(learning, NAME, window=21)
     known = outcomes([call for call in whole.calls if call.as_of <= day(12)], whole.facts.bars)
     calls = {(call.symbol, call.as_of): (call, outcome) for call, outcome in known}
     assert len(experience) > 8

@@ -5,20 +5,22 @@ contradicts the engine's own steps it refuses.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from engine.calendars import Calendar
 from engine.errors import JournalError
 from engine.instruments import Costs, Instrument
 from engine.observations import MINIMUM_BARS, observations
+from engine.outcomes import Outcome
 from engine.rates import Rates
-from engine.values import Call, Observation
+from engine.values import Call, NewsItem, Observation
 from strategies.sizing import Sizing, volatility
 from training.decisions import Decision, decisions
 from training.experience import Experience, Key, Situation
 from training.positions import take
-from training.story import Story
+from training.story import Era, Story
 
 AGREEMENT = 1e-9
 """How far the net return of a call may lie from that of the engine's step, as a fraction."""
@@ -39,29 +41,34 @@ def experiences_of(
     """The calls of a story whose steps have ended, by instant and symbol.
 
     `window` is how many closed bars the student saw. Left out are calls made on bars from before the story,
-    and those before a gap (see `training.decisions.decisions`). Raises JournalError where a call comes to
+    those before a gap (see `training.decisions.decisions`), and those with a split or a dividend of their
+    symbol between the call and the end of its step. Raises JournalError where a call comes to
     another net return than the engine's step did.
     """
-    seen = list(_observed(story, calls, window))
     made = []
-    for decision in decisions(seen, story.bars, instruments, calendars):
-        symbol, as_of = decision.observation.symbol, decision.observation.as_of
-        experience = Experience(
-            observation=decision.observation,
-            outcome=decision.outcome,
-            situation=_situation(decision, story, instruments[symbol], costs[symbol], sizing, rates),
-            base_rate=decision.base_rate,
-            call=calls[symbol, as_of],
-        )
-        if (said := stated_return(experience, story)) is not None:
-            _require_agreement(experience, calls[symbol, as_of], said)
-        made.append(experience)
-    return made
+    for era in story.eras():
+        seen = list(_observed(era, story.news, calls, window))
+        for decision in decisions(seen, era.bars, instruments, calendars):
+            symbol, as_of = decision.observation.symbol, decision.observation.as_of
+            outcome = _at_prices_met(decision, story)
+            if story.paid(symbol, as_of, outcome.open_known_at or outcome.known_at):
+                continue
+            experience = Experience(
+                observation=decision.observation,
+                outcome=outcome,
+                situation=_situation(decision, story, instruments[symbol], costs[symbol], sizing, rates),
+                base_rate=decision.base_rate,
+                call=calls[symbol, as_of],
+            )
+            if (said := stated_return(experience, story)) is not None:
+                _require_agreement(experience, calls[symbol, as_of], said)
+            made.append(experience)
+    return sorted(made, key=lambda one: (one.observation.as_of, one.observation.symbol))
 
 
 def stated_return(experience: Experience, story: Story) -> float | None:
     """The net return of the engine's step after a call; 0 where nothing was held, None where the step was
-    not the call's own: its order was refused, or the margin limit traded.
+    not the call's own: its order was refused, or the margin limit or a person traded.
     """
     symbol, as_of = experience.key
     opening = symbol, experience.situation.fill_at
@@ -80,18 +87,30 @@ def _require_agreement(experience: Experience, call: Call, said: float) -> None:
         )
 
 
-def _observed(story: Story, calls: Mapping[Key, Call], window: int) -> Iterator[Observation]:
+def _observed(
+    era: Era, news: Sequence[NewsItem], calls: Mapping[Key, Call], window: int
+) -> Iterator[Observation]:
     """What was seen at each call, where the story has all of it."""
     counted: dict[str, int] = {}
     warmed: dict[str, bool] = {}
-    for one in observations(story.bars, story.news, window=window, start=_BEGINNING, minimum=1):
+    for one in observations(era.bars, news, window=window, start=_BEGINNING, minimum=1):
         counted[one.symbol] = counted.get(one.symbol, 0) + 1
-        if (one.symbol, one.as_of) not in calls:
+        if (one.symbol, one.as_of) not in calls or one.as_of < era.since.get(one.symbol, _BEGINNING):
             continue
         # Nobody calls on fewer bars than the minimum: whoever did had bars from before the story.
         early = warmed.setdefault(one.symbol, counted[one.symbol] < MINIMUM_BARS)
         if not early or counted[one.symbol] >= window:
             yield one
+
+
+def _at_prices_met(decision: Decision, story: Story) -> Outcome:
+    """The outcome at the opens that were traded at: live they are the first prices seen, not the official."""
+    out = decision.outcome
+    fill = story.opens.get((out.symbol, decision.fill_at), out.fill_open)
+    end = out.exit_open
+    if out.open_known_at is not None:
+        end = story.opens.get((out.symbol, out.open_known_at), end)
+    return replace(out, fill_open=fill, exit_open=end)
 
 
 def _situation(

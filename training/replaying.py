@@ -58,7 +58,7 @@ def from_journal(journal: Journal, *, window: int | None = None) -> list[Experie
             elif row.kind == "slice":
                 story.slice(slice_from_payload(row.as_of, row.payload))
             elif row.kind == "forecast":
-                calls[row.payload["symbol"], row.as_of] = _call(row)
+                calls[row.payload["symbol"], row.as_of] = call_from_row(row)
             else:
                 story.record(record_from_payload(row.kind, row.payload))
         except (KeyError, TypeError, ValueError) as error:
@@ -73,7 +73,7 @@ def from_journal(journal: Journal, *, window: int | None = None) -> list[Experie
         story,
         calls,
         instruments=instruments,
-        calendars=_calendars(instruments, story),
+        calendars=calendars_over(instruments, story),
         costs=costs_of(config, instruments),
         sizing=sizing_of(config, instruments),
         rates=rates,
@@ -104,13 +104,15 @@ def _window(config: BacktestConfig) -> int:
     return TEMPLATES[name].window
 
 
-def _calendars(instruments: Mapping[str, Instrument], story: Story) -> dict[str, Calendar]:
+def calendars_over(instruments: Mapping[str, Instrument], story: Story) -> dict[str, Calendar]:
+    """The calendars of some instruments over the days of a story, by code."""
     days = [bar.opens_at.date() for series in story.bars.values() for bar in (series[0], series[-1])]
     codes = {one.calendar for one in instruments.values()} if days else set()
     return {code: calendar_of(code, min(days), max(days)) for code in codes}
 
 
-def _call(row: Row) -> Call:
+def call_from_row(row: Row) -> Call:
+    """The call that a journal keeps as a forecast. Raises KeyError, TypeError or ValueError if it is none."""
     told = row.payload
     symbol, last = told["symbol"], told["last_close"]
     if told["abstention"] is not None:

@@ -75,6 +75,7 @@ def retrain(
     data_dir: Path,
     at: datetime,
     run: str | None = None,
+    recorded_in: Path | None = None,
     if_drift: bool = False,
     on_progress: OnProgress = lambda _stage, _done, _total: None,
     load: Callable[[StudentSettings], Student] = load_student,
@@ -82,11 +83,12 @@ def retrain(
 ) -> dict[str, Any]:
     """Do one round and say what was done, as JSON types.
 
-    `run` None is the newest on record. Challengers whose shadow window has passed are gated first, so that
+    `run` is a run or a paper session of `recorded_in` (None: of `data_dir`, where the registry is), the
+    newest run where None is named. Challengers whose shadow window has passed are gated first, so that
     training goes on from the champion that this leaves. With `if_drift` nothing is trained unless the
     run's Brier score has turned worse. Raises UsageError while another round is at work in `data_dir`.
     """
-    source = read_source(data_dir, run)
+    source = read_source(recorded_in or data_dir, run, at)
     name, lived = source.run, source.lived
     if settings.method is Method.NONE:
         raise UsageError("--method none trains nothing; choose grpo or sft")

@@ -1,4 +1,4 @@
-"""One round of training outside a walk-forward: the outcomes of a run, cut for it, and a round by hand.
+"""A round of training outside a walk-forward: the outcomes of a run or session, and a round by hand.
 
 Knows no registry and no gate.
 """
@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UsageError
+from engine.errors import JournalError, UsageError
 from engine.journal import Event, Journal
 from llm.transformers_student import StudentSettings
 from strategies.config import BacktestConfig
+from strategies.paper.opening import session_folder
 from strategies.runs import JOURNAL, STARTED, list_runs, plain
 from training.arms import Trainer
 from training.experience import Experience, horizon
@@ -20,6 +21,7 @@ from training.folds import Fold, FoldData, fold_data
 from training.grpo import OnProgress
 from training.recipes import trainers_for
 from training.replaying import from_run
+from training.session_replaying import from_session, started_of
 from training.settings import Method, WalkForward
 
 TRAINING_JOURNAL = "training.sqlite"
@@ -28,7 +30,7 @@ TRAINING_JOURNAL = "training.sqlite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The outcomes of a run and how it was configured. `until` is the last close that is known."""
+    """The outcomes of a run or session and how it was configured. `until` is the last close that is known."""
 
     run: str
     config: BacktestConfig
@@ -40,20 +42,50 @@ class Source:
         return max(one.known_at for one in self.lived)
 
 
-def read_source(data_dir: Path, run: str | None) -> Source:
-    """The outcomes of a run on record, the newest where None is named. Raises UsageError if it has none."""
-    name = run or _newest(data_dir)
-    lived = from_run(data_dir, name)
+def read_source(data_dir: Path, name: str | None, until: datetime | None = None) -> Source:
+    """The outcomes of a run or a paper session, the newest run where None is named.
+
+    A session is read as it stood at `until` (None: now). Raises UsageError if there is none of that name, or
+    if it has no outcome yet.
+    """
+    name = name or _newest(data_dir)
+    run = data_dir / "runs" / name / JOURNAL
+    if run.is_file() or not _is_session(data_dir, name):
+        config, lived = _of_run(data_dir, name)
+    else:
+        config, lived = _of_session(data_dir, name, until)
     if not lived:
-        raise UsageError(f"run {name} has no forecast with a known outcome; choose another --from")
-    with Journal.open(data_dir / "runs" / name / JOURNAL, name) as journal:
-        started = next(journal.read(0, kinds=[STARTED]))
-    return Source(run=name, config=BacktestConfig.model_validate(started.payload), lived=lived)
+        raise UsageError(f"{name} has no forecast with a known outcome; choose another --from")
+    return Source(run=name, config=config, lived=lived)
 
 
 def open_training_journal(data_dir: Path, run: str) -> Journal:
-    """The journal of what was trained on a run; made if need be."""
-    return Journal.open(data_dir / "runs" / run / TRAINING_JOURNAL, run, create=True)
+    """The journal of what was trained on a run or session; made if need be."""
+    folder = data_dir / "runs" / run
+    folder.mkdir(parents=True, exist_ok=True)
+    return Journal.open(folder / TRAINING_JOURNAL, run, create=True)
+
+
+def _is_session(data_dir: Path, name: str) -> bool:
+    return (session_folder(data_dir, name) / JOURNAL).is_file()
+
+
+def _of_run(data_dir: Path, name: str) -> tuple[BacktestConfig, list[Experience]]:
+    lived = from_run(data_dir, name)
+    with Journal.open(data_dir / "runs" / name / JOURNAL, name) as journal:
+        return _config(next(journal.read(0, kinds=[STARTED])).payload), lived
+
+
+def _of_session(data_dir: Path, name: str, until: datetime | None) -> tuple[BacktestConfig, list[Experience]]:
+    with Journal.open(session_folder(data_dir, name) / JOURNAL, name) as journal:
+        return _config(started_of(journal)["about"].get("config", {})), from_session(journal, until)
+
+
+def _config(stated: Mapping[str, Any]) -> BacktestConfig:
+    try:
+        return BacktestConfig.model_validate(stated)
+    except ValueError as error:
+        raise JournalError("its configuration is that of another version; use that one") from error
 
 
 def last_fold(lived: Sequence[Experience], until: datetime, settings: WalkForward) -> tuple[Fold, FoldData]:
@@ -80,13 +112,13 @@ def train_by_hand(
     on_progress: OnProgress,
     trainers: Mapping[Method, Trainer] | None = None,
 ) -> dict[str, Any]:
-    """Train one adapter on a run's outcomes, from the student that made it, into the folder `out`.
+    """Train one adapter on the outcomes of a run or session, from its student, into the folder `out`.
 
     It goes to no registry and no gate. Raises UsageError where `out` has something in it already.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty; choose another --out")
-    source = read_source(data_dir, run)
+    source = read_source(data_dir, run, clock())
     fold, data = last_fold(source.lived, source.until, settings)
     config = source.config
     start = StudentSettings(

@@ -1,4 +1,4 @@
-"""The commands that train once on a run's outcomes: a round by hand, and retraining with its gates."""
+"""The commands that train once on a run or paper session: a round by hand, and retraining with gates."""
 
 import os
 import sys
@@ -25,7 +25,10 @@ _LOW_PRIORITY = 10
 Out = Annotated[Path | None, typer.Option(help="Folder for the adapter; default: the data folder.")]
 Seed = Annotated[int | None, typer.Option(help="Makes the training's draws.")]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="RUN", help="Whose outcomes; default: the newest run.")
+    str | None,
+    typer.Option(
+        "--from", metavar="NAME", help="The run or paper session learned from; default: newest run."
+    ),
 ]
 
 
@@ -40,7 +43,7 @@ def train_grpo(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """One round of GRPO by hand on a run's outcomes; the adapter enters no registry."""
+    """One round of GRPO by hand on a run or session; the adapter enters no registry."""
     _by_hand("grpo", run, out, data, as_json, train_days, recency_half_life, embargo_days, steps, seed)
 
 
@@ -55,7 +58,7 @@ def train_sft(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """One round of supervised training by hand on a run's outcomes; the adapter enters no registry."""
+    """One round of supervised training by hand on a run or session; the adapter enters no registry."""
     _by_hand("sft", run, out, data, as_json, train_days, recency_half_life, embargo_days, steps, seed)
 
 

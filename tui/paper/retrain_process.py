@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError
-from engine.journal import Journal
 from strategies.runs import plain
-from tui.paper.as_run import write_as_run
 from tui.paper.lifeline import die_with_parent, tell_at_end_of_stdin
-from tui.paper.places import journal_path
 
 _LOW_PRIORITY = 10
 
@@ -29,8 +26,6 @@ def retrain_for(wanted: dict[str, Any]) -> dict[str, Any]:
 
     data_dir, learning = Path(wanted["data_dir"]), Path(wanted["learning"])
     at = datetime.fromisoformat(wanted["at"])
-    with Journal.open(journal_path(data_dir, wanted["name"]), wanted["name"]) as session:
-        write_as_run(session, learning, at, at)
     paper = wanted["paper"]
     settings = WalkForward(
         method=Method(paper["method"]),
@@ -39,7 +34,14 @@ def retrain_for(wanted: dict[str, Any]) -> dict[str, Any]:
         steps=paper["steps"],
         seed=wanted["seed"],
     )
-    return retrain(settings, data_dir=learning, at=at, run=wanted["name"], if_drift=wanted["if_drift"])
+    return retrain(
+        settings,
+        data_dir=learning,
+        at=at,
+        run=wanted["name"],
+        recorded_in=data_dir,
+        if_drift=wanted["if_drift"],
+    )
 
 
 def main() -> None:
