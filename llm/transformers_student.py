@@ -53,7 +53,7 @@ def load_student(wanted: StudentSettings) -> "TransformersStudent":
 
 
 class TransformersStudent:
-    """A model that answers prompts. Make one with `load_student`."""
+    """A model that answers prompts, and its tokenizer. Make one with `load_student`."""
 
     def __init__(self, wanted: StudentSettings, folder: Path, adapter: Path | None) -> None:
         self.name = wanted.student if adapter is None else f"{wanted.student} + {adapter.name}"
@@ -66,7 +66,7 @@ class TransformersStudent:
         self._folder = folder
         self._adapter = adapter
         with _readable(f"student {wanted.student}"):
-            self._tokenizer = _tokenizer(folder)
+            self.tokenizer = self._tokenizer = _tokenizer(folder)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,16 +82,19 @@ class TransformersStudent:
         )
 
     @cached_property
-    def _model(self) -> Any:
+    def model(self) -> Any:
+        """The model with its adapter, for whoever trains it; the weights are read at the first use."""
         with _readable(f"student {self.name}"):
             return _model(self._folder, self._adapter, self._wanted.quantization)
+
+    _model = property(lambda self: self.model)
 
     @cached_property
     def _grammar(self) -> Any:
         import xgrammar
 
-        rows = self._model.get_input_embeddings().weight.shape[0]
-        information = xgrammar.TokenizerInfo.from_huggingface(self._tokenizer, vocab_size=rows)
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        information = xgrammar.TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=rows)
         return xgrammar.GrammarCompiler(information).compile_grammar(GRAMMAR)
 
     def prompt(self, observation: Observation) -> str:
@@ -100,7 +103,7 @@ class TransformersStudent:
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a prompt has."""
-        return len(self._tokenizer(text, add_special_tokens=False).input_ids)
+        return len(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
         """One raw answer for each prompt, in order; greedy, constrained to the answer's grammar."""
@@ -120,29 +123,29 @@ class TransformersStudent:
         import torch
         from xgrammar.contrib.hf import LogitsProcessor
 
-        tokens = self._tokenizer(
+        tokens = self.tokenizer(
             list(prompts),
             return_tensors="pt",
             add_special_tokens=False,
             padding="longest" if length is None else "max_length",
             max_length=length,
-        ).to(self._model.device)
+        ).to(self.model.device)
         with torch.inference_mode():
-            output = self._model.generate(
+            output = self.model.generate(
                 input_ids=tokens.input_ids,
                 attention_mask=tokens.attention_mask,
                 max_new_tokens=_ANSWER_TOKENS,
                 do_sample=False,
-                pad_token_id=self._tokenizer.pad_token_id,
-                eos_token_id=self._tokenizer.eos_token_id,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
                 logits_processor=[LogitsProcessor(self._grammar)],
             )
         said = output[:, tokens.input_ids.shape[1] :]
-        return [str(text) for text in self._tokenizer.batch_decode(said, skip_special_tokens=True)]
+        return [str(text) for text in self.tokenizer.batch_decode(said, skip_special_tokens=True)]
 
     def _render(self, messages: Messages) -> str:
         return str(
-            self._tokenizer.apply_chat_template(
+            self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
         )
@@ -151,7 +154,7 @@ class TransformersStudent:
         """Places of prompts of similar length, at most a batch at a time, in the order of the prompts."""
         step = max(32, self.template.max_tokens // _LENGTH_STEPS)
         waiting: dict[int, list[int]] = {}
-        tokens = self._tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
+        tokens = self.tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
         for place, counted in enumerate(map(len, tokens)):
             length = -(-counted // step) * step
             places = waiting.setdefault(length, [])

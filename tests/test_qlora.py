@@ -27,7 +27,7 @@ def test_four_bit_weights_train_after_an_answer_or_are_known_not_to(quantized: S
     torch.manual_seed(0)
     model = adaptable(student, quantized, Lora(rank=4, alpha=8))
     student.generate(["news"])
-    ids = student._tokenizer("up up down up down", return_tensors="pt").input_ids.to(model.device)
+    ids = student.tokenizer("up up down up down", return_tensors="pt").input_ids.to(model.device)
     try:
         losses = []
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
@@ -56,7 +56,7 @@ def test_weights_without_gradient_are_found_out(
     generate = student.generate
 
     def repacking(prompts: list[str]) -> list[str]:
-        layer = student._model.model.layers[-1].mlp.down_proj.base_layer
+        layer = student.model.model.layers[-1].mlp.down_proj.base_layer
         layer.forward = lambda x: torch.nn.functional.linear(x, layer.weight).detach()
         return generate(prompts)
 

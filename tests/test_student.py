@@ -93,7 +93,7 @@ def test_a_four_bit_student_with_an_adapter_runs_a_backtest_end_to_end(small, ad
 
 def test_four_bit_weights_are_really_four_bit(small):
     student = load_student(StudentSettings(student=str(small), quantization=Quantization.NF4))
-    layer = student._model.model.layers[0].mlp.up_proj
+    layer = student.model.model.layers[0].mlp.up_proj
     assert type(layer).__name__ == "Linear4bit"
     assert student.fingerprint != load_student(StudentSettings(student=str(small))).fingerprint
 
@@ -113,7 +113,7 @@ def test_the_weights_are_not_read_before_they_are_needed(seen):
     student = load_student(StudentSettings())
     student.prompt(seen[0])
     assert len(student.fingerprint) == 64
-    assert "_model" not in vars(student)
+    assert "model" not in vars(student)
 
 
 def test_the_shipped_student_captures_nine_tenths_of_the_edge_on_unseen_markets(tmp_path):

@@ -74,7 +74,7 @@ def _stir(model: Any) -> None:
 
 
 def _gradients(model: Any, student: TransformersStudent) -> list[Any]:
-    ids = student._tokenizer(_TRIED, return_tensors="pt", add_special_tokens=False).input_ids
+    ids = student.tokenizer(_TRIED, return_tensors="pt", add_special_tokens=False).input_ids
     ids = ids.to(model.device)
     model.zero_grad(set_to_none=True)
     model(input_ids=ids, labels=ids).loss.backward()

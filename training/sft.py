@@ -167,7 +167,7 @@ def _train(
                 dataloader_pin_memory=False,
             ),
             train_dataset=Dataset.from_list([dict(row) for row in rows]),
-            processing_class=student._tokenizer,
+            processing_class=student.tokenizer,
             callbacks=[_reporter(on_step)],
         )
         trainer.remove_callback(PrinterCallback)
