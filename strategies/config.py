@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
@@ -17,6 +17,7 @@ from llm.transformers_student import Quantization
 from strategies.paper_config import Amount, PaperTable, RiskTable, Table
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Days = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 BasisPoints = Annotated[float, Field(ge=0, lt=5_000, allow_inf_nan=False)]
 """Slippage and latency together stay below the whole price."""
@@ -69,6 +70,28 @@ class InstrumentTable(Table):
     names: tuple[str, ...] = ()
 
 
+class WeightsTable(Table):
+    """`[walkforward.weights]`: how much each part of the reward counts; the default is the recipe's."""
+
+    brier: NotNegative | None = None
+    close: NotNegative | None = None
+    pnl: NotNegative | None = None
+
+
+class WalkForwardTable(Table):
+    """`[walkforward]`: flags of `closecall walkforward`; what is left out is the command's default."""
+
+    method: Literal["grpo", "sft", "none"] | None = None
+    train_days: Days | None = None
+    test_days: Days | None = None
+    step_days: Days | None = None
+    recency_half_life: Amount | None = None
+    embargo_days: NotNegative | None = None
+    steps: Days | None = None
+    compare: bool | None = None
+    weights: WeightsTable = WeightsTable()
+
+
 class BacktestConfig(Table):
     """Everything that decides a backtest. Every field is a key of the TOML file; most are flags too.
 
@@ -77,7 +100,9 @@ class BacktestConfig(Table):
     `store` names the sources of bars and `feeds` those of news, once for fetching, backtests and live work;
     `sources` says where a source is reached, if not at its official address. `base`
     is the currency of the account where `rates_files`, or constants in `rates`, bring several together.
-    `paper` and `risk` matter to paper sessions only.
+    `champion` asks for the registry's; the adapter that this comes to is what a run states.
+    `paper` and `risk` matter to paper sessions only, and `walkforward` to walk-forwards, whose journal states
+    it apart.
     """
 
     bars: tuple[Path, ...] = ()
@@ -89,6 +114,7 @@ class BacktestConfig(Table):
     end: Day | None = None
     student: str = "tiny"
     adapter: Path | None = None
+    champion: Annotated[bool, Field(exclude=True)] = False
     quantization: Quantization = Quantization.NONE
     prompt: str | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
@@ -109,6 +135,7 @@ class BacktestConfig(Table):
     market: MarketTable = MarketTable()
     paper: PaperTable = PaperTable()
     risk: RiskTable = RiskTable()
+    walkforward: Annotated[WalkForwardTable, Field(exclude=True)] = WalkForwardTable()
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     sources: Mapping[str, SourceTable] = Field(default_factory=dict)
@@ -196,6 +223,7 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
         "sources": SourceTable,
         "paper": PaperTable,
         "risk": RiskTable,
+        "walkforward": WeightsTable if "weights" in location[1:-1] else WalkForwardTable,
     }
     table = tables.get(location[0], BacktestConfig) if len(location) > 1 else BacktestConfig
     return list(table.model_fields)

@@ -18,6 +18,7 @@ symbols = ["AAA-USD", "BBB"]
 start = 2024-01-02
 end = "2024-01-10"
 student = "models/mine"
+champion = false
 quantization = "none"
 prompt = "compact"
 batch = 8
@@ -54,6 +55,16 @@ train_days = 90
 test_days = 30
 steps = 20
 webhook = "https://hooks.example/secret"
+[walkforward]
+method = "sft"
+train_days = 60
+test_days = 30
+step_days = 40
+recency_half_life = 20
+embargo_days = 2
+steps = 50
+compare = false
+weights = { brier = 1, close = 0.03, pnl = 0 }
 [risk]
 symbol_exposure = 0.5
 total_exposure = 1

@@ -9,6 +9,9 @@ from typer.testing import CliRunner
 
 from engine.errors import UsageError
 from llm.registry import Registry
+from strategies.config import load_config
+from tui.arguments import invoke
+from tui.champion_option import with_champion
 from tui.model_commands import models_app
 
 app = typer.Typer()
@@ -96,3 +99,31 @@ def test_show_tells_the_history_and_what_the_gate_said(data, names):
     assert [change["kind"] for change in shown["changes"]] == ["adapter_entered", "adapter_rejected"]
     assert shown["changes"][1]["payload"]["scores"] == verdict
     assert (shown["recipe"], shown["children"]) == ({"method": "grpo", "seed": 1}, [])
+
+
+def test_the_champion_answers_in_whatever_adapter_it_stands_today(data, names, capsys):
+    config = load_config(None, {"champion": True})
+    assert with_champion(config, data).adapter is None
+    assert "no champion of tiny is on record" in capsys.readouterr().err
+    for name in names:
+        run(data, "promote", name)
+        found = with_champion(config, data)
+        assert found.adapter == data / "models" / "adapters" / name
+        assert f"the champion of tiny answers: {name}" in capsys.readouterr().err
+        assert "champion" not in found.model_dump()
+    run(data, "rollback")
+    assert with_champion(config, data).adapter.name == names[0]
+    assert with_champion(load_config(None, {}), data).adapter is None
+
+
+def test_an_adapter_and_the_champion_cannot_both_be_wanted(data):
+    with pytest.raises(UsageError, match="--champion and --adapter mine"):
+        invoke(["backtest", "--champion", "--adapter", "mine", "--data-dir", str(data)])
+
+
+def test_a_wrong_key_of_a_walk_forward_is_answered_with_the_right_one(tmp_path):
+    settings = tmp_path / "closecall.toml"
+    for table, near in (("train_day = 3", "train_days"), ("weights = { brer = 1 }", "brier")):
+        settings.write_text(f"[walkforward]\n{table}\n")
+        with pytest.raises(UsageError, match=f"did you mean '{near}'"):
+            load_config(settings, {})

@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from engine.errors import UsageError
 from strategies.runs import find_run
 from training.drift import DriftBench, measure_drift, turned_round
 from training.no_edge import NoEdgeBench, measure_no_edge
+from training.rewards import Weights
 from training.settings import Method
 from training.walkforward import walkforward
 from tui.arguments import invoke
@@ -175,8 +176,11 @@ def test_what_makes_no_sense_is_said_in_one_line(words, said, tmp_path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_real_walk_forward_with_grpo_goes_from_the_command_line_to_its_table(tmp_path, capfd):
     settings = tmp_path / "small.toml"
-    settings.write_text("batch = 64\n[market]\ncoins = 7\nstocks = 0\n")
-    words = ["walkforward", "--no-compare", "--steps", "2", "--train-days", "20", "--test-days", "22"]
+    settings.write_text(
+        "batch = 64\n[market]\ncoins = 7\nstocks = 0\n"
+        "[walkforward]\nsteps = 2\ncompare = false\ntrain_days = 900\nweights = { pnl = 0 }\n"
+    )
+    words = ["walkforward", "--train-days", "20", "--test-days", "22"]
     words += [
         "--days",
         "65",
@@ -194,4 +198,7 @@ def test_a_real_walk_forward_with_grpo_goes_from_the_command_line_to_its_table(t
     assert result["scores"]["student"]["n"] > 280
     assert (tmp_path / "runs" / result["run"] / "adapters" / "grpo-02").is_dir()
     assert timedelta(days=result["walkforward"]["embargo_days"]) == timedelta(days=1)
+    stated = result["walkforward"]
+    assert (stated["steps"], stated["train_days"], stated["compare"]) == (2, 20, False)
+    assert stated["weights"] == asdict(Weights(pnl=0))
     assert Path(tmp_path / "ledger.sqlite").is_file()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import UsageError
+from tui.champion_option import UseChampion, with_champion
 from tui.dash_command import dash
 from tui.data_commands import check_app, collect, fetch_app
 from tui.model_commands import models_app
@@ -69,6 +70,7 @@ def backtest(
     end: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of bars.")] = None,
     student: StudentName = None,
     adapter: Adapter = None,
+    champion: UseChampion = False,
     quantization: Quantize = None,
     cash: Annotated[float | None, typer.Option(help="Starting cash, in the quote currency.")] = None,
     fee_bps: Annotated[float | None, typer.Option(help="Commission, basis points of a fill.")] = None,
@@ -116,6 +118,7 @@ def backtest(
         end=end,
         student=student,
         adapter=adapter,
+        champion=champion or None,
         quantization=quantization,
         cash=cash,
         fee_bps=fee_bps,
@@ -128,7 +131,8 @@ def backtest(
     )
     if market and (bars or store):
         raise UsageError("--days, --no-edge, --reversal and --headlines are for the simulated market only")
-    settings = load_config(config, flags)
+    folder = working_dir(data)
+    settings = with_champion(load_config(config, flags), folder)
     if settings.out is not None:
         writable(settings.out, "--out")
     from strategies.backtest import backtest as run_backtest
@@ -136,7 +140,7 @@ def backtest(
 
     try:
         with ProgressDisplay() as progress:
-            run = run_backtest(settings, data_dir=working_dir(data), clock=now, on_progress=progress)
+            run = run_backtest(settings, data_dir=folder, clock=now, on_progress=progress)
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; forecasts made so far are kept for the next run\n")
         raise

@@ -1,12 +1,14 @@
 """`closecall walkforward`, and the flags that it shares with the commands that train once."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine.errors import UsageError
+from tui.champion_option import UseChampion, with_champion
 from tui.options import (
     Adapter,
     AsJson,
@@ -37,7 +39,9 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; default:
 
 
 def walkforward(
-    method: MethodName = "grpo",
+    method: Annotated[
+        str | None, typer.Option(help="How challengers are made: grpo (the default), sft or none.")
+    ] = None,
     train_days: TrainDays = None,
     test_days: TestDays = None,
     step_days: Annotated[
@@ -61,6 +65,7 @@ def walkforward(
     end: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of bars.")] = None,
     student: StudentName = None,
     adapter: Adapter = None,
+    champion: UseChampion = False,
     quantization: Quantize = None,
     allow_harmful: Annotated[
         bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
@@ -101,6 +106,7 @@ def walkforward(
         end=end,
         student=student,
         adapter=adapter,
+        champion=champion or None,
         quantization=quantization,
         allow_harmful=allow_harmful or None,
         allow_short=allow_short or None,
@@ -108,24 +114,24 @@ def walkforward(
         out=out,
         market=market or None,
     )
-    wanted = load_config(config, flags)
+    folder = working_dir(data)
+    wanted = with_champion(load_config(config, flags), folder)
     if wanted.out is not None:
         writable(wanted.out, "--out")
-    settings = settings_of(
-        method,
+    given = wanted.walkforward.model_dump(exclude_none=True) | stated(
+        method=method,
         train_days=train_days,
         test_days=test_days,
         step_days=step_days,
         recency_half_life=recency_half_life,
         embargo_days=embargo_days,
         steps=steps,
-        seed=wanted.seed,
         compare=False if no_compare else None,
     )
+    settings = settings_of(given.pop("method", "grpo"), seed=wanted.seed, **given)
     from training.walkforward import walkforward as run_walkforward
     from tui.training_tables import print_walkforward
 
-    folder = working_dir(data)
     try:
         with ProgressDisplay() as progress:
             run = run_walkforward(
@@ -142,10 +148,11 @@ def walkforward(
     print_json(run.result) if as_json else print_walkforward(run.result)
 
 
-def settings_of(method: str, **given: Any) -> "WalkForward":
+def settings_of(method: str, weights: "Mapping[str, float] | None" = None, **given: Any) -> "WalkForward":
     """The settings of the flags that were given. Raises UsageError for one that does not fit."""
+    from training.rewards import Weights
     from training.settings import Method, WalkForward
 
     if method not in list(Method):
         raise UsageError(f"--method {method!r}: choose one of {', '.join(Method)}")
-    return WalkForward(method=Method(method), **stated(**given))
+    return WalkForward(method=Method(method), weights=Weights(**(weights or {})), **stated(**given))
