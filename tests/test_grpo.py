@@ -23,7 +23,7 @@ from training.examination import judge, vitals
 from training.experience import TrainingSet, experiences
 from training.grpo import GrpoRecipe, Trained, train_grpo
 from training.guards import Limits
-from training.prompt_draw import by_length, draw, part_size, recency
+from training.prompt_draw import by_length, part_size
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
 EMBARGO = timedelta(days=5)
@@ -239,29 +239,6 @@ def test_nothing_is_written_to_the_screen(tmp_path: Path, capfd: pytest.CaptureF
     assert capfd.readouterr().out == ""
 
 
-def test_recent_items_are_drawn_more_often_by_their_half_life() -> None:
-    training = sets()[0]
-    assert recency(training, None) == [1.0] * len(training.items)
-    aged = recency(training, 7.0)
-    span = (training.items[-1].known_at - training.items[0].known_at) / timedelta(days=7)
-    assert aged[-1] / aged[0] == pytest.approx(2**span)
-    counts = [0] * len(aged)
-    for places in draw(aged, steps=2000, prompts=1, seed=1):
-        counts[places[0]] += 1
-    share = sum(counts[-10:]) / 2000
-    assert share == pytest.approx(sum(aged[-10:]) / sum(aged), abs=0.05)
-
-
-def test_a_step_draws_no_item_twice_unless_there_are_too_few() -> None:
-    assert all(len(set(places)) == 5 for places in draw([1.0] * 9, steps=50, prompts=5, seed=3))
-    assert sorted(draw([1.0, 1.0, 1.0], steps=1, prompts=7, seed=3)[0])[::3] == [0, 1, 2]
-
-
-def test_draws_are_seeded() -> None:
-    assert draw([1.0] * 9, steps=3, prompts=5, seed=3) == draw([1.0] * 9, steps=3, prompts=5, seed=3)
-    assert draw([1.0] * 9, steps=3, prompts=5, seed=3) != draw([1.0] * 9, steps=3, prompts=5, seed=4)
-
-
 def test_parts_divide_a_step_and_stay_within_the_budget() -> None:
     assert part_size(prompts=64, tokens=200, budget=4096) == 16
     assert part_size(prompts=64, tokens=9999, budget=4096) == 1
@@ -295,7 +272,7 @@ def test_vitals_of_a_student_that_says_nothing_readable_are_no_numbers() -> None
 
 
 def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> None:
-    from training.direction_reward import direction_rewards, direction_score
+    from training.direction_reward import direction_score
 
     training = sets()[0]
     item = next(one for one in training.items if not one.outcome.tie)
@@ -309,9 +286,6 @@ def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> 
         assert direction_score(said(right, confidence), item) == 1.0
         assert direction_score(said(wrong, confidence), item) == 0.0
     assert direction_score("up", item) == 0.0
-    place = training.items.index(item)
-    answers = [said(right, 0.6), said(wrong, 0.6)]
-    assert direction_rewards(training)(["", ""], answers, place=[place, place]) == [1.0, 0.0]
 
 
 def test_step_time_sets_both_trainers_side_by_side() -> None:

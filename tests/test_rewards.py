@@ -7,16 +7,15 @@ from datetime import timedelta
 
 import pytest
 from answers_drawn import INVALID, anything, days, valid_answers
-from experiences_by_hand import SIZING, experience, facts, lived, outcome, shares, situation
+from experiences_by_hand import SIZING, experience, outcome, shares, situation
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import DAY, MONDAY, instrument
+from markets import MONDAY, instrument
 
 from engine.instruments import AssetClass
 from engine.steps import trade_cost
 from engine.values import Direction, Forecast
 from llm.answers import parse, write
-from training.experience import TrainingSet
 from training.positions import take
 from training.rewards import (
     CALL_LIMIT,
@@ -31,7 +30,6 @@ from training.rewards import (
     means,
     pnl_score,
     reward,
-    trl_rewards,
 )
 
 DEFAULT = Weights()
@@ -203,31 +201,6 @@ def test_an_answer_is_read_as_the_forecaster_reads_it():
     text = write(Direction.UP, 0.64, 100.7)
     got = reward(text, experience(0.02), DEFAULT)
     assert got.call == parse(text, "AAA", MONDAY, 100.0)
-
-
-def trained_on():
-    items = lived(facts())
-    return TrainingSet.admit(items, cutoff=MONDAY + 400 * DAY, embargo=DAY)
-
-
-def test_trl_gets_one_reward_for_each_completion_from_the_experience_at_its_place():
-    training = trained_on()
-    texts = [write(Direction.UP, 0.9, 101), "?", write(Direction.DOWN, 0.6, 99)]
-    logged = {}
-    function = trl_rewards(training, DEFAULT)
-    rewards = function(
-        prompts=["a", "a", "b"],
-        completions=texts,
-        completion_ids=[[1], [2], [3]],
-        place=[0, 0, 3],
-        trainer_state=None,
-        log_metric=logged.__setitem__,
-    )
-    wanted = [reward(text, training.items[at], DEFAULT) for text, at in zip(texts, [0, 0, 3], strict=True)]
-    assert rewards == [one.total for one in wanted]
-    assert logged["outcome/invalid"] == pytest.approx(1 / 3)
-    assert logged["outcome/brier"] == pytest.approx((wanted[0].brier + wanted[2].brier) / 2)
-    assert function(["a"], ["?"], place=[1]) == [reward("?", training.items[1], DEFAULT).total]
 
 
 def test_the_parts_of_a_batch_without_one_valid_answer_are_unknown_and_not_zero():

@@ -26,10 +26,11 @@ from engine.instruments import Costs
 from engine.values import Direction
 from llm.answers import write
 from strategies.sizing import Sizing
-from training.direction_reward import direction_rewards, direction_score
+from training.direction_reward import direction_score
 from training.experience import TrainingSet
 from training.grpo import GrpoRecipe
-from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, reward, trl_rewards
+from training.reward_parts import trl_rewards
+from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, reward
 
 RECIPE = GrpoRecipe()
 COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
@@ -177,13 +178,39 @@ def test_the_whole_reward_is_bounded_and_finite_whatever_a_model_writes(day, tex
     json.dumps(got, allow_nan=False)
 
 
-def test_the_two_functions_that_trl_calls_add_up_to_the_whole():
+def test_the_functions_that_trl_calls_add_up_to_the_whole():
+    day, other = experience(0.02), experience(-0.01)
+    training = TrainingSet(items=(day, other), cutoff=day.known_at + 3 * day.horizon, embargo=day.horizon)
+    texts = [write(Direction.UP, 0.7, 101), write(Direction.DOWN, 0.6, 99), "?"]
+    logged = {}
+    parts = [
+        function(
+            prompts=["a", "a", "b"],
+            completions=texts,
+            completion_ids=[[1], [2], [3]],
+            place=[0, 1, 0],
+            trainer_state=None,
+            log_metric=logged.__setitem__,
+        )
+        for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)
+    ]
+    wanted = [whole(text, one) for text, one in zip(texts, (day, other, day), strict=True)]
+    assert [sum(one) for one in zip(*parts, strict=True)] == pytest.approx(wanted, abs=1e-12)
+    assert logged["outcome/invalid"] == pytest.approx(1 / 3)
+    first, second = (
+        reward(text, one, RECIPE.weights) for text, one in zip(texts, (day, other), strict=False)
+    )
+    assert logged["outcome/brier"] == pytest.approx((first.brier + second.brier) / 2)
+
+
+def test_each_function_sees_only_what_its_own_choice_decides():
     day = experience(0.02)
     training = TrainingSet(items=(day,), cutoff=day.known_at + 3 * day.horizon, embargo=day.horizon)
-    texts = [write(Direction.UP, 0.7, 101), write(Direction.DOWN, 0.6, 99), "?"]
-    both = [
-        function(["", "", ""], texts, place=[0, 0, 0])
-        for function in (trl_rewards(training, RECIPE.weights), direction_rewards(training))
-    ]
-    sums = [one + RECIPE.direction * other for one, other in zip(*both, strict=True)]
-    assert sums == [whole(text, day) for text in texts]
+    texts = [write(Direction.UP, 0.7, 101), write(Direction.UP, 0.9, 101), write(Direction.UP, 0.9, 105)]
+    direction, confidence, close = (
+        function(texts, texts, place=[0, 0, 0])
+        for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)
+    )
+    assert direction == [RECIPE.direction] * 3
+    assert confidence[0] < confidence[1] == confidence[2]
+    assert close[0] == pytest.approx(close[1]) and close[1] != close[2]

@@ -14,10 +14,20 @@ from llm.transformers_student import StudentSettings, TransformersStudent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lora:
-    """The shape of a new adapter: terms of `rank`, scaled by `alpha / rank`, on every linear layer."""
+    """The shape of a new adapter: terms of `rank`, scaled by `alpha / rank`.
+
+    They are on every linear layer of the blocks between two shares of the model's `depth`; at least one block
+    is among them.
+    """
 
     rank: int = 16
     alpha: int = 32
+    depth: tuple[float, float] = (0.0, 1.0)
+
+    def blocks(self, count: int) -> list[int]:
+        """The places of the blocks among `count`."""
+        first = min(int(self.depth[0] * count), count - 1)
+        return list(range(first, max(first + 1, round(self.depth[1] * count))))
 
 
 def adaptable(student: TransformersStudent, start: StudentSettings, shape: Lora) -> Any:
@@ -28,7 +38,7 @@ def adaptable(student: TransformersStudent, start: StudentSettings, shape: Lora)
     """
     from peft import LoraConfig, get_peft_model
 
-    model = student._model
+    model = student.model
     if start.adapter is None:
         lora = LoraConfig(
             r=shape.rank,
@@ -36,12 +46,27 @@ def adaptable(student: TransformersStudent, start: StudentSettings, shape: Lora)
             lora_dropout=0.0,
             bias="none",
             task_type="CAUSAL_LM",
-            target_modules="all-linear",
+            target_modules=_linear_layers(model),
+            layers_to_transform=shape.blocks(model.config.get_text_config().num_hidden_layers),
         )
         return get_peft_model(model, lora)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model
+
+
+def _linear_layers(model: Any) -> list[str]:
+    """The names that the linear layers have within a block, such as q_proj."""
+    import torch
+
+    output = model.get_output_embeddings()
+    return sorted(
+        {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not output
+        }
+    )
 
 
 def write_adapter(model: Any, folder: Path, student: str, settings: Mapping[str, str]) -> None:

@@ -7,12 +7,9 @@ direction and the same for every confidence, so the best answer is the best one 
 gets the least that a readable answer could have had, so that form earns nothing here either.
 """
 
-from collections.abc import Callable, Sequence
-
 from engine.accuracy import hit
 from llm.answers import read
-from training.experience import Experience, TrainingSet
-from training.rewards import completion_text
+from training.experience import Experience
 
 
 def direction_score(text: str, experience: Experience) -> float:
@@ -20,21 +17,3 @@ def direction_score(text: str, experience: Experience) -> float:
     if experience.outcome.tie:
         return 0.5
     return float(hit(read(text, experience.observation), experience.outcome) is True)
-
-
-def direction_rewards(training: TrainingSet) -> Callable[..., list[float]]:
-    """A reward function for TRL, beside `training.rewards.trl_rewards` and on the same data set."""
-
-    def direction_reward(
-        prompts: Sequence[object],  # noqa: ARG001  # TRL hands everything over by name
-        completions: Sequence[object],
-        *,
-        place: Sequence[int],
-        **_: object,
-    ) -> list[float]:
-        return [
-            direction_score(completion_text(completion), training.items[where])
-            for completion, where in zip(completions, place, strict=True)
-        ]
-
-    return direction_reward

@@ -9,10 +9,11 @@ from engine.accuracy import hit
 from engine.values import Abstention, Direction
 from llm.answers import read, write
 from llm.transformers_student import TransformersStudent
-from training.direction_reward import direction_rewards
-from training.experience import TrainingSet
+from training.experience import Experience, TrainingSet
+from training.holding import holds
 from training.prompt_draw import by_length, draw, part_size, recency
-from training.rewards import completion_text, trl_rewards
+from training.reward_parts import trl_rewards
+from training.rewards import completion_text, happened
 
 if TYPE_CHECKING:
     from training.grpo import GrpoRecipe
@@ -41,19 +42,26 @@ def trainer_for(
     )
     drawn = draw(
         recency(training, recipe.recency_half_life_days),
+        [_kind(item) for item in training.items],
         steps=recipe.steps,
         prompts=recipe.prompts_per_step,
         seed=recipe.seed,
     )
-    rows = [{"prompt": texts[p], "place": p} for places in drawn for p in by_length(places, lengths)]
+    ways = [(Direction.UP, Direction.DOWN)[number % 2] for number in range(recipe.explore)]
+    held = _held(student, texts, training.items, ways, recipe.hold)
+    rows = [
+        {"prompt": texts[place], "place": place, "hold": held[place]}
+        for places in drawn
+        for place in by_length(places, lengths)
+    ]
     trainer = SharedPromptTrainer(
         model=model,
-        reward_funcs=[trl_rewards(training, recipe.weights), direction_rewards(training)],
+        reward_funcs=list(trl_rewards(training, recipe.weights, recipe.direction)),
         args=_arguments(recipe, scratch, part=part, tokens=tokens, device=model.device.type),
         train_dataset=Dataset.from_list(rows),
-        processing_class=student._tokenizer,
+        processing_class=student.tokenizer,
         share=recipe.share,
-        openings=_openings(student, recipe.explore),
+        openings=_openings(student, ways),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -76,7 +84,6 @@ def _arguments(recipe: "GrpoRecipe", scratch: Path, *, part: int, tokens: int, d
         beta=recipe.beta,
         temperature=recipe.temperature,
         max_completion_length=tokens,
-        reward_weights=[1.0, recipe.direction],
         scale_rewards="batch",
         # Every token weighs the same in every answer; the default weighs by the tokens of the batch.
         loss_type="dr_grpo",
@@ -166,11 +173,34 @@ def _longest_answer(student: TransformersStudent) -> int:
     return 1 + max(map(student.count_tokens, longest))
 
 
-def _openings(student: TransformersStudent, explore: int) -> list[list[int]]:
-    """The first tokens of answers of each direction in turn, `explore` of them."""
-    begun = [f'{{"direction": "{way}' for way in (Direction.UP, Direction.DOWN)]
-    ids: list[list[int]] = student._tokenizer(begun, add_special_tokens=False)["input_ids"]
-    return [ids[number % 2] for number in range(explore)]
+def _openings(student: TransformersStudent, ways: Sequence[Direction]) -> list[list[int]]:
+    """The first tokens of an answer of each of the directions, the direction's own last."""
+    if not ways:
+        return []
+    begun = [f'{{"direction": "{way}' for way in ways]
+    ids: list[list[int]] = student.tokenizer(begun, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _held(
+    student: TransformersStudent,
+    texts: Sequence[str],
+    items: Sequence[Experience],
+    ways: Sequence[Direction],
+    strength: float,
+) -> list[list[float]]:
+    """What the answers begun for the student gain at each item; it is asked only where that matters."""
+    if not ways or strength == 0:
+        return [[0.0] * len(ways)] * len(items)
+    said = student.answer(texts, lambda _done, _total: None)
+    return holds(
+        [read(text, item.observation) for text, item in zip(said, items, strict=True)], ways, strength
+    )
+
+
+def _kind(item: Experience) -> int:
+    """Whether the price rose (2), fell (0) or neither (1)."""
+    return int(2 * happened(item.outcome))
 
 
 def _tokens_of_a_prompt(prompt: int, answer: int, recipe: "GrpoRecipe") -> int:

@@ -15,9 +15,13 @@ import torch
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
+from training.credit import advantages, choices
 from training.dense import Dense, worth_it
 from training.rollouts import Sampling, can_share, sample
 from training.shared_prompts import log_probabilities
+
+_NO_SPREAD = 1e-4
+"""TRL's own, beside the standard deviation that rewards are divided by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +40,13 @@ class Group:
 class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes no types
     """GRPO on one process, one generation for each optimizer step.
 
-    With `share` (and a model that allows it), a prompt's answers are sampled and scored in one row; without
-    it everything is TRL's own, and every answer is the student's from its first token. `openings` are token
-    ids, one list for each of the last answers to a prompt, that those are begun with. `seconds` adds up the
-    time of each part since it was last taken; `drawn` holds the groups of the last generation.
+    With `share` (and a model that allows it), a prompt's answers are sampled and scored in one row, and each
+    choice in an answer is credited with what it decided (see `training.credit`; the reward functions are
+    three, in that order); without it everything is TRL's own, and every answer is the student's from its
+    first token. `openings` are token ids, one list for each of the last answers to a prompt, that those are
+    begun with; a row's column `hold` has a number for each opening, which is added to the advantage of its
+    last token. `seconds` adds up the time of each part since it was last taken; `drawn` holds the groups of
+    the last generation.
     """
 
     def __init__(
@@ -49,6 +56,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         self.seconds: dict[str, float] = defaultdict(float)
         self.drawn: list[Group] = []
         self._scored: dict[str, Any] = {}
+        self._parts: torch.Tensor
+        self._pieces: dict[int, str] = {}
         super().__init__(*arguments, **named)
         self.share = share and can_share(self.model)
         self.openings = openings if self.share else ()
@@ -98,7 +107,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
             rewards: torch.Tensor = super()._calculate_rewards(
                 inputs, prompts, completions, completion_ids_list
             )
-        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1).tolist()
+        self._parts = rewards * self.reward_weights.to(rewards.device)
+        totals = self._parts.nansum(dim=1).tolist()
         copies = self.num_generations
         self.drawn = [
             Group(
@@ -110,6 +120,40 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
             for i in range(0, len(inputs), copies)
         ]
         return rewards
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self.share:
+            made["advantages"] = self._credited(made["completion_ids"])
+            self._hold(made["advantages"], inputs)
+        return made
+
+    def _credited(self, ids: torch.Tensor) -> torch.Tensor:
+        """The advantage of every token, scaled as TRL scales a batch; shape (answers, tokens)."""
+        read = [choices([self._piece(token) for token in row]) for row in ids.tolist()]
+        parts, copies = self._parts.tolist(), self.num_generations
+        by_choice = [
+            one
+            for i in range(0, len(parts), copies)
+            for one in advantages(parts[i : i + copies], [begun for _, begun in read[i : i + copies]])
+        ]
+        scale = self._parts.sum(dim=1).std() + _NO_SPREAD
+        found = torch.tensor(by_choice, device=ids.device).gather(
+            1, torch.tensor([stages for stages, _ in read], device=ids.device)
+        )
+        return found / scale
+
+    def _hold(self, credited: torch.Tensor, inputs: list[dict[str, Any]]) -> None:
+        copies = self.num_generations
+        for number, opening in enumerate(self.openings):
+            rows = slice(copies - len(self.openings) + number, None, copies)
+            held = [row["hold"][number] for row in inputs[rows]]
+            credited[rows, len(opening) - 1] += torch.tensor(held, device=credited.device)
+
+    def _piece(self, token: int) -> str:
+        if token not in self._pieces:
+            self._pieces[token] = self._tokenizer.decode([token])
+        return self._pieces[token]
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         if not self.share:

@@ -13,20 +13,38 @@ def recency(training: TrainingSet, half_life_days: float | None) -> list[float]:
     return [0.5 ** (age / half_life_days) for age in days]
 
 
-def draw(weights: Sequence[float], *, steps: int, prompts: int, seed: int) -> list[list[int]]:
+def draw(
+    weights: Sequence[float], kinds: Sequence[int], *, steps: int, prompts: int, seed: int
+) -> list[list[int]]:
     """For each step `prompts` places, drawn without replacement in proportion to the weights.
 
-    The largest of the logarithms plus Gumbel noise are such a draw (Vieira 2014). Where there are fewer
-    items than `prompts`, each comes round again.
+    Each kind of item gets its share of the weights in every step, to the nearest whole number, and over the
+    steps exactly: what a step learns about all items alike then does not hang on how many of its prompts
+    happened to be of one kind (stratified sampling, Cochran 1977, chapter 5). The largest of the logarithms
+    plus Gumbel noise are a draw in proportion (Vieira 2014). Where there are fewer items of a kind than are
+    due, each comes round again.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    logs = np.log(np.maximum(np.asarray(weights), np.finfo(float).tiny))
-    drawn = []
-    for _ in range(steps):
-        places = np.argsort(-(logs + rng.gumbel(size=len(logs))), kind="stable")[:prompts]
-        drawn.append([int(place) for place in np.resize(places, prompts)])
+    logs = np.log(np.maximum(np.asarray(weights, dtype=float), np.finfo(float).tiny))
+    members = [np.flatnonzero(np.asarray(kinds) == kind) for kind in sorted(set(kinds))]
+    shares = np.array([np.exp(logs[places]).sum() for places in members])
+    shares /= shares.sum()
+    drawn: list[list[int]] = []
+    given = np.zeros(len(members))
+    for step in range(1, steps + 1):
+        keys = logs + rng.gumbel(size=len(logs))
+        due = np.maximum(shares * prompts * step - given, 0.0)
+        counts = np.floor(due)
+        short = int(prompts - counts.sum())
+        counts[np.argsort(counts - due, kind="stable")[:short]] += 1
+        given += counts
+        picked = [
+            np.resize(places[np.argsort(-keys[places], kind="stable")], int(count))
+            for places, count in zip(members, counts, strict=True)
+        ]
+        drawn.append([int(place) for place in np.concatenate(picked)])
     return drawn
 
 

@@ -17,13 +17,13 @@ anything by itself.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from engine.outcomes import Outcome
 from engine.values import Abstention, Call, Direction, Forecast
 from llm.answers import parse
-from training.experience import Experience, TrainingSet
+from training.experience import Experience
 from training.positions import Taken, take
 
 LABEL_LIMIT = 3.0
@@ -166,33 +166,6 @@ def worst(experience: Experience) -> tuple[float, float, float]:
             for call in calls
         ),
     )
-
-
-def trl_rewards(training: TrainingSet, weights: Weights) -> Callable[..., list[float]]:
-    """A reward function for TRL's trainers: the sum of all parts, so that one scale holds for a batch.
-
-    It wants a data set whose column `place` is the index of each row's experience in `training.items`. Means
-    of the parts go to TRL's `log_metric` under "outcome/", which its logs carry on.
-    """
-
-    def outcome_reward(
-        prompts: Sequence[object],  # noqa: ARG001  # TRL hands everything over by name
-        completions: Sequence[object],
-        *,
-        place: Sequence[int],
-        log_metric: Callable[[str, float], None] | None = None,
-        **_: object,
-    ) -> list[float]:
-        rewards = [
-            reward(completion_text(completion), training.items[where], weights)
-            for completion, where in zip(completions, place, strict=True)
-        ]
-        for name, value in means(rewards).items():
-            if log_metric is not None and value is not None:
-                log_metric(f"outcome/{name}", value)
-        return [one.total for one in rewards]
-
-    return outcome_reward
 
 
 def means(rewards: Sequence[Reward]) -> dict[str, float | None]:

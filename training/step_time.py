@@ -15,7 +15,7 @@ from threading import Semaphore
 from typing import Any
 
 from llm.transformers_student import StudentSettings, load_student
-from training.adapters import Lora, adaptable
+from training.adapters import adaptable
 from training.examination import accuracy, judge, vitals
 from training.experience import TrainingSet
 from training.grpo import GrpoRecipe
@@ -79,7 +79,7 @@ class _Arm:
         self._training, self._mine, self._theirs, self._steps = training, mine, theirs, recipe.steps
         self._student = load_student(start)
         torch.manual_seed(recipe.seed)
-        model = adaptable(self._student, start, Lora(rank=recipe.rank, alpha=recipe.alpha))
+        model = adaptable(self._student, start, recipe.lora)
         self._trainer = trainer_for(self._student, model, training, recipe, scratch)
         self._told: Steps = []
 
