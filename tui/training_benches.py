@@ -54,7 +54,8 @@ def bench_grpo(
 
 
 def bench_no_edge(
-    markets: Annotated[int, typer.Option(min=1, help="How many markets, from seed 301 on.")] = 20,
+    markets: Annotated[int, typer.Option(min=1, help="How many markets, each of the next seed.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the first market.")] = 301,
     steps: Steps = None,
     data: DataDir = None,
     as_json: AsJson = False,
@@ -66,7 +67,8 @@ def bench_no_edge(
     from training.no_edge import NoEdgeBench, measure_no_edge
     from tui.tables import print_pairs
 
-    bench = NoEdgeBench(seeds=tuple(range(301, 301 + markets)), steps=steps)
+    seeds = tuple(range(seed, seed + markets))
+    bench = NoEdgeBench(seeds=seeds, reversed_seed=seed + markets, steps=steps)
     with ProgressDisplay() as progress:
         measured = measure_no_edge(bench, data_dir=working_dir(data), clock=now, on_progress=progress)
     shown = {key: value for key, value in measured.items() if key not in ("each", "bench", "reversed")}
