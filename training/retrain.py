@@ -171,7 +171,8 @@ def _verdict(work: _Round, challenger: Adapter, begin: datetime) -> GateVerdict:
     ]
     level = spent_level(work.registry.gates_held(work.student) + 1)
     clean = bool(challenger.scores.get("clean", False))
-    earned = net_returns(*([call for call, _ in side] for side in sides), window)
+    ours, theirs = ([call for call, _ in side] for side in sides)
+    earned = net_returns(ours, theirs, window)
     return judge(sides[0], sides[1], GateRule(level=level), clean=clean, net_returns=earned)
 
 
