@@ -59,7 +59,7 @@ def main() -> None:
         "promotions": whole["promotions"],
         "digests": whole["digests"],
         "walkforwards_ended": len(ended),
-        "differences": [name for one in ended for name in whole if one[name] != whole[name]],
+        "differences": [place for one in ended for place in differences(whole, one)],
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     sys.exit(0 if not report["differences"] and any(whole["promotions"].values()) else 1)
@@ -124,6 +124,16 @@ def journaled(data: Path) -> dict[str, Any]:
         rows = list(journal.read(kinds=(TRAINED, GATED, PROMOTION)))
     events = [[row.kind, row.payload["arm"], row.payload["fold"], row.payload["challenger"]] for row in rows]
     return {"runs": [one.state for one in runs], "events": events}
+
+
+def differences(one: Any, other: Any, place: str = "") -> list[str]:
+    """Where two values of JSON types differ, with both values."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [each for key in one for each in differences(one[key], other[key], f"{place}/{key}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [each for number, (a, b) in pairs for each in differences(a, b, f"{place}/{number}")]
+    return [] if one == other else [f"{place}: {one} and {other}"]
 
 
 def newest_event(data: Path) -> str:
