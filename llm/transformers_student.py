@@ -66,7 +66,7 @@ class TransformersStudent:
         self._folder = folder
         self._adapter = adapter
         with _readable(f"student {wanted.student}"):
-            self.tokenizer = self._tokenizer = _tokenizer(folder)
+            self.tokenizer = _tokenizer(folder)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -86,8 +86,6 @@ class TransformersStudent:
         """The model with its adapter, for whoever trains it; the weights are read at the first use."""
         with _readable(f"student {self.name}"):
             return _model(self._folder, self._adapter, self._wanted.quantization)
-
-    _model = property(lambda self: self.model)
 
     @cached_property
     def _grammar(self) -> Any:

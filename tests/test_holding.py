@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.values import Abstention, Direction, Forecast
-from training.adapters import Lora
 from training.holding import holds
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -29,19 +28,3 @@ def test_the_surer_the_student_was_the_less_it_is_held() -> None:
 def test_an_abstention_holds_nothing() -> None:
     silent = Abstention(symbol="AAA", as_of=AT, reason="not JSON", last_close=100.0)
     assert holds([silent], WAYS, 1.0) == [[0.0, 0.0, 0.0]]
-
-
-@pytest.mark.parametrize(
-    ("depth", "count", "blocks"),
-    [
-        ((0.25, 0.5), 4, [1]),
-        ((0.25, 0.5), 28, [7, 8, 9, 10, 11, 12, 13]),
-        ((0.0, 1.0), 3, [0, 1, 2]),
-        ((0.25, 0.5), 1, [0]),
-        ((0.9, 1.0), 2, [1]),
-    ],
-)
-def test_an_adapter_sits_on_the_blocks_of_its_depth(
-    depth: tuple[float, float], count: int, blocks: list[int]
-) -> None:
-    assert Lora(depth=depth).blocks(count) == blocks

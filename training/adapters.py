@@ -81,7 +81,15 @@ def write_adapter(model: Any, folder: Path, student: str, settings: Mapping[str,
         model.peft_config["default"].base_model_name_or_path = student
         model.save_pretrained(made, selected_adapters=["default"], save_embedding_layers=False)
         (made / "README.md").unlink(missing_ok=True)
+        _in_one_order(made / "adapter_config.json")
         (made / SETTINGS_FILE).write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         made.replace(folder)
+
+
+def _in_one_order(config: Path) -> None:
+    """peft writes the names of its layers in the order of a set, another one in every process."""
+    stated = json.loads(config.read_text(encoding="utf-8"))
+    stated["target_modules"] = sorted(stated["target_modules"])
+    config.write_text(json.dumps(stated, indent=2, sort_keys=True) + "\n", encoding="utf-8")
