@@ -60,7 +60,7 @@ def start_session(
     days: Annotated[int | None, typer.Option(help="Length of the simulated market; default 180.")] = None,
     cash: Annotated[float | None, typer.Option(help="Starting cash.")] = None,
     retrain: Annotated[
-        str | None, typer.Option(help="never (default), daily, weekly, monthly or on-drift.")
+        str | None, typer.Option(help="never (default), daily, weekly, monthly, quarterly, on-drift.")
     ] = None,
     allow_harmful: Annotated[
         bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")

@@ -1,4 +1,7 @@
-"""A session's journal as that of a run, from which training learns. Trains nothing and changes no session."""
+"""A session's journal as that of a run, from which training learns. Trains nothing and changes no session.
+
+Whatever stands before a split is restated in its new units. `tui.paper.restating` says how.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -13,6 +16,7 @@ from strategies.paper.settings import RATE, STARTED
 from strategies.paper.world import SLICE
 from strategies.runs import JOURNAL
 from strategies.runs import STARTED as RUN_STARTED
+from tui.paper.restating import Restating
 
 _LEARNED_FROM = (FORECAST, ORDER, FILL, MARK, STEP)
 _BATCH = 5000
@@ -60,8 +64,9 @@ def _events(session: Journal, until: datetime) -> Iterator[Event]:
     yield Event(kind=RUN_STARTED, as_of=first.as_of, payload=first.payload["about"]["config"])
     if (rates := rates_of(session, first.payload, until)) is not None:
         yield Event(kind="rates", as_of=first.as_of, payload=asdict(rates))
+    restating = Restating(session, until)
     for row in in_order(session, until):
-        yield Event(kind=row.kind, as_of=row.as_of, payload=row.payload)
+        yield from restating.events(row)
 
 
 def in_order(session: Journal, until: datetime) -> Iterator[Row]:
