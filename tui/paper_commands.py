@@ -181,6 +181,20 @@ def flatten(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJs
     _command("flatten", name, reason, data, as_json=as_json)
 
 
+@paper_app.command("export")
+def export_journal(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, such as saved.sqlite.")],
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the journal to FILE: all of it, or what comes before the first damaged event."""
+    from tui.paper.exporting import export, print_exported
+
+    found = export(data_dir(data), name, file)
+    print_json(found) if as_json else print_exported(found)
+
+
 @check_app.command("parity")
 def check_parity(
     name: Annotated[str, typer.Argument(metavar="RUN|SESSION", help="A backtest's or a session's name.")],

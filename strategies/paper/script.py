@@ -12,8 +12,9 @@ from engine.commands import Command, CommandKind, command_event
 from engine.errors import UsageError
 from engine.journal import Event
 from engine.splits import Dividend, Split, corporate_event, split_bar
+from feeds.live.facts import gap
 from strategies.facts import Facts
-from strategies.paper.world import GAP, QUOTE
+from strategies.paper.world import QUOTE
 from strategies.paper_config import Scripted, ScriptTable
 
 AUTHOR = "script"
@@ -55,7 +56,7 @@ def _event(entry: ScriptTable, facts: Facts) -> Event:
     symbol = _replayed(entry.symbol, facts)
     if entry.do is Scripted.QUOTE:
         return Event(kind=QUOTE, as_of=entry.at, payload={"quotes": {symbol: [entry.value, entry.at]}})
-    return Event(kind=GAP, as_of=entry.at, payload={"symbol": symbol, "reason": entry.text})
+    return gap(entry.at, symbol, None, "bar", entry.text or "the script says so")
 
 
 def _corporate(entry: ScriptTable, facts: Facts) -> Split | Dividend | None:

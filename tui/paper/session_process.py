@@ -98,6 +98,7 @@ class SessionProcess:
                 load=self._foreseeing(facts, ledger, Interruptions(journal)),
                 champion=champions or (lambda _at: None),
                 stop=self._stop.is_set,
+                say=say,
             )
 
         return parts
@@ -120,14 +121,15 @@ class SessionProcess:
                 load=lambda adopted: Interruptible(self._remote(_adapter(adopted)), Interruptions(journal)),
                 champion=self._champions(journal),
                 stop=self._stop.is_set,
+                say=say,
             )
 
         return parts
 
     def _time(self, facts: Facts) -> SimulatedTime:
         if self._plan.speed is None:
-            return SimulatedTime(facts.start)
-        return SimulatedTime(facts.start, time.sleep, self._plan.speed)
+            return SimulatedTime(facts.start, pause=time.sleep)
+        return SimulatedTime(facts.start, time.sleep, self._plan.speed, pause=time.sleep)
 
     def _champions(self, journal: Journal) -> Champions:
         self._led = Champions(
