@@ -25,8 +25,9 @@ class Rescued:
 def rescue(where: Path, session: str, into: Path, group: Callable[[StoredRow], object]) -> Rescued:
     """Copy the good part of a session's journal into a new one, to the letter.
 
-    Rows in a row with an equal `group` that is not None belong together; where the journal is damaged, the
-    last group, of which some may be lost, is left out. Raises UsageError where `into` exists, JournalError where not even the first event can be read.
+    Neighbours with an equal `group` that is not None belong together; where the journal is damaged, the last
+    group, of which some may be lost, is left out. Raises UsageError where `into` exists, JournalError where
+    not even the first event can be read.
     """
     if into.exists():
         raise UsageError(f"{into} exists; choose another file, or remove it first")

@@ -1,6 +1,8 @@
 """A replayed session killed with -9 again and again, against one that was never killed; prints JSON.
 
-The processes are those of the program, typed as a user types them: supervisor, session, student, retraining.
+The processes are those of the program: supervisor, session, student, retraining. The scene "doubles" has
+three simulated years with doubles of student and trainer, which start in moments; "simulated" a year and
+"real" two real ones with the shipped student and real training, typed as a user types them.
 Each kill has a moment of its own: at the start (reading the days), at a write of the journal, at a fill,
 while the student works, in a round of retraining, at a change of the registry. `--folder` keeps what was
 done, and the same call goes on with it.
@@ -22,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kill_scenes import NAME, SCENES
+from paper_doubles import command
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
 WEIGHTS = {"start": 10, "journal": 30, "fill": 15, "student": 15, "retraining": 18, "registry": 12}
@@ -117,6 +120,8 @@ def started(folder: Path, scene: str) -> Running:
         folder,
     ]
     words += ["--allow-harmful"] if scene == "real" else []
+    if scene == "doubles":
+        words = [*command("supervisor_process"), config, folder]
     return Running(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
 
 
@@ -313,7 +318,7 @@ def _folder() -> Path:
 def main() -> None:
     """Kill, compare and print; exit code 1 where anything differs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scene", choices=sorted(SCENES), default="simulated")
+    parser.add_argument("--scene", choices=sorted(SCENES), default="doubles")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keep everything here, and go on with what is there")

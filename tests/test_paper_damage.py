@@ -85,15 +85,18 @@ def test_a_flipped_byte_of_a_payload_starts_nothing(tmp_path, finished):
     texts = [match.span() for match in re.finditer(rb'\{"[^\x00-\x1f]{20,}\}', whole)]
     assert len(texts) > 300
     dice = random.Random(3)
-    for _ in range(20):
+    for number in range(60):
         begin, end = dice.choice(texts)
         place = dice.randrange(begin, end)
         flipped = bytearray(whole)
         flipped[place] ^= 1 << dice.randrange(8)
         path.write_bytes(flipped)
-        with pytest.raises(JournalError):
-            replay(tmp_path, everything())
-        assert path.read_bytes() == flipped
+        with pytest.raises(JournalError), journal_of(tmp_path) as journal:
+            journal.verify()  # which is the first thing that a session does
+        if number < 4:
+            with pytest.raises(JournalError):
+                replay(tmp_path, everything())
+            assert path.read_bytes() == flipped
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.62, 0.999])
@@ -128,7 +131,7 @@ def test_another_journal_of_the_same_name_is_not_taken_for_the_one_that_was_note
 
 def test_a_write_ahead_log_cut_at_its_end_is_repaired_like_a_crash(tmp_path, finished):
     dice = random.Random(4)
-    for count in (60, 90, 120):
+    for count in (60, 120):
         assert in_child(lambda: replay(tmp_path, everything(), ahead=1, at=dies_at(count))) == 9  # noqa: B023  # runs at once
         log = session_folder(tmp_path, NAME) / (JOURNAL + "-wal")
         size = log.stat().st_size
