@@ -137,7 +137,7 @@ def status(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
         print_json({**found, "result": result})
         return
     print_standing(found, now())
-    print_scored(result)
+    print_scored(result, replay=found["replay"])
 
 
 @paper_app.command()
@@ -245,5 +245,5 @@ def _in_foreground(plan: Any) -> None:
     finished = run_in_foreground(plan, stop)
     if not finished:
         return
-    print_scored(scored(plan.data_dir, plan.name, count=True))
+    print_scored(scored(plan.data_dir, plan.name, count=True), replay=plan.replay)
     say(f"To see it again: closecall paper status {plan.name}; another one: --name OTHER")

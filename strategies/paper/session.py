@@ -129,7 +129,7 @@ class PaperSession:
                 continue
             if row.kind != COMMAND or REPLAYED in row.payload:
                 self._time.reach(row.as_of)
-            before = self._effects.begin(row)
+            before = self._effects.begin(row, self.world.acts_at(row))
             if row.kind == FINISHED:
                 self._ended = row
                 return

@@ -52,7 +52,15 @@ class _Reading:
     orders: dict[int, OrderRecord] = field(default_factory=dict)
     records: dict[type, list[Any]] = field(default_factory=lambda: {Fill: [], Mark: [], Step: []})
     known_until: dict[str, date] = field(default_factory=dict)
-    ratios: dict[str, float] = field(default_factory=dict)
+    splits: list[tuple[str, datetime, float]] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """What one unit of the beginning has become, by symbol, where it was split."""
+        found: dict[str, float] = {}
+        for symbol, _, ratio in self.splits:
+            found[symbol] = found.get(symbol, 1.0) * ratio
+        return found
 
     def take(self, row: Row) -> None:
         match row.kind:
@@ -70,13 +78,19 @@ class _Reading:
             case "calendar":
                 self.known_until[row.payload["code"]] = date.fromisoformat(row.payload["last"])
             case "forecast":
-                call = _call(row)
-                self.calls[call.symbol, call.as_of] = call
+                self._called(_call(row))
             case "order" | "fill" | "mark" | "step":
                 self._record(record_from_payload(row.kind, row.payload))
 
     def _bar(self, bar: Bar) -> None:
         self.bars.setdefault(bar.symbol, {})[bar.closes_at] = bar
+
+    def _called(self, call: Call) -> None:
+        """A call; where inputs were journaled ahead of it, splits that it did not see stand before it."""
+        for symbol, at, ratio in self.splits:
+            if symbol == call.symbol and call.as_of < at:
+                call = _restated(call, ratio)
+        self.calls[call.symbol, call.as_of] = call
 
     def _record(self, record: Record) -> None:
         if isinstance(record, OrderRecord):
@@ -85,7 +99,7 @@ class _Reading:
             self.records[type(record)].append(record)
 
     def _restate(self, symbol: str, ratio: float, at: datetime) -> None:
-        self.ratios[symbol] = self.ratios.get(symbol, 1.0) * ratio
+        self.splits.append((symbol, at, ratio))
         series = self.bars.get(symbol, {})
         self.bars[symbol] = {
             when: split_bar(bar, ratio) if bar.opens_at < at else bar for when, bar in series.items()
