@@ -100,12 +100,19 @@ class Journal:
     @property
     def last_seq(self) -> int:
         """The number of the newest event, 0 before the first."""
-        return self._tip()[0]
+        return self.tip[0]
 
     @property
     def last_chain(self) -> str:
         """The chain of the newest event: equal for two journals only if all their events are."""
-        return self._tip()[1]
+        return self.tip[1]
+
+    @property
+    def tip(self) -> tuple[int, str]:
+        """Number and chain of the newest event, read together."""
+        with self._store.reading():
+            newest = self._store.newest(self._session)
+        return (newest.seq, newest.chain) if newest else (0, first_chain(self._session))
 
     def append(self, events: Sequence[Event], recorded_at: datetime) -> range:
         """Record the events in one transaction, all or none, and return their numbers.
@@ -168,11 +175,6 @@ class Journal:
             )
         except (TypeError, ValueError) as error:
             raise self._altered(stored.seq) from error
-
-    def _tip(self) -> tuple[int, str]:
-        with self._store.reading():
-            newest = self._store.newest(self._session)
-        return (newest.seq, newest.chain) if newest else (0, first_chain(self._session))
 
     def _altered(self, seq: int) -> JournalError:
         return JournalError(

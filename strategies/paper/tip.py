@@ -5,12 +5,15 @@ one. Knows no session. The note follows each commit, so that a journal is never 
 """
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import JournalError
 from engine.journal import Journal
 
 TIP = "journal.tip"
+_WIDTH = 240
 
 
 class Tip:
@@ -20,14 +23,15 @@ class Tip:
         self._path = path
 
     def note(self, journal: Journal) -> None:
-        """Note the journal's newest event, as a whole or not at all."""
-        said = json.dumps({"session": journal.session, "seq": journal.last_seq, "chain": journal.last_chain})
-        part = self._path.with_suffix(".part")
-        try:
-            part.write_text(said, encoding="utf-8")
-            part.replace(self._path)
-        except OSError:
-            part.unlink(missing_ok=True)  # the disk may be full; the last note stays true
+        """Note the journal's newest event: in one short write, which a killed process has done or not."""
+        seq, chain = journal.tip
+        said = json.dumps({"session": journal.session, "seq": seq, "chain": chain}).ljust(_WIDTH)
+        with suppress(OSError):  # the disk may be full; the last note stays true
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(file, said.encode())
+            finally:
+                os.close(file)
 
     def missing(self, journal: Journal) -> int:
         """How many events were noted and are gone from the journal's end, 0 if none are known to be.
