@@ -179,7 +179,7 @@ class Journal:
     def _altered(self, seq: int) -> JournalError:
         return JournalError(
             f"{self._store.place}: event {seq} of session {self._session} was altered or removed; "
-            f"restore the journal from a copy"
+            f"restore the journal from a copy (closecall paper export saves the good part of a session's)"
         )
 
 
