@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -53,6 +53,14 @@ bench-fetch: $(READY) ## fetch real bars through a faulty exchange, 300 times, a
 
 bench-collector: $(READY) ## collect three years of real bars from failing sources
 	PYTHONPATH=tests $(BIN)/python tests/collections_of_years.py
+
+bench-paper: $(READY) ## a paper session's latency, replay and memory
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/paper_speeds.py
+
+KILLS ?= 200
+SEED ?= 1
+bench-paper-kills: $(READY) ## kill a replayed session 200 times (KILLS=… SEED=… SCENE=doubles, simulated or real)
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/paper_kills.py --scene $(or $(SCENE),doubles) --kills $(KILLS) --seed $(SEED)
 
 bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
 	$(BIN)/closecall bench grpo --json

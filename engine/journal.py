@@ -100,12 +100,19 @@ class Journal:
     @property
     def last_seq(self) -> int:
         """The number of the newest event, 0 before the first."""
-        return self._tip()[0]
+        return self.tip[0]
 
     @property
     def last_chain(self) -> str:
         """The chain of the newest event: equal for two journals only if all their events are."""
-        return self._tip()[1]
+        return self.tip[1]
+
+    @property
+    def tip(self) -> tuple[int, str]:
+        """Number and chain of the newest event, read together."""
+        with self._store.reading():
+            newest = self._store.newest(self._session)
+        return (newest.seq, newest.chain) if newest else (0, first_chain(self._session))
 
     def append(self, events: Sequence[Event], recorded_at: datetime) -> range:
         """Record the events in one transaction, all or none, and return their numbers.
@@ -122,11 +129,11 @@ class Journal:
             return range(self.last_seq + 1, self.last_seq + 1)
         with self._store.writing():
             newest = self._store.newest(self._session)
-            last, chain = (newest.seq, newest.chain) if newest else (0, _root(self._session))
+            last, chain = (newest.seq, newest.chain) if newest else (0, first_chain(self._session))
             rows = []
             for seq, (as_of, kind, payload) in enumerate(facts, start=last + 1):
                 cells = (self._session, seq, as_of, recorded, kind, payload)
-                chain = _link(chain, cells)
+                chain = chain_after(chain, cells)
                 rows.append(StoredRow(*cells, chain))
             self._store.insert(rows)
         return range(last + 1, last + 1 + len(rows))
@@ -145,12 +152,12 @@ class Journal:
 
     def verify(self) -> None:
         """Recompute the whole chain. Raises JournalError naming the first event that does not fit."""
-        last, chain = 0, _root(self._session)
+        last, chain = 0, first_chain(self._session)
         while page := self._store.page(self._session, last, None, _PAGE):
             for row in page:
                 if row.seq != last + 1:
                     raise self._altered(last + 1)
-                chain = _link(chain, row[:6])
+                chain = chain_after(chain, row)
                 if row.chain != chain:
                     raise self._altered(row.seq)
                 last = row.seq
@@ -169,25 +176,23 @@ class Journal:
         except (TypeError, ValueError) as error:
             raise self._altered(stored.seq) from error
 
-    def _tip(self) -> tuple[int, str]:
-        with self._store.reading():
-            newest = self._store.newest(self._session)
-        return (newest.seq, newest.chain) if newest else (0, _root(self._session))
-
     def _altered(self, seq: int) -> JournalError:
         return JournalError(
             f"{self._store.place}: event {seq} of session {self._session} was altered or removed; "
-            f"restore the journal from a copy"
+            f"restore the journal from a copy (closecall paper export saves the good part of a session's)"
         )
 
 
-def _root(session: str) -> str:
+def first_chain(session: str) -> str:
+    """What stands in the place of a chain before a session's first event."""
     return hashlib.sha256(session.encode()).hexdigest()
 
 
-def _link(before: str, cells: tuple[object, ...]) -> str:
+def chain_after(before: str, cells: tuple[object, ...]) -> str:
+    """The chain of a row, whose first six cells are those of `StoredRow`, after another one's."""
     # Whatever an altered cell now holds, it is only text here, and the wrong one.
-    return digest([(before, *(cell if isinstance(cell, str | int) else repr(cell) for cell in cells))])
+    told = (cell if isinstance(cell, str | int) else repr(cell) for cell in cells[:6])
+    return digest([(before, *told)])
 
 
 def _instant(moment: datetime) -> str:

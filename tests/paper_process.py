@@ -61,7 +61,7 @@ def children(pid):
     return [int(one) for some in found for one in some]
 
 
-def eventually(found, seconds=20.0):
+def eventually(found, seconds=60.0):
     """What `found` gives, once it gives something."""
     until = time.monotonic() + seconds
     while not (thing := found()):

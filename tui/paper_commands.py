@@ -60,7 +60,7 @@ def start_session(
     days: Annotated[int | None, typer.Option(help="Length of the simulated market; default 180.")] = None,
     cash: Annotated[float | None, typer.Option(help="Starting cash.")] = None,
     retrain: Annotated[
-        str | None, typer.Option(help="never (default), daily, weekly, monthly or on-drift.")
+        str | None, typer.Option(help="never (default), daily, weekly, monthly, quarterly, on-drift.")
     ] = None,
     allow_harmful: Annotated[
         bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
@@ -137,7 +137,7 @@ def status(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
         print_json({**found, "result": result})
         return
     print_standing(found, now())
-    print_scored(result)
+    print_scored(result, replay=found["replay"])
 
 
 @paper_app.command()
@@ -179,6 +179,20 @@ def halt(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson 
 def flatten(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
     """Close every position at its next open, and give no other order until `resume`."""
     _command("flatten", name, reason, data, as_json=as_json)
+
+
+@paper_app.command("export")
+def export_journal(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, such as saved.sqlite.")],
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the journal to FILE: all of it, or what comes before the first damaged event."""
+    from tui.paper.exporting import export, print_exported
+
+    found = export(data_dir(data), name, file)
+    print_json(found) if as_json else print_exported(found)
 
 
 @check_app.command("parity")
@@ -231,5 +245,5 @@ def _in_foreground(plan: Any) -> None:
     finished = run_in_foreground(plan, stop)
     if not finished:
         return
-    print_scored(scored(plan.data_dir, plan.name, count=True))
+    print_scored(scored(plan.data_dir, plan.name, count=True), replay=plan.replay)
     say(f"To see it again: closecall paper status {plan.name}; another one: --name OTHER")

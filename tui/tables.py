@@ -59,10 +59,10 @@ _ROWS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
 )
 
 
-def print_result(result: Mapping[str, Any]) -> None:
-    """The scored table of one run with everything needed to judge it."""
+def print_result(result: Mapping[str, Any], kind: str = "Backtest") -> None:
+    """The scored table of one run with everything needed to judge it; `kind` says what ran on real days."""
     console = console_of()
-    _print_heading(console, result)
+    _print_heading(console, result, kind)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
     callers = [name for name in _CALLERS if name in result["scores"]]
@@ -147,10 +147,10 @@ def console_of() -> Console:
     return console
 
 
-def _print_heading(console: Console, result: Mapping[str, Any]) -> None:
-    kind = "SIMULATED market" if result["simulated"] else "Backtest"
+def _print_heading(console: Console, result: Mapping[str, Any], kind: str) -> None:
+    what = "SIMULATED market" if result["simulated"] else kind
     console.print(
-        Text(f"{kind}  {result['start']} to {result['end']}  student {result['student']}", style="bold"),
+        Text(f"{what}  {result['start']} to {result['end']}  student {result['student']}", style="bold"),
         soft_wrap=True,
     )
     console.print(Text(f"{counted(len(result['symbols']), 'symbol')}: {_short(result['symbols'])}"))

@@ -75,14 +75,15 @@ class Effects:
         self._now = now
         self._known = Rows(journal, EFFECTS)
         self._input: Row | None = None
+        self._at: datetime | None = None
         self._made: list[Event] = []
         self._before: list[Row] = []
         self._pending: list[Event] = []
         self._at_end = False
 
-    def begin(self, row: Row) -> list[Row]:
-        """All that is stated belongs to this input from now on; returns its effects in the journal."""
-        self._input, self._made, self._before = row, [], []
+    def begin(self, row: Row, at: datetime) -> list[Row]:
+        """All that is stated belongs to this input, which acts at `at`; returns its journaled effects."""
+        self._input, self._at, self._made, self._before = row, at, [], []
         while (known := self._peek()) is not None and known.payload["input"] <= row.seq:
             if known.payload["input"] < row.seq:
                 raise self._differs(
@@ -95,7 +96,7 @@ class Effects:
     def state(self, statement: Statement) -> None:
         """The engine or the strategy did something about the input."""
         row = self._current()
-        self._made.append(statement_event(statement, row.seq, row.as_of))
+        self._made.append(statement_event(statement, row.seq, self._at or row.as_of))
 
     def forecast(self, as_of: datetime, payload: Mapping[str, Any]) -> None:
         """A call was made, or not made, for the input."""

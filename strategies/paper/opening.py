@@ -13,6 +13,7 @@ from engine.journal import Event, Journal
 from strategies.paper.lock import SessionLock
 from strategies.paper.session import PaperSession, Parts
 from strategies.paper.settings import SessionSettings, started_event
+from strategies.paper.tip import TIP, Tip
 from strategies.runs import JOURNAL
 
 SESSIONS, LOCK = "sessions", "session.lock"
@@ -68,4 +69,4 @@ def open_session(
         SessionLock(folder / LOCK),
         Journal.open(folder / JOURNAL, name, lock_timeout=lock_timeout) as journal,
     ):
-        yield PaperSession(journal, parts(journal))
+        yield PaperSession(journal, parts(journal), Tip(folder / TIP))

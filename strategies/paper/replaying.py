@@ -18,7 +18,6 @@ from engine.observations import observations
 from engine.payloads import slice_payload
 from engine.risk import RiskLimits
 from engine.slices import merge
-from engine.splits import Split, split_bar
 from engine.values import Phase, Slice
 from llm.forecaster import forecast
 from llm.ledger import Ledger, answer_digest
@@ -26,6 +25,7 @@ from llm.student import Student
 from strategies.config import BacktestConfig
 from strategies.facts import Facts
 from strategies.paper.opening import open_session, session_folder, start_session
+from strategies.paper.script import Script
 from strategies.paper.session import Champion, PaperSession, Parts
 from strategies.paper.settings import SessionSettings, history_events, rate_events, settings_of
 from strategies.paper.sources import REPLAYED, SimulatedTime
@@ -39,9 +39,6 @@ _AHEAD = 500
 _TAIL = 5000
 
 _Placed = tuple[datetime, int, Slice | Event]
-
-Script = Sequence[Event]
-"""Inputs beside the facts, at simulated instants: commands, adoptions, splits, dividends, quotes, gaps."""
 
 
 class ReplaySource:
@@ -108,20 +105,6 @@ def prepare(facts: Facts, student: Student, ledger: Ledger) -> Prepared:
         for prompt, call in zip(made.prompts, made.calls, strict=True)
     }
     return Prepared(ledger, known)
-
-
-def with_splits(facts: Facts, splits: Sequence[Split]) -> Facts:
-    """Facts whose bars from each split on are in its new units, as an exchange states them.
-
-    Recorded days are mostly restated for splits that came later; a replay that has some wants them as they
-    were. Give the splits to the replay's script as well.
-    """
-    bars = dict(facts.bars)
-    for split in splits:
-        bars[split.symbol] = tuple(
-            split_bar(bar, split.ratio) if bar.opens_at >= split.at else bar for bar in bars[split.symbol]
-        )
-    return replace(facts, bars=bars)
 
 
 def begin_replay(

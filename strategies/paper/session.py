@@ -24,12 +24,14 @@ from strategies.paper.faults import JumpWatch
 from strategies.paper.settings import STARTED, SessionSettings, settings_from_payload
 from strategies.paper.sources import REPLAYED, Source, Timekeeper
 from strategies.paper.students import StudentGone, TimelyStudent
+from strategies.paper.tip import Tip
 from strategies.paper.world import ADOPTED, CALENDAR, FINISHED, INPUTS, Taken, World
 from strategies.paper.writing import Stopped, Writing
 from strategies.sizing import volatility
 
 RESUMED, STOPPED, WAITING = "session_resumed", "session_stopped", "waiting"
 _MOST_PENDING = 4000
+_COMMITS_A_NOTE = 32
 _CALENDAR_LEFT, _CALENDAR_AHEAD = timedelta(days=60), timedelta(days=366)
 
 Champion = Callable[[datetime], Mapping[str, Any] | None]
@@ -41,8 +43,9 @@ class Parts:
     """What a session works with.
 
     `load` makes the student of an adoption's payload (None: the one the session began with), and is called
-    again whenever that student is needed and gone. `stop` says whether to stop. `at` is called at each
-    boundary with its name, for tests that kill there. `calendars` replaces those that codes name.
+    again whenever that student is needed and gone. `stop` says whether to stop. `say` is told what cannot be
+    journaled. `at` is called at each boundary with its name, for tests that kill there. `calendars` replaces
+    those that codes name.
     """
 
     source: Source
@@ -51,18 +54,23 @@ class Parts:
     load: Callable[[Mapping[str, Any] | None], TimelyStudent]
     champion: Champion = lambda _at: None
     stop: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda _line: None
     at: Callable[[str], None] = lambda _boundary: None
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
 class PaperSession:
-    """One session on an open journal, which begins with its settings. The caller holds the session's lock."""
+    """One session on an open journal, which begins with its settings. The caller holds the session's lock.
 
-    def __init__(self, journal: Journal, parts: Parts) -> None:
+    `tip` notes beside the journal how far it has come.
+    """
+
+    def __init__(self, journal: Journal, parts: Parts, tip: Tip) -> None:
         first = next(journal.read(kinds=(STARTED,)), None)
         if first is None or first.seq != 1:
             raise JournalError(f"session {journal.session} has no settings; start it anew under another name")
         self._journal = journal
+        self._tip = tip
         self._parts = parts
         self._time = parts.time
         self.settings: SessionSettings = settings_from_payload(first.payload)
@@ -70,7 +78,7 @@ class PaperSession:
         self._inputs = Rows(journal, INPUTS)
         self._effects = Effects(journal, self._time.now)
         self.board = new_board(self.settings, self.world, self._effects.state)
-        self._writing = Writing(journal, self._time, parts.stop)
+        self._writing = Writing(journal, self._time, parts.stop, parts.say)
         self.faults = self._writing.faults
         self._clock = JumpWatch()
         self._student: TimelyStudent | None = None
@@ -78,6 +86,7 @@ class PaperSession:
         self._ended: Row | None = None
         self._wake: datetime | None = None
         self._said = ""
+        self._commits = 0
 
     def run(self) -> bool:
         """Go on until the source has nothing left, or until told to stop; whether the session has ended.
@@ -85,16 +94,21 @@ class PaperSession:
         Raises JournalError for a journal that is damaged, or whose effects do not come out again.
         """
         self._journal.verify()
+        if missing := self._tip.missing(self._journal):
+            self.faults.happened("journal", f"its last {missing} events are gone; they are made again")
         self._resume()
         try:
             trade(self._items(), self.settings, self.world, self.board)
+            if self._ended is not None:
+                self._effects.end()
+                self._commit()
         except Stopped:
             with suppress(Stopped):  # the journal cannot be written either
                 self._writing.note(STOPPED, {"reason": "told to stop"})
             return False
-        if self._ended is not None:
-            self._effects.end()
-            self._commit()
+        finally:
+            with suppress(JournalError):
+                self._tip.note(self._journal)
         return True
 
     def _resume(self) -> None:
@@ -115,7 +129,7 @@ class PaperSession:
                 continue
             if row.kind != COMMAND or REPLAYED in row.payload:
                 self._time.reach(row.as_of)
-            before = self._effects.begin(row)
+            before = self._effects.begin(row, self.world.acts_at(row))
             if row.kind == FINISHED:
                 self._ended = row
                 return
@@ -220,6 +234,9 @@ class PaperSession:
             self._parts.at("before the effects")
             self._writing.through(self._effects.flush)
             self._parts.at("after the effects")
+            self._commits += 1
+            if not self._time.simulated or self._commits % _COMMITS_A_NOTE == 0:
+                self._writing.through(lambda: self._tip.note(self._journal), proves=False)
         self._writing.tell_faults()
 
     def _wait_for(self, what: str, until: datetime) -> None:

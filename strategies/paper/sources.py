@@ -39,18 +39,31 @@ class Timekeeper(Protocol):
         """The input of this instant is worked on; it is that time now, where time is simulated."""
         ...
 
+    def hold(self, until: datetime) -> None:
+        """Like `wait`, for something of this machine's: simulated time stands still meanwhile."""
+        ...
+
 
 class SimulatedTime:
-    """Time that jumps to whatever is waited for, or passes `speed` times as fast as `sleep` takes."""
+    """Time that jumps to whatever is waited for, or passes `speed` times as fast as `sleep` takes.
+
+    `pause` lets seconds of this machine pass, where it is this machine that is waited for.
+    """
 
     simulated = True
 
     def __init__(
-        self, start: datetime, sleep: Callable[[float], None] | None = None, speed: float = 1.0
+        self,
+        start: datetime,
+        sleep: Callable[[float], None] | None = None,
+        speed: float = 1.0,
+        *,
+        pause: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._now = start
         self._sleep = sleep
         self._speed = speed
+        self._pause = pause
 
     def now(self) -> datetime:
         """The simulated instant."""
@@ -69,6 +82,11 @@ class SimulatedTime:
     def reach(self, at: datetime) -> None:
         """It is `at` now, also when inputs were journaled ahead."""
         self._now = at
+
+    def hold(self, until: datetime) -> None:
+        """A moment of this machine's, and none of the simulated time."""
+        del until
+        self._pause(_LOOK_UP)
 
 
 class RealTime:
@@ -95,3 +113,7 @@ class RealTime:
 
     def reach(self, at: datetime) -> None:
         """Nothing: real time passes by itself."""
+
+    def hold(self, until: datetime) -> None:
+        """The same as `wait`: this machine's time is the session's."""
+        self.wait(until)

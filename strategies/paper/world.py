@@ -116,12 +116,13 @@ class World:
                 f"event {row.seq} ({row.kind}) cannot be read ({error}); use the version that wrote it"
             ) from error
 
+    def acts_at(self, row: Row) -> datetime:
+        """When an input acts; in simulated time a command from outside does at the instant reached."""
+        outside = row.kind == COMMAND and self._settings.simulated and REPLAYED not in row.payload
+        return self._reached if outside else row.as_of
+
     def _command(self, row: Row) -> Command:
-        """A command; in simulated time one from outside acts at the instant that was reached."""
-        command = command_from_payload(row.as_of, row.payload)
-        if self._settings.simulated and REPLAYED not in row.payload:
-            return replace(command, at=self._reached)
-        return command
+        return replace(command_from_payload(row.as_of, row.payload), at=self.acts_at(row))
 
     def _slice(self, row: Row) -> Taken:
         self._reached = row.as_of

@@ -21,12 +21,22 @@ class Stopped(Exception):
 
 
 class Writing:
-    """Appends notes to the journal, and whatever a function writes to it. `stop` says whether to give up."""
+    """Appends notes to the journal, and whatever a function writes to it. `stop` says whether to give up.
 
-    def __init__(self, journal: Journal, time: Timekeeper, stop: Callable[[], bool]) -> None:
+    `say` is told what the journal cannot be: that it cannot be written, and when it can be again.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        time: Timekeeper,
+        stop: Callable[[], bool],
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
         self._journal = journal
         self._time = time
         self._stop = stop
+        self._say = say
         self.faults = Faults(journal, time.now)
 
     def note(self, kind: str, payload: Mapping[str, Any], at: datetime | None = None) -> None:
@@ -49,11 +59,20 @@ class Writing:
             except JournalError as error:
                 if not passes(error):
                     raise
-                self.faults.tell("journal", str(error))
+                self._tell(str(error))
                 if self._stop():
                     raise Stopped from error
-                self._time.wait(self._time.now() + _RETRY)
+                self._time.hold(self._time.now() + _RETRY)
             else:
                 if proves:
-                    self.faults.tell("journal", None)
+                    self._tell(None)
                 return done
+
+    def _tell(self, reason: str | None) -> None:
+        """The journal cannot be written for a reason, or can be again."""
+        was_down = "journal" in self.faults.down
+        self.faults.tell("journal", reason)
+        if reason is not None and not was_down:
+            self._say(f"{reason}; no new positions until it can be written")
+        elif reason is None and was_down:
+            self._say("the journal can be written again; the session goes on")

@@ -18,10 +18,10 @@ def scored(data_dir: Path, name: str, *, count: bool) -> dict[str, Any] | None:
         return score(journal, data_dir, now(), count=count)
 
 
-def print_scored(result: Mapping[str, Any] | None) -> None:
-    """The table, or that there is none yet."""
+def print_scored(result: Mapping[str, Any] | None, *, replay: bool) -> None:
+    """The table of a replay or a live session, or that there is none yet."""
     if result is None:
         sys.stdout.write("No forecast is made yet, so there is nothing to score.\n")
         return
     sys.stdout.write("\n")
-    print_result(result)
+    print_result(result, "Replay of recorded days" if replay else "Paper session")

@@ -27,7 +27,7 @@ def introduce(plan: Plan) -> None:
     goes_on = "goes on" if begun(plan.data_dir, plan.name) is not None else "begins"
     say(f"it {goes_on} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it")
     if config.paper.retrain is Retraining.NEVER:
-        say("the student is not retrained; --retrain weekly (or daily, monthly, on-drift) would")
+        say("the student is not retrained; --retrain weekly (or daily, monthly, quarterly, on-drift) would")
     else:
         say(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")
 

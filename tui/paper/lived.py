@@ -17,6 +17,7 @@ from engine.payloads import slice_from_payload
 from engine.records import EngineResult, Fill, Mark, OrderRecord, Record, Step
 from engine.splits import SPLIT, split_bar
 from engine.values import Abstention, Bar, Call, Direction, Forecast, NewsItem, Phase
+from feeds.simulated import OracleView
 from strategies.config import BacktestConfig
 from strategies.facts import Facts, gather
 from strategies.paper.effects import FILL, FORECAST, MARK, ORDER, STEP
@@ -51,7 +52,15 @@ class _Reading:
     orders: dict[int, OrderRecord] = field(default_factory=dict)
     records: dict[type, list[Any]] = field(default_factory=lambda: {Fill: [], Mark: [], Step: []})
     known_until: dict[str, date] = field(default_factory=dict)
-    splits: int = 0
+    splits: list[tuple[str, datetime, float]] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """What one unit of the beginning has become, by symbol, where it was split."""
+        found: dict[str, float] = {}
+        for symbol, _, ratio in self.splits:
+            found[symbol] = found.get(symbol, 1.0) * ratio
+        return found
 
     def take(self, row: Row) -> None:
         match row.kind:
@@ -69,13 +78,19 @@ class _Reading:
             case "calendar":
                 self.known_until[row.payload["code"]] = date.fromisoformat(row.payload["last"])
             case "forecast":
-                call = _call(row)
-                self.calls[call.symbol, call.as_of] = call
+                self._called(_call(row))
             case "order" | "fill" | "mark" | "step":
                 self._record(record_from_payload(row.kind, row.payload))
 
     def _bar(self, bar: Bar) -> None:
         self.bars.setdefault(bar.symbol, {})[bar.closes_at] = bar
+
+    def _called(self, call: Call) -> None:
+        """A call; where inputs were journaled ahead of it, splits that it did not see stand before it."""
+        for symbol, at, ratio in self.splits:
+            if symbol == call.symbol and call.as_of < at:
+                call = _restated(call, ratio)
+        self.calls[call.symbol, call.as_of] = call
 
     def _record(self, record: Record) -> None:
         if isinstance(record, OrderRecord):
@@ -84,7 +99,7 @@ class _Reading:
             self.records[type(record)].append(record)
 
     def _restate(self, symbol: str, ratio: float, at: datetime) -> None:
-        self.splits += 1
+        self.splits.append((symbol, at, ratio))
         series = self.bars.get(symbol, {})
         self.bars[symbol] = {
             when: split_bar(bar, ratio) if bar.opens_at < at else bar for when, bar in series.items()
@@ -127,7 +142,7 @@ def _facts(reading: _Reading, journal: Journal, first: Row, data_dir: Path) -> F
     replayed = str(about.get("replay", ""))
     made = gather(config, data_dir) if replayed.startswith("simulated") else None
     notes = [*settings.notes]
-    if reading.splits:
+    if reading.ratios:
         notes.append("Prices and calls from before a split are shown in its new units.")
     return Facts(
         instruments=settings.instruments,
@@ -142,10 +157,17 @@ def _facts(reading: _Reading, journal: Journal, first: Row, data_dir: Path) -> F
         source=replayed or "live",
         simulated=made is not None,
         rehearsed=made is not None and made.rehearsed,
-        oracle=made.oracle if made else {},
+        oracle=_oracle(made, reading.ratios) if made else {},
         rates=rates_of(journal, first.payload),
         notes=tuple(notes),
     )
+
+
+def _oracle(made: Facts, ratios: Mapping[str, float]) -> dict[Key, OracleView]:
+    """What the market knew of itself, in the units that its prices are shown in."""
+    return {
+        key: replace(view, close=view.close / ratios.get(key[0], 1.0)) for key, view in made.oracle.items()
+    }
 
 
 def _calendars(settings: SessionSettings, reading: _Reading) -> dict[str, Calendar]:

@@ -8,8 +8,10 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from engine.errors import ClosecallError
@@ -19,8 +21,11 @@ from tui.paper.lifeline import die_with_parent, tell_at_end_of_stdin
 _LOW_PRIORITY = 10
 
 
-def retrain_for(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Do the round that is wanted and say what was done. Raises ClosecallError for what cannot be done."""
+def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Do the round that is wanted and say what was done; `parts` are more arguments of `retrain`.
+
+    Raises ClosecallError for what cannot be done.
+    """
     from training.retrain import retrain
     from training.settings import Method, WalkForward
 
@@ -41,11 +46,12 @@ def retrain_for(wanted: dict[str, Any]) -> dict[str, Any]:
         run=wanted["name"],
         recorded_in=data_dir,
         if_drift=wanted["if_drift"],
+        **parts,
     )
 
 
-def main() -> None:
-    """One round; ends with the process that wants it."""
+def main(parts: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """One round; ends with the process that wants it. `parts` are those of `retrain_for`."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     die_with_parent()
@@ -55,7 +61,7 @@ def main() -> None:
     wanted = json.loads(sys.stdin.readline())
     tell_at_end_of_stdin(lambda: os._exit(1))
     try:
-        said = {"report": plain(retrain_for(wanted))}
+        said = {"report": plain(retrain_for(wanted, parts))}
     except ClosecallError as error:
         said = {"failed": " ".join(str(error).split())}
     answer.write(json.dumps(said) + "\n")

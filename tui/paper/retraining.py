@@ -27,6 +27,7 @@ _EVERY: Mapping[Retraining, timedelta] = {
     Retraining.DAILY: timedelta(days=1),
     Retraining.WEEKLY: timedelta(days=7),
     Retraining.MONTHLY: timedelta(days=30),
+    Retraining.QUARTERLY: timedelta(days=91),
     Retraining.ON_DRIFT: timedelta(days=7),
 }
 _LOOK_EVERY = 0.1

@@ -23,6 +23,7 @@ from strategies.facts import Facts, gather
 from strategies.paper.faults import Faults
 from strategies.paper.opening import open_session
 from strategies.paper.replaying import ReplaySource
+from strategies.paper.script import scripted
 from strategies.paper.session import Parts
 from strategies.paper.sources import RealTime, SimulatedTime
 from strategies.paper.students import TimelyStudent
@@ -79,7 +80,7 @@ class SessionProcess:
     def _replay(self, ledger: Ledger) -> Callable[[Journal], Parts]:
         plan = self._plan
         say("reading the days that are replayed" if plan.config.bars or plan.config.store else "simulating")
-        facts = gather(plan.config, plan.data_dir)
+        facts, script = scripted(plan.config.paper.script, gather(plan.config, plan.data_dir))
         if (said := begun(plan.data_dir, plan.name)) is None:
             say("loading the student")
             begin(plan, facts, self._remote(None), facts.start, about_replay(facts))
@@ -91,12 +92,13 @@ class SessionProcess:
             together = _AHEAD if plan.speed is None and not learns else 1
             champions = self._champions(journal) if learns else None
             return Parts(
-                source=ReplaySource(journal, facts, (), together),
+                source=ReplaySource(journal, facts, script, together),
                 time=self._time(facts),
                 answers=ledger,
                 load=self._foreseeing(facts, ledger, Interruptions(journal)),
                 champion=champions or (lambda _at: None),
                 stop=self._stop.is_set,
+                say=say,
             )
 
         return parts
@@ -119,14 +121,15 @@ class SessionProcess:
                 load=lambda adopted: Interruptible(self._remote(_adapter(adopted)), Interruptions(journal)),
                 champion=self._champions(journal),
                 stop=self._stop.is_set,
+                say=say,
             )
 
         return parts
 
     def _time(self, facts: Facts) -> SimulatedTime:
         if self._plan.speed is None:
-            return SimulatedTime(facts.start)
-        return SimulatedTime(facts.start, time.sleep, self._plan.speed)
+            return SimulatedTime(facts.start, pause=time.sleep)
+        return SimulatedTime(facts.start, time.sleep, self._plan.speed, pause=time.sleep)
 
     def _champions(self, journal: Journal) -> Champions:
         self._led = Champions(

@@ -74,6 +74,8 @@ def _for_replay(asked: BacktestConfig) -> BacktestConfig:
 def _for_live(asked: BacktestConfig) -> BacktestConfig:
     if asked.bars or asked.start or asked.end:
         raise UsageError("--bars, --start and --end are for recorded days; add --replay")
+    if asked.paper.script:
+        raise UsageError("[[paper.script]] is for recorded or simulated days; add --replay, or take it out")
     if not asked.store:
         raise UsageError(
             "name a live source with its symbols, such as --source ccxt:binance=BTC/USDT, or try --replay"

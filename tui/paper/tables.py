@@ -26,9 +26,11 @@ def standing_lines(found: Mapping[str, Any], now: datetime) -> list[str]:
     if found["runs"] == "running" and found["next_decision"]:
         said = decision_text(datetime.fromisoformat(found["next_decision"]), now)
         lines.append(f"{said[:1].upper()}{said[1:]}.")
-    lines.append(_risk(found))
+    if found["runs"] != "finished" or found["state"] != "active":
+        lines.append(_risk(found))
     lines += [_position(one) for one in found["positions"]] or ["Nothing is held."]
-    lines += [f"Order waits: {size:+g} {symbol}" for symbol, size in found["orders"].items()]
+    if found["runs"] != "finished":  # what waited at its end has expired
+        lines += [f"Order waits: {size:+g} {symbol}" for symbol, size in found["orders"].items()]
     if found["forecasts"]:
         lines.append("Last forecasts:")
         lines += [f"  {one['as_of'][:16].replace('T', ' ')}  {call_text(one)}" for one in found["forecasts"]]
