@@ -1,9 +1,11 @@
 """Screen 2, Session: equity, positions, forecasts and what came of them, orders, risk and news."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from rich.text import Text
 
+from tui.dash import told
 from tui.dash.call_views import CallView
 from tui.dash.call_words import arrow, verdict
 from tui.dash.drawing import curve, hinted, pairs, row, say, window
@@ -15,6 +17,7 @@ from tui.dash.written import NONE, amount, day, percent, price, short, signed_pe
 
 NOTHING = "No session or run is chosen."
 CHOOSE = "1 lists them; or: closecall dash NAME"
+_SHARES = ("abstention_rate", "daily_loss", "drawdown", "symbol_exposure", "total_exposure")
 
 
 def _equity(sight: Sight, width: int, height: int) -> Sequence[Text]:
@@ -152,9 +155,19 @@ def _risk(sight: Sight, width: int, height: int) -> Sequence[Text]:
         ("since", short(risk.at, sight.zone), ""),
         ("cause", risk.cause or NONE, ""),
         ("doing", waiting(one, sight.now) or state_of(one), ""),
-        *((name.replace("_", " "), value, "dim") for name, value in limits.items()),
+        *((name.replace("_", " "), _limit(name, value), "dim") for name, value in limits.items()),
     ]
-    return pairs(values, width)[:height]
+    return pairs(values, width, 17)[:height]
+
+
+def _limit(name: str, value: object) -> str:
+    """A limit in its unit: shares of equity or of calls, an age, or a count."""
+    number = told.finite(value)
+    if number is None:
+        return str(value)
+    if name == "stale_after":
+        return span(timedelta(seconds=min(abs(number), 1e9)))
+    return percent(number, 0) if name in _SHARES else f"{number:,g}"
 
 
 EQUITY = Panel(

@@ -23,7 +23,7 @@ from tui.dash.screens import layout, whole
 from tui.dash.sight import Search, Sight
 from tui.dash.views import Scene
 
-_HINTS = "1-7 screens  ↑↓ rows  tab panels  enter open  / filter  ? help  ctrl+p all  q quit"
+_HINTS = "1-7 screens  ↑↓ rows  tab panels  enter open  / filter  ? help  ^p all  q quit"
 
 
 class Viewer(App[None]):

@@ -72,14 +72,24 @@ class FoldView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookView:
+    """One look at the student's answers on unseen days: its figures, and the guards that spoke then."""
+
+    arm: str
+    fold: int
+    step: int
+    figures: Mapping[str, Any]
+    guards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingView:
-    """Steps as they were journaled, newest last, and the folds so far."""
+    """Steps as they were journaled, newest last, and the folds so far of the `planned` of all arms."""
 
     steps: tuple[Mapping[str, Any], ...] = ()
-    looks: tuple[Mapping[str, Any], ...] = ()
+    looks: tuple[LookView, ...] = ()
     folds: tuple[FoldView, ...] = ()
     planned: int = 0
-    guards: tuple[Line, ...] = ()
     now: str = ""
     at: datetime | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
