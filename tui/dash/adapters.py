@@ -20,7 +20,7 @@ def _registry(sight: Sight, width: int, height: int) -> Sequence[Text]:
     rows = window(sight, "adapters", len(found), height - 2, lambda p, on: _adapter(sight, p, width, on))
     champions = (
         ", ".join(f"{name} for {student}" for student, name in registry.champions)
-        or "none: the base model speaks"
+        or "none, the base model speaks"
     )
     head = f"registry {trouble}" if trouble else f"champion: {champions}"
     return [say(head, width), row([(name, wide, "bold") for name, wide in _columns(width)], width), *rows]

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from tui.dash import told
 from tui.dash.drawing import bar, hinted, pairs, paragraph, row, say, spark, window
+from tui.dash.places import Sort
 from tui.dash.sight import Panel, Sight
 from tui.dash.views import FoldView, JournalView
 from tui.dash.written import NONE, short, span
@@ -48,17 +49,16 @@ def _doing(sight: Sight, width: int, height: int) -> Sequence[Text]:
         return hinted(_NONE, _MAKE, width, height)
     training = one.training
     ended = f"finished {short(one.ended_at, sight.zone)}" if one.state == "finished" else ""
-    age = f", {span(sight.now - training.at)} ago" if training.at and not ended else ""
+    # All events of a round bear the instant at which it began.
+    timed = training.at if one.place.sort is not Sort.TRAINING else None
+    age = f", {span(sight.now - timed)} ago" if timed and not ended else ""
     done, planned = gated_of(one)
     about = " ".join(filter(None, (one.place.name, one.title)))
-    found = [
-        *paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold"),
-        *pairs(
-            [("gated", f"{bar(done / planned, 12)} {done} of {planned}", "")] if planned else [], width, 12
-        ),
-        *paragraph(_seconds(training.steps), width, 2),
-        *paragraph(_set(training.settings), width, 4, "dim"),
-    ]
+    found = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
+    if planned:
+        found += pairs([("gated", f"{bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
+    for said, style in ((_seconds(training.steps), ""), (_set(training.settings), "dim")):
+        found += paragraph(said, width, 4, style) if said else []
     return found[:height]
 
 

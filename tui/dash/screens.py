@@ -4,6 +4,7 @@ Pure: a sight and a size in, lines out; the app, `--once` and the pictures all d
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.text import Text
 
@@ -28,6 +29,7 @@ from tui.dash.state_words import state_of
 from tui.dash.written import zone_name
 
 Layout = tuple[Band, ...]
+_FRESH = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,4 +232,6 @@ def _bottom(sight: Sight, width: int, hint: str) -> Text:
         return say(f"! journal {one.trouble}; what is shown is from before", width, sight.palette.warn)
     if sight.notice:
         return say(sight.notice, width, sight.palette.warn)
+    if one is not None and one.notice_at is not None and sight.now - one.notice_at < _FRESH:
+        return say(f"journal of {one.place.name}, {one.notice}", width, sight.palette.warn)
     return say(hint, width, "dim")

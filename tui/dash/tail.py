@@ -28,6 +28,7 @@ class Tail:
         self._signature: object = None
         self._trouble = self._notice = ""
         self._trouble_at: datetime | None = None
+        self._notice_at: datetime | None = None
         self._view: JournalView | None = None
         self._stale = True
         self._rate = 0.0
@@ -55,7 +56,8 @@ class Tail:
             return
         self._signature = signature
         if self._trouble:
-            self._notice = f"{now:%H:%M:%S} UTC: can be read again (before: {self._trouble})"
+            if self._notice_at != now:
+                self._say(now, f"can be read again (before: {self._trouble})")
             self._trouble, self._trouble_at = "", None
         self._measure(now)
         self._stale = True
@@ -69,6 +71,7 @@ class Tail:
                 newest=self._newest,
                 counted=min(self._cursor, self._newest),
                 notice=self._notice,
+                notice_at=self._notice_at,
                 trouble=self._trouble,
                 trouble_at=self._trouble_at,
                 rate=self._rate,
@@ -96,7 +99,7 @@ class Tail:
         newest = self.file.newest()
         if self._cursor and self.file.chain(self._cursor) != self._chain:
             self._begin()
-            self._notice = f"{now:%H:%M:%S} UTC: another journal took its place; it was read anew"
+            self._say(now, "another journal took its place; it was read anew")
         self._newest = newest
         if self._whole_from is None:
             # The registry's state hangs on every event of it, and each of them is small.
@@ -130,6 +133,9 @@ class Tail:
             for row in self.file.page(first, last, RECENT):
                 board.fold(row, listed=first > 0)
         return board
+
+    def _say(self, now: datetime, what: str) -> None:
+        self._notice, self._notice_at = f"{now:%H:%M:%S} UTC: {what}", now
 
     def _measure(self, now: datetime) -> None:
         """Events a second, over the last seconds."""

@@ -24,8 +24,8 @@ def _trades(sight: Sight, width: int, height: int) -> Sequence[Text]:
             [
                 (short(line.at, sight.zone)[:at], at, "dim"),
                 (line.symbol, 8, ""),
-                (line.kind, 8, sight.palette.way(line.good)),
-                (line.said, width - at - 21, ""),
+                (line.kind, 9, sight.palette.way(line.good)),
+                (line.said, width - at - 22, ""),
             ],
             width,
             chosen=chosen,
