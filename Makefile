@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-drift bench-grpo bench-no-edge screens student clean
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-dash bench-drift bench-grpo bench-no-edge screens student clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -53,6 +53,9 @@ bench-fetch: $(READY) ## fetch real bars through a faulty exchange, 300 times, a
 
 bench-collector: $(READY) ## collect three years of real bars from failing sources
 	PYTHONPATH=tests $(BIN)/python tests/collections_of_years.py
+
+bench-dash: $(READY) ## the dashboard beside a journal of a million events (about five minutes)
+	PYTHONPATH=tests $(BIN)/python tests/dash_bench.py
 
 bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
 	$(BIN)/closecall bench grpo --json

@@ -15,7 +15,9 @@ from tui.dash.views import JournalView
 
 RECENT = 3000
 """How many of the last events are folded whole, kinds and all."""
-_SPAN = 2000
+_FIRST = 1000
+"""How many of the last events are read to show a long journal at once."""
+_SPAN = 500
 _STILL = 60.0
 
 
@@ -106,7 +108,8 @@ class Tail:
             registry = self.place.sort is Sort.REGISTRY
             self._whole_from = 0 if registry else max(0, newest - RECENT)
             if self._whole_from > 2 * _SPAN:
-                self._preview = self._ahead(self._whole_from, newest)
+                self._preview = self._ahead(newest - _FIRST, newest)
+                return  # so that it is shown before any of the past is counted
         until = min(newest, self._cursor + _SPAN)
         if until > self._cursor:
             self._take(until)

@@ -164,7 +164,7 @@ class JournalView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterView:
-    """An adapter on record, what was last said of it, and the guard that spoke in its training, if one did."""
+    """An adapter on record, what was last said of it, and the guard that spoke in its training, if any."""
 
     name: str
     status: str
