@@ -42,7 +42,7 @@ def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
 
 
 def _columns(width: int) -> list[tuple[str, int]]:
-    columns = [("name", 20), ("state", 11), ("equity", -9), ("today", -9)]
+    columns = [("name", 19), ("state", 12), ("equity", -9), ("today", -9)]
     if width >= 110:
         columns += [("return", -8)]
     columns += [("accuracy", -8), ("95%", 7)]
