@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-dash bench-drift bench-grpo bench-no-edge screens student clean
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-dash bench-drift bench-grpo bench-no-edge screens picture student clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable,
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session
 	$(BIN)/python -m tui.dash.pictures screens
+
+picture: $(READY) ## the README's picture of the dashboard, from the same session
+	$(BIN)/python -m tui.dash.pictures --readme docs/dashboard.svg
 
 student: $(READY) ## make the shipped student again from nothing (about 15 minutes)
 	$(BIN)/closecall train pretrain --out llm/tiny

@@ -66,6 +66,7 @@ def beside(plan: "Plan") -> None:
 
     folder = session_folder(plan.data_dir, plan.name)
     if supervisor_of(folder) is None:
+        say(f"session {plan.name} starts; the dashboard follows")
         start_in_background(plan)
     try:
         dash(plan.name, data=plan.data_dir)
