@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean
+.PHONY: help demo test format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean bench-dash picture
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -61,6 +61,8 @@ KILLS ?= 200
 SEED ?= 1
 bench-paper-kills: $(READY) ## kill a replayed session 200 times (KILLS=… SEED=… SCENE=doubles, simulated or real)
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/paper_kills.py --scene $(or $(SCENE),doubles) --kills $(KILLS) --seed $(SEED)
+bench-dash: $(READY) ## the dashboard beside a journal of a million events (about five minutes)
+	PYTHONPATH=tests $(BIN)/python tests/dash_bench.py
 
 bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
 	$(BIN)/closecall bench grpo --json
@@ -76,6 +78,9 @@ bench-walkforward-kills: $(READY) ## kill a real walk-forward 20 times and compa
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session
 	$(BIN)/python -m tui.dash.pictures screens
+
+picture: $(READY) ## the README's picture of the dashboard, from the same session
+	$(BIN)/python -m tui.dash.pictures --readme docs/dashboard.svg
 
 student: $(READY) ## make the shipped student again from nothing (about 15 minutes)
 	$(BIN)/closecall train pretrain --out llm/tiny

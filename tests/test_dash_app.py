@@ -259,7 +259,7 @@ def test_a_session_that_vanishes_leaves_its_last_state_on_the_screen(waiting):
         await until(pilot, lambda: "moved or removed" in said(app))
         assert said(app).splitlines()[3:10] == before
         (waiting / "elsewhere").rename(waiting / "sessions" / NAME)
-        await until(pilot, lambda: "moved or removed" not in said(app))
+        await until(pilot, lambda: "can be read again" in said(app))
 
     driven(waiting, story, name=NAME)
 

@@ -151,9 +151,27 @@ def test_a_journal_of_another_version_is_named_as_such(path, change, said):
     with sqlite3.connect(path) as connection:
         connection.execute(change)
     connection.close()
-    view = look(tail_of(path))
+    view = look(tail_of(path), rounds=3)
     assert said in view.trouble
     assert view.newest == 0
+
+
+def test_a_journal_of_another_version_in_the_place_of_one_that_was_shown_is_never_read(path, tmp_path):
+    tail = tail_of(path)
+    caught_up(tail)
+    other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
+    with sqlite3.connect(other) as connection:
+        connection.execute("UPDATE journal_version SET version = 0")
+    connection.close()
+    path.rename(tmp_path / "kept")
+    other.replace(path)
+    view = look(tail, rounds=3)
+    assert "version 0" in view.trouble
+    assert view.money.value == 109.0
+    (tmp_path / "kept").replace(path)
+    view = look(tail, rounds=2)
+    assert (view.trouble, view.money.value, view.newest) == ("", 109.0, 10)
+    assert "can be read again" in view.notice
 
 
 def test_a_file_that_is_no_database_is_named_as_such(path):

@@ -69,7 +69,7 @@ def test_a_session_shows_what_came_of_its_forecasts_in_words_and_signs(folder):
     said = check(sight_of(folder, "trial", screen="session"), 120, 40)
     for mark in ("✓ hit", "✗ miss", "… open", "▲ up", "▼ dn", "drawdown", "halted"):
         assert mark in said or mark == "halted"
-    assert "active by ann" in said
+    assert "by ann" in said and "resume" in said
 
 
 def test_the_palettes_differ_in_colour_only(folder):

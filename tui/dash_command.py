@@ -1,16 +1,23 @@
 """The command `closecall dash`: the dashboard on a terminal, or its state as text. Knows no panel."""
 
+import os
 import sys
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.errors import UsageError
 from tui.options import DataDir, now
 from tui.paths import data_dir
+from tui.progress import say
 
+if TYPE_CHECKING:
+    from tui.paper.plan import Plan
+
+WEB_DRIVER = "TEXTUAL_DRIVER"
+"""Is set where textual-serve runs the dashboard for a page."""
 _PALETTES = ("western", "east-asian", "colour-blind")
 
 
@@ -22,6 +29,9 @@ def dash(
         str, typer.Option(help="western, east-asian (red is up) or colour-blind.")
     ] = "western",
     utc: Annotated[bool, typer.Option("--utc", help="Times in UTC instead of your zone.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="In a browser; needs the extra `web`.")] = False,
+    host: Annotated[str, typer.Option(help="Of --web: the address to serve at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of --web: the port.", min=1, max=65535)] = 8000,
     data: DataDir = None,
 ) -> None:
     """Watch sessions, runs and retraining, and act on them; a process of its own that may end at any time.
@@ -31,14 +41,48 @@ def dash(
     if palette not in _PALETTES:
         raise UsageError(f"--palette {palette!r}: choose one of {', '.join(_PALETTES)}")
     folder, zone = data_dir(data), UTC if utc else local_zone()
-    # Textual reads keys from stdin and paints on stderr.
-    if once or not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    if once or not (web or _painted()):
         sys.stdout.write(state_once(folder, name, zone))
+        return
+    if web:
+        from tui.dash.serving import serve
+
+        _known(folder, name)
+        flags = {"--readonly": readonly, "--utc": utc}
+        words = [*([name] if name else []), *(flag for flag, given in flags.items() if given)]
+        serve([*words, "--palette", palette, "--data-dir", str(folder.absolute())], host, port, say)
         return
     from tui.dash.app import DashApp
 
     _known(folder, name)
     DashApp(folder, now, name=name, palette=palette, zone=zone, readonly=readonly).run()
+
+
+def beside(plan: "Plan") -> None:
+    """Run a session in the background, and the dashboard in front of it; says what becomes of the session."""
+    from strategies.paper.opening import session_folder
+    from tui.paper.background import start_in_background
+    from tui.paper.places import supervisor_of
+
+    folder = session_folder(plan.data_dir, plan.name)
+    if supervisor_of(folder) is None:
+        say(f"session {plan.name} starts; the dashboard follows")
+        start_in_background(plan)
+    try:
+        dash(plan.name, data=plan.data_dir)
+    finally:
+        if supervisor_of(folder) is None:
+            say(f"session {plan.name} has ended; to see it: closecall paper status {plan.name}")
+        else:
+            say(
+                f"session {plan.name} runs on in the background; to see it: closecall dash {plan.name}; "
+                f"to end it: closecall paper stop {plan.name}"
+            )
+
+
+def _painted() -> bool:
+    """Whether there is something to paint on: a terminal (keys come by stdin), or a page of --web."""
+    return WEB_DRIVER in os.environ or all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def state_once(folder: Path, name: str | None, zone: tzinfo) -> str:

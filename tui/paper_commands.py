@@ -45,6 +45,9 @@ def start_session(
     ] = "max",
     name: Annotated[str | None, typer.Option(help="Default: replay, or live. The same one goes on.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
+    dash: Annotated[
+        bool, typer.Option("--dash", help="Run in the background, the dashboard in front.")
+    ] = False,
     source: Sources = None,
     symbols: Symbols = None,
     student: StudentName = None,
@@ -98,7 +101,11 @@ def start_session(
     )
     plan = plan_of(working_dir(data), name, config, flags, replay=replay, speed=speed, tied=tied)
     require_used(flags, plan.config.store)
-    if detach:
+    if dash:
+        from tui.dash_command import beside
+
+        beside(plan)
+    elif detach:
         _detached(plan)
     else:
         _in_foreground(plan)

@@ -139,6 +139,7 @@ def _registry(name: str, sight: Sight, clock: Callable[[], datetime]) -> Deed:
         f"{one.name} becomes the champion of {one.student} in place of {before}; running sessions adopt it. "
     )
     will += f"It is a {one.status}; the last word on it: {one.verdict or 'none'}."
+    will += f" A guard spoke in its training: {one.guard}." if one.guard else ""
     return Deed(name=name, will=will, do=lambda why: promote(home, one.name, why, clock()))
 
 

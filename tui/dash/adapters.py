@@ -17,19 +17,21 @@ def _registry(sight: Sight, width: int, height: int) -> Sequence[Text]:
         return hinted(said, "closecall retrain enters one; closecall models list shows them", width, height)
     found = registry.adapters
     trouble = next((j.trouble for j in sight.scene.journals if j.place.sort is Sort.REGISTRY), "")
-    names = [
-        ("adapter", 24, "bold"),
-        ("status", 11, "bold"),
-        ("student", 12, "bold"),
-        ("data to", 10, "bold"),
-    ]
     rows = window(sight, "adapters", len(found), height - 2, lambda p, on: _adapter(sight, p, width, on))
     champions = (
         ", ".join(f"{name} for {student}" for student, name in registry.champions)
-        or "none: the base model speaks"
+        or "none, the base model speaks"
     )
     head = f"registry {trouble}" if trouble else f"champion: {champions}"
-    return [say(head, width), row([*names, ("last word", width - 63, "bold")], width), *rows]
+    return [say(head, width), row([(name, wide, "bold") for name, wide in _columns(width)], width), *rows]
+
+
+def _columns(width: int) -> list[tuple[str, int]]:
+    columns = [("adapter", 18), ("status", 12)]
+    if width >= 80:
+        columns += [("student", 14)]
+    columns += [("data to", 10)]
+    return [*columns, ("last word", max(0, width - 2 - sum(wide + 1 for _, wide in columns)))]
 
 
 def _adapter(sight: Sight, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
@@ -38,8 +40,14 @@ def _adapter(sight: Sight, place: int, width: int, chosen: bool) -> Text:  # noq
     if one is None:
         return say("", width)
     mark = {"champion": "★ ", "challenger": "○ ", "rejected": "✗ "}.get(one.status, "  ")
-    cells = [(one.name, 24, ""), (mark + one.status, 11, "bold" if one.status == "champion" else "")]
-    cells += [(one.student, 12, ""), (day(one.cutoff), 10, "dim"), (one.verdict, width - 63, "dim")]
+    values = {
+        "adapter": (one.name, ""),
+        "status": (mark + one.status, "bold" if one.status == "champion" else ""),
+        "student": (one.student, ""),
+        "data to": (day(one.cutoff), "dim"),
+        "last word": (one.verdict, "dim"),
+    }
+    cells = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
     return row(cells, width, chosen=chosen, style=sight.palette.chosen)
 
 

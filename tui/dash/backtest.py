@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tui.dash import told
 from tui.dash.drawing import bar, hinted, pairs, paragraph, row, say
+from tui.dash.places import Sort
 from tui.dash.session import CHOOSE, NOTHING
 from tui.dash.sight import Panel, Sight
 from tui.dash.state_words import waiting
@@ -101,7 +102,7 @@ def _so_far(one: JournalView, sight: Sight, width: int, height: int) -> Sequence
         )
     bounds = "" if score.low is None else f"  (95%: {percent(score.low)} to {percent(score.high)})"
     values = [
-        ("so far", "the table with baselines comes when the run has ended", "dim"),
+        ("so far", _later(one), "dim"),
         ("accuracy", f"{percent(score.accuracy)}{bounds}", "bold"),
         ("scored", f"{score.n:,} forecasts, {score.ties:,} ties, {score.pending:,} open", ""),
         ("abstentions", f"{score.abstentions:,}", ""),
@@ -110,6 +111,13 @@ def _so_far(one: JournalView, sight: Sight, width: int, height: int) -> Sequence
         ("fills", f"{money.fills:,}, costs {amount(money.costs)}", ""),
     ]
     return pairs(values, width)[:height]
+
+
+def _later(one: JournalView) -> str:
+    """Where the table with baselines is, or will be."""
+    if one.place.sort is Sort.RUN:
+        return "the table with baselines comes when the run has ended"
+    return f"beside the baselines: closecall paper status {one.place.name}"
 
 
 def _figure(scores: Mapping[str, Any], key: str, form: str) -> str:
@@ -123,8 +131,13 @@ def _figure(scores: Mapping[str, Any], key: str, form: str) -> str:
 
 def _verdict(sight: Sight, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
-    if one is None or not one.result:
-        return [say("The verdict comes when the run has ended.", width, "dim")]
+    if one is None:
+        return hinted(NOTHING, CHOOSE, width, height)
+    if not one.result:
+        said = "The verdict comes when the run has ended."
+        if one.place.sort is not Sort.RUN:
+            said = f"A session's verdict is told by: closecall paper status {one.place.name}"
+        return paragraph(said, width, height, "dim")
     found: list[Text] = []
     for sentence in sentences(one.result):
         found += paragraph(sentence, width, 4)

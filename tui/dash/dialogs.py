@@ -41,7 +41,7 @@ class Confirm(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The words, a line for the reason, and two buttons; nothing to confirm where it is refused."""
         with Vertical():
-            yield Static(Text(f"{self.deed.name}?", style="bold"), id="what")
+            yield Static(Text(f"{titled(self.deed)}?", style="bold"), id="what")
             yield Static(_wrapped(self.deed.will), id="will")
             if self.deed.refused:
                 yield Static(_wrapped(f"\nRefused: {self.deed.refused}."), id="refused")
@@ -51,7 +51,7 @@ class Confirm(ModalScreen[str | None]):
                 yield Input(placeholder="why, for the record (may stay empty)", max_length=300, id="why")
                 with Horizontal():
                     yield Button("No", id="no")
-                    yield Button(Text(f"Yes, {self.deed.name}"), id="yes", variant="warning")
+                    yield Button(Text(f"Yes, {titled(self.deed).lower()}"), id="yes", variant="warning")
 
     def on_mount(self) -> None:
         """A refusal has one button; else no button is under the first key."""
@@ -126,6 +126,11 @@ class Ask(ModalScreen[str | None]):
     def action_no(self) -> None:
         """Nothing is changed."""
         self.dismiss(None)
+
+
+def titled(deed: Deed) -> str:
+    """An action as its key names it."""
+    return next((key.name for key in KEYS if key.action == f"act('{deed.name}')"), deed.name)
 
 
 def keys_text() -> Text:

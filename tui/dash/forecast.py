@@ -34,7 +34,7 @@ def _decision(sight: Sight, width: int, height: int) -> Sequence[Text]:
         ("confidence", percent(call.confidence, 0), ""),
         ("called close", price(call.close), ""),
         ("last close", price(call.last_close), ""),
-        ("adapter", call.adapter or "the base model alone", ""),
+        ("adapter", call.adapter or "none, the base model", ""),
         ("event", call.seq, "dim"),
     ]
     return pairs(values, width)[:height]
@@ -69,7 +69,7 @@ def _brier(call: CallView) -> str:
 def _reward(sight: Sight) -> list[tuple[str, object, str]]:
     reward = sight.reward
     if reward is None:
-        return [("reward", "known once the step has ended", "dim")]
+        return [("reward", "not before its step ends", "dim")]
     if "why" in reward:
         return [("reward", reward["why"], "dim")]
     names = ("total", "brier", "close", "pnl", "brier_gain", "net_return")

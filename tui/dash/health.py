@@ -7,7 +7,7 @@ from rich.text import Text
 from tui.dash.drawing import hinted, pairs, row, say, window
 from tui.dash.sight import Panel, Sight
 from tui.dash.views import JournalView, Line
-from tui.dash.written import NONE, count, short, size, span
+from tui.dash.written import count, short, size, span
 
 _LITTLE = 2_000_000_000
 
@@ -63,13 +63,14 @@ def _numbers(sight: Sight, width: int, height: int) -> Sequence[Text]:
     ]
     if one is not None:
         health = one.health
-        late = NONE if health.latency is None or one.own_time else f"{health.latency:,.1f} s"
-        thinks = NONE if health.thinking is None else f"{health.thinking:,.1f} s"
+        untold = "its time is simulated" if one.own_time else "no slice is journaled yet"
+        late = untold if health.latency is None or one.own_time else f"{health.latency:,.1f} s"
+        thinks = "not stated" if health.thinking is None else f"{health.thinking:,.1f} s"
         values += [
             ("journal", f"{count(one.newest)} events, {one.rate:,.1f} a second", ""),
             (
                 "last event",
-                NONE if one.last_at is None or one.own_time else f"{span(sight.now - one.last_at)} ago",
+                untold if one.last_at is None or one.own_time else f"{span(sight.now - one.last_at)} ago",
                 "",
             ),
             ("slice came after", late, ""),

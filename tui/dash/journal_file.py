@@ -128,6 +128,9 @@ class JournalFile:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             yield self._current()
+        except Unreadable:
+            self.close()
+            raise
         except sqlite3.Error as error:
             self.close()
             raise Unreadable(_reason(error)) from error

@@ -26,12 +26,12 @@ def line_of(row: Seen) -> Line:
 def order_line(row: Seen) -> Line:
     """An order in its newest status."""
     said, status = row.payload, told.text(row.payload, "status", 12)
-    reason = told.text(said, "reason")
+    reason, size = told.text(said, "reason"), told.number(said, "size")
     return Line(
         seq=row.seq,
-        at=row.as_of,
+        at=told.moment(said, "at") or row.as_of,  # a command's own event has the wall clock's
         kind=status,
-        said=f"{told.number(said, 'size') or 0:+,.6g}" + (f"  {reason}" if reason else ""),
+        said="  ".join(filter(None, (f"{size:+,.6g}" if size else "", reason))),
         symbol=told.text(said, "symbol", 40),
         good=_GOOD.get(status),
     )

@@ -42,12 +42,15 @@ def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
 
 
 def _columns(width: int) -> list[tuple[str, int]]:
-    big, large = width >= 110, width >= 160
-    columns = [("name", 22), ("state", 12), ("equity", -10), ("today", -9), ("return", -8), ("accuracy", -8)]
-    if big:
-        columns += [("95%", 9), ("n", -6)]
-    if large:
-        columns += [("abst.", -5), ("student", 16), ("last event", 11)]
+    columns = [("name", 19), ("state", 12), ("equity", -9), ("today", -9)]
+    if width >= 110:
+        columns += [("return", -8)]
+    columns += [("accuracy", -8), ("95%", 7)]
+    if width >= 110:
+        columns += [("n", -6)]
+    columns += [("abst.", -5)]
+    if width >= 160:
+        columns += [("student", 16), ("last event", 11)]
     left = width - 1 - sum(abs(wide) + 1 for _, wide in columns)
     return [*columns, ("waiting for", left - 1)] if left > 14 else columns
 
@@ -57,7 +60,7 @@ def _row(sight: Sight, one: JournalView, width: int, chosen: bool) -> Text:  # n
     good = is_good(one)
     mark = {Sort.SESSION: "S ", Sort.RUN: "R ", Sort.COLLECTION: "C "}[one.place.sort]
     name = mark + one.place.name + (" ~" if one.simulated else "")
-    bounds = f"{percent(score.low, 0)}–{percent(score.high, 0)}" if score.low is not None else "-"
+    bounds = f"{percent(score.low, 0)[:-1]}–{percent(score.high, 0)}" if score.low is not None else "-"
     values: dict[str, tuple[object, str]] = {
         "name": (name, "bold" if one.place.key == sight.chosen else ""),
         "state": (

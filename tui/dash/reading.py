@@ -21,6 +21,7 @@ EVERY = 0.5
 _LOOK_AROUND = 2.0
 _SEARCH_SPAN = 50_000
 _BREATH = 0.01
+_QUIET = 0.3
 
 Found = Callable[[list[Seen], int, bool], None]
 """Told what a search found so far, down to which number it has looked, and whether it is at its end."""
@@ -42,6 +43,7 @@ class Reader:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._problem = ""
+        self._quiet_until = 0.0
 
     def start(self) -> None:
         """Read in a thread of its own, which does not keep the program alive."""
@@ -54,6 +56,10 @@ class Reader:
         self._asked.put(lambda: None)
         if self._thread is not None:
             self._thread.join(timeout=2.0)
+
+    def hush(self) -> None:
+        """A person acts: leave the processor to the screen for a moment, and count on afterwards."""
+        self._quiet_until = time.monotonic() + _QUIET
 
     def prefer(self, key: str) -> None:
         """Read this journal before the others."""
@@ -163,9 +169,10 @@ class Reader:
         """Do what is asked; count on without haste while journals are not at their end."""
         while not self._stopping.is_set():
             left = until - time.monotonic()
-            busy = [tail for tail in self._in_turn() if not tail.caught_up]
+            hushed = time.monotonic() < self._quiet_until
+            busy = [] if hushed else [tail for tail in self._in_turn() if not tail.caught_up]
             try:
-                self._asked.get(timeout=_BREATH if busy and left > 0 else max(0.0, left))()
+                self._asked.get(timeout=_BREATH if busy and left > 0 else max(0.0, min(left, _QUIET)))()
             except queue.Empty:
                 if left <= 0:
                     return

@@ -50,6 +50,7 @@ class Registrations:
                 created_at=one.created_at,
                 method=told.text(one.recipe, "method", 12),
                 verdict=_said(said[one.name]) if one.name in said else "",
+                guard="" if one.scores.get("clean", True) else told.text(one.scores, "reason") or "unnamed",
             )
             for one in list(state.adapters.values())[-_MOST:]
         ]

@@ -6,7 +6,8 @@ from typing import Any
 from rich.text import Text
 
 from tui.dash import told
-from tui.dash.drawing import hinted, pairs, paragraph, row, say, spark, window
+from tui.dash.drawing import bar, hinted, pairs, paragraph, row, say, spark, window
+from tui.dash.places import Sort
 from tui.dash.sight import Panel, Sight
 from tui.dash.views import FoldView, JournalView
 from tui.dash.written import NONE, short, span
@@ -18,11 +19,11 @@ _FIGURES = (
     "brier",
     "close",
     "pnl",
-    "reward_std",
     "entropy",
     "kl",
     "accuracy",
     "loss",
+    "reward_std",
     "dead_groups",
     "invalid",
     "clipped",
@@ -47,31 +48,40 @@ def _doing(sight: Sight, width: int, height: int) -> Sequence[Text]:
     if one is None:
         return hinted(_NONE, _MAKE, width, height)
     training = one.training
-    age = f", {span(sight.now - training.at)} ago" if training.at else ""
-    last = training.steps[-1] if training.steps else {}
-    seconds = told.mapping(last, "seconds")
-    each = ", ".join(
-        f"{name} {value:.2f} s" for name in seconds if (value := told.number(seconds, name)) is not None
-    )
-    done = sum(fold.gated is not None for fold in training.folds)
-    values = [
-        ("journal", f"{one.place.sort} {one.place.name}  {one.title}", "bold"),
-        (
-            "now",
-            f"{training.now}{age}"
-            if one.state != "finished"
-            else f"finished {short(one.ended_at, sight.zone)}",
-            "",
-        ),
-        ("folds", f"{done} gated of {training.planned or len(training.folds)}", ""),
-        ("a step takes", each or NONE, ""),
-        *(
-            (str(k).replace("_", " "), v, "dim")
-            for k, v in training.settings.items()
-            if not isinstance(v, dict)
-        ),
-    ]
-    return pairs(values, width)[:height]
+    ended = f"finished {short(one.ended_at, sight.zone)}" if one.state == "finished" else ""
+    # All events of a round bear the instant at which it began.
+    timed = training.at if one.place.sort is not Sort.TRAINING else None
+    age = f", {span(sight.now - timed)} ago" if timed and not ended else ""
+    done, planned = gated_of(one)
+    about = " ".join(filter(None, (one.place.name, one.title)))
+    found = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
+    if planned:
+        found += pairs([("gated", f"{bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
+    for said, style in ((_seconds(training.steps), ""), (_set(training.settings), "dim")):
+        found += paragraph(said, width, 4, style) if said else []
+    return found[:height]
+
+
+def gated_of(one: JournalView) -> tuple[int, int]:
+    """How many folds, over all arms, the gate has met, and of how many."""
+    folds = one.training.folds
+    return sum(fold.gated is not None for fold in folds), max(one.training.planned, len(folds))
+
+
+def _seconds(steps: Sequence[Mapping[str, Any]]) -> str:
+    """The seconds of the last step that states them, and of its parts."""
+    timed = [seconds for step in steps if (seconds := told.mapping(step, "seconds"))]
+    seconds = timed[-1] if timed else {}
+    total = told.number(seconds, "total")
+    parts = [(name, told.number(seconds, name)) for name in seconds if name != "total"]
+    said = ", ".join(f"{name} {value:.1f}" for name, value in parts if value is not None and value >= 0.05)
+    return "" if total is None else f"a step takes {total:.2f} s" + (f": {said}" if said else "")
+
+
+def _set(settings: Mapping[str, Any]) -> str:
+    """What was set, in a few words; the recipe's own is not named."""
+    plain = {name: value for name, value in settings.items() if isinstance(value, str | int | float)}
+    return ", ".join(f"{name} {value}".replace("_", " ") for name, value in plain.items())
 
 
 def _figures(sight: Sight, width: int, height: int) -> Sequence[Text]:
@@ -88,38 +98,6 @@ def _figures(sight: Sight, width: int, height: int) -> Sequence[Text]:
     return found[:height] or [say("the steps state no figure", width)]
 
 
-def _unseen(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one = trained(sight)
-    if one is None:
-        return ()
-    looks, guards = one.training.looks, one.training.guards
-    if not looks and not guards:
-        return hinted("No look at unseen days yet.", "One follows every few steps.", width, height)
-    found = []
-    for look in list(looks)[-max(1, height - len(guards)) :]:
-        said = {**look, **told.mapping(look, "held_out")}
-        found.append(say(_look(said), width))
-    found += [say(f"! {line.said}", width, sight.palette.warn) for line in guards]
-    return found[-height:]
-
-
-def _look(said: Mapping[str, Any]) -> str:
-    parts = [f"step {told.text(said, 'step', 8)}"] if "step" in said else []
-    for name, label in (
-        ("accuracy", "accuracy"),
-        ("held_out_accuracy", "accuracy"),
-        ("brier", "Brier"),
-        ("kl", "KL"),
-        ("invalid", "invalid"),
-        ("abstentions", "abstained"),
-    ):
-        if (value := told.number(said, name)) is not None:
-            parts.append(f"{label} {value:.4g}")
-    if said.get("reason"):
-        parts.append(told.text(said, "reason"))
-    return ", ".join(parts)
-
-
 def folds_of(sight: Sight) -> list[FoldView]:
     """The folds that are looked at, newest first."""
     one = trained(sight)
@@ -130,15 +108,26 @@ def _folds(sight: Sight, width: int, height: int) -> Sequence[Text]:
     found = folds_of(sight)
     if not found:
         return hinted("No fold is on record.", _MAKE, width, height)
-    names = [("fold", 12, "bold"), ("trained on", -10, "bold"), ("took", -7, "bold"), ("guards", 7, "bold")]
+    first = _first(width)
+    names = [
+        ("fold", first, "bold"),
+        ("trained on", -10, "bold"),
+        ("took", -7, "bold"),
+        ("guards", 7, "bold"),
+    ]
     names += [
         ("gate", 14, "bold"),
         ("Brier", -8, "bold"),
         ("p", -7, "bold"),
-        ("why", max(0, width - 73), "bold"),
+        ("why", max(0, width - 61 - first), "bold"),
     ]
     rows = window(sight, "folds", len(found), height - 1, lambda p, on: _fold(sight, found[p], width, on))
     return [row(names, width), *rows]
+
+
+def _first(width: int) -> int:
+    """Cells for a fold's name; an adapter's is longer."""
+    return 18 if width >= 100 else 12
 
 
 def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
@@ -149,7 +138,7 @@ def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # no
     brier, p = (told.number(gated or {}, name) for name in ("brier_difference", "p_value"))
     return row(
         [
-            (f"{fold.arm} {fold.number}" if fold.number else fold.arm, 12, ""),
+            (f"{fold.arm} {fold.number}" if fold.number else fold.arm, _first(width), ""),
             (told.text(trained_, "trained_on", 10) or NONE, -10, ""),
             (NONE if seconds is None else f"{seconds:,.0f} s", -7, ""),
             (
@@ -160,7 +149,7 @@ def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # no
             (verdict, 14, sight.palette.way(bool(gated.get("promoted"))) if gated else "dim"),
             (NONE if brier is None else f"{brier:+.4f}", -8, ""),
             (NONE if p is None else f"{p:.4f}", -7, ""),
-            (reasons or told.text(trained_, "reason"), max(0, width - 73), "dim"),
+            (reasons or told.text(trained_, "reason"), max(0, width - 61 - _first(width)), "dim"),
         ],
         width,
         chosen=chosen,
@@ -195,12 +184,6 @@ FIGURES = Panel(
     title="Reward and its parts",
     draw=_figures,
     help="Each step's figures, the newest at the right: reward and its parts, entropy, KL to before.",
-)
-UNSEEN = Panel(
-    name="unseen",
-    title="Unseen days and guards",
-    draw=_unseen,
-    help="Greedy answers on days that were held out of the training; ! is a guard that spoke.",
 )
 FOLDS = Panel(
     name="folds",

@@ -4,10 +4,23 @@ Pure: a sight and a size in, lines out; the app, `--once` and the pictures all d
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.text import Text
 
-from tui.dash import adapters, backtest, events, forecast, health, news, overview, retrain, session, trades
+from tui.dash import (
+    adapters,
+    backtest,
+    events,
+    forecast,
+    health,
+    news,
+    overview,
+    retrain,
+    session,
+    trades,
+    unseen,
+)
 from tui.dash.drawing import fitted, say
 from tui.dash.frame import Band, Box, boxes, drawn
 from tui.dash.safe import shown
@@ -16,6 +29,7 @@ from tui.dash.state_words import state_of
 from tui.dash.written import zone_name
 
 Layout = tuple[Band, ...]
+_FRESH = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +100,12 @@ SCREENS = (
         title="Retrain",
         small=(_band(0.5, _R.FOLDS), _band(0.5, _R.DOING, _R.FIGURES)),
         middle=(
-            _band(9, _R.DOING, _R.FIGURES),
+            _band(11, _R.DOING, _R.FIGURES),
             _band(0.5, _R.FOLDS),
-            _band(0.5, (adapters.REGISTRY, 0.6), (_R.UNSEEN, 0.4)),
+            _band(0.5, (adapters.REGISTRY, 0.55), (unseen.UNSEEN, 0.45)),
         ),
         large=(
-            _band(15, (_R.DOING, 0.35), (_R.FIGURES, 0.35), (_R.UNSEEN, 0.3)),
+            _band(18, (_R.DOING, 0.35), (_R.FIGURES, 0.35), (unseen.UNSEEN, 0.3)),
             _band(0.5, (_R.FOLDS, 0.65), (_R.WHY, 0.35)),
             _band(0.5, adapters.REGISTRY),
         ),
@@ -111,8 +125,8 @@ SCREENS = (
         name="journal",
         title="Journal",
         small=(_band(0.7, _J.EVENTS), _band(0.3, _J.PAYLOAD)),
-        middle=(_band(0.65, (_J.EVENTS, 0.8), (_J.KINDS, 0.2)), _band(0.35, _J.PAYLOAD)),
-        large=(_band(0.9, (_J.EVENTS, 0.5), (_J.KINDS, 0.12), (_J.PAYLOAD, 0.38)),),
+        middle=(_band(0.65, (_J.EVENTS, 0.9), (_J.KINDS, 30)), _band(0.35, _J.PAYLOAD)),
+        large=(_band(0.9, (_J.EVENTS, 0.58), (_J.KINDS, 30), (_J.PAYLOAD, 0.42)),),
     ),
     ScreenPlan(
         name="health",
@@ -192,7 +206,8 @@ def _top(sight: Sight, width: int) -> Text:
         line.append(" SIMULATED ", look.simulated)
     if sight.readonly:
         line.append(" READ-ONLY ", "reverse")
-    time = f"{sight.now.astimezone(sight.zone):%Y-%m-%d %H:%M:%S} {zone_name(sight.zone, sight.now)} "
+    day = "%Y-%m-%d " if width >= 100 else ""
+    time = f"{sight.now.astimezone(sight.zone):{day}%H:%M:%S} {zone_name(sight.zone, sight.now)} "
     if one is not None:
         room = max(0, width - line.cell_len - len(time) - 2)
         line.append("  " + shown(f"{one.place.sort} {one.place.name}: {state_of(one)}", room))
@@ -217,4 +232,6 @@ def _bottom(sight: Sight, width: int, hint: str) -> Text:
         return say(f"! journal {one.trouble}; what is shown is from before", width, sight.palette.warn)
     if sight.notice:
         return say(sight.notice, width, sight.palette.warn)
+    if one is not None and one.notice_at is not None and sight.now - one.notice_at < _FRESH:
+        return say(f"journal of {one.place.name}, {one.notice}", width, sight.palette.warn)
     return say(hint, width, "dim")

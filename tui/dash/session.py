@@ -1,12 +1,14 @@
 """Screen 2, Session: equity, positions, forecasts and what came of them, orders, risk and news."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from rich.text import Text
 
+from tui.dash import told
 from tui.dash.call_views import CallView
 from tui.dash.call_words import arrow, verdict
-from tui.dash.drawing import curve, hinted, pairs, row, say, window
+from tui.dash.drawing import curve, hinted, pairs, paragraph, row, say, window
 from tui.dash.money_views import Point, PositionView
 from tui.dash.sight import Panel, Sight
 from tui.dash.state_words import stale, state_of, waiting
@@ -15,6 +17,7 @@ from tui.dash.written import NONE, amount, day, percent, price, short, signed_pe
 
 NOTHING = "No session or run is chosen."
 CHOOSE = "1 lists them; or: closecall dash NAME"
+_SHARES = ("abstention_rate", "daily_loss", "drawdown", "symbol_exposure", "total_exposure")
 
 
 def _equity(sight: Sight, width: int, height: int) -> Sequence[Text]:
@@ -57,7 +60,7 @@ def _positions(sight: Sight, width: int, height: int) -> Sequence[Text]:
         return ()
     if not one.positions:
         return hinted("Nothing is held.", "A position opens after a forecast worth its cost.", width, height)
-    names = [("symbol", 10, "bold"), ("size", -11, "bold"), ("mark", -10, "bold"), ("age", -7, "bold")]
+    names = [("symbol", 10, "bold"), ("size", -10, "bold"), ("mark", -10, "bold"), ("age", -7, "bold")]
     names += [("value", -10, "bold"), ("gain", -10, "bold"), ("waiting", -10, "bold")]
     heading = row(names, width)
     return [
@@ -78,7 +81,7 @@ def _position(sight: Sight, one: JournalView, held: PositionView, width: int, ch
     return row(
         [
             (held.symbol, 10, ""),
-            (f"{held.size:+,.6g}", -11, ""),
+            (f"{held.size:+,.6g}", -10, ""),
             (price(held.price), -10, sight.palette.warn if old else ""),
             (
                 NONE if age is None else ("!" if old else "") + span(age),
@@ -146,15 +149,24 @@ def _risk(sight: Sight, width: int, height: int) -> Sequence[Text]:
     risk, limits = one.risk, one.risk.limits
     if not limits:
         return hinted("A backtest has no limits on risk.", "Those of a session show here.", width, height)
-    by = f" by {risk.author}" if risk.author else ""
-    values = [
-        ("state", f"{risk.state or 'active'}{by}", sight.palette.way(risk.state in ("active", ""))),
-        ("since", short(risk.at, sight.zone), ""),
-        ("cause", risk.cause or NONE, ""),
-        ("doing", waiting(one, sight.now) or state_of(one), ""),
-        *((name.replace("_", " "), value, "dim") for name, value in limits.items()),
-    ]
-    return pairs(values, width)[:height]
+    since = f" since {short(risk.at, sight.zone)}" if risk.at else ""
+    by = f", by {risk.author}" if risk.author else ""
+    style = sight.palette.way(risk.state in ("active", ""))
+    found = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
+    found += paragraph(risk.cause, width, 2) if risk.cause else []
+    found += paragraph(waiting(one, sight.now) or state_of(one), width, 2, "dim")
+    values = [(name.replace("_", " "), _limit(name, value), "dim") for name, value in limits.items()]
+    return [*found, *pairs(values, width, 17)][:height]
+
+
+def _limit(name: str, value: object) -> str:
+    """A limit in its unit: shares of equity or of calls, an age, or a count."""
+    number = told.finite(value)
+    if number is None:
+        return str(value)
+    if name == "stale_after":
+        return span(timedelta(seconds=min(abs(number), 1e9)))
+    return percent(number, 0) if name in _SHARES else f"{number:,g}"
 
 
 EQUITY = Panel(

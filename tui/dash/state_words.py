@@ -61,6 +61,8 @@ def remedy(journal: JournalView) -> str:
         return f"trading, {journal.done:.0%} of its closes"
     if journal.state != "running":
         return ""
+    if journal.risk.state == "halted":
+        return "no orders until a person resumes it: R"
     if journal.place.sort is Sort.RUN:
         return "forecasting: nothing is journaled before all closes are called"
     return f"reached {moment(journal.reached)} UTC" if journal.reached else ""

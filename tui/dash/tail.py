@@ -15,7 +15,9 @@ from tui.dash.views import JournalView
 
 RECENT = 3000
 """How many of the last events are folded whole, kinds and all."""
-_SPAN = 2000
+_FIRST = 1000
+"""How many of the last events are read to show a long journal at once."""
+_SPAN = 500
 _STILL = 60.0
 
 
@@ -28,6 +30,7 @@ class Tail:
         self._signature: object = None
         self._trouble = self._notice = ""
         self._trouble_at: datetime | None = None
+        self._notice_at: datetime | None = None
         self._view: JournalView | None = None
         self._stale = True
         self._rate = 0.0
@@ -55,7 +58,8 @@ class Tail:
             return
         self._signature = signature
         if self._trouble:
-            self._notice = f"{now:%H:%M:%S} UTC: can be read again (before: {self._trouble})"
+            if self._notice_at != now:
+                self._say(now, f"can be read again (before: {self._trouble})")
             self._trouble, self._trouble_at = "", None
         self._measure(now)
         self._stale = True
@@ -69,6 +73,7 @@ class Tail:
                 newest=self._newest,
                 counted=min(self._cursor, self._newest),
                 notice=self._notice,
+                notice_at=self._notice_at,
                 trouble=self._trouble,
                 trouble_at=self._trouble_at,
                 rate=self._rate,
@@ -96,14 +101,15 @@ class Tail:
         newest = self.file.newest()
         if self._cursor and self.file.chain(self._cursor) != self._chain:
             self._begin()
-            self._notice = f"{now:%H:%M:%S} UTC: another journal took its place; it was read anew"
+            self._say(now, "another journal took its place; it was read anew")
         self._newest = newest
         if self._whole_from is None:
             # The registry's state hangs on every event of it, and each of them is small.
             registry = self.place.sort is Sort.REGISTRY
             self._whole_from = 0 if registry else max(0, newest - RECENT)
             if self._whole_from > 2 * _SPAN:
-                self._preview = self._ahead(self._whole_from, newest)
+                self._preview = self._ahead(newest - _FIRST, newest)
+                return  # so that it is shown before any of the past is counted
         until = min(newest, self._cursor + _SPAN)
         if until > self._cursor:
             self._take(until)
@@ -130,6 +136,9 @@ class Tail:
             for row in self.file.page(first, last, RECENT):
                 board.fold(row, listed=first > 0)
         return board
+
+    def _say(self, now: datetime, what: str) -> None:
+        self._notice, self._notice_at = f"{now:%H:%M:%S} UTC: {what}", now
 
     def _measure(self, now: datetime) -> None:
         """Events a second, over the last seconds."""

@@ -16,14 +16,16 @@ def _trades(sight: Sight, width: int, height: int) -> Sequence[Text]:
     if not found:
         return hinted("No order yet.", "An order follows a forecast at the next close.", width, height)
 
+    at = 11 if width >= 62 else 5
+
     def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         line = found[place]
         return row(
             [
-                (short(line.at, sight.zone), 11, "dim"),
-                (line.symbol, 9, ""),
+                (short(line.at, sight.zone)[:at], at, "dim"),
+                (line.symbol, 8, ""),
                 (line.kind, 9, sight.palette.way(line.good)),
-                (line.said, width - 34, ""),
+                (line.said, width - at - 22, ""),
             ],
             width,
             chosen=chosen,

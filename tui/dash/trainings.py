@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from tui.dash import told
 from tui.dash.journal_file import Seen
-from tui.dash.views import FoldView, Line, TrainingView
+from tui.dash.views import FoldView, LookView, TrainingView
 
 KINDS = frozenset(
     {
@@ -15,7 +16,6 @@ KINDS = frozenset(
         "training_labels",
         "training_step",
         "training_look",
-        "held_out",
         "training_guard",
         "training_done",
         "fold_trained",
@@ -26,7 +26,7 @@ KINDS = frozenset(
         "trained_by_hand",
     }
 )
-_STEPS, _FOLDS = 600, 60
+_STEPS, _FOLDS, _LOOKS, _GUARDS = 600, 60, 200, 12
 
 
 class Trainings:
@@ -34,8 +34,7 @@ class Trainings:
 
     def __init__(self) -> None:
         self._steps: deque[Mapping[str, Any]] = deque(maxlen=_STEPS)
-        self._looks: deque[Mapping[str, Any]] = deque(maxlen=_STEPS)
-        self._guards: deque[Line] = deque(maxlen=50)
+        self._looks: deque[LookView] = deque(maxlen=_LOOKS)
         self._folds: dict[tuple[str, int], FoldView] = {}
         self._planned = 0
         self._now = ""
@@ -50,21 +49,23 @@ class Trainings:
         place = f"fold {fold} {arm}: " if fold else ""
         match kind:
             case "walkforward_started":
-                self._planned = len(told.items(said, "folds"))
                 self._settings = told.mapping(said, "settings")
+                both = told.text(self._settings, "method", 8) == "grpo" and self._settings.get("compare")
+                self._planned = len(told.items(said, "folds")) * (2 if both else 1)
                 self._now = "plan on record; training the first fold"
             case "training_labels":
                 self._now = f"{place}labels recalibrated, {told.text(said, 'items')} lessons"
             case "training_step":
                 self._steps.append(said)
+                most = told.number(self._settings, "steps")
                 self._now = f"{place}training, step {told.text(said, 'step', 12)}"
-            case "training_look" | "held_out":
-                self._looks.append(said)
+                self._now += f" of {most:.0f}" if most else ""
+            case "training_look":
+                step = int(told.number(said, "step") or 0)
+                self._looks.append(LookView(arm=arm, fold=fold, step=step, figures=said))
             case "training_guard":
-                self._guards.append(Line(seq=row.seq, at=row.recorded_at, kind=kind, said=told.brief(said)))
-                self._now = f"{place}a guard spoke"
+                self._guard(said)
             case "training_done":
-                self._looks.append(said)
                 self._now = f"{place}trained in {told.number(said, 'seconds') or 0:.0f} s"
             case _:
                 self._judged(row, arm, fold, place)
@@ -76,11 +77,20 @@ class Trainings:
             looks=tuple(self._looks),
             folds=tuple(self._folds.values()),
             planned=self._planned,
-            guards=tuple(self._guards),
             now=self._now,
             at=self._at,
             settings=self._settings,
         )
+
+    def _guard(self, said: Mapping[str, Any]) -> None:
+        """A guard spoke of the last look; one that speaks again tells what was done about it."""
+        last = self._looks.pop() if self._looks else LookView(arm="", fold=0, step=0, figures={})
+        value, limit = (told.number(said, name) for name in ("value", "limit"))
+        figures = "" if value is None or limit is None else f" {value:.4g}, limit {limit:.4g}"
+        name = told.text(said, "guard", 60)
+        before = [one for one in last.guards if not one.startswith(name)]
+        spoken = (*before, f"{name}{figures}: {told.text(said, 'done', 60)}")
+        self._looks.append(replace(last, guards=spoken[-_GUARDS:]))
 
     def _judged(self, row: Seen, arm: str, fold: int, place: str) -> None:
         said = row.payload

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
+from textual import events
 from textual.app import App, ComposeResult
 
 from tui.dash.acting import Done
@@ -23,7 +24,7 @@ from tui.dash.screens import layout, whole
 from tui.dash.sight import Search, Sight
 from tui.dash.views import Scene
 
-_HINTS = "1-7 screens  ↑↓ rows  tab panels  enter open  / filter  ? help  ctrl+p all  q quit"
+_HINTS = "1-7 screens  ↑↓ rows  tab panels  enter open  / filter  ? help  ^p all  q quit"
 
 
 class Viewer(App[None]):
@@ -69,6 +70,12 @@ class Viewer(App[None]):
     def on_unmount(self) -> None:
         """Leave the files alone."""
         self.reader.stop()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys and the mouse go before the counting of the past."""
+        if isinstance(event, events.InputEvent):
+            self.reader.hush()
+        await super().on_event(event)
 
     def on_resize(self) -> None:
         """Draw for the new size."""

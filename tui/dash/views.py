@@ -72,14 +72,24 @@ class FoldView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookView:
+    """One look at the student's answers on unseen days: its figures, and the guards that spoke then."""
+
+    arm: str
+    fold: int
+    step: int
+    figures: Mapping[str, Any]
+    guards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingView:
-    """Steps as they were journaled, newest last, and the folds so far."""
+    """Steps as they were journaled, newest last, and the folds so far of the `planned` of all arms."""
 
     steps: tuple[Mapping[str, Any], ...] = ()
-    looks: tuple[Mapping[str, Any], ...] = ()
+    looks: tuple[LookView, ...] = ()
     folds: tuple[FoldView, ...] = ()
     planned: int = 0
-    guards: tuple[Line, ...] = ()
     now: str = ""
     at: datetime | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +113,8 @@ class HealthView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalView:
-    """All that is known of one journal. `trouble` says why it cannot be read now, since `trouble_at`.
+    """All that is known of one journal. `trouble` says why it cannot be read now, since `trouble_at`;
+    `notice` is what last happened to its file.
 
     `simulated` says that its market is, `own_time` that time is that of its inputs. `counted` of `newest`
     events are folded in; the last ones always are.
@@ -148,11 +159,12 @@ class JournalView:
     trouble: str = ""
     trouble_at: datetime | None = None
     notice: str = ""
+    notice_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterView:
-    """An adapter on record and what was last said of it."""
+    """An adapter on record, what was last said of it, and the guard that spoke in its training, if any."""
 
     name: str
     status: str
@@ -162,6 +174,7 @@ class AdapterView:
     created_at: datetime
     method: str
     verdict: str
+    guard: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
