@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=4, help="makes the moments of the kills")
     parser.add_argument("--market-seed", type=int, default=31)
-    parser.add_argument("--method", default="sft", help="grpo trains the supervised arm beside it")
-    parser.add_argument("--steps", type=int, default=90)
+    parser.add_argument("--method", default="grpo", help="grpo trains the supervised arm beside it")
+    parser.add_argument("--steps", type=int, default=30)
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
