@@ -202,3 +202,19 @@ def test_a_real_walk_forward_with_grpo_goes_from_the_command_line_to_its_table(t
     assert (stated["steps"], stated["train_days"], stated["compare"]) == (2, 20, False)
     assert stated["weights"] == asdict(Weights(pnl=0))
     assert Path(tmp_path / "ledger.sqlite").is_file()
+
+
+def test_the_reward_bench_compares_with_the_engines_own_steps(capsys):
+    invoke(["bench", "reward", "--forecasts", "300", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["n"] >= 300 and said["worst"] <= 1e-9
+    assert said["kinds"]["short"] > 0
+
+
+def test_the_gate_bench_tells_leaders_from_the_rest(capsys):
+    invoke(["bench", "gate", "--windows", "2", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert {one["promoted"] for one in said["false"].values()} == {0.0}
+    assert said["right"]["reversed market, 30 days"]["promoted"] == 1.0
+    invoke(["bench", "gate", "--windows", "1"])
+    assert "nobody leads: equal edge, 20 days" in capsys.readouterr().out

@@ -30,7 +30,7 @@ from tui.paths import data_dir, working_dir, writable
 from tui.progress import ProgressDisplay
 from tui.round_commands import retrain, train_grpo, train_sft
 from tui.student_commands import bench_app, train_app
-from tui.training_benches import bench_drift, bench_grpo, bench_no_edge
+from tui.training_benches import bench_drift, bench_gate, bench_grpo, bench_no_edge, bench_reward
 from tui.training_commands import walkforward
 
 app = typer.Typer(
@@ -54,8 +54,10 @@ train_app.command("sft")(train_sft)
 app.command()(walkforward)
 app.command()(retrain)
 bench_app.command("drift")(bench_drift)
+bench_app.command("gate")(bench_gate)
 bench_app.command("grpo")(bench_grpo)
 bench_app.command("no-edge")(bench_no_edge)
+bench_app.command("reward")(bench_reward)
 app.add_typer(bench_app, name="bench")
 
 

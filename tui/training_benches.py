@@ -1,4 +1,4 @@
-"""The benches of training: drift, markets without edge, and the time of a GRPO step."""
+"""The benches of training: drift, markets without edge, the gate, the reward, and the time of a GRPO step."""
 
 from typing import Annotated
 
@@ -8,6 +8,8 @@ from engine.errors import CheckFailed, UsageError
 from tui.options import AsJson, DataDir, now, print_json
 from tui.paths import working_dir
 from tui.progress import ProgressDisplay
+
+_AGREES = 1e-9
 
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; default: the recipe's.")]
 
@@ -21,7 +23,7 @@ def bench_drift(
 ) -> None:
     """Reverse the meaning of a simulated market's news midway, and measure who follows.
 
-    About 25 minutes on two cores. One that was interrupted goes on where it stopped.
+    About a quarter of an hour on two cores. One that was interrupted goes on where it stopped.
     """
     from training.drift import DriftBench, measure_drift
     from training.settings import Method
@@ -78,3 +80,48 @@ def bench_no_edge(
             f"{measured['markets'] - measured['markets_without_claim']} of {measured['markets']} markets "
             f"without edge led to a claim, {measured['promotions']} gates promoted; see --json"
         )
+
+
+def bench_gate(
+    windows: Annotated[int, typer.Option(min=1, help="How many windows of each kind.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the windows.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """How often the gate promotes, on made-up windows of which it is known who is better.
+
+    A second for about twenty windows; without --json a share of promotions for each kind.
+    """
+    from training.gate_trials import measure_gate
+    from tui.tables import print_pairs
+
+    measured = measure_gate(windows, seed)
+    if as_json:
+        print_json(measured)
+        return
+    shares = {
+        f"{kind}: {name}": f"{one['promoted']:.1%}"
+        for kind, said in (("nobody leads", measured["false"]), ("challenger leads", measured["right"]))
+        for name, one in said.items()
+    }
+    print_pairs({"windows of each kind": windows, **shares})
+
+
+def bench_reward(
+    forecasts: Annotated[int, typer.Option(min=1, help="At least so many forecasts.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the markets.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the net return in a reward against backtrader's step, on random markets, costs and gaps.
+
+    About half a minute. Exits with 4 where one differs by more than 1e-9.
+    """
+    from dataclasses import asdict
+
+    from training.step_agreement import step_agreement
+    from tui.tables import print_pairs
+
+    found = asdict(step_agreement(forecasts, seed))
+    shown = {key: value for key, value in found.items() if key != "kinds"} | found["kinds"]
+    print_json(found) if as_json else print_pairs(shown)
+    if found["worst"] > _AGREES:
+        raise CheckFailed(f"a net return differs by {found['worst']:.2g} from backtrader's step; see --json")
