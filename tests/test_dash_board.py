@@ -142,6 +142,31 @@ def test_points_of_a_curve_stay_few_and_keep_both_ends():
     assert (view.money.equity[0].value, view.money.equity[-1].value) == (1.0, 4999.0)
 
 
+def test_a_walk_forward_tells_its_looks_with_their_guards_and_how_many_gates_there_will_be():
+    settings_ = {"method": "grpo", "compare": True, "steps": 16}
+    look = {"arm": "grpo", "fold": 1, "accuracy": 0.5, "brier": 0.3}
+    guard = {"arm": "grpo", "fold": 1, "guard": "one class", "value": 1.0, "limit": 0.9}
+    view = folded(
+        seen(1, "walkforward_started", {"folds": [{}, {}, {}], "settings": settings_}),
+        seen(2, "training_look", look | {"step": 0}),
+        seen(3, "training_step", {"arm": "grpo", "fold": 1, "step": 8, "reward": 1.0}),
+        seen(4, "training_look", look | {"step": 8}),
+        seen(5, "training_guard", guard | {"done": "watched"}),
+        seen(6, "training_guard", guard | {"done": "kept, not clean"}),
+    ).training
+    assert (view.planned, view.now) == (6, "fold 1 grpo: training, step 8 of 16")
+    assert [(one.step, one.guards) for one in view.looks] == [
+        (0, ()),
+        (8, ("one class 1, limit 0.9: kept, not clean",)),
+    ]
+
+
+def test_an_order_that_a_command_withdrew_is_dated_by_the_sessions_own_time():
+    said = {"symbol": "A", "status": "withdrawn", "number": 1, "size": 0.0, "reason": "halted"}
+    view = folded(seen(1, "order", said | {"at": START.isoformat()}, 24 * 900))
+    assert (view.orders[0].at, view.orders[0].said) == (START, "halted")
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),

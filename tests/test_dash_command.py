@@ -45,6 +45,34 @@ def test_a_name_that_is_not_there_and_a_palette_that_is_none_are_refused(folder)
         dash(palette="red", data=folder)
 
 
+@pytest.mark.parametrize(("holder", "words"), [(4711, "runs on in the background"), (None, "has ended")])
+def test_the_dashboard_beside_a_session_says_what_becomes_of_it(monkeypatch, capsys, folder, holder, words):
+    from types import SimpleNamespace
+
+    from tui.dash_command import beside
+
+    begun = []
+    monkeypatch.setattr("tui.paper.background.start_in_background", begun.append)
+    monkeypatch.setattr("tui.paper.places.supervisor_of", lambda _folder: holder)
+    plan = SimpleNamespace(data_dir=folder, name="trial")
+    beside(plan)
+    out, err = capsys.readouterr()
+    assert "session trial: finished" in out
+    assert words in err.splitlines()[-1]
+    assert begun == ([] if holder else [plan])
+
+
+def test_the_picture_in_the_readme_fetches_nothing_from_elsewhere():
+    from tui.dash.pictures import closed
+
+    home = Path(__file__).parents[1]
+    assert "docs/dashboard.svg" in (home / "README.md").read_text()
+    svg = (home / "docs" / "dashboard.svg").read_text()
+    assert "SIMULATED" in svg and closed(svg) == svg
+    beyond = svg.replace('xmlns="http://www.w3.org/2000/svg"', "").replace("url(#", "")
+    assert not any(word in beyond for word in ("http", "url(", "@import", "<script", "<image", "href"))
+
+
 def test_the_places_are_those_where_the_others_write():
     from llm.registry_store import JOURNAL as REGISTRY
     from strategies.paper.opening import LOCK, SESSIONS

@@ -144,6 +144,24 @@ EVENTS = st.lists(
 )
 
 
+def told_by_strangers(text):
+    """Events of the kinds that show a text of their own, with that text in each of them."""
+    yield "command", {"command": text, "author": text, "text": text}
+    yield "risk", {"was": text, "now": text, "cause": text, "author": text, "input": 60}
+    yield "order", {"symbol": text, "status": text, "reason": text, "number": text}
+    yield "fill", {"symbol": text, "size": 1.0, "price": 1.0, "cost": 1.0}
+    yield "source", {"source": text, "state": text, "reason": text}
+    yield "fault", {"part": text, "state": text, "reason": text}
+    yield "gap", {"symbol": text, "lacks": text, "reason": text}
+    yield "waiting", {"for": text, "until": text}
+    yield "walkforward_started", {"settings": {text: text, "method": text}, "folds": [text]}
+    yield "training_step", {"arm": text, "step": text, "reward": 1.0, "seconds": {text: 1.0, "total": 1.0}}
+    yield "training_look", {"arm": text, "fold": 1, "step": 1, "accuracy": 0.5}
+    yield "training_guard", {"arm": text, "guard": text, "done": text, "value": 1.0, "limit": 1.0}
+    yield "fold_gated", {"arm": text, "fold": 1, "reasons": [text], "measures": {text: [text, text]}}
+    yield "forecast", {"symbol": text, "direction": None, "abstention": text, "last_close": 1.0}
+
+
 def hostile_scene(events, title):
     board = Board(PLACE)
     for number, (kind, payload) in enumerate(events, start=1):
@@ -159,6 +177,8 @@ def hostile_scene(events, title):
         board.fold(seen(50 + number, "forecast", said, 50 + number), listed=True)
     said = {"id": "1", "title": title, "source": title, "symbols": [title], "available_at": START.isoformat()}
     board.fold(seen(90, "news", said, 90), listed=True)
+    for number, (kind, payload) in enumerate(told_by_strangers(title), start=60):
+        board.fold(seen(number, kind, payload, number), listed=True)
     board.fold(seen(91, "mark", {"value": 1.0, "cash": 1.0}, 91), listed=True)
     board.fold(seen(92, "mark", {"value": 2.0, "cash": 1.0}, 92), listed=True)
     return Scene(at=NOW, data_dir=title, journals=(board.view(newest=92, counted=92),), problem=title)
@@ -168,7 +188,12 @@ def hostile_scene(events, title):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
     event = Seen(
-        seq=52, as_of=START, recorded_at=START, kind=title, chain="c", payload={"prompt": title, title: title}
+        seq=52,
+        as_of=START,
+        recorded_at=START,
+        kind=title,
+        chain="c",
+        payload={"prompt": title, "output": title, title: title},
     )
     sight = Sight(
         scene=hostile_scene(events, title),
@@ -185,6 +210,27 @@ def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
     for box in layout(screen, *size):
         column = "".join(_cells(lines[y])[box.x] for y in range(box.y, box.y + box.height))
         assert column == "╭" + "│" * (box.height - 2) + "╰"
+
+
+@pytest.mark.parametrize("screen", NAMES_OF_SCREENS)
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "\x1b[2J\n\u202e" * 150_000], ids=["a line", "escapes"])
+def test_a_megabyte_in_every_field_fills_its_cells_and_no_more_time(screen, text):
+    import time
+
+    event = Seen(
+        seq=52,
+        as_of=START,
+        recorded_at=START,
+        kind=text,
+        chain=text,
+        payload={"prompt": text, "output": text},
+    )
+    scene = hostile_scene([], text)
+    sight = Sight(scene=scene, chosen=PLACE.key, screen=screen, event=event, wanted="", notice=text, call=52)
+    began = time.process_time()
+    for size in SIZES:
+        assert harmless(check(sight, *size).replace("\n", ""))
+    assert time.process_time() - began < 3.0
 
 
 def _cells(line):

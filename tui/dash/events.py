@@ -9,7 +9,7 @@ from tui.dash.drawing import hinted, paragraph, row, say, window
 from tui.dash.session import CHOOSE, NOTHING
 from tui.dash.sight import Panel, Sight
 from tui.dash.views import Line
-from tui.dash.written import moment
+from tui.dash.written import count, moment
 
 
 def lines_of(sight: Sight) -> Sequence[Line]:
@@ -65,7 +65,7 @@ def _kinds(sight: Sight, width: int, height: int) -> Sequence[Text]:
     def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         mark = "● " if found[place] == sight.search.kind else "  "
         number = one.kinds.get(found[place], 0) if one else 0
-        cells = [(mark + found[place], width - 12, ""), (f"{number:,}", -8, "dim")]
+        cells = [(mark + found[place], width - 9, ""), (count(number), -6, "dim")]
         return row(cells, width, chosen=chosen, style=sight.palette.chosen)
 
     return window(sight, "kinds", len(found), height, draw)

@@ -54,7 +54,7 @@ def _outcome(sight: Sight, width: int, height: int) -> Sequence[Text]:
         ("Brier part", _brier(call), ""),
         *_reward(sight),
     ]
-    return pairs(values, width)[:height]
+    return pairs(values, width, 18)[:height]
 
 
 def _brier(call: CallView) -> str:
@@ -98,7 +98,7 @@ def _so_far(sight: Sight, width: int, height: int) -> Sequence[Text]:
             (f"of {bucket.n:,}", 9, "dim"),
             (bar(share, max(4, width - 28)), max(4, width - 28), sight.palette.curve),
         ]
-        found.append(row(cells, width, chosen=place == chosen, style=sight.palette.chosen))
+        found.append(row(cells, width, chosen=place == chosen, style="bold"))
     return found[:height]
 
 

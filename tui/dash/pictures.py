@@ -134,7 +134,7 @@ def main(words: Sequence[str]) -> None:
         if words[0] == "--readme":
             _seed(Path(made))
             found = asyncio.run(take(Path(made), SESSION, Path(made), ("session",), (README,)))
-            Path(words[1]).write_bytes(found[0].read_bytes())
+            Path(words[1]).write_text(found[0].read_text(encoding="utf-8"), encoding="utf-8")
             return
         out = Path(words[0])
         out.mkdir(parents=True, exist_ok=True)
