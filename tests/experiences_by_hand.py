@@ -9,7 +9,7 @@ from engine.observations import observations
 from engine.outcomes import Outcome
 from engine.values import Bar, Observation
 from strategies.sizing import Sizing
-from training.experience import Experience, Situation, experiences
+from training.outcomes.experience import Experience, Situation, experiences
 
 COIN = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
 SIZING = Sizing(risk_aversion=25, cap=0.95, shortable=frozenset(["AAA"]))

@@ -25,7 +25,7 @@ def doubles():
 
     from llm.model_files import fingerprint
     from strategies.config import load_config
-    from training.grpo import Trained
+    from training.grpo.round import Trained
 
     class Learners(Doubles):
         def train(self, start, training, held_out, folder, on_event, on_progress):

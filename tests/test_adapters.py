@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.adapters import Lora
+from training.lora.adapters import Lora
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_an_adapter_has_the_same_fingerprint_in_every_process(tmp_path: Path) ->
         "from pathlib import Path\n"
         "from llm.model_files import fingerprint\n"
         "from llm.transformers_student import StudentSettings, load_student\n"
-        "from training.adapters import Lora, adaptable, write_adapter\n"
+        "from training.lora.adapters import Lora, adaptable, write_adapter\n"
         "torch.manual_seed(1)\n"
         "model = adaptable(load_student(StudentSettings()), StudentSettings(), Lora(rank=2))\n"
         "write_adapter(model, Path(sys.argv[1]), 'tiny', {})\n"

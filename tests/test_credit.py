@@ -6,7 +6,7 @@ import torch
 
 from engine.values import Direction
 from llm.answers import write
-from training.credit import advantages, choices
+from training.grpo.credit import advantages, choices
 
 _GAINS = {(0, 0): 0.1, (0, 1): 0.4, (1, 0): 0.2, (1, 1): 0.9}
 UP, DOWN = '{"direction": "up", ', '{"direction": "down", '
@@ -110,7 +110,7 @@ def test_the_expected_gradient_is_that_of_the_plain_advantage_with_less_noise() 
 
 
 def test_the_trainer_credits_each_token_and_holds_the_ends_of_openings() -> None:
-    from training.grpo_trainer import SharedPromptTrainer
+    from training.grpo.trainer import SharedPromptTrainer
 
     texts = {
         1: '{"direction": "',

@@ -265,7 +265,7 @@ def test_a_session_that_vanishes_leaves_its_last_state_on_the_screen(waiting):
 
 
 def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder):
-    from training.replaying import from_run
+    from training.outcomes.replaying import from_run
     from training.rewards import Weights, reward_of
 
     async def story(app, pilot):

@@ -77,7 +77,7 @@ def test_the_places_are_those_where_the_others_write():
     from llm.registry_store import JOURNAL as REGISTRY
     from strategies.paper.opening import LOCK, SESSIONS
     from strategies.runs import JOURNAL
-    from training.rounds import TRAINING_JOURNAL
+    from training.retraining.rounds import TRAINING_JOURNAL
 
     assert (places.JOURNAL, places.TRAINING, places.REGISTRY) == (JOURNAL, TRAINING_JOURNAL, REGISTRY)
     assert (places.FOLDERS[Sort.SESSION], places.LOCKS[Sort.SESSION]) == (SESSIONS, LOCK)

@@ -13,7 +13,14 @@ from engine.errors import DataError, StudentError, UsageError
 from engine.observations import observations
 from engine.rates import Rates
 from engine.values import Abstention
-from training.experience import Experience, TrainingSet, experiences, horizon, require_apart, require_past
+from training.outcomes.experience import (
+    Experience,
+    TrainingSet,
+    experiences,
+    horizon,
+    require_apart,
+    require_past,
+)
 
 INSTANT = timedelta(microseconds=1)
 

@@ -9,9 +9,9 @@ from engine.errors import UsageError
 from engine.observations import observations
 from strategies.backtest import sizing_of
 from strategies.facts import costs_of, gather
-from training.experience import experiences, horizon
-from training.folds import fold_data, folds
-from training.settings import Method, WalkForward
+from training.outcomes.experience import experiences, horizon
+from training.walkforward.folds import fold_data, folds
+from training.walkforward.settings import Method, WalkForward
 
 DAY = timedelta(days=1)
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)

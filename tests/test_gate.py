@@ -14,10 +14,10 @@ from engine.digests import canonical_json
 from engine.errors import DataError, UsageError
 from engine.outcomes import Outcome
 from engine.values import Abstention, Direction, Forecast
-from training.gate import GateRule, GateVerdict, judge, spent_level
-from training.gate_evidence import evidence
-from training.gate_pairs import Pair, against_mirror, pairs_of
-from training.gate_trials import LEAD, NO_LEAD, draw_window, measure_gate
+from training.gate.evidence import evidence
+from training.gate.pairs import Pair, against_mirror, pairs_of
+from training.gate.rule import GateRule, GateVerdict, judge, spent_level
+from training.gate.trials import LEAD, NO_LEAD, draw_window, measure_gate
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = GateRule()

@@ -12,8 +12,8 @@ from engine.instruments import Costs
 from engine.values import Abstention, Direction, Forecast
 from strategies.backtest import backtest
 from strategies.config import load_config
-from training.gate_returns import net_returns
-from training.replaying import from_run
+from training.gate.returns import net_returns
+from training.outcomes.replaying import from_run
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 

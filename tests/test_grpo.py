@@ -19,11 +19,11 @@ from feeds.simulated import MarketSettings, simulate
 from llm.answers import write
 from llm.transformers_student import StudentSettings, load_student
 from strategies.sizing import Sizing
-from training.examination import judge, vitals
-from training.experience import TrainingSet, experiences
-from training.grpo import GrpoRecipe, Trained, train_grpo
-from training.guards import Limits
-from training.prompt_draw import by_length, part_size
+from training.grpo.prompt_draw import by_length, part_size
+from training.grpo.round import GrpoRecipe, Trained, train_grpo
+from training.outcomes.experience import TrainingSet, experiences
+from training.soundness.examination import judge, vitals
+from training.soundness.guards import Limits
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
 EMBARGO = timedelta(days=5)
@@ -155,8 +155,8 @@ def test_a_round_goes_on_from_the_adapter_before_and_keeps_its_shape(
 
 
 def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
-    from training.adapters import Lora, adaptable
-    from training.grpo_setup import trainer_for
+    from training.grpo.setup import trainer_for
+    from training.lora.adapters import Lora, adaptable
 
     found = []
     for share in (True, False):
@@ -228,7 +228,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("the disk is full")
 
-    monkeypatch.setattr("training.grpo.write_adapter", fail)
+    monkeypatch.setattr("training.grpo.round.write_adapter", fail)
     with pytest.raises(StudentError):
         trained(tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []
@@ -272,7 +272,7 @@ def test_vitals_of_a_student_that_says_nothing_readable_are_no_numbers() -> None
 
 
 def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> None:
-    from training.direction_reward import direction_score
+    from training.grpo.direction_reward import direction_score
 
     training = sets()[0]
     item = next(one for one in training.items if not one.outcome.tie)
@@ -289,7 +289,7 @@ def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> 
 
 
 def test_step_time_sets_both_trainers_side_by_side() -> None:
-    from training.step_time import measure_step_time
+    from training.grpo.step_time import measure_step_time
 
     recipe = replace(QUICK, steps=3, prompts_per_step=2)
     measured = measure_step_time(StudentSettings(), *sets(), recipe, lambda *_: None)
@@ -307,7 +307,7 @@ def test_at_least_one_answer_of_a_group_is_left_to_the_student() -> None:
 
 
 def test_tokens_that_answers_were_begun_with_are_left_out_of_the_kl() -> None:
-    from training.grpo_trainer import SharedPromptTrainer
+    from training.grpo.trainer import SharedPromptTrainer
 
     trainer = SharedPromptTrainer.__new__(SharedPromptTrainer)
     trainer.openings, trainer.num_generations = [[1, 2], [3]], 4

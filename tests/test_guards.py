@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.guards import Limits, Vitals, alarms, breaches
+from training.soundness.guards import Limits, Vitals, alarms, breaches
 
 LIMITS = Limits(grace=10)
 SOUND = Vitals(

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.values import Abstention, Direction, Forecast
-from training.holding import holds
+from training.grpo.holding import holds
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
 WAYS = [Direction.UP, Direction.DOWN, Direction.UP]

@@ -14,7 +14,7 @@ from llm.model_files import fingerprint
 from llm.registry import Registry
 from strategies.paper.writing import Stopped
 from strategies.paper_config import PaperTable
-from training.session_replaying import from_session
+from training.outcomes.session_replaying import from_session
 from tui.paper import retraining
 from tui.paper.champions import Champions
 from tui.paper.lived import lived

@@ -12,7 +12,7 @@ from strategies.config import load_config
 from strategies.paper.opening import session_folder
 from strategies.paper.script import scripted
 from strategies.runs import JOURNAL
-from training.session_replaying import from_session
+from training.outcomes.session_replaying import from_session
 from tui.options import now
 from tui.paper.scoring import score
 from tui.paper.starting import plan_of

@@ -6,8 +6,8 @@ import pytest
 from experiences_by_hand import facts, lived
 from markets import DAY, MONDAY
 
-from training.experience import TrainingSet
-from training.prompt_draw import draw, recency
+from training.grpo.prompt_draw import draw, recency
+from training.outcomes.experience import TrainingSet
 
 ALIKE = [0] * 9
 

@@ -8,8 +8,8 @@ import torch
 from students import make_small_model
 
 from llm.transformers_student import Quantization, StudentSettings, TransformersStudent, load_student
-from training.adapters import Lora, adaptable
-from training.quantized import learns_after_answering, trainable_student
+from training.lora.adapters import Lora, adaptable
+from training.lora.quantized import learns_after_answering, trainable_student
 
 NF4 = Quantization.NF4
 
@@ -67,7 +67,7 @@ def test_weights_without_gradient_are_found_out(
 def test_a_student_that_cannot_learn_in_four_bits_is_trained_unquantized_and_says_so(
     quantized: StudentSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.quantized.learns_after_answering", lambda *_: False)
+    monkeypatch.setattr("training.lora.quantized.learns_after_answering", lambda *_: False)
     loaded: list[StudentSettings] = []
     events: list[tuple[str, Mapping[str, Any]]] = []
 

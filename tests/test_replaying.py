@@ -17,9 +17,9 @@ from strategies.backtest import backtest
 from strategies.config import load_config
 from strategies.facts import gather
 from strategies.runs import JOURNAL
-from training.experience import experiences
-from training.positions import take
-from training.replaying import from_run
+from training.outcomes.experience import experiences
+from training.outcomes.positions import take
+from training.outcomes.replaying import from_run
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 SMALL = {"market": {"coins": 2, "stocks": 1, "days": 60}, "allow_short": True, "prompt": "compact"}

@@ -13,11 +13,11 @@ from llm.registry import Registry
 from strategies.backtest import backtest
 from strategies.config import MarketTable
 from strategies.runs import JOURNAL, list_runs
-from training.drift_detection import drift_of
-from training.fold_record import one_process
-from training.retrain import retrain
-from training.rounds import TRAINING_JOURNAL, train_by_hand
-from training.settings import Method, WalkForward
+from training.retraining.drift_detection import drift_of
+from training.retraining.retrain import retrain
+from training.retraining.rounds import TRAINING_JOURNAL, train_by_hand
+from training.walkforward.record import one_process
+from training.walkforward.settings import Method, WalkForward
 
 SETTINGS = WalkForward(method=Method.SFT, train_days=30, test_days=25)
 LATER = MARKET.model_copy(update={"market": MarketTable(coins=6, stocks=0, days=133)})

@@ -16,7 +16,7 @@ from engine.instruments import AssetClass
 from engine.steps import trade_cost
 from engine.values import Direction, Forecast
 from llm.answers import parse, write
-from training.positions import take
+from training.outcomes.positions import take
 from training.rewards import (
     CALL_LIMIT,
     LABEL_LIMIT,

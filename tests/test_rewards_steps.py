@@ -1,6 +1,6 @@
 """The return in a reward is the return of backtrader's own step."""
 
-from training.step_agreement import step_agreement
+from training.outcomes.step_agreement import step_agreement
 
 
 def test_the_net_return_of_a_traded_forecast_is_that_of_the_engines_step():

@@ -26,10 +26,10 @@ from engine.instruments import Costs
 from engine.values import Direction
 from llm.answers import write
 from strategies.sizing import Sizing
-from training.direction_reward import direction_score
-from training.experience import TrainingSet
-from training.grpo import GrpoRecipe
-from training.reward_parts import trl_rewards
+from training.grpo.direction_reward import direction_score
+from training.grpo.reward_parts import trl_rewards
+from training.grpo.round import GrpoRecipe
+from training.outcomes.experience import TrainingSet
 from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, reward
 
 RECIPE = GrpoRecipe()
@@ -40,7 +40,7 @@ RISK_CHARGE = 2e-4
 
 
 def whole(text, day):
-    """What TRL sums for one answer: see `reward_funcs` and `reward_weights` in training.grpo_setup."""
+    """What TRL sums for one answer: see `reward_funcs` and `reward_weights` in training.grpo.setup."""
     return reward(text, day, RECIPE.weights).total + RECIPE.direction * direction_score(text, day)
 
 

@@ -7,9 +7,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from training.dense import Dense, worth_it
-from training.rollouts import Sampling, can_share, left_padded, sample
-from training.shared_prompts import log_probabilities
+from training.grpo.dense import Dense, worth_it
+from training.grpo.rollouts import Sampling, can_share, left_padded, sample
+from training.grpo.shared_prompts import log_probabilities
 
 WORDS, END, PAD = 40, 2, 0
 PROMPTS = [[5, 9, 11, 7], [8], [12, 6, 30, 31, 32, 33, 9]]

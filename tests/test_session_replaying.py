@@ -18,12 +18,12 @@ from strategies.backtest import backtest
 from strategies.llm_strategy import LLMStrategy, Stake
 from strategies.paper.replaying import with_splits
 from strategies.sizing import Sizing, volatility
-from training.positions import take
-from training.recollection import experiences_of
-from training.replaying import from_run
-from training.rounds import read_source
-from training.settings import Method, WalkForward
-from training.story import Story
+from training.outcomes.positions import take
+from training.outcomes.recollection import experiences_of
+from training.outcomes.replaying import from_run
+from training.outcomes.story import Story
+from training.retraining.rounds import read_source
+from training.walkforward.settings import Method, WalkForward
 
 ADOPTED_AT = day(17, hours=1)
 
@@ -158,7 +158,7 @@ def dearer(bar):
 def test_one_round_of_retraining_takes_a_sessions_name(eventful, tmp_path):
     from walks import Doubles
 
-    from training.retrain import retrain
+    from training.retraining.retrain import retrain
 
     folder, lived = eventful
     doubles = Doubles(CONFIG)

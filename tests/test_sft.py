@@ -17,12 +17,12 @@ from llm.model_files import adapter_folder
 from llm.transformers_student import StudentSettings, load_student
 from strategies.backtest import sizing_of
 from strategies.facts import costs_of, gather
-from training.experience import experiences, horizon
-from training.folds import fold_data, folds
-from training.recalibrate import Statement, drifted, reach_of, recalibrate, recency_weights
-from training.settings import WalkForward
-from training.sft import SftRecipe, train_sft
-from training.taught import lessons, taught_answer
+from training.outcomes.experience import experiences, horizon
+from training.sft.recalibrate import Statement, drifted, reach_of, recalibrate, recency_weights
+from training.sft.round import SftRecipe, train_sft
+from training.sft.taught import lessons, taught_answer
+from training.walkforward.folds import fold_data, folds
+from training.walkforward.settings import WalkForward
 
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 

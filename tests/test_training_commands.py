@@ -9,11 +9,11 @@ from walks import NOW, Doubles
 
 from engine.errors import UsageError
 from strategies.runs import find_run
-from training.drift import DriftBench, measure_drift, turned_round
-from training.no_edge import NoEdgeBench, measure_no_edge
+from training.benches.drift import DriftBench, measure_drift, turned_round
+from training.benches.no_edge import NoEdgeBench, measure_no_edge
 from training.rewards import Weights
-from training.settings import Method
-from training.walkforward import walkforward
+from training.walkforward.run import walkforward
+from training.walkforward.settings import Method
 from tui.arguments import invoke
 from tui.training_tables import print_drift, print_retrained, print_walkforward
 

@@ -14,8 +14,8 @@ from engine.values import Forecast
 from llm.model_files import fingerprint
 from strategies.paper.run_parity import check_run
 from strategies.runs import JOURNAL, find_run, list_runs
-from training.fold_record import one_process
-from training.settings import Method
+from training.walkforward.record import one_process
+from training.walkforward.settings import Method
 
 SKILLS = ("right", "right", "wrong")
 

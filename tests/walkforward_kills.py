@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.journal import Journal
 from strategies.runs import JOURNAL, list_runs
-from training.fold_record import GATED, PROMOTION, TRAINED
+from training.walkforward.record import GATED, PROMOTION, TRAINED
 
 COMMAND = (sys.executable, "-c", "from tui.start import main; main()", "walkforward", "--json")
 WINDOWS = ("--train-days", "60", "--test-days", "25")

@@ -15,9 +15,9 @@ from students import RuleStudent
 from llm.model_files import fingerprint
 from strategies.config import BacktestConfig, MarketTable
 from strategies.facts import gather
-from training.grpo import Trained
-from training.settings import Method, WalkForward
-from training.walkforward import walkforward
+from training.grpo.round import Trained
+from training.walkforward.run import walkforward
+from training.walkforward.settings import Method, WalkForward
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 MARKET = BacktestConfig(market=MarketTable(coins=6, stocks=0, days=106))

@@ -1,1 +1,4 @@
-"""How a student is made: data sets, tokenizer and training."""
+"""How outcomes make a better student: experience, rewards, training, walk-forward and promotion.
+
+The rewards stand in `training.rewards`; every other part is a folder with its own few lines on top.
+"""

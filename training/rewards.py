@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from engine.outcomes import Outcome
 from engine.values import Abstention, Call, Direction, Forecast
 from llm.answers import parse
-from training.experience import Experience
-from training.positions import Taken, take
+from training.outcomes.experience import Experience
+from training.outcomes.positions import Taken, take
 
 LABEL_LIMIT = 3.0
 """The return that came is winsorised at this many standard deviations."""

@@ -81,7 +81,7 @@ def retrain(
 
     Runs at low priority; a second one at the same time is refused.
     """
-    from training.retrain import retrain as run_retrain
+    from training.retraining.retrain import retrain as run_retrain
     from tui.training_tables import print_retrained
 
     settings = settings_of(
@@ -115,7 +115,7 @@ def _by_hand(
     steps: int | None,
     seed: int | None,
 ) -> None:
-    from training.rounds import train_by_hand
+    from training.retraining.rounds import train_by_hand
     from tui.tables import print_pairs
 
     settings = settings_of(

@@ -24,8 +24,8 @@ def pretrain(
     as_json: AsJson = False,
 ) -> None:
     """Make the tiny student again from nothing: about 12 minutes on two cores."""
-    from training.pretrain import Recipe
-    from training.release import make_student
+    from training.tiny.pretrain import Recipe
+    from training.tiny.release import make_student
     from tui.tables import print_edge
 
     recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
@@ -46,7 +46,7 @@ def bench_forecast(
     as_json: AsJson = False,
 ) -> None:
     """Compare batched forecasts with one generate call a bar, in one process."""
-    from training.speed import measure_speed
+    from training.benches.speed import measure_speed
     from tui.tables import print_pairs
 
     with ProgressDisplay() as progress:
@@ -67,7 +67,7 @@ def bench_edge(
     as_json: AsJson = False,
 ) -> None:
     """Measure the edge a student captures on simulated markets that training never saw."""
-    from training.edge import Exam, measure_edge
+    from training.benches.edge import Exam, measure_edge
     from tui.tables import print_edge
 
     exam = Exam(seeds=_numbers(seeds), days=days)

@@ -25,8 +25,8 @@ def bench_drift(
 
     About a quarter of an hour on two cores. One that was interrupted goes on where it stopped.
     """
-    from training.drift import DriftBench, measure_drift
-    from training.settings import Method
+    from training.benches.drift import DriftBench, measure_drift
+    from training.walkforward.settings import Method
     from tui.training_tables import print_drift
 
     if method not in (Method.GRPO, Method.SFT):
@@ -44,9 +44,9 @@ def bench_grpo(
     as_json: AsJson = False,
 ) -> None:
     """Time a GRPO step, and where its seconds go, against TRL as it comes, in one process."""
-    from training.drift import DriftBench, turned_round
-    from training.grpo import GrpoRecipe
-    from training.step_time import measure_step_time
+    from training.benches.drift import DriftBench, turned_round
+    from training.grpo.round import GrpoRecipe
+    from training.grpo.step_time import measure_step_time
     from tui.tables import print_pairs
 
     start, sets = turned_round(DriftBench(seed=seed), working_dir(data))
@@ -66,7 +66,7 @@ def bench_no_edge(
 
     Hours on two cores; markets and folds that are done are not done again. Exits with 4 where it fails.
     """
-    from training.no_edge import NoEdgeBench, measure_no_edge
+    from training.benches.no_edge import NoEdgeBench, measure_no_edge
     from tui.tables import print_pairs
 
     seeds = tuple(range(seed, seed + markets))
@@ -91,7 +91,7 @@ def bench_gate(
 
     A second for about twenty windows; without --json a share of promotions for each kind.
     """
-    from training.gate_trials import measure_gate
+    from training.gate.trials import measure_gate
     from tui.tables import print_pairs
 
     measured = measure_gate(windows, seed)
@@ -117,7 +117,7 @@ def bench_reward(
     """
     from dataclasses import asdict
 
-    from training.step_agreement import step_agreement
+    from training.outcomes.step_agreement import step_agreement
     from tui.tables import print_pairs
 
     found = asdict(step_agreement(forecasts, seed))

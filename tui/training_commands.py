@@ -26,7 +26,7 @@ from tui.paths import working_dir, writable
 from tui.progress import ProgressDisplay
 
 if TYPE_CHECKING:
-    from training.settings import WalkForward
+    from training.walkforward.settings import WalkForward
 
 MethodName = Annotated[str, typer.Option(help="How challengers are made: grpo, sft or none.")]
 TrainDays = Annotated[int | None, typer.Option(min=1, help="Days of outcomes a challenger learns from.")]
@@ -129,7 +129,7 @@ def walkforward(
         compare=False if no_compare else None,
     )
     settings = settings_of(given.pop("method", "grpo"), seed=wanted.seed, **given)
-    from training.walkforward import walkforward as run_walkforward
+    from training.walkforward.run import walkforward as run_walkforward
     from tui.training_tables import print_walkforward
 
     try:
@@ -141,7 +141,7 @@ def walkforward(
         sys.stderr.write("closecall: interrupted; the same command goes on where this one stopped\n")
         raise
     if register:
-        from training.registering import register_champion
+        from training.retraining.registering import register_champion
 
         name = register_champion(run, wanted, settings, folder, now())
         sys.stderr.write(f"entered as {name}\n" if name else "no challenger was promoted; nothing to enter\n")
@@ -151,7 +151,7 @@ def walkforward(
 def settings_of(method: str, weights: "Mapping[str, float] | None" = None, **given: Any) -> "WalkForward":
     """The settings of the flags that were given. Raises UsageError for one that does not fit."""
     from training.rewards import Weights
-    from training.settings import Method, WalkForward
+    from training.walkforward.settings import Method, WalkForward
 
     if method not in list(Method):
         raise UsageError(f"--method {method!r}: choose one of {', '.join(Method)}")

@@ -50,8 +50,8 @@ def seeded(data_dir: Path) -> None:
     from strategies.config import load_config
     from strategies.facts import gather
     from strategies.paper.replaying import replay_session
-    from training.settings import WalkForward
-    from training.walkforward import walkforward
+    from training.walkforward.run import walkforward
+    from training.walkforward.settings import WalkForward
 
     config = load_config(None, {"seed": _SEED, "market": {"days": _DAYS}})
     settings = WalkForward(train_days=40, test_days=20, steps=6)

@@ -1,8 +1,8 @@
 """Where a data folder keeps what the dashboard shows, and which process has it open. Reads only.
 
 The names are those of `strategies.paper.opening`, `strategies.runs`, `strategies.collecting`,
-`training.rounds` and `llm.registry_store`, whose imports take longer than the dashboard may to appear; a test
-holds them together.
+`training.retraining.rounds` and `llm.registry_store`, whose imports take longer than the dashboard may to
+appear; a test holds them together.
 """
 
 import os

@@ -60,7 +60,7 @@ def _none(why: str) -> Rewards:
 def main(words: Sequence[str]) -> None:
     """Print the rewards of a data folder's run as JSON."""
     from engine.errors import ClosecallError
-    from training.replaying import from_run
+    from training.outcomes.replaying import from_run
     from training.rewards import Weights, reward_of
 
     data_dir, run = words

@@ -72,10 +72,10 @@ def server_of(words: Sequence[str], host: str, port: int, say: Callable[[str], N
             app.middlewares.append(_guard(host))
             return app
 
-        async def handle_index(self, request: "web.Request") -> "web.Response":
+        async def handle_index(self, request: "web.Request") -> "web.StreamResponse":
             """The page, whose parts are where the browser found it."""
             self.public_url = f"http://{request.host}"
-            page: web.Response = await super().handle_index(request)
+            page: web.StreamResponse = await super().handle_index(request)
             return page
 
     line = shlex.join([sys.executable, "-c", "from tui.start import main; main()", "dash", *words])

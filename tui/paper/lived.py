@@ -23,8 +23,8 @@ from strategies.facts import Facts, gather
 from strategies.paper.effects import FILL, FORECAST, MARK, ORDER, STEP
 from strategies.paper.settings import HISTORY, STARTED, SessionSettings, settings_from_payload
 from strategies.paper.world import CALENDAR, SLICE
-from training.session_replaying import rates_of
-from training.story import record_from_payload
+from training.outcomes.session_replaying import rates_of
+from training.outcomes.story import record_from_payload
 from tui.paper.beginning import config_of
 from tui.paper.messages import bar_from
 

@@ -26,8 +26,8 @@ def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str
 
     Raises ClosecallError for what cannot be done.
     """
-    from training.retrain import retrain
-    from training.settings import Method, WalkForward
+    from training.retraining.retrain import retrain
+    from training.walkforward.settings import Method, WalkForward
 
     data_dir, learning = Path(wanted["data_dir"]), Path(wanted["learning"])
     at = datetime.fromisoformat(wanted["at"])

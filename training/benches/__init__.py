@@ -1,0 +1,1 @@
+"""What the whole of training is measured by, on simulated markets."""

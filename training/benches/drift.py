@@ -1,0 +1,175 @@
+"""Whether walk-forward training follows a market whose news changes its meaning: the drift bench.
+
+One simulated market, reversed midway at the start of a test window. Knows no trainer of its own: it runs
+`training.walkforward.run` as a user would, and measures the arms on the days traded after the second gate
+that follows the reversal.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from engine.accuracy import accuracy
+from engine.errors import UsageError
+from engine.outcomes import outcomes
+from engine.values import Bar, Call
+from feeds.simulated import OracleView
+from llm.transformers_student import StudentSettings, load_student
+from strategies.backtest import Progress, Run
+from strategies.config import BacktestConfig, MarketTable
+from strategies.facts import SIMULATED_START, gather, midnight
+from strategies.scorecard import ORACLE, STUDENT, edge_captured, oracle_calls
+from training.walkforward.folds import FoldData, fold_data
+from training.walkforward.plan import make_plan
+from training.walkforward.report import STATIC
+from training.walkforward.run import walkforward
+from training.walkforward.settings import Method, WalkForward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftBench:
+    """The market and the windows: `before` test windows, the reversal, and `after` more.
+
+    A challenger trained at the reversal knows nothing of it; the one trained a window later is gated at the
+    second gate after it, so `after` needs at least three windows for one to be measured.
+    """
+
+    seed: int = 31
+    coins: int = 7
+    stocks: int = 7
+    train_days: int = 60
+    test_days: int = 60
+    before: int = 2
+    after: int = 4
+    recency_half_life: float | None = None
+    steps: int | None = None
+    method: Method = Method.GRPO
+
+    def __post_init__(self) -> None:
+        if self.before < 1 or self.after < 3:
+            raise UsageError("the drift bench needs a window before the reversal and three after it")
+
+    @property
+    def reversal(self) -> date:
+        """The first day on which the news means the opposite: the first of a test window."""
+        return SIMULATED_START + timedelta(days=self.train_days + self.before * self.test_days)
+
+    @property
+    def measured_from(self) -> datetime:
+        """The second gate that follows the reversal."""
+        return midnight(self.reversal) + timedelta(days=2 * self.test_days)
+
+    @property
+    def config(self) -> BacktestConfig:
+        """The backtest that it runs on."""
+        days = self.train_days + (self.before + self.after) * self.test_days
+        market = MarketTable(coins=self.coins, stocks=self.stocks, days=days, reversal=self.reversal)
+        return BacktestConfig(seed=self.seed, market=market)
+
+    @property
+    def settings(self) -> WalkForward:
+        """The walk-forward that it measures."""
+        return WalkForward(
+            method=self.method,
+            train_days=self.train_days,
+            test_days=self.test_days,
+            recency_half_life=self.recency_half_life,
+            steps=self.steps,
+        )
+
+
+def measure_drift(
+    bench: DriftBench,
+    *,
+    data_dir: Path,
+    clock: Callable[[], datetime],
+    on_progress: Progress,
+    walk: Callable[..., Run] = walkforward,
+) -> dict[str, Any]:
+    """The figures of every arm before the reversal and after the second gate, as JSON types.
+
+    `edge_*` are shares of the oracle's edge on the days traded. `close_error` is the mean error of the
+    close over the oracle's, so that a market that became wilder is no fault of the student's.
+    """
+    began = time.perf_counter()
+    run = walk(bench.config, bench.settings, data_dir=data_dir, clock=clock, on_progress=on_progress)
+    seconds = time.perf_counter() - began
+    facts = gather(bench.config, data_dir)
+    turned = midnight(bench.reversal)
+    arms = _arms(run, bench)
+    before = {
+        name: _figures([c for c in calls if c.as_of < turned], facts.bars, facts.oracle)
+        for name, calls in arms.items()
+    }
+    after = {
+        name: _figures([c for c in calls if c.as_of > bench.measured_from], facts.bars, facts.oracle)
+        for name, calls in arms.items()
+    }
+    return {
+        "bench": {**asdict(bench), "method": bench.method.value},
+        "reversal": bench.reversal.isoformat(),
+        "measured_from": bench.measured_from.date().isoformat(),
+        "edge_before": before[STATIC]["edge"],
+        **{f"edge_{_KEYS[name]}_after": after[name]["edge"] for name in arms if name in _KEYS},
+        "before": before,
+        "after": after,
+        "ratios": _ratios(before, after),
+        "promotions": run.result["promotions"],
+        "folds": run.result["folds"],
+        "comparison": run.result["comparison"],
+        "seconds": seconds,
+        "seconds_per_fold": seconds / len(run.result["folds"]),
+        "run": run.name,
+    }
+
+
+def turned_round(bench: DriftBench, data_dir: Path) -> tuple[StudentSettings, FoldData]:
+    """The student, and the sets of the fold that is trained one test window after the reversal.
+
+    Where the training window is no longer than the test window, all of it comes after the reversal.
+    """
+    plan = make_plan(bench.config, bench.settings, data_dir, load_student)
+    return plan.wanted, fold_data(plan.lived, plan.folds[bench.before + 1], plan.embargo)
+
+
+_KEYS = {STATIC: "static", Method.GRPO.value: "walkforward", Method.SFT.value: "sft"}
+
+
+def _arms(run: Run, bench: DriftBench) -> dict[str, Sequence[Call]]:
+    said = {name: run.played[name].calls for name in (STATIC, Method.SFT.value) if name in run.played}
+    return {bench.method.value: run.played[STUDENT].calls, **said, ORACLE: run.played[ORACLE].calls}
+
+
+def _figures(
+    calls: Sequence[Call],
+    bars: Mapping[str, Sequence[Bar]],
+    oracle: Mapping[tuple[str, datetime], OracleView],
+) -> dict[str, Any]:
+    scores = accuracy(outcomes(calls, bars))
+    best = accuracy(outcomes(oracle_calls(calls, oracle), bars))
+    return {
+        "decisions": len(calls),
+        "days": scores.days,
+        "edge": edge_captured(calls, oracle),
+        "accuracy": scores.accuracy,
+        "brier": scores.brier,
+        "brier_over_oracle": None if scores.brier is None else scores.brier - (best.brier or 0.0),
+        "close_mae_bps": scores.close_mae_bps,
+        "close_error": _ratio(scores.close_mae_bps, best.close_mae_bps),
+        "abstentions": scores.abstentions / max(1, len(calls)),
+    }
+
+
+def _ratios(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, float | None]]:
+    """Each arm's figures after the second gate over those of the static student before the reversal."""
+    names = ("brier", "close_mae_bps", "close_error")
+    return {arm: {name: _ratio(after[arm][name], before[STATIC][name]) for name in names} for arm in after}
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return None if value is None or not base else value / base

@@ -1,0 +1,151 @@
+"""Whether walk-forward training leaves markets alone in which nothing can be known: the no-edge bench.
+
+It knows claims and promotions and counts them. One market more, with a reversal, shows that the very same
+recipe promotes where there is something to learn.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from strategies.backtest import Progress, Run
+from strategies.config import BacktestConfig, MarketTable
+from strategies.facts import SIMULATED_START
+from strategies.runs import list_runs, plain
+from training.walkforward.run import walkforward
+from training.walkforward.settings import Method, WalkForward
+
+_FOLDS = 5
+_LEAST_CLEAR = 0.95
+_MOST_PROMOTIONS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoEdgeBench:
+    """The markets, five folds each. `reversed_seed` None leaves the market with a reversal out."""
+
+    seeds: tuple[int, ...] = tuple(range(301, 321))
+    reversed_seed: int | None = 321
+    coins: int = 7
+    stocks: int = 7
+    train_days: int = 60
+    test_days: int = 60
+    recency_half_life: float | None = None
+    steps: int | None = None
+    method: Method = Method.GRPO
+
+    def config(self, seed: int, *, reverses: bool) -> BacktestConfig:
+        """One market: without edge, or with the news reversed where the second fold is trained."""
+        turn = SIMULATED_START + timedelta(days=self.train_days + self.test_days)
+        market = MarketTable(
+            coins=self.coins,
+            stocks=self.stocks,
+            days=self.train_days + _FOLDS * self.test_days,
+            edge=reverses,
+            reversal=turn if reverses else None,
+        )
+        return BacktestConfig(seed=seed, market=market)
+
+    @property
+    def settings(self) -> WalkForward:
+        """One recipe for all markets; supervised training does not stand beside it here."""
+        return WalkForward(
+            method=self.method,
+            train_days=self.train_days,
+            test_days=self.test_days,
+            recency_half_life=self.recency_half_life,
+            steps=self.steps,
+            compare=False,
+        )
+
+
+def measure_no_edge(
+    bench: NoEdgeBench,
+    *,
+    data_dir: Path,
+    clock: Callable[[], datetime],
+    on_progress: Progress,
+    walk: Callable[..., Run] = walkforward,
+) -> dict[str, Any]:
+    """Count claims and promotions, as JSON types. A market that is on record in `data_dir` is not run again.
+
+    A claim is a statement that the joined forecasts are better, in accuracy or Brier score, than the static
+    student, the base rate or the best baseline. The seconds are those of the slowest training.
+    """
+    markets: list[dict[str, Any]] = []
+    for number, seed in enumerate(bench.seeds):
+        on_progress("markets", number, len(bench.seeds))
+        markets.append(_market(bench, seed, data_dir, clock, on_progress, walk, reverses=False))
+    on_progress("markets", len(bench.seeds), len(bench.seeds))
+    turned = None
+    if bench.reversed_seed is not None:
+        turned = _market(bench, bench.reversed_seed, data_dir, clock, on_progress, walk, reverses=True)
+    clear = sum(not one["claims"] for one in markets)
+    promotions = sum(one["promotions"] for one in markets)
+    learned = turned is None or turned["promotions"] > 0
+    return {
+        "bench": plain(asdict(bench)),
+        "markets": len(markets),
+        "markets_without_claim": clear,
+        "promotions": promotions,
+        "gates": sum(one["gates"] for one in markets),
+        "training_seconds": max((one["training_seconds"] for one in markets), default=None),
+        "reversed": turned,
+        "passed": clear >= _LEAST_CLEAR * len(markets) and promotions <= _MOST_PROMOTIONS and learned,
+        "each": markets,
+    }
+
+
+def _market(
+    bench: NoEdgeBench,
+    seed: int,
+    data_dir: Path,
+    clock: Callable[[], datetime],
+    on_progress: Progress,
+    walk: Callable[..., Run],
+    *,
+    reverses: bool,
+) -> dict[str, Any]:
+    folder = data_dir / "no-edge" / (f"{seed}-reversed" if reverses else str(seed))
+    config, settings = bench.config(seed, reverses=reverses), bench.settings
+
+    def report(stage: str, done: int, total: int) -> None:
+        on_progress(f"market {seed}, {stage}", done, total)
+
+    result = _on_record(folder, config, settings)
+    if result is None:
+        result = walk(config, settings, data_dir=folder, clock=clock, on_progress=report).result
+    return {"seed": seed, **_counted(result, bench.method.value)}
+
+
+def _on_record(folder: Path, config: BacktestConfig, settings: WalkForward) -> Mapping[str, Any] | None:
+    """The result of the same walk-forward, if it has finished."""
+    wanted, stated = plain(config.model_dump(mode="json")), plain(asdict(settings))
+    for one in list_runs(folder):
+        said = one.result.get("walkforward", {})
+        if one.state == "finished" and one.config == wanted and stated.items() <= _stated(said, stated):
+            return one.result
+    return None
+
+
+def _stated(said: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
+    """The settings of a result; the embargo is reckoned where none was given."""
+    return {**said, "embargo_days": wanted["embargo_days"]}.items()
+
+
+def _counted(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
+    made: Sequence[Mapping[str, Any]] = result["claims"]
+    claims = [f"{one['measure']} against {one['against']}" for one in made if one["claimed"]]
+    if result["verdict"] == "better":
+        claims.append(f"accuracy against {result['verdict_detail']['baseline']}")
+    gates = [fold["arms"][arm] for fold in result["folds"] if arm in fold["arms"]]
+    return {
+        "claims": claims,
+        "promotions": result["promotions"][arm],
+        "gates": len(gates),
+        "p_values": [gate["p_value"] for gate in gates],
+        "guards_stopped": sum(not gate["clean"] for gate in gates),
+        "training_seconds": max((gate["seconds"] for gate in gates), default=0.0),
+    }

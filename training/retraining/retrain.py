@@ -1,0 +1,225 @@
+"""One round of training on the outcomes of a run or session: gate what is due, train, enter, report.
+
+Knows no walk-forward and no clock: history goes on where the registry left it. A schedule runs it, or a
+session that has drifted.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UsageError
+from engine.journal import Event, Journal
+from engine.outcomes import Scored
+from llm.adapters import Adapter, Status, base_fingerprint, student_key
+from llm.forecaster import forecast
+from llm.ledger import Ledger
+from llm.registry import Registry
+from llm.registry_events import GATE
+from llm.student import Student
+from llm.transformers_student import StudentSettings, load_student
+from strategies.config import BacktestConfig
+from strategies.runs import plain
+from training.gate.returns import net_returns
+from training.gate.rule import GateRule, GateVerdict, judge, spent_level
+from training.grpo.round import OnProgress
+from training.outcomes.experience import Experience
+from training.retraining.drift_detection import drift_of
+from training.retraining.rounds import last_fold, open_training_journal, read_source
+from training.walkforward.arms import Trainer
+from training.walkforward.recipes import recipe_of, trainers_for
+from training.walkforward.record import one_process
+from training.walkforward.settings import Method, WalkForward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """What one round works on. `until` is the last close whose outcome is on record."""
+
+    config: BacktestConfig
+    settings: WalkForward
+    lived: Sequence[Experience]
+    until: datetime
+    at: datetime
+    registry: Registry
+    ledger: Ledger
+    journal: Journal
+    load: Callable[[StudentSettings], Student]
+    on_progress: OnProgress
+
+    @property
+    def student(self) -> str:
+        return student_key(self.config.student)
+
+    def settings_of(self, adapter: Adapter | None) -> StudentSettings:
+        """The student with an adapter of the registry, or as the run had it."""
+        return StudentSettings(
+            student=self.config.student,
+            adapter=adapter.folder if adapter else self.config.adapter,
+            quantization=self.config.quantization,
+            prompt=self.config.prompt,
+            batch=self.config.batch,
+        )
+
+    def note(self, kind: str, said: Mapping[str, Any]) -> None:
+        """Put an event into the journal of the training."""
+        self.journal.append([Event(kind=kind, as_of=self.until, payload=plain(said))], self.at)
+
+
+def retrain(
+    settings: WalkForward,
+    *,
+    data_dir: Path,
+    at: datetime,
+    run: str | None = None,
+    recorded_in: Path | None = None,
+    if_drift: bool = False,
+    on_progress: OnProgress = lambda _stage, _done, _total: None,
+    load: Callable[[StudentSettings], Student] = load_student,
+    trainers: Mapping[Method, Trainer] | None = None,
+) -> dict[str, Any]:
+    """Do one round and say what was done, as JSON types.
+
+    `run` is a run or a paper session of `recorded_in` (None: of `data_dir`, where the registry is), the
+    newest run where None is named. Challengers whose shadow window has passed are gated first, so that
+    training goes on from the champion that this leaves. With `if_drift` nothing is trained unless the
+    run's Brier score has turned worse. Raises UsageError while another round is at work in `data_dir`.
+    """
+    source = read_source(recorded_in or data_dir, run, at)
+    name, lived = source.run, source.lived
+    if settings.method is Method.NONE:
+        raise UsageError("--method none trains nothing; choose grpo or sft")
+    with (
+        one_process(data_dir / "models" / "retraining"),
+        Registry.open(data_dir) as registry,
+        Ledger(data_dir / "ledger.sqlite") as ledger,
+        open_training_journal(data_dir, name) as journal,
+    ):
+        work = _Round(
+            config=source.config,
+            settings=settings,
+            lived=lived,
+            until=source.until,
+            at=at,
+            registry=registry,
+            ledger=ledger,
+            journal=journal,
+            load=load,
+            on_progress=on_progress,
+        )
+        drift = drift_of((one.call, one.outcome) for one in lived if one.call is not None)
+        gated = [_gate(work, one) for one in _due(work)]
+        entered = None
+        if drift.found or not if_drift:
+            entered = _train(work, data_dir, (trainers or trainers_for(settings))[settings.method])
+        champion = registry.champion(work.student)
+    report = {
+        "run": name,
+        "until": work.until,
+        "drift": asdict(drift),
+        "gated": gated,
+        "trained": entered,
+        "champion": champion and champion.name,
+    }
+    said: dict[str, Any] = plain(report)
+    return said
+
+
+def _due(work: _Round) -> list[Adapter]:
+    """The challengers whose shadow window lies within what is known, oldest first."""
+    waiting = [
+        one
+        for one in work.registry.adapters()
+        if one.status is Status.CHALLENGER and one.student == work.student
+    ]
+    return [one for one in waiting if _shadow_from(work, one) + work.settings.test <= work.until]
+
+
+def _shadow_from(work: _Round, challenger: Adapter) -> datetime:
+    """From where neither side's data can reach into the window."""
+    champion = work.registry.champion(work.student)
+    return max(challenger.cutoff, champion.cutoff) if champion else challenger.cutoff
+
+
+def _gate(work: _Round, challenger: Adapter) -> dict[str, Any]:
+    begin = _shadow_from(work, challenger)
+    if begin + work.settings.test > work.until:  # a promotion a moment ago moved the window
+        return {"adapter": challenger.name, "promoted": False, "reasons": ["its shadow window starts anew"]}
+    verdict = _verdict(work, challenger, begin)
+    said = verdict.as_json() | {"shadow_from": begin, "shadow_until": begin + work.settings.test}
+    scores = plain(said)
+    reason = "; ".join(verdict.reasons)
+    if verdict.promoted:
+        work.registry.promote(
+            challenger.name, at=work.at, by=GATE, reason=reason, scores=scores, student=work.student
+        )
+    else:
+        work.registry.reject(challenger.name, at=work.at, by=GATE, reason=reason, scores=scores)
+    work.note("gated", {"adapter": challenger.name, **scores})
+    return {"adapter": challenger.name, **scores}
+
+
+def _verdict(work: _Round, challenger: Adapter, begin: datetime) -> GateVerdict:
+    window = [one for one in work.lived if begin < one.observation.as_of <= begin + work.settings.test]
+    champion = work.registry.champion(work.student)
+    sides = [
+        _scored(work, work.settings_of(adapter), window, f"{role} forecasting")
+        for role, adapter in (("champion", champion), ("challenger", challenger))
+    ]
+    level = spent_level(work.registry.gates_held(work.student) + 1)
+    clean = bool(challenger.scores.get("clean", False))
+    ours, theirs = ([call for call, _ in side] for side in sides)
+    earned = net_returns(ours, theirs, window)
+    return judge(sides[0], sides[1], GateRule(level=level), clean=clean, net_returns=earned)
+
+
+def _scored(work: _Round, wanted: StudentSettings, window: Sequence[Experience], stage: str) -> list[Scored]:
+    made = forecast(
+        [one.observation for one in window],
+        work.load(wanted),
+        work.ledger,
+        lambda done, total: work.on_progress(stage, done, total),
+    )
+    return [(call, one.outcome) for call, one in zip(made.calls, window, strict=True)]
+
+
+def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
+    """Train to the last known close, and enter the challenger."""
+    settings, parent = work.settings, work.registry.champion(work.student)
+    fold, data = last_fold(work.lived, work.until, settings)
+    with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
+        made = trainer(
+            work.settings_of(parent),
+            data.training,
+            data.held_out,
+            Path(scratch) / "adapter",
+            work.note,
+            work.on_progress,
+        )
+        brier = made.figures.get("held_out", {}).get("brier")
+        scores = plain({**made.figures, "brier": brier, "clean": made.clean, "reason": made.reason})
+        entered = work.registry.enter(
+            made.folder,
+            parent=parent.name if parent else None,
+            student=work.config.student,
+            cutoff=fold.cutoff,
+            recipe=plain({"method": settings.method, **asdict(recipe_of(settings))}),
+            fingerprint=made.fingerprint,
+            scores=scores,
+            at=max(work.at, fold.cutoff),
+            base=base_fingerprint(work.config.student),
+        )
+    said = {
+        "adapter": entered.name,
+        "parent": entered.parent,
+        "trained_on": len(data.training.items),
+        "held_out": len(data.held_out.items),
+        "cutoff": fold.cutoff,
+        "gate_at": fold.gate_at,
+        **scores,
+    }
+    work.note("entered", said)
+    return said

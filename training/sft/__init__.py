@@ -1,0 +1,1 @@
+"""One round of supervised training on the same outcomes, the other way to the same end."""

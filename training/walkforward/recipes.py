@@ -1,0 +1,61 @@
+"""Which trainer a walk-forward's settings stand for. Knows no run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from llm.transformers_student import StudentSettings
+from training.grpo.round import GrpoRecipe, OnProgress, Trained, train_grpo
+from training.outcomes.experience import TrainingSet
+from training.sft.round import SftRecipe, train_sft
+from training.soundness.watch import OnEvent
+from training.walkforward.arms import Trainer
+from training.walkforward.settings import Method, WalkForward
+
+
+def trainers_for(settings: WalkForward) -> Mapping[Method, Trainer]:
+    """A trainer for each method, with the settings' seed, steps, weights and half-life."""
+    grpo, sft = grpo_recipe(settings), sft_recipe(settings)
+
+    def with_grpo(
+        start: StudentSettings,
+        training: TrainingSet,
+        held_out: TrainingSet,
+        folder: Path,
+        on_event: OnEvent,
+        on_progress: OnProgress,
+    ) -> Trained:
+        return train_grpo(start, training, held_out, folder, grpo, on_event, on_progress)
+
+    def with_sft(
+        start: StudentSettings,
+        training: TrainingSet,
+        held_out: TrainingSet,
+        folder: Path,
+        on_event: OnEvent,
+        on_progress: OnProgress,
+    ) -> Trained:
+        return train_sft(start, training, held_out, folder, sft, on_event, on_progress)
+
+    return {Method.GRPO: with_grpo, Method.SFT: with_sft}
+
+
+def grpo_recipe(settings: WalkForward) -> GrpoRecipe:
+    """The recipe of one round of GRPO."""
+    steps = GrpoRecipe().steps if settings.steps is None else settings.steps
+    return GrpoRecipe(
+        seed=settings.seed,
+        steps=steps,
+        recency_half_life_days=settings.recency_half_life,
+        weights=settings.weights,
+    )
+
+
+def sft_recipe(settings: WalkForward) -> SftRecipe:
+    """The recipe of one round of supervised training."""
+    steps = SftRecipe().steps if settings.steps is None else settings.steps
+    return SftRecipe(seed=settings.seed, steps=steps, recency_half_life_days=settings.recency_half_life)
+
+
+def recipe_of(settings: WalkForward) -> GrpoRecipe | SftRecipe:
+    """The recipe of the settings' own method."""
+    return sft_recipe(settings) if settings.method is Method.SFT else grpo_recipe(settings)
