@@ -4,7 +4,7 @@ Knows JSON and values; it knows neither who writes a journal nor what is decided
 a bar at a slice's instant is all that its payload holds: one price at OPEN, five numbers at CLOSE.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -52,6 +52,17 @@ def is_late(payload: Mapping[str, Any]) -> bool:
 def bar_values(bar: Bar) -> list[float]:
     """[open, high, low, close, volume] of a closed bar."""
     return [bar.open, bar.high, bar.low, bar.close, bar.volume]
+
+
+def dated_bar(bar: Bar) -> list[Any]:
+    """[opens at, closes at, open, high, low, close, volume] of a closed bar that stands by itself."""
+    return [bar.opens_at, bar.closes_at, *bar_values(bar)]
+
+
+def bar_from_dated(symbol: str, stored: Sequence[Any]) -> Bar:
+    """The bar that `dated_bar` wrote, once it was JSON."""
+    opens_at, closes_at, *values = stored
+    return _bar(symbol, values, [opens_at, closes_at])
 
 
 def news_payload(item: NewsItem) -> dict[str, Any]:

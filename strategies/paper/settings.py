@@ -13,7 +13,7 @@ from engine.calendars import ExchangeSessions
 from engine.errors import JournalError
 from engine.instruments import AssetClass, Costs, Instrument
 from engine.journal import Event
-from engine.payloads import bar_values
+from engine.payloads import dated_bar
 from engine.risk import RiskLimits
 from engine.values import require_utc
 from llm.student import Student
@@ -130,9 +130,7 @@ def settings_from_payload(payload: Mapping[str, Any]) -> SessionSettings:
 def history_events(facts: Facts) -> Iterator[Event]:
     """The closed bars from before the start, by symbol: inputs like any other."""
     for symbol, series in sorted(facts.bars.items()):
-        bars = [
-            [bar.opens_at, bar.closes_at, *bar_values(bar)] for bar in series if bar.closes_at <= facts.start
-        ]
+        bars = [dated_bar(bar) for bar in series if bar.closes_at <= facts.start]
         yield Event(kind=HISTORY, as_of=facts.start, payload={"symbol": symbol, "bars": bars})
 
 

@@ -14,10 +14,10 @@ from engine.commands import COMMAND, Command, command_from_payload
 from engine.errors import DataError, JournalError
 from engine.items import Item, Lapse, Quotes, Tick
 from engine.journal import Row
-from engine.payloads import is_late, slice_from_payload
+from engine.payloads import bar_from_dated, is_late, slice_from_payload
 from engine.rates import MOST_AGE
 from engine.splits import DIVIDEND, SPLIT, Split, corporate_from_payload
-from engine.values import Bar, Observation, Phase
+from engine.values import Observation, Phase
 from strategies.paper.settings import HISTORY, RATE, SessionSettings
 from strategies.paper.sources import REPLAYED
 from strategies.paper.watching import Watcher
@@ -142,7 +142,7 @@ class World:
         match row.kind:
             case "history":
                 for stored in payload["bars"]:
-                    self.watcher.remember(_bar(payload["symbol"], stored))
+                    self.watcher.remember(bar_from_dated(payload["symbol"], stored))
             case "rate":
                 if self.rates is not None:
                     self.rates.learn(payload["currency"], row.as_of, payload["value"])
@@ -162,17 +162,3 @@ class World:
         first, _ = self._settings.calendars[code]
         self.calendars[code] = calendar_of(code, first, last - timedelta(days=31))
         self.known_until[code] = last
-
-
-def _bar(symbol: str, stored: list[Any]) -> Bar:
-    opens_at, closes_at, open_, high, low, close, volume = stored
-    return Bar(
-        symbol=symbol,
-        opens_at=datetime.fromisoformat(opens_at),
-        closes_at=datetime.fromisoformat(closes_at),
-        open=open_,
-        high=high,
-        low=low,
-        close=close,
-        volume=volume,
-    )

@@ -9,10 +9,10 @@ from typing import Any
 
 from engine.errors import JournalError
 from engine.journal import Journal, Row
-from engine.payloads import slice_from_payload
+from engine.payloads import bar_from_dated, slice_from_payload
 from engine.rates import Rates, RateSeries
 from engine.splits import DIVIDEND, SPLIT, Split, corporate_from_payload
-from engine.values import Bar, Call
+from engine.values import Call
 from strategies.paper.effects import FILL, FORECAST, MARK, ORDER, STEP
 from strategies.paper.settings import HISTORY, RATE, STARTED, SessionSettings, settings_from_payload
 from strategies.paper.world import SLICE
@@ -107,7 +107,7 @@ def _tell(row: Row, settings: SessionSettings, story: Story, calls: dict[Key, Ca
             story.slice(slice_from_payload(row.as_of, row.payload))
         case "history":
             for stored in row.payload["bars"]:
-                story.remember(_bar(row.payload["symbol"], stored))
+                story.remember(bar_from_dated(row.payload["symbol"], stored))
         case "split" | "dividend":
             action = corporate_from_payload(row.kind, row.as_of, row.payload)
             if isinstance(action, Split):
@@ -118,17 +118,3 @@ def _tell(row: Row, settings: SessionSettings, story: Story, calls: dict[Key, Ca
             calls[row.payload["symbol"], row.as_of] = call_from_row(row)
         case _:
             story.record(record_from_payload(row.kind, row.payload))
-
-
-def _bar(symbol: str, stored: list[Any]) -> Bar:
-    opens_at, closes_at, open_, high, low, close, volume = stored
-    return Bar(
-        symbol=symbol,
-        opens_at=datetime.fromisoformat(opens_at),
-        closes_at=datetime.fromisoformat(closes_at),
-        open=open_,
-        high=high,
-        low=low,
-        close=close,
-        volume=volume,
-    )

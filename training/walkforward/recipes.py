@@ -1,6 +1,6 @@
 """Which trainer a walk-forward's settings stand for. Knows no run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from llm.transformers_student import StudentSettings
@@ -14,9 +14,14 @@ from training.walkforward.settings import Method, WalkForward
 
 def trainers_for(settings: WalkForward) -> Mapping[Method, Trainer]:
     """A trainer for each method, with the settings' seed, steps, weights and half-life."""
-    grpo, sft = grpo_recipe(settings), sft_recipe(settings)
+    return {
+        Method.GRPO: _trainer(train_grpo, grpo_recipe(settings)),
+        Method.SFT: _trainer(train_sft, sft_recipe(settings)),
+    }
 
-    def with_grpo(
+
+def _trainer(train: Callable[..., Trained], recipe: GrpoRecipe | SftRecipe) -> Trainer:
+    def trainer(
         start: StudentSettings,
         training: TrainingSet,
         held_out: TrainingSet,
@@ -24,19 +29,9 @@ def trainers_for(settings: WalkForward) -> Mapping[Method, Trainer]:
         on_event: OnEvent,
         on_progress: OnProgress,
     ) -> Trained:
-        return train_grpo(start, training, held_out, folder, grpo, on_event, on_progress)
+        return train(start, training, held_out, folder, recipe, on_event, on_progress)
 
-    def with_sft(
-        start: StudentSettings,
-        training: TrainingSet,
-        held_out: TrainingSet,
-        folder: Path,
-        on_event: OnEvent,
-        on_progress: OnProgress,
-    ) -> Trained:
-        return train_sft(start, training, held_out, folder, sft, on_event, on_progress)
-
-    return {Method.GRPO: with_grpo, Method.SFT: with_sft}
+    return trainer
 
 
 def grpo_recipe(settings: WalkForward) -> GrpoRecipe:

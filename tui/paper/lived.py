@@ -13,7 +13,7 @@ from typing import Any
 from engine.calendars import Calendar, calendar_of
 from engine.errors import JournalError
 from engine.journal import Journal, Row
-from engine.payloads import slice_from_payload
+from engine.payloads import bar_from_dated, slice_from_payload
 from engine.records import EngineResult, Fill, Mark, OrderRecord, Record, Step
 from engine.splits import SPLIT, split_bar
 from engine.values import Abstention, Bar, Call, Direction, Forecast, NewsItem, Phase
@@ -26,7 +26,6 @@ from strategies.paper.world import CALENDAR, SLICE
 from training.outcomes.session_replaying import rates_of
 from training.outcomes.story import record_from_payload
 from tui.paper.beginning import config_of
-from tui.paper.messages import bar_from
 
 _KINDS = (STARTED, HISTORY, CALENDAR, SLICE, SPLIT, FORECAST, ORDER, FILL, MARK, STEP)
 Key = tuple[str, datetime]
@@ -66,7 +65,7 @@ class _Reading:
         match row.kind:
             case "history":
                 for stored in row.payload["bars"]:
-                    self._bar(bar_from(row.payload["symbol"], stored))
+                    self._bar(bar_from_dated(row.payload["symbol"], stored))
             case "slice":
                 slice_ = slice_from_payload(row.as_of, row.payload)
                 self.news |= {item.id: item for item in slice_.news}

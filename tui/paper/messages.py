@@ -5,8 +5,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.payloads import bar_values, news_from_payload, news_payload
-from engine.values import Bar, Observation
+from engine.payloads import bar_from_dated, dated_bar, news_from_payload, news_payload
+from engine.values import Observation
 from llm.transformers_student import Quantization, StudentSettings
 from strategies.config import BacktestConfig
 
@@ -50,7 +50,7 @@ def observation_payload(one: Observation) -> dict[str, Any]:
     return {
         "symbol": one.symbol,
         "as_of": one.as_of,
-        "bars": [[bar.opens_at, bar.closes_at, *bar_values(bar)] for bar in one.bars],
+        "bars": [dated_bar(bar) for bar in one.bars],
         "news": [news_payload(item) for item in one.news],
     }
 
@@ -60,7 +60,7 @@ def observation_from(payload: Mapping[str, Any]) -> Observation:
     return Observation(
         symbol=payload["symbol"],
         as_of=datetime.fromisoformat(payload["as_of"]),
-        bars=tuple(bar_from(payload["symbol"], stored) for stored in payload["bars"]),
+        bars=tuple(bar_from_dated(payload["symbol"], stored) for stored in payload["bars"]),
         news=tuple(news_from_payload(item) for item in payload["news"]),
     )
 
@@ -68,18 +68,3 @@ def observation_from(payload: Mapping[str, Any]) -> Observation:
 def day_from(text: str | None) -> date | None:
     """A day, or none."""
     return None if text is None else date.fromisoformat(text)
-
-
-def bar_from(symbol: str, stored: list[Any]) -> Bar:
-    """A closed bar: when it opens and closes, open, high, low, close and volume."""
-    opens_at, closes_at, open_, high, low, close, volume = stored
-    return Bar(
-        symbol=symbol,
-        opens_at=datetime.fromisoformat(opens_at),
-        closes_at=datetime.fromisoformat(closes_at),
-        open=open_,
-        high=high,
-        low=low,
-        close=close,
-        volume=volume,
-    )
