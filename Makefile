@@ -59,7 +59,7 @@ bench-paper: $(READY) ## a paper session's latency, replay and memory
 
 KILLS ?= 200
 SEED ?= 1
-bench-paper-kills: $(READY) ## kill a replayed session 200 times (KILLS=… SEED=… SCENE=doubles, simulated or real)
+bench-paper-kills: $(READY) ## kill a replayed session 200 times (KILLS=… SEED=… SCENE=doubles, simulated, real, real-learning)
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/paper_kills.py --scene $(or $(SCENE),doubles) --kills $(KILLS) --seed $(SEED)
 bench-dash: $(READY) ## the dashboard beside a journal of a million events (about five minutes)
 	PYTHONPATH=tests $(BIN)/python tests/dash_bench.py

@@ -57,18 +57,22 @@ def _simulated(market: list[str], last: str) -> list[str]:
     ]
 
 
-SCENES = {
-    "doubles": _simulated(_THREE_YEARS, "2026"),
-    "simulated": _simulated(_ONE_YEAR, "2024-01"),
-    "real": [
-        f'bars = ["{DATA}/coins_yahoo_daily/BTC-USD.csv", "{DATA}/coins_yahoo_daily/ETH-USD.csv", '
-        f'"{DATA}/us_stocks_daily/AAPL.csv"]',
-        f'news = ["{DATA}/news_crypto_headlines/bitcoin_news_2021_2024.csv", '
-        f'"{DATA}/news_crypto_headlines/altcoin_news_2021_2023.csv", '
-        f'"{DATA}/news_stocks_by_ticker/AAPL_googlenews_2022_2023.csv"]',
+def _real(learning: list[str]) -> list[str]:
+    """Two real years with their news."""
+    bars = ("coins_yahoo_daily/BTC-USD", "coins_yahoo_daily/ETH-USD", "us_stocks_daily/AAPL")
+    news = (
+        "news_crypto_headlines/bitcoin_news_2021_2024",
+        "news_crypto_headlines/altcoin_news_2021_2023",
+        "news_stocks_by_ticker/AAPL_googlenews_2022_2023",
+    )
+    return [
+        f"bars = {[f'{DATA}/{name}.csv' for name in bars]}",
+        f"news = {[f'{DATA}/{name}.csv' for name in news]}",
         "start = 2022-01-01",
         "end = 2023-12-31",
-        *_LEARNS,
+        "allow_harmful = true",
+        "[paper]",
+        *learning,
         *_script(
             ("2022-05-11T09:00:00Z", "halt", 'text = "the news of the day"'),
             ("2022-05-13T09:00:00Z", "resume", ""),
@@ -76,5 +80,12 @@ SCENES = {
             ("2022-11-14T08:00:00Z", "resume", ""),
             ("2023-02-10T00:00:00Z", "dividend", 'symbol = "AAPL"; value = 0.23'),
         ),
-    ],
+    ]
+
+
+SCENES = {
+    "doubles": _simulated(_THREE_YEARS, "2026"),
+    "simulated": _simulated(_ONE_YEAR, "2024-01"),
+    "real": _real([]),
+    "real-learning": _real(_LEARNS[1:]),
 }

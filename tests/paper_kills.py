@@ -1,8 +1,9 @@
 """A replayed session killed with -9 again and again, against one that was never killed; prints JSON.
 
 The processes are those of the program: supervisor, session, student, retraining. The scene "doubles" has
-three simulated years with doubles of student and trainer, which start in moments; "simulated" a year and
-"real" two real ones with the shipped student and real training, typed as a user types them.
+three simulated years with doubles of student and trainer, which start in moments; the others have the
+shipped student and are typed as a user types them: "simulated" a year with real training, "real" two real
+years without, "real-learning" with it.
 Each kill has a moment of its own: at the start (reading the days), at a write of the journal, at a fill,
 while the student works, in a round of retraining, at a change of the registry. `--folder` keeps what was
 done, and the same call goes on with it.
@@ -119,7 +120,6 @@ def started(folder: Path, scene: str) -> Running:
         "--data-dir",
         folder,
     ]
-    words += ["--allow-harmful"] if scene == "real" else []
     if scene == "doubles":
         words = [*command("supervisor_process"), config, folder]
     return Running(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from adapters_on_disk import adapter_on_disk
 from paper_sessions import CONFIG, FACTS, NAME, day, journal_of, replay
+from walks import Doubles
 
 from engine.outcomes import outcomes
 from llm.model_files import fingerprint
@@ -15,11 +16,13 @@ from llm.registry import Registry
 from strategies.paper.writing import Stopped
 from strategies.paper_config import PaperTable
 from training.outcomes.session_replaying import from_session
+from training.walkforward.settings import Method
 from tui.paper import retraining
 from tui.paper.champions import Champions
 from tui.paper.lived import lived
 from tui.paper.places import learning_dir
 from tui.paper.plan import Plan
+from tui.paper.retrain_process import retrain_for
 from tui.paper.retraining import RETRAINED, Retrainer
 
 DONE = """
@@ -121,6 +124,33 @@ def test_what_is_learned_from_is_the_session_as_it_stood_at_that_instant(session
         assert one.call == call
         assert one.outcome.next_close == outcome.next_close
         assert one.known_at <= day(12)
+
+
+class Died(Exception):
+    """Stands for a process that is killed."""
+
+
+def test_a_round_that_died_after_its_gate_is_done_again_and_tells_of_the_gate(session):
+    paper = {"method": "sft", "train_days": 30, "test_days": 4, "steps": None}
+    wanted = {"data_dir": str(session), "name": NAME, "paper": paper, "seed": 1, "if_drift": False}
+
+    def round_(home, number, trainers=None):
+        doubles = Doubles(CONFIG)
+        asked = {**wanted, "learning": str(session / home), "at": day(number).isoformat()}
+        return retrain_for(asked, {"load": doubles.load, "trainers": trainers or doubles.trainers()})
+
+    def dying(*_args):
+        raise Died
+
+    for home in ("killed", "whole"):
+        round_(home, 19)
+    with pytest.raises(Died):
+        round_("killed", 24, {Method.SFT: dying})
+    again = round_("killed", 24)
+    whole = round_("whole", 24)
+    assert len(whole["gated"]) == 1
+    assert again["gated"] == whole["gated"]
+    assert again["trained"]["adapter"] == whole["trained"]["adapter"]
 
 
 def test_the_champion_of_an_instant_speaks_from_then_on_and_the_registry_stands_beside(session):

@@ -16,7 +16,7 @@ from engine.splits import DIVIDEND, SPLIT, corporate_from_payload
 from engine.values import Direction, Forecast, Phase
 from strategies.backtest import backtest
 from strategies.llm_strategy import LLMStrategy, Stake
-from strategies.paper.replaying import with_splits
+from strategies.paper.script import with_splits
 from strategies.sizing import Sizing, volatility
 from training.outcomes.positions import take
 from training.outcomes.recollection import experiences_of

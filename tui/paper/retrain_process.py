@@ -8,13 +8,15 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from engine.errors import ClosecallError
+from llm.registry import Registry
+from llm.registry_events import GATE, PROMOTED, REJECTED
 from strategies.runs import plain
 from tui.paper.lifeline import die_with_parent, tell_at_end_of_stdin
 
@@ -39,7 +41,7 @@ def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str
         steps=paper["steps"],
         seed=wanted["seed"],
     )
-    return retrain(
+    report = retrain(
         settings,
         data_dir=learning,
         at=at,
@@ -48,6 +50,19 @@ def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str
         if_drift=wanted["if_drift"],
         **parts,
     )
+    return {**report, "gated": [*_gated_before(learning, at, report["gated"]), *report["gated"]]}
+
+
+def _gated_before(learning: Path, at: datetime, said: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The gates of this instant that a round held which then died: they are not held again."""
+    names = {one["adapter"] for one in said}
+    with Registry.open(learning) as registry:
+        held = [
+            change
+            for change in registry.changes()
+            if change.at == at and change.kind in (PROMOTED, REJECTED) and change.payload["by"] == GATE
+        ]
+    return [{"adapter": one.name, **one.payload["scores"]} for one in held if one.name not in names]
 
 
 def main(parts: Mapping[str, Any] = MappingProxyType({})) -> None:
