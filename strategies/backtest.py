@@ -6,7 +6,7 @@ Knows no screen: progress goes to a function that is passed in, and so does the 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ from strategies.facts import Facts, costs_of, gather
 from strategies.llm_strategy import BuyAndHold, LLMStrategy, Stake
 from strategies.recorder import Recorder
 from strategies.result import count_trial, result_of
-from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, new_run, plain
+from strategies.runs import FAILED, FINISHED, FORECASTING, INTERRUPTED, JOURNAL, STARTED, new_run, plain
 from strategies.scorecard import BASELINES, ORACLE, STUDENT, Played, oracle_calls
 from strategies.sizing import Sizing, volatility
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
+
+_JOURNALED_EVERY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def backtest(
         recorder.flush()
         with _on_record_whatever_happens(recorder, clock):
             with Ledger(data_dir / "ledger.sqlite") as ledger:
-                made = forecast(observed, student, ledger, lambda a, b: on_progress("forecasting", a, b))
+                made = forecast(observed, student, ledger, _told(recorder, clock, on_progress))
             adapter = fingerprint([config.adapter]) if config.adapter else None
             for call, prompt in zip(made.calls, made.prompts, strict=True):
                 recorder.call(call, prompt, adapter)
@@ -101,6 +103,24 @@ def backtest(
             recorder.note(FINISHED, clock(), result)
             recorder.flush()
     return Run(name=name, folder=folder, result=result, played=played)
+
+
+def _told(
+    recorder: Recorder, clock: Callable[[], datetime], on_progress: Progress
+) -> Callable[[int, int], None]:
+    """Progress for whoever called, and from time to time for whoever reads the journal."""
+    journaled_at = clock()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal journaled_at
+        on_progress("forecasting", done, total)
+        at = clock()
+        if at - journaled_at >= _JOURNALED_EVERY:
+            journaled_at = at
+            recorder.note(FORECASTING, at, {"done": done, "total": total})
+            recorder.flush()
+
+    return tell
 
 
 @contextmanager

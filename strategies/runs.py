@@ -17,6 +17,8 @@ from engine.journal import Journal
 
 JOURNAL = "journal.sqlite"
 STARTED, FINISHED, INTERRUPTED, FAILED = "run_started", "run_finished", "run_interrupted", "run_failed"
+FORECASTING = "forecasting"
+"""How many closes are forecast so far, told from time to time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

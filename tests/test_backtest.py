@@ -254,3 +254,14 @@ def test_a_share_that_cannot_be_sold_short_is_sold_when_shorting_is_allowed_else
         least = min(least, held)
     assert {fill.size > 0 for fill in engine.fills} == {True, False}
     assert least >= 0
+
+
+def test_the_journal_tells_from_time_to_time_how_many_closes_are_forecast(tmp_path, finished):
+    ticks = (NOW + timedelta(seconds=3 * number) for number in range(10_000))
+    made = backtest(
+        load_config(None, SMALL), data_dir=tmp_path, clock=lambda: next(ticks), student=RuleStudent()
+    )
+    with Journal.open(made.folder / JOURNAL, made.name) as journal:
+        told = [row.payload for row in journal.read(kinds=("forecasting",))]
+    assert told and told[-1] == {"done": made.result["forecasts"], "total": made.result["forecasts"]}
+    assert made.result["digests"] == finished.result["digests"]

@@ -25,6 +25,7 @@ KINDS = [
         "risk",
         "split",
         "progress",
+        "forecasting",
         "waiting",
         "source",
         "clock",
@@ -199,3 +200,16 @@ NAMES = st.sampled_from(
 def test_no_payload_of_any_kind_trips_the_board(events):
     view = folded(*(seen(n, kind, payload, n) for n, (kind, payload) in enumerate(events, start=1)))
     assert len(view.lines) == len(events)
+
+
+def test_a_run_under_way_says_how_many_closes_are_forecast_and_then_traded():
+    board = Board(Place(sort=Sort.RUN, name="one", path=None))
+    board.fold(seen(1, "run_started", {}), listed=True)
+    assert board.view().done is None
+    board.fold(seen(2, "forecasting", {"done": 30, "total": 120}), listed=True)
+    assert (board.view().asked, board.view().done) == ((30, 120), 0.25)
+    board.fold(call(3, "AAA", 1, 100.0), listed=True)
+    board.fold(call(4, "AAA", 2, 100.0), listed=True)
+    assert board.view().done == 0
+    board.fold(seen(5, "mark", {"value": 1.0, "cash": 1.0}, 1), listed=True)
+    assert board.view().done == 0.5

@@ -55,14 +55,21 @@ def _progress(sight: Sight, width: int, height: int) -> Sequence[Text]:
 
 
 def _left(one: JournalView, sight: Sight) -> list[tuple[str, object, str]]:
-    """The share of closes traded, and the time left at the rate so far."""
+    """The share of closes forecast or traded, the rate, and the time left at the rate so far."""
     if one.done is None or one.started_at is None:
         return []
     left = NONE
+    took = (sight.now - one.started_at).total_seconds()
     if one.done > 0.02 and one.state == "running":
-        left = span(timedelta(seconds=(sight.now - one.started_at).total_seconds() * (1 / one.done - 1)))
+        left = span(timedelta(seconds=took * (1 / one.done - 1)))
+    share = (f"{bar(one.done, 20)} {one.done:.0%}", sight.palette.curve)
+    if one.calls:
+        return [("traded", *share), ("time left", f"about {left}", "")]
+    done, total = one.asked
+    rate = f", {done / took:,.0f} a second" if took > 0 else ""
     return [
-        ("traded", f"{bar(one.done, 20)} {one.done:.0%}", sight.palette.curve),
+        ("forecast", *share),
+        ("forecasts", f"{done:,} of {total:,}{rate}", ""),
         ("time left", f"about {left}", ""),
     ]
 

@@ -48,10 +48,12 @@ class Board:
         self._risks: deque[Line] = deque(maxlen=60)
         self._news: OrderedDict[tuple[str, str], NewsView] = OrderedDict()
         self._instants = 0
+        self._asked = (0, 0)
         self._called_at: datetime | None = None
         self._valued = 0
         self._do: dict[str, Callable[[Seen], None]] = {
             "forecast": self._forecast,
+            "forecasting": self._forecasting,
             "mark": self._valuation,
             "valuation": self._valuation,
             "progress": self._progress,
@@ -127,15 +129,17 @@ class Board:
             health=self._health.view(),
             registry=self._registrations.view() if self._registrations else None,
             lines=tuple(self._lines),
+            asked=self._asked,
             done=self._share_done(),
             **({"state": standing.state} | rest),
         )
 
     def _share_done(self) -> float | None:
-        """The share of a run's closes that were traded; its forecasts are all journaled before."""
-        if self._place.sort is not Sort.RUN or not self._instants or self._standing.result:
+        """The share of a run's closes that were traded, or, as long as none is journaled, forecast."""
+        if self._place.sort is not Sort.RUN or self._standing.result:
             return None
-        return min(1.0, self._valued / self._instants)
+        done, total = (self._valued, self._instants) if self._instants else self._asked
+        return min(1.0, done / total) if total else None
 
     def _begun(self, row: Seen) -> None:
         said = row.payload
@@ -149,6 +153,10 @@ class Board:
         self._calls.forecast(row)
         self._money.close(row)
         self._health.answered(row)
+
+    def _forecasting(self, row: Seen) -> None:
+        done, total = (told.number(row.payload, name) or 0 for name in ("done", "total"))
+        self._asked = int(done), int(total)
 
     def _valuation(self, row: Seen) -> None:
         self._valued += row.kind == "mark"

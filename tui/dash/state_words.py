@@ -58,13 +58,13 @@ def remedy(journal: JournalView) -> str:
     if journal.reason:
         return journal.reason
     if journal.done is not None:
-        return f"trading, {journal.done:.0%} of its closes"
+        return f"{'trading' if journal.calls else 'forecasting'}, {journal.done:.0%} of its closes"
     if journal.state != "running":
         return ""
     if journal.risk.state == "halted":
         return "no orders until a person resumes it: R"
     if journal.place.sort is Sort.RUN:
-        return "forecasting: nothing is journaled before all closes are called"
+        return "forecasting"
     return f"reached {moment(journal.reached)} UTC" if journal.reached else ""
 
 

@@ -117,7 +117,8 @@ class JournalView:
     `notice` is what last happened to its file.
 
     `simulated` says that its market is, `own_time` that time is that of its inputs. `counted` of `newest`
-    events are folded in; the last ones always are.
+    events are folded in; the last ones always are. Of a run that is under way, `asked` is how many closes are
+    forecast and are to be, and `done` the share that was traded, or forecast as long as none is traded.
     """
 
     place: Place
@@ -154,6 +155,7 @@ class JournalView:
     health: HealthView = field(default_factory=HealthView)
     result: Mapping[str, Any] = field(default_factory=dict)
     done: float | None = None
+    asked: tuple[int, int] = (0, 0)
     registry: "RegistryView | None" = None
     lines: tuple[Line, ...] = ()
     trouble: str = ""
