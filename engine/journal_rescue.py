@@ -3,6 +3,7 @@
 Knows rows and chains. It changes nothing of the journal that it reads, and knows no payload.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +33,13 @@ def rescue(where: Path, session: str, into: Path, group: Callable[[StoredRow], o
     if into.exists():
         raise UsageError(f"{into} exists; choose another file, or remove it first")
     reading = _Reading(where, session)
-    part = into.with_name(into.name + ".part")
-    part.unlink(missing_ok=True)
-    try:
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".closecall-") as scratch:
+        part = Path(scratch) / into.name
         copied = _copied(reading, part, group)
         if not copied:
             why = reading.reason or "there are no events of that session"
             raise JournalError(f"{where}: nothing of session {session} can be saved ({why}); restore a copy")
         part.replace(into)
-    finally:
-        for left in into.parent.glob(part.name + "*"):
-            left.unlink()
     return Rescued(events=copied, reason=reading.reason)
 
 

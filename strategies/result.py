@@ -46,7 +46,7 @@ def result_of(
         "student": student.name,
         "student_fingerprint": student.fingerprint,
         "student_released": student.released,
-        **_contamination(forecasts, facts, student.released),
+        **_contamination(config, forecasts, facts, student.released),
         "days_per_year": facts.days_per_year,
         "currency": facts.currency,
         "cash": config.cash,
@@ -87,13 +87,17 @@ def count_trial(
     }
 
 
-def _contamination(forecasts: Sequence[Forecast], facts: Facts, released: date | None) -> dict[str, Any]:
+def _contamination(
+    config: BacktestConfig, forecasts: Sequence[Forecast], facts: Facts, released: date | None
+) -> dict[str, Any]:
     """How many forecasts the model may have known the answer to, and the accuracy on the others.
 
-    A simulated market's dates mean nothing; there it is the training seeds that a student knows.
+    A simulated market's dates mean nothing; there it is the training seeds that a student knows, and an
+    adapter may have been trained on any market.
     """
     if facts.simulated:
-        return {"contaminated_n": len(forecasts) if facts.rehearsed else 0, "after_release": None}
+        known = len(forecasts) if facts.rehearsed else None if config.adapter else 0
+        return {"contaminated_n": known, "after_release": None}
     if released is None:
         return {"contaminated_n": None, "after_release": None}
     release = datetime.combine(released, time(0), tzinfo=UTC)

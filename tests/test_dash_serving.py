@@ -34,7 +34,10 @@ def test_a_page_of_another_site_is_not_answered(host, site):
 
 def test_a_name_that_leads_here_from_elsewhere_is_not_answered():
     assert not allowed("127.0.0.1", "evil.example:8000", None)
-    assert allowed("0.0.0.0", "box.example:8000", "http://box.example:8000")
+    assert not allowed("0.0.0.0", "evil.example:8000", "http://evil.example:8000")
+    assert not allowed("0.0.0.0", "", None)
+    assert allowed("0.0.0.0", "192.168.1.5:8000", "http://192.168.1.5:8000")
+    assert allowed("box.example", "Box.example:8000", "http://Box.example:8000")
 
 
 def test_a_port_that_is_taken_is_named_before_anything_is_promised():

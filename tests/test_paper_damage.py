@@ -115,7 +115,17 @@ def test_events_that_are_gone_from_the_end_are_named_and_made_again(tmp_path, fi
     assert digests_of(tmp_path) == digests_of(finished)
     assert parity_of(tmp_path).equal
     (fault,) = rows_of(tmp_path, "fault")
-    assert fault.payload["reason"] == f"its last {gone} events are gone; they are made again"
+    assert fault.payload["reason"] == (
+        f"its last {gone} events are gone; what follows from prices is made again, commands and adoptions "
+        "among them are not: give a lost command again"
+    )
+
+
+def test_a_session_that_dies_soon_after_it_lost_its_end_can_be_started_again(tmp_path, finished):
+    gone = cut_end(copy_of(finished, tmp_path), 40)
+    assert in_child(lambda: replay(tmp_path, everything(), ahead=1, at=dies_at(gone // 2))) == 9
+    replay(tmp_path, everything())
+    assert digests_of(tmp_path) == digests_of(finished)
 
 
 def test_another_journal_of_the_same_name_is_not_taken_for_the_one_that_was_noted(tmp_path, finished):

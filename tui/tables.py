@@ -88,7 +88,8 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
     elif result["contaminated_n"] is None:
-        lines.append("The student's release is not known: it may have seen these days in training.")
+        why = "Its adapter may come from this market" if result["simulated"] else "Its release is not known"
+        lines.append(f"{why}: the student may have seen these days in training.")
     return [*lines, *_rejection_lines(result), *result["notes"]]
 
 

@@ -59,6 +59,12 @@ class Parts:
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
+_GONE = (
+    "its last {} events are gone; what follows from prices is made again, commands and adoptions among them "
+    "are not: give a lost command again"
+)
+
+
 class PaperSession:
     """One session on an open journal, which begins with its settings. The caller holds the session's lock.
 
@@ -95,7 +101,8 @@ class PaperSession:
         """
         self._journal.verify()
         if missing := self._tip.missing(self._journal):
-            self.faults.happened("journal", f"its last {missing} events are gone; they are made again")
+            self.faults.happened("journal", _GONE.format(missing))
+            self._tip.note(self._journal)  # the old note is told of, and would speak of other events soon
         self._resume()
         try:
             trade(self._items(), self.settings, self.world, self.board)

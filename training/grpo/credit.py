@@ -5,8 +5,9 @@ less the group's mean, to every token, so that the luck of the direction drowns 
 and the close decide. Here a token gets the part of the reward that was still open when it was drawn (the
 reward to go, Sutton and Barto 2018, 13.3), less the mean of the answers that had begun alike (the baseline of
 a state reached by several samples: VinePPO, Kazemnejad et al. 2024, arXiv:2410.01679). The tokens that
-decide the direction get what the answers of that direction came to on average. Neither changes the expected
-gradient of a policy that draws its own tokens, and both take away variance.
+decide the direction get what the answers of that direction came to on average. Both take variance
+away. The means hold the answer itself, which shortens the gradient by (n - 1)/n without turning it; an answer
+that began like no other teaches nothing about its later choices.
 """
 
 from collections.abc import Sequence

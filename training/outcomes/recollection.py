@@ -37,13 +37,14 @@ def experiences_of(
     sizing: Sizing,
     rates: Rates | None,
     window: int,
+    agreement: float = AGREEMENT,
 ) -> list[Experience]:
     """The calls of a story whose steps have ended, by instant and symbol.
 
     `window` is how many closed bars the student saw. Left out are calls made on bars from before the story,
     those before a gap (see `training.outcomes.decisions.decisions`), and those with a split or a dividend of
     their symbol between the call and the end of its step. Raises JournalError where a call comes to another
-    net return than the engine's step did.
+    net return than the engine's step did, by more than `agreement`.
     """
     made = []
     for era in story.eras():
@@ -61,7 +62,7 @@ def experiences_of(
                 call=calls[symbol, as_of],
             )
             if (said := stated_return(experience, story)) is not None:
-                _require_agreement(experience, calls[symbol, as_of], said)
+                _require_agreement(experience, calls[symbol, as_of], said, agreement)
             made.append(experience)
     return sorted(made, key=lambda one: (one.observation.as_of, one.observation.symbol))
 
@@ -77,9 +78,9 @@ def stated_return(experience: Experience, story: Story) -> float | None:
     return story.steps[opening].net_return if opening in story.steps else 0.0
 
 
-def _require_agreement(experience: Experience, call: Call, said: float) -> None:
+def _require_agreement(experience: Experience, call: Call, said: float, agreement: float) -> None:
     came = take(call, experience.outcome, experience.situation).net_return
-    if not math.isclose(came, said, rel_tol=0, abs_tol=AGREEMENT):
+    if not math.isclose(came, said, rel_tol=0, abs_tol=agreement):
         symbol, as_of = experience.key
         raise JournalError(
             f"{symbol} at {as_of:%Y-%m-%d %H:%M}: the call comes to a net return of {came:.12g} and the step "
@@ -95,7 +96,7 @@ def _observed(
     warmed: dict[str, bool] = {}
     for one in observations(era.bars, news, window=window, start=_BEGINNING, minimum=1):
         counted[one.symbol] = counted.get(one.symbol, 0) + 1
-        if (one.symbol, one.as_of) not in calls or one.as_of < era.since.get(one.symbol, _BEGINNING):
+        if (one.symbol, one.as_of) not in calls or one.as_of <= era.since.get(one.symbol, _BEGINNING):
             continue
         # Nobody calls on fewer bars than the minimum: whoever did had bars from before the story.
         early = warmed.setdefault(one.symbol, counted[one.symbol] < MINIMUM_BARS)

@@ -109,6 +109,7 @@ def _played(rng: "Generator", days: int) -> Iterator[tuple[Experience, float | N
         sizing=sizing,
         rates=_RATES,
         window=_WINDOW,
+        agreement=math.inf,  # it is measured here
     )
     for experience in made:
         yield experience, stated_return(experience, story)

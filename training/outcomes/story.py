@@ -95,8 +95,11 @@ class Story:
         return [*self._past, Era(bars=self.bars, since=self._since)]
 
     def paid(self, symbol: str, after: datetime, until: datetime) -> bool:
-        """Whether a dividend of a symbol fell between two instants, the later one included."""
-        return any(after < at <= until for at in self._dividends.get(symbol, ()))
+        """Whether a dividend of a symbol fell between two instants, both included.
+
+        A call at the very instant of a dividend was made before it.
+        """
+        return any(after <= at <= until for at in self._dividends.get(symbol, ()))
 
     def _began(self, symbol: str) -> dict[str, datetime]:
         return {symbol: self._since[symbol]} if symbol in self._since else {}

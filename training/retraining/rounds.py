@@ -49,11 +49,10 @@ def read_source(data_dir: Path, name: str | None, until: datetime | None = None)
     if it has no outcome yet.
     """
     name = name or _newest(data_dir)
-    run = data_dir / "runs" / name / JOURNAL
-    if run.is_file() or not _is_session(data_dir, name):
-        config, lived = _of_run(data_dir, name)
-    else:
+    if _is_session(data_dir, name):
         config, lived = _of_session(data_dir, name, until)
+    else:
+        config, lived = _of_run(data_dir, name)
     if not lived:
         raise UsageError(f"{name} has no forecast with a known outcome; choose another --from")
     return Source(run=name, config=config, lived=lived)
@@ -78,7 +77,10 @@ def _of_run(data_dir: Path, name: str) -> tuple[BacktestConfig, list[Experience]
 
 def _of_session(data_dir: Path, name: str, until: datetime | None) -> tuple[BacktestConfig, list[Experience]]:
     with Journal.open(session_folder(data_dir, name) / JOURNAL, name) as journal:
-        return _config(started_of(journal)["about"].get("config", {})), from_session(journal, until)
+        about = started_of(journal)["about"]
+        if "config" not in about:
+            raise UsageError(f"session {name} does not state its configuration; choose another --from")
+        return _config(about["config"]), from_session(journal, until)
 
 
 def _config(stated: Mapping[str, Any]) -> BacktestConfig:

@@ -4,6 +4,7 @@ Whoever reaches the page can act. So it is for this machine unless told otherwis
 cannot reach it through its visitor's browser: requests must name this server, and come from its own page.
 """
 
+import ipaddress
 import shlex
 import socket
 import sys
@@ -93,7 +94,17 @@ def allowed(host: str, asked: str, origin: str | None) -> bool:
         name, page = urlsplit(f"//{asked}").hostname, asked if origin is None else urlsplit(origin).netloc
     except ValueError:
         return False
-    return page == asked and (host not in HOME or name in HOME)
+    known = name in HOME if host in HOME else name in (host.lower(), *HOME) or _is_address(name or "")
+    return page == asked and known
+
+
+def _is_address(name: str) -> bool:
+    """Whether a name is an address: only a domain's name can be pointed at this machine by a stranger."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _guard(host: str) -> "Middleware":

@@ -87,7 +87,7 @@ class _Reading:
     def _called(self, call: Call) -> None:
         """A call; where inputs were journaled ahead of it, splits that it did not see stand before it."""
         for symbol, at, ratio in self.splits:
-            if symbol == call.symbol and call.as_of < at:
+            if symbol == call.symbol and call.as_of <= at:
                 call = _restated(call, ratio)
         self.calls[call.symbol, call.as_of] = call
 
@@ -104,7 +104,7 @@ class _Reading:
             when: split_bar(bar, ratio) if bar.opens_at < at else bar for when, bar in series.items()
         }
         for (whose, when), call in self.calls.items():
-            if whose == symbol and when < at:
+            if whose == symbol and when <= at:
                 self.calls[whose, when] = _restated(call, ratio)
 
 
