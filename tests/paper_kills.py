@@ -48,6 +48,7 @@ class Watched:
         """Count what came since the last look. A round is known by how many slices came before it."""
         if not self.journal.is_file():
             return
+        # The journal may be locked or half made just now; the next look sees it.
         with suppress(sqlite3.OperationalError), closing(self._connected()) as journal:
             query = "SELECT seq, kind FROM journal_events WHERE session = ? AND seq > ? ORDER BY seq"
             for seq, kind in journal.execute(query, (NAME, self._seen)):
@@ -97,7 +98,7 @@ class Running:
             victim = "everything"
         doomed = list(parts.values()) if victim == "everything" else [parts[victim]]
         for pid in doomed:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # it has ended by itself
                 os.kill(pid, signal.SIGKILL)
         if victim in ("everything", "supervisor"):
             self.process.communicate()
@@ -226,21 +227,21 @@ def _ended(running: Running) -> None:
 
 
 def _stamp(path: Path) -> object:
-    with suppress(OSError):
+    with suppress(OSError):  # gone between the look and the read
         about = path.stat()
         return path.name, about.st_mtime_ns, about.st_size
     return None
 
 
 def _children(pid: int) -> list[int]:
-    with suppress(OSError):
+    with suppress(OSError):  # gone between the look and the read
         found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
         return [int(one) for some in found for one in some]
     return []
 
 
 def _command(pid: int) -> str:
-    with suppress(OSError):
+    with suppress(OSError):  # gone between the look and the read
         return Path(f"/proc/{pid}/cmdline").read_text()
     return ""
 

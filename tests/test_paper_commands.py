@@ -7,12 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from paper_process import eventually
-from servers.bars_on_disk import DATA, milliseconds
+from servers.bars_on_disk import DATA, daily
 from servers.binance import BinanceServer
 from tables_on_disk import write_lines
 
@@ -174,16 +174,6 @@ def test_a_webhook_in_a_file_is_read_and_never_said(tmp_path, capsys):
     config.write_text(f'[paper]\nwebhook = "{address}"\nlate_seconds = 5\n')
     code, _, errors = said(capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path)
     assert (code, "late_seconds = 5" in errors, "s3cret" in errors) == (2, True, False)
-
-
-def daily(days: int, until: date):
-    """Rows of the `days` before `until`."""
-    rows = []
-    for n in range(days):
-        price = 100 + (n * 7919) % 13
-        cells = (price, price + 2, price - 2, price + 1, 10)
-        rows.append((milliseconds(until - timedelta(days=days - n)), *map(str, cells)))
-    return rows
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def small_disk(tmp_path):
     """A file system of three megabytes."""
     place = tmp_path / "small"
     place.mkdir()
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):  # there is no mount here: skipped below
         done = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", "size=3m", "closecall", place], capture_output=True
         )
@@ -83,7 +83,7 @@ def fill_and_free(small_disk, process):
     os.set_blocking(process.stderr.fileno(), False)
 
     def heard(words):
-        with suppress(BlockingIOError):
+        with suppress(BlockingIOError):  # nothing was said since
             said.extend(os.read(process.stderr.fileno(), 65536))
         return words in said.decode()
 

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from servers.bars_on_disk import DATA, milliseconds
+from servers.bars_on_disk import DATA, daily, milliseconds
 from servers.binance import BinanceServer
 from servers.tape import Tape
 from servers.yahoo import YahooServer
@@ -38,16 +38,6 @@ def typed(*arguments, code=0, seconds=120):
     )
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
-
-
-def daily(days: int, until: date):
-    """Rows of the `days` before `until`."""
-    rows = []
-    for n in range(days):
-        price = 100 + (n * 7919) % 13
-        cells = (price, price + 2, price - 2, price + 1, 10)
-        rows.append((milliseconds(until - timedelta(days=days - n)), *map(str, cells)))
-    return rows
 
 
 @pytest.fixture

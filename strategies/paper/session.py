@@ -114,7 +114,7 @@ class PaperSession:
                 self._writing.note(STOPPED, {"reason": "told to stop"})
             return False
         finally:
-            with suppress(JournalError):
+            with suppress(JournalError):  # what was raised tells of it; the last note stays true
                 self._tip.note(self._journal)
         return True
 

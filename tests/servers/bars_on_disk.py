@@ -1,7 +1,7 @@
-"""The bars of a CSV file as rows of text, for servers to serve and tests to compare with."""
+"""Bars of a CSV file, or made-up ones, as rows of text, for servers to serve and tests to compare with."""
 
 import csv
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from servers.faults import TextRow
@@ -26,3 +26,13 @@ def text_rows(path: Path, since: date = date.min, until: date = date.max) -> lis
             for row in csv.DictReader(file)
             if since <= (day := date.fromisoformat(row["date"])) <= until
         ]
+
+
+def daily(days: int, until: date) -> list[tuple[object, ...]]:
+    """Made-up rows of the `days` before `until`."""
+    rows = []
+    for n in range(days):
+        price = 100 + (n * 7919) % 13
+        cells = (price, price + 2, price - 2, price + 1, 10)
+        rows.append((milliseconds(until - timedelta(days=days - n)), *map(str, cells)))
+    return rows

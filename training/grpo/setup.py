@@ -47,7 +47,8 @@ def trainer_for(
         prompts=recipe.prompts_per_step,
         seed=recipe.seed,
     )
-    ways = [(Direction.UP, Direction.DOWN)[number % 2] for number in range(recipe.explore)]
+    begun = recipe.explore if recipe.share else 0
+    ways = [(Direction.UP, Direction.DOWN)[number % 2] for number in range(begun)]
     held = _held(student, texts, training.items, ways, recipe.hold)
     rows = [
         {"prompt": texts[place], "place": place, "hold": held[place]}
