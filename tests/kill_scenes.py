@@ -39,21 +39,21 @@ _SCRIPT = [
     ("2024-09-05T12:00:00Z", "resume", ""),
     ("2025-02-03T00:00:00Z", "split", 'symbol = "MARL"; value = 0.5'),
 ]
-_THREE_YEARS = ["coins = 2", "stocks = 2", "days = 1095", "reversal = 2024-02-20"]
-_ONE_YEAR = ["coins = 2", "stocks = 2", "days = 380", "reversal = 2023-04-02"]
 
 
-def _simulated(market: list[str], last: str) -> list[str]:
-    """Coins and stocks with all that a person may say, splits, a dividend, a gap and an absurd price."""
-    script = [entry for entry in _SCRIPT if entry[0] < last]
+def _simulated() -> list[str]:
+    """Three years of coins and stocks, what a person may say, splits, a dividend, a gap, an absurd price."""
     return [
         "seed = 11",
         "[risk]",
         "drawdown = 0.6",
         "[market]",
-        *market,
+        "coins = 2",
+        "stocks = 2",
+        "days = 1095",
+        "reversal = 2024-02-20",
         *_LEARNS,
-        *_script(*script),
+        *_script(*_SCRIPT),
     ]
 
 
@@ -84,8 +84,8 @@ def _real(learning: list[str]) -> list[str]:
 
 
 SCENES = {
-    "doubles": _simulated(_THREE_YEARS, "2026"),
-    "simulated": _simulated(_ONE_YEAR, "2024-01"),
+    "doubles": _simulated(),
+    "simulated": _simulated(),
     "real": _real([]),
     "real-learning": _real(_LEARNS[1:]),
 }

@@ -2,8 +2,8 @@
 
 The processes are those of the program: supervisor, session, student, retraining. The scene "doubles" has
 three simulated years with doubles of student and trainer, which start in moments; the others have the
-shipped student and are typed as a user types them: "simulated" a year with real training, "real" two real
-years without, "real-learning" with it.
+shipped student and are typed as a user types them: "simulated" the same three years with real training,
+"real" two real years without, "real-learning" with it.
 Each kill has a moment of its own: at the start (reading the days), at a write of the journal, at a fill,
 while the student works, in a round of retraining, at a change of the registry. `--folder` keeps what was
 done, and the same call goes on with it.

@@ -109,6 +109,11 @@ def test_promote_and_roll_back_go_through_the_registry(tmp_path):
     assert "nothing to roll back" in deed("rollback", Sight(scene=scene_of(tmp_path)), lambda: later).refused
 
 
+def test_a_round_learns_from_the_session_that_is_chosen(waiting):
+    assert f"retrain --from {NAME}" in deed("retrain", sight_of(waiting, NAME), lambda: NOW).will
+    assert "--from" not in deed("retrain", Sight(scene=scene_of(waiting / "nowhere")), lambda: NOW).will
+
+
 def test_a_process_that_fails_at_once_tells_why(tmp_path):
     (tmp_path / "file").write_text("no folder")
     scene = scene_of(tmp_path / "file")

@@ -169,19 +169,22 @@ _STARTS: Mapping[str, tuple[str, ...]] = {
     "replay": ("paper", "start", "--replay"),
     "retrain": ("retrain",),
 }
+_LIVED = (Sort.RUN, Sort.SESSION, Sort.TRAINING)
+"""Whose outcomes a round can learn from."""
 
 
 def _process(name: str, sight: Sight) -> Deed:
-    words = list(_STARTS[name])
-    one = sight.journal
-    if name == "retrain" and one is not None and one.place.sort is Sort.RUN:
-        words += ["--from", one.place.name]
-    line = "closecall " + " ".join(words)
+    words, one = list(_STARTS[name]), sight.journal
     will = {
         "backtest": "A backtest of the shipped student on a simulated market begins; no network, no money.",
         "replay": "A paper session over simulated days begins, in simulated time; no network, no money.",
         "retrain": "One round: due challengers meet the gate, then one is trained and entered.",
     }[name]
+    if name == "retrain" and one is not None and one.place.sort in _LIVED:
+        words += ["--from", one.place.name]
+        if one.place.sort is Sort.SESSION and one.own_time:
+            will += " The replay itself adopts nothing from it: it has a registry of its own."
+    line = "closecall " + " ".join(words)
     where = f"It runs as a process of its own: {line} --data-dir {sight.scene.data_dir}"
     words += ["--data-dir", sight.scene.data_dir]
     return Deed(name=name, will=f"{will} {where}", do=lambda _why: start(words, line))

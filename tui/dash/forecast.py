@@ -9,6 +9,7 @@ from tui.dash.call_views import CallView
 from tui.dash.call_words import arrow, verdict
 from tui.dash.calls import bucket_of
 from tui.dash.drawing import bar, hinted, pairs, paragraph, row, say
+from tui.dash.news import read_for
 from tui.dash.session import CHOOSE, NOTHING
 from tui.dash.sight import Panel, Sight
 from tui.dash.written import NONE, moment, percent, price
@@ -120,16 +121,7 @@ def _about(sight: Sight, width: int, height: int) -> Sequence[Text]:
     one, call = sight.journal, sight.opened()
     if one is None or call is None:
         return ()
-    before = max(
-        (c.as_of for c in one.calls if c.symbol == call.symbol and c.as_of < call.as_of), default=None
-    )
-    items = [
-        item
-        for item in one.news
-        if item.at <= call.as_of
-        and (before is None or item.at > before)
-        and (not item.symbols or call.symbol in item.symbols)
-    ]
+    items = read_for(one, call)
     if not items:
         return hinted(
             "No fresh news was there, or it is no longer kept here.",

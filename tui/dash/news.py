@@ -27,6 +27,20 @@ def led_to(one: JournalView, item: NewsView) -> CallView | None:
     return None
 
 
+def read_for(one: JournalView, call: CallView) -> list[NewsView]:
+    """The items that were new to the student when it made a call, oldest first."""
+    before = max(
+        (c.as_of for c in one.calls if c.symbol == call.symbol and c.as_of < call.as_of), default=None
+    )
+    return [
+        item
+        for item in one.news
+        if item.at <= call.as_of
+        and (before is None or item.at > before)
+        and (not item.symbols or call.symbol in item.symbols)
+    ]
+
+
 def _led(call: CallView, *, whole: bool) -> str:
     if whole:
         return f"→ {call.symbol} {arrow(call.direction)} {percent(call.confidence, 0)} {verdict(call)}"

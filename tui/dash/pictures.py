@@ -21,7 +21,9 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from tui.dash.app import DashApp
+from tui.dash.call_views import CallView
 from tui.dash.canvas import Canvas
+from tui.dash.news import read_for
 from tui.dash.places import Sort
 from tui.dash.screens import SCREENS
 from tui.dash.views import JournalView
@@ -32,10 +34,7 @@ SESSION = "demo"
 README = (120, 40)
 _SEED, _DAYS = 7, 90
 _PATIENCE = 120.0
-_BACK = 20
-"""So many forecasts from the newest, what came of one is known."""
 _SHOWN: dict[str, Callable[[JournalView], bool]] = {
-    "forecast": lambda one: one.place.sort is Sort.RUN and not one.training.planned,
     "backtest": lambda one: one.place.sort is Sort.RUN and not one.training.planned,
     "retrain": lambda one: bool(one.training.planned),
 }
@@ -111,11 +110,16 @@ async def _turn_to(app: DashApp, pilot: Pilot[None], name: str, number: int, fir
     chosen = found[0] if found else first
     app.look(replace(app.sight, chosen=chosen, call=None))
     if name == "forecast" and app.sight.journal is not None:
-        for call in app.sight.journal.calls[-_BACK:][:1]:
+        for call in _telling(app.sight.journal)[-1:]:
             app.look(replace(app.sight, call=call.seq, screen=name, event=None))
             await _until(pilot, lambda: app.sight.event is not None and app.sight.reward is not None)
     await pilot.press(str(number))
     await pilot.pause(0.8)
+
+
+def _telling(one: JournalView) -> list[CallView]:
+    """The calls that the student had news for, and whose outcome is known."""
+    return [call for call in one.calls if call.hit is not None and read_for(one, call)]
 
 
 async def _until(pilot: Pilot[None], met: Callable[[], bool]) -> None:
