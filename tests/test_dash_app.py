@@ -264,21 +264,28 @@ def test_a_session_that_vanishes_leaves_its_last_state_on_the_screen(waiting):
     driven(waiting, story, name=NAME)
 
 
-def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder):
+@pytest.mark.parametrize("sort", ["runs", "sessions"])
+def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder, sort):
     from training.outcomes.replaying import from_run
+    from training.outcomes.session_replaying import from_session
     from training.rewards import Weights, reward_of
+
+    name = next((folder / sort).iterdir()).name
+    if sort == "runs":
+        experiences = from_run(folder, name)
+    else:
+        with journal_of(folder, name) as journal:
+            experiences = from_session(journal)
+    lived = {one.key: one for one in experiences if one.call is not None}
 
     async def story(app, pilot):
         await pilot.press("3")
-        wanted = app.sight.journal.calls[-40]
-        while app.sight.opened().seq != wanted.seq:
+        while (opened := app.sight.opened()) is None or (opened.symbol, opened.as_of) not in lived:
             await pilot.press("N")
         await until(pilot, lambda: app.sight.reward is not None, 60)
-        return wanted, app.sight.reward, said(app)
+        return app.sight.opened(), app.sight.reward, said(app)
 
-    run = next((folder / "runs").iterdir()).name
-    call, reward, screen = driven(folder, story, name=run)
-    lived = {one.key: one for one in from_run(folder, run)}
+    call, reward, screen = driven(folder, story, name=name)
     one = lived[call.symbol, call.as_of]
     assert reward == dict(reward_of(one.call, one, Weights()).as_json())
     assert f"{reward['total']:+.5f}" in screen

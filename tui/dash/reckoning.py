@@ -1,6 +1,6 @@
-"""The rewards of a run's forecasts, reckoned by the training's own code in a process of its own.
+"""The rewards of a run's or session's forecasts, reckoned by the training's own code in a process of its own.
 
-That code loads a run's whole journal and large libraries, neither of which the dashboard is to hold.
+That code loads a whole journal and large libraries, neither of which the dashboard is to hold.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tui.dash.call_views import CallView
-from tui.dash.places import Sort
+from tui.dash.places import FOLDERS, Sort
 from tui.dash.views import JournalView
 
 MOST_EVENTS = 60_000
@@ -22,20 +22,27 @@ Rewards = dict[str, dict[str, object]]
 
 
 def name_of(call: CallView) -> str:
-    """What names a decision among those of its run."""
+    """What names a decision among those of its journal."""
     return f"{call.symbol} {call.as_of.isoformat()}"
 
 
 def reckon(journal: JournalView) -> Rewards:
-    """The rewards of all decisions of a run. Takes seconds: call it in a thread, once a run."""
-    if journal.place.sort is not Sort.RUN:
-        return _none("reckoned for runs only")
+    """The rewards of all decisions of a run or session. Takes seconds: call it in a thread."""
+    if journal.place.sort not in (Sort.RUN, Sort.SESSION):
+        return _none("reckoned for runs and sessions only")
     if journal.newest > MOST_EVENTS:
-        return _none(f"reckoned for runs of up to {MOST_EVENTS:,} events")
+        return _none(f"reckoned for journals of up to {MOST_EVENTS:,} events")
     folder = journal.place.path.parent
     try:
-        done = subprocess.run(  # noqa: S603  # this module, with a run's own name
-            [sys.executable, "-m", "tui.dash.reckoning", str(folder.parent.parent), folder.name],
+        done = subprocess.run(  # noqa: S603  # this module, with a folder's own name
+            [
+                sys.executable,
+                "-m",
+                "tui.dash.reckoning",
+                str(folder.parent.parent),
+                folder.name,
+                journal.place.sort,
+            ],
             capture_output=True,
             timeout=_SECONDS,
             check=False,
@@ -58,15 +65,22 @@ def _none(why: str) -> Rewards:
 
 
 def main(words: Sequence[str]) -> None:
-    """Print the rewards of a data folder's run as JSON."""
+    """Print the rewards of a data folder's run or session as JSON."""
     from engine.errors import ClosecallError
+    from engine.journal import Journal
+    from strategies.runs import JOURNAL
     from training.outcomes.replaying import from_run
+    from training.outcomes.session_replaying import from_session
     from training.rewards import Weights, reward_of
 
-    data_dir, run = words
+    data_dir, name, sort = Path(words[0]), words[1], Sort(words[2])
     weights = Weights()
     try:
-        lived = from_run(Path(data_dir), run)
+        if sort is Sort.RUN:
+            lived = from_run(data_dir, name)
+        else:
+            with Journal.open(data_dir / FOLDERS[sort] / name / JOURNAL, name) as journal:
+                lived = from_session(journal)
     except ClosecallError as error:
         said = _none(str(error)[:200])
     else:
