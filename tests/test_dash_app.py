@@ -136,6 +136,7 @@ def test_halt_is_asked_journaled_once_and_its_answer_shown(waiting):
         await pilot.press("H")
         await pilot.pause()
         assert isinstance(app.screen, Confirm)
+        assert app.screen.styles.background.a < 1, "what it is about stays in sight"
         await pilot.press(*"hot", "enter")
         assert app.screen.query_one(Input).value == "hot"
         await pilot.press("enter")

@@ -10,10 +10,11 @@ from paper_sessions import COINS, CONFIG, FACTS, NAME, STOCK, First, Second, day
 from engine.errors import UsageError
 from engine.instruments import Costs
 from engine.observations import observations
+from engine.records import OrderRecord, OrderStatus
 from engine.runner import run
 from engine.slices import merge
 from engine.splits import DIVIDEND, SPLIT, corporate_from_payload
-from engine.values import Direction, Forecast, Phase
+from engine.values import Direction, Forecast, Phase, Slice
 from strategies.backtest import backtest
 from strategies.llm_strategy import LLMStrategy, Stake
 from strategies.paper.script import with_splits
@@ -148,6 +149,24 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
     official = {bar.opens_at: bar.open for bar in bars["AAA"]}
     for one in lived:
         assert one.outcome.fill_open == pytest.approx(official[one.situation.fill_at] * 1.002)
+
+
+@pytest.mark.parametrize("reason", ["", "flatten"])
+def test_an_order_to_flatten_is_not_the_calls_though_given_at_its_close(reason):
+    story, (bar, *_) = Story(), FACTS.bars[COINS[0]]
+    story.slice(Slice(as_of=bar.closes_at, phase=Phase.CLOSE, bars={bar.symbol: bar}, news=()))
+    order = OrderRecord(
+        number=1,
+        at=bar.closes_at,
+        decided_at=bar.closes_at,
+        due_at=bar.closes_at,
+        symbol=bar.symbol,
+        size=-1.0,
+        status=OrderStatus.FILLED,
+        reason=reason,
+    )
+    story.record(order)
+    assert story.forced == ({(bar.symbol, bar.closes_at)} if reason else set())
 
 
 def dearer(bar):

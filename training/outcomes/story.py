@@ -107,7 +107,8 @@ class Story:
     def _order(self, order: OrderRecord) -> None:
         if order.status is OrderStatus.FILLED:
             series = self.bars[order.symbol]
-            if order.forced or not series or order.decided_at != series[-1].closes_at:
+            # The order of a call states no reason; one that flattens may come at the instant of a close.
+            if order.forced or order.reason or not series or order.decided_at != series[-1].closes_at:
                 self.forced.add((order.symbol, order.at))
         elif order.status is not OrderStatus.PENDING:
             self.refused.add((order.symbol, order.decided_at))

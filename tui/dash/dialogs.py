@@ -48,7 +48,7 @@ class Confirm(ModalScreen[str | None]):
                 with Horizontal():
                     yield Button("Back", id="no", variant="primary")
             else:
-                yield Input(placeholder="why, for the record (may stay empty)", max_length=300, id="why")
+                yield Input(placeholder="why, for the record (may stay empty); then enter, or esc to leave it", max_length=300, id="why")
                 with Horizontal():
                     yield Button("No", id="no")
                     yield Button(Text(f"Yes, {titled(self.deed).lower()}"), id="yes", variant="warning")

@@ -31,7 +31,7 @@ class Viewer(App[None]):
     """Reads `data_dir` through a Reader, whose scenes it draws; `clock` is the wall clock in UTC."""
 
     TITLE = "closecall"
-    CSS = "Screen { background: $background; } Canvas { background: $background; }"
+    CSS = "Canvas { background: $background; }"
 
     def __init__(
         self,
