@@ -5,6 +5,7 @@ Knows how sessions are kept; what their events amount to is told by `training.ou
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from engine.errors import JournalError
@@ -14,8 +15,10 @@ from engine.rates import Rates, RateSeries
 from engine.splits import DIVIDEND, SPLIT, Split, corporate_from_payload
 from engine.values import Call
 from strategies.paper.effects import FILL, FORECAST, MARK, ORDER, STEP
+from strategies.paper.opening import session_folder
 from strategies.paper.settings import HISTORY, RATE, STARTED, SessionSettings, settings_from_payload
 from strategies.paper.world import SLICE
+from strategies.runs import JOURNAL
 from training.outcomes.experience import Experience, Key
 from training.outcomes.recollection import experiences_of
 from training.outcomes.replaying import calendars_over, call_from_row
@@ -62,6 +65,12 @@ def from_session(journal: Journal, until: datetime | None = None) -> list[Experi
         rates=rates_of(journal, started, until),
         window=settings.window,
     )
+
+
+def from_session_named(data_dir: Path, name: str) -> list[Experience]:
+    """As `from_session`, of the session of that name in a data folder."""
+    with Journal.open(session_folder(data_dir, name) / JOURNAL, name) as journal:
+        return from_session(journal)
 
 
 def rates_of(journal: Journal, started: Mapping[str, Any], until: datetime | None = None) -> Rates | None:

@@ -53,12 +53,14 @@ class Done:
 class Deed:
     """An action that can be confirmed: its name, what it will do, and how it is done.
 
-    `refused` says why it cannot be, and is empty where it can. `do` is given a person's reason.
+    `refused` says why it cannot be, and is empty where it can. `do` is given a person's reason, which is
+    kept where `on_record`.
     """
 
     name: str
     will: str
     refused: str = ""
+    on_record: bool = True
     do: Callable[[str], Done] = lambda _reason: Done(said="")
 
 
@@ -187,7 +189,7 @@ def _process(name: str, sight: Sight) -> Deed:
     line = "closecall " + " ".join(words)
     where = f"It runs as a process of its own: {line} --data-dir {sight.scene.data_dir}"
     words += ["--data-dir", sight.scene.data_dir]
-    return Deed(name=name, will=f"{will} {where}", do=lambda _why: start(words, line))
+    return Deed(name=name, will=f"{will} {where}", on_record=False, do=lambda _why: start(words, line))
 
 
 def start(words: list[str], line: str) -> Done:

@@ -48,14 +48,15 @@ class Confirm(ModalScreen[str | None]):
                 with Horizontal():
                     yield Button("Back", id="no", variant="primary")
             else:
-                yield Input(placeholder="why, for the record (may stay empty); then enter, or esc to leave it", max_length=300, id="why")
+                if self.deed.on_record:
+                    yield Input(placeholder="why, for the record (may stay empty)", max_length=300, id="why")
                 with Horizontal():
                     yield Button("No", id="no")
                     yield Button(Text(f"Yes, {titled(self.deed).lower()}"), id="yes", variant="warning")
 
     def on_mount(self) -> None:
-        """A refusal has one button; else no button is under the first key."""
-        self.query_one("#no" if self.deed.refused else "#why").focus()
+        """Nothing happens by the first key alone."""
+        self.query_one("#why" if self.deed.on_record and not self.deed.refused else "#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Yes or no."""
@@ -70,7 +71,7 @@ class Confirm(ModalScreen[str | None]):
         self.dismiss(None)
 
     def _why(self) -> str:
-        return self.query_one("#why", Input).value
+        return self.query_one("#why", Input).value if self.deed.on_record else ""
 
 
 class Help(ModalScreen[None]):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tui.dash.call_views import CallView
-from tui.dash.places import FOLDERS, Sort
+from tui.dash.places import Sort
 from tui.dash.views import JournalView
 
 MOST_EVENTS = 60_000
@@ -67,20 +67,14 @@ def _none(why: str) -> Rewards:
 def main(words: Sequence[str]) -> None:
     """Print the rewards of a data folder's run or session as JSON."""
     from engine.errors import ClosecallError
-    from engine.journal import Journal
-    from strategies.runs import JOURNAL
     from training.outcomes.replaying import from_run
-    from training.outcomes.session_replaying import from_session
+    from training.outcomes.session_replaying import from_session_named
     from training.rewards import Weights, reward_of
 
     data_dir, name, sort = Path(words[0]), words[1], Sort(words[2])
     weights = Weights()
     try:
-        if sort is Sort.RUN:
-            lived = from_run(data_dir, name)
-        else:
-            with Journal.open(data_dir / FOLDERS[sort] / name / JOURNAL, name) as journal:
-                lived = from_session(journal)
+        lived = (from_run if sort is Sort.RUN else from_session_named)(data_dir, name)
     except ClosecallError as error:
         said = _none(str(error)[:200])
     else:
