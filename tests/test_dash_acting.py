@@ -13,6 +13,7 @@ import tui.dash
 from llm.registry import Registry
 from tui.dash.acting import author, carried_out, deed
 from tui.dash.sight import Sight
+from tui.dash.state_words import remedy
 
 SOURCES = sorted(Path(tui.dash.__file__).parent.glob("*.py"))
 WRITERS = {
@@ -61,6 +62,12 @@ def test_a_command_is_one_event_and_the_session_answers_it(waiting):
     session = scene_of(waiting).get(f"session/{NAME}")
     answered = next(one for one in session.commands if one.seq == done.event)
     assert answered.answer.endswith("→ halted")
+
+
+def test_a_session_that_was_stopped_says_how_it_goes_on(waiting):
+    session = scene_of(waiting).get(f"session/{NAME}")
+    assert session.state == "stopped"
+    assert remedy(session) == f"told to stop; go on with: closecall paper start --name {NAME}"
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,9 @@ def waiting(journal: JournalView, now: datetime) -> str:
 def remedy(journal: JournalView) -> str:
     """Why nothing happens, and the command that mends it."""
     name = journal.place.name
-    if journal.state == "no process":
-        return f"no process has it open; go on with: closecall paper start --name {name}"
+    if journal.state in ("no process", "stopped") and journal.place.sort is Sort.SESSION:
+        why = journal.reason if journal.state == "stopped" and journal.reason else "no process has it open"
+        return f"{why}; go on with: closecall paper start --name {name}"
     if journal.state == "unfinished":
         again = "closecall walkforward" if "walk-forward" in journal.title else "closecall backtest"
         return f"killed, or never ended; start again with: {again}"
