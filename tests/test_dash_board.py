@@ -144,13 +144,13 @@ def test_points_of_a_curve_stay_few_and_keep_both_ends():
 
 
 def test_a_walk_forward_tells_its_looks_with_their_guards_and_how_many_gates_there_will_be():
-    settings_ = {"method": "grpo", "compare": True, "steps": 16}
+    settings_ = {"method": "grpo", "compare": True}
     look = {"arm": "grpo", "fold": 1, "accuracy": 0.5, "brier": 0.3}
     guard = {"arm": "grpo", "fold": 1, "guard": "one class", "value": 1.0, "limit": 0.9}
     view = folded(
         seen(1, "walkforward_started", {"folds": [{}, {}, {}], "settings": settings_}),
         seen(2, "training_look", look | {"step": 0}),
-        seen(3, "training_step", {"arm": "grpo", "fold": 1, "step": 8, "reward": 1.0}),
+        seen(3, "training_step", {"arm": "grpo", "fold": 1, "step": 8, "of": 16, "reward": 1.0}),
         seen(4, "training_look", look | {"step": 8}),
         seen(5, "training_guard", guard | {"done": "watched"}),
         seen(6, "training_guard", guard | {"done": "kept, not clean"}),

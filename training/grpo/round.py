@@ -101,8 +101,9 @@ def train_grpo(
 ) -> Trained:
     """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
 
-    `on_event` gets "training_step" (see `training.grpo.setup.step_figures`), "training_look" (the vitals
-    on `held_out`), "training_guard" and "training_done". Equal arguments give equal weights on one machine.
+    `on_event` gets "training_step" (the step, `of` how many, and `training.grpo.setup.step_figures`),
+    "training_look" (the vitals on `held_out`), "training_guard" and "training_done". Equal arguments give
+    equal weights on one machine.
     """
     import torch
 
@@ -123,7 +124,7 @@ def train_grpo(
         )
 
         def on_step(number: int, figures: Mapping[str, Any], last: bool) -> bool:  # noqa: FBT001  # called back
-            on_event("training_step", {"step": number, **figures})
+            on_event("training_step", {"step": number, "of": recipe.steps, **figures})
             on_progress("training", number, recipe.steps)
             return watch.step(number, figures, last=last)
 

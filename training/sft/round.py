@@ -54,8 +54,9 @@ def train_sft(
 ) -> Trained:
     """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
 
-    `on_event` gets "training_labels" (the recalibration), "training_step" (loss), "training_look" (the vitals
-    on `held_out`), "training_guard" and "training_done". Equal arguments give equal weights on one machine.
+    `on_event` gets "training_labels" (the recalibration), "training_step" (the step, `of` how many, loss),
+    "training_look" (the vitals on `held_out`), "training_guard" and "training_done". Equal arguments give
+    equal weights on one machine.
     """
     import torch
 
@@ -91,7 +92,7 @@ def train_sft(
     watch.begin()
 
     def on_step(number: int, loss: float) -> bool:
-        on_event("training_step", {"step": number, "loss": loss})
+        on_event("training_step", {"step": number, "of": recipe.steps, "loss": loss})
         on_progress("training", number, recipe.steps)
         return watch.step(number, {}, last=number == recipe.steps)
 

@@ -57,7 +57,7 @@ class Trainings:
                 self._now = f"{place}labels recalibrated, {told.text(said, 'items')} lessons"
             case "training_step":
                 self._steps.append(said)
-                most = told.number(self._settings, "steps")
+                most = told.number(said, "of")
                 self._now = f"{place}training, step {told.text(said, 'step', 12)}"
                 self._now += f" of {most:.0f}" if most else ""
             case "training_look":
