@@ -31,6 +31,7 @@ from paper_doubles import command
 WEIGHTS = {"start": 10, "journal": 30, "fill": 15, "student": 15, "retraining": 18, "registry": 12}
 VICTIMS = {"everything": 60, "supervisor": 15, "session": 15, "student": 10}
 LONGEST = 240.0
+PATIENCE = 40
 
 
 class Watched:
@@ -196,8 +197,14 @@ def _await(running: Running, watched: Watched, moment: str, aim: int, dice: rand
         before = watched.written()
         return _until(running, until, lambda: watched.written() != before, every=0.0002)
     if moment == "fill":
-        before = watched.fills
-        return _until(running, until, lambda: watched.look() or watched.fills > before, every=0.001)
+        # A session that is halted fills nothing for months, and other moments are still to come.
+        before, last = watched.fills, watched.slices + PATIENCE
+        return _until(
+            running,
+            until,
+            lambda: watched.look() or watched.fills > before or watched.slices > last,
+            every=0.001,
+        )
     if moment == "registry":
         before = watched.registered()
         came = _until(running, until, lambda: watched.registered() != before, every=0.0005)
