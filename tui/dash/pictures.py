@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -34,6 +34,8 @@ SESSION = "demo"
 README = (120, 40)
 _SEED, _DAYS = 7, 90
 _PATIENCE = 120.0
+_STEP = timedelta(days=5)
+"""Longer than from any call to the end of its step."""
 _SHOWN: dict[str, Callable[[JournalView], bool]] = {
     "backtest": lambda one: one.place.sort is Sort.RUN and not one.training.planned,
     "retrain": lambda one: bool(one.training.planned),
@@ -118,8 +120,8 @@ async def _turn_to(app: DashApp, pilot: Pilot[None], name: str, number: int, fir
 
 
 def _telling(one: JournalView) -> list[CallView]:
-    """The calls that the student had news for, and whose outcome is known."""
-    return [call for call in one.calls if call.hit is not None and read_for(one, call)]
+    """The calls that the student had news for, and whose steps have ended."""
+    return [call for call in one.calls if call.as_of < one.calls[-1].as_of - _STEP and read_for(one, call)]
 
 
 async def _until(pilot: Pilot[None], met: Callable[[], bool]) -> None:
