@@ -289,7 +289,7 @@ def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder, sort):
     call, reward, screen = driven(folder, story, name=name)
     one = lived[call.symbol, call.as_of]
     assert reward == dict(reward_of(one.call, one, Weights()).as_json())
-    assert f"{reward['total']:+.5f}" in screen
+    assert f"{reward['total']:+z.5f}" in screen
 
 
 def test_the_dashboard_ends_at_once_also_while_it_reads(folder):

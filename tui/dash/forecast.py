@@ -75,7 +75,7 @@ def _reward(sight: Sight) -> list[tuple[str, object, str]]:
         return [("reward", reward["why"], "dim")]
     names = ("total", "brier", "close", "pnl", "brier_gain", "net_return")
     return [
-        (f"reward {name}".replace("_", " "), f"{value:+.5f}", "bold" if name == "total" else "")
+        (f"reward {name}".replace("_", " "), f"{value:+z.5f}", "bold" if name == "total" else "")
         for name in names
         if (value := told.number(dict(reward), name)) is not None
     ]
