@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import pytest
@@ -299,6 +300,21 @@ def test_step_time_sets_both_trainers_side_by_side() -> None:
         seconds = measured[arm]["seconds"]
         assert seconds["total"] > 0 and seconds["update"] > 0 and seconds["generation"] > 0
         assert measured[arm]["held_out"]["brier"] is not None
+
+
+def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> None:
+    """The other one gathers the gradients of several parts before a step; this one needs one part a step."""
+    from training.grpo.step_time import _Arm, measure_step_time
+
+    recipe = replace(QUICK, steps=4, prompts_per_step=4, learning_rate=0.02, tokens_at_once=700)
+    training, held_out = sets()
+    turn = Semaphore(1)
+    alone = _Arm(StudentSettings(), training, recipe, tmp_path, turn, turn)
+    alone.train(lambda *_: None, "alone")
+    assert alone._trainer.args.gradient_accumulation_steps == 1
+    measured = measure_step_time(StudentSettings(), training, held_out, recipe, lambda *_: None)
+    learned = [{**one, "seconds": None} for one in (alone.figures(held_out), measured["shared"])]
+    assert learned[0] == learned[1]
 
 
 def test_at_least_one_answer_of_a_group_is_left_to_the_student() -> None:

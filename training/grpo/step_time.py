@@ -118,12 +118,18 @@ class _Arm:
 
 
 def _waiter(turn: Semaphore) -> Any:
+    from accelerate.state import GradientState  # type: ignore[import-untyped]  # publishes no types
     from transformers import TrainerCallback
 
     class Waiter(TrainerCallback):
-        # The signature is transformers'.
+        # The signatures are transformers'.
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
             turn.acquire()
+
+        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            # Whether an optimizer's step is skipped is one flag for the whole process, and the other trainer,
+            # which waits in the middle of its own step, has left it at skipping.
+            GradientState()._set_sync_gradients(sync_gradients=True)
 
     return Waiter()
 
