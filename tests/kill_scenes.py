@@ -41,20 +41,19 @@ _SCRIPT = [
 ]
 
 
-def _simulated() -> list[str]:
-    """Three years of coins and stocks, what a person may say, splits, a dividend, a gap, an absurd price."""
-    return [
-        "seed = 11",
-        "[risk]",
-        "drawdown = 0.6",
-        "[market]",
-        "coins = 2",
-        "stocks = 2",
-        "days = 1095",
-        "reversal = 2024-02-20",
-        *_LEARNS,
-        *_script(*_SCRIPT),
-    ]
+_SIMULATED = [
+    "seed = 11",
+    "[risk]",
+    "drawdown = 0.6",
+    "[market]",
+    "coins = 2",
+    "stocks = 2",
+    "days = 1095",
+    "reversal = 2024-02-20",
+    *_LEARNS,
+    *_script(*_SCRIPT),
+]
+"""Three years of coins and stocks, what a person may say, splits, a dividend, a gap, an absurd price."""
 
 
 def _real(learning: list[str]) -> list[str]:
@@ -84,8 +83,8 @@ def _real(learning: list[str]) -> list[str]:
 
 
 SCENES = {
-    "doubles": _simulated(),
-    "simulated": _simulated(),
+    "doubles": _SIMULATED,
+    "simulated": _SIMULATED,
     "real": _real([]),
     "real-learning": _real(_LEARNS[1:]),
 }

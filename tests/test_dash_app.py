@@ -166,6 +166,21 @@ def test_an_action_that_is_not_confirmed_does_nothing(waiting, answer):
     assert tree(waiting) == before
 
 
+def test_what_keeps_no_reason_asks_for_none_and_begins_nothing_by_enter(waiting):
+    before = tree(waiting)
+
+    async def story(app, pilot):
+        await pilot.press("b")
+        await pilot.pause()
+        assert isinstance(app.screen, Confirm) and not app.screen.query(Input)
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+        assert not isinstance(app.screen, Confirm)
+
+    driven(waiting, story, name=NAME)
+    assert tree(waiting) == before
+
+
 def test_readonly_shows_each_action_and_why_it_does_none(waiting):
     before = tree(waiting)
 
@@ -268,15 +283,11 @@ def test_a_session_that_vanishes_leaves_its_last_state_on_the_screen(waiting):
 @pytest.mark.parametrize("sort", ["runs", "sessions"])
 def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder, sort):
     from training.outcomes.replaying import from_run
-    from training.outcomes.session_replaying import from_session
+    from training.outcomes.session_replaying import from_session_named
     from training.rewards import Weights, reward_of
 
     name = next((folder / sort).iterdir()).name
-    if sort == "runs":
-        experiences = from_run(folder, name)
-    else:
-        with journal_of(folder, name) as journal:
-            experiences = from_session(journal)
+    experiences = (from_run if sort == "runs" else from_session_named)(folder, name)
     lived = {one.key: one for one in experiences if one.call is not None}
 
     async def story(app, pilot):

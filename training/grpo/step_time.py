@@ -1,4 +1,4 @@
-"""What a step of GRPO costs with shared prompts against TRL as it comes, in one process, at equal learning.
+"""What a step of GRPO costs with shared prompts and with TRL as it comes, in one process; what each learns.
 
 Both trainers get the same student, prompts, sizes and seeds and take their steps in turn, so that whatever
 else the machine does meets both. Knows no journal and no folder that lasts.
