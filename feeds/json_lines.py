@@ -39,10 +39,10 @@ def line_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
             row = None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number}: not a JSON object; mend or remove the line")
-        yield number, [_cell(path, number, name, row.get(name)) for name in names]
+        yield number, [_json_cell(path, number, name, row.get(name)) for name in names]
 
 
-def _cell(path: Path, number: int, name: str, value: Any) -> str:
+def _json_cell(path: Path, number: int, name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):

@@ -46,7 +46,7 @@ def main(part, *rest):
         from tui.paper import retraining
         from tui.paper.session_process import main as session
 
-        retraining.COMMAND = command("retrain_process")
+        retraining.RETRAIN_COMMAND = command("retrain_process")
         session(command("student_process"))
     elif part == "retrain_process":
         from tui.paper import retrain_process

@@ -51,7 +51,7 @@ def session(tmp_path):
 
 
 def trained_by(monkeypatch, code):
-    monkeypatch.setattr(retraining, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(retraining, "RETRAIN_COMMAND", (sys.executable, "-c", code))
 
 
 def test_rounds_come_evenly_from_the_start_and_each_once(session, monkeypatch):

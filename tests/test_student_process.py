@@ -21,7 +21,7 @@ from strategies.paper.students import StudentGone, StudentInterrupted, StudentLa
 from tui.paper.ahead import AheadStudent
 from tui.paper.messages import observation_from, observation_payload, settings_from, settings_payload
 from tui.paper.remote_student import RemoteStudent
-from tui.paper.student_host import COMMAND, StudentHost
+from tui.paper.student_host import STUDENT_COMMAND, StudentHost
 from tui.paper.student_process import serve
 
 FACTS = gather(load_config(None, {"market": {"coins": 2, "stocks": 0, "days": 60}}), Path("unused"))
@@ -144,7 +144,7 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
 
 def test_the_shipped_student_says_in_its_process_what_it_says_here():
     here = load_student(StudentSettings(batch=4))
-    with StudentHost(command=COMMAND) as host:
+    with StudentHost(command=STUDENT_COMMAND) as host:
         there = RemoteStudent(host, StudentSettings(batch=4), 120)
         prompts = there.prompts(SEEN[:3], 120)
         assert prompts == [here.prompt(one) for one in SEEN[:3]]

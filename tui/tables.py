@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tui.dash.written import percent, signed_percent
+
 _CALLERS = {
     "student": "student",
     "buy_and_hold": "buy&hold",
@@ -25,16 +27,6 @@ NOTICE = "Research software. Not financial advice."
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its noun: 1 symbol, 2 symbols."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def percent(value: float | None) -> str:
-    """A fraction as a percentage, "-" where there is none."""
-    return "-" if value is None else f"{value * 100:.1f}%"
-
-
-def signed_percent(value: float | None) -> str:
-    """A return with its sign, so that colour never carries the meaning."""
-    return "-" if value is None else f"{value * 100:+.1f}%"
 
 
 def number(digits: int) -> Callable[[float | None], str]:

@@ -6,7 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tui.tables import NOTICE, conclusions, console_of, number, percent, signed_percent
+from tui.dash.written import percent, signed_percent
+from tui.tables import NOTICE, conclusions, console_of, number
 
 _NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
 

@@ -59,7 +59,7 @@ def run_inputs(config: BacktestConfig, facts: Facts, student: Student, at: datet
 def check_run(journal: Journal, calendars: Mapping[str, Calendar] | None = None) -> Parity:
     """Replay a backtest from its inputs and compare. Raises JournalError for one that cannot be."""
     stated = [(row.kind, _stated(row)) for row in journal.read(kinds=_KINDS)]
-    replay = _Replay(journal, calendars)
+    replay = _RunReplay(journal, calendars)
     made = replay.run()
     # A run states all its forecasts first; what is compared is each kind in its own order.
     first = [effect for effect in made if effect[0] == FORECAST]
@@ -76,7 +76,7 @@ def _stated(row: Row) -> Mapping[str, Any]:
     }
 
 
-class _Replay:
+class _RunReplay:
     def __init__(self, journal: Journal, calendars: Mapping[str, Calendar] | None) -> None:
         first = next(journal.read(kinds=(SETTINGS,)), None)
         if first is None:

@@ -20,11 +20,11 @@ def register_champion(
 ) -> str | None:
     """Enter the adapter that was promoted last and return its name; None where none was."""
     arm = settings.method.value
-    promoted = [fold for fold in run.result["folds"] if _gate(fold, arm).get("promoted")]
+    promoted = [fold for fold in run.result["folds"] if _record_gate(fold, arm).get("promoted")]
     if not promoted:
         return None
     fold = promoted[-1]
-    gate = _gate(fold, arm)
+    gate = _record_gate(fold, arm)
     with Registry.open(data_dir) as registry:
         entered = registry.enter(
             run.folder / "adapters" / f"{arm}-{fold['number']:02}",
@@ -40,6 +40,6 @@ def register_champion(
     return entered.name
 
 
-def _gate(fold: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
+def _record_gate(fold: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = fold["arms"].get(arm, {})
     return found

@@ -14,7 +14,7 @@ from tui.dash.calls import Calls
 from tui.dash.healths import KINDS as HEALTH
 from tui.dash.healths import Healths
 from tui.dash.journal_file import Seen
-from tui.dash.lines import fill_line, line_of, order_line
+from tui.dash.lines import fill_line, journal_line, order_line
 from tui.dash.money import Money
 from tui.dash.places import Place, Sort
 from tui.dash.registering import Registrations
@@ -74,7 +74,7 @@ class Board:
     def fold(self, row: Seen, *, listed: bool) -> None:
         """Take in the next event; `listed` keeps a line of it."""
         if listed:
-            self._lines.append(line_of(row))
+            self._lines.append(journal_line(row))
         if row.faulty:
             self._health.faulty += 1
             return
@@ -225,7 +225,7 @@ class Board:
         self._risk = RiskView(
             state=state[:12], cause=cause, author=author, at=_said_at(row), limits=self._risk.limits
         )
-        self._risks.append(line_of(row))
+        self._risks.append(journal_line(row))
         asked = self._commands.get(int(told.number(said, "input") or -1))
         if asked is not None:
             answer = f"{told.text(said, 'was', 12)} → {state[:12]}"

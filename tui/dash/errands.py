@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tui.dash.acting import Deed, Done, carried_out
 from tui.dash.call_views import CallView
 from tui.dash.journal_file import Seen
-from tui.dash.lines import line_of
+from tui.dash.lines import journal_line
 from tui.dash.reading import Reader
 from tui.dash.reckoning import Rewards, reckon, reward_in
 from tui.dash.sight import Search
@@ -34,7 +34,7 @@ class Errands:
         self.stop_search()
 
         def found(rows: list[Seen], reached: int, ended: bool) -> None:  # noqa: FBT001  # of `Reader.search`
-            lines = tuple(line_of(row) for row in rows)
+            lines = tuple(journal_line(row) for row in rows)
             self._later(answer, Search(text=text, kind=kind, rows=lines, reached=reached, ended=ended))
 
         self._searching = self._reader.search(key, kind, text, _MOST_FOUND, found)

@@ -10,7 +10,7 @@ from tui.dash.views import Line
 _GOOD = {"filled": True, "rejected": False, "expired": False, "promoted": True}
 
 
-def line_of(row: Seen) -> Line:
+def journal_line(row: Seen) -> Line:
     """An event in a line."""
     said = "cannot be read" if row.faulty else _SAID.get(row.kind, told.brief)(row.payload)
     return Line(

@@ -17,9 +17,9 @@ from tui.paper.plan import Plan
 from tui.paper.supervisor import Supervisor
 from tui.progress import say
 
-COMMAND = (sys.executable, "-P", "-m", "tui.paper.background")
+BACKGROUND_COMMAND = (sys.executable, "-P", "-m", "tui.paper.background")
 _PATIENCE = 90.0
-_LOOK_EVERY = 0.2
+_BACKGROUND_POLL_INTERVAL = 0.2
 
 
 def start_in_background(plan: Plan) -> int:
@@ -36,7 +36,7 @@ def start_in_background(plan: Plan) -> int:
     output = folder / OUTPUT
     with output.open("wb") as written:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            COMMAND, stdin=subprocess.PIPE, stdout=written, stderr=written, start_new_session=True
+            BACKGROUND_COMMAND, stdin=subprocess.PIPE, stdout=written, stderr=written, start_new_session=True
         )
     if process.stdin is None:
         raise RuntimeError("a process was started without its pipe")
@@ -47,7 +47,7 @@ def start_in_background(plan: Plan) -> int:
     while process.poll() is None and time.monotonic() < until:
         if runner_of(folder) is not None and journal.is_file():
             return process.pid
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_BACKGROUND_POLL_INTERVAL)
     if (code := process.poll()) not in (None, 0):
         lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         error = UsageError(lines[-1].removeprefix("closecall: ") if lines else f"ended with exit code {code}")

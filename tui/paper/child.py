@@ -10,7 +10,7 @@ from typing import IO
 
 from tui.paper.plan import Plan
 
-COMMAND = (sys.executable, "-P", "-m", "tui.paper.session_process")
+SESSION_COMMAND = (sys.executable, "-P", "-m", "tui.paper.session_process")
 _GRACE = 20.0
 _LAST_WORDS = 2.0
 

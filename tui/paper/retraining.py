@@ -22,7 +22,7 @@ from tui.paper.plan import Plan
 from tui.progress import say
 
 RETRAINED, RETRAINING = "retrained", "retraining"
-COMMAND = (sys.executable, "-P", "-m", "tui.paper.retrain_process")
+RETRAIN_COMMAND = (sys.executable, "-P", "-m", "tui.paper.retrain_process")
 _EVERY: Mapping[Retraining, timedelta] = {
     Retraining.DAILY: timedelta(days=1),
     Retraining.WEEKLY: timedelta(days=7),
@@ -125,7 +125,7 @@ class Retrainer:
             "seed": plan.config.seed,
             "if_drift": plan.config.paper.retrain is Retraining.ON_DRIFT,
         }
-        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  # ours
+        process = subprocess.Popen(RETRAIN_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  # ours
         if process.stdin is None:
             raise RuntimeError("a process was started without its pipes")
         process.stdin.write(json.dumps(wanted).encode() + b"\n")

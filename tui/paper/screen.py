@@ -13,7 +13,7 @@ from typing import Any
 from engine.calendars import Calendar
 from engine.journal import Row
 from tui.paper.next_close import calendars_in, next_close
-from tui.paper.telling import call_text, decision_text, instant_of, line_of, waiting_text
+from tui.paper.telling import call_text, decision_text, instant_of, log_line, waiting_text
 from tui.progress import say
 
 _LINE_EVERY = 10.0
@@ -50,7 +50,7 @@ class Screen:
             self._take(row)
         if row.kind == "fill" and self._quiet_fills:
             return
-        if (line := line_of(row)) is not None:
+        if (line := log_line(row)) is not None:
             self.say(line)
 
     def say(self, line: str) -> None:

@@ -38,7 +38,7 @@ from tui.paper.lifeline import tell_at_end_of_stdin
 from tui.paper.messages import student_settings
 from tui.paper.plan import Plan
 from tui.paper.remote_student import RemoteStudent
-from tui.paper.student_host import COMMAND, StudentHost
+from tui.paper.student_host import STUDENT_COMMAND, StudentHost
 from tui.progress import say
 
 STOPPED = 10
@@ -49,7 +49,7 @@ _TELL_EVERY = 5.0
 class SessionProcess:
     """One run of the session of a plan, until it ends or `stop` is set."""
 
-    def __init__(self, plan: Plan, stop: threading.Event, student: tuple[str, ...] = COMMAND) -> None:
+    def __init__(self, plan: Plan, stop: threading.Event, student: tuple[str, ...] = STUDENT_COMMAND) -> None:
         self._plan = plan
         self._stop = stop
         self._faults: Faults | None = None
@@ -185,7 +185,7 @@ def _adapter(adopted: Mapping[str, Any] | None) -> Path | None:
     return Path(adopted["adapter"]) if adopted and adopted.get("adapter") else None
 
 
-def main(student: tuple[str, ...] = COMMAND) -> None:
+def main(student: tuple[str, ...] = STUDENT_COMMAND) -> None:
     """Run the session that the plan on stdin names, and end with an exit code.
 
     `student` is the command that starts the student's process.

@@ -16,7 +16,7 @@ from typing import Any, Self
 from engine.digests import canonical_json
 from strategies.paper.students import StudentGone, StudentInterrupted, StudentLate
 
-COMMAND = (sys.executable, "-P", "-m", "tui.paper.student_process")
+STUDENT_COMMAND = (sys.executable, "-P", "-m", "tui.paper.student_process")
 _LOOK_EVERY = 0.1
 _PIECE = 65_536
 _MOST_DEATHS = 6
@@ -99,7 +99,7 @@ class StudentHost:
         *,
         look: Callable[[], None] = lambda: None,
         died: Callable[[str], None] = lambda _how: None,
-        command: tuple[str, ...] = COMMAND,
+        command: tuple[str, ...] = STUDENT_COMMAND,
     ) -> None:
         self._look = look
         self._died = died

@@ -15,13 +15,13 @@ from engine.journal import Row
 from strategies.paper.lock import SessionLock
 from strategies.paper.opening import session_folder
 from tui.options import now
-from tui.paper.child import COMMAND, Child
+from tui.paper.child import SESSION_COMMAND, Child
 from tui.paper.places import LOG, SUPERVISOR_LOCK, journal_path, runner_of
 from tui.paper.plan import Plan
 from tui.paper.session_log import SessionLog
 from tui.paper.session_process import STOPPED
 from tui.paper.tail import Tail
-from tui.paper.telling import CHANGES, LIVE, TOLD, line_of
+from tui.paper.telling import CHANGES, LIVE, TOLD, log_line
 from tui.paper.webhook import Webhook
 
 _LOOK_EVERY = 0.2
@@ -55,7 +55,7 @@ class Supervisor:
         show: Show,
         say: Say,
         stop: threading.Event,
-        command: tuple[str, ...] = COMMAND,
+        command: tuple[str, ...] = SESSION_COMMAND,
     ) -> None:
         self._plan = plan
         self._command = command
@@ -146,7 +146,7 @@ class Supervisor:
         while rows := self._tail.look():
             for row in rows:
                 self._show(row)
-                if (line := line_of(row)) is not None:
+                if (line := log_line(row)) is not None:
                     self._log.write(now(), row.kind, seq=row.seq, as_of=row.as_of, text=line)
                 # A webhook that fails is at fault, and is not to be told so for ever.
                 told = row.kind in CHANGES and row.payload.get("part") != "webhook"

@@ -7,8 +7,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from tui.dash.written import signed_percent
 from tui.paper.telling import call_text, decision_text, waiting_text
-from tui.tables import console_of, counted, number, signed_percent
+from tui.tables import console_of, counted, number
 
 
 def print_standing(found: Mapping[str, Any], now: datetime) -> None:

@@ -18,7 +18,7 @@ LIVE = ("slice", "gap", "correction", "refused", "source", "clock", "collecting"
 _LONGEST = 300
 
 
-def line_of(row: Row) -> str | None:
+def log_line(row: Row) -> str | None:
     """What happened, or None for what only moves a figure on the screen."""
     if row.kind in LIVE:
         return event_line(row) if "late" in row.payload or row.kind != "slice" else None
