@@ -49,20 +49,20 @@ bench-engine: $(READY) ## slices a second with 2, 20 and 150 symbols
 	$(BIN)/closecall bench engine --json
 
 bench-fetch: $(READY) ## fetch real bars through a faulty exchange, 300 times, and kill it 50 times
-	PYTHONPATH=tests $(BIN)/python tests/fetches.py --seeds 300 --whole 10 --kills 50
+	$(BIN)/python -m tests.stress.fetch_faults --seeds 300 --whole 10 --kills 50
 
 bench-collector: $(READY) ## collect three years of real bars from failing sources
-	PYTHONPATH=tests $(BIN)/python tests/collections_of_years.py
+	$(BIN)/python -m tests.stress.collector_years
 
 bench-paper: $(READY) ## a paper session's latency, replay and memory
-	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/paper_speeds.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.paper_speed
 
 KILLS ?= 200
 SEED ?= 1
 bench-paper-kills: $(READY) ## kill a replayed session 200 times (KILLS=… SEED=… SCENE=doubles, simulated, real, real-learning)
-	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/paper_kills.py --scene $(or $(SCENE),doubles) --kills $(KILLS) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.paper_kills --scene $(or $(SCENE),doubles) --kills $(KILLS) --seed $(SEED)
 bench-dash: $(READY) ## the dashboard beside a journal of a million events (about five minutes)
-	PYTHONPATH=tests $(BIN)/python tests/dash_bench.py
+	$(BIN)/python -m tests.stress.dashboard_speed
 
 bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
 	$(BIN)/closecall bench grpo --json
@@ -74,13 +74,13 @@ bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable,
 	$(BIN)/closecall bench no-edge --json
 
 bench-walkforward-kills: $(READY) ## kill a real walk-forward 20 times and compare (about half an hour)
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/walkforward_kills.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.walkforward_kills
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session
-	$(BIN)/python -m tui.dash.pictures screens
+	$(BIN)/python -m tui.dashboard.screenshots screens
 
 picture: $(READY) ## the README's picture of the dashboard, from the same session
-	$(BIN)/python -m tui.dash.pictures --readme docs/dashboard.svg
+	$(BIN)/python -m tui.dashboard.screenshots --readme docs/dashboard.svg
 
 student: $(READY) ## make the shipped student again from nothing (about 15 minutes)
 	$(BIN)/closecall train pretrain --out llm/tiny

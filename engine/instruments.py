@@ -1,7 +1,9 @@
 """What can be traded and at what cost. Nothing here knows a price."""
 
 import math
+import re
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 ROUND_THE_CLOCK = "24/7"
@@ -22,7 +24,7 @@ class Instrument:
     `calendar` is "24/7" (days in UTC) or a code of exchange_calendars. `lot` is the smallest tradable
     size and its step; 0 allows any fraction. `names` are the other words that news uses for it.
     `price_limit` is how far, as a fraction, a day's price may be from the previous close: 0 is any
-    distance, and None is what the market's own rule says (see `engine.market_rules`).
+    distance, and None is what the market's own rule says (see `engine.instruments`).
     """
 
     symbol: str
@@ -83,3 +85,62 @@ DEFAULT_COSTS = {
     AssetClass.STOCK: Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03),
     AssetClass.A_SHARE: Costs(fee_bps=5, slippage_bps=5, latency_bps=1, borrow_rate=0.08),
 }
+
+
+# ChiNext went from 10% to 20% on this day; STAR has had 20% since it began, and Beijing 30%.
+_CHINEXT_WIDENED = date(2020, 8, 24)
+
+_CODE = re.compile(r"[0-9]{6}")
+
+_TICK = 0.01
+
+# Adjusting prices for dividends rounds them again, which moves a limit by up to a tick.
+_NEAR = 1.05 * _TICK
+
+# An open further beyond the limit than this belongs to another reference price: an ex-rights day, a listing.
+_BEYOND = 0.002
+
+
+def price_limit(instrument: Instrument, day: date) -> float:
+    """How far from its previous close, as a fraction, the instrument may trade on `day`; 0: any price.
+
+    The instrument's own `price_limit` if it states one. Otherwise, for an A-share by its code: 20% for 688
+    and 689, and for 300 and 301 since 2020-08-24; 30% for Beijing's 4, 8 and 92; else 10%. The first days
+    after a listing, and shares under special treatment (5%), cannot be told from a code.
+    """
+    if instrument.price_limit is not None:
+        return instrument.price_limit
+    if instrument.asset_class is not AssetClass.A_SHARE:
+        return 0.0
+    found = _CODE.search(instrument.symbol)
+    code = found[0] if found else ""
+    if code.startswith(("688", "689")) or (code.startswith(("300", "301")) and day >= _CHINEXT_WIDENED):
+        return 0.20
+    return 0.30 if code.startswith(("4", "8", "92")) else 0.10
+
+
+def limit_prices(previous_close: float, limit: float) -> tuple[float, float]:
+    """The lowest and the highest price of a day, in whole ticks of 0.01, halves rounded up."""
+    down, up = previous_close * (1 - limit), previous_close * (1 + limit)
+    return _to_tick(down), _to_tick(up)
+
+
+def locked(instrument: Instrument, size: float, open_price: float, previous_close: float, day: date) -> str:
+    """Why an order of `size` (signed) cannot be filled at this open; empty if it can.
+
+    Nobody sells at the upper limit and nobody buys at the lower one, so a purchase at the first and a sale at
+    the second would wait in a queue. Prices are in the quote currency, `previous_close` 0 if unknown.
+    """
+    limit = price_limit(instrument, day)
+    if limit == 0 or previous_close <= 0:
+        return ""
+    down, up = limit_prices(previous_close, limit)
+    if size > 0 and -_NEAR <= open_price - up <= max(_NEAR, _BEYOND * up):
+        return f"opened at the upper price limit of {up:.2f}, where nobody sells"
+    if size < 0 and -_NEAR <= down - open_price <= max(_NEAR, _BEYOND * down):
+        return f"opened at the lower price limit of {down:.2f}, where nobody buys"
+    return ""
+
+
+def _to_tick(price: float) -> float:
+    return math.floor(price / _TICK + 0.5 + 1e-6) * _TICK

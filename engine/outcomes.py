@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from engine.errors import DataError
-from engine.values import Bar, Call, require_utc
+from engine.model import Bar, Call, require_utc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ or first seen, plus the latency of the source; where only the day is known, from
 
 from datetime import UTC, datetime, time, timedelta
 
-from engine.values import Precision
+from engine.model import Precision
 
 # The last place on earth to end a day, or to reach a given time of day, is twelve hours behind UTC.
 _LAST_ZONE = timedelta(hours=12)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from engine.values import Abstention, Call, Direction, Forecast, Observation
+from engine.model import Abstention, Call, Direction, Forecast, Observation
 from llm.prompts import BASE
 
 GRAMMAR = r"""
@@ -20,6 +20,7 @@ below ::= [1-9] [0-9] "." [0-9] [0-9] | "100.00"
 """The output format as an EBNF grammar of xgrammar: key order, digits, ranges, and no contradiction."""
 
 _KEYS = ("direction", "confidence", "close")
+
 _LOWEST, _HIGHEST = 10.0, 1000.0
 
 

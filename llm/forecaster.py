@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.values import Call, Observation
+from engine.model import Call, Observation
+from llm.answer_cache import Ledger, answer_digest
 from llm.answers import read
-from llm.ledger import Ledger, answer_digest
 from llm.student import Progress, Student
 
 _KEEP_EVERY = 1024

@@ -16,10 +16,12 @@ from typing import Any
 from engine.errors import StudentError
 
 TINY = "tiny"
+
 SETTINGS_FILE = "closecall.json"
 """Optional in a model folder: {"prompt": "compact" | "full", "released": "YYYY-MM-DD"}."""
 
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
+
 _RELEASES = {
     # From the models' cards on the hub.
     "Qwen/Qwen3-0.6B": date(2025, 4, 29),

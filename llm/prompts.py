@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from engine.values import Bar, Observation
+from engine.model import Bar, Observation
 
 BASE = 100.0
 """The value that the last close is rebased to."""

@@ -6,40 +6,21 @@ depends only on the prompts before it, so that what comes later changes no earli
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError
-from engine.values import Observation
+from engine.model import Observation
 from llm.answers import GRAMMAR
 from llm.model_files import adapter_folder, fingerprint, model_folder, released, settings
 from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit
-from llm.student import Progress
+from llm.student import Progress, Quantization, StudentSettings
 
 _ANSWER_TOKENS = 64
+
 _LENGTH_STEPS = 8
-
-
-class Quantization(StrEnum):
-    """How the weights are held in memory."""
-
-    NONE = "none"
-    NF4 = "nf4"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudentSettings:
-    """Which model to load and how. `prompt` None leaves the choice to the model's folder."""
-
-    student: str = "tiny"
-    adapter: Path | None = None
-    quantization: Quantization = Quantization.NONE
-    prompt: str | None = None
-    batch: int = 64
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":

@@ -11,29 +11,35 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError
-from engine.instruments import Instrument
-from engine.journal import Journal
-from engine.observations import observations
-from engine.records import EngineResult
-from engine.runner import run as run_engine
-from engine.slices import merge
-from engine.strategy import SliceStrategy
-from engine.values import Call, Observation
+from engine.journal.canonical import plain
+from engine.journal.journal import Journal
+from engine.model import Call, Observation
+from engine.timeline import merge, observations
+from engine.trading.records import EngineResult
+from engine.trading.runner import run as run_engine
+from engine.trading.strategy import SliceStrategy
+from llm.answer_cache import Ledger
 from llm.forecaster import forecast
-from llm.ledger import Ledger
 from llm.model_files import fingerprint
-from llm.student import Student
-from llm.transformers_student import StudentSettings, load_student
+from llm.student import Student, StudentSettings
+from llm.transformers_student import load_student
 from strategies import baselines
 from strategies.config import BacktestConfig
-from strategies.export import export
-from strategies.facts import Facts, costs_of, gather
 from strategies.llm_strategy import BuyAndHold, LLMStrategy, Stake
-from strategies.recorder import Recorder
-from strategies.result import count_trial, result_of
-from strategies.runs import FAILED, FINISHED, FORECASTING, INTERRUPTED, JOURNAL, STARTED, new_run, plain
-from strategies.scorecard import BASELINES, ORACLE, STUDENT, Played, oracle_calls
-from strategies.sizing import Sizing, volatility
+from strategies.market_data import Facts, costs_of, gather
+from strategies.results import BASELINES, ORACLE, STUDENT, Played, count_trial, oracle_calls, result_of
+from strategies.runs import (
+    FAILED,
+    FINISHED,
+    FORECASTING,
+    INTERRUPTED,
+    JOURNAL,
+    STARTED,
+    Recorder,
+    export,
+    new_run,
+)
+from strategies.sizing import sizing_of, volatility
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
@@ -64,7 +70,7 @@ def backtest(
     `student` overrides the one that `config` names. Raises ClosecallError for what the user can mend; then
     nothing was written, or the run is on record as failed. Ctrl-C leaves a run on record as interrupted.
     """
-    from strategies.paper.run_parity import run_inputs  # it builds on this module's sizing
+    from strategies.run_spec import run_inputs  # it builds on this module's sizing
 
     on_progress("reading", 0, 0)
     facts = gather(config, data_dir)
@@ -170,16 +176,6 @@ def play(
         played[name] = Played(calls=calls, engine=_trade(name, calls, volatilities, config, facts, listener))
     on_progress("trading", len(callers), len(callers))
     return played
-
-
-def sizing_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> Sizing:
-    """The sizing rule of a run over these symbols."""
-    shortable = (symbol for symbol, one in instruments.items() if config.allow_short and one.shortable)
-    return Sizing(
-        risk_aversion=config.risk_aversion,
-        cap=config.gross / len(instruments),
-        shortable=frozenset(shortable),
-    )
 
 
 def _trade(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from operator import attrgetter
 
-from engine.values import Bar, Direction, Forecast, Observation
+from engine.model import Bar, Direction, Forecast, Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

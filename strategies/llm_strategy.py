@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from engine.strategy import SliceStrategy
-from engine.values import Call, Forecast, Slice
+from engine.model import Call, Forecast, Slice
+from engine.trading.strategy import SliceStrategy
 from strategies.sizing import Sizing
 
 Key = tuple[str, datetime]

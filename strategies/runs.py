@@ -3,20 +3,30 @@
 Knows nothing of how a run is made.
 """
 
+import csv
 import difflib
+import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.digests import canonical_json
-from engine.errors import JournalError, UsageError
-from engine.journal import Journal
+from engine.errors import DataError, JournalError, UsageError
+from engine.journal.canonical import plain
+from engine.journal.events import slice_payload
+from engine.journal.journal import Event, Journal
+from engine.model import Bar, Call, Forecast, Slice
+from engine.outcomes import outcomes
+from engine.trading.records import Fill, Mark, OrderRecord, Record, Step
+from strategies.results import Played, forecast_row
 
 JOURNAL = "journal.sqlite"
+
 STARTED, FINISHED, INTERRUPTED, FAILED = "run_started", "run_finished", "run_interrupted", "run_failed"
+
 FORECASTING = "forecasting"
 """How many closes are forecast so far, told from time to time."""
 
@@ -87,6 +97,123 @@ def _summary(folder: Path) -> RunSummary:
     )
 
 
-def plain(value: object) -> Any:
-    """A value as JSON types: what `--json` prints and the journal keeps."""
-    return json.loads(canonical_json({"value": value}))["value"]
+def export(
+    folder: Path, result: Mapping[str, Any], student: Played, bars: Mapping[str, Sequence[Bar]]
+) -> None:
+    """Write result.json, forecasts.csv, orders.csv, fills.csv and equity.csv. Raises DataError."""
+    engine = student.engine
+    forecasts = (
+        (*row[:6], outcome.next_close if outcome else None, row[6])
+        for row, (_, outcome) in (
+            (forecast_row(call), scored)
+            for call, scored in zip(student.calls, outcomes(student.calls, bars), strict=True)
+        )
+    )
+    tables: dict[str, tuple[str, Iterable[Sequence[object]]]] = {
+        "forecasts.csv": (
+            "as_of,symbol,direction,confidence,close,last_close,outcome_close,abstention",
+            forecasts,
+        ),
+        "orders.csv": (
+            "number,decided_at,due_at,at,symbol,size,status,reason",
+            (
+                (o.number, o.decided_at, o.due_at, o.at, o.symbol, o.size, o.status, o.reason)
+                for o in engine.orders
+            ),
+        ),
+        "fills.csv": (
+            "at,symbol,size,price,cost",
+            ((f.at, f.symbol, f.size, f.price, f.cost) for f in engine.fills),
+        ),
+        "equity.csv": ("at,value,cash", ((m.at, m.value, m.cash) for m in engine.marks)),
+    }
+    texts = {name: _csv(header, rows) for name, (header, rows) in tables.items()}
+    texts["result.json"] = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_atomically(folder / name, text)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside the file, then put it in its place, so that no reader sees half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8", newline="")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _csv(header: str, rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header.split(","))
+    for row in rows:
+        writer.writerow(["" if cell is None else plain(cell) for cell in row])
+    return text.getvalue()
+
+
+_BATCH = 2000
+
+
+class Recorder:
+    """Collects events and appends them in batches; call `flush` at the end.
+
+    With `batch` None nothing is appended before that, so that all of it stands in the journal or nothing.
+    """
+
+    def __init__(self, journal: Journal, recorded_at: datetime, *, batch: int | None = _BATCH) -> None:
+        self._journal = journal
+        self._batch = batch
+        self._recorded_at = recorded_at
+        self._waiting: list[Event] = []
+        self._now = recorded_at
+
+    def note(self, kind: str, as_of: datetime, payload: dict[str, Any]) -> None:
+        """Add an event of any kind."""
+        self._waiting.append(Event(kind=kind, as_of=as_of, payload=payload))
+        if self._batch is not None and len(self._waiting) >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what waits, in one transaction."""
+        self._journal.append(self._waiting, self._recorded_at)
+        self._waiting = []
+
+    def slices(self, slices: Iterable[Slice]) -> Iterator[Slice]:
+        """The same slices, each journaled before it is handed on."""
+        for slice_ in slices:
+            self._now = slice_.as_of
+            self.note("slice", slice_.as_of, slice_payload(slice_))
+            yield slice_
+
+    def call(self, call: Call, prompt: str, adapter: str | None) -> None:
+        """Journal a forecast or an abstention with its prompt, raw output and adapter.
+
+        `adapter` is the fingerprint of the adapter that spoke; None is the base model alone.
+        """
+        made = {"prompt": prompt, "output": call.text, "adapter": adapter}
+        self.note("forecast", call.as_of, call_payload(call) | made)
+
+    def record(self, record: Record) -> None:
+        """Journal what the engine did at the current slice."""
+        self.note(_KINDS[type(record)], self._now, asdict(record))
+
+
+_KINDS: dict[type, str] = {OrderRecord: "order", Fill: "fill", Mark: "mark", Step: "step"}
+
+
+def call_payload(call: Call) -> dict[str, Any]:
+    """A call as JSON; what an abstention lacks is None."""
+    stated = isinstance(call, Forecast)
+    return {
+        "symbol": call.symbol,
+        "direction": call.direction if isinstance(call, Forecast) else None,
+        "confidence": call.confidence if isinstance(call, Forecast) else None,
+        "close": call.close if isinstance(call, Forecast) else None,
+        "last_close": call.last_close,
+        "abstention": None if stated else getattr(call, "reason", None),
+    }

@@ -6,13 +6,16 @@ half-normal distribution). So w = (2p - 1) sqrt(2/pi) / (lambda sigma).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from engine.values import Bar, Forecast
+from engine.instruments import Instrument
+from engine.model import Bar, Forecast
+from strategies.config import BacktestConfig
 
 _MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
+
 _LEAST_VOLATILITY = 0.001
 
 
@@ -46,3 +49,13 @@ def volatility(bars: Sequence[Bar]) -> float:
     returns = [math.log(b.close / a.close) for a, b in pairwise(bars)]
     mean = sum(returns) / len(returns)
     return math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
+
+
+def sizing_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> Sizing:
+    """The sizing rule of a run over these symbols."""
+    shortable = (symbol for symbol, one in instruments.items() if config.allow_short and one.shortable)
+    return Sizing(
+        risk_aversion=config.risk_aversion,
+        cap=config.gross / len(instruments),
+        shortable=frozenset(shortable),
+    )

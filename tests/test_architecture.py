@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
 PACKAGES = ("engine", "feeds", "llm", "strategies", "training", "tui")
 
 

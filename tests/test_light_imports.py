@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "textual", "pandas", "scipy", "backtrader"}
+
 SCREEN = {"textual", "rich", "typer"}
+
 NETWORK = {"ccxt", "requests", "httpx", "aiohttp", "feedparser", "newspaper", "urllib3", "huggingface_hub"}
 
 
@@ -28,7 +30,7 @@ def loaded(code, *words):
 
 def after_command(code, *words):
     """The modules loaded after a command line that ends with the exit code `code`."""
-    return loaded(f"import sys; from tui.start import run; assert run(sys.argv[2:]) == {code}", *words)
+    return loaded(f"import sys; from tui.cli.main import run; assert run(sys.argv[2:]) == {code}", *words)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +45,21 @@ def test_a_wrong_flag_is_refused_before_anything_heavy_is_loaded():
     assert after_command(2, "backtest", "--seed", "-1") & (HEAVY | NETWORK) == set()
 
 
-@pytest.mark.parametrize("module", ["engine.runner", "engine.journal", "engine.verdict", "engine.trials"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "engine.trading.runner",
+        "engine.journal.journal",
+        "engine.metrics.significance",
+        "engine.metrics.trials",
+    ],
+)
 def test_the_engine_loads_no_model_no_screen_and_no_network(module):
     models = {"torch", "transformers", "peft", "trl"}
     assert loaded(f"import {module}") & (models | SCREEN | NETWORK) == set()
 
 
-@pytest.mark.parametrize("module", ["feeds.bars", "feeds.news", "feeds.simulated"])
+@pytest.mark.parametrize("module", ["feeds.files.bars", "feeds.files.news", "feeds.simulated.market"])
 def test_the_feeds_load_no_model_and_no_screen(module):
     assert loaded(f"import {module}") & (HEAVY | SCREEN) == set()
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
 PACKAGES = {"engine", "strategies", "llm", "training", "feeds", "tui"}
+
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "closecall.json", "README.md")
 
 
@@ -76,14 +78,14 @@ def test_it_states_its_licence_and_brings_the_text(wheel):
 
 def test_it_installs_one_command(wheel):
     lines = read(wheel, ".dist-info/entry_points.txt").decode().split("\n")
-    assert [line for line in lines if line] == ["[console_scripts]", "closecall = tui.start:main"]
+    assert [line for line in lines if line] == ["[console_scripts]", "closecall = tui.cli.main:main"]
 
 
 def test_unpacked_elsewhere_it_runs_with_its_own_student(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "site")
     done = subprocess.run(
-        [sys.executable, "-c", "from tui.start import main; main()", "doctor", "--json"],
+        [sys.executable, "-c", "from tui.cli.main import main; main()", "doctor", "--json"],
         cwd=tmp_path,
         env={
             **os.environ,

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables_on_disk import write_lines
 
-from engine.journal import Journal
+from engine.journal.journal import Journal
 from strategies.runs import JOURNAL
+from tests.support.tables_on_disk import write_lines
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
 

@@ -20,20 +20,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from engine.metrics.accuracy import hit
+from engine.model import Abstention, Call, Direction, Forecast
 from engine.outcomes import Outcome
-from engine.values import Abstention, Call, Direction, Forecast
-from llm.answers import parse
-from training.outcomes.experience import Experience
-from training.outcomes.positions import Taken, take
+from llm.answers import parse, read
+from training.dataset.counterfactual import Taken, take
+from training.dataset.experience import Experience
 
 LABEL_LIMIT = 3.0
 """The return that came is winsorised at this many standard deviations."""
+
 CALL_LIMIT = 5.0
 """The return that was called is read at most this many standard deviations away."""
+
 PNL_LIMIT = 3.0
 """The largest size of the PnL part: some four standard deviations at full confidence."""
+
 MARGIN = 0.1
 """How much less than the worst valid answer an invalid one is worth."""
+
 _LEAST_VOLATILITY = 0.001
 
 
@@ -215,3 +220,10 @@ def _within(value: float, limit: float) -> float:
 
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
+
+
+def direction_score(text: str, experience: Experience) -> float:
+    """1 for an answer with the direction that came, 0 for another or an invalid one, 0.5 for any at a tie."""
+    if experience.outcome.tie:
+        return 0.5
+    return float(hit(read(text, experience.observation), experience.outcome) is True)

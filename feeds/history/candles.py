@@ -15,10 +15,12 @@ from typing import Protocol
 
 from engine.calendars import Calendar
 from engine.errors import UsageError
-from engine.values import require_utc
+from engine.model import require_utc
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 DAY = timedelta(days=1)
+
 TIMEFRAMES = {
     "1m": timedelta(minutes=1),
     "5m": timedelta(minutes=5),

@@ -14,23 +14,21 @@ from datetime import datetime
 
 from engine.calendars import Calendar
 from engine.instruments import Instrument
-from engine.journal import Event, Journal
-from engine.payloads import news_payload
-from engine.values import Phase, require_utc
-from feeds.live import facts
-from feeds.live.arrivals import Arrivals
-from feeds.live.book import Book
-from feeds.live.contacts import Contacts
-from feeds.live.laggards import Laggards
-from feeds.live.limits import Limits
-from feeds.live.memory import Memory
-from feeds.live.receiver import Receiver
-from feeds.live.requests import Ask, in_turn
+from engine.journal.events import news_payload
+from engine.journal.journal import Event, Journal
+from engine.model import Phase, require_utc
+from feeds.live import events as facts
+from feeds.live.backfill import Laggards
+from feeds.live.confirmation import Arrivals, Receiver
+from feeds.live.journal_state import Book, Memory
+from feeds.live.pending_slice import Turn
+from feeds.live.polling import Ask, Contacts, in_turn
+from feeds.live.protocols import BarSource, NewsSource
 from feeds.live.schedule import Agenda, Schedule, SliceTrigger, every
-from feeds.live.sources import BarSource, NewsSource
-from feeds.live.turn import Turn
+from feeds.live.settings import Limits
 
 _DEFAULTS = Limits()
+
 OnJournaled = Callable[[Sequence[Event]], None]
 
 

@@ -13,12 +13,13 @@ from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import Instrument
-from engine.values import Phase
+from engine.model import Phase
 
 Key = tuple[datetime, int]
 """An instant and, within it, CLOSE (0) before OPEN (1): the order of slices."""
 
 _RANK = {Phase.CLOSE: 0, Phase.OPEN: 1}
+
 _LONGEST_HOLIDAY = 21
 
 

@@ -13,25 +13,28 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from engine.calendars import Calendar
-from engine.commands import COMMAND, CommandKind
 from engine.errors import JournalError
-from engine.items import Item
-from engine.journal import Journal, Row
-from strategies.paper.calling import LATE, Answers, Made, abstain, ask, made_before
-from strategies.paper.effects import EFFECTS, FORECAST, Effects, Rows
-from strategies.paper.engine import new_board, trade
-from strategies.paper.faults import JumpWatch
-from strategies.paper.settings import STARTED, SessionSettings, settings_from_payload
-from strategies.paper.sources import REPLAYED, Source, Timekeeper
-from strategies.paper.students import StudentGone, TimelyStudent
-from strategies.paper.tip import Tip
-from strategies.paper.world import ADOPTED, CALENDAR, FINISHED, INPUTS, Taken, World
-from strategies.paper.writing import Stopped, Writing
+from engine.journal.events import COMMAND, EFFECTS, FORECAST
+from engine.journal.journal import Journal, Row
+from engine.journal.recovery import Tip
+from engine.trading.inputs import Item
+from engine.trading.risk import CommandKind
+from llm.student import StudentGone, TimelyStudent
+from strategies.paper.clock import REPLAYED, Source, Timekeeper
+from strategies.paper.forecasting import LATE, Answers, Made, abstain, ask, made_before
+from strategies.paper.journal_writer import JumpWatch, Stopped, Writing
+from strategies.paper.loop import new_board, trade
+from strategies.paper.outputs import Effects, Rows
+from strategies.paper.state import ADOPTED, CALENDAR, FINISHED, INPUTS, Taken, World
+from strategies.run_spec import STARTED, SessionSettings, settings_from_payload
 from strategies.sizing import volatility
 
 RESUMED, STOPPED, WAITING = "session_resumed", "session_stopped", "waiting"
+
 _MOST_PENDING = 4000
+
 _COMMITS_A_NOTE = 32
+
 _CALENDAR_LEFT, _CALENDAR_AHEAD = timedelta(days=60), timedelta(days=366)
 
 Champion = Callable[[datetime], Mapping[str, Any] | None]

@@ -12,21 +12,22 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.accuracy import accuracy
 from engine.errors import UsageError
+from engine.metrics.accuracy import accuracy
+from engine.model import Bar, Call
 from engine.outcomes import outcomes
-from engine.values import Bar, Call
-from feeds.simulated import OracleView
-from llm.transformers_student import StudentSettings, load_student
+from feeds.simulated.market import OracleView
+from llm.student import StudentSettings
+from llm.transformers_student import load_student
 from strategies.backtest import Progress, Run
 from strategies.config import BacktestConfig, MarketTable
-from strategies.facts import SIMULATED_START, gather, midnight
-from strategies.scorecard import ORACLE, STUDENT, edge_captured, oracle_calls
+from strategies.market_data import SIMULATED_START, gather, midnight
+from strategies.results import ORACLE, STUDENT, edge_captured, oracle_calls
+from training.walkforward.config import Method, WalkForward
 from training.walkforward.folds import FoldData, fold_data
 from training.walkforward.plan import make_plan
 from training.walkforward.report import STATIC
 from training.walkforward.run import walkforward
-from training.walkforward.settings import Method, WalkForward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,20 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.accuracy import accuracy
-from engine.observations import observations
+from engine.metrics.accuracy import accuracy
+from engine.metrics.significance import Result, verdict
+from engine.model import Abstention, Call, Observation
 from engine.outcomes import outcomes
-from engine.values import Abstention, Call, Observation
-from engine.verdict import Result, verdict
-from feeds.headlines import HeadlineSet
-from feeds.simulated import MarketSettings, SimulatedMarket, simulate
+from engine.timeline import observations
+from feeds.simulated.headlines import HeadlineSet
+from feeds.simulated.market import MarketSettings, SimulatedMarket, simulate
+from llm.answer_cache import Ledger
 from llm.forecaster import forecast
-from llm.ledger import Ledger
 from llm.student import Student
 from strategies import baselines
-from strategies.scorecard import edge_captured, oracle_calls
+from strategies.results import edge_captured, oracle_calls
 
 Progress = Callable[[str, int, int], None]
+
 _START = datetime.min.replace(tzinfo=UTC)
 
 

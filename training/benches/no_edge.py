@@ -10,15 +10,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.journal.canonical import plain
 from strategies.backtest import Progress, Run
 from strategies.config import BacktestConfig, MarketTable
-from strategies.facts import SIMULATED_START
-from strategies.runs import list_runs, plain
+from strategies.market_data import SIMULATED_START
+from strategies.runs import list_runs
+from training.walkforward.config import Method, WalkForward
 from training.walkforward.run import walkforward
-from training.walkforward.settings import Method, WalkForward
 
 _FOLDS = 5
+
 _LEAST_CLEAR = 0.95
+
 _MOST_PROMOTIONS = 1
 
 

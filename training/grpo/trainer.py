@@ -15,10 +15,9 @@ import torch
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from training.grpo.credit import advantages, choices
-from training.grpo.dense import Dense, worth_it
-from training.grpo.rollouts import Sampling, can_share, sample
-from training.grpo.shared_prompts import log_probabilities
+from training.grpo.advantages import advantages, choices
+from training.grpo.merged_lora import Dense, worth_it
+from training.grpo.rollouts import Sampling, can_share, log_probabilities, sample
 
 _NO_SPREAD = 1e-4
 """TRL's own, beside the standard deviation that rewards are divided by."""
@@ -41,8 +40,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
     """GRPO on one process, one generation for each optimizer step.
 
     With `share` (and a model that allows it), a prompt's answers are sampled and scored in one row, and each
-    choice in an answer is credited with what it decided (see `training.grpo.credit`; the reward functions are
-    three, in that order); without it everything is TRL's own, and every answer is the student's from its
+    choice in an answer is credited with what it decided (see `training.grpo.advantages`; the reward functions
+    are three, in that order); without it everything is TRL's own, and every answer is the student's from its
     first token. `openings` are token ids, one list for each of the last answers to a prompt, that those are
     begun with; a row's column `hold` has a number for each opening, which is added to the advantage of its
     last token. `seconds` adds up the time of each part since it was last taken; `drawn` holds the groups of

@@ -12,27 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
-from engine.journal import Event, Journal
+from engine.journal.canonical import plain
+from engine.journal.journal import Event, Journal
 from engine.outcomes import Scored
-from llm.adapters import Adapter, Status, base_fingerprint, student_key
+from llm.answer_cache import Ledger
 from llm.forecaster import forecast
-from llm.ledger import Ledger
-from llm.registry import Registry
-from llm.registry_events import GATE
-from llm.student import Student
-from llm.transformers_student import StudentSettings, load_student
+from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
+from llm.registry.events import GATE
+from llm.registry.registry import Registry
+from llm.student import Student, StudentSettings
+from llm.transformers_student import load_student
+from strategies.backtest import Run
 from strategies.config import BacktestConfig
-from strategies.runs import plain
-from training.gate.returns import net_returns
-from training.gate.rule import GateRule, GateVerdict, judge, spent_level
-from training.grpo.round import OnProgress
-from training.outcomes.experience import Experience
-from training.retraining.drift_detection import drift_of
-from training.retraining.rounds import last_fold, open_training_journal, read_source
+from training.dataset.experience import Experience
+from training.grpo.train import OnProgress
+from training.promotion.evidence import net_returns
+from training.promotion.rule import GateRule, GateVerdict, judge, spent_level
+from training.retraining.drift import drift_of
+from training.retraining.source import last_fold, open_training_journal, read_source
 from training.walkforward.arms import Trainer
-from training.walkforward.recipes import recipe_of, trainers_for
+from training.walkforward.config import Method, WalkForward
+from training.walkforward.methods import recipe_of, trainers_for
 from training.walkforward.record import one_process
-from training.walkforward.settings import Method, WalkForward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,3 +224,33 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
     }
     work.note("entered", said)
     return said
+
+
+def register_champion(
+    run: Run, config: BacktestConfig, settings: WalkForward, data_dir: Path, at: datetime
+) -> str | None:
+    """Enter the adapter that was promoted last and return its name; None where none was."""
+    arm = settings.method.value
+    promoted = [fold for fold in run.result["folds"] if _record_gate(fold, arm).get("promoted")]
+    if not promoted:
+        return None
+    fold = promoted[-1]
+    gate = _record_gate(fold, arm)
+    with Registry.open(data_dir) as registry:
+        entered = registry.enter(
+            run.folder / "adapters" / f"{arm}-{fold['number']:02}",
+            parent=None,
+            student=config.student,
+            cutoff=datetime.fromisoformat(fold["cutoff"]),
+            recipe=plain({"method": arm, "run": run.name, **asdict(recipe_of(settings))}),
+            fingerprint=gate["challenger"],
+            scores=plain(gate),
+            at=at,
+            base=base_fingerprint(config.student),
+        )
+    return entered.name
+
+
+def _record_gate(fold: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = fold["arms"].get(arm, {})
+    return found

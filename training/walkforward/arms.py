@@ -12,21 +12,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.errors import DataError
+from engine.model import Bar, Call, Observation
 from engine.outcomes import Scored, outcomes
-from engine.values import Bar, Call, Observation
+from llm.answer_cache import Ledger
 from llm.forecaster import forecast
-from llm.ledger import Ledger
 from llm.model_files import fingerprint
-from llm.student import Student
-from llm.transformers_student import StudentSettings
-from training.gate.returns import net_returns
-from training.gate.rule import GateRule, GateVerdict, judge
-from training.grpo.round import OnProgress, Trained
-from training.outcomes.experience import Experience, TrainingSet, require_past
-from training.soundness.watch import OnEvent
+from llm.student import Student, StudentSettings
+from training.dataset.experience import Experience, TrainingSet, require_past
+from training.grpo.train import OnProgress, Trained
+from training.monitoring.monitor import OnEvent
+from training.promotion.evidence import net_returns
+from training.promotion.rule import GateRule, GateVerdict, judge
+from training.walkforward.config import Method
 from training.walkforward.folds import Fold, fold_data
 from training.walkforward.record import FoldRecord
-from training.walkforward.settings import Method
 
 
 class Trainer(Protocol):

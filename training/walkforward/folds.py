@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.errors import DataError, UsageError
-from training.outcomes.experience import Experience, TrainingSet, require_apart
-from training.walkforward.settings import WalkForward
+from training.dataset.experience import Experience, TrainingSet, require_apart
+from training.walkforward.config import WalkForward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

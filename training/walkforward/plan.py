@@ -9,18 +9,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.digests import digest
-from engine.observations import observations
-from engine.values import Observation
-from llm.student import Student
-from llm.transformers_student import StudentSettings
-from strategies.backtest import sizing_of
+from engine.journal.canonical import digest
+from engine.model import Observation
+from engine.timeline import observations
+from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig
-from strategies.facts import Facts, costs_of, gather
-from training.gate.rule import GateRule, spent_level
-from training.outcomes.experience import Experience, experiences, horizon
+from strategies.market_data import Facts, costs_of, gather
+from strategies.sizing import sizing_of
+from training.dataset.experience import Experience, experiences, horizon
+from training.promotion.rule import GateRule, spent_level
+from training.walkforward.config import WalkForward
 from training.walkforward.folds import Fold, folds
-from training.walkforward.settings import WalkForward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError, JournalError, UsageError
-from engine.journal import Event, Journal
-from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, new_run, plain
+from engine.journal.canonical import plain
+from engine.journal.journal import Event, Journal
+from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, new_run
 
 WALKFORWARD = "walkforward_started"
+
 TRAINED, GATED, PROMOTION = "fold_trained", "fold_gated", "promotion"
 
 Key = tuple[str, int]

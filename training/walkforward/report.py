@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
+from engine.journal.canonical import plain
+from engine.model import Call
 from engine.outcomes import outcomes
-from engine.values import Call
-from strategies.runs import plain
-from strategies.scorecard import Played, edge_captured
+from strategies.results import Played, edge_captured
 from training.walkforward.arms import Contender, Reign
+from training.walkforward.comparison import claims, compare, side_by_side
 from training.walkforward.folds import Fold
-from training.walkforward.joined import claims, compare, side_by_side
 from training.walkforward.plan import Plan
 from training.walkforward.record import FoldRecord
 

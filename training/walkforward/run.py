@@ -11,27 +11,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.digests import digest
 from engine.errors import UsageError
-from engine.journal import Journal
-from engine.values import Call
-from llm.ledger import Ledger
-from llm.student import Student
-from llm.transformers_student import StudentSettings, load_student
+from engine.journal.canonical import digest
+from engine.journal.journal import Journal
+from engine.model import Call
+from llm.answer_cache import Ledger
+from llm.student import Student, StudentSettings
+from llm.transformers_student import load_student
 from strategies.backtest import Progress, Run, baseline_calls, play
 from strategies.config import BacktestConfig
-from strategies.export import export
-from strategies.paper.run_parity import run_inputs
-from strategies.recorder import Recorder
-from strategies.result import count_trial, result_of
-from strategies.runs import FINISHED, JOURNAL
-from strategies.scorecard import STUDENT, Played
+from strategies.results import STUDENT, Played, count_trial, result_of
+from strategies.run_spec import run_inputs
+from strategies.runs import FINISHED, JOURNAL, Recorder, export
 from training.walkforward.arms import Ground, Reign, Trainer, joined, walk
+from training.walkforward.config import Method, WalkForward
+from training.walkforward.methods import trainers_for
 from training.walkforward.plan import Plan, make_plan
-from training.walkforward.recipes import trainers_for
 from training.walkforward.record import FoldRecord, on_record_if_stopped, one_process, open_run
 from training.walkforward.report import STATIC, Arm, report_of
-from training.walkforward.settings import Method, WalkForward
 
 
 def walkforward(

@@ -1,0 +1,1 @@
+"""The append-only journal: its events, their storage and their recovery."""

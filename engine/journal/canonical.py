@@ -1,0 +1,85 @@
+"""One text for one value, so that equal facts have equal digests on every machine.
+
+It knows JSON and SHA-256, and nothing of what the rows or mappings mean.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Any, Literal
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def utc_text(moment: datetime, precision: Literal["auto", "microseconds"] = "auto") -> str:
+    """ISO 8601 in UTC with a closing Z; "auto" leaves out microseconds that are zero.
+
+    Raises ValueError for a time without a zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone; give it one")
+    return moment.astimezone(UTC).isoformat(timespec=precision).removesuffix("+00:00") + "Z"
+
+
+def canonical_json(mapping: Mapping[str, object]) -> str:
+    """JSON with sorted keys, no spaces and no escapes beyond those that JSON demands.
+
+    Floats are written by `repr` (shortest text that reads back to the same float), enums as their value,
+    datetimes by `utc_text`, dates in ISO 8601, tuples as lists. Raises ValueError for a number that is
+    not finite, a time without a zone and text that UTF-8 cannot hold; TypeError for any other type,
+    sets among them (they have no order), and for a key that is not a string.
+    """
+    return _text(mapping)
+
+
+def digest(rows: Iterable[Sequence[object]]) -> str:
+    """SHA-256, in hex, of the rows as lines of UTF-8: each a JSON list of its cells, ended by a newline.
+
+    Cells are written as in `canonical_json`. A time and its text are one and the same, so rows read back
+    from a CSV file give the same digest once numbers are numbers again and empty cells None. Same errors
+    as `canonical_json`.
+    """
+    sha = hashlib.sha256()
+    for row in rows:
+        sha.update(_text(list(row)).encode())
+        sha.update(b"\n")
+    return sha.hexdigest()
+
+
+def _text(value: object) -> str:
+    text = _encode(_plain(value))
+    if not text.isascii():
+        text.encode()  # news may carry half a surrogate pair, which neither SQLite nor SHA-256 can take
+    return text
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, datetime):
+        return utc_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return _plain_mapping(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no canonical text: {value!r}")
+
+
+def _plain_mapping(mapping: Mapping[object, object]) -> dict[str, object]:
+    plain: dict[str, object] = {}
+    for key, value in mapping.items():
+        if not isinstance(key, str):
+            raise TypeError(f"key {key!r} is not a string")
+        plain[key] = _plain(value)
+    return plain
+
+
+def plain(value: object) -> Any:
+    """A value as JSON types: what `--json` prints and the journal keeps."""
+    return json.loads(canonical_json({"value": value}))["value"]

@@ -1,0 +1,155 @@
+"""The good part of a damaged journal: every event before the first that is altered, gone or unreadable.
+
+Knows rows and chains. It changes nothing of the journal that it reads, and knows no payload.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import JournalError, UsageError
+from engine.journal.journal import Journal, chain_after, first_chain
+from engine.journal.store import Store, StoredRow
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescued:
+    """How many events are good, and why the next one is not; empty where nothing is wrong."""
+
+    events: int
+    reason: str
+
+
+def rescue(where: Path, session: str, into: Path, group: Callable[[StoredRow], object]) -> Rescued:
+    """Copy the good part of a session's journal into a new one, to the letter.
+
+    Neighbours with an equal `group` that is not None belong together; where the journal is damaged, the last
+    group, of which some may be lost, is left out. Raises UsageError where `into` exists, JournalError where
+    not even the first event can be read.
+    """
+    if into.exists():
+        raise UsageError(f"{into} exists; choose another file, or remove it first")
+    reading = _Reading(where, session)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".closecall-") as scratch:
+        part = Path(scratch) / into.name
+        copied = _copied(reading, part, group)
+        if not copied:
+            why = reading.reason or "there are no events of that session"
+            raise JournalError(f"{where}: nothing of session {session} can be saved ({why}); restore a copy")
+        part.replace(into)
+    return Rescued(events=copied, reason=reading.reason)
+
+
+def _copied(reading: "_Reading", part: Path, group: Callable[[StoredRow], object]) -> int:
+    store = Store(part, create=True, lock_timeout=10.0)
+    copied, held = 0, list[StoredRow]()
+    try:
+        for rows in reading.pages():
+            rows = held + rows
+            last = group(rows[-1])
+            since = len(rows)
+            while last is not None and since and group(rows[since - 1]) == last:
+                since -= 1
+            copied += _written(store, rows[:since])
+            held = rows[since:]
+        if not reading.reason:
+            copied += _written(store, held)
+    finally:
+        store.close()
+    return copied
+
+
+def _written(store: Store, rows: list[StoredRow]) -> int:
+    if rows:
+        with store.writing():
+            store.insert(rows)
+    return len(rows)
+
+
+class _Reading:
+    """Reads on until something is wrong, and then says what in `reason`."""
+
+    def __init__(self, where: Path, session: str) -> None:
+        self._store = Store(where, create=False, lock_timeout=10.0)
+        self._session = session
+        self.reason = ""
+
+    def pages(self) -> Iterator[list[StoredRow]]:
+        """The good rows, many at a time."""
+        last, chain = 0, first_chain(self._session)
+        try:
+            while not self.reason and (page := self._page(last)):
+                good: list[StoredRow] = []
+                for row in page:
+                    if row.seq != last + 1 or row.chain != chain_after(chain, row):
+                        self.reason = f"event {last + 1} was altered or removed"
+                        break
+                    last, chain = row.seq, row.chain
+                    good.append(row)
+                if good:
+                    yield good
+        finally:
+            self._store.close()
+
+    def _page(self, last: int) -> list[StoredRow]:
+        """The next rows: fewer, where the file is damaged further on."""
+        size = _PAGE
+        while True:
+            try:
+                return self._store.page(self._session, last, None, size)
+            except JournalError as error:
+                if size == 1:
+                    self.reason = f"event {last + 1} cannot be read ({error})"
+                    return []
+                size = max(1, size // 10)
+
+
+TIP = "journal.tip"
+
+_WIDTH = 240
+
+
+class Tip:
+    """The note beside a journal. One that cannot be read or written counts as none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def note(self, journal: Journal) -> None:
+        """Note the journal's newest event: in one short write, which a killed process has done or not."""
+        seq, chain = journal.tip
+        said = json.dumps({"session": journal.session, "seq": seq, "chain": chain}).ljust(_WIDTH)
+        with suppress(OSError):  # the disk may be full; the last note stays true
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(file, said.encode())
+            finally:
+                os.close(file)
+
+    def missing(self, journal: Journal) -> int:
+        """How many events were noted and are gone from the journal's end, 0 if none are known to be.
+
+        Raises JournalError where the event that was noted is now another one.
+        """
+        try:
+            said = json.loads(self._path.read_text(encoding="utf-8"))
+            session, seq, chain = said["session"], int(said["seq"]), str(said["chain"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+        if session != journal.session or seq <= 0:
+            return 0
+        if seq > journal.last_seq:
+            return seq - journal.last_seq
+        row = next(journal.read(seq - 1), None)
+        if row is None or row.chain != chain:
+            raise JournalError(
+                f"event {seq} of session {session} is not the one that {self._path} notes; restore the "
+                "journal from a copy, or remove that file if you have put the journal there yourself"
+            )
+        return 0

@@ -1,0 +1,144 @@
+"""Whether the student beats the best baseline, or the sample cannot say.
+
+It knows calls with their outcomes, the student's and each baseline's. It knows no money.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from statistics import NormalDist
+
+from engine.metrics.accuracy import day_of, hit, share_interval, standard_error
+from engine.outcomes import Scored
+
+MIN_DAYS = 30
+"""Below this many shared days the verdict is always inconclusive."""
+
+
+class Result(StrEnum):
+    """What the sample says of the student against the best baseline."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The student's accuracy minus the baseline's, close to close, over the decisions both have scored.
+
+    `difference`, its 95% bounds `low` and `high` are fractions in [-1, 1]; days (UTC) are the clusters.
+    `baseline` and `difference` are None where no decision is shared, the bounds below two days.
+
+    `days_needed` is how many days in all, those seen included, a true difference as large as the one
+    observed would need to be told from zero at 95% with 80% power:
+    ((z(0.975) + z(0.80)) * s / |difference|)**2, rounded up, where s is the difference's standard error
+    times the square root of `days`. While the verdict is inconclusive it is at least `MIN_DAYS` and above
+    `days`; for one that is better or worse it is `days`, since none more is needed. None where the
+    difference is 0 or there are fewer than two days.
+    """
+
+    result: Result
+    baseline: str | None
+    decisions: int
+    days: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    days_needed: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Paired:
+    """What one baseline shares with the student; a cluster is a day's (sum of differences, decisions)."""
+
+    name: str
+    decisions: int
+    hits: int
+    clusters: tuple[tuple[int, int], ...]
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        # A baseline that spoke on a few lucky days must not hide those that spoke every day.
+        return len(self.clusters) >= MIN_DAYS, self.hits / self.decisions, self.decisions
+
+
+def verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[Scored]]) -> Verdict:
+    """Judge the student against the baseline of the highest accuracy on the decisions they share.
+
+    A decision is shared where both have a forecast that is a hit or a miss; where either abstains, or the
+    close did not move, it counts for neither. Baselines that share at least `MIN_DAYS` days come first;
+    of equals, the one with more decisions, then the first given. Since the best baseline is chosen by
+    this sample, a student without any edge is called `better` in less than 2.5% of samples and `worse` in
+    more: up to 2.5% for each independent baseline (7% of 500 simulated markets with three).
+    """
+    ours = _hits(student)
+    pairs = [_paired(name, ours, _hits(theirs)) for name, theirs in baselines.items()]
+    shared = [pair for pair in pairs if pair.decisions]
+    if not shared:
+        return Verdict(
+            result=Result.INCONCLUSIVE,
+            baseline=None,
+            decisions=0,
+            days=0,
+            difference=None,
+            low=None,
+            high=None,
+            days_needed=None,
+        )
+    return _judged(max(shared, key=lambda pair: pair.rank))
+
+
+def _hits(scored: Iterable[Scored]) -> dict[tuple[str, datetime], tuple[date, bool]]:
+    return {
+        (call.symbol, call.as_of): (day_of(call), right)
+        for call, outcome in scored
+        if (right := hit(call, outcome)) is not None
+    }
+
+
+def _paired(
+    name: str,
+    ours: Mapping[tuple[str, datetime], tuple[date, bool]],
+    theirs: Mapping[tuple[str, datetime], tuple[date, bool]],
+) -> _Paired:
+    days: dict[date, tuple[int, int]] = {}
+    hits = 0
+    for decision, (day, right) in ours.items():
+        if decision in theirs:
+            total, count = days.get(day, (0, 0))
+            days[day] = (total + right - theirs[decision][1], count + 1)
+            hits += theirs[decision][1]
+    decisions = sum(count for _, count in days.values())
+    return _Paired(name=name, decisions=decisions, hits=hits, clusters=tuple(days.values()))
+
+
+def _judged(pair: _Paired) -> Verdict:
+    difference = sum(total for total, _ in pair.clusters) / pair.decisions
+    bounds = share_interval(pair.clusters, low=-1.0, high=1.0)
+    days = len(pair.clusters)
+    result = Result.INCONCLUSIVE
+    if bounds is not None and days >= MIN_DAYS:
+        result = Result.BETTER if bounds[0] > 0 else Result.WORSE if bounds[1] < 0 else result
+    return Verdict(
+        result=result,
+        baseline=pair.name,
+        decisions=pair.decisions,
+        days=days,
+        difference=difference,
+        low=None if bounds is None else bounds[0],
+        high=None if bounds is None else bounds[1],
+        days_needed=days if result is not Result.INCONCLUSIVE else _days_needed(pair, difference),
+    )
+
+
+def _days_needed(pair: _Paired, difference: float) -> int | None:
+    days = len(pair.clusters)
+    if days < 2 or difference == 0:
+        return None
+    spread = standard_error(pair.clusters) * math.sqrt(days)
+    quantile = NormalDist().inv_cdf
+    needed = ((quantile(0.975) + quantile(0.80)) * spread / abs(difference)) ** 2
+    return max(MIN_DAYS, days + 1, math.ceil(needed))

@@ -1,0 +1,150 @@
+"""The record of every trial: what was run on which data, so that the best of many is not taken for skill.
+
+It knows one file of JSON lines and how to append to it. It does not know how a run is made or scored.
+
+Lines of text, because a person can read and compare them, because a line cut off by a crash spoils only
+itself, and because a single write in append mode is whole even while another process appends (on a local
+disk), so that nothing has to be locked or imported.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from engine.errors import DataError
+from engine.journal.canonical import canonical_json
+from engine.model import require_utc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One run, finished or interrupted.
+
+    `data` names the source ("simulated:7", "files"); `start` and `end` are its first and last date;
+    `forecasts_digest` names what was forecast; `daily_sharpe` is not annualised, and None where there is
+    none, as for an interrupted run.
+    """
+
+    run: str
+    at: datetime
+    data: str
+    symbols: tuple[str, ...]
+    start: date
+    end: date
+    forecasts_digest: str
+    daily_sharpe: float | None
+
+    def __post_init__(self) -> None:
+        require_utc(self.at, "at")
+        if isinstance(self.start, datetime) or isinstance(self.end, datetime):
+            raise ValueError("a trial's start and end are dates without a time")
+        if self.end < self.start:
+            raise ValueError(f"a trial ends on {self.end}, before it starts on {self.start}")
+
+
+def record(path: Path, trial: Trial) -> None:
+    """Add one line to the record and wait until the disk has it. The folder is made if need be.
+
+    Show a run's result only after this returns: then a line cut off by a crash was never anyone's result.
+    Raises DataError if the line cannot be written.
+    """
+    line = canonical_json(asdict(trial)).encode() + b"\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Ends a line that a crash cut off. If two processes do so at once, an empty line is left.
+        cut = _ends_without_newline(path)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            written = os.write(file, b"\n" + line if cut else line)
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise DataError(
+            f"{path}: the trial was not recorded ({error.strerror}); check disk and rights"
+        ) from error
+    if written != len(line) + cut:
+        raise DataError(f"{path}: the trial was not recorded in full; make room on the disk and run again")
+
+
+def on_record(path: Path, data: str, symbols: Sequence[str], start: date, end: date) -> list[Trial]:
+    """The trials on the same data, oldest first: same source, a shared symbol, overlapping dates.
+
+    Moving the dates a little or leaving out a symbol so does not start the count again. A line cut off
+    by a crash is passed over; a missing file is an empty record. Raises DataError, naming the line, for
+    one that is whole but no trial.
+    """
+    wanted = set(symbols)
+    return [
+        trial
+        for trial in _trials(path)
+        if trial.data == data and trial.start <= end and start <= trial.end and wanted & set(trial.symbols)
+    ]
+
+
+def distinct(trials: Iterable[Trial]) -> list[Trial]:
+    """The newest trial of each `forecasts_digest`, in order of record: what a deflation counts.
+
+    Running the same forecasts again, or at other costs, is not another draw of luck; of several runs
+    the newest with a Sharpe ratio stands for them.
+    """
+    kept: dict[str, Trial] = {}
+    for trial in trials:
+        before = kept.get(trial.forecasts_digest)
+        if before is None or before.daily_sharpe is None or trial.daily_sharpe is not None:
+            kept[trial.forecasts_digest] = trial
+    return list(kept.values())
+
+
+def sharpe_variance(trials: Iterable[Trial]) -> float | None:
+    """The sample variance of the daily Sharpe ratios on record, or None where fewer than two have one."""
+    from statistics import variance
+
+    ratios = [trial.daily_sharpe for trial in trials if trial.daily_sharpe is not None]
+    return variance(ratios) if len(ratios) > 1 else None
+
+
+def _trials(path: Path) -> list[Trial]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    trials = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            cells = json.loads(line)
+        except ValueError:
+            continue  # empty, or cut off
+        trials.append(_trial(cells, f"{path}:{number}"))
+    return trials
+
+
+def _trial(cells: object, place: str) -> Trial:
+    try:
+        if not isinstance(cells, dict):
+            raise TypeError("not an object")
+        return Trial(
+            run=str(cells["run"]),
+            at=datetime.fromisoformat(cells["at"]),
+            data=str(cells["data"]),
+            symbols=tuple(cells["symbols"]),
+            start=date.fromisoformat(cells["start"]),
+            end=date.fromisoformat(cells["end"]),
+            forecasts_digest=str(cells["forecasts_digest"]),
+            daily_sharpe=None if cells["daily_sharpe"] is None else float(cells["daily_sharpe"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{place}: not a trial ({error}); restore the line from a copy") from error
+
+
+def _ends_without_newline(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"

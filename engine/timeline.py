@@ -1,0 +1,176 @@
+"""Cuts bars and news into slices: everything that became known at one instant, in the order it did.
+
+Knows no engine, no calendar and no feed; it sorts facts that carry their own times.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby, pairwise
+from operator import attrgetter
+
+from engine.corporate_actions import Split, split_bar
+from engine.errors import DataError
+from engine.model import Bar, NewsItem, Observation, Phase, Slice
+
+# Within one instant what ended is known before what begins.
+_RANK = {Phase.CLOSE: 0, Phase.OPEN: 1}
+
+_PHASES = (Phase.CLOSE, Phase.OPEN)
+
+
+def merge(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slice]:
+    """Yield the slices of `bars` and `news` in the order of time, CLOSE before OPEN at one instant.
+
+    Each bar makes an OPEN slice (see `Bar.opening`) and a CLOSE slice; symbols that open or close at one
+    instant share it. A news item rides on the first slice at or after its `available_at`; one that comes
+    after the last slice is left out. The order of the arguments' items changes nothing. Raises DataError
+    where two bars of one symbol overlap, or where an item is given in another version under one id.
+    """
+    facts = sorted(_facts(bars), key=lambda fact: fact[:3])
+    items = sorted(_distinct(news), key=lambda item: (item.available_at, item.source, item.id))
+    taken = 0
+    for (as_of, rank), group in groupby(facts, key=lambda fact: fact[:2]):
+        first = taken
+        while taken < len(items) and items[taken].available_at <= as_of:
+            taken += 1
+        yield Slice(
+            as_of=as_of,
+            phase=_PHASES[rank],
+            bars={symbol: bar for _, _, symbol, bar in group},
+            news=tuple(items[first:taken]),
+        )
+
+
+def _facts(bars: Iterable[Bar]) -> Iterator[tuple[datetime, int, str, Bar]]:
+    by_opening = sorted(bars, key=lambda bar: (bar.symbol, bar.opens_at))
+    for earlier, later in pairwise(by_opening):
+        if earlier.symbol == later.symbol and later.opens_at < earlier.closes_at:
+            raise DataError(
+                f"{later.symbol}: the bar that opens at {later.opens_at} begins before the one of"
+                f" {earlier.opens_at} has closed; remove one of them"
+            )
+    for bar in by_opening:
+        yield bar.opens_at, _RANK[Phase.OPEN], bar.symbol, bar.opening()
+        yield bar.closes_at, _RANK[Phase.CLOSE], bar.symbol, bar
+
+
+def _distinct(news: Iterable[NewsItem]) -> Iterable[NewsItem]:
+    known: dict[tuple[str, str], NewsItem] = {}
+    for item in news:
+        if known.setdefault((item.source, item.id), item) != item:
+            raise DataError(f"{item.source}: two different news items have the id {item.id}; remove one")
+    return known.values()
+
+
+MINIMUM_BARS = 6
+"""Fewer closed bars than this say too little for a forecast: five returns and a volatility."""
+
+
+def observations(
+    bars: Mapping[str, Sequence[Bar]],
+    news: Sequence[NewsItem],
+    *,
+    window: int,
+    start: datetime,
+    minimum: int = MINIMUM_BARS,
+) -> list[Observation]:
+    """One observation for each close after `start`, ordered by (as_of, symbol).
+
+    Each holds up to `window` closed bars, oldest first, and the news on its symbol that became available
+    after the symbol's previous close and not after this one. A close with fewer than `minimum` bars up to
+    it is passed over. `bars` must ascend in time.
+    """
+    by_availability = sorted(news, key=attrgetter("available_at", "published_at", "id"))
+    seen = [
+        observation
+        for symbol, series in bars.items()
+        for observation in _of_symbol(symbol, series, by_availability, window, start, minimum)
+    ]
+    return sorted(seen, key=attrgetter("as_of", "symbol"))
+
+
+def _of_symbol(
+    symbol: str,
+    series: Sequence[Bar],
+    news: Sequence[NewsItem],
+    window: int,
+    start: datetime,
+    minimum: int,
+) -> list[Observation]:
+    relevant = [item for item in news if item.concerns(symbol)]
+    times = [item.available_at for item in relevant]
+    found = []
+    for i, bar in enumerate(series):
+        if bar.closes_at <= start or i + 1 < minimum:
+            continue
+        known = bisect_right(times, series[i - 1].closes_at) if i else 0
+        found.append(
+            Observation(
+                symbol=symbol,
+                as_of=bar.closes_at,
+                bars=tuple(series[max(0, i + 1 - window) : i + 1]),
+                news=tuple(relevant[known : bisect_right(times, bar.closes_at)]),
+            )
+        )
+    return found
+
+
+_MOST_NEWS = 2000
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class _Seen:
+    bars: deque[Bar]
+    count: int = 0
+    news: deque[NewsItem] = field(default_factory=lambda: deque(maxlen=_MOST_NEWS))
+    closed_at: datetime = _NEVER
+
+
+class Watcher:
+    """The windows of `symbols`, each of up to `window` closed bars."""
+
+    def __init__(self, symbols: Iterable[str], window: int) -> None:
+        self._seen = {symbol: _Seen(deque(maxlen=window)) for symbol in symbols}
+
+    def remember(self, bar: Bar) -> None:
+        """A bar that closed before the session began."""
+        self._close(self._seen[bar.symbol], bar)
+
+    def see(self, slice_: Slice) -> list[Observation]:
+        """Take in a slice; the observations that its closes make, by symbol."""
+        for item in slice_.news:
+            for symbol, seen in self._seen.items():
+                if item.concerns(symbol):
+                    seen.news.append(item)
+        if slice_.phase is Phase.OPEN:
+            return []
+        found = (self._observe(bar) for bar in slice_.bars.values() if bar.symbol in self._seen)
+        return [one for one in found if one is not None]
+
+    def split(self, split: Split) -> None:
+        """Restate a symbol's window in units of after a split."""
+        if seen := self._seen.get(split.symbol):
+            seen.bars = deque((split_bar(bar, split.ratio) for bar in seen.bars), seen.bars.maxlen)
+
+    def _observe(self, bar: Bar) -> Observation | None:
+        seen = self._seen[bar.symbol]
+        if bar.closes_at <= seen.closed_at:
+            return None  # it came later than its successor, which was decided on without it
+        since = seen.closed_at
+        self._close(seen, bar)
+        fresh = [item for item in seen.news if since < item.available_at <= bar.closes_at]
+        seen.news = deque((item for item in seen.news if item.available_at > bar.closes_at), _MOST_NEWS)
+        if seen.count < MINIMUM_BARS:
+            return None
+        fresh.sort(key=lambda item: (item.available_at, item.published_at, item.id))
+        return Observation(symbol=bar.symbol, as_of=bar.closes_at, bars=tuple(seen.bars), news=tuple(fresh))
+
+    def _close(self, seen: _Seen, bar: Bar) -> None:
+        seen.bars.append(bar)
+        seen.count += 1
+        seen.closed_at = bar.closes_at

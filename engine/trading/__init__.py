@@ -1,0 +1,1 @@
+"""Orders, fills, positions and risk, on backtrader's broker."""

@@ -1,0 +1,84 @@
+"""A symbol's bars as a backtrader data feed, handed over one slice at a time.
+
+Knows neither where slices come from nor whether more will come: one source serves all symbols, and
+whoever reads it waits. So no feed blocks while another has data.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import backtrader as bt
+
+from engine.corporate_actions import split_bar
+from engine.model import Bar
+
+# backtrader's times are days as floats, with some ten microseconds between neighbours.
+_MILLISECOND = timedelta(milliseconds=1) / timedelta(days=1)
+
+
+class EngineClock:
+    """Gives backtrader a time for each slice that is at least a millisecond after the one before."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def tick(self, as_of: datetime) -> float:
+        """The engine's time, in backtrader's float days, of the next slice, which is known at `as_of`."""
+        self._last = max(float(bt.date2num(as_of)), self._last + _MILLISECOND)
+        return self._last
+
+
+class SymbolFeed(bt.feed.DataBase):
+    """The bars of one symbol.
+
+    `bar` is the newest one handed over, in the quote currency (flat if only its open is known), and
+    `previous_close` the close of the one before it. `rate` is what the quote currency is worth in the base
+    currency, `price` the last known price in the base currency, as are backtrader's lines, and `seen_at` the
+    true instant of it. `bar` and `seen_at` are None, and both prices are 0, before the first bar.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.bar: Bar | None = None
+        self.previous_close = 0.0
+        self.rate = 1.0
+        self.price = 0.0
+        self.seen_at: datetime | None = None
+        self._moment = 0.0
+
+    def offer(self, bar: Bar, as_of: datetime, moment: float) -> None:
+        """Move backtrader on to `bar`, known at `as_of`, at the engine's time `moment`."""
+        if self.bar is not None and bar.opens_at > self.bar.opens_at:
+            self.previous_close = self.bar.close
+        self.bar, self.price, self.seen_at, self._moment = bar, bar.close * self.rate, as_of, moment
+        self.next(ticks=False)
+
+    def exchange(self, rate: float, as_of: datetime) -> None:
+        """Value the last known price at `rate`, known at `as_of`, from now on."""
+        if rate == self.rate:
+            return
+        self.rate = rate
+        if self.bar is not None:
+            self.price, self.seen_at = self.bar.close * rate, as_of
+            self.lines.close[0] = self.price
+
+    def split(self, ratio: float) -> None:
+        """Restate the newest bar and its price in units of after a split."""
+        if self.bar is not None:
+            self.bar = split_bar(self.bar, ratio)
+            self.price = self.bar.close * self.rate
+            self.previous_close /= ratio
+            self.lines.close[0] = self.price
+
+    def _load(self) -> bool:
+        bar, lines = self.bar, self.lines
+        if bar is None:
+            return False
+        lines.datetime[0] = self._moment
+        lines.open[0] = bar.open * self.rate
+        lines.high[0] = bar.high * self.rate
+        lines.low[0] = bar.low * self.rate
+        lines.close[0] = self.price
+        lines.volume[0] = bar.volume
+        lines.openinterest[0] = 0.0
+        return True

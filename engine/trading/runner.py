@@ -1,0 +1,231 @@
+"""Runs a strategy over slices: a backtest if they end, a paper session if they keep coming.
+
+Knows no feed, journal or model. It walks backtrader through one common source of slices, moving only the
+symbols that a slice carries.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import backtrader as bt
+
+from engine.calendars import Calendar
+from engine.corporate_actions import Dividend, Split
+from engine.errors import DataError, UsageError
+from engine.instruments import Costs, Instrument
+from engine.model import Phase, Slice
+from engine.trading.bar_feed import EngineClock, SymbolFeed
+from engine.trading.broker import SliceBroker
+from engine.trading.inputs import Between, Item, Lapse
+from engine.trading.orders import OrderDesk
+from engine.trading.records import EngineResult, Fill, Mark, OrderRecord, OrderStatus, Record, Step
+from engine.trading.risk import RiskGuard
+from engine.trading.strategy import SliceStrategy
+
+# The least equity for each unit of gross exposure; FINRA rule 4210 asks for this much of long positions.
+MAINTENANCE_MARGIN = 0.25
+
+
+class KnownRates(Protocol):
+    """What currencies are worth: `engine.fx.Rates`, or those that a session has learned so far."""
+
+    @property
+    def base(self) -> str:
+        """The currency of cash, equity and costs."""
+        ...
+
+    def of(self, currency: str, at: datetime) -> float:
+        """What one unit of `currency` is worth in the base currency at `at`. Raises DataError if unknown."""
+        ...
+
+
+class SliceCerebro(bt.Cerebro):
+    """backtrader's engine over one source of slices.
+
+    Its own loop asks every feed for a bar at every instant, which takes time with the square of the number
+    of symbols. This one hands each slice's bars to their feeds. It serves one strategy and market orders;
+    timers, stores, resampling and writers are not called.
+    """
+
+    def __init__(
+        self, items: Iterable[Item], instruments: Mapping[str, Instrument], rates: KnownRates | None
+    ) -> None:
+        super().__init__()
+        self.desk: OrderDesk
+        self.moment = 0.0
+        self._items = items
+        self._rates = rates
+        foreign = [one for one in instruments.values() if rates is not None and one.currency != rates.base]
+        self._foreign = {one.symbol: one.currency for one in foreign}
+
+    def _runnext(self, runstrats: list[Any]) -> None:
+        (strategy,) = runstrats
+        clock = EngineClock()
+        last: Slice | None = None
+        for item in self._items:
+            if not isinstance(item, Slice):
+                self._between(item, last, strategy)
+                continue
+            if last is not None and item.as_of < last.as_of:
+                raise DataError(f"slice of {item.as_of} comes after that of {last.as_of}; sort them by time")
+            last = self._broker.now = item
+            self.moment = clock.tick(item.as_of)
+            if self._rates is not None:
+                self._exchange(self._rates, item.as_of)
+            for symbol, bar in item.bars.items():
+                self._feed(symbol).offer(bar, item.as_of, self.moment)
+            self._brokernotify()
+            self.desk.guard_margin()
+            strategy._next()
+            if self._event_stop:
+                return
+
+    def _between(self, item: Between, last: Slice | None, strategy: SliceStrategy) -> None:
+        """Act on what is no slice, without moving backtrader: orders see an instant without bars.
+
+        It is never before the newest slice, whatever clock dated it. An open at the very instant of a command
+        counts as past; one at that of a split is the one before which the split takes effect.
+        """
+        at = item.at if last is None else max(item.at, last.as_of)
+        phase = Phase.CLOSE if isinstance(item, Split | Dividend) else Phase.OPEN
+        self._broker.now = Slice(as_of=at, phase=phase, bars={})
+        match item:
+            case Split():
+                self.desk.split(item)
+            case Dividend():
+                self.desk.earn(item)
+            case Lapse():
+                self.desk.lapse(item.symbols, item.reason)
+        strategy.heed(item)
+
+    def _exchange(self, rates: KnownRates, as_of: datetime) -> None:
+        for symbol, currency in self._foreign.items():
+            self.desk.feeds[symbol].exchange(rates.of(currency, as_of), as_of)
+
+    def _feed(self, symbol: str) -> SymbolFeed:
+        feed = self.desk.feeds.get(symbol)
+        if feed is None:
+            raise DataError(
+                f"a slice carries {symbol}, which this run does not have; add it as an instrument"
+            )
+        return feed
+
+
+class _Collector:
+    """Sorts records by kind, unless none is to be kept, and passes each on at once."""
+
+    def __init__(self, on_record: Callable[[Record], None] | None, *, keep: bool) -> None:
+        self._on_record = on_record
+        self._keep = keep
+        self.orders: list[OrderRecord] = []
+        self.fills: list[Fill] = []
+        self.marks: list[Mark] = []
+        self.steps: list[Step] = []
+
+    def __call__(self, record: Record) -> None:
+        if self._keep:
+            self._sort(record)
+        if self._on_record is not None:
+            self._on_record(record)
+
+    def _sort(self, record: Record) -> None:
+        match record:
+            case OrderRecord():
+                if record.status is not OrderStatus.PENDING:
+                    self.orders.append(record)
+            case Fill():
+                self.fills.append(record)
+            case Mark():
+                self.marks.append(record)
+            case Step():
+                self.steps.append(record)
+
+
+def run(
+    slices: Iterable[Item],
+    *,
+    strategy: Callable[..., SliceStrategy],
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    instruments: Mapping[str, Instrument],
+    costs: Mapping[str, Costs],
+    calendars: Mapping[str, Calendar],
+    cash: float,
+    margin: float = MAINTENANCE_MARGIN,
+    rates: KnownRates | None = None,
+    gate: RiskGuard | None = None,
+    keep: bool = True,
+    analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
+    on_record: Callable[[Record], None] | None = None,
+) -> EngineResult:
+    """Run `strategy` over `slices` until they end, and return all that it did.
+
+    `strategy` is a subclass of SliceStrategy, or a function of backtrader's feeds that makes one; it gets
+    `settings` as keyword arguments. `instruments` and `costs` are by symbol, `calendars` by the code that
+    the instruments name. `cash` is the starting cash and `margin` the least equity, as a fraction of the
+    gross exposure, with which a short may be held. Bars are in each instrument's quote currency; cash,
+    equity, costs and steps in the base currency of `rates`, which values a position at the last rate known at
+    each slice; without rates all instruments have one currency. `slices` may block until the next one is
+    there, and hold commands, last prices, splits and dividends between slices. `gate` holds the limits.
+    Without `keep` the result has no records, so that a run of years takes no more memory than one of days.
+    `on_record` receives each record at once, an order first as pending and again when it is settled.
+    `analyzers` makes backtrader analyzers, by name.
+
+    Raises UsageError for a run that cannot be made of these parts, DataError for slices out of order or
+    of an unknown symbol or without a rate, and whatever `slices`, `strategy` or `on_record` raise.
+    """
+    _check(instruments, costs, calendars, cash, rates)
+    collector = _Collector(on_record, keep=keep)
+    cerebro = SliceCerebro(slices, instruments, rates)
+    feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
+    broker = SliceBroker(feeds=feeds, instruments=instruments, costs=costs, margin=margin, sink=collector)
+    broker.setcash(float(cash))
+    cerebro.setbroker(broker)
+    for symbol, feed in feeds.items():
+        cerebro.adddata(feed, name=symbol)
+    cerebro.desk = OrderDesk(
+        broker=broker, feeds=feeds, instruments=instruments, calendars=calendars, sink=collector, gate=gate
+    )
+    cerebro.addstrategy(strategy, **settings)
+    for name, analyzer in analyzers.items():
+        cerebro.addanalyzer(analyzer, _name=name)
+    (ran,) = cerebro.run(stdstats=False, preload=False, runonce=False, exactbars=1)
+    cerebro.desk.expire_all()
+    broker.accounts.finish(
+        {symbol: (feed.price, feed.seen_at) for symbol, feed in feeds.items() if feed.seen_at}
+    )
+    return EngineResult(
+        starting_cash=float(cash),
+        cash=broker.getcash(),
+        value=broker.getvalue(),
+        orders=tuple(sorted(collector.orders, key=attrgetter("number"))),
+        fills=tuple(collector.fills),
+        marks=tuple(collector.marks),
+        steps=tuple(collector.steps),
+        analyses={name: getattr(ran.analyzers, name).get_analysis() for name in analyzers},
+    )
+
+
+def _check(
+    instruments: Mapping[str, Instrument],
+    costs: Mapping[str, Costs],
+    calendars: Mapping[str, Calendar],
+    cash: float,
+    rates: KnownRates | None,
+) -> None:
+    if not instruments:
+        raise UsageError("a run needs at least one instrument; name a symbol")
+    if not cash > 0:
+        raise UsageError(f"cash {cash} is not above zero; give the amount to start with")
+    for symbol, instrument in instruments.items():
+        if symbol not in costs:
+            raise UsageError(f"{symbol} has no costs; add them, or take DEFAULT_COSTS of its asset class")
+        if instrument.calendar not in calendars:
+            raise UsageError(f"{symbol} follows calendar {instrument.calendar}, which is not given; add it")
+    currencies = sorted({instrument.currency for instrument in instruments.values()})
+    if rates is None and len(currencies) > 1:
+        raise UsageError(
+            f"the instruments are quoted in {', '.join(currencies)}; give rates, or run each by itself"
+        )

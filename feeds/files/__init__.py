@@ -1,0 +1,1 @@
+"""Bars, news and exchange rates from files."""

@@ -1,0 +1,204 @@
+"""News archives from CSV and Parquet files.
+
+Knows columns, times and names; it judges no content. Titles and texts are untrusted: they are stored on one
+line, without control characters and cut to a length.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from engine.errors import DataError
+from engine.model import NewsItem, Precision
+from feeds.availability import available_at
+from feeds.files.tables import Row, rows_of, shown, table_files
+from feeds.symbols import NameTable
+
+COLUMNS = ("published_at", "source", "symbols", "title", "text")
+
+OPTIONAL_COLUMNS = ("precision", "first_seen_at")
+
+TITLE_LENGTH, TEXT_LENGTH, SOURCE_LENGTH = 300, 2_000, 100
+
+_COARSENESS = [Precision.SECOND, Precision.MINUTE, Precision.HOUR, Precision.DAY]
+
+_CLOCK = r"[0-9]{2}(?P<minute>:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
+
+_TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?")
+
+_WIDEST_OFFSET = timedelta(hours=14)
+
+_WORDS_OF_A_NAME = 4
+
+_UNMATCHED_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewsArchive:
+    """What was read: the items for what is traded, by `available_at` and then id, and what was left out.
+
+    `read` counts rows; each is an item, `skipped_not_traded` or `skipped_repeated`. `unmatched` has the
+    most frequent subjects of the items that were not traded, each with its count, so that a user sees
+    which names the table lacks.
+    """
+
+    items: tuple[NewsItem, ...]
+    read: int
+    skipped_not_traded: int
+    skipped_repeated: int
+    unmatched: tuple[tuple[str, int], ...]
+
+
+def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> NewsArchive:
+    """The news in `paths`, each a file or a folder, for the symbols of `names`.
+
+    `latency` is what an archive is assumed to take to deliver an item. Of several rows with one id the
+    first is kept; where they became available together, the item concerns the symbols of all. Raises
+    DataError for a path that is missing or no news file, a folder without any, and a row without a usable
+    time, precision or text.
+    """
+    kept: dict[str, NewsItem] = {}
+    unmatched: Counter[str] = Counter()
+    read = not_traded = 0
+    for path in table_files(paths, COLUMNS, "news"):
+        for row in rows_of(path, COLUMNS, OPTIONAL_COLUMNS):
+            read += 1
+            subjects = subjects_of(row.cells["symbols"], names)
+            symbols = names.concerned(subjects)
+            item = _item(row, symbols or frozenset(), latency)
+            if symbols is None:
+                not_traded += 1
+                unmatched.update(clean(subject, 40) for subject in subjects)
+            else:
+                kept[item.id] = _merged(kept[item.id], item) if item.id in kept else item
+    return NewsArchive(
+        items=tuple(sorted(kept.values(), key=lambda item: (item.available_at, item.id))),
+        read=read,
+        skipped_not_traded=not_traded,
+        skipped_repeated=read - not_traded - len(kept),
+        unmatched=tuple(sorted(unmatched.items(), key=lambda one: (-one[1], one[0]))[:_UNMATCHED_SHOWN]),
+    )
+
+
+def news_id(source: str, published_at: datetime, title: str, text: str) -> str:
+    """The id of an item, the same wherever it was read: 16 hexadecimal digits of a SHA-256.
+
+    `published_at` is in UTC; `source`, `title` and `text` are clean (see `clean`).
+    """
+    parts = (source, published_at.isoformat(), title, text)
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def clean(text: str, length: int) -> str:
+    """`text` on one line of at most `length` characters, single-spaced.
+
+    Characters of the Unicode category C (control, format, private, unassigned) become spaces.
+    """
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in text)
+    return " ".join(text.split())[:length].rstrip()
+
+
+def subjects_of(cell: str, names: NameTable) -> list[str]:
+    """The subjects in a symbols cell, separated by semicolons, commas, bars or spaces.
+
+    A name that the table knows is not taken apart: "Bitcoin Cash ETH" has two subjects.
+    """
+    if names.knows(cell):
+        return [cell]
+    return [subject for part in re.split(r"[;,|]", cell) for subject in _phrases(part.split(), names)]
+
+
+def _phrases(words: list[str], names: NameTable) -> Iterator[str]:
+    at = 0
+    while at < len(words):
+        for length in range(min(_WORDS_OF_A_NAME, len(words) - at), 0, -1):
+            phrase = " ".join(words[at : at + length])
+            if length == 1 or names.knows(phrase):
+                yield phrase
+                at += length
+                break
+
+
+def _merged(first: NewsItem, again: NewsItem) -> NewsItem:
+    if first.available_at != again.available_at:
+        return first
+    whole_market = not first.symbols or not again.symbols
+    return replace(first, symbols=frozenset() if whole_market else first.symbols | again.symbols)
+
+
+def _item(row: Row, symbols: frozenset[str], latency: timedelta) -> NewsItem:
+    local, precision, zone_known = _published(row)
+    first_seen_at = _first_seen(row)
+    source = clean(row.cells["source"], SOURCE_LENGTH)
+    title, text = clean(row.cells["title"], TITLE_LENGTH), clean(row.cells["text"], TEXT_LENGTH)
+    if not (title or text):
+        raise DataError(f"{row.place}: title and text are empty; fill one or remove the row")
+    published_at = local.astimezone(UTC)
+    return NewsItem(
+        id=news_id(source, published_at, title, text),
+        source=source,
+        title=title,
+        text=text,
+        published_at=published_at,
+        precision=precision,
+        zone_known=zone_known,
+        first_seen_at=first_seen_at,
+        available_at=available_at(
+            local, precision, zone_known=zone_known, first_seen_at=first_seen_at, latency=latency
+        ),
+        symbols=symbols,
+    )
+
+
+def _published(row: Row) -> tuple[datetime, Precision, bool]:
+    """When an item was published in the zone of its source, how exactly, and whether that zone is known.
+
+    The precision is the coarser of the stated one and the one in which the time is written: "second"
+    beside a date alone would make it known at that day's first instant.
+    """
+    moment, written, zone_known = _moment(row, "published_at")
+    stated = row.cells.get("precision", "").lower()
+    if stated and stated not in _COARSENESS:
+        known = ", ".join(_COARSENESS)
+        raise DataError(f"{row.place}: precision {shown(stated)} is unknown; write {known} or leave it empty")
+    precision = max(Precision(stated or written), written, key=_COARSENESS.index)
+    return moment, precision, zone_known
+
+
+def _first_seen(row: Row) -> datetime | None:
+    if not row.cells.get("first_seen_at"):
+        return None
+    moment, _, zone_known = _moment(row, "first_seen_at")
+    if not zone_known:
+        raise DataError(f"{row.place}: first_seen_at has no zone; end it in Z or an offset such as +08:00")
+    return moment.astimezone(UTC)
+
+
+def _moment(row: Row, column: str) -> tuple[datetime, Precision, bool]:
+    """A cell's time, the precision in which it is written, and whether it states a zone."""
+    text = row.cells[column]
+    found = _TIME.fullmatch(text)
+    try:
+        moment = datetime.fromisoformat(text if found else "")
+    except ValueError:
+        moment = datetime.min
+    offset = moment.utcoffset() or timedelta(0)
+    if not found or not 1900 <= moment.year < 2200 or abs(offset) > _WIDEST_OFFSET:
+        fault = f"{shown(text)} is not a time" if text else "is empty"
+        raise DataError(f"{row.place}: {column} {fault}; write it as 2024-05-31T13:45:00Z or 2024-05-31")
+    zone_known = moment.tzinfo is not None
+    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written(found), zone_known
+
+
+def _written(found: re.Match[str]) -> Precision:
+    if found["second"]:
+        return Precision.SECOND
+    if found["minute"]:
+        return Precision.MINUTE
+    return Precision.HOUR if len(found[0]) > len("2024-05-31") else Precision.DAY

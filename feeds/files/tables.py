@@ -1,0 +1,331 @@
+"""Tables in CSV, JSON-lines and Parquet files, read as text with the place of each row.
+
+Knows files and their damage, not what the columns mean. A cell is always text: what a CSV file holds, or
+the shortest text that gives the Parquet value back. Whatever the bytes are, the answer is a table or a
+DataError of one line.
+"""
+
+import csv
+import io
+import json
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import DataError
+
+_SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+_HEADER_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row: `number` is its line in a CSV file (the header is line 1), its row in a Parquet file."""
+
+    path: Path
+    number: int
+    cells: dict[str, str]
+
+    @property
+    def place(self) -> str:
+        """Where the row stands, for an error message."""
+        return f"{self.path}, {'row' if _is_parquet(self.path) else 'line'} {self.number}"
+
+
+def shown(value: str) -> str:
+    """`value` quoted on one line, cut to 40 characters, safe to print whatever it holds."""
+    return repr(value if len(value) <= 40 else value[:40] + "…")
+
+
+def table_files(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list[Path]:
+    """The tables with the columns `needed` among `paths`; `kind` names them in errors ("bar").
+
+    A file named in `paths` must be such a table. In a folder, other tables, other kinds of file and hidden
+    files are passed over; a CSV or Parquet file that cannot be read is refused there as well. Only headers
+    are read. Raises DataError.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if stat.S_ISDIR(_mode(path)):
+            within = [file for file in _candidates(path) if not _missing(columns_of(file), needed)]
+            if not within:
+                raise DataError(
+                    f"{path}: no {kind} file in this folder; put a .csv or .parquet file there "
+                    f"with the columns {', '.join(needed)}"
+                )
+            found += within
+        else:
+            require_columns(path, columns_of(path), needed)
+            found.append(path)
+    return found
+
+
+def columns_of(path: Path) -> tuple[str, ...]:
+    """The column names of `path` in small letters. Reads no more than the header."""
+    _require_file(path)
+    if not _is_csv(path):
+        names = _parquet_columns(path) if _is_parquet(path) else line_columns(path)
+        return tuple(_column(name) for name in names)
+    with _opened(path) as file:
+        start = file.read(_HEADER_BYTES)
+    line = start.splitlines()[0] if start.strip() else b""
+    try:
+        return tuple(_column(name) for name in next(csv.reader([_text(path, line)]), []))
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: {error}; save it as a comma-separated table") from None
+
+
+def rows_of(
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    on_ragged: Callable[[Row, DataError], None] | None = None,
+) -> Iterator[Row]:
+    """The rows of `path` in order, with the columns `needed` and those of `optional` that it has.
+
+    Raises DataError for a missing or repeated column, a damaged file, and a CSV row that is longer or
+    shorter than its header; with `on_ragged` such a row is given to it instead, and left out. Empty lines are
+    passed over.
+    """
+    _require_file(path)
+    rows = _csv_rows(path) if _is_csv(path) else _typed_rows(path, {*needed, *optional})
+    header = [_column(name) for name in next(rows)[1]]
+    require_columns(path, header, needed)
+    wanted = [(name, header.index(name)) for name in (*needed, *optional) if name in header]
+    for number, cells in rows:
+        row = Row(path=path, number=number, cells={})
+        if len(cells) != len(header):
+            fault = DataError(
+                f"{row.place}: {len(cells)} cells where the header has {len(header)}; mend or remove the row"
+            )
+            if on_ragged is None:
+                raise fault
+            on_ragged(row, fault)
+            continue
+        row.cells.update((name, cells[at].strip()) for name, at in wanted)
+        yield row
+
+
+def require_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
+    """Raise DataError unless each column of `needed` is in `header` once."""
+    missing = _missing(header, needed)
+    if missing:
+        found = ", ".join(shown(name) for name in header[:12]) or "none"
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}; found {found}; name the columns in the header"
+        )
+    for name in needed:
+        if list(header).count(name) > 1:
+            raise DataError(f"{path}: column {name} is there twice; remove or rename one")
+
+
+def _missing(header: Iterable[str], needed: Sequence[str]) -> list[str]:
+    return [name for name in needed if name not in header]
+
+
+def _column(name: str) -> str:
+    return name.strip().lower()
+
+
+def _candidates(folder: Path) -> list[Path]:
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}; check the folder") from None
+    return [
+        file
+        for file in files
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
+    ]
+
+
+def _typed_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
+    return _parquet_rows(path, wanted) if _is_parquet(path) else line_rows(path, wanted)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        raise DataError(f"{path}: no such file or folder; check the path") from None
+
+
+def _require_file(path: Path) -> None:
+    if not stat.S_ISREG(_mode(path)) or path.suffix.lower() not in _SUFFIXES:
+        raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; check that it can be read") from None
+
+
+def _text(path: Path, data: bytes) -> str:
+    if not data.strip():
+        raise DataError(f"{path}: the file is empty; give one with a header and rows")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: not UTF-8 text; save it as CSV in UTF-8") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{path}, line {line}: not text but binary data; save it as CSV in UTF-8")
+    return text
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    with _opened(path) as file:
+        text = _text(path, file.read())
+    # Strict, because a quote that never closes would otherwise swallow the rest of the file unseen.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    start = 1
+    try:
+        for cells in reader:
+            if cells or start == 1:
+                yield start, cells
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}, line {start}: {error}; mend the quotes or remove the row") from None
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return [str(name) for name in pq.read_schema(path).names]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [name for name in _parquet_columns(path) if _column(name) in wanted]
+    yield 0, names
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=names)
+        columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise _damaged(path, error) from None
+    for number, cells in enumerate(zip(*columns, strict=True), start=1):
+        yield number, list(cells)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    if isinstance(value, list):
+        return ";".join(_cell(item) for item in value)
+    return str(value)
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: not a readable Parquet file ({shown(str(error))}); write it again")
+
+
+_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+
+_STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?")
+
+
+def stamp_of(text: str) -> datetime | None:
+    """A date or a time as it is written, naive where no zone stands beside it; None if it is neither.
+
+    A date alone is its midnight. Written as YYYY-MM-DD, or YYYY-MM-DDTHH:MM with what may follow.
+    """
+    if not _STAMP.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def number_of(text: str) -> float | None:
+    """A number, which may be infinite or not a number ("nan"); None for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+_LONGEST_LINE = 1_000_000
+
+
+def line_columns(path: Path) -> list[str]:
+    """The keys of the first line; none where that is no JSON object, so that the file is no table."""
+    for _, line in _lines(path):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            return []
+        return list(row) if isinstance(row, dict) else []
+    return []
+
+
+def line_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
+    """The columns of `wanted` that the first line has, then the cells of each row, with its line number.
+
+    A key that is missing from a row is an empty cell; empty lines are passed over. Raises DataError for a
+    line that is no JSON object, and for a cell that holds more than one value.
+    """
+    names = [name for name in line_columns(path) if name.strip().lower() in wanted]
+    yield 0, names
+    for number, line in _lines(path):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: not a JSON object; mend or remove the line")
+        yield number, [_json_cell(path, number, name, row.get(name)) for name in names]
+
+
+def _json_cell(path: Path, number: int, name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ";".join(value)
+    if isinstance(value, (str, bool, int, float)):
+        return str(value)
+    raise DataError(f"{path}, line {number}: {name} is no text; write it as one value")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(_LONGEST_LINE):
+                number += 1
+                if len(line) == _LONGEST_LINE:
+                    raise DataError(
+                        f"{path}, line {number}: longer than {_LONGEST_LINE:,} bytes; split the line"
+                    )
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if text.strip():
+                    yield number, text
+    except UnicodeDecodeError:
+        raise DataError(f"{path}, line {number}: not UTF-8 text; save it in UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; check that it can be read") from None

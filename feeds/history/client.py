@@ -1,0 +1,179 @@
+"""What the fetch loop asks of a source of candles, and how it bears with one that does not answer.
+
+Knows waiting and giving up. It knows no exchange and no library; clients translate their library's errors
+into the two kinds below.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol, TypeVar
+
+from engine.errors import DataError
+from feeds.history.candles import Adjustment, Grid
+
+TRIES = 8
+
+FIRST_TRIES = 5
+"""For a source that has not answered yet: it may be the connection that is not there."""
+
+LONGEST_WAIT = 900.0
+
+_DEEPEST = 12
+
+Row = Sequence[object]
+
+Answer = TypeVar("Answer")
+
+
+class SourceError(DataError):
+    """A source that does not answer, or refuses to. What came before is kept; exit code 3."""
+
+
+class Unanswered(Exception):
+    """No usable answer this time: ask again. `wait` is how many seconds the source demands, if it said so."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.wait = reason, wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A pause of `seconds` before a source is asked again: who, why, and how many of its tries are used."""
+
+    place: str
+    reason: str
+    seconds: float
+    tried: int
+    tries: int
+
+
+OnWait = Callable[[Wait], None]
+
+
+def unseen(wait: Wait) -> None:
+    """A pause that nobody is told of."""
+
+
+class BarClient(Protocol):
+    """One source of candles in one timeframe and one adjustment.
+
+    `name` is the source in the store, such as "ccxt:binance"; `said_by` names exchange and library with
+    its version; `page` is how many candles one request can bring. `repairs_silently` says that the library
+    drops repeated rows unseen, so that a candle counts only once two answers agree on it.
+    """
+
+    name: str
+    said_by: str
+    timeframe: str
+    adjustment: Adjustment
+    page: int
+    repairs_silently: bool
+
+    def require(self, symbols: Sequence[str]) -> None:
+        """Raise DataError, with the nearest name, for a symbol that the source is sure not to have."""
+        ...
+
+    def server_time(self) -> datetime:
+        """What time it is by the source's own clock, in UTC. Raises Unanswered."""
+        ...
+
+    def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:
+        """When the candles of `symbol` are due in the window."""
+        ...
+
+    def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
+        """Rows (start in milliseconds since 1970, open, high, low, close, volume), as the source gave them.
+
+        They should start from `since` (included) to `until` (excluded), `page` at most; nothing about
+        them is trusted. Raises Unanswered, or SourceError where asking again is of no use.
+        """
+        ...
+
+
+def patiently(
+    call: Callable[[], Answer],
+    place: str,
+    sleep: Callable[[float], None],
+    *,
+    on_wait: OnWait = unseen,
+    tries: int = TRIES,
+) -> Answer:
+    """The answer of `call`, asked up to `tries` times with pauses of 1, 2, 4, … 60 seconds, or as demanded.
+
+    `place` names source and symbol in the error; `on_wait` is told of each pause. Raises SourceError after
+    the last try, and at once where the source demands a pause of more than fifteen minutes.
+    """
+    tried = 0
+    while True:
+        try:
+            return call()
+        except Unanswered as fault:
+            tried += 1
+            demanded = fault.wait or 0.0
+            if demanded > LONGEST_WAIT:
+                raise SourceError(
+                    f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what came before "
+                    f"is kept, run the same command again after that"
+                ) from None
+            if tried == tries:
+                raise SourceError(
+                    f"{place}: no answer in {tries} tries ({fault.reason}); what came before is kept, check "
+                    f"the connection and run the same command again"
+                ) from None
+            pause = max(min(2.0 ** (tried - 1), 60.0), demanded)
+            on_wait(Wait(place=place, reason=fault.reason, seconds=pause, tried=tried, tries=tries))
+            sleep(pause)
+
+
+class Patience:
+    """`patiently` for one source: until it has answered once, it is given up sooner."""
+
+    def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = unseen) -> None:
+        self._sleep, self._on_wait = sleep, on_wait
+        self._tries = FIRST_TRIES
+
+    def ask(self, call: Callable[[], Answer], place: str) -> Answer:
+        """The answer of `call`. Raises SourceError."""
+        answer = patiently(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
+        self._tries = TRIES
+        return answer
+
+
+def demanded_wait(retry_after: str | None, answered_at: str | None) -> float | None:
+    """Seconds that a Retry-After header demands; a date in it is read against the answer's own Date header.
+
+    None where there is none or it cannot be read (RFC 9110, 10.2.3).
+    """
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        pause = parsedate_to_datetime(text) - parsedate_to_datetime(answered_at or "")
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, pause.total_seconds())
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, cut to 120 characters, with its type."""
+    lines = str(error).splitlines()
+    text = "".join(mark for mark in (lines[0] if lines else "")[:120] if mark.isprintable())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def system_reason(error: BaseException) -> str:
+    """What the system said below an error, such as "Connection refused"; empty where it said nothing.
+
+    An error's own text may hold an address; this one does not.
+    """
+    cause: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if cause is None:
+            break
+        if isinstance(cause, OSError) and isinstance(cause.strerror, str):
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return ""

@@ -1,0 +1,115 @@
+"""Files of bars as a source of the store: what a user has on disk, named, dated and kept like the rest.
+
+Knows files and calendars. It asks no network; a file that `feeds.files.bars` refuses is not imported.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from engine.calendars import Calendar, calendar_of
+from engine.errors import DataError
+from engine.instruments import Instrument
+from engine.model import Bar
+from feeds.files.bars import bar_files, guess_instrument, read_bars, span_of
+from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
+from feeds.history.download import FetchReport, Holding, OnProgress, SymbolReport
+from feeds.history.store import BarStore, Span
+
+SOURCE = "file"
+
+_NO_ROW = "the file has no row"
+
+
+def import_bars(
+    paths: Sequence[Path],
+    store: BarStore,
+    adjustment: Adjustment,
+    *,
+    clock: Callable[[], datetime],
+    on_progress: OnProgress,
+    instrument_of: Callable[[str], Instrument] = guess_instrument,
+    refresh: bool = False,
+) -> FetchReport:
+    """Take the bar files among `paths` into the store under the source "file", by the file's name.
+
+    Sessions without a row become gaps, those between a file and what is stored already among them. Days
+    that are stored already must be the same there; `refresh` replaces them instead. Raises DataError and
+    writes nothing of a file that cannot be taken.
+    """
+    files = bar_files(paths)
+    now = clock()
+    reports = []
+    with store.writing(SOURCE):
+        for number, (symbol, path) in enumerate(files.items()):
+            on_progress(symbol, number, len(files))
+            reports.append(_import(path, instrument_of(symbol), store, adjustment, now, refresh=refresh))
+            on_progress(symbol, number + 1, len(files))
+    return FetchReport(
+        source=SOURCE, said_by="files on this machine", server_time=now, symbols=tuple(reports)
+    )
+
+
+def _import(
+    path: Path,
+    instrument: Instrument,
+    store: BarStore,
+    adjustment: Adjustment,
+    now: datetime,
+    *,
+    refresh: bool,
+) -> SymbolReport:
+    holding = Holding(SOURCE, instrument.symbol, "1d", adjustment)
+    stored = None if refresh else store.find(SOURCE, instrument.symbol, "1d")
+    if stored is not None and stored.adjustment is not adjustment:
+        raise DataError(
+            f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
+            f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
+        )
+    first, last = span_of(path)
+    since, until = midnight(first), midnight(last) + DAY
+    if stored is not None:
+        # What lies between a file and the store becomes part of the window, and so a gap with a name.
+        since, until = min(since, stored.until), max(until, stored.since)
+    ends = [since, until, *((stored.since, stored.until) if stored is not None else ())]
+    calendar = calendar_of(instrument.calendar, min(ends).date(), max(ends).date())
+    grid = SessionGrid(calendar=calendar)
+    due = grid.starts(since, until)
+    candles = _candles(read_bars(path, instrument, calendar), due, calendar)
+    if stored is not None:
+        holding.take_up(stored, grid)
+        _require_agreement(path, candles, holding)
+    there = {candle.starts_at for candle in candles} | set(holding.candles)
+    missing = {day: _NO_ROW for day in due if day not in there}
+    span = Span(since=since, until=until, said_by=f"file {path.name}", fetched_at=now)
+    new = holding.add(candles, missing, span)
+    store.write(holding.stored())
+    return SymbolReport(
+        symbol=instrument.symbol, new=new, stored=len(holding.candles), gaps=holding.gaps(), strays=0
+    )
+
+
+def _candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
+    """The bars by their trading days, all of which are in `due`."""
+    opens = {session[0]: day for day in due if (session := calendar.session(day.date()))}
+    return [
+        Candle(
+            starts_at=opens[bar.opens_at],
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            volume=bar.volume,
+        )
+        for bar in bars
+    ]
+
+
+def _require_agreement(path: Path, candles: Sequence[Candle], holding: Holding) -> None:
+    for candle in candles:
+        other = holding.candles.get(candle.starts_at, candle)
+        if other != candle:
+            raise DataError(
+                f"{path}: closes at {candle.close:g} on {candle.starts_at:%Y-%m-%d}, and at {other.close:g} "
+                f"in the store; leave the day out, or replace what is stored with --refresh"
+            )

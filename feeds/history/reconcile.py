@@ -1,0 +1,205 @@
+"""From what a source answered to candles that can be believed, asking again where it is in doubt.
+
+It knows nothing of libraries, files or waiting. An answer may repeat, reorder, leave out and falsify rows;
+a start ends either with one candle that the answers agree on, or with the reason why there is none.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from feeds.history.candles import EPOCH, Candle
+from feeds.history.client import Row
+
+ASKS = 5
+
+ABSURD = 10.0
+
+_NEIGHBOURS = 3
+
+_FIRM = 2
+
+_CONTEXT = 25
+
+_UNSAID = "the source has no candle"
+
+Ask = Callable[[datetime, datetime], Sequence[Row]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of each start of a window: its candle, or the reason why there is none.
+
+    `resumes_at`: where the window is empty and every answer jumped beyond it, the nearest start that any of
+    them had. `strays` counts rows inside the window at times when no candle is due.
+    """
+
+    candles: tuple[Candle, ...]
+    missing: Mapping[datetime, str]
+    resumes_at: datetime | None
+    strays: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sifted:
+    """One answer: candles that are valid and said in one version only, doubts, and what lay outside."""
+
+    candles: Mapping[datetime, Candle]
+    doubts: Mapping[datetime, str]
+    ordered: bool
+    beyond: datetime | None
+    strays: int
+
+
+def settle(
+    ask: Ask,
+    starts: Sequence[datetime],
+    until: datetime,
+    known: Sequence[Candle],
+    *,
+    repairs_silently: bool = False,
+) -> Settled:
+    """Ask for the window of `starts`, which ends before `until`, until each is settled, five times at most.
+
+    A candle is settled when one ordered answer, or two others, gave it and more answers agree on it than
+    contradict it. An absurd one, with a price more than ten times above or below its neighbours on both
+    sides (those in `known` among them), is never settled. Passes on what `ask` raises.
+    """
+    window = set(starts)
+    seen: defaultdict[datetime, Counter[Candle]] = defaultdict(Counter)
+    reasons: dict[datetime, str] = {}
+    beyond: list[datetime | None] = []
+    strays = 0
+    open_, first, end = list(starts), starts[0], until
+    settled: dict[datetime, Candle] = {}
+    for _ in range(ASKS):
+        answer = _sift(ask(first, end), window, starts[0], until)
+        for start, candle in answer.candles.items():
+            seen[start][candle] += _FIRM if answer.ordered and not repairs_silently else 1
+        reasons |= answer.doubts
+        beyond.append(answer.beyond)
+        strays = max(strays, answer.strays)
+        settled, faults = _judge(seen, known)
+        reasons |= faults
+        open_ = [start for start in starts if start not in settled]
+        if not open_:
+            break
+        first, end = _around(starts, open_[0], open_[-1], until)
+    missing = {start: f"{reasons.get(start, _UNSAID)} (asked {len(beyond)} times)" for start in open_}
+    jumps = [each for each in beyond if each is not None]
+    return Settled(
+        candles=tuple(settled[start] for start in starts if start in settled),
+        missing=missing,
+        resumes_at=min(jumps) if not seen and len(jumps) == len(beyond) else None,
+        strays=strays,
+    )
+
+
+def _around(
+    starts: Sequence[datetime], first: datetime, last: datetime, until: datetime
+) -> tuple[datetime, datetime]:
+    """What to ask again: with some candles on both sides, which an answer about another time would belie."""
+    after = bisect_right(starts, last) + _CONTEXT
+    since = starts[max(0, bisect_left(starts, first) - _CONTEXT)]
+    return since, starts[after] if after < len(starts) else until
+
+
+def _sift(rows: Sequence[Row], window: set[datetime], since: datetime, until: datetime) -> _Sifted:
+    versions: defaultdict[datetime, set[Candle | str]] = defaultdict(set)
+    beyond: list[datetime] = []
+    last, ordered, strays = EPOCH, True, 0
+    for row in rows:
+        start = _start(row)
+        if start is None:
+            strays += 1
+            continue
+        ordered, last = ordered and start >= last, start
+        if start >= until:
+            beyond.append(start)
+        elif start in window:
+            versions[start].add(_candle(start, row))
+        elif start >= since:
+            strays += 1
+    candles: dict[datetime, Candle] = {}
+    doubts: dict[datetime, str] = {}
+    for start, said in versions.items():
+        only = next(iter(said))
+        if len(said) > 1:
+            doubts[start] = "the source gives several versions of it"
+        elif isinstance(only, str):
+            doubts[start] = only
+        else:
+            candles[start] = only
+    nearest = min(beyond, default=None)
+    return _Sifted(candles=candles, doubts=doubts, ordered=ordered, beyond=nearest, strays=strays)
+
+
+def _start(row: Row) -> datetime | None:
+    """The row's start, or None where it is no time at all."""
+    try:
+        stamp = row[0]
+        if isinstance(stamp, bool) or not isinstance(stamp, int):
+            return None
+        return EPOCH + timedelta(milliseconds=stamp)
+    except (IndexError, TypeError, KeyError, OverflowError):
+        return None
+
+
+def _candle(start: datetime, row: Row) -> Candle | str:
+    """The row as a candle, or why it cannot be one."""
+    if len(row) != 6:
+        return f"a row has {len(row)} cells, not 6"
+    cells = []
+    for name, cell in zip(("open", "high", "low", "close", "volume"), row[1:], strict=True):
+        if isinstance(cell, bool) or not isinstance(cell, (int, float)):
+            return f"{name} is not a number"
+        cells.append(float(cell))
+    open_, high, low, close, volume = cells
+    try:
+        return Candle(starts_at=start, open=open_, high=high, low=low, close=close, volume=volume)
+    except ValueError as error:
+        return str(error)
+
+
+def _judge(
+    seen: Mapping[datetime, Counter[Candle]], known: Sequence[Candle]
+) -> tuple[dict[datetime, Candle], dict[datetime, str]]:
+    """The candles that are settled by now, and what is wrong with the others."""
+    likely = {candle.starts_at: candle for candle in known}
+    likely |= {start: votes.most_common(1)[0][0] for start, votes in seen.items()}
+    order = sorted(likely)
+    place = {start: number for number, start in enumerate(order)}
+    settled: dict[datetime, Candle] = {}
+    faults: dict[datetime, str] = {}
+    for start, votes in seen.items():
+        at = place[start]
+        left = [likely[each] for each in order[max(0, at - _NEIGHBOURS) : at]]
+        right = [likely[each] for each in order[at + 1 : at + 1 + _NEIGHBOURS]]
+        sane = Counter({candle: n for candle, n in votes.items() if not absurd(candle, left, right)})
+        if not sane:
+            close = votes.most_common(1)[0][0].close
+            faults[start] = f"a price near {close:g} is more than {ABSURD:g} times off its neighbours"
+            continue
+        best, weight = sane.most_common(1)[0]
+        if weight >= _FIRM and weight > sane.total() - weight:
+            settled[start] = best
+        else:
+            faults[start] = "the source's answers differ"
+    return settled, faults
+
+
+def absurd(candle: Candle, left: Sequence[Candle], right: Sequence[Candle]) -> bool:
+    """Whether a price is over ten times above, or below a tenth of, the closes on both sides.
+
+    A side counts by the median of its closes; at an end of what is known, by each close of the other side.
+    """
+    if left and right:
+        levels = [median(each.close for each in side) for side in (left, right)]
+    else:
+        levels = [each.close for each in (*left, *right)]
+    if not levels:
+        return False
+    return max(candle.prices) > ABSURD * max(levels) or min(candle.prices) * ABSURD < min(levels)

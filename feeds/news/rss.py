@@ -1,0 +1,174 @@
+"""RSS 0.9 to 2.0 and Atom feeds, read with feedparser.
+
+Knows feeds, not the network and not what is kept. A feed's dates are feedparser's, in UTC, with how exactly
+they were written and whether their zone is known. Titles and summaries come back as plain text on one line.
+"""
+
+import calendar
+import io
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.errors import DataError
+from engine.model import Precision
+from feeds.files.news import SOURCE_LENGTH, TEXT_LENGTH, TITLE_LENGTH, clean
+from feeds.news.http import Page, place
+from feeds.news.sandbox import Run
+
+_MOST_ENTRIES = 2_000
+
+_RAW_LENGTH = 20_000
+
+_DATES = ("published", "updated", "created")
+
+_CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?")
+
+_OFFSET = re.compile(r"(?:[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2}|(?<![a-z])Z)$", re.IGNORECASE)
+
+# Those of feedparser's zones that mean one thing: CST, AST and AT name several, other names it reads as UTC.
+_ZONES = "UT|UTC|GMT|EDT|EST|ET|CDT|CT|MDT|MST|MT|PDT|PST|PT|MET|MEST|ADT"
+
+_ZONE = re.compile(rf"(?:(?:Etc/)?GMT[+-][0-9]{{1,2}}:?[0-9]{{2}}|\b(?:{_ZONES}))$", re.IGNORECASE)
+
+_MARKUP = re.compile(r"<[a-zA-Z/!?]|&[a-zA-Z#]")
+
+_YEARS = range(1970, 2200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of a feed. `published_at` is None where no date is given or it cannot be read.
+
+    A date is written to the second, the minute, the hour or the day; without a zone it is taken as UTC, and
+    `zone_known` is false. `guid` and `link` may be empty, and so may `title` or `summary`, not both.
+    """
+
+    guid: str
+    link: str
+    title: str
+    summary: str
+    published_at: datetime | None
+    precision: Precision
+    zone_known: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A feed: its title, its usable entries in their order, and how many had neither title nor summary."""
+
+    title: str
+    entries: tuple[Entry, ...]
+    empty: int
+
+
+def read_feed(page: Page, run: Run) -> Feed:
+    """The feed on `page`; `run` calls the parser, which hostile input can make slow or large (`Confined`).
+
+    At most 2,000 entries are read. Raises DataError for a page that is no feed.
+    """
+    try:
+        parsed = run(parse, page.body, page.content_type, page.url)
+    except DataError as error:
+        raise DataError(f"{place(page.url)}: {error}") from None
+    if not parsed["version"] and not parsed["entries"]:
+        raise DataError(f"{place(page.url)}: not an RSS or Atom feed; check the address")
+    entries = [_entry(raw) for raw in parsed["entries"]]
+    usable = tuple(entry for entry in entries if entry.title or entry.summary)
+    return Feed(title=clean(parsed["title"], SOURCE_LENGTH), entries=usable, empty=len(entries) - len(usable))
+
+
+def parse(data: bytes, content_type: str, url: str) -> dict[str, Any]:
+    """What feedparser finds, as plain JSON: `version`, `title` and `entries` with texts and epoch seconds.
+
+    It touches no network: feedparser gets the bytes, and external entities are off.
+    """
+    import feedparser
+
+    headers = {"content-type": content_type, "content-location": url}
+    found = feedparser.parse(io.BytesIO(data), response_headers=headers)
+    return {
+        "version": str(found.get("version") or ""),
+        "title": plain(str(found.feed.get("title") or "")[:_RAW_LENGTH]),
+        "entries": [_raw(entry) for entry in found.entries[:_MOST_ENTRIES]],
+    }
+
+
+def plain(markup: str) -> str:
+    """The text of an HTML fragment, without scripts, styles and tags."""
+    if not _MARKUP.search(markup):
+        return markup
+    from lxml import etree
+    from lxml import html as lxml_html
+
+    try:
+        tree = lxml_html.fragment_fromstring(markup.replace("\0", " "), create_parent="div")
+    except (etree.LxmlError, ValueError):
+        return re.sub(r"<[^>]*>?", " ", markup)
+    for unseen in list(tree.iter("script", "style", "noscript", "template", etree.Comment)):
+        unseen.drop_tree()
+    return " ".join(str(piece) for piece in tree.itertext())
+
+
+def _raw(entry: Any) -> dict[str, Any]:
+    written, seconds = _date(entry)
+    contents: Iterable[Any] = entry.get("content") or ()
+    texts = [str(entry.get("summary") or ""), *(str(one.get("value") or "") for one in contents)]
+    return {
+        "guid": str(entry.get("id") or "")[:_RAW_LENGTH],
+        "link": str(entry.get("link") or "")[:_RAW_LENGTH],
+        "title": plain(str(entry.get("title") or "")[:_RAW_LENGTH]),
+        "summary": plain(max(texts, key=len)[:_RAW_LENGTH]),
+        "written": written,
+        "seconds": seconds,
+    }
+
+
+def _date(entry: Any) -> tuple[str, int | None]:
+    """The first of an entry's dates that feedparser understood: as written, and in epoch seconds."""
+    with warnings.catch_warnings():
+        # feedparser still answers for a missing `updated` with the creation date, and says so each time.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name in _DATES:
+            parsed = entry.get(f"{name}_parsed")
+            written = str(entry.get(name) or "").strip()
+            # A date without a year, such as "--05-31", is completed from the clock; that is a guess.
+            if parsed and not written.startswith("-"):
+                return written[:100], calendar.timegm(parsed)
+    return "", None
+
+
+def _entry(raw: dict[str, Any]) -> Entry:
+    published_at = _moment(raw["seconds"])
+    precision, zone_known = written_as(raw["written"]) if published_at else (Precision.SECOND, True)
+    return Entry(
+        guid=clean(raw["guid"], 500),
+        link=raw["link"].strip(),
+        title=clean(raw["title"], TITLE_LENGTH),
+        summary=clean(raw["summary"], TEXT_LENGTH),
+        published_at=published_at,
+        precision=precision,
+        zone_known=zone_known,
+    )
+
+
+def written_as(date: str) -> tuple[Precision, bool]:
+    """How exactly a feed's date is written, and whether its zone is known: "Mon, 01 Jan 2024 08:30 GMT"."""
+    clock = _CLOCK.search(date)
+    if clock is None:
+        return Precision.DAY, False
+    zone_known = bool(_OFFSET.search(date[clock.end() :]) or _ZONE.search(date[clock.end() :]))
+    return (Precision.SECOND if clock[1] else Precision.MINUTE), zone_known
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    if seconds is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return moment if moment.year in _YEARS else None

@@ -1,0 +1,1 @@
+"""Checks of bars and news before they are used."""

@@ -1,0 +1,1 @@
+"""The simulated market: bars, headlines and the oracle that knows them."""

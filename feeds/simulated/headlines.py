@@ -1,0 +1,90 @@
+"""Varied headlines for the simulated market, each with the strength it has. Knows no price and no time."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+WITHHELD_EVERY = 5
+"""Every fifth template of each list is kept from pretraining."""
+
+
+class HeadlineSet(StrEnum):
+    """Which templates a market draws from."""
+
+    ALL = "all"
+    FAMILIAR = "familiar"
+    WITHHELD = "withheld"
+
+
+STRENGTHS: Mapping[str, float] = {
+    "strong_up": 1.1,
+    "mild_up": 0.55,
+    "neutral": 0.0,
+    "mild_down": -0.55,
+    "strong_down": -1.1,
+}
+"""The shift of the next return's mean, in units of its standard deviation."""
+
+_ASSET_ODDS = {"strong_up": 0.18, "mild_up": 0.22, "neutral": 0.2, "mild_down": 0.22, "strong_down": 0.18}
+
+_MARKET_ODDS = {"strong_up": 0.12, "mild_up": 0.13, "neutral": 0.5, "mild_down": 0.13, "strong_down": 0.12}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """A filled template and the strength with which it moves the next return, in standard deviations."""
+
+    title: str
+    strength: float
+
+
+@cache
+def _book() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    loaded: dict[str, dict[str, list[str]]] = tomllib.loads(
+        files("feeds").joinpath("headlines.toml").read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+def words(kind: str) -> Sequence[str]:
+    """The fictional names of one kind: "coins" and "stocks" as "Name:TICKER", "peers", "places"."""
+    return _book()["words"][kind]
+
+
+def templates(topic: str, strength: str, headlines: HeadlineSet) -> tuple[str, ...]:
+    """The templates about "asset" or "market" of one strength that belong to a set."""
+    numbered = enumerate(_book()[topic][strength])
+    if headlines is HeadlineSet.ALL:
+        return tuple(text for _, text in numbered)
+    withheld = headlines is HeadlineSet.WITHHELD
+    return tuple(text for i, text in numbered if (i % WITHHELD_EVERY == WITHHELD_EVERY - 1) == withheld)
+
+
+def draw(topic: str, name: str, headlines: HeadlineSet, rng: "Generator") -> Headline:
+    """One random headline about "asset" `name`, or about the "market" (where `name` is not used)."""
+    odds = _ASSET_ODDS if topic == "asset" else _MARKET_ODDS
+    strength = str(rng.choice(list(odds), p=list(odds.values())))
+    choices = templates(topic, strength, headlines)
+    template = choices[int(rng.integers(len(choices)))]
+    return Headline(title=_fill(template, name, rng), strength=STRENGTHS[strength])
+
+
+def _fill(template: str, name: str, rng: "Generator") -> str:
+    def word(match: re.Match[str]) -> str:
+        slot = match.group(1)
+        if slot == "name":
+            return name
+        if slot == "n":
+            return str(int(rng.integers(2, 40)))
+        pool = words("peers" if slot == "peer" else "places")
+        return pool[int(rng.integers(len(pool)))]
+
+    return re.sub(r"\{(\w+)\}", word, template)

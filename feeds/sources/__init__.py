@@ -1,0 +1,1 @@
+"""Sources of bars, historical and live: one module for each."""

@@ -1,0 +1,125 @@
+"""A-shares' daily candles and last prices from EastMoney through akshare. It judges no candle."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from zoneinfo import ZoneInfo
+
+from engine.errors import DataError, UsageError
+from engine.instruments import Instrument
+from feeds.files.bars import guess_instrument
+from feeds.history.candles import DAY, Adjustment
+from feeds.history.client import Row, Unanswered
+from feeds.history.endpoints import requests_through
+from feeds.sources.stocks import TIMEOUT_S, UNREADABLE, StockClient, day_after, library, stamp
+from feeds.symbols import a_share_code
+
+_LOT = 100
+
+_SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+_CLOCK = "https://push2his.eastmoney.com/api/qt/stock/kline/get"
+
+_SMALL = {
+    "secid": "1.000001",
+    "fields1": "f1",
+    "fields2": "f51",
+    "klt": "101",
+    "fqt": "0",
+    "beg": "20240102",
+    "end": "20240102",
+}
+
+
+class EastmoneyClient(StockClient):
+    """A `BarClient` over akshare's A-share history, which is EastMoney's. Volumes become shares."""
+
+    name = "eastmoney"
+    repairs_silently = False
+
+    def __init__(
+        self,
+        adjustment: Adjustment,
+        clock: Callable[[], datetime],
+        instrument_of: Callable[[str], Instrument],
+        timeout_s: float,
+        url: str | None,
+    ) -> None:
+        self._library = library("akshare", "china")
+        said_by = f"EastMoney through akshare {self._library.__version__}"
+        super().__init__(clock, instrument_of, timeout_s, url, said_by)
+        self.adjustment = adjustment
+        self._module = import_module("akshare.stock_feature.stock_hist_em")
+
+    def require(self, symbols: Sequence[str]) -> None:
+        """Raise DataError for a symbol that is no A-share's code."""
+        for symbol in symbols:
+            if not a_share_code(symbol):
+                raise DataError(f"{self.name}: {symbol[:40]!r} is no A-share; give six digits such as 600519")
+
+    def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
+        """One request for the days from `since` to the one before `until`."""
+        with self._asking():
+            frame = self._library.stock_zh_a_hist(
+                symbol=a_share_code(symbol),
+                period="daily",
+                start_date=f"{since:%Y%m%d}",
+                end_date=f"{day_after(until) - DAY:%Y%m%d}",
+                adjust="" if self.adjustment is Adjustment.RAW else "qfq",
+                timeout=self._timeout_s,
+            )
+            if frame.empty:
+                return []
+            columns = [frame[name].tolist() for name in ("开盘", "最高", "最低", "收盘")]
+            volumes = [float(lots) * _LOT for lots in frame["成交量"].tolist()]
+            days = [stamp(day) for day in frame["日期"].tolist()]
+        return list(zip(days, *columns, volumes, strict=True))
+
+    def last_trade(self, symbol: str) -> tuple[float, datetime]:
+        """The close of the newest minute with a trade, and that minute, but not after the answer itself.
+
+        Raises Unanswered.
+        """
+        with self._asking():
+            minutes = self._library.stock_zh_a_hist_min_em(symbol=a_share_code(symbol), period="1")
+            traded = minutes[minutes["成交量"] > 0].iloc[-1]
+            at = datetime.fromisoformat(str(traded["时间"])).replace(tzinfo=_SHANGHAI).astimezone(UTC)
+            price = float(traded["收盘"])
+        # A minute is named by its end, which may be still to come.
+        return price, min(at, self._dated(200))
+
+    def answer_time(self) -> datetime:
+        """What time EastMoney's answers say it is. Raises Unanswered."""
+        with self._asking():
+            answer = self._module.requests.get(_CLOCK, params=_SMALL, timeout=self._timeout_s)
+        return self._dated(answer.status_code)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            with requests_through(self._module, self._wire), warnings.catch_warnings():
+                # akshare still calls parts of pandas that are to change in a later version.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                yield
+        except UNREADABLE as error:
+            raise Unanswered(type(error).__name__) from None
+
+
+def eastmoney_client(
+    adjustment: Adjustment = Adjustment.RAW,
+    *,
+    clock: Callable[[], datetime],
+    instrument_of: Callable[[str], Instrument] = guess_instrument,
+    timeout_s: float = TIMEOUT_S,
+    url: str | None = None,
+) -> EastmoneyClient:
+    """A client of EastMoney: raw prices, or those with splits and dividends worked in ("qfq").
+
+    `url` takes the place of its address. Raises UsageError without akshare, and for prices with splits
+    alone, which EastMoney does not have.
+    """
+    if adjustment is Adjustment.SPLIT:
+        raise UsageError("eastmoney has no split-only prices; fetch with --adjustment raw or split+dividend")
+    return EastmoneyClient(adjustment, clock, instrument_of, timeout_s, url)

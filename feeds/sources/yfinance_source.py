@@ -1,0 +1,151 @@
+"""Stocks' daily candles and last prices from Yahoo through yfinance. Knows its traps; it judges no candle."""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+from engine.errors import UsageError
+from engine.instruments import Instrument
+from feeds.files.bars import guess_instrument
+from feeds.history.candles import Adjustment
+from feeds.history.client import Row, Unanswered, first_line
+from feeds.sources.stocks import TIMEOUT_S, UNREADABLE, StockClient, day_after, library, stamp
+
+_CLASS_SHARE = re.compile(r"([A-Z]+)\.([A-C])")
+
+_CLOCK = "https://query2.finance.yahoo.com/v8/finance/chart/SPY"
+
+
+class YahooClient(StockClient):
+    """A `BarClient` over yfinance. Yahoo has no prices as traded: splits are always worked in."""
+
+    name = "yfinance"
+    # yfinance drops a day's second row before anyone sees it.
+    repairs_silently = True
+
+    def __init__(
+        self,
+        adjustment: Adjustment,
+        clock: Callable[[], datetime],
+        instrument_of: Callable[[str], Instrument],
+        timeout_s: float,
+        url: str | None,
+    ) -> None:
+        self._library = library("yfinance", "stocks")
+        said_by = f"Yahoo through yfinance {self._library.__version__}"
+        super().__init__(clock, instrument_of, timeout_s, url, said_by)
+        self.adjustment = adjustment
+        # yfinance's own kind of session, which shows itself to Yahoo as a browser.
+        self._session = self._wire.over(import_module("yfinance._http").new_session())
+        self._tickers: dict[str, Any] = {}
+        cache = import_module("yfinance.cache")
+        # yfinance would keep zones and Yahoo's cookie in files of its own.
+        cache._TzCacheManager._tz_cache = cache._TzCacheDummy()
+        cache._CookieCacheManager._Cookie_cache = cache._CookieCacheDummy()
+
+    def require(self, symbols: Sequence[str]) -> None:
+        """Nothing: Yahoo has no list of what it knows."""
+
+    def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
+        """One request for the days; yfinance's own memory of answers is emptied before it."""
+        window = {"start": since.date().isoformat(), "end": day_after(until).isoformat()}
+        try:
+            frame = self._history(symbol, window)
+        except import_module("yfinance.exceptions").YFPricesMissingError:
+            return []
+        columns = [frame[name].tolist() for name in ("Open", "High", "Low", "Close", "Volume")]
+        days = [stamp(moment.date()) for moment in frame.index]
+        return list(zip(days, *columns, strict=True))
+
+    def last_trade(self, symbol: str) -> tuple[float, datetime]:
+        """The last price of the regular session, and when it was traded. Raises Unanswered."""
+        try:
+            self._history(symbol, {"period": "1d"})
+            facts = self._ticker(symbol).get_history_metadata()
+            price, at = facts["regularMarketPrice"], facts["regularMarketTime"]
+            return float(price), at.to_pydatetime().astimezone(UTC)
+        except (import_module("yfinance.exceptions").YFException, *UNREADABLE) as error:
+            raise Unanswered(_reason(error)) from None
+
+    def answer_time(self) -> datetime:
+        """What time Yahoo's answers say it is. Raises Unanswered."""
+        backend = import_module("yfinance._http")
+        try:
+            answer = self._session.get(
+                _CLOCK, params={"range": "1d", "interval": "1d"}, timeout=self._timeout_s
+            )
+        except (backend.requests.exceptions.RequestException, *UNREADABLE) as error:
+            raise Unanswered(_reason(error)) from None
+        return self._dated(answer.status_code)
+
+    def _history(self, symbol: str, window: dict[str, str]) -> Any:
+        errors = import_module("yfinance.exceptions")
+        self._library.data.YfData.cache_get.cache_clear()
+        try:
+            with _outspoken(self._library):
+                return self._ticker(symbol).history(
+                    **window,
+                    interval="1d",
+                    auto_adjust=self.adjustment is Adjustment.SPLIT_DIVIDEND,
+                    actions=False,
+                    keepna=True,
+                    timeout=self._timeout_s,
+                )
+        except errors.YFPricesMissingError:
+            raise
+        except (errors.YFException, *UNREADABLE) as error:
+            raise Unanswered(_reason(error)) from None
+
+    def _ticker(self, symbol: str) -> Any:
+        """yfinance's object for a symbol, kept because a new one asks for its time zone first."""
+        self._library.data.YfData(session=self._session)  # one for all of yfinance, whoever asked last
+        if symbol not in self._tickers:
+            self._tickers[symbol] = self._library.Ticker(yahoo_symbol(symbol), session=self._session)
+        return self._tickers[symbol]
+
+
+def yahoo_client(
+    adjustment: Adjustment = Adjustment.SPLIT,
+    *,
+    clock: Callable[[], datetime],
+    instrument_of: Callable[[str], Instrument] = guess_instrument,
+    timeout_s: float = TIMEOUT_S,
+    url: str | None = None,
+) -> YahooClient:
+    """A client of Yahoo, or of `url` in its place.
+
+    Raises UsageError without yfinance, and for raw prices, which Yahoo does not have.
+    """
+    if adjustment is Adjustment.RAW:
+        raise UsageError("yfinance has no raw prices; fetch with --adjustment split or split+dividend")
+    return YahooClient(adjustment, clock, instrument_of, timeout_s, url)
+
+
+def yahoo_symbol(symbol: str) -> str:
+    """Yahoo's spelling: a share class is set off by a hyphen (BRK.B is BRK-B), an exchange by a dot."""
+    found = _CLASS_SHARE.fullmatch(symbol)
+    return f"{found[1]}-{found[2]}" if found else symbol
+
+
+def _reason(error: BaseException) -> str:
+    """An error's first line, without curl's advice on its error codes."""
+    return first_line(error).partition(" See http")[0].rstrip(".")
+
+
+@contextmanager
+def _outspoken(yfinance: Any) -> Iterator[None]:
+    """Let yfinance raise its errors instead of logging them and answering with nothing."""
+    debug = yfinance.config.debug
+    before = debug.hide_exceptions
+    debug.hide_exceptions = False
+    try:
+        with warnings.catch_warnings():
+            # yfinance still calls parts of pandas that are to change in a later version.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        debug.hide_exceptions = before

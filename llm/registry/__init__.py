@@ -1,0 +1,1 @@
+"""Adapters on record: champions, challengers, and how they changed."""

@@ -1,0 +1,112 @@
+"""Adapters as values and files: what one is, whether its files are the stated ones, how they are copied.
+
+Knows folders and fingerprints. It knows no champion, no journal and no trainer.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from engine.errors import StudentError
+from llm.model_files import TINY, adapter_folder, fingerprint, model_folder
+
+_KEPT = (".safetensors", ".json", ".jinja", ".txt", ".model")
+
+
+# The files that a fingerprint covers: nothing else of a folder is copied, pickles least of all.
+class Status(StrEnum):
+    """Where an adapter stands: `retired` was champion once, `rejected` was judged and never was."""
+
+    CHALLENGER = "challenger"
+    CHAMPION = "champion"
+    RETIRED = "retired"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """LoRA weights on a base model, as the registry has them on record.
+
+    `student` is the base model as `student_key` writes it, `base` the SHA-256 of its files where that was
+    stated. `parent` is the adapter that training went on from, None: the bare base model. No fact known
+    at or after `cutoff` was used, by it or by its parents. `fingerprint` is that of `folder`'s files.
+    `recipe` and `scores` are JSON, as the trainer stated them.
+    """
+
+    name: str
+    parent: str | None
+    student: str
+    base: str | None
+    cutoff: datetime
+    recipe: Mapping[str, Any]
+    fingerprint: str
+    scores: Mapping[str, Any]
+    status: Status
+    created_at: datetime
+    folder: Path
+
+
+def student_key(student: str) -> str:
+    """One name for one base model: "tiny" and hub ids as they are, a folder that exists by its full path."""
+    if student == TINY:
+        return student
+    folder = Path(student).expanduser()
+    return str(folder.resolve()) if folder.exists() else student
+
+
+def base_fingerprint(student: str) -> str:
+    """SHA-256 over the base model's files. Raises StudentError where there is no such model."""
+    return fingerprint([model_folder(student)])
+
+
+def adapter_names(at: datetime, identity: str) -> Iterator[str]:
+    """Names for an adapter, the same ones each time: its UTC day and digits of the digest of what it is."""
+    day = at.astimezone(UTC).date().isoformat()
+    yield from (f"{day}-{identity[:digits]}" for digits in range(6, len(identity) + 1))
+
+
+def check_files(folder: Path, expected: str, what: str) -> None:
+    """Raises StudentError unless `folder` holds a plain LoRA adapter with this fingerprint."""
+    found = fingerprint([adapter_folder(folder)])
+    if found != expected:
+        raise StudentError(
+            f"{what}: the files in {folder} have the fingerprint {found[:12]} and {expected[:12]} is stated; "
+            "restore them from a copy, or use another adapter"
+        )
+
+
+def copy_whole(source: Path, staging: Path, target: Path) -> None:
+    """Copy an adapter's files so that `target` appears whole, and lasts, or not at all.
+
+    `staging` is a folder on the same file system that does not exist yet. Raises StudentError if the
+    files cannot be written.
+    """
+    try:
+        staging.mkdir()
+        for path in sorted(source.iterdir()):
+            if path.is_file() and path.suffix in _KEPT:
+                shutil.copyfile(path, staging / path.name)
+                _flush(staging / path.name)
+        _flush(staging)
+        staging.rename(target)
+        _flush(target.parent)
+    except OSError as error:
+        raise StudentError(
+            f"{target}: the adapter could not be copied here ({error.strerror}); make room and write access"
+        ) from error
+
+
+def _flush(path: Path) -> None:
+    """Have the disk keep a file or a folder's names: the event that lists them must not outlive them."""
+    if os.name != "posix" and path.is_dir():
+        return  # elsewhere a folder cannot be opened
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,296 @@
+"""The adapters on record, and which of them speaks for each base model: the champion.
+
+The state is the registry's own journal and nothing else: a promotion is one event, so that a process that
+is killed leaves the champion before or the one after. It knows no trainer and no gate, and no clock.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.errors import StudentError, UsageError
+from engine.journal.canonical import canonical_json, digest
+from llm.registry.adapters import Adapter, Status, base_fingerprint, check_files, student_key
+from llm.registry.events import GATE, PROMOTED, REJECTED, ROLLED_BACK, SCORED, Change, RegistryState
+from llm.registry.store import JOURNAL, RegistryStore
+from llm.student import StudentSettings
+
+
+def known(state: RegistryState, name: str) -> Adapter:
+    """The adapter of that name. Raises UsageError, with the nearest name, where there is none."""
+    if name not in state.adapters:
+        near = difflib.get_close_matches(name, list(state.adapters), n=1)
+        hint = f"did you mean {near[0]}?" if near else "closecall models list shows them"
+        raise UsageError(f"there is no adapter {name!r} on record; {hint}")
+    return state.adapters[name]
+
+
+def check_parent(state: RegistryState, parent: str | None, student: str, cutoff: datetime) -> None:
+    """Raises UsageError for a parent that is unknown, of another student, or has seen later data."""
+    if parent is None:
+        return
+    elder = known(state, parent)
+    if elder.student != student:
+        raise UsageError(f"parent {parent} belongs to {elder.student}, not to {student}; name another")
+    if elder.cutoff > cutoff:
+        raise UsageError(
+            f"parent {parent} has seen data up to {elder.cutoff}, later than the stated cut-off {cutoff}; "
+            "state a cut-off that covers both"
+        )
+
+
+def check_instant(state: RegistryState, student: str, at: datetime) -> None:
+    """Raises UsageError for an instant before the last change of the student's champion."""
+    last = max((turn.at for turn in state.turns(student)), default=at)
+    if at < last:
+        raise UsageError(
+            f"the champion of {student} changed at {last}, after {at}; check the clock, "
+            "or keep simulated time in a data folder of its own"
+        )
+
+
+def only_student(state: RegistryState) -> str:
+    """The one student that has a champion. Raises UsageError where there is none, or a choice."""
+    students = [student for student, stack in state.stacks.items() if stack]
+    if len(students) == 1:
+        return students[0]
+    remedy = (
+        f"name one of {', '.join(students)} with --student" if students else "there is nothing to roll back"
+    )
+    raise UsageError(f"{len(students)} students have a champion; {remedy}")
+
+
+def sound(adapter: Adapter) -> bool:
+    """Whether the adapter's files are those on record, and safe to load."""
+    try:
+        check_files(adapter.folder, adapter.fingerprint, adapter.name)
+    except StudentError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One adapter, all that happened to it, in order, and the adapters that training made from it."""
+
+    adapter: Adapter
+    changes: tuple[Change, ...]
+    children: tuple[str, ...]
+
+
+def registry_exists(data_dir: Path) -> bool:
+    """Whether anything was ever put on record here; looking creates nothing."""
+    return (data_dir / JOURNAL).is_file()
+
+
+class Registry:
+    """The registry of a data folder. Use it as a context manager, or call `close`; one for each thread.
+
+    Processes may change it at once: they take turns, and each decides on what the others left. Instants
+    are passed in, and a student's champion never changes at an instant before its last change, so that
+    history over simulated time needs a registry (a data folder) of its own.
+    """
+
+    def __init__(self, store: RegistryStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, data_dir: Path, *, lock_timeout: float = 60.0) -> Self:
+        """Open or make the registry, and clear away what a killed process left half-way.
+
+        `lock_timeout` is how many seconds a change waits for that of another process. Raises JournalError
+        for a journal that was altered or is damaged.
+        """
+        return cls(RegistryStore(data_dir, lock_timeout))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the journal. Closing twice does no harm."""
+        self._store.close()
+
+    def enter(
+        self,
+        folder: Path,
+        *,
+        parent: str | None,
+        student: str,
+        cutoff: datetime,
+        recipe: Mapping[str, Any],
+        fingerprint: str,
+        scores: Mapping[str, Any],
+        at: datetime,
+        base: str | None = None,
+    ) -> Adapter:
+        """Copy a trained adapter in and put it on record as a challenger; the registry names it.
+
+        `fingerprint` is that of the folder's files (`llm.model_files.fingerprint`), `base` that of the base
+        model's (`llm.registry.adapters.base_fingerprint`). Entering the same adapter at the same instant
+        again gives the one on record. Raises StudentError for files that are unsafe or not the stated ones,
+        UsageError for an unknown parent, one of another student, and a cut-off that is later than `at` or
+        earlier than the parent's; ValueError for a recipe or scores that are not JSON.
+        """
+        said: dict[str, Any] = {
+            "parent": parent,
+            "student": student_key(student),
+            "base": base,
+            "cutoff": cutoff,
+            "recipe": recipe,
+            "fingerprint": fingerprint,
+        }
+        identity = digest([[said, at]])
+        canonical_json(scores)
+        if at < cutoff:
+            raise UsageError(
+                f"adapter {folder}: its data reach to {cutoff} and it is entered at {at}; "
+                "an adapter from the future is refused"
+            )
+        check_files(folder, fingerprint, f"adapter {folder}")
+        with self._store.turn() as state:
+            name = state.identities.get(identity)
+            if name is None:
+                check_parent(state, parent, said["student"], cutoff)
+                name = self._store.take_in(folder, at, {**said, "scores": scores, "identity": identity})
+            return state.adapters[name]
+
+    def promote(
+        self,
+        name: str,
+        *,
+        at: datetime,
+        by: str,
+        reason: str,
+        scores: Mapping[str, Any] | None = None,
+        student: str | None = None,
+    ) -> Change:
+        """Make an adapter its student's champion; `scores` may hold the gate's verdict.
+
+        Raises UsageError for an unknown name, the champion itself, an adapter of another base model than
+        `student` (where given), and an instant before its entry or before the last change of champion;
+        StudentError for files that are no longer those on record.
+        """
+        with self._store.turn() as state:
+            adapter = known(state, name)
+            if student is not None and student_key(student) != adapter.student:
+                raise UsageError(
+                    f"adapter {name} belongs to {adapter.student}, not to {student}; name another"
+                )
+            if adapter.status is Status.CHAMPION:
+                raise UsageError(
+                    f"adapter {name} is the champion of {adapter.student} already; nothing to do"
+                )
+            check_instant(state, adapter.student, at)
+            if at < adapter.created_at:
+                raise UsageError(
+                    f"adapter {name} was entered at {adapter.created_at}, after {at}; correct the time"
+                )
+            check_files(adapter.folder, adapter.fingerprint, f"adapter {name}")
+            before = state.champion(adapter.student)
+            said = {"name": name, "before": before, "by": by, "reason": reason, "scores": scores or {}}
+            return self._store.append(PROMOTED, at, said)
+
+    def rollback(self, *, at: datetime, by: str, reason: str, student: str | None = None) -> Change:
+        """Go back to the champion before, or to the bare base model; once more goes one further back.
+
+        One whose files are no longer those on record is passed over, so that there is always a way back.
+        `student` may be left out where only one has a champion. Raises UsageError where there is none.
+        """
+        with self._store.turn() as state:
+            key = only_student(state) if student is None else student_key(student)
+            stack = state.stacks.get(key, [])
+            if not stack:
+                raise UsageError(f"student {key} has no champion to roll back; it answers without an adapter")
+            check_instant(state, key, at)
+            depth = len(stack) - 1
+            while depth and not sound(state.adapters[stack[depth - 1]]):
+                depth -= 1
+            said = {
+                "name": stack[-1],
+                "to": stack[depth - 1] if depth else None,
+                "depth": depth,
+                "passed_over": stack[depth:-1],
+                "by": by,
+                "reason": reason,
+            }
+            return self._store.append(ROLLED_BACK, at, said)
+
+    def reject(
+        self, name: str, *, at: datetime, reason: str, by: str = GATE, scores: Mapping[str, Any] | None = None
+    ) -> Change:
+        """Put on record that an adapter was judged and not promoted. Raises UsageError for the champion."""
+        with self._store.turn() as state:
+            if known(state, name).status is Status.CHAMPION:
+                raise UsageError(f"adapter {name} is the champion; closecall models rollback replaces it")
+            said = {"name": name, "by": by, "reason": reason, "scores": scores or {}}
+            return self._store.append(REJECTED, at, said)
+
+    def score(self, name: str, *, at: datetime, by: str, scores: Mapping[str, Any]) -> Change:
+        """Add scores to an adapter's history that change nothing, such as a gate's wish for more days."""
+        with self._store.turn() as state:
+            known(state, name)
+            return self._store.append(SCORED, at, {"name": name, "by": by, "scores": scores})
+
+    def adapters(self) -> list[Adapter]:
+        """All adapters on record, in the order in which they were entered."""
+        return list(self._store.refresh().adapters.values())
+
+    def show(self, name: str) -> History:
+        """One adapter with its history. Raises UsageError for an unknown name."""
+        state = self._store.refresh()
+        return History(
+            adapter=known(state, name),
+            changes=tuple(one for one in state.changes if name in (one.name, one.payload.get("to"))),
+            children=tuple(one.name for one in state.adapters.values() if one.parent == name),
+        )
+
+    def champion(self, student: str) -> Adapter | None:
+        """The adapter that speaks for a student now; None: the bare base model."""
+        state = self._store.refresh()
+        name = state.champion(student_key(student))
+        return None if name is None else state.adapters[name]
+
+    def champion_at(self, student: str, instant: datetime) -> Adapter | None:
+        """The champion at an instant, changes at that instant included; its status is that of today."""
+        state = self._store.refresh()
+        past = (turn for turn in reversed(state.turns(student_key(student))) if turn.at <= instant)
+        name = next((turn.champion for turn in past), None)
+        return None if name is None else state.adapters[name]
+
+    def changes(self, since_seq: int = 0) -> list[Change]:
+        """The events numbered above `since_seq`, in order; `Change.event` makes one a session's own."""
+        return self._store.refresh().changes[since_seq:]
+
+    def gates_held(self, student: str) -> int:
+        """How many verdicts of the gate on a student's adapters are on record."""
+        key = student_key(student)
+        return sum(one.student == key and one.payload.get("by") == GATE for one in self.changes())
+
+
+def champion_settings(registry: Registry, settings: StudentSettings) -> StudentSettings:
+    """The settings with the champion of their student as adapter, or none where the base model speaks.
+
+    Raises UsageError where they name an adapter already, StudentError for a champion whose files, or whose
+    base model's files, are no longer those on record.
+    """
+    if settings.adapter is not None:
+        raise UsageError(f"adapter {settings.adapter} and the champion cannot both answer; name one of them")
+    adapter = registry.champion(settings.student)
+    if adapter is None:
+        return settings
+    check_files(adapter.folder, adapter.fingerprint, f"champion {adapter.name}")
+    if adapter.base not in (None, base_fingerprint(settings.student)):
+        raise StudentError(
+            f"champion {adapter.name} was trained on other weights than {settings.student} now has; "
+            "restore the model, or go back with closecall models rollback"
+        )
+    return replace(settings, adapter=adapter.folder)

@@ -1,0 +1,1 @@
+"""The student in a process of its own."""

@@ -1,0 +1,256 @@
+"""Starts the student's process, asks it within a time limit, and starts it anew when it has died.
+
+Knows lines and processes; what is asked and answered is JSON to it.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+from engine.journal.canonical import canonical_json
+from engine.model import Observation
+from llm.student import Progress, StudentGone, StudentInterrupted, StudentLate, StudentSettings
+from llm.worker.messages import day_from, observation_payload, settings_payload
+
+STUDENT_COMMAND = (sys.executable, "-P", "-m", "llm.worker.process")
+
+_LOOK_EVERY = 0.1
+
+_PIECE = 65_536
+
+_MOST_DEATHS = 6
+
+_LONGEST_PAUSE = 30.0
+
+
+class _Died(Exception):
+    """The process is no more; the text says how."""
+
+
+class _Process:
+    """One process and its two pipes, neither of which is ever waited for without a limit."""
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("a process was started without its pipes")
+        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._in, False)
+        os.set_blocking(self._out, False)
+        self._read = bytearray()
+        self.pid = self._process.pid
+
+    def converse(self, line: bytes, look: Callable[[], None]) -> bytes:
+        """Write a line and read one, calling `look` about ten times a second; raises what `look` raises."""
+        unsent = memoryview(line)
+        while True:
+            look()
+            ready, writable, _ = select.select([self._out], [self._in] if unsent else [], [], _LOOK_EVERY)
+            if writable:
+                unsent = self._written(unsent)
+            if ready and (answer := self._line()) is not None:
+                return answer
+
+    def end(self) -> None:
+        """Kill the process if it still is, and forget it."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _written(self, unsent: memoryview) -> memoryview:
+        try:
+            return unsent[os.write(self._in, unsent[:_PIECE]) :]
+        except BlockingIOError:
+            return unsent
+        except OSError as error:
+            raise _Died(self._how()) from error
+
+    def _line(self) -> bytes | None:
+        piece = os.read(self._out, _PIECE)
+        if not piece:
+            raise _Died(self._how())
+        self._read += piece
+        end = self._read.find(b"\n", max(0, len(self._read) - len(piece)))
+        if end < 0:
+            return None
+        line, self._read = bytes(self._read[:end]), self._read[end + 1 :]
+        return line
+
+    def _how(self) -> str:
+        try:
+            code = self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            return "closed its pipe"
+        return f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+class StudentHost:
+    """The student's process, started when first asked. Use it as a context manager.
+
+    `look` is called while an answer is awaited and may raise to break off; `died` is told of each death.
+    """
+
+    def __init__(
+        self,
+        *,
+        look: Callable[[], None] = lambda: None,
+        died: Callable[[str], None] = lambda _how: None,
+        command: tuple[str, ...] = STUDENT_COMMAND,
+    ) -> None:
+        self._look = look
+        self._died = died
+        self._command = command
+        self._process: _Process | None = None
+        self._number = 0
+        self._deaths = 0
+        self._not_before = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number while there is one."""
+        return self._process.pid if self._process else None
+
+    def ask(
+        self,
+        question: Mapping[str, object],
+        seconds: float,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> Any:
+        """The answer to a question, within `seconds`; a process that dies is started anew and asked again.
+
+        Raises StudentLate when the time is up (the process, which may hang, is ended), StudentGone when it
+        died too often or refuses, StudentInterrupted once `interrupted` says yes.
+        """
+        until = time.monotonic() + seconds
+
+        def look() -> None:
+            self._look()
+            if interrupted():
+                raise StudentInterrupted("a command came before the student answered; resume to go on")
+            if time.monotonic() >= until:
+                raise StudentLate(f"no answer within {seconds:g} s; see whether the machine is too slow")
+
+        try:
+            answer = self._answered(question, look)
+        except (StudentLate, StudentInterrupted):
+            self.end()  # it may hang, and an answer that comes later would be taken for another
+            raise
+        if "error" in answer:
+            raise StudentGone(answer["error"])
+        return answer["answer"]
+
+    def end(self) -> None:
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
+    def _answered(self, question: Mapping[str, object], look: Callable[[], None]) -> dict[str, Any]:
+        for _ in range(_MOST_DEATHS):
+            while time.monotonic() < self._not_before:
+                look()
+                time.sleep(_LOOK_EVERY)
+            try:
+                found = self._once(question, look)
+            except _Died as error:
+                self._bury(str(error))
+                continue
+            self._deaths = 0
+            return found
+        raise StudentGone(f"the student's process died {_MOST_DEATHS} times in a row; see the session's log")
+
+    def _once(self, question: Mapping[str, object], look: Callable[[], None]) -> dict[str, Any]:
+        if self._process is None:
+            self._process = _Process(self._command)
+        self._number += 1
+        line = canonical_json({"number": self._number, **question}) + "\n"
+        answer: dict[str, Any] = json.loads(self._process.converse(line.encode(), look))
+        if answer["number"] != self._number:
+            raise _Died("answered another question")
+        return answer
+
+    def _bury(self, how: str) -> None:
+        self.end()
+        pause = 0.0 if self._deaths == 0 else min(2.0 ** (self._deaths - 1), _LONGEST_PAUSE)
+        self._deaths += 1
+        self._not_before = time.monotonic() + pause
+        self._died(f"the student's process {how}; it is started again")
+
+
+class RemoteStudent:
+    """One student of a host: a `llm.student.Student` and a `llm.student.TimelyStudent`.
+
+    `seconds` is the limit for what has none of its own, such as loading it.
+    """
+
+    def __init__(self, host: StudentHost, wanted: StudentSettings, seconds: float) -> None:
+        self._host = host
+        self._wanted = settings_payload(wanted)
+        self._seconds = seconds
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        return dict(self._host.ask({"ask": "describe", "student": self._wanted}, self._seconds))
+
+    @property
+    def name(self) -> str:
+        """As of `llm.student.Student`, like the three that follow. Raises StudentError where it is gone."""
+        return str(self._described["name"])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything but the prompt that decides an answer."""
+        return str(self._described["fingerprint"])
+
+    @property
+    def window(self) -> int:
+        """How many closed bars its prompts look at."""
+        return int(self._described["window"])
+
+    @property
+    def released(self) -> date | None:
+        """The day from which what happened cannot be in the model."""
+        return day_from(self._described["released"])
+
+    def prompts(
+        self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False
+    ) -> list[str]:
+        """The whole prompt for each observation, in order."""
+        asked = [observation_payload(one) for one in observed]
+        question = {"ask": "prompts", "student": self._wanted, "observed": asked}
+        return list(self._host.ask(question, seconds, interrupted))
+
+    def answers(self, prompts: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> list[str]:
+        """One raw answer for each prompt, in order."""
+        question = {"ask": "answers", "student": self._wanted, "prompts": list(prompts)}
+        return list(self._host.ask(question, seconds, interrupted))
+
+    def prompt(self, observation: Observation) -> str:
+        """One prompt."""
+        return self.prompts([observation], self._seconds)[0]
+
+    def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
+        """Answers without anything that could interrupt them."""
+        found = self.answers(prompts, self._seconds, lambda: False)
+        on_progress(len(prompts), len(prompts))
+        return found

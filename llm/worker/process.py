@@ -1,0 +1,86 @@
+"""The student in a process of its own: reads questions from stdin, writes answers to stdout, line by line.
+
+Knows no session, no clock and no order. One that hangs or dies takes nothing with it.
+"""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+from engine.errors import ClosecallError
+from engine.journal.canonical import canonical_json
+from engine.parent_process import die_with_parent
+from llm.student import Student, StudentSettings
+from llm.transformers_student import load_student
+from llm.worker.messages import observation_from, settings_from
+
+_KEPT = 2
+
+Load = Callable[[StudentSettings], Student]
+
+
+def serve(questions: IO[str], answers: IO[str], load: Load = load_student) -> None:
+    """Answer until the questions end. Each answer carries its question's number."""
+    students = _Students(load)
+    for line in questions:
+        question = json.loads(line)
+        try:
+            said = {"answer": _answer(students, question)}
+        except ClosecallError as error:
+            said = {"error": str(error)}
+        except Exception as error:  # whatever a model's libraries raise, the session goes on without it
+            said = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+        answers.write(canonical_json({"number": question["number"], **said}) + "\n")
+        answers.flush()
+
+
+class _Students:
+    """The students asked last, loaded: a session may look at a new adapter while the old one speaks."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._loaded: OrderedDict[StudentSettings, Student] = OrderedDict()
+
+    def of(self, wanted: StudentSettings) -> Student:
+        if wanted not in self._loaded:
+            self._loaded[wanted] = self._load(wanted)
+            while len(self._loaded) > _KEPT:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(wanted)
+        return self._loaded[wanted]
+
+
+def _answer(students: _Students, question: Mapping[str, Any]) -> object:
+    student = students.of(settings_from(question["student"]))
+    match question["ask"]:
+        case "describe":
+            return {
+                "name": student.name,
+                "fingerprint": student.fingerprint,
+                "window": student.window,
+                "released": student.released,
+            }
+        case "prompts":
+            return [student.prompt(observation_from(one)) for one in question["observed"]]
+        case "answers":
+            return student.answer(question["prompts"], lambda _done, _total: None)
+    raise ValueError(f"nobody asks {question['ask']!r}")
+
+
+def main() -> None:
+    """Serve on this process's own stdin and stdout, until the session that started it is gone."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    die_with_parent()
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not stand among answers
+    serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()

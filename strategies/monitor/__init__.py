@@ -1,0 +1,1 @@
+"""What a journal says, for every reader: status, dashboard, log and webhook."""

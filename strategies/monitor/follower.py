@@ -1,0 +1,386 @@
+"""Follows one journal by the numbers of its events, whatever becomes of its file meanwhile.
+
+A long journal is shown from its end at once, and its past is counted behind that, a page at a time. Knows no
+thread and no clock.
+"""
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from strategies.monitor.catalog import Place, Sort, holder, places
+from strategies.monitor.journal_reader import JournalFile, Seen, Unreadable
+from strategies.monitor.projection import HEAVY, Board
+from strategies.monitor.views import JournalView, Scene
+
+RECENT = 3000
+"""How many of the last events are folded whole, kinds and all."""
+
+_FIRST = 1000
+"""How many of the last events are read to show a long journal at once."""
+
+_SPAN = 500
+
+_STILL = 60.0
+
+
+class Tail:
+    """One journal, from its first event to its newest."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.file = JournalFile(place.path)
+        self._signature: object = None
+        self._trouble = self._notice = ""
+        self._trouble_at: datetime | None = None
+        self._notice_at: datetime | None = None
+        self._view: JournalView | None = None
+        self._stale = True
+        self._rate = 0.0
+        self._polled: tuple[datetime, int] | None = None
+        self._begin()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether there is nothing left to fold, as far as is known."""
+        return self._cursor >= self._newest
+
+    def poll(self, now: datetime) -> None:
+        """Take in one more page. Never raises for what is wrong with a journal: `view` tells it."""
+        signature = _signature(self.place.path)
+        if signature == self._signature and self.caught_up and not self._trouble:
+            self._stale = self._stale or self._rate > 0
+            self._measure(now)
+            return
+        try:
+            self._advance(now)
+        except Unreadable as error:
+            if str(error) != self._trouble:
+                self._trouble, self._trouble_at = str(error), now
+                self._stale = True
+            return
+        self._signature = signature
+        if self._trouble:
+            if self._notice_at != now:
+                self._say(now, f"can be read again (before: {self._trouble})")
+            self._trouble, self._trouble_at = "", None
+        self._measure(now)
+        self._stale = True
+
+    def view(self, now: datetime) -> JournalView:
+        """What is known of it now."""
+        if self._view is None or self._stale:
+            self._stale = False
+            board = self._preview or self._board
+            self._view = board.view(
+                newest=self._newest,
+                counted=min(self._cursor, self._newest),
+                notice=self._notice,
+                notice_at=self._notice_at,
+                trouble=self._trouble,
+                trouble_at=self._trouble_at,
+                rate=self._rate,
+            )
+        if self._view.state in ("finished", "failed", "interrupted") or self._ends_never:
+            return self._view
+        return self._alive(self._view, now)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.file.close()
+
+    @property
+    def _ends_never(self) -> bool:
+        return self.place.sort in (Sort.REGISTRY, Sort.TRAINING)
+
+    def _begin(self) -> None:
+        self._board = Board(self.place)
+        self._preview: Board | None = None
+        self._cursor = self._newest = 0
+        self._chain: str | None = None
+        self._whole_from: int | None = None
+
+    def _advance(self, now: datetime) -> None:
+        newest = self.file.newest()
+        if self._cursor and self.file.chain(self._cursor) != self._chain:
+            self._begin()
+            self._say(now, "another journal took its place; it was read anew")
+        self._newest = newest
+        if self._whole_from is None:
+            # The registry's state hangs on every event of it, and each of them is small.
+            registry = self.place.sort is Sort.REGISTRY
+            self._whole_from = 0 if registry else max(0, newest - RECENT)
+            if self._whole_from > 2 * _SPAN:
+                self._preview = self._ahead(newest - _FIRST, newest)
+                return  # so that it is shown before any of the past is counted
+        until = min(newest, self._cursor + _SPAN)
+        if until > self._cursor:
+            self._take(until)
+        if self._cursor >= self._newest:
+            self._preview = None
+
+    def _take(self, until: int) -> None:
+        whole = self._whole_from or 0
+        if self._cursor < whole:
+            until = min(until, whole)
+        listed = self._cursor >= whole
+        rows = self.file.page(self._cursor, until, _SPAN, () if listed else HEAVY)
+        counts = self.file.counts(self._cursor, until)
+        chain = self.file.chain(until)
+        for row in rows:
+            self._board.fold(row, listed=listed)
+        self._board.count(counts)
+        self._cursor, self._chain = until, chain
+
+    def _ahead(self, since: int, newest: int) -> Board:
+        """A board of the beginning and the end alone, to be shown until the past is counted."""
+        board = Board(self.place)
+        for first, last in ((0, 2), (since, newest)):
+            for row in self.file.page(first, last, RECENT):
+                board.fold(row, listed=first > 0)
+        return board
+
+    def _say(self, now: datetime, what: str) -> None:
+        self._notice, self._notice_at = f"{now:%H:%M:%S} UTC: {what}", now
+
+    def _measure(self, now: datetime) -> None:
+        """Events a second, over the last seconds."""
+        before = self._polled
+        if before is None:
+            self._polled = now, self._newest
+            return
+        seconds = (now - before[0]).total_seconds()
+        if seconds >= 2.0 or seconds < 0:
+            self._rate = max(0.0, (self._newest - before[1]) / seconds) if seconds > 0 else 0.0
+            self._polled = now, self._newest
+
+    def _alive(self, view: JournalView, now: datetime) -> JournalView:
+        """Whether a process goes on with it: by its lock, else by when it was last written."""
+        held = holder(self.place) is not None
+        if self.place.sort is Sort.SESSION:
+            state = "running" if held else "stopped" if view.state == "stopped" else "no process"
+        else:
+            recent = held or now.timestamp() - _written(self.place.path) < _STILL
+            state = "running" if recent else "unfinished"
+        return replace(view, state=state, held=held)
+
+
+def _signature(path: Path) -> object:
+    found: list[tuple[int, ...] | None] = []
+    for each in (path, path.with_name(path.name + "-wal")):
+        try:
+            stat = each.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def _written(path: Path) -> float:
+    times = [0.0]
+    for each in (path, path.with_name(path.name + "-wal")):
+        try:
+            times.append(each.stat().st_mtime)
+        except OSError:
+            continue
+    return max(times)
+
+
+EVERY = 0.5
+
+_LOOK_AROUND = 2.0
+
+_SEARCH_SPAN = 50_000
+
+_BREATH = 0.01
+
+_QUIET = 0.3
+
+Found = Callable[[list[Seen], int, bool], None]
+"""Told what a search found so far, down to which number it has looked, and whether it is at its end."""
+
+
+class Reader:
+    """Follows the journals of `data_dir`; `poll` is one round, `start` makes rounds until `stop`."""
+
+    def __init__(
+        self, data_dir: Path, clock: Callable[[], datetime], on_scene: Callable[[Scene], None] | None = None
+    ) -> None:
+        self._data_dir = data_dir
+        self._clock = clock
+        self._on_scene = on_scene
+        self._tails: dict[str, Tail] = {}
+        self._first = ""
+        self._looked = float("-inf")
+        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._problem = ""
+        self._quiet_until = 0.0
+
+    def start(self) -> None:
+        """Read in a thread of its own, which does not keep the program alive."""
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading, at once as good as always."""
+        self._stopping.set()
+        self._asked.put(lambda: None)
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+
+    def hush(self) -> None:
+        """A person acts: leave the processor to the screen for a moment, and count on afterwards."""
+        self._quiet_until = time.monotonic() + _QUIET
+
+    def prefer(self, key: str) -> None:
+        """Read this journal before the others."""
+        self._first = key
+
+    def fetch(self, key: str, seq: int, on_found: Callable[[Seen | None], None]) -> None:
+        """One event whole, told from the reading thread."""
+
+        def work() -> None:
+            tail = self._tails.get(key)
+            try:
+                on_found(tail.file.one(seq) if tail else None)
+            except Unreadable:
+                on_found(None)
+
+        self._asked.put(work)
+
+    def search(self, key: str, kind: str, text: str, most: int, on_found: Found) -> threading.Event:
+        """The newest events of a kind with a text, told a part at a time; set the event to give up."""
+        cancelled = threading.Event()
+
+        def work(before: int | None = None, so_far: tuple[Seen, ...] = ()) -> None:
+            tail = self._tails.get(key)
+            if cancelled.is_set() or tail is None:
+                return
+            try:
+                start = tail.file.newest() + 1 if before is None else before
+                more = tail.file.found(start, most - len(so_far), _SEARCH_SPAN, kind=kind, text=text)
+            except Unreadable:
+                on_found(list(so_far), 0, True)  # noqa: FBT003  # finished
+                return
+            rows, lowest = (*so_far, *more), max(1, start - _SEARCH_SPAN)
+            ended = lowest <= 1 or len(rows) >= most
+            on_found(list(rows), lowest, ended)
+            if not ended:
+                self._asked.put(lambda: work(lowest, rows))
+
+        self._asked.put(work)
+        return cancelled
+
+    def poll(self) -> Scene:
+        """One round: look around now and then, take in a page of each journal, say what is known."""
+        began = time.perf_counter()
+        if began - self._looked >= _LOOK_AROUND:
+            self._look_around()
+            self._looked = began
+        now = self._clock()
+        views = [self._followed(tail, now) for tail in self._in_turn()]
+        order = {key: place for place, key in enumerate(self._tails)}
+        views.sort(key=lambda view: order[view.place.key])
+        return Scene(
+            at=now,
+            data_dir=str(self._data_dir),
+            journals=tuple(views),
+            disk_free=_disk_free(self._data_dir),
+            memory=_memory(),
+            poll_seconds=time.perf_counter() - began,
+            problem=self._problem,
+        )
+
+    def read_all(self) -> Scene:
+        """Rounds until every journal is folded to its end, for a look that is had once."""
+        scene = self.poll()
+        while not self.caught_up:
+            scene = self.poll()
+        return scene
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every journal is folded to its end."""
+        return all(tail.caught_up for tail in self._tails.values())
+
+    def close(self) -> None:
+        """Let all files go."""
+        for tail in self._tails.values():
+            tail.close()
+
+    def _in_turn(self) -> list[Tail]:
+        return sorted(self._tails.values(), key=lambda tail: tail.place.key != self._first)
+
+    def _followed(self, tail: Tail, now: datetime) -> JournalView:
+        tail.poll(now)
+        return tail.view(now)
+
+    def _look_around(self) -> None:
+        there = {place.key: place for place in places(self._data_dir)}
+        kept: dict[str, Tail] = {key: self._tails.get(key) or Tail(place) for key, place in there.items()}
+        for key, tail in self._tails.items():
+            # One that was shown and is gone stays on the screen, which says that it is gone.
+            if key not in kept:
+                kept[key] = tail
+        self._tails = dict(list(kept.items())[:80])
+        self._problem = _problem_of(self._data_dir)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                began = time.monotonic()
+                scene = self.poll()
+                if self._on_scene is not None and not self._stopping.is_set():
+                    self._on_scene(scene)
+                self._between(began + EVERY)
+        finally:
+            self.close()
+
+    def _between(self, until: float) -> None:
+        """Do what is asked; count on without haste while journals are not at their end."""
+        while not self._stopping.is_set():
+            left = until - time.monotonic()
+            hushed = time.monotonic() < self._quiet_until
+            busy = [] if hushed else [tail for tail in self._in_turn() if not tail.caught_up]
+            try:
+                self._asked.get(timeout=_BREATH if busy and left > 0 else max(0.0, min(left, _QUIET)))()
+            except queue.Empty:
+                if left <= 0:
+                    return
+            if busy:
+                busy[0].poll(self._clock())
+
+
+def _problem_of(data_dir: Path) -> str:
+    if not data_dir.exists():
+        return f"{data_dir} does not exist yet; closecall backtest makes it"
+    return (
+        ""
+        if os.access(data_dir, os.R_OK | os.X_OK)
+        else f"{data_dir} cannot be read; give yourself the right"
+    )
+
+
+def _disk_free(data_dir: Path) -> int | None:
+    for place in (data_dir, *data_dir.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except OSError:
+            continue
+    return None
+
+
+def _memory() -> int | None:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None

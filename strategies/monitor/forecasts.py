@@ -1,0 +1,127 @@
+"""Forecasts joined with what came of them, as events go by; the whole past is kept as counts only.
+
+What came of a call is the close that its symbol's next call states as its last one: every close is followed
+by a call or an abstention. Knows no money.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+from engine.metrics.accuracy import share_interval
+from strategies.monitor import fields
+from strategies.monitor.journal_reader import Seen
+from strategies.monitor.views import Bucket, CallView, ScoreView
+
+KEPT = 300
+
+_WIDTH = 0.05
+
+_BUCKETS = 10
+
+
+class Calls:
+    """The last calls and the score of all."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, CallView] = {}
+        self._open: dict[str, CallView] = {}
+        self._days: dict[date, list[int]] = {}
+        self._buckets = [[0, 0] for _ in range(_BUCKETS)]
+        self._ties = self._abstained = self._known = 0
+        self._error = 0.0
+        self._reasons: Counter[str] = Counter()
+        self._bounds: tuple[int, tuple[float, float] | None] = (-1, None)
+
+    def forecast(self, row: Seen) -> None:
+        """A call was journaled."""
+        said = row.payload
+        call = CallView(
+            seq=row.seq,
+            symbol=fields.text(said, "symbol", 40),
+            as_of=row.as_of,
+            direction=fields.text(said, "direction", 8) or None,
+            confidence=fields.number(said, "confidence"),
+            close=fields.number(said, "close"),
+            last_close=fields.number(said, "last_close"),
+            abstention=fields.text(said, "abstention") or None,
+            adapter=fields.text(said, "adapter", 64) or None,
+        )
+        before = self._open.get(call.symbol)
+        if before is not None and before.as_of < call.as_of and call.last_close is not None:
+            self._settle(before, replace(before, came=call.last_close, came_at=call.as_of))
+        self._open[call.symbol] = call
+        self._kept[call.seq] = call
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        if call.direction is None:
+            self._abstained += 1
+            self._reasons[(call.abstention or "no reason").split(":")[0][:60]] += 1
+            if len(self._reasons) > 100:
+                self._reasons = Counter(dict(self._reasons.most_common(50)))
+
+    def split(self, payload: Mapping[str, Any]) -> None:
+        """A symbol's prices are in other units from here on."""
+        symbol, ratio = fields.text(payload, "symbol", 40), fields.number(payload, "ratio")
+        call = self._open.get(symbol)
+        if call is None or not ratio or call.last_close is None:
+            return
+        close = None if call.close is None else call.close / ratio
+        self._swap(call, replace(call, close=close, last_close=call.last_close / ratio))
+
+    def last(self) -> tuple[CallView, ...]:
+        """The last calls, oldest first, with what came of them."""
+        return tuple(self._kept.values())
+
+    def view(self) -> ScoreView:
+        """The score so far."""
+        n = sum(count for _, count in self._days.values())
+        if self._bounds[0] != n:
+            clusters = [(right, count) for right, count in self._days.values() if count]
+            self._bounds = n, share_interval(clusters)
+        bounds = self._bounds[1]
+        return ScoreView(
+            n=n,
+            hits=sum(right for right, _ in self._days.values()),
+            ties=self._ties,
+            pending=sum(one.direction is not None for one in self._open.values()),
+            abstentions=self._abstained,
+            low=bounds[0] if bounds else None,
+            high=bounds[1] if bounds else None,
+            error_bps=self._error / self._known if self._known else None,
+            buckets=tuple(
+                Bucket(low=0.5 + place * _WIDTH, high=0.5 + (place + 1) * _WIDTH, n=count, hits=right)
+                for place, (right, count) in enumerate(self._buckets)
+            ),
+            reasons=tuple(self._reasons.most_common(5)),
+        )
+
+    def _settle(self, before: CallView, after: CallView) -> None:
+        self._swap(before, after)
+        if after.direction is None:
+            return
+        if (error := after.error_bps) is not None:
+            self._error += error
+            self._known += 1
+        if after.hit is None:
+            self._ties += 1
+            return
+        day = (
+            after.as_of - timedelta(microseconds=1)
+        ).date()  # the cluster of `engine.metrics.accuracy.day_of`
+        place = bucket_of(after.confidence)
+        for counts in (self._days.setdefault(day, [0, 0]), self._buckets[place]):
+            counts[0] += after.hit
+            counts[1] += 1
+
+    def _swap(self, before: CallView, after: CallView) -> None:
+        self._open[before.symbol] = after
+        if before.seq in self._kept:
+            self._kept[before.seq] = after
+
+
+def bucket_of(confidence: float | None) -> int:
+    """The place of a confidence among the buckets from 0.5 to 1."""
+    return min(_BUCKETS - 1, max(0, int(((confidence or 0.5) - 0.5) / _WIDTH + 1e-9)))

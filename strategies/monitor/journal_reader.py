@@ -1,0 +1,232 @@
+"""One journal's file as the dashboard sees it: read, never written, created or altered.
+
+The only module that opens a database here. It goes past `engine.journal.journal`, which opens for appending:
+SQLite's read-only mode refuses what would be a fault of ours, and needs neither SQLAlchemy nor a second. It
+knows rows and what can be wrong with a file, and nothing of what events mean.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from engine.errors import ClosecallError
+
+VERSION = 1
+"""The newest version of a journal that can be read (`engine.journal.store`)."""
+
+LARGEST = 64_000
+"""Characters of a payload that are read; of a larger one the long texts are left out."""
+
+_WAIT = 0.2
+
+_TEXTS = "'$.prompt', '$.output', '$.news', '$.text', '$.bars'"
+
+
+class Unreadable(ClosecallError):
+    """A journal that cannot be read now. The dashboard says so, keeps what it has, and tries again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One event as read: `payload` is empty where it is no JSON object, and `faulty` then."""
+
+    seq: int
+    as_of: datetime
+    recorded_at: datetime
+    kind: str
+    payload: dict[str, Any]
+    chain: str
+    faulty: bool = False
+    size: int = 0
+
+
+class JournalFile:
+    """A journal at a path, opened anew whenever the file there has become another one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int, int] | None = None
+        self._session = ""
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._opened = None
+
+    @property
+    def session(self) -> str:
+        """The name of the session whose events these are; empty before anything was read."""
+        return self._session
+
+    def newest(self) -> int:
+        """The number of the last event, 0 where there is none. Raises Unreadable, as all reading does."""
+        with self._reading() as connection:
+            return int(
+                connection.execute(
+                    "SELECT coalesce(max(seq), 0) FROM journal_events WHERE session = ?", (self._session,)
+                ).fetchone()[0]
+            )
+
+    def chain(self, seq: int) -> str | None:
+        """The chain of one event, which tells two journals apart; None where there is no such event."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT chain FROM journal_events WHERE session = ? AND seq = ?", (self._session, seq)
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def page(self, since: int, until: int, size: int, without: Sequence[str] = ()) -> list[Seen]:
+        """At most `size` events with since < seq <= until, in order, but those of some kinds."""
+        marks = ", ".join("?" * len(without))
+        return self._rows(
+            f"seq > ? AND seq <= ? AND kind NOT IN ({marks}) ORDER BY seq LIMIT ?",
+            (since, until, *without, size),
+        )
+
+    def counts(self, since: int, until: int) -> dict[str, int]:
+        """How many events of each kind have since < seq <= until."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT kind, count(*) FROM journal_events WHERE session = ? AND seq > ? AND seq <= ? "
+                "GROUP BY kind",
+                (self._session, since, until),
+            ).fetchall()
+        return {str(kind): int(number) for kind, number in rows}
+
+    def one(self, seq: int) -> Seen | None:
+        """One event with its whole payload, up to a megabyte."""
+        found = self._rows("seq = ? LIMIT 1", (seq,), largest=1_000_000)
+        return found[0] if found else None
+
+    def found(self, before: int, size: int, span: int, *, kind: str = "", text: str = "") -> list[Seen]:
+        """The last events with before - span <= seq < before, newest first, of a kind and with a text."""
+        where, values = "seq < ? AND seq >= ?", list[object]([before, before - span])
+        if kind:
+            where, values = where + " AND kind = ?", [*values, kind]
+        if text:
+            where, values = where + " AND instr(lower(payload), ?) > 0", [*values, text.lower()]
+        return self._rows(f"{where} ORDER BY seq DESC LIMIT ?", (*values, size), largest=2000)
+
+    def _rows(self, where: str, values: Sequence[object], largest: int = LARGEST) -> list[Seen]:
+        # What stands in `where` is written here; values from outside are bound.
+        query = (
+            "SELECT seq, as_of, recorded_at, kind, chain, length(payload), "  # noqa: S608  # see above
+            f"CASE WHEN length(payload) <= {largest:d} THEN payload "
+            f"WHEN json_valid(payload) THEN json_remove(payload, {_TEXTS}) END "
+            f"FROM journal_events WHERE session = ? AND {where}"
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query, (self._session, *values)).fetchall()
+        return [_seen(row) for row in rows]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._current()
+        except Unreadable:
+            self.close()
+            raise
+        except sqlite3.Error as error:
+            self.close()
+            raise Unreadable(_reason(error)) from error
+        except OSError as error:
+            self.close()
+            raise Unreadable(_missing(error)) from error
+
+    def _current(self) -> sqlite3.Connection:
+        """The connection to the file that is at the path now."""
+        stat = self.path.stat()
+        live = self.path.with_name(self.path.name + "-wal").exists()
+        now = (stat.st_dev, stat.st_ino, 0 if live else stat.st_mtime_ns)
+        # Where nobody writes there is no log, and SQLite is to make no files of its own beside it either.
+        if self._connection is None or self._opened != now:
+            self.close()
+            mode = "mode=ro" if live else "immutable=1"
+            self._connection = sqlite3.connect(
+                f"file:{quote(str(self.path))}?{mode}", uri=True, timeout=_WAIT, isolation_level=None
+            )
+            self._connection.execute("PRAGMA cache_size = -2000")
+            self._opened = now
+            self._check()
+        if not self._session:
+            row = self._connection.execute("SELECT session FROM journal_events LIMIT 1").fetchone()
+            self._session = str(row[0]) if row else ""
+        return self._connection
+
+    def _check(self) -> None:
+        connection = self._connection
+        if connection is None:
+            raise RuntimeError("no journal is open")
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not {"journal_version", "journal_events"} <= tables:
+            raise Unreadable("is not a journal, or one of a version that is not known here")
+        versions = [row[0] for row in connection.execute("SELECT version FROM journal_version")]
+        if versions != [VERSION]:
+            said = ", ".join(map(str, versions)) or "none"
+            raise Unreadable(
+                f"has version {said}, and this closecall reads {VERSION}; use the one that wrote it"
+            )
+        self._session = ""
+
+
+def _seen(row: tuple[Any, ...]) -> Seen:
+    seq, as_of, recorded_at, kind, chain, size, text = row
+    faulty = False
+    try:
+        payload = json.loads(text) if text is not None else None
+    except (TypeError, ValueError, RecursionError):
+        payload = None
+    if not isinstance(payload, dict):
+        payload, faulty = {}, True
+    return Seen(
+        seq=int(seq),
+        as_of=_instant(as_of),
+        recorded_at=_instant(recorded_at),
+        kind=str(kind)[:80],
+        payload=payload,
+        chain=str(chain),
+        faulty=faulty,
+        size=int(size or 0),
+    )
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _instant(text: object) -> datetime:
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return _EPOCH
+    return found if found.tzinfo else _EPOCH
+
+
+def _reason(error: sqlite3.Error) -> str:
+    name = str(getattr(error, "sqlite_errorname", ""))
+    known = {
+        "SQLITE_BUSY": "is locked by another program",
+        "SQLITE_LOCKED": "is locked by another program",
+        "SQLITE_NOTADB": "is not a journal",
+        "SQLITE_CORRUPT": "is damaged; restore it from a copy",
+        "SQLITE_CANTOPEN": "cannot be opened; check that it can be read",
+        "SQLITE_IOERR": "cannot be read; check the disk",
+        "SQLITE_PERM": "may not be read; give yourself the right",
+    }
+    for prefix, said in known.items():
+        if name.startswith(prefix):
+            return said
+    return f"cannot be read ({str(error)[:120]})"
+
+
+def _missing(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "is gone: it was moved or removed"
+    return f"cannot be read ({error.strerror or error})"

@@ -1,0 +1,336 @@
+"""What the dashboard knows of each journal at one moment: frozen values, ready to be drawn.
+
+Prices are in the quote currency, amounts in the account's, shares and returns are fractions, sizes signed
+units, instants UTC. Knows no journal and no screen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from strategies.monitor.catalog import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallView:
+    """One forecast, or an abstention with its reason, and what came of it as soon as that is known.
+
+    `came` is the close after it, at `came_at`. `seq` finds the whole event.
+    """
+
+    seq: int
+    symbol: str
+    as_of: datetime
+    direction: str | None
+    confidence: float | None
+    close: float | None
+    last_close: float | None
+    abstention: str | None
+    adapter: str | None = None
+    came: float | None = None
+    came_at: datetime | None = None
+
+    @property
+    def hit(self) -> bool | None:
+        """Whether the direction was right; None for an abstention, a tie and what is not known yet."""
+        if self.direction is None or self.came is None or self.last_close is None:
+            return None
+        return (
+            None
+            if self.came == self.last_close
+            else (self.came > self.last_close) == (self.direction == "up")
+        )
+
+    @property
+    def tie(self) -> bool:
+        """Whether the next close was the last one again."""
+        return self.came is not None and self.came == self.last_close
+
+    @property
+    def error_bps(self) -> float | None:
+        """|called close - close that came| over the last close, in basis points."""
+        if self.close is None or self.came is None or not self.last_close:
+            return None
+        return abs(self.close - self.came) / self.last_close * 1e4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """How often calls of a confidence from `low` to `high` were right so far."""
+
+    low: float
+    high: float
+    n: int
+    hits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreView:
+    """Accuracy close to close with its 95% interval, days as clusters; None where there is none yet."""
+
+    n: int = 0
+    hits: int = 0
+    ties: int = 0
+    pending: int = 0
+    abstentions: int = 0
+    low: float | None = None
+    high: float | None = None
+    error_bps: float | None = None
+    buckets: tuple[Bucket, ...] = ()
+    reasons: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of hits."""
+        return self.hits / self.n if self.n else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A value at an instant."""
+
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionView:
+    """What is held of a symbol: `price` is the newest known, at `price_at`; `entry` the mean price paid."""
+
+    symbol: str
+    size: float
+    entry: float | None
+    price: float | None
+    price_at: datetime | None
+    rate: float = 1.0
+    waiting: float = 0.0
+
+    @property
+    def value(self) -> float | None:
+        """Size times price in the account's currency."""
+        return None if self.price is None else self.size * self.price * self.rate
+
+    @property
+    def gain(self) -> float | None:
+        """What the position has gained since it was entered, before costs."""
+        if self.price is None or self.entry is None:
+            return None
+        return self.size * (self.price - self.entry) * self.rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyView:
+    """Equity, and what buying all symbols at once and holding them would have made of the cash."""
+
+    start: float | None = None
+    value: float | None = None
+    cash: float | None = None
+    at: datetime | None = None
+    today: float | None = None
+    equity: tuple[Point, ...] = ()
+    hold: tuple[Point, ...] = ()
+    drawdown: float = 0.0
+    costs: float = 0.0
+    fills: int = 0
+
+    @property
+    def gained(self) -> float | None:
+        """The return since the start."""
+        return self.value / self.start - 1 if self.value is not None and self.start else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Something that happened, in a line: when, of what kind, what is said, and its event."""
+
+    seq: int
+    at: datetime
+    kind: str
+    said: str
+    symbol: str = ""
+    good: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandView:
+    """A command and the session's answer to it, empty where there is none yet."""
+
+    seq: int
+    at: datetime
+    recorded_at: datetime
+    command: str
+    author: str
+    text: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskView:
+    """What the session may do, why, by whose word, since when, and its limits."""
+
+    state: str = ""
+    cause: str = ""
+    author: str = ""
+    at: datetime | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewsView:
+    """An item that the student could read from `available_at` on."""
+
+    at: datetime
+    title: str
+    source: str
+    symbols: tuple[str, ...]
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldView:
+    """One fold of a walk-forward or one round of training: trained, then gated."""
+
+    arm: str
+    number: int
+    trained: Mapping[str, Any] | None = None
+    gated: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookView:
+    """One look at the student's answers on unseen days: its figures, and the guards that spoke then."""
+
+    arm: str
+    fold: int
+    step: int
+    figures: Mapping[str, Any]
+    guards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingView:
+    """Steps as they were journaled, newest last, and the folds so far of the `planned` of all arms."""
+
+    steps: tuple[Mapping[str, Any], ...] = ()
+    looks: tuple[LookView, ...] = ()
+    folds: tuple[FoldView, ...] = ()
+    planned: int = 0
+    now: str = ""
+    at: datetime | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthView:
+    """Sources, clock, gaps and faults, as far as the journal tells."""
+
+    sources: tuple[tuple[str, str, str, datetime], ...] = ()
+    parts: tuple[tuple[str, str, str, datetime], ...] = ()
+    clock: tuple[tuple[str, float, datetime], ...] = ()
+    gaps: tuple[Line, ...] = ()
+    gap_count: int = 0
+    refused: int = 0
+    corrections: int = 0
+    faulty: int = 0
+    latency: float | None = None
+    thinking: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalView:
+    """All that is known of one journal. `trouble` says why it cannot be read now, since `trouble_at`;
+    `notice` is what last happened to its file.
+
+    `simulated` says that its market is, `own_time` that time is that of its inputs. `counted` of `newest`
+    events are folded in; the last ones always are. Of a run that is under way, `asked` is how many closes are
+    forecast and are to be, and `done` the share that was traded, or forecast as long as none is traded.
+    """
+
+    place: Place
+    state: str = "unknown"
+    simulated: bool = False
+    own_time: bool = False
+    title: str = ""
+    student: str = ""
+    symbols: tuple[str, ...] = ()
+    currency: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    last_at: datetime | None = None
+    reached: datetime | None = None
+    waiting_for: str = ""
+    waiting_until: datetime | None = None
+    reason: str = ""
+    held: bool = False
+    newest: int = 0
+    counted: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    rate: float = 0.0
+    money: MoneyView = field(default_factory=MoneyView)
+    score: ScoreView = field(default_factory=ScoreView)
+    calls: tuple[CallView, ...] = ()
+    positions: tuple[PositionView, ...] = ()
+    orders: tuple[Line, ...] = ()
+    fills: tuple[Line, ...] = ()
+    commands: tuple[CommandView, ...] = ()
+    risk: RiskView = field(default_factory=RiskView)
+    risks: tuple[Line, ...] = ()
+    news: tuple[NewsView, ...] = ()
+    training: TrainingView = field(default_factory=TrainingView)
+    health: HealthView = field(default_factory=HealthView)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    done: float | None = None
+    asked: tuple[int, int] = (0, 0)
+    registry: "RegistryView | None" = None
+    lines: tuple[Line, ...] = ()
+    trouble: str = ""
+    trouble_at: datetime | None = None
+    notice: str = ""
+    notice_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterView:
+    """An adapter on record, what was last said of it, and the guard that spoke in its training, if any."""
+
+    name: str
+    status: str
+    student: str
+    parent: str | None
+    cutoff: datetime
+    created_at: datetime
+    method: str
+    verdict: str
+    guard: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryView:
+    """The adapters on record, the champion of each student, and the last changes."""
+
+    adapters: tuple[AdapterView, ...] = ()
+    champions: tuple[tuple[str, str], ...] = ()
+    changes: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Everything at one moment. `disk_free` is in bytes, `memory` that of this process."""
+
+    at: datetime
+    data_dir: str
+    journals: tuple[JournalView, ...] = ()
+    disk_free: int | None = None
+    memory: int | None = None
+    poll_seconds: float = 0.0
+    problem: str = ""
+
+    def get(self, key: str) -> JournalView | None:
+        """The journal of that key."""
+        return next((one for one in self.journals if one.place.key == key), None)
+
+    @property
+    def registry(self) -> RegistryView | None:
+        """The registry, where there is one."""
+        return next((one.registry for one in self.journals if one.registry is not None), None)

@@ -1,0 +1,144 @@
+"""How a session trades: calls within limits, a person's commands, and what positions are worth.
+
+Knows backtrader's side of a session and nothing of its journal: what it states goes to a function.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import fsum
+from typing import Any
+
+from engine.calendars import Calendar
+from engine.corporate_actions import Split
+from engine.errors import DataError
+from engine.instruments import Instrument
+from engine.journal.events import Statement
+from engine.model import Abstention, Call, Phase, Slice
+from engine.trading.inputs import Between, Quotes
+from engine.trading.records import Progress, Valuation
+from engine.trading.risk import Command, RiskChange, RiskGuard, RiskState
+from strategies.llm_strategy import Key, LLMStrategy, Stake
+from strategies.sizing import Sizing
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Board:
+    """What a session and its strategy share: the calls on the coming slice, the limits, who is told."""
+
+    guard: RiskGuard
+    instruments: Mapping[str, Instrument]
+    calendars: Mapping[str, Calendar]
+    state: Callable[[Statement], None]
+    calls: dict[Key, Call] = field(default_factory=dict)
+    volatilities: dict[Key, float] = field(default_factory=dict)
+
+
+class PaperStrategy(LLMStrategy):
+    """Trades the calls on `board` as a backtest would, as far as its guard permits."""
+
+    def __init__(self, *, board: Board, sizing: Sizing) -> None:
+        super().__init__(
+            calls=board.calls, volatilities=board.volatilities, sizing=sizing, stake=Stake.CONFIDENCE
+        )
+        self._board = board
+        self._expected: dict[str, datetime] = {}
+        self._quoted: dict[str, float] = {}
+
+    def watch(self, slice_: Slice) -> None:
+        """Check the limits on what the slice made of the portfolio, before anything is decided."""
+        for symbol, bar in slice_.bars.items():
+            self._quoted.pop(symbol, None)
+            closed = slice_.phase is Phase.CLOSE
+            self._expected[symbol] = self._next_open(symbol, bar.closes_at) if closed else bar.closes_at
+        calls = self._board.calls.values()
+        if calls and slice_.phase is Phase.CLOSE:
+            abstained = [isinstance(call, Abstention) for call in calls]
+            self._act_on(self._board.guard.called(slice_.as_of, abstained))
+        self._review(slice_.as_of, self.equity)
+
+    def next(self) -> None:
+        """Called by backtrader once for each slice."""
+        super().next()
+        slice_ = self.cerebro.desk.now
+        if slice_.phase is Phase.CLOSE and slice_.bars:
+            self._report(slice_.as_of)
+
+    def heed(self, item: Between) -> None:
+        """Do what a person says; value positions at last prices; see what is overdue."""
+        at, value = self.cerebro.desk.now.as_of, self.equity
+        if isinstance(item, Command):
+            self._act_on(self._board.guard.command(item))
+        if isinstance(item, Quotes):
+            self._quoted.update(item.prices)
+        if isinstance(item, Split):
+            self._quoted.pop(item.symbol, None)
+        positions = self._positions()
+        if isinstance(item, Quotes) and positions:
+            value = self._at_last_prices(positions)
+            self._board.state(Valuation(at=at, value=value))
+        self._review(at, value)
+        if isinstance(item, Command):
+            self._report(at)
+
+    def _review(self, at: datetime, value: float) -> None:
+        guard = self._board.guard
+        self._act_on(guard.value(at, value))
+        patience = guard.limits.stale_after
+        overdue = (symbol for symbol, due in self._expected.items() if due < _NEVER and at > due + patience)
+        self._act_on(guard.stale(at, [symbol for symbol in overdue if self.held(symbol)]))
+        if guard.flattening:
+            self._flatten()
+
+    def _act_on(self, changes: list[RiskChange]) -> None:
+        for change in changes:
+            self._board.state(change)
+            if change.now is not RiskState.ACTIVE:
+                every = change.now is RiskState.HALTED
+                self.cerebro.desk.withdraw_risk(f"{change.now}: {change.cause}", every=every)
+
+    def _flatten(self) -> None:
+        """Order closed whatever is held, again and again until nothing is."""
+        positions = self._positions()
+        for symbol in sorted(positions):
+            self.cerebro.desk.close_out(symbol, "flatten")
+        if not positions:
+            self._board.guard.flat()
+
+    def _report(self, at: datetime) -> None:
+        guard = self._board.guard
+        waiting = self.broker.waiting
+        self._board.state(
+            Progress(
+                at=at,
+                state=guard.state,
+                cause=guard.cause,
+                value=self.equity,
+                cash=float(self.broker.getcash()),
+                positions=self._positions(),
+                waiting={symbol: waiting[symbol].size for symbol in sorted(waiting)},
+            )
+        )
+
+    def _positions(self) -> dict[str, float]:
+        return {symbol: size for symbol in self._expected if (size := self.held(symbol))}
+
+    def _at_last_prices(self, positions: Mapping[str, float]) -> float:
+        feeds = self.cerebro.desk.feeds
+        worth = [float(self.broker.getcash())]
+        for symbol, size in positions.items():
+            feed, quoted = feeds[symbol], self._quoted.get(symbol)
+            worth.append(size * (feed.price if quoted is None else quoted * feed.rate))
+        return fsum(worth)
+
+    def _next_open(self, symbol: str, after: datetime) -> datetime:
+        try:
+            return self._board.calendars[self._board.instruments[symbol].calendar].next_open(after)
+        except DataError:
+            return _NEVER
+
+    def _addnotification(self, _order: Any, quicknotify: bool = False) -> None:  # noqa: FBT001, FBT002  # backtrader's
+        # backtrader would keep every trade for its analyzers; a session has none, and years of trades.
+        del quicknotify

@@ -1,0 +1,1 @@
+"""The processes of a paper session: supervisor, session, student, retraining."""

@@ -1,0 +1,210 @@
+"""What a person wants of a session when starting it, as one process hands it to the next. Starts nothing."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from engine.errors import DataError, UsageError
+from engine.journal.canonical import digest, plain
+from engine.journal.journal import Event
+from llm.student import Student
+from strategies.config import BacktestConfig, PaperTable, load_config
+from strategies.market_data import Facts
+from strategies.paper.files import begun, config_of, start_session
+from strategies.paper_runtime.notifications import VARIABLE, require_webhook
+from strategies.run_spec import history_events, rate_events, settings_of
+
+_SLOWEST, _FASTEST = 1.0, 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One start of a session.
+
+    `speed` is how many times faster than time itself a replay goes, None as fast as it can; it and `replay`
+    say nothing where there is a session already that is none. `tied` names the source of single symbols.
+    `webhook` is the address that is told of changes; it stays within these processes.
+    """
+
+    data_dir: Path
+    name: str
+    config: BacktestConfig
+    replay: bool
+    speed: float | None = None
+    tied: Mapping[str, str] = field(default_factory=dict)
+    webhook: str | None = None
+
+    def text(self) -> str:
+        """One line of JSON."""
+        return json.dumps(
+            {
+                "data_dir": str(self.data_dir),
+                "name": self.name,
+                "config": self.config.model_dump(mode="json"),
+                "replay": self.replay,
+                "speed": self.speed,
+                "tied": dict(self.tied),
+                "webhook": self.webhook,
+            }
+        )
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """What `text` wrote."""
+        said: dict[str, Any] = json.loads(text)
+        return cls(
+            **{
+                **said,
+                "data_dir": Path(said["data_dir"]),
+                "config": BacktestConfig.model_validate(said["config"]),
+            }
+        )
+
+
+def speed_of(word: str) -> float | None:
+    """`max` or how many times faster than time itself. Raises UsageError for anything else."""
+    if word == "max":
+        return None
+    try:
+        speed = float(word)
+    except ValueError:
+        speed = 0.0
+    if not _SLOWEST <= speed <= _FASTEST:
+        raise UsageError(f"--speed {word[:20]}: give max, or a number from 1 up (86400 is a day a second)")
+    return speed
+
+
+RESTORED = "restore them, or begin another session with --name"
+
+
+def begin(plan: Plan, facts: Facts, student: Student, at: datetime, about: Mapping[str, Any]) -> None:
+    """Begin the session of a plan over `facts`. Raises UsageError where there is one of that name."""
+    paper = plan.config.paper
+    settings = settings_of(plan.config, facts, student, plan.config.risk.limits, **_times(paper))
+    settings = replace(settings, simulated=plan.replay)
+    told: list[Event] = [*history_events(facts), *(e for e in rate_events(facts) if e.as_of <= facts.start)]
+    stated = {
+        "config": plain(plan.config.model_dump(mode="json")),
+        "released": student.released,
+        "tied": dict(plan.tied),
+        **about,
+    }
+    start_session(plan.data_dir, plan.name, settings, told, at=at, about=stated)
+
+
+def about_replay(facts: Facts) -> dict[str, Any]:
+    """What tells the facts of a replay from others."""
+    return {"replay": facts.source, "facts": _digest(facts)}
+
+
+def require_same(facts: Facts, said: Mapping[str, Any]) -> None:
+    """Raise DataError unless these are the facts that the session began with."""
+    if _digest(facts) != said["about"].get("facts"):
+        raise DataError(f"the recorded days are not those that this session began with; {RESTORED}")
+
+
+def _digest(facts: Facts) -> str:
+    bars = ((b.symbol, b.closes_at, b.open, b.high, b.low, b.close, b.volume) for b in facts.traded_bars)
+    news = ((item.id, item.available_at, item.title) for item in facts.news)
+    return digest([*bars, *news])
+
+
+def _times(paper: PaperTable) -> dict[str, Any]:
+    return {
+        "deadline": timedelta(seconds=paper.deadline_seconds),
+        "late_after": timedelta(seconds=paper.late_seconds),
+    }
+
+
+SHORT_DAYS = 180
+"""Days of the simulated market that a replay has where nobody says otherwise."""
+
+_MAY_DIFFER = ("paper",)
+
+
+def plan_of(
+    data_dir: Path,
+    name: str | None,
+    config_file: Path | None,
+    flags: Mapping[str, Any],
+    *,
+    replay: bool,
+    speed: str,
+    tied: Mapping[str, str],
+    environment: Mapping[str, str] = os.environ,
+) -> Plan:
+    """The plan that the flags make. A session that was begun goes on with the configuration it began with.
+
+    Raises UsageError for flags that do not go together, or that would change a session that was begun.
+    """
+    asked = load_config(config_file, flags)
+    chosen = name or ("replay" if replay else "live")
+    said = begun(data_dir, chosen)
+    secret = asked.paper.webhook.get_secret_value() if asked.paper.webhook else environment.get(VARIABLE)
+    common: dict[str, Any] = {
+        "data_dir": data_dir,
+        "name": chosen,
+        "webhook": require_webhook(secret) if secret else None,
+    }
+    pace = speed_of(speed)
+    if said is None:
+        if name and not (replay or config_file or flags):
+            raise UsageError(
+                f"there is no session {name!r} to go on with; begin one with --replay, or with --source and "
+                "--symbols"
+            )
+        settled = _for_replay(asked) if replay else _for_live(asked)
+        return Plan(**common, config=settled, replay=replay, speed=pace, tied=tied)
+    before = config_of(said)
+    if config_file is not None or flags:
+        _require_same(chosen, before, asked)
+    simulated = bool(said["simulated"])
+    if replay and not simulated:
+        raise UsageError(
+            f"session {chosen} is live and no replay; leave --replay out, or choose another --name"
+        )
+    return Plan(**common, config=before, replay=simulated, speed=pace, tied=said["about"]["tied"])
+
+
+def _for_replay(asked: BacktestConfig) -> BacktestConfig:
+    """A short market where nobody says how long: a first try is to end within a minute."""
+    simulated = not (asked.bars or asked.store)
+    if simulated and "days" not in asked.market.model_fields_set and asked.end is None:
+        return asked.model_copy(update={"market": asked.market.model_copy(update={"days": SHORT_DAYS})})
+    return asked
+
+
+def _for_live(asked: BacktestConfig) -> BacktestConfig:
+    if asked.bars or asked.start or asked.end:
+        raise UsageError("--bars, --start and --end are for recorded days; add --replay")
+    if asked.paper.script:
+        raise UsageError("[[paper.script]] is for recorded or simulated days; add --replay, or take it out")
+    if not asked.store:
+        raise UsageError(
+            "name a live source with its symbols, such as --source ccxt:binance=BTC/USDT, or try --replay"
+        )
+    return asked
+
+
+def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
+    """Raise UsageError where what flags or file state would have a session go on as another one."""
+    was, now = (plain(one.model_dump(mode="json")) for one in (before, asked))
+    for key in sorted(asked.model_fields_set - {*_MAY_DIFFER}):
+        if not _within(now[key], was[key], getattr(asked, key)):
+            raise UsageError(
+                f"session {name} was begun with {key} = {was[key]}, not {now[key]}, and never changes it; "
+                "leave that out to go on with it, or choose another --name"
+            )
+
+
+def _within(now: Any, was: Any, stated: Any) -> bool:
+    """Whether a value is what it was; of a table only what was stated counts."""
+    if isinstance(stated, BaseModel) and isinstance(was, dict):
+        return all(now[key] == was[key] for key in stated.model_fields_set)
+    return bool(now == was)

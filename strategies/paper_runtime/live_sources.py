@@ -1,0 +1,151 @@
+"""The live sources of a session: bars from before its start, and the collector that feeds its journal.
+
+Trades nothing. The collector works in the session's own process and journal, as `closecall collect` does in
+one of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+
+from engine.calendars import Calendar, calendar_of
+from engine.errors import UsageError
+from engine.fx import Rates
+from engine.journal.journal import Journal
+from engine.model import Bar
+from feeds.files.rates import read_rates
+from feeds.history.download import fetch_bars
+from feeds.history.file_import import SOURCE as FILES
+from feeds.history.store import BarStore
+from feeds.live.collector import Collector
+from strategies.console import say, say_wait
+from strategies.live_data import collector_for
+from strategies.market_data import BARS_FOLDER, Facts, instruments_of
+from strategies.paper_runtime.launch import Plan
+from strategies.source_routing import Clients, Waiting, routed
+
+_AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
+
+_HISTORY = timedelta(days=120)
+"""Enough for any template's window, through the longest holidays."""
+
+
+class LiveSources:
+    """What a plan's session is fed from. `look` may raise while a source is waited for."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        look: Callable[[], None],
+    ) -> None:
+        config = plan.config
+        self._plan, self._config, self._clock = plan, config, clock
+        sources = [source for source in config.store if source != FILES]
+        if not sources:
+            raise UsageError("name a live source: --source ccxt:EXCHANGE, yfinance or eastmoney; or --replay")
+        if not config.symbols:
+            raise UsageError("name --symbols, such as BTC/USDT or AAPL")
+
+        def sleeping(seconds: float) -> None:
+            look()
+            sleep(seconds)
+
+        self._sleep = sleeping
+        self._instruments = instruments_of(dict.fromkeys(config.symbols), config)
+        waiting = Waiting(sleep=sleeping, on_wait=say_wait)
+        self._clients = Clients(config, self._instruments, clock=clock, waiting=waiting)
+        self._sources = sources
+
+    @cached_property
+    def _by_source(self) -> Mapping[str, list[str]]:
+        return routed(self._sources, self._instruments, self._plan.tied, self._clients.has)
+
+    @property
+    def tied(self) -> dict[str, str]:
+        """The source of each symbol, so that a session that goes on need not ask for it."""
+        return {symbol: source for source, symbols in self._by_source.items() for symbol in symbols}
+
+    def facts(self) -> Facts:
+        """The bars up to today, fetched where the store lacks them. Raises DataError or UsageError."""
+        since = self._today()
+        bars: dict[str, list[Bar]] = {}
+        calendars = self._calendars(since.date())
+        for source, symbols in self._by_source.items():
+            bars |= self._history(source, symbols, since, calendars)
+        return Facts(
+            instruments=self._instruments,
+            calendars=calendars,
+            bars=bars,
+            news=(),
+            start=since,
+            source="live",
+            simulated=False,
+            rates=self._rates(),
+        )
+
+    def collector(self, journal: Journal) -> Collector:
+        """The collector that appends to the session's journal."""
+        by_source = self._by_source
+        first = next(journal.read(0), None)
+        calendars = self._calendars(first.as_of.date() if first else self._clock().date())
+        return collector_for(
+            journal,
+            self._config,
+            by_source,
+            clients=self._clients,
+            instruments=self._instruments,
+            calendars=calendars,
+            data_dir=self._plan.data_dir,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    def _history(
+        self, source: str, symbols: list[str], since: datetime, calendars: Mapping[str, Calendar]
+    ) -> dict[str, list[Bar]]:
+        self._clients.require({source: symbols})
+        say(f"fetching the days before from {source}: {', '.join(symbols)}")
+        store = BarStore(self._plan.data_dir / BARS_FOLDER)
+        fetch_bars(
+            self._clients.of(source),
+            store,
+            symbols,
+            (since - _HISTORY).date(),
+            (since - timedelta(days=1)).date(),
+            clock=self._clock,
+            sleep=self._sleep,
+            on_progress=lambda _stage, _done, _total: None,
+            on_wait=say_wait,
+        )
+        found = {}
+        for symbol in symbols:
+            instrument = self._instruments[symbol]
+            read = store.read(source, symbol).bars(instrument, calendars[instrument.calendar])
+            found[symbol] = [
+                bar for bar in read if since - _HISTORY <= bar.opens_at and bar.closes_at <= since
+            ]
+        return found
+
+    def _calendars(self, begun: date) -> dict[str, Calendar]:
+        first = begun - _HISTORY - _BEHIND
+        last = self._clock().date() + _AHEAD
+        codes = {one.calendar for one in self._instruments.values()}
+        return {code: calendar_of(code, first, last) for code in codes}
+
+    def _rates(self) -> Rates | None:
+        config = self._config
+        currencies = {one.currency for one in self._instruments.values()}
+        if not (config.rates or config.rates_files):
+            if len(currencies) > 1:
+                raise UsageError(
+                    f"the symbols are quoted in {', '.join(sorted(currencies))}; state what one is worth "
+                    "under [rates], such as USDT = 1.0, or choose symbols of one currency"
+                )
+            return None
+        return read_rates(config.rates_files, config.base or "USD", config.rates)
+
+    def _today(self) -> datetime:
+        return datetime.combine(self._clock().date(), time(0), tzinfo=UTC)

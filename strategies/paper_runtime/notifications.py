@@ -1,0 +1,198 @@
+"""Tells an address of one's own what changed: POST of JSON, within a time limit, without redirects.
+
+Works in a thread of its own; what fails is told to a function and stops nothing. The address may hold a
+secret: no more than its host is ever said.
+"""
+
+import json
+import logging
+import queue
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from ipaddress import ip_address
+from itertools import islice
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from engine.errors import JournalError, UsageError
+from engine.journal.journal import Event, Journal, Row
+from strategies.paper.journal_writer import FAULT
+
+VARIABLE = "CLOSECALL_WEBHOOK"
+
+_SECONDS = 5.0
+
+_MOST_WAITING = 100
+
+
+def require_webhook(address: str) -> str:
+    """The address, if it is https, or http on this machine. Raises UsageError, which does not repeat it."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        good = parts.scheme == "https" or (parts.scheme == "http" and _is_here(host))
+    except ValueError:
+        host, good = "", False
+    if not host or not good:
+        raise UsageError(f"the webhook ({VARIABLE} or [paper] webhook) is no https address; give one")
+    return address
+
+
+class Webhook:
+    """Posts to `address` what it is told; `failed` is told the reason where that did not succeed."""
+
+    def __init__(self, address: str, failed: Callable[[str], None]) -> None:
+        self._address = require_webhook(address)
+        self._failed = failed
+        self._waiting: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_MOST_WAITING)
+        self._opener = urllib.request.build_opener(_Stay)
+        self._thread = threading.Thread(target=self._work, name="webhook", daemon=True)
+        self._thread.start()
+
+    @property
+    def host(self) -> str:
+        """Who is told."""
+        return urlsplit(self._address).hostname or ""
+
+    def tell(self, said: Mapping[str, Any]) -> None:
+        """Post this when its turn comes; where too much waits, it is left out, and that is told."""
+        try:
+            self._waiting.put_nowait(said)
+        except queue.Full:
+            self._failed(f"{_MOST_WAITING} messages to {self.host} wait already; one was left out")
+
+    def close(self) -> None:
+        """Wait for what is to be posted, but not for long."""
+        try:
+            self._waiting.put(None, timeout=_SECONDS)
+        except queue.Full:
+            return
+        self._thread.join(2 * _SECONDS)
+
+    def _work(self) -> None:
+        while (said := self._waiting.get()) is not None:
+            try:
+                self._post(said)
+            except (OSError, ValueError) as error:
+                self._failed(f"{self.host} was not told: {_reason(error)}")
+
+    def _post(self, said: Mapping[str, Any]) -> None:
+        request = urllib.request.Request(  # noqa: S310  # checked to be https, or http on this machine
+            self._address,
+            data=json.dumps(said, default=str).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with self._opener.open(request, timeout=_SECONDS) as answer:
+            answer.read(1000)
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Leads nowhere else: an answer that wants to is an error."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """No other address is ever asked."""
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"it answers {error.code}"
+    inner = getattr(error, "reason", error)
+    return str(getattr(inner, "strerror", None) or type(inner).__name__)
+
+
+_LARGEST, _KEPT = 5_000_000, 5
+
+
+class SessionLog:
+    """Writes lines to `path`; beyond 5 MB it becomes `path.1` and so on, and five old ones are kept.
+
+    A log that cannot be written is no reason to stop anything: then it lacks lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handler = _Patient(path, maxBytes=_LARGEST, backupCount=_KEPT, encoding="utf-8", delay=True)
+        self._handler.setFormatter(logging.Formatter("%(message)s"))
+
+    def write(self, at: datetime, event: str, **said: Any) -> None:
+        """One line: when, what, and whatever else is to be said of it."""
+        line = json.dumps({"at": at.isoformat(), "event": event, **said}, ensure_ascii=False, default=str)
+        # Past the loggers, which the command switches off for what libraries say.
+        self._handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handler.close()
+
+
+class _Patient(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Nothing: the disk may be full, and the session's own journal says so."""
+
+
+_MOST = 2000
+
+_PATIENCE = 2.0
+
+
+class Tail:
+    """The events of some kinds from where the journal ends now; of one that is not there yet, all."""
+
+    def __init__(self, path: Path, name: str, kinds: Collection[str]) -> None:
+        self._path, self._name, self._kinds = path, name, kinds
+        self._journal: Journal | None = None
+        self._since = 0
+        if journal := self._open():
+            self._since = journal.last_seq
+
+    def look(self) -> list[Row]:
+        """What came since the last look, up to some thousands; nothing while the journal cannot be read."""
+        try:
+            if (journal := self._open()) is None:
+                return []
+            found = list(islice(journal.read(self._since, self._kinds), _MOST))
+            self._since = found[-1].seq if found else self._since
+        except JournalError:
+            return []
+        return found
+
+    def fault(self, part: str, reason: str, at: datetime) -> bool:
+        """Put on record that something was wrong; whether that could be done."""
+        event = Event(kind=FAULT, as_of=at, payload={"part": part, "state": "was", "reason": reason})
+        try:
+            if not self._path.is_file():
+                return False
+            with Journal.open(self._path, self._name, lock_timeout=_PATIENCE) as journal:
+                if not journal.last_seq:
+                    return False
+                journal.append([event], at)
+        except JournalError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let the journal go."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def _open(self) -> Journal | None:
+        if self._journal is None and self._path.is_file():
+            try:
+                self._journal = Journal.open(self._path, self._name, lock_timeout=_PATIENCE)
+            except JournalError:
+                return None  # it is being made, or its own process says what is wrong
+        return self._journal

@@ -1,0 +1,164 @@
+"""A replay's calls in large batches, ahead of its time: prompts depend on facts, never on a portfolio.
+
+A student answers many prompts in little more time than one. What was asked ahead is kept in the ledger like
+any other answer; a prompt that is not as foreseen is asked by itself. Knows no process and no session.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Protocol
+
+from engine.errors import JournalError
+from engine.journal.events import COMMAND
+from engine.journal.journal import Journal
+from engine.model import Observation
+from engine.trading.risk import RISK, CommandKind
+from llm.answer_cache import Ledger, answer_digest
+from llm.student import TimelyStudent
+from strategies.paper.clock import REPLAYED
+
+Interrupted = Callable[[], bool]
+
+
+class Breakable(TimelyStudent, Protocol):
+    """A timely student whose prompts can be broken off too."""
+
+    def prompts(
+        self, observed: Sequence[Observation], seconds: float, interrupted: Interrupted = lambda: False
+    ) -> list[str]:
+        """The whole prompt for each observation, in order."""
+        ...
+
+
+class Interruptions:
+    """Whether a person has said stop and the session has not come to it yet."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._since = 0
+
+    def __call__(self) -> bool:
+        """Look into the journal, from where nothing was waiting on."""
+        rows = list(self._journal.read(self._since, (COMMAND, RISK)))
+        done = {row.payload.get("input") for row in rows if row.kind == RISK}
+        given = [row for row in rows if row.kind == COMMAND and REPLAYED not in row.payload]
+        waiting = (
+            bool(given) and given[-1].seq not in done and CommandKind(given[-1].payload["command"]).stops
+        )
+        if not waiting and rows:
+            self._since = rows[-1].seq
+        return waiting
+
+
+class Interruptible:
+    """A student that is not waited for any longer once a person says stop."""
+
+    def __init__(self, student: Breakable, interruptions: Interruptions) -> None:
+        self._student = student
+        self._interruptions = interruptions
+
+    @property
+    def fingerprint(self) -> str:
+        """The student's own."""
+        return self._student.fingerprint
+
+    @property
+    def window(self) -> int:
+        """The student's own."""
+        return self._student.window
+
+    def prompts(self, observed: Sequence[Observation], seconds: float) -> list[str]:
+        """The student's prompts."""
+        return self._student.prompts(observed, seconds, self._interruptions)
+
+    def answers(self, prompts: Sequence[str], seconds: float, interrupted: Interrupted) -> list[str]:
+        """The student's answers."""
+        return self._student.answers(prompts, seconds, lambda: interrupted() or self._interruptions())
+
+
+_SMALL, _LARGE = 64, 512
+
+_SHORT = 4.0
+
+Key = tuple[str, datetime]
+
+
+class AheadStudent:
+    """`student`, asked for the coming observations of `foreseen` (in order of time) whenever it is asked.
+
+    `on_asking` is told how many of them are behind, and how many there are.
+    """
+
+    def __init__(
+        self,
+        student: Breakable,
+        foreseen: Sequence[Observation],
+        ledger: Ledger,
+        on_asking: Callable[[int, int], None] = lambda _place, _all: None,
+    ) -> None:
+        self._student = student
+        self._on_asking = on_asking
+        self._foreseen = foreseen
+        self._places = {(one.symbol, one.as_of): place for place, one in enumerate(foreseen)}
+        self._ledger = ledger
+        self._size = _SMALL
+        self._prompts: dict[Key, str] = {}
+        self._answers: dict[str, str] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """The student's own."""
+        return self._student.fingerprint
+
+    @property
+    def window(self) -> int:
+        """The student's own."""
+        return self._student.window
+
+    def prompts(
+        self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False
+    ) -> list[str]:
+        """The student's prompts."""
+        place = self._places.get((observed[0].symbol, observed[0].as_of))
+        if place is None or any(self._foreseen_as(one) != one for one in observed):
+            return self._student.prompts(observed, seconds, interrupted)
+        if any((one.symbol, one.as_of) not in self._prompts for one in observed):
+            self._on_asking(place, len(self._foreseen))
+            coming = self._foreseen[place : place + max(self._size, len(observed))]
+            texts = self._student.prompts(coming, seconds, interrupted)
+            self._prompts = {(one.symbol, one.as_of): text for one, text in zip(coming, texts, strict=True)}
+            self._answers = {}
+        return [self._prompts[one.symbol, one.as_of] for one in observed]
+
+    def answers(self, prompts: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> list[str]:
+        """The student's answers, to the coming prompts as well."""
+        if any(prompt not in self._answers for prompt in prompts):
+            coming = list(dict.fromkeys([*prompts, *self._prompts.values()]))
+            digests = {answer_digest(self.fingerprint, prompt): prompt for prompt in coming}
+            known: dict[str, str] = {}
+            with suppress(JournalError):  # the session finds out by itself, and says so
+                known = self._ledger.find(list(digests))
+            missing = [prompt for digest, prompt in digests.items() if digest not in known]
+            self._answers = {digests[digest]: answer for digest, answer in known.items()}
+            self._ask(missing, seconds, interrupted)
+        return [self._answers[prompt] for prompt in prompts]
+
+    def _ask(self, missing: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> None:
+        begun = time.monotonic()
+        texts = self._student.answers(missing, seconds, interrupted) if missing else []
+        if len(missing) >= self._size:
+            short = time.monotonic() - begun < min(_SHORT, seconds / 4)
+            self._size = min(self._size * 2, _LARGE) if short else max(self._size // 2, _SMALL)
+        self._answers |= dict(zip(missing, texts, strict=True))
+        rows = [
+            {"digest": answer_digest(self.fingerprint, prompt), "prompt": prompt, "answer": answer}
+            for prompt, answer in zip(missing, texts, strict=True)
+        ]
+        with suppress(JournalError):
+            self._ledger.keep(self.fingerprint, rows)
+
+    def _foreseen_as(self, one: Observation) -> Observation | None:
+        place = self._places.get((one.symbol, one.as_of))
+        return None if place is None else self._foreseen[place]

@@ -1,0 +1,334 @@
+"""Keeps a session's process running: starts it, starts it anew when it dies, tells what happens, ends it.
+
+Knows the session by its journal alone. Nothing that goes wrong here reaches the session.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from enum import StrEnum
+from typing import IO, Any
+
+from engine.errors import ClosecallError, DataError, JournalError, UsageError
+from engine.journal.journal import Row
+from strategies.console import now, say
+from strategies.monitor.descriptions import CHANGES, LIVE, TOLD, log_line
+from strategies.paper.files import (
+    LOG,
+    OUTPUT,
+    SUPERVISOR_LOCK,
+    journal_path,
+    runner_of,
+    session_folder,
+    supervisor_of,
+)
+from strategies.paper.lock import SessionLock
+from strategies.paper_runtime.launch import Plan
+from strategies.paper_runtime.notifications import SessionLog, Tail, Webhook
+from strategies.paper_runtime.session_process import STOPPED
+
+BACKGROUND_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.supervisor")
+
+_PATIENCE = 90.0
+
+_BACKGROUND_POLL_INTERVAL = 0.2
+
+
+def start_in_background(plan: Plan) -> int:
+    """Start the supervisor of a plan and wait until its session runs; its process's number.
+
+    Raises UsageError where another process runs the session, or whatever kept it from running.
+    """
+    folder = session_folder(plan.data_dir, plan.name)
+    if holder := supervisor_of(folder):
+        raise UsageError(
+            f"session {plan.name} runs already, in process {holder}; closecall paper stop ends it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder / OUTPUT
+    with output.open("wb") as written:
+        process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            BACKGROUND_COMMAND, stdin=subprocess.PIPE, stdout=written, stderr=written, start_new_session=True
+        )
+    if process.stdin is None:
+        raise RuntimeError("a process was started without its pipe")
+    process.stdin.write(plan.text().encode() + b"\n")
+    process.stdin.close()
+    until = time.monotonic() + _PATIENCE
+    journal = journal_path(plan.data_dir, plan.name)
+    while process.poll() is None and time.monotonic() < until:
+        if runner_of(folder) is not None and journal.is_file():
+            return process.pid
+        time.sleep(_BACKGROUND_POLL_INTERVAL)
+    if (code := process.poll()) not in (None, 0):
+        lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        error = UsageError(lines[-1].removeprefix("closecall: ") if lines else f"ended with exit code {code}")
+        error.exit_code = code if code in (2, 3) else 3
+        raise error
+    return process.pid
+
+
+def main() -> None:
+    """Supervise until the session ends or this process is told to."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
+    plan = Plan.of(sys.stdin.readline())
+    try:
+        Supervisor(plan, show=lambda _row: None, say=say, stop=stop).run()
+    except ClosecallError as error:
+        say(f"closecall: {' '.join(str(error).split())}")
+        sys.exit(error.exit_code)
+    os._exit(0)  # threads that read a killed child's pipes are not waited for
+
+
+if __name__ == "__main__":
+    main()
+
+
+SESSION_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.session_process")
+
+_GRACE = 20.0
+
+_LAST_WORDS = 2.0
+
+
+class Child:
+    """One process. Its own group, so that a terminal's Ctrl-C reaches the supervisor alone."""
+
+    def __init__(self, plan: Plan, command: tuple[str, ...]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        stdin, out, err = self._process.stdin, self._process.stdout, self._process.stderr
+        if stdin is None or out is None or err is None:
+            raise RuntimeError("a process was started without its pipes")
+        self._said: queue.Queue[str] = queue.Queue()
+        self._out: list[bytes] = []
+        self._pipes = (out, err)
+        self._stdin = stdin  # held open: its end tells the process that its supervisor is gone
+        self._readers = [
+            threading.Thread(target=self._listen, args=(err,), daemon=True),
+            threading.Thread(target=lambda: self._out.append(out.read()), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        try:
+            stdin.write(plan.text().encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended already, and its exit code tells how
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """Its exit code, negative for a signal, once it has ended."""
+        return self._process.poll()
+
+    def words(self) -> list[str]:
+        """The lines that it or its own children wrote to stderr since this was last asked."""
+        found = []
+        while not self._said.empty():
+            found.append(self._said.get())
+        return found
+
+    def error(self) -> str:
+        """What was wrong, as it said itself at its end; empty if it said nothing."""
+        try:
+            return str(json.loads(b"".join(self._out))["error"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    def stop(self) -> None:
+        """Ask it to end, and end it if it does not."""
+        self._process.terminate()
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """Hear the last words of a process that has ended, and let its pipes go."""
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        for reader, pipe in zip(self._readers[::-1], self._pipes, strict=True):
+            reader.join(_LAST_WORDS)
+            if not reader.is_alive():  # else a process that it left behind still holds the other end
+                pipe.close()
+
+    def _listen(self, err: IO[bytes]) -> None:
+        for line in err:
+            self._said.put(line.decode(errors="replace").rstrip())
+
+
+_LOOK_EVERY = 0.2
+
+_LONGEST_PAUSE = 60.0
+
+_SHORT_LIFE = 60.0
+
+_MOST_FAILURES = 3
+
+_LINGER = 10.0
+
+_ERRORS: dict[int, type[ClosecallError]] = {2: UsageError, 3: DataError}
+
+Show = Callable[[Row], None]
+
+Say = Callable[[str], None]
+
+
+class Ended(StrEnum):
+    """How a session came to its end, for now or for good."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+class Supervisor:
+    """One start of a session. `show` is given each event that matters, `say` what the processes say.
+
+    `command` starts the session's own process.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        show: Show,
+        say: Say,
+        stop: threading.Event,
+        command: tuple[str, ...] = SESSION_COMMAND,
+    ) -> None:
+        self._plan = plan
+        self._command = command
+        self._show, self._say, self._stop = show, say, stop
+        self._folder = session_folder(plan.data_dir, plan.name)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._failures = 0
+
+    def run(self) -> Ended:
+        """Until the session ends or `stop` is set. Raises UsageError where another process runs it, and
+        whatever its own process found wrong.
+        """
+        with SessionLock(self._folder / SUPERVISOR_LOCK):
+            self._wait_for_the_last()
+            self._log = SessionLog(self._folder / LOG)
+            self._tail = Tail(
+                journal_path(self._plan.data_dir, self._plan.name), self._plan.name, TOLD + LIVE
+            )
+            address = self._plan.webhook
+            self._webhook = Webhook(address, lambda why: self._fault("webhook", why)) if address else None
+            try:
+                return self._keep_running()
+            finally:
+                self._pass_on()
+                if self._webhook is not None:
+                    self._webhook.close()
+                self._tail.close()
+                self._log.close()
+
+    def _keep_running(self) -> Ended:
+        while True:
+            begun = time.monotonic()
+            child = Child(self._plan, self._command)
+            self._log.write(now(), "process started", pid=child.pid)
+            try:
+                code = self._watch(child)
+            finally:
+                if child.ended() is None:
+                    child.stop()
+                child.close()
+                self._hear(child)
+            self._pass_on()
+            self._log.write(now(), "process ended", code=code)
+            if code in (0, STOPPED):
+                return Ended.FINISHED if code == 0 else Ended.STOPPED
+            if self._stop.is_set():
+                return Ended.STOPPED
+            self._failed(child, code, time.monotonic() - begun)
+
+    def _watch(self, child: Child) -> int:
+        """Pass on what happens until the process ends; its exit code."""
+        while (code := child.ended()) is None:
+            self._hear(child)
+            self._pass_on()
+            if self._stop.is_set():
+                child.stop()
+            self._stop.wait(_LOOK_EVERY)
+        return code
+
+    def _failed(self, child: Child, code: int, lived: float) -> None:
+        """Raise what the process found wrong, or wait before it is started again."""
+        error = child.error()
+        if error.startswith(f"session {self._plan.name} runs already") and self._failures < _MOST_FAILURES:
+            self._failures += 1
+            self._wait_for_the_last()  # it is on its way out: the lock of supervisors is ours
+            return
+        if error:
+            self._tell("failed", now(), error)
+            raise _ERRORS.get(code, ClosecallError)(error)
+        how = f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
+        self._failures = 1 if lived > _SHORT_LIFE else self._failures + 1
+        if code > 0 and self._failures >= _MOST_FAILURES:
+            raise JournalError(
+                f"the session's process {how} {_MOST_FAILURES} times in a row; its words stand in "
+                f"{self._folder / LOG}"
+            )
+        pause = 0.0 if self._failures == 1 else min(2.0 ** (self._failures - 2), _LONGEST_PAUSE)
+        said = f"the session's process {how}; it is started again" + (f" in {pause:.0f} s" if pause else "")
+        self._fault("session", said)
+        self._stop.wait(pause)
+
+    def _hear(self, child: Child) -> None:
+        for line in child.words():
+            self._log.write(now(), "said", text=line)
+            self._say(line)
+
+    def _pass_on(self) -> None:
+        while rows := self._tail.look():
+            for row in rows:
+                self._show(row)
+                if (line := log_line(row)) is not None:
+                    self._log.write(now(), row.kind, seq=row.seq, as_of=row.as_of, text=line)
+                # A webhook that fails is at fault, and is not to be told so for ever.
+                told = row.kind in CHANGES and row.payload.get("part") != "webhook"
+                if told and self._webhook is not None:
+                    self._webhook.tell(self._message(row.kind, row.as_of, line or row.kind, seq=row.seq))
+
+    def _fault(self, part: str, reason: str) -> None:
+        at = now()
+        self._log.write(at, "fault", part=part, text=reason)
+        if not self._tail.fault(part, reason, at):
+            self._say(reason)
+
+    def _tell(self, event: str, at: datetime, text: str) -> None:
+        self._log.write(at, event, text=text)
+        if self._webhook is not None:
+            self._webhook.tell(self._message(event, at, text))
+
+    def _message(self, event: str, at: datetime, text: str, **more: Any) -> dict[str, Any]:
+        return {"session": self._plan.name, "event": event, "at": at.isoformat(), "text": text, **more}
+
+    def _wait_for_the_last(self) -> None:
+        """A supervisor that was killed leaves a process that notices within moments."""
+        until = time.monotonic() + _LINGER
+        while runner_of(self._folder) is not None and time.monotonic() < until:
+            self._stop.wait(_LOOK_EVERY)

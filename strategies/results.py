@@ -1,0 +1,215 @@
+"""The one object that a backtest prints, journals and exports. Knows no screen and runs nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from engine.journal.canonical import digest, plain
+from engine.metrics.accuracy import accuracy
+from engine.metrics.performance import deflated_sharpe, performance
+from engine.metrics.significance import verdict
+from engine.metrics.trials import Trial, distinct, on_record, record, sharpe_variance
+from engine.model import Abstention, Call, Direction, Forecast, Observation
+from engine.outcomes import Scored, outcomes
+from engine.trading.records import EngineResult, OrderStatus
+from feeds.simulated.market import OracleView
+from llm.student import Student
+from strategies.config import BacktestConfig
+from strategies.market_data import Facts, costs_of
+
+STUDENT, ORACLE = "student", "oracle"
+
+BASELINES = ("buy_and_hold", "persistence", "majority", "random")
+
+Key = tuple[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """One caller's calls and what they came to in backtrader."""
+
+    calls: Sequence[Call]
+    engine: EngineResult
+
+
+def scorecard(played: Mapping[str, Played], facts: Facts) -> dict[str, Any]:
+    """Scores by caller, verdict, digests and, on a simulated market, the share of the edge captured."""
+    scored = {name: outcomes(one.calls, facts.bars) for name, one in played.items()}
+    judged = verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
+    student = played[STUDENT]
+    return {
+        "scores": {
+            name: _scores(scored[name], one.engine, facts.days_per_year) for name, one in played.items()
+        },
+        "verdict": judged.result,
+        "verdict_detail": asdict(judged),
+        "edge_captured": edge_captured(student.calls, facts.oracle) if facts.oracle else None,
+        "digests": digests(student),
+    }
+
+
+def edge_captured(calls: Sequence[Call], oracle: Mapping[Key, OracleView]) -> float | None:
+    """The share of the oracle's edge that the calls captured; None where there is none.
+
+    With q the oracle's probability of up: the mean of (q or 1 - q, by the called direction) - 1/2, over the
+    mean of max(q, 1 - q) - 1/2. An abstention captures nothing.
+    """
+    captured = available = 0.0
+    for call in calls:
+        q = oracle[call.symbol, call.as_of].probability_up
+        available += abs(q - 0.5)
+        if isinstance(call, Forecast):
+            captured += (q - 0.5) * call.direction.sign
+    return captured / available if available > 0 else None
+
+
+def oracle_calls(calls: Sequence[Call], oracle: Mapping[Key, OracleView]) -> list[Forecast]:
+    """What the oracle would have said at the same closes."""
+    return [_oracle_call(call, oracle[call.symbol, call.as_of]) for call in calls]
+
+
+def digests(student: Played) -> dict[str, str]:
+    """SHA-256 over the canonical rows of the student's forecasts, orders, fills and equity."""
+    engine = student.engine
+    return {
+        "forecasts": digest(forecast_row(call) for call in student.calls),
+        "orders": digest(
+            (o.number, o.decided_at, o.due_at, o.at, o.symbol, o.size, o.status, o.reason)
+            for o in engine.orders
+        ),
+        "fills": digest((f.at, f.symbol, f.size, f.price, f.cost) for f in engine.fills),
+        "equity": digest((m.at, m.value, m.cash) for m in engine.marks),
+    }
+
+
+def forecast_row(call: Call) -> tuple[object, ...]:
+    """as_of, symbol, direction, confidence, close, last close, abstention."""
+    if isinstance(call, Abstention):
+        return call.as_of, call.symbol, None, None, None, call.last_close, call.reason
+    return call.as_of, call.symbol, call.direction, call.confidence, call.close, call.last_close, None
+
+
+def _oracle_call(call: Call, view: OracleView) -> Forecast:
+    up = view.probability_up >= 0.5
+    limit = max if up else min
+    return Forecast(
+        symbol=call.symbol,
+        as_of=call.as_of,
+        direction=Direction.UP if up else Direction.DOWN,
+        confidence=max(view.probability_up, 1 - view.probability_up),
+        close=limit(view.close, call.last_close),
+        last_close=call.last_close,
+    )
+
+
+def _scores(scored: Sequence[Scored], engine: EngineResult, days_per_year: int) -> dict[str, Any]:
+    right = accuracy(scored)
+    earned = performance([(m.at, m.value) for m in engine.marks], engine.starting_cash, days_per_year)
+    return {
+        **asdict(right),
+        "total_return": earned.total_return,
+        "sharpe": earned.sharpe,
+        "max_drawdown": earned.max_drawdown,
+        "trades": len(engine.fills),
+        "rejected": sum(order.status is OrderStatus.REJECTED for order in engine.orders),
+        "expired": sum(order.status is OrderStatus.EXPIRED for order in engine.orders),
+        "costs_paid": sum(fill.cost for fill in engine.fills) + sum(step.borrow for step in engine.steps),
+    }
+
+
+def result_of(
+    name: str,
+    config: BacktestConfig,
+    facts: Facts,
+    observed: Sequence[Observation],
+    student: Student,
+    asked: int,
+    played: Mapping[str, Played],
+) -> dict[str, Any]:
+    """Everything about a run but its place in the record of trials, as JSON types."""
+    traded = facts.traded_bars
+    calls = played[STUDENT].calls
+    forecasts = [call for call in calls if isinstance(call, Forecast)]
+    made = {
+        "run": name,
+        "simulated": facts.simulated,
+        "symbols": sorted(facts.instruments),
+        "start": min(bar.opens_at for bar in traded).date(),
+        "end": max(bar.opens_at for bar in traded).date(),
+        "bars": len(traded),
+        "news": len(facts.news),
+        "forecasts": len(forecasts),
+        "forecasts_with_news": sum(bool(one.news) for one in observed),
+        "abstentions": len(calls) - len(forecasts),
+        "asked": asked,
+        "student": student.name,
+        "student_fingerprint": student.fingerprint,
+        "student_released": student.released,
+        **_contamination(config, forecasts, facts, student.released),
+        "days_per_year": facts.days_per_year,
+        "currency": facts.currency,
+        "cash": config.cash,
+        "costs": {symbol: asdict(costs) for symbol, costs in costs_of(config, facts.instruments).items()},
+        "notes": facts.notes,
+        **scorecard(played, facts),
+    }
+    plain_made: dict[str, Any] = plain(made)
+    return plain_made
+
+
+def count_trial(
+    name: str, facts: Facts, result: Mapping[str, Any], student: Played, path: Path, now: datetime
+) -> dict[str, Any]:
+    """Put the run on the record of trials; how many are on it for these data, and the Sharpe ratio deflated.
+
+    The deflation counts distinct forecasts: the same ones run again are no second draw of luck.
+    """
+    engine = student.engine
+    earned = performance([(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year)
+    trial = Trial(
+        run=name,
+        at=now,
+        data=facts.source,
+        symbols=tuple(result["symbols"]),
+        start=date.fromisoformat(result["start"]),
+        end=date.fromisoformat(result["end"]),
+        forecasts_digest=result["digests"]["forecasts"],
+        daily_sharpe=earned.daily_sharpe,
+    )
+    record(path, trial)
+    known = on_record(path, trial.data, trial.symbols, trial.start, trial.end)
+    different = distinct(known)
+    return {
+        "trials": len(known),
+        "distinct_trials": len(different),
+        "deflated_sharpe": deflated_sharpe(earned.returns, len(different), sharpe_variance(different)),
+    }
+
+
+def _contamination(
+    config: BacktestConfig, forecasts: Sequence[Forecast], facts: Facts, released: date | None
+) -> dict[str, Any]:
+    """How many forecasts the model may have known the answer to, and the accuracy on the others.
+
+    A simulated market's dates mean nothing; there it is the training seeds that a student knows, and an
+    adapter may have been trained on any market.
+    """
+    if facts.simulated:
+        known = len(forecasts) if facts.rehearsed else None if config.adapter else 0
+        return {"contaminated_n": known, "after_release": None}
+    if released is None:
+        return {"contaminated_n": None, "after_release": None}
+    release = datetime.combine(released, time(0), tzinfo=UTC)
+    clean = [call for call in forecasts if call.as_of >= release]
+    scored = accuracy(outcomes(clean, facts.bars))
+    return {
+        "contaminated_n": len(forecasts) - len(clean),
+        "after_release": {
+            "n": scored.n,
+            "accuracy": scored.accuracy,
+            "accuracy_low": scored.accuracy_low,
+            "accuracy_high": scored.accuracy_high,
+        },
+    }

@@ -1,0 +1,150 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from statistics import variance
+
+import pytest
+
+from engine.errors import DataError
+from engine.metrics.trials import Trial, distinct, on_record, record, sharpe_variance
+from tests.support.places import ROOT
+
+TRIAL = Trial(
+    run="run-1",
+    at=datetime(2024, 5, 1, 12, tzinfo=UTC),
+    data="simulated:7",
+    symbols=("BTC", "ETH"),
+    start=date(2023, 1, 1),
+    end=date(2023, 12, 31),
+    forecasts_digest="ab" * 32,
+    daily_sharpe=0.05,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "trials.jsonl"
+
+
+def same(path: Path, trial: Trial = TRIAL) -> list[Trial]:
+    return on_record(path, trial.data, trial.symbols, trial.start, trial.end)
+
+
+def test_a_missing_record_is_empty(path: Path) -> None:
+    assert same(path) == []
+
+
+def test_a_trial_is_read_back_as_it_was_recorded(path: Path) -> None:
+    interrupted = replace(TRIAL, run="run-2", daily_sharpe=None)
+    record(path, TRIAL)
+    record(path, interrupted)
+    assert same(path) == [TRIAL, interrupted]
+
+
+def test_the_record_is_one_line_of_json_for_each_trial_and_only_grows(path: Path) -> None:
+    record(path, TRIAL)
+    before = path.read_bytes()
+    record(path, replace(TRIAL, run="run-2"))
+    assert path.read_bytes().startswith(before)
+    assert [json.loads(line)["run"] for line in path.read_text().splitlines()] == ["run-1", "run-2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "counted"),
+    [
+        ({"start": date(2023, 1, 2), "end": date(2024, 1, 1)}, True),
+        ({"start": date(2023, 12, 31), "end": date(2025, 1, 1)}, True),
+        ({"start": date(2024, 1, 1), "end": date(2025, 1, 1)}, False),
+        ({"start": date(2022, 1, 1), "end": date(2022, 12, 31)}, False),
+        ({"symbols": ("ETH", "SOL")}, True),
+        ({"symbols": ("SOL",)}, False),
+        ({"data": "simulated:8"}, False),
+        ({"forecasts_digest": "cd" * 32, "daily_sharpe": None}, True),
+    ],
+)
+def test_trials_count_that_share_source_a_symbol_and_a_day(path: Path, change: dict, counted: bool) -> None:
+    record(path, replace(TRIAL, **change))
+    assert len(same(path)) == counted
+
+
+@pytest.mark.parametrize("left", [1, 40, -2])
+def test_a_line_cut_off_by_a_crash_spoils_only_itself(path: Path, left: int) -> None:
+    record(path, TRIAL)
+    record(path, replace(TRIAL, run="cut off"))
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second[:left])
+    assert [trial.run for trial in same(path)] == ["run-1"]
+    record(path, replace(TRIAL, run="run-3"))
+    assert [trial.run for trial in same(path)] == ["run-1", "run-3"]
+
+
+def test_a_line_cut_inside_a_character_spoils_only_itself(path: Path) -> None:
+    record(path, replace(TRIAL, run="运行"))
+    path.write_bytes(path.read_bytes().partition("行".encode())[0] + b"\xe8\xa1")
+    record(path, TRIAL)
+    assert same(path) == [TRIAL]
+
+
+@pytest.mark.parametrize("line", ["[]", '{"run":"x"}', "7"])
+def test_a_whole_line_that_is_no_trial_is_refused_by_its_number(path: Path, line: str) -> None:
+    record(path, TRIAL)
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(DataError, match=r"trials\.jsonl:2: not a trial") as caught:
+        same(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="was not recorded"):
+        record(tmp_path / "file" / "trials.jsonl", TRIAL)
+
+
+RECORDER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.test_trials import TRIAL
+from tests.support.places import ROOT
+from engine.metrics.trials import record
+
+for number in range(60):
+    record(Path(sys.argv[1]), replace(TRIAL, run=f"{sys.argv[2]}-{number}"))
+"""
+
+
+def test_processes_that_record_at_once_lose_no_trial(path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", RECORDER, str(path)]
+    processes = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("left", "right")]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    runs = [trial.run for trial in same(path)]
+    assert len(runs) == 120
+    for name in ("left", "right"):
+        mine = [run for run in runs if run.startswith(name)]
+        assert mine == [f"{name}-{number}" for number in range(60)]
+
+
+def test_the_same_forecasts_run_again_are_one_trial_for_the_deflation() -> None:
+    again = replace(TRIAL, run="again", daily_sharpe=0.07)
+    interrupted = replace(TRIAL, run="interrupted", daily_sharpe=None)
+    other = replace(TRIAL, run="other", forecasts_digest="cd" * 32)
+    assert distinct([TRIAL, other, again, interrupted]) == [again, other]
+
+
+def test_the_variance_of_trials_leaves_out_those_without_a_sharpe_ratio() -> None:
+    trials = [replace(TRIAL, daily_sharpe=ratio) for ratio in (0.1, None, -0.2, 0.15)]
+    assert sharpe_variance(trials) == pytest.approx(variance([0.1, -0.2, 0.15]))
+    assert sharpe_variance(trials[:2]) is None
+
+
+def test_a_trial_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ValueError, match="before it starts"):
+        replace(TRIAL, end=date(2022, 1, 1))
+
+
+def test_a_trial_takes_dates_without_a_time() -> None:
+    with pytest.raises(ValueError, match="without a time"):
+        replace(TRIAL, start=TRIAL.at)

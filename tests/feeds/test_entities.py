@@ -1,0 +1,104 @@
+import csv
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feeds.files.bars import guess_instrument
+from feeds.news.entities import OTHER, subjects_in
+from feeds.symbols import NameTable
+from tests.support.places import SHARED_DATA
+
+DATA = SHARED_DATA
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "LINKUSDT", "SOLUSDT", "AAPL", "META", "TSLA", "COST", "F", "600519")
+
+NAMES = NameTable.for_instruments(
+    [guess_instrument(symbol) for symbol in SYMBOLS], {"AAPL": ["cupertino giant"]}
+)
+
+
+def concerned(title: str, text: str = "") -> frozenset[str] | None:
+    return NAMES.concerned(subjects_in(title, text, NAMES))
+
+
+@pytest.mark.parametrize(
+    ("title", "symbols"),
+    [
+        ("BTC rallies past old high", {"BTCUSDT"}),
+        ("Bitcoin's rally stalls", {"BTCUSDT"}),
+        ("Bitcoin-based funds lose money", {"BTCUSDT"}),
+        ("BTC/USDT breaks out", {"BTCUSDT"}),
+        ("Bitcoin and Ether lead gains", {"BTCUSDT", "ETHUSDT"}),
+        ("LINK jumps as crypto gains", {"LINKUSDT"}),
+        ("Why $LINK is up", {"LINKUSDT"}),
+        ("$F to build a new plant", {"F"}),
+        ("Carmaker (NYSE: F) recalls trucks", {"F"}),
+        ("Tesla (NASDAQ: TSLA) falls", {"TSLA"}),
+        ("Apple's iPhone sales slip", {"AAPL"}),
+        ("The Cupertino giant reports", {"AAPL"}),
+        ("COST beats on earnings and revenue", {"COST"}),
+        ("比特币和以太坊大涨", {"BTCUSDT", "ETHUSDT"}),
+        ("苹果公司发布新手机", {"AAPL"}),
+        ("贵州茅台（600519）股价创新高", {"600519"}),
+        ("sh600519涨停", {"600519"}),
+        ("600519.SH 涨停", {"600519"}),
+    ],
+)
+def test_a_name_that_is_traded_is_found(title, symbols):
+    assert concerned(title) == symbols
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Bitcoin Cash jumps",
+        "Ethereum Classic forks",
+        "比特币现金大涨",
+        "Apple pie recipes for autumn",
+        "apple shares its recipe",
+        "Watch the link near you",
+        "The cost of living",
+        "Solar wind, sol by sol",
+        "Meta-analysis of 40 drugs",
+        "苹果丰收了",
+        "中国银行业面临压力",
+        "The year 600519 in fiction",
+        "A local bakery opens",
+        "",
+    ],
+)
+def test_what_only_looks_like_a_name_is_not_taken_for_one(title):
+    assert not concerned(title)
+
+
+def test_a_text_without_any_name_concerns_nothing_and_a_topic_the_whole_market():
+    assert subjects_in("A local bakery opens", "", NAMES) == (OTHER,)
+    assert concerned("A local bakery opens") is None
+    assert concerned("Fed holds rates") == frozenset()
+    assert concerned("央行下调利率") == frozenset()
+
+
+def test_the_title_decides_and_the_text_only_where_the_title_names_nothing():
+    assert concerned("Bitcoin rises", "Tesla fell as well") == {"BTCUSDT"}
+    assert concerned("Shares rise", "Tesla said on Monday that sales grew") == {"TSLA"}
+    assert concerned("A bakery opens", "x" * 600 + " Tesla") is None
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared news data is not on this machine")
+def test_most_headlines_filed_under_bitcoin_name_it_and_few_of_the_others_do():
+    path = DATA / "news_crypto_googlenews_2023" / "googlenews_by_coin.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["symbols"] in ("BTC", "ETH")][::10]
+    filed = {"BTC": "BTCUSDT", "ETH": "ETHUSDT"}
+    named = [filed[row["symbols"]] in (concerned(row["title"], row["text"]) or ()) for row in rows]
+    assert len(rows) > 200
+    assert sum(named) / len(named) > 0.8
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=120), st.text(max_size=300))
+def test_any_text_has_subjects_that_the_table_takes(title, text):
+    subjects = subjects_in(title, text, NAMES)
+    assert subjects == (OTHER,) or all(NAMES.knows(subject) for subject in subjects)
+    assert ";" not in "".join(subjects)

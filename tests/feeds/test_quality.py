@@ -1,0 +1,338 @@
+"""The check of data finds what was planted in real files, and leaves clean ones alone.
+
+FAULT_SEEDS=40 plants each fault in forty windows of real files and not in five.
+"""
+
+import csv
+import os
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import DataError
+from feeds.files.bars import guess_instrument
+from feeds.quality.checks import Calendars, check_bars, check_files, harm_in
+from feeds.quality.findings import Kind, misplaced
+from feeds.quality.news import check_news
+from tests.support.faults import HARMLESS, HEADER, NEEDS_CLOSED_DAYS, PLANTED
+from tests.support.places import SHARED_DATA
+
+DATA = SHARED_DATA
+
+SEEDS = int(os.environ.get("FAULT_SEEDS", "5"))
+
+MARKETS = {
+    "coin": ("coins_binance_daily/BTCUSDT", "coins_yahoo_daily/ETH-USD"),
+    "stock": ("us_stocks_daily/AAPL", "us_stocks_stocknet_2012_2017/XOM"),
+    "a-share": ("cn_stocks_qfq/600519", "cn_stocks_qfq/600036"),
+}
+
+CLEAN = (
+    "coins_binance_daily",
+    "coins_yahoo_daily",
+    "us_stocks_daily",
+    "us_stocks_stocknet_2012_2017",
+    "cn_stocks_qfq",
+    "cn_stocks_qfq_dividends",
+    "cn_stocks_qfq_events_2020_2021",
+    "cn_stocks_qfq_newsheavy",
+)
+
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs the real bars of ../shared/data")
+
+
+@cache
+def calendars():
+    """One calendar of each market for all tests, because building one takes longer than a check."""
+    shared = Calendars()
+    for code in ("XNYS", "XSHG"):
+        shared.over(code, date(2012, 1, 1), date(2025, 1, 31))
+    return shared
+
+
+@cache
+def real(name):
+    with (DATA / f"{name}.csv").open() as file:
+        return [row[:6] for row in csv.reader(file)][1:]
+
+
+def window(name, dice):
+    """300 rows of a real file, of which the check finds nothing."""
+    rows = real(name)
+    start = dice.randrange(0, len(rows) - 300)
+    return [list(row) for row in rows[start : start + 300]]
+
+
+def write(path, rows, header=HEADER):
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return path
+
+
+def bars(tmp_path, *rows, name="BTCUSDT.csv"):
+    return write(tmp_path / name, [row.split(",") for row in rows])
+
+
+def planted():
+    return [
+        (market, fault)
+        for fault in PLANTED
+        for market in MARKETS
+        if market != "coin" or fault not in NEEDS_CLOSED_DAYS
+    ]
+
+
+@needs_data
+@pytest.mark.parametrize(("market", "fault"), planted())
+def test_a_fault_planted_in_a_real_file_is_found_where_it_is(market, fault, tmp_path):
+    plant, kind = PLANTED[fault]
+    places = {}
+    for seed in range(SEEDS):
+        dice = Random(f"{market} {fault} {seed}")
+        name = dice.choice(MARKETS[market])
+        rows = window(name, dice)
+        at = plant(rows, dice)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        places[write(folder / f"{name.split('/')[1]}.csv", rows)] = at + 2
+    found = check_files(list(places), calendars=calendars())
+    for path, line in places.items():
+        here = [one for one in found if one.file == path and one.kind is kind]
+        assert here, f"{path} has no {kind}"
+        assert kind is Kind.SHIFTED or line in {one.line for one in here}
+        harmless = fault in HARMLESS or (market, fault) == ("a-share", "gap")
+        assert any(one.harmful for one in here) is not harmless
+
+
+@needs_data
+def test_clean_real_files_raise_no_more_than_ten_alarms():
+    found = check_files([DATA / folder for folder in CLEAN], calendars=calendars())
+    alarms = [f"{one.place}: {one.sentence}" for one in found if one.harmful]
+    assert len(alarms) <= 10, alarms
+    # 600900 has eleven days of suspension without a volume, which a backtest refuses.
+    assert [one for one in found if one.harmful and one.file.name != "600900.csv"] == []
+
+
+@needs_data
+def test_splits_in_prices_as_they_were_traded_are_found_and_crashes_are_not():
+    found = check_files([DATA / "us_stocks_unadjusted" / f"{name}.csv" for name in ("AAPL", "INTC")])
+    assert {(one.symbol, str(one.day)) for one in found if one.kind is Kind.SPLIT} == {
+        ("AAPL", "2000-06-21"),
+        ("AAPL", "2005-02-28"),
+        ("AAPL", "2014-06-09"),
+        ("AAPL", "2020-08-31"),
+        ("INTC", "2000-07-31"),
+    }
+    assert {one.kind for one in found} == {Kind.SPLIT}
+
+
+@needs_data
+def test_the_odd_opens_and_the_hole_of_an_early_series_are_found_and_nothing_else_harms():
+    found = check_files([DATA / "coins_btc_long"])
+    kinds = [one.kind for one in found if one.harmful]
+    assert kinds.count(Kind.OHLC) == 32
+    assert [kind for kind in kinds if kind is not Kind.OHLC] == [Kind.GAP]
+
+
+@needs_data
+def test_a_suspension_of_an_a_share_is_found_and_harms_nothing():
+    found = check_bars(DATA / "cn_stocks_raw" / "600232.csv")
+    gaps = [one for one in found if one.kind is Kind.GAP]
+    assert max(int(one.value.split()[0]) for one in gaps) > 60
+    assert not any(one.harmful for one in gaps)
+
+
+@needs_data
+@pytest.mark.parametrize("folder", ["news_stocks_by_ticker", "news_crypto_headlines", "cn_news_astock"])
+def test_real_archives_of_news_raise_no_alarm(folder):
+    assert harm_in(check_files([DATA / folder])) == ""
+
+
+def test_all_faults_of_a_file_are_reported_and_not_the_first_alone(tmp_path):
+    path = bars(
+        tmp_path,
+        "2024-01-01,1,2,0.5,1,5",
+        "2024-01-02,1,0.4,0.5,1,5",
+        "2024-01-02,1,2,0.5,1,6",
+        "soon,1,2,0.5,1,5",
+        "2024-01-03,x,2,0.5,1,5",
+        "2024-01-05,1,2",
+        "2024-01-06T04:00,1,1,1,1,0",
+    )
+    assert {(one.line, one.kind.value) for one in check_bars(path)} == {
+        (3, "ohlc"),
+        (4, "duplicate"),
+        (5, "date"),
+        (6, "number"),
+        (7, "unreadable"),
+        (8, "clock"),
+        (8, "gap"),
+        (8, "zero volume"),
+    }
+
+
+def test_a_bar_whose_session_has_not_closed_is_unfinished(tmp_path):
+    path = bars(tmp_path, "2024-01-01,1,2,0.5,1,5", "2024-01-02,1,2,0.5,1,5.5")
+    now = datetime(2024, 1, 2, 23, 59, tzinfo=UTC)
+    (one,) = check_bars(path, now=now)
+    assert (one.kind, one.day, one.harmful) == (Kind.UNFINISHED, date(2024, 1, 2), True)
+    assert check_bars(path, now=now + timedelta(minutes=1)) == []
+
+
+def test_the_calendar_is_that_of_the_instrument_and_not_of_the_name(tmp_path):
+    path = bars(tmp_path, "2024-01-05,1,2,0.5,1,5", "2024-01-06,1,2,0.5,1,6", name="THING.csv")
+    assert [one.kind for one in check_bars(path)] == [Kind.CLOSED_DAY]
+    assert check_bars(path, guess_instrument("BTCUSDT")) == []
+
+
+def test_a_file_without_volume_is_noted_once(tmp_path):
+    path = bars(tmp_path, *(f"2024-01-{day:02},1,1.1,0.9,1,0" for day in range(1, 20)))
+    (one,) = check_bars(path)
+    assert (one.kind, one.line, one.harmful) == (Kind.ZERO_VOLUME, 2, False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00\x01", b"date,open\n1,2\n", b'date,open,high,low,close,volume\n"']
+)
+def test_what_is_no_table_of_bars_is_a_finding_and_no_error(tmp_path, content):
+    path = tmp_path / "BTCUSDT.csv"
+    path.write_bytes(content)
+    (one,) = check_files([path])
+    assert (one.kind, one.file, one.harmful) == (Kind.UNREADABLE, path, True)
+    assert "\n" not in one.sentence and str(path) not in one.sentence
+
+
+def test_a_path_that_is_missing_or_holds_no_data_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        check_files([tmp_path / "none"])
+    with pytest.raises(DataError, match="no file of bars or news"):
+        check_files([tmp_path])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cells=st.lists(
+        st.lists(
+            st.sampled_from(
+                [
+                    "2024-01-01",
+                    "2024-01-02",
+                    "0001-01-01",
+                    "9999-12-31",
+                    "1",
+                    "2",
+                    "0",
+                    "1e308",
+                    "inf",
+                    "",
+                    "x",
+                ]
+            ),
+            max_size=7,
+        ),
+        max_size=12,
+    ),
+    name=st.sampled_from(["BTCUSDT", "AAPL", "600519"]),
+)
+def test_whatever_the_rows_hold_the_check_ends_with_findings_of_one_line(tmp_path_factory, cells, name):
+    path = write(tmp_path_factory.mktemp("any") / f"{name}.csv", cells)
+    found = check_bars(path, now=datetime(2024, 1, 3, tzinfo=UTC))
+    assert all("\n" not in one.sentence and one.sentence for one in found)
+
+
+NEWS = ["published_at", "source", "symbols", "title", "text", "first_seen_at"]
+
+
+def news(tmp_path, *rows):
+    return write(tmp_path / "news.csv", [[*row, ""][:6] for row in rows], NEWS)
+
+
+def archive(dice, count=200):
+    """Items in the order of time, about an hour apart."""
+    at, rows = datetime(2023, 1, 1, tzinfo=UTC), []
+    for number in range(count):
+        at += timedelta(minutes=dice.randrange(1, 120))
+        rows.append([at.isoformat(), "Wire", "BTC", f"Headline {number}", "", ""])
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_an_item_from_the_future_of_its_archive_is_found(tmp_path, seed):
+    dice = Random(seed)
+    rows = archive(dice)
+    at = dice.randrange(20, 180)
+    rows[at][0] = (
+        datetime.fromisoformat(rows[at][0]) + timedelta(days=dice.choice([4, 30, 800]))
+    ).isoformat()
+    assert check_news(write(tmp_path / "clean.csv", archive(Random(seed)), NEWS)) == []
+    (one,) = check_news(news(tmp_path, *rows))
+    assert (one.kind, one.line, one.harmful, one.symbol) == (Kind.FUTURE_NEWS, at + 2, True, "")
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_an_item_published_after_it_was_first_seen_is_found(tmp_path, seed):
+    dice = Random(seed)
+    rows = archive(dice)
+    for row in rows:
+        row[5] = (datetime.fromisoformat(row[0]) + timedelta(minutes=dice.randrange(-4, 90))).isoformat()
+    at = dice.randrange(len(rows))
+    rows[at][5] = (datetime.fromisoformat(rows[at][0]) - timedelta(minutes=dice.choice([6, 600]))).isoformat()
+    (one,) = check_news(news(tmp_path, *rows))
+    assert (one.kind, one.line) == (Kind.FUTURE_NEWS, at + 2)
+
+
+def test_an_item_later_than_the_reading_is_found_and_a_time_without_a_zone_gets_half_a_day(tmp_path):
+    now = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    texts = ("2024-01-01T11:00:00Z", "2024-01-01T23:00:00", "2024-01-02T00:00:00Z")
+    path = news(tmp_path, *([text, "Wire", "BTC", text, ""] for text in texts))
+    assert [(one.kind, one.line) for one in check_news(path, now=now)] == [(Kind.FUTURE_NEWS, 4)]
+    assert check_news(path) == []
+
+
+def test_an_archive_with_the_newest_first_is_as_good_as_one_with_the_oldest_first(tmp_path):
+    rows = archive(Random(1))[::-1]
+    assert check_news(news(tmp_path, *rows)) == []
+    rows[50][0] = "2024-06-01T00:00:00+00:00"
+    assert [(one.kind, one.line) for one in check_news(news(tmp_path, *rows))] == [(Kind.FUTURE_NEWS, 52)]
+
+
+def test_faults_of_news_are_all_reported(tmp_path):
+    path = news(
+        tmp_path,
+        ["2024-01-01", "Wire", "BTC", "One", ""],
+        ["2024-01-01", "Wire", "BTC", "One", ""],
+        ["some day", "Wire", "BTC", "Two", ""],
+        ["2024-01-02", "Wire", "BTC", "", ""],
+        ["2024-01-03", "Wire", "BTC", "Three", "", "2024-01-03T10:00"],
+    )
+    assert {(one.line, one.kind.value, one.harmful) for one in check_news(path)} == {
+        (None, "duplicate", False),
+        (4, "date", True),
+        (5, "unreadable", True),
+        (6, "date", True),
+    }
+
+
+def test_harm_is_one_line_with_the_first_place_and_the_count(tmp_path):
+    path = bars(tmp_path, "2024-01-01,1,2,0.5,1,5", "2024-01-03,1,2,0.5,1,6", "2024-01-05,1,2,0.5,1,6.5")
+    line = harm_in(check_bars(path))
+    assert line.startswith(f"{path}, line 3: 1 session missing from 2024-01-02")
+    assert line.endswith("(2 findings in 1 file would harm a backtest)")
+
+
+@given(st.lists(st.integers(0, 9), max_size=9))
+def test_what_is_misplaced_is_the_least_that_must_go(numbers):
+    days = [date(2024, 1, 1 + number) for number in numbers]
+    odd = misplaced(days)
+    left = [day for place, day in enumerate(days) if place not in odd]
+    longest = 0
+    for mask in range(1 << len(days)):
+        some = [day for place, day in enumerate(days) if mask >> place & 1]
+        if some == sorted(some):
+            longest = max(longest, len(some))
+    assert left == sorted(left)
+    assert len(left) == longest

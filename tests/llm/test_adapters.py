@@ -1,0 +1,51 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.places import ROOT
+from training.lora import Lora
+
+
+@pytest.mark.parametrize(
+    ("depth", "count", "blocks"),
+    [
+        ((0.25, 0.5), 4, [1]),
+        ((0.25, 0.5), 28, [7, 8, 9, 10, 11, 12, 13]),
+        ((0.0, 1.0), 3, [0, 1, 2]),
+        ((0.25, 0.5), 1, [0]),
+        ((0.9, 1.0), 2, [1]),
+    ],
+)
+def test_an_adapter_sits_on_the_blocks_of_its_depth(
+    depth: tuple[float, float], count: int, blocks: list[int]
+) -> None:
+    assert Lora(depth=depth).blocks(count) == blocks
+
+
+def test_an_adapter_has_the_same_fingerprint_in_every_process(tmp_path: Path) -> None:
+    script = (
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from llm.model_files import fingerprint\n"
+        "from llm.transformers_student import StudentSettings, load_student\n"
+        "from training.lora import Lora, adaptable, write_adapter\n"
+        "torch.manual_seed(1)\n"
+        "model = adaptable(load_student(StudentSettings()), StudentSettings(), Lora(rank=2))\n"
+        "write_adapter(model, Path(sys.argv[1]), 'tiny', {})\n"
+        "print(fingerprint([Path(sys.argv[1])]))\n"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert printed[0] == printed[1] != ""

@@ -1,0 +1,216 @@
+"""Model and adapter folders that are missing, damaged or unsafe, as the command meets them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from llm.model_files import model_folder
+from strategies.runs import list_runs
+from tests.support.tables_on_disk import write_bars
+from tui.cli.main import run
+
+CLOSECALL = Path(sys.executable).with_name("closecall")
+
+LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
+
+
+def refused(folder, capsys, *flags):
+    """Run a backtest that must fail with exit code 3; its one line."""
+    (bars,) = write_bars(folder / "bars", "BTC-USD")
+    words = ["backtest", "--bars", str(bars), "--data-dir", f"{folder}/data", "--out", f"{folder}/out"]
+    assert run([*words, *flags]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("closecall: ")
+    assert not (folder / "out").exists()
+    return line
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A copy of the tiny student that a test may damage."""
+    return Path(shutil.copytree(model_folder("tiny"), tmp_path / "my-model"))
+
+
+def change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def cut(path, share):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def pickled(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04would run code")
+
+
+DAMAGE = {
+    "pickled weights only": (pickled, "no *.safetensors", "save_pretrained"),
+    "code of its own": (
+        lambda folder: change_json(folder / "config.json", auto_map={"AutoModelForCausalLM": "evil.Model"}),
+        "auto_map",
+        "use another",
+    ),
+    "weights cut off": (
+        lambda folder: cut(folder / "model.safetensors", 0.5),
+        "model.safetensors: damaged",
+        "fetch it again",
+    ),
+    "weights that are a web page": (
+        lambda folder: (folder / "model.safetensors").write_text("<html>404 Not Found</html>"),
+        "model.safetensors: damaged",
+        "fetch it again",
+    ),
+    "empty weights": (
+        lambda folder: cut(folder / "model.safetensors", 0),
+        "model.safetensors: damaged",
+        "fetch it again",
+    ),
+    "a tokenizer cut off": (
+        lambda folder: cut(folder / "tokenizer.json", 0.5),
+        "tokenizer.json: not a readable",
+        "fetch it again",
+    ),
+    "a tokenizer that is another file": (
+        lambda folder: (folder / "tokenizer.json").write_text("{}"),
+        "tokenizer.json: not a readable",
+        "fetch it again",
+    ),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "my-model", "check its files"),
+    "no chat template": (
+        lambda folder: (folder / "chat_template.jinja").unlink(),
+        "no chat template",
+        "use a chat (instruct) model",
+    ),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "no config.json", "check the path"),
+    "a config cut off": (
+        lambda folder: cut(folder / "config.json", 0.5),
+        "config.json: not readable as JSON",
+        "fetch it again",
+    ),
+    "a config that is a list": (
+        lambda folder: (folder / "config.json").write_text("[]"),
+        "config.json: not a JSON object",
+        "fetch it again",
+    ),
+    "an architecture that is unknown": (
+        lambda folder: change_json(folder / "config.json", model_type="unheard-of"),
+        "'unheard-of' is no causal language model",
+        "use another",
+    ),
+    "a model that writes no text": (
+        lambda folder: change_json(folder / "config.json", model_type="vit"),
+        "'vit' is no causal language model",
+        "use another",
+    ),
+    "a release that is no date": (
+        lambda folder: change_json(folder / "closecall.json", released="soon"),
+        "closecall.json: released is 'soon'",
+        "YYYY-MM-DD",
+    ),
+    "an unknown prompt template": (
+        lambda folder: change_json(folder / "closecall.json", prompt="poem"),
+        "'poem'",
+        "choose one of",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason", "remedy"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_model_that_is_damaged_or_unsafe_is_refused_before_anything_is_written(
+    tmp_path, capsys, model, damage, reason, remedy
+):
+    damage(model)
+    line = refused(tmp_path, capsys, "--student", str(model))
+    assert str(model) in line
+    assert reason in line
+    assert remedy in line
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/nowhere/at/all"])
+def test_a_model_folder_that_is_missing_is_named_with_the_choices(tmp_path, capsys, name):
+    line = refused(tmp_path, capsys, "--student", name)
+    assert f"{Path(name)}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'" in line
+    assert not (tmp_path / "data").exists()
+
+
+def adapter_with(folder, config, weights):
+    folder.mkdir()
+    if config is not None:
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+    if weights is not None:
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "reason"),
+    [
+        (None, b"", "no adapter_config.json"),
+        ([], b"", "not a JSON object"),
+        (LORA, None, "no adapter_model.safetensors"),
+        (LORA, b"\0" * 20, "adapter_model.safetensors: damaged"),
+        ({"peft_type": "XLORA"}, b"", "not a plain LoRA adapter"),
+        (LORA | {"auto_mapping": {"parent_library": "evil"}}, b"", "code that comes with an adapter"),
+        (LORA | {"megatron_config": {}, "megatron_core": "evil"}, b"", "no adapter_model|damaged"),
+    ],
+)
+def test_a_bad_adapter_is_refused_before_anything_is_written(tmp_path, capsys, config, weights, reason):
+    folder = adapter_with(tmp_path / "my-adapter", config, weights)
+    line = refused(tmp_path, capsys, "--adapter", str(folder))
+    assert str(folder) in line
+    assert any(part in line for part in reason.split("|"))
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_adapter_folder_that_is_missing_is_named(tmp_path, capsys):
+    assert "nowhere: no adapter_config.json" in refused(tmp_path, capsys, "--adapter", "nowhere")
+
+
+def refused_by_a_process(folder, *flags, **environment):
+    """The one line of a real process: libraries write to its stderr as well."""
+    (bars,) = write_bars(folder, "BTC-USD")
+    done = subprocess.run(
+        [CLOSECALL, "backtest", "--bars", bars, "--data-dir", folder / "data", *flags],
+        env={**os.environ, "HF_HOME": str(folder / "hub"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
+    line = refused_by_a_process(tmp_path, "--student", "some/model", HF_HUB_OFFLINE="1")
+    assert line.startswith("closecall: student some/model: no such folder, and the hub did not give it")
+    assert "name a local folder" in line
+    assert not (tmp_path / "data").exists()
+
+
+def test_weights_that_do_not_fit_the_model_end_in_one_line_and_a_failed_run(tmp_path, model):
+    config = json.loads((model / "config.json").read_text())
+    change_json(model / "config.json", intermediate_size=2 * config["intermediate_size"])
+    assert f"student {model}: cannot be loaded" in refused_by_a_process(tmp_path, "--student", model)
+    assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]
+
+
+def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp_path):
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    weights = save({name: np.zeros((4, 999), dtype=np.float32)})
+    adapter = adapter_with(tmp_path / "my-adapter", LORA | {"task_type": "CAUSAL_LM"}, weights)
+    assert "student tiny + my-adapter: cannot be loaded" in refused_by_a_process(
+        tmp_path, "--adapter", adapter
+    )
+    assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]

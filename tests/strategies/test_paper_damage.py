@@ -1,0 +1,207 @@
+"""What a damaged journal comes to: no decision, the good part saved, and a cut end made again."""
+
+import json
+import os
+import random
+import re
+import shutil
+import sqlite3
+
+import pytest
+
+from engine.errors import JournalError
+from engine.journal.journal import Journal
+from engine.journal.recovery import TIP, rescue
+from strategies.paper.files import session_folder
+from strategies.runs import JOURNAL
+from tests.support.paper_sessions import (
+    NAME,
+    dies_at,
+    digests_of,
+    everything,
+    in_child,
+    in_memory,
+    journal_of,
+    parity_of,
+    replay,
+    rows_of,
+)
+from tui.cli.main import run
+
+
+@pytest.fixture
+def tmp_path():
+    yield from in_memory()
+
+
+@pytest.fixture(scope="module")
+def finished():
+    """A folder with a session that ran to its end in many small transactions."""
+    for folder in in_memory():
+        replay(folder, everything(), ahead=1)
+        yield folder
+
+
+def copy_of(finished, folder):
+    """A folder with a copy of the finished session; the journal's path."""
+    shutil.copytree(session_folder(finished, NAME), session_folder(folder, NAME))
+    shutil.copy(finished / "ledger.sqlite", folder)
+    return session_folder(folder, NAME) / JOURNAL
+
+
+def cut_end(path, slices):
+    """Take the last slices away and all that followed, as an old copy would; how many events that is."""
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TRIGGER journal_no_delete")
+        (since,) = database.execute(
+            "SELECT seq FROM journal_events WHERE kind = 'slice' ORDER BY seq DESC LIMIT 1 OFFSET ?",
+            (slices,),
+        ).fetchone()
+        gone = database.execute("DELETE FROM journal_events WHERE seq >= ?", (since,)).rowcount
+        database.execute(
+            "CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal_events "
+            "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
+        )
+    database.close()
+    return gone
+
+
+def alter(path, kind, number):
+    """Alter the payload of one event; its number."""
+    with sqlite3.connect(path) as database:
+        (seq,) = database.execute(
+            "SELECT seq FROM journal_events WHERE kind = ? ORDER BY seq LIMIT 1 OFFSET ?", (kind, number)
+        ).fetchone()
+        database.execute("DROP TRIGGER journal_no_update")
+        database.execute("UPDATE journal_events SET payload = payload || ' ' WHERE seq = ?", (seq,))
+    database.close()
+    return seq
+
+
+def test_a_flipped_byte_of_a_payload_starts_nothing(tmp_path, finished):
+    path = copy_of(finished, tmp_path)
+    whole = path.read_bytes()
+    texts = [match.span() for match in re.finditer(rb'\{"[^\x00-\x1f]{20,}\}', whole)]
+    assert len(texts) > 300
+    dice = random.Random(3)
+    for number in range(60):
+        begin, end = dice.choice(texts)
+        place = dice.randrange(begin, end)
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << dice.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(JournalError), journal_of(tmp_path) as journal:
+            journal.verify()  # which is the first thing that a session does
+        if number < 4:
+            with pytest.raises(JournalError):
+                replay(tmp_path, everything())
+            assert path.read_bytes() == flipped
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.62, 0.999])
+def test_a_truncated_file_starts_nothing(tmp_path, finished, share):
+    path = copy_of(finished, tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(JournalError):
+        replay(tmp_path, everything())
+
+
+def test_events_that_are_gone_from_the_end_are_named_and_made_again(tmp_path, finished):
+    path = copy_of(finished, tmp_path)
+    gone = cut_end(path, 12)
+    replay(tmp_path, everything())
+    assert digests_of(tmp_path) == digests_of(finished)
+    assert parity_of(tmp_path).equal
+    (fault,) = rows_of(tmp_path, "fault")
+    assert fault.payload["reason"] == (
+        f"its last {gone} events are gone; what follows from prices is made again, commands and adoptions "
+        "among them are not: give a lost command again"
+    )
+
+
+def test_a_session_that_dies_soon_after_it_lost_its_end_can_be_started_again(tmp_path, finished):
+    steps = iter(range(60))
+    replay(tmp_path, everything(), ahead=1, stop=lambda: next(steps, None) is None)
+    path = session_folder(tmp_path, NAME) / JOURNAL
+    noted = json.loads(path.with_name(TIP).read_text())["seq"]
+    cut_end(path, 1)
+    assert in_child(lambda: replay(tmp_path, everything(), ahead=1, at=dies_at(40))) == 9
+    with Journal.open(path, NAME) as journal:
+        assert journal.last_seq > noted
+    replay(tmp_path, everything())
+    assert digests_of(tmp_path) == digests_of(finished)
+
+
+def test_another_journal_of_the_same_name_is_not_taken_for_the_one_that_was_noted(tmp_path, finished):
+    copy_of(finished, tmp_path)
+    note = session_folder(tmp_path, NAME) / TIP
+    said = json.loads(note.read_text())
+    note.write_text(json.dumps(said | {"chain": "0" * 64}))
+    with pytest.raises(JournalError, match=f"event {said['seq']} of session trial is not the one"):
+        replay(tmp_path, everything())
+    note.unlink()
+    replay(tmp_path, everything())
+
+
+def test_a_write_ahead_log_cut_at_its_end_is_repaired_like_a_crash(tmp_path, finished):
+    dice = random.Random(4)
+    for count in (60, 120):
+        assert in_child(lambda: replay(tmp_path, everything(), ahead=1, at=dies_at(count))) == 9  # noqa: B023  # runs at once
+        log = session_folder(tmp_path, NAME) / (JOURNAL + "-wal")
+        size = log.stat().st_size
+        os.truncate(log, size - dice.randrange(1, min(size // 3, 30_000)))
+    replay(tmp_path, everything(), ahead=1)
+    assert digests_of(tmp_path) == digests_of(finished)
+    assert parity_of(tmp_path).equal
+
+
+def test_the_good_part_of_a_damaged_journal_is_written_to_the_letter_and_goes_on(tmp_path, finished):
+    path = copy_of(finished, tmp_path)
+    before = rows_of(tmp_path)
+    seq = alter(path, "fill", 9)
+    saved = tmp_path / "saved.sqlite"
+    code = run(["paper", "export", NAME, str(saved), "--data-dir", str(tmp_path)])
+    assert code == 0
+    with Journal.open(saved, NAME) as journal:
+        journal.verify()
+        kept = list(journal.read())
+    assert kept == before[: len(kept)]
+    # The effects of one input are whole or not there: those that stood before the damaged one are left out.
+    assert {row.payload.get("input") for row in before[len(kept) : seq]} == {before[seq - 1].payload["input"]}
+    for left in path.parent.glob("journal.*"):
+        left.unlink()
+    saved.rename(path)
+    replay(tmp_path, everything())
+    assert digests_of(tmp_path) == digests_of(finished)
+
+
+def test_an_export_says_what_is_left_out_and_what_to_do(tmp_path, finished, capsys):
+    path = copy_of(finished, tmp_path)
+    words = ["paper", "export", NAME, str(tmp_path / "whole.sqlite"), "--data-dir", str(tmp_path)]
+    assert run(words) == 0
+    assert "The journal is whole" in capsys.readouterr().out
+    assert run(words) == 2
+    assert "exists; choose another file" in capsys.readouterr().err
+    seq = alter(path, "slice", 30)
+    saved = tmp_path / "part.sqlite"
+    assert run(["paper", "export", NAME, str(saved), "--data-dir", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reason"] == f"event {seq} was altered or removed"
+    assert seq - 12 < found["events"] < seq
+
+
+def test_a_file_that_is_damaged_further_on_is_read_up_to_there(tmp_path, finished):
+    path = copy_of(finished, tmp_path)
+    with journal_of(tmp_path) as journal:
+        last = journal.last_seq
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    try:
+        found = rescue(path, NAME, tmp_path / "saved.sqlite", lambda _row: None)
+    except JournalError as error:  # not even the first event can be found in such a file
+        assert "restore a copy" in str(error) or "damaged" in str(error)
+        assert not (tmp_path / "saved.sqlite").exists()
+    else:
+        assert 0 < found.events < last
+        assert found.reason

@@ -1,0 +1,197 @@
+"""What a session learns: when it retrains, from what, and which adapter it then takes."""
+
+import sys
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from engine.journal.events import RETRAINED
+from engine.outcomes import outcomes
+from llm.model_files import fingerprint
+from llm.registry.registry import Registry
+from strategies.config import PaperTable
+from strategies.paper.files import learning_dir
+from strategies.paper.journal_writer import Stopped
+from strategies.paper.results import lived
+from strategies.paper_runtime import model_updates as retraining
+from strategies.paper_runtime.launch import Plan
+from strategies.paper_runtime.model_updates import Champions, Retrainer
+from tests.support.adapters_on_disk import adapter_on_disk
+from tests.support.paper_sessions import CONFIG, FACTS, NAME, day, journal_of, replay
+from tests.support.walks import Doubles
+from training.dataset.loaders import from_session
+from training.retraining.worker import retrain_for
+from training.walkforward.config import Method
+
+DONE = """
+import json, sys
+wanted = json.loads(sys.stdin.readline())
+report = {"at": wanted["at"], "if_drift": wanted["if_drift"], "gated": [], "trained": None}
+print(json.dumps({"report": report}))
+"""
+
+
+def plan_in(folder, retrain="weekly", **rest):
+    config = CONFIG.model_copy(update={"paper": PaperTable(retrain=retrain), **rest})
+    return Plan(data_dir=folder, name=NAME, config=config, replay=True)
+
+
+def noted(folder):
+    with journal_of(folder) as journal:
+        return [row.payload for row in journal.read(kinds=(RETRAINED,))]
+
+
+@pytest.fixture
+def session(tmp_path):
+    """A folder with a session that ran to its end."""
+    replay(tmp_path)
+    return tmp_path
+
+
+def trained_by(monkeypatch, code):
+    monkeypatch.setattr(retraining, "RETRAIN_COMMAND", (sys.executable, "-c", code))
+
+
+def test_rounds_come_evenly_from_the_start_and_each_once(session, monkeypatch):
+    trained_by(monkeypatch, DONE)
+    with journal_of(session) as journal:
+        retrainer = Retrainer(plan_in(session), journal, lambda: None)
+        for hours in range(0, 24 * 16, 12):
+            retrainer.step(FACTS.start + timedelta(hours=hours))
+        again = Retrainer(plan_in(session), journal, lambda: None)
+        again.step(day(15))
+        again.step(day(30))  # two were missed: the last of them is done
+    dues = [one["due"][:10] for one in noted(session)]
+    assert dues == [day(7).isoformat()[:10], day(14).isoformat()[:10], day(28).isoformat()[:10]]
+    assert {one["report"]["if_drift"] for one in noted(session)} == {False}
+
+
+def test_on_drift_asks_for_drift_and_never_asks_for_nothing(session, monkeypatch):
+    trained_by(monkeypatch, DONE)
+    with journal_of(session) as journal:
+        Retrainer(plan_in(session, "on-drift"), journal, lambda: None).step(day(8))
+        Retrainer(plan_in(session, "never"), journal, lambda: None).step(day(20))
+    assert [one["report"]["if_drift"] for one in noted(session)] == [True]
+
+
+def test_a_training_that_dies_is_tried_again_and_then_named(session, monkeypatch):
+    trained_by(monkeypatch, "import os; os.kill(os.getpid(), 9)")
+    with journal_of(session) as journal:
+        Retrainer(plan_in(session), journal, lambda: None).step(day(8))
+    (one,) = noted(session)
+    assert one["failed"] == "the training's process died of signal 9"
+
+
+def test_a_session_that_is_told_to_stop_does_not_wait_for_its_training(session, monkeypatch):
+    trained_by(monkeypatch, "import time; time.sleep(60)")
+
+    def stop():
+        raise Stopped
+
+    begun = time.monotonic()
+    with journal_of(session) as journal, pytest.raises(Stopped):
+        Retrainer(plan_in(session), journal, stop).step(day(8))
+    assert time.monotonic() - begun < 10
+    assert noted(session) == []
+
+
+def test_a_live_session_goes_on_while_it_is_retrained(session, monkeypatch):
+    trained_by(monkeypatch, "import time; time.sleep(1)\n" + DONE)
+    plan = replace(plan_in(session), replay=False)
+    with journal_of(session) as journal:
+        retrainer = Retrainer(plan, journal, lambda: None)
+        begun = time.monotonic()
+        retrainer.step(day(8))
+        assert time.monotonic() - begun < 0.9
+        while not noted(session):
+            assert time.monotonic() - begun < 20
+            retrainer.step(day(8, hours=1))
+            time.sleep(0.05)
+    assert noted(session)[0]["due"][:10] == day(7).isoformat()[:10]
+
+
+def test_what_is_learned_from_is_the_session_as_it_stood_at_that_instant(session):
+    with journal_of(session) as journal:
+        experience = from_session(journal, day(12))
+        whole = lived(journal, session)
+    known = outcomes([call for call in whole.calls if call.as_of <= day(12)], whole.facts.bars)
+    calls = {(call.symbol, call.as_of): (call, outcome) for call, outcome in known}
+    assert len(experience) > 8
+    for one in experience:
+        call, outcome = calls[one.observation.symbol, one.observation.as_of]
+        assert one.call == call
+        assert one.outcome.next_close == outcome.next_close
+        assert one.known_at <= day(12)
+
+
+class Died(Exception):
+    """Stands for a process that is killed."""
+
+
+def test_a_round_that_died_after_its_gate_is_done_again_and_tells_of_the_gate(session):
+    paper = {"method": "sft", "train_days": 30, "test_days": 4, "steps": None}
+    wanted = {"data_dir": str(session), "name": NAME, "paper": paper, "seed": 1, "if_drift": False}
+
+    def round_(home, number, trainers=None):
+        doubles = Doubles(CONFIG)
+        asked = {**wanted, "learning": str(session / home), "at": day(number).isoformat()}
+        return retrain_for(asked, {"load": doubles.load, "trainers": trainers or doubles.trainers()})
+
+    def dying(*_args):
+        raise Died
+
+    for home in ("killed", "whole"):
+        round_(home, 19)
+    with pytest.raises(Died):
+        round_("killed", 24, {Method.SFT: dying})
+    again = round_("killed", 24)
+    whole = round_("whole", 24)
+    assert len(whole["gated"]) == 1
+    assert again["gated"] == whole["gated"]
+    assert again["trained"]["adapter"] == whole["trained"]["adapter"]
+
+
+def test_the_champion_of_an_instant_speaks_from_then_on_and_the_registry_stands_beside(session):
+    plan = plan_in(session, "never")
+    home = learning_dir(session, NAME, replay=True)
+    folder = adapter_on_disk(session / "made")
+    with Registry.open(home) as registry:
+        entered = registry.enter(
+            folder,
+            parent=None,
+            student="tiny",
+            cutoff=day(3),
+            recipe={},
+            fingerprint=fingerprint([folder]),
+            scores={},
+            at=day(4),
+        )
+        registry.promote(entered.name, at=day(6), by="gate", reason="better")
+        registry.rollback(at=day(9), by="ann", reason="worse")
+    told = []
+    with journal_of(session) as journal:
+        champions = Champions(
+            plan,
+            journal,
+            fingerprint=lambda adapter: "base" if adapter is None else adapter.name,
+            look=lambda: None,
+            happened=lambda part, reason: told.append((part, reason)),
+        )
+        said = [champions(day(number))["fingerprint"] for number in (5, 6, 8, 9)]
+        champions.close()
+        again = Champions(plan, journal, fingerprint=str, look=lambda: None, happened=lambda *_: None)
+        again(day(9))
+        again.close()
+        beside = [row.payload["change"] for row in journal.read(kinds=("registry_changed",))]
+    assert said == ["base", entered.name, entered.name, "base"]
+    assert beside == ["adapter_entered", "adapter_promoted", "champion_rolled_back"]
+    assert told == []
+
+
+def test_where_an_adapter_was_named_no_champion_takes_its_place(session):
+    plan = plan_in(session, "never", adapter=session)
+    with Registry.open(learning_dir(session, NAME, replay=True)), journal_of(session) as journal:
+        champions = Champions(plan, journal, fingerprint=str, look=lambda: None, happened=lambda *_: None)
+        assert champions(day(9)) is None

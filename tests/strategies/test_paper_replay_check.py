@@ -1,0 +1,205 @@
+import json
+import math
+import sqlite3
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.errors import JournalError
+from engine.journal.canonical import canonical_json
+from engine.journal.journal import Event, Journal
+from strategies.backtest import backtest
+from strategies.paper.files import session_folder
+from strategies.replay_check import check_run
+from strategies.runs import JOURNAL
+from tests.support.paper_sessions import (
+    CONFIG,
+    FACTS,
+    First,
+    digests_of,
+    everything,
+    in_memory,
+    journal_of,
+    parity_of,
+    replay,
+    rows_of,
+)
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def tmp_path():
+    yield from in_memory()
+
+
+@pytest.fixture(scope="module")
+def session():
+    for folder in in_memory():
+        replay(folder, everything())
+        yield folder
+
+
+def rewritten(source, target, change):
+    """A copy of a session whose rows went through `change`, with a chain that holds again."""
+    folder = session_folder(target, "trial")
+    folder.mkdir(parents=True)
+    with Journal.open(folder / JOURNAL, "trial", create=True) as journal:
+        for row in rows_of(source):
+            payload = json.loads(canonical_json(row.payload))
+            change(row, payload)
+            journal.append([Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at)
+    return target
+
+
+def nth(rows, kind, number):
+    return [row.seq for row in rows if row.kind == kind][number]
+
+
+def test_a_session_without_commands_is_the_backtest_over_its_facts(tmp_path):
+    run = backtest(CONFIG, data_dir=tmp_path, clock=lambda: NOW, student=First())
+    replay(tmp_path)
+    digests = digests_of(tmp_path)
+    assert len(run.played["student"].engine.fills) > 8
+    assert {name: digests[name] for name in run.result["digests"]} == run.result["digests"]
+
+
+def test_a_session_comes_out_again_from_its_inputs(session):
+    parity = parity_of(session)
+    assert parity.equal
+    assert (parity.difference, parity.chain, parity.undecided) == ("", "", 0)
+    assert parity.digests["fills"] == parity.replayed["fills"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "digest"),
+    [("fill", "price", "fills"), ("mark", "value", "equity"), ("order", "size", "effects"),
+     ("forecast", "confidence", "forecasts"), ("step", "pnl", "effects")],
+)  # fmt: skip
+def test_one_altered_digit_shows_even_under_a_chain_that_holds(tmp_path, session, kind, field, digest):
+    rows = rows_of(session)
+    target = nth(rows, kind, 7)
+
+    def alter(row, payload):
+        if row.seq == target:
+            payload[field] = math.nextafter(payload[field], 0)
+
+    parity = parity_of(rewritten(session, tmp_path, alter))
+    assert not parity.equal
+    assert parity.chain == ""
+    assert parity.digests[digest] != parity.replayed[digest]
+    assert field in parity.difference
+
+
+def test_an_altered_journal_starts_no_session_and_parity_says_where_it_is(tmp_path, session):
+    rewritten(session, tmp_path, lambda _row, _payload: None)
+    path = session_folder(tmp_path, "trial") / JOURNAL
+    with sqlite3.connect(path) as database:
+        seq, payload = database.execute(
+            "SELECT seq, payload FROM journal_events WHERE kind = 'fill' ORDER BY seq LIMIT 1 OFFSET 3"
+        ).fetchone()
+        database.execute("DROP TRIGGER journal_no_update")
+        altered = payload.replace('"cost":', '"cost":1')
+        database.execute("UPDATE journal_events SET payload = ? WHERE seq = ?", (altered, seq))
+    database.close()
+    with pytest.raises(JournalError, match=f"event {seq}"):
+        replay(tmp_path, everything())
+    parity = parity_of(tmp_path)
+    assert not parity.equal
+    assert f"event {seq}" in parity.chain
+    assert "cost" in parity.difference
+
+
+def test_a_session_whose_effects_do_not_come_out_again_stops_with_both_values(tmp_path, session):
+    rows = rows_of(session)
+    target = nth(rows, "fill", 3)
+
+    def alter(row, payload):
+        if row.seq == target:
+            payload["price"] += 1.0
+
+    rewritten(session, tmp_path, alter)
+    with pytest.raises(JournalError, match=r"led to fill .* and now leads to fill .*"):
+        replay(tmp_path, everything())
+
+
+def test_an_altered_output_is_another_forecast(tmp_path, session):
+    target = nth(rows_of(session), "forecast", 12)
+
+    def alter(row, payload):
+        if row.seq == target:
+            payload["output"] = payload["output"].replace("0.60", "0.61").replace("0.70", "0.71")
+
+    parity = parity_of(rewritten(session, tmp_path, alter))
+    assert parity.digests["forecasts"] != parity.replayed["forecasts"]
+
+
+def test_parity_reads_no_effect_but_what_was_forecast(tmp_path, session):
+    """Without any order, fill, mark or step in the journal the same ones are regenerated."""
+    folder = session_folder(tmp_path, "trial")
+    folder.mkdir(parents=True)
+    forecasts = 0
+    with Journal.open(folder / JOURNAL, "trial", create=True) as journal:
+        moved = {}
+        for row in rows_of(session):
+            payload = dict(row.payload)
+            if row.kind in ("order", "fill", "mark", "step", "risk", "valuation", "progress"):
+                continue
+            if row.kind == "forecast":
+                payload["input"] = moved[payload["input"]]
+                forecasts += 1
+            (moved[row.seq],) = journal.append(
+                [Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at
+            )
+    assert forecasts > 30
+    parity, whole = parity_of(tmp_path), parity_of(session)
+    assert parity.digests["fills"] != whole.digests["fills"]
+    assert parity.replayed["forecasts"] == whole.replayed["forecasts"]
+    last = max(row.payload["input"] for row in rows_of(tmp_path, "forecast"))
+    assert last > 60
+    assert parity.undecided < 12
+
+
+def test_a_session_in_the_middle_compares_as_far_as_it_was_decided(tmp_path):
+    steps = iter(range(90))
+    replay(tmp_path, everything(), ahead=1, stop=lambda: next(steps, None) is None)
+    with journal_of(tmp_path) as journal:
+        journal.append([Event(kind="gap", as_of=NOW, payload={"symbol": "X"})], NOW)
+    parity = parity_of(tmp_path)
+    assert parity.equal
+    assert parity.undecided >= 1
+    assert FACTS.start < NOW
+
+
+@pytest.fixture(scope="module")
+def run():
+    for folder in in_memory():
+        yield backtest(CONFIG, data_dir=folder, clock=lambda: NOW, student=First())
+
+
+def test_a_run_comes_out_again_from_its_inputs(run):
+    with Journal.open(run.folder / JOURNAL, run.name) as journal:
+        parity = check_run(journal)
+    assert parity.equal
+    assert {name: parity.replayed[name] for name in run.result["digests"]} == run.result["digests"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "digest"),
+    [("fill", "price", "fills"), ("mark", "value", "equity"), ("forecast", "confidence", "forecasts")],
+)
+def test_one_altered_digit_of_a_run_shows(tmp_path, run, kind, field, digest):
+    with (
+        Journal.open(run.folder / JOURNAL, run.name) as source,
+        Journal.open(tmp_path / "copy.sqlite", run.name, create=True) as copy,
+    ):
+        rows = list(source.read())
+        target = nth(rows, kind, 5)
+        for row in rows:
+            payload = dict(row.payload)
+            if row.seq == target:
+                payload[field] = math.nextafter(payload[field], 0)
+            copy.append([Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at)
+        parity = check_run(copy)
+    assert not parity.equal
+    assert parity.digests[digest] != parity.replayed[digest]

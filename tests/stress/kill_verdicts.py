@@ -1,0 +1,93 @@
+"""What a session comes to once it has ended, so that two of them can be held against each other."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from engine.journal.journal import Journal
+from strategies.paper.outputs import journaled, session_digests
+from tests.stress.kill_scenes import NAME
+
+CLOSECALL = Path(sys.executable).with_name("closecall")
+
+
+def told(folder: Path) -> dict[str, object]:
+    """What a finished session comes to: its parity, and its inputs, rounds and adoptions in order."""
+    words = [CLOSECALL, "check", "parity", NAME, "--data-dir", folder, "--json"]
+    checked = subprocess.run(words, capture_output=True, text=True)
+    kinds: dict[str, list[object]] = {"registry_changed": [], "adopted": [], "retrained": []}
+    with closing(sqlite3.connect(folder / "sessions" / NAME / "journal.sqlite")) as journal:
+        places = [
+            place
+            for (place,) in journal.execute("SELECT payload ->> 'replay' FROM journal_events ORDER BY seq")
+            if place is not None
+        ]
+        for kind, payload in journal.execute("SELECT kind, payload FROM journal_events ORDER BY seq"):
+            if kind in kinds:
+                kinds[kind].append(_lasting(kind, json.loads(payload)))
+        adapters = journal.execute(
+            "SELECT payload ->> 'adapter', count(*) FROM journal_events WHERE kind = 'forecast' GROUP BY 1"
+        ).fetchall()
+    parity = json.loads(checked.stdout) if checked.stdout else {"difference": checked.stderr}
+    return {
+        "parity": checked.returncode,
+        "difference": parity.get("difference"),
+        "digests": _digests(folder),
+        "inputs": len(places),
+        "in_order": places == list(range(1, len(places) + 1)),
+        "forecasts_by_adapter": {Path(name).name if name else "none": count for name, count in adapters},
+        **kinds,
+    }
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Those of the journal, with adapters by name, whatever folder they lie in."""
+    with Journal.open(folder / "sessions" / NAME / "journal.sqlite", NAME) as journal:
+        effects = journaled(journal)
+    return session_digests([(kind, _by_name(payload)) for kind, payload in effects])
+
+
+def _by_name(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**payload, "adapter": Path(payload["adapter"]).name} if payload.get("adapter") else payload
+
+
+def _lasting(kind: str, payload: dict) -> object:
+    """What must be the same again: no place in the journal, no folder and no time of this machine's."""
+    if kind == "adopted":
+        return [payload["name"], payload["fingerprint"]]
+    if kind == "registry_changed":
+        return [payload["change"], payload["name"]]
+    report = payload.get("report") or payload
+    trained = report.get("trained") or {}
+    gated = [[one["adapter"], one["promoted"]] for one in report.get("gated", [])]
+    return [payload["due"], gated, trained.get("adapter"), report.get("champion"), payload.get("failed")]
+
+
+def altered(folder: Path, scratch: Path) -> int:
+    """The exit code of `check parity` where one fill of a copy has another last digit."""
+    copy = scratch / "sessions" / NAME
+    shutil.rmtree(scratch, ignore_errors=True)
+    copy.mkdir(parents=True)
+    with (
+        closing(sqlite3.connect(folder / "sessions" / NAME / "journal.sqlite")) as whole_one,
+        closing(sqlite3.connect(copy / "journal.sqlite")) as one,
+    ):
+        whole_one.backup(one)
+        one.execute("DROP TRIGGER journal_no_update")
+        seq, payload = one.execute(
+            "SELECT seq, payload FROM journal_events WHERE kind = 'fill' ORDER BY seq LIMIT 1 OFFSET 5"
+        ).fetchone()
+        price = repr(json.loads(payload)["price"])
+        turned = price[:-1] + str((int(price[-1]) + 1) % 10)
+        one.execute(
+            "UPDATE journal_events SET payload = replace(payload, ?, ?) WHERE seq = ?", (price, turned, seq)
+        )
+        one.commit()
+    words = [CLOSECALL, "check", "parity", NAME, "--data-dir", scratch]
+    return subprocess.run(words, capture_output=True).returncode

@@ -1,0 +1,296 @@
+"""A replayed session killed with -9 again and again, against one that was never killed; prints JSON.
+
+The processes are those of the program: supervisor, session, student, retraining. The scene "doubles" has
+three simulated years with doubles of student and trainer, which start in moments; the others have the
+shipped student and are typed as a user types them: "simulated" the same three years with real training,
+"real" two real years without, "real-learning" with it.
+Each kill has a moment of its own: at the start (reading the days), at a write of the journal, at a fill,
+while the student works, in a round of retraining, at a change of the registry. `--folder` keeps what was
+done, and the same call goes on with it.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.stress.kill_scenes import NAME, SCENES
+from tests.stress.kill_verdicts import CLOSECALL, altered, told
+from tests.support.paper_doubles import command
+
+WEIGHTS = {"start": 10, "journal": 30, "fill": 15, "student": 15, "retraining": 18, "registry": 12}
+
+VICTIMS = {"everything": 60, "supervisor": 15, "session": 15, "student": 10}
+
+LONGEST = 240.0
+
+PATIENCE = 40
+
+
+class Watched:
+    """One session's folder as it is seen from outside, by files and processes alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = folder / "sessions" / NAME / "journal.sqlite"
+        self._seen = 0
+        self.slices = 0
+        self.fills = 0
+        self.rounds: list[int] = []
+
+    def look(self) -> None:
+        """Count what came since the last look. A round is known by how many slices came before it."""
+        if not self.journal.is_file():
+            return
+        # The journal may be locked or half made just now; the next look sees it.
+        with suppress(sqlite3.OperationalError), closing(self._connected()) as journal:
+            query = "SELECT seq, kind FROM journal_events WHERE session = ? AND seq > ? ORDER BY seq"
+            for seq, kind in journal.execute(query, (NAME, self._seen)):
+                self._seen = seq
+                self.slices += kind == "slice"
+                self.fills += kind == "fill"
+                if kind == "retrained":
+                    self.rounds.append(self.slices)
+
+    def written(self) -> object:
+        """What changes whenever the journal is written."""
+        return _stamp(self.journal.with_name("journal.sqlite-wal"))
+
+    def registered(self) -> object:
+        """What changes whenever the session's registry is written."""
+        home = self.journal.parent / "learning" / "models"
+        return [_stamp(path) for path in sorted(home.glob("*.sqlite*"))]
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{self.journal}?mode=ro", uri=True, timeout=1.0)
+
+
+@dataclass(slots=True)
+class Running:
+    """The processes of one start, by what they are."""
+
+    process: subprocess.Popen
+    begun: float = field(default_factory=time.monotonic)
+
+    def parts(self) -> dict[str, int]:
+        """Process numbers by part, of those that live."""
+        found = {"supervisor": self.process.pid}
+        waiting = _children(self.process.pid)
+        while waiting:
+            pid = waiting.pop()
+            line = _command(pid)
+            for part in ("session_process", "student_process", "retrain_process"):
+                if part in line:
+                    found[part.removesuffix("_process")] = pid
+            waiting += _children(pid)
+        return found
+
+    def kill(self, victim: str) -> str:
+        """Kill a part with -9, or all of them at once; what was killed."""
+        parts = self.parts()
+        if victim not in parts:
+            victim = "everything"
+        doomed = list(parts.values()) if victim == "everything" else [parts[victim]]
+        for pid in doomed:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(pid, signal.SIGKILL)
+        if victim in ("everything", "supervisor"):
+            self.process.communicate()
+        return victim
+
+
+def started(folder: Path, scene: str) -> Running:
+    """The scene's session, begun or gone on with."""
+    config = folder / "closecall.toml"
+    config.write_text("\n".join(SCENES[scene]) + "\n", encoding="utf-8")
+    words = [
+        CLOSECALL,
+        "paper",
+        "start",
+        "--replay",
+        "--config",
+        config,
+        "--name",
+        NAME,
+        "--data-dir",
+        folder,
+    ]
+    if scene == "doubles":
+        words = [*command("supervisor_process"), config, folder]
+    return Running(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+
+
+def whole(folder: Path, scene: str) -> tuple[float, Watched]:
+    """Run the scene to its end without a kill; the seconds it took, and what was seen at its end."""
+    begun = time.monotonic()
+    if not (folder / "seconds").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _ended(started(folder, scene))
+        (folder / "seconds").write_text(str(time.monotonic() - begun))
+    watched = Watched(folder)
+    watched.look()
+    return float((folder / "seconds").read_text()), watched
+
+
+def killed(folder: Path, scene: str, reference: Watched, kills: int, seed: int) -> list[dict[str, object]]:
+    """Run the scene, killed `kills` times; what was killed at which moment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / "kills.jsonl"
+    done = [json.loads(line) for line in record.read_text().splitlines()] if record.is_file() else []
+    dice = random.Random(f"{seed} {len(done)}")
+    watched = Watched(folder)
+    watched.look()
+    plan = _plan(dice, reference, watched.slices, kills - len(done))
+    running: Running | None = None
+    for aim, moment in plan:
+        if running is None or running.process.poll() is not None:
+            if running is not None and running.process.returncode == 0:
+                break
+            running = started(folder, scene)
+        if not _await(running, watched, moment, aim, dice):
+            continue
+        victim = running.kill(dice.choices(list(VICTIMS), VICTIMS.values())[0])
+        watched.look()
+        one = {"moment": moment, "victim": victim, "slices": watched.slices, "rounds": len(watched.rounds)}
+        done.append(one)
+        with record.open("a") as file:
+            file.write(json.dumps(one) + "\n")
+        sys.stderr.write(f"{len(done)}/{kills} {json.dumps(one)}\n")
+    if running is None or running.process.poll() is not None:
+        running = started(folder, scene)
+    _ended(running)
+    return done
+
+
+def _plan(dice: random.Random, reference: Watched, since: int, kills: int) -> list[tuple[int, str]]:
+    """How many slices to wait for and then what, in the order in which they come."""
+    chosen = []
+    for _ in range(kills):
+        aim = dice.randint(since, max(since, reference.slices - 1))
+        moment = dice.choices(list(WEIGHTS), WEIGHTS.values())[0]
+        if moment in ("retraining", "registry"):
+            coming = [count for count in reference.rounds if count > since]
+            aim = dice.choice(coming) - 1 if coming else aim
+            moment = moment if coming else "journal"
+        chosen.append((aim, moment))
+    return sorted(chosen)
+
+
+def _await(running: Running, watched: Watched, moment: str, aim: int, dice: random.Random) -> bool:
+    """Come back at the moment, or False where the session ended by itself before it."""
+    until = time.monotonic() + LONGEST
+    if moment == "start":
+        time.sleep(max(0.0, running.begun + dice.uniform(0.0, 12.0) - time.monotonic()))
+        return running.process.poll() is None
+    if moment in ("journal", "fill", "registry") and not _until(
+        running, until, lambda: watched.look() or watched.slices >= aim
+    ):
+        return False
+    if moment == "journal":
+        before = watched.written()
+        return _until(running, until, lambda: watched.written() != before, every=0.0002)
+    if moment == "fill":
+        # A session that is halted fills nothing for months, and other moments are still to come.
+        before, last = watched.fills, watched.slices + PATIENCE
+        return _until(
+            running,
+            until,
+            lambda: watched.look() or watched.fills > before or watched.slices > last,
+            every=0.001,
+        )
+    if moment == "registry":
+        before = watched.registered()
+        came = _until(running, until, lambda: watched.registered() != before, every=0.0005)
+        time.sleep(dice.choice([0.0, 0.0, 0.003, 0.02, 0.3]))
+        return came and running.process.poll() is None
+    part = "retrain" if moment == "retraining" else "student"
+    came = _until(running, until, lambda: part in running.parts(), every=0.02)
+    time.sleep(dice.uniform(0.0, 20.0 if part == "retrain" else 8.0))
+    return came and running.process.poll() is None
+
+
+def _until(running: Running, until: float, found: object, every: float = 0.005) -> bool:
+    """Whether it came to pass before the session ended or the time was up."""
+    while not found():
+        if running.process.poll() is not None:
+            return False
+        if time.monotonic() > until:
+            return True
+        time.sleep(every)
+    return True
+
+
+def _ended(running: Running) -> None:
+    _, said = running.process.communicate()
+    if running.process.returncode != 0:
+        raise SystemExit(f"the session ended with {running.process.returncode}: {said[-2000:]}")
+
+
+def _stamp(path: Path) -> object:
+    with suppress(OSError):  # gone between the look and the read
+        about = path.stat()
+        return path.name, about.st_mtime_ns, about.st_size
+    return None
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError):  # gone between the look and the read
+        found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        return [int(one) for some in found for one in some]
+    return []
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):  # gone between the look and the read
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+def _folder() -> Path:
+    memory = Path("/dev/shm")  # processes are killed here, not the power
+    return Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
+
+
+def main() -> None:
+    """Kill, compare and print; exit code 1 where anything differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scene", choices=sorted(SCENES), default="doubles")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="keep everything here, and go on with what is there")
+    chosen = parser.parse_args()
+    folder = chosen.folder or _folder()
+    seconds, reference = whole(folder / "whole", chosen.scene)
+    kills = killed(folder / "killed", chosen.scene, reference, chosen.kills, chosen.seed)
+    was, now = told(folder / "whole"), told(folder / "killed")
+    report = {
+        "scene": chosen.scene,
+        "seconds_of_the_whole": round(seconds, 1),
+        "slices": reference.slices,
+        "rounds": len(reference.rounds),
+        "kills": len(kills),
+        "by_moment": {name: sum(one["moment"] == name for one in kills) for name in WEIGHTS},
+        "by_victim": {name: sum(one["victim"] == name for one in kills) for name in VICTIMS},
+        "whole": was,
+        "same": {name: was[name] == now[name] for name in was},
+        "differs": {name: [was[name], now[name]] for name in was if was[name] != now[name]},
+        "altered_fill_exit_code": altered(folder / "whole", folder / "altered"),
+    }
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    if chosen.folder is None:
+        shutil.rmtree(folder)
+    sys.exit(0 if all(report["same"].values()) and was["parity"] == 0 else 1)
+
+
+if __name__ == "__main__":
+    main()

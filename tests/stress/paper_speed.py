@@ -1,0 +1,211 @@
+"""How quick and how large a paper session is: prints JSON. The student answers by a rule, in no time.
+
+`latency`: 20 symbols, each arriving in a slice of its own, on a clock that is not simulated and with every
+commit on disk; from before a slice is journaled to after its fill is. `replay`: 50,000 slices of three
+symbols, first traded and then walked again from the journal, as a restart and the check of parity do.
+`memory`: the session's process over three simulated years at full speed, the student in its own.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+from engine.journal.events import slice_payload
+from engine.journal.journal import Event, Journal
+from engine.model import Slice
+from engine.timeline import merge
+from engine.trading.risk import RiskLimits
+from feeds.simulated.market import MarketSettings, simulate
+from llm.answer_cache import Ledger
+from llm.student import InProcess
+from strategies.config import load_config
+from strategies.market_data import Facts, gather, midnight
+from strategies.paper.clock import RealTime
+from strategies.paper.files import open_session, runner_of, session_folder, start_session
+from strategies.paper.replay import replay_session
+from strategies.paper.session import Parts
+from strategies.paper_runtime.launch import Plan
+from strategies.replay_check import check_parity
+from strategies.run_spec import settings_of
+from strategies.runs import JOURNAL
+from tests.support.paper_process import children, supervised
+from tests.support.students import RuleStudent
+
+NAME = "trial"
+
+WIDE = RiskLimits(orders_per_day=10_000, drawdown=0.99, daily_loss=0.99, symbol_exposure=9, total_exposure=9)
+
+
+class OneByOne:
+    """Journals slices of one symbol each when their time has come, and notes when it began to."""
+
+    def __init__(self, journal, facts):
+        self._journal = journal
+        self._waiting = [one for slice_ in merge(facts.traded_bars, facts.news) for one in _apart(slice_)][
+            ::-1
+        ]
+        self.begun = 0.0
+
+    def step(self, now):
+        if not self._waiting:
+            return None
+        if self._waiting[-1].as_of > now:
+            return self._waiting[-1].as_of
+        slice_ = self._waiting.pop()
+        event = Event(kind="slice", as_of=slice_.as_of, payload=slice_payload(slice_))
+        self.begun = time.perf_counter()
+        self._journal.append([event], now)
+        return now
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def __call__(self):
+        return self.at
+
+    def sleep(self, seconds):
+        self.at += timedelta(seconds=seconds)
+
+
+def _apart(slice_):
+    if not slice_.bars:
+        return [slice_]
+    first, *rest = sorted(slice_.bars)
+    ones = [Slice(as_of=slice_.as_of, phase=slice_.phase, bars={first: slice_.bars[first]}, news=slice_.news)]
+    return ones + [
+        Slice(as_of=slice_.as_of, phase=slice_.phase, bars={symbol: slice_.bars[symbol]}, news=())
+        for symbol in rest
+    ]
+
+
+def latency(folder, days):
+    """Milliseconds from a slice to its fill, over the slices that filled something."""
+    config = load_config(None, {"market": {"coins": 14, "stocks": 6, "days": days}})
+    facts = gather(config, folder)
+    student = RuleStudent()
+    settings = settings_of(config, facts, student, WIDE)
+    start_session(folder, NAME, settings, [], at=facts.start, about={})
+    clock, taken, made = Clock(facts.start), [], {}
+    with Ledger(folder / "ledger.sqlite") as ledger:
+
+        def at(boundary):
+            if boundary == "after the effects" and "source" in made:
+                taken.append((made["journal"].last_seq, time.perf_counter() - made["source"].begun))
+
+        def parts(journal):
+            made.update(source=OneByOne(journal, facts), journal=journal)
+            return Parts(
+                source=made["source"],
+                time=RealTime(clock, clock.sleep, look_up=86_400.0),
+                answers=ledger,
+                load=lambda _adopted: InProcess(student),
+                at=at,
+            )
+
+        with open_session(folder, NAME, parts) as session:
+            session.run()
+    with Journal.open(session_folder(folder, NAME) / JOURNAL, NAME) as journal:
+        filled = {row.seq for row in journal.read(kinds=("fill",))}
+    spans, before = [], 0
+    for last, seconds in taken:
+        if any(seq in filled for seq in range(before + 1, last + 1)):
+            spans.append(seconds * 1000)
+        before = last
+    spans.sort()
+    return {
+        "symbols": 20,
+        "fills": len(spans),
+        **{f"p{share}_ms": round(spans[len(spans) * share // 100], 2) for share in (50, 95, 99)},
+        "most_ms": round(spans[-1], 2),
+    }
+
+
+def replay(folder, slices):
+    """Seconds to trade that many slices of three coins, to walk them again, and to check their parity."""
+    market = simulate(MarketSettings(coins=3, stocks=0, days=slices // 2 + 1, start=date(2023, 1, 1)))
+    facts = Facts(
+        instruments=market.instruments,
+        calendars=market.calendars,
+        bars=market.bars,
+        news=(),
+        start=midnight(date(2023, 1, 1)),
+        source="simulated:7",
+        simulated=True,
+    )
+    config, said = load_config(None, {}), {}
+    for what in ("trading_seconds", "again_seconds"):
+        begun, worked = time.perf_counter(), time.process_time()
+        with Ledger(folder / "ledger.sqlite") as ledger:
+            replay_session(folder, NAME, config, facts, student=RuleStudent(), ledger=ledger, limits=WIDE)
+        said[what] = round(time.perf_counter() - begun, 1)
+        said[f"{what}_of_cpu"] = round(time.process_time() - worked, 1)
+    with Journal.open(session_folder(folder, NAME) / JOURNAL, NAME) as journal:
+        said["slices"] = sum(1 for _ in journal.read(kinds=("slice",)))
+        begun, worked = time.perf_counter(), time.process_time()
+        said["equal"] = check_parity(journal).equal
+        said["parity_seconds"] = round(time.perf_counter() - begun, 1)
+        said["parity_seconds_of_cpu"] = round(time.process_time() - worked, 1)
+    return said
+
+
+def memory(folder, days):
+    """Megabytes of the session's process in the course of its days, and the most it ever had."""
+    config = load_config(
+        None, {"market": {"coins": 3, "stocks": 3, "days": days}, "risk": {"drawdown": 0.99}}
+    )
+    process = supervised(Plan(data_dir=folder, name=NAME, config=config, replay=True))
+    seen, most = [], 0.0
+    while process.poll() is None:
+        runner = runner_of(session_folder(folder, NAME))
+        if runner in children(process.pid):
+            now, ever = _megabytes(runner)
+            most = max(most, ever)
+            if now:
+                seen.append(now)
+        time.sleep(0.25)
+    process.communicate()
+    quarters = [seen[len(seen) * quarter // 4] for quarter in range(1, 4)] if len(seen) > 4 else seen
+    return {"days": days, "quarters_mb": quarters, "last_mb": seen[-1], "most_mb": most}
+
+
+def _megabytes(pid):
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0, 0.0
+    said = dict(line.split(":", 1) for line in lines)
+    return tuple(round(int(said[name].split()[0]) / 1024, 1) for name in ("VmRSS", "VmHWM"))
+
+
+def main():
+    """Print all three, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=["latency", "replay", "memory", []], default=[])
+    parser.add_argument("--slices", type=int, default=50_000)
+    parser.add_argument("--days", type=int, default=1095, help="of the memory's session")
+    parser.add_argument("--latency-days", type=int, default=90)
+    chosen = parser.parse_args()
+    wanted = chosen.parts or ["latency", "replay", "memory"]
+    report = {"load": os.getloadavg()[0]}
+    for name, work in (
+        ("latency", lambda place: latency(place, chosen.latency_days)),
+        ("replay", lambda place: replay(place, chosen.slices)),
+        ("memory", lambda place: memory(place, chosen.days)),
+    ):
+        if name in wanted:
+            with tempfile.TemporaryDirectory() as folder:
+                report[name] = work(Path(folder))
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

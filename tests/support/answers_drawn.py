@@ -1,0 +1,104 @@
+"""Answers and days for the tests of what an answer earns: drawn at random, and by laws that are known."""
+
+import json
+import math
+from itertools import product
+
+from hypothesis import strategies as st
+from scipy import stats
+
+from engine.model import Direction
+from llm.answers import write
+from tests.support.experiences_by_hand import experience, shares
+
+CONFIDENCES = [number / 100 for number in range(50, 101)]
+
+NODES = 8
+
+RETURNS = st.floats(-0.9, 5)
+
+INVALID = [
+    "",
+    "up",
+    '{"direction": "up", "confidence": 0.60, "close": 99.00}',
+    '{"direction": "up", "confidence": 1.10, "close": 101.00}',
+    '{"direction": "sideways", "confidence": 0.60, "close": 101.00}',
+    '{"direction": "up", "confidence": NaN, "close": 101.00}',
+    '{"direction": "up", "confidence": 0.60, "close": 1e400}',
+    '{"direction": "up", "confidence": 0.60, "close": 101.00} and more',
+    "[" * 100_000,
+]
+
+
+@st.composite
+def days(draw):
+    """One day as it may come: any return, volatility, lot, cost of getting there, and position before."""
+    lot = draw(st.sampled_from([0.0, 1.0, 100.0]))
+    return experience(
+        draw(st.one_of(RETURNS, st.just(0.0))),
+        volatility=draw(st.floats(0.0, 0.2)),
+        instrument=shares(lot=lot, shortable=draw(st.booleans())),
+        held=draw(st.sampled_from([0.0, 300.0, -500.0])),
+        equity=draw(st.sampled_from([100_000.0, 0.0, -5.0])),
+        fill_equity=draw(st.sampled_from([100_000.0, 1.0, 0.0])),
+    )
+
+
+valid_answers = st.builds(
+    lambda up, confidence, away: write(
+        Direction.UP if up else Direction.DOWN, confidence, 100 + away if up else 100 - away * 0.9
+    ),
+    st.booleans(),
+    st.floats(0.5, 1.0),
+    st.one_of(st.floats(0, 99), st.just(0.0)),
+)
+
+anything = st.one_of(
+    st.text(max_size=60),
+    valid_answers,
+    st.builds(
+        '{{"direction": "{}", "confidence": {}, "close": {}}}'.format,
+        st.sampled_from(["up", "down", "UP", "", "\ud800"]),
+        st.one_of(st.floats(), st.integers(), st.integers(10**300, 10**301), st.text(max_size=5)),
+        st.one_of(st.floats(), st.floats(10, 1000), st.integers(10**300, 10**301), st.text(max_size=5)),
+    ),
+    st.recursive(st.one_of(st.none(), st.floats(), st.text(max_size=4)), st.lists, max_leaves=5).map(
+        json.dumps
+    ),
+)
+
+
+def quantiles(count):
+    return [(number + 0.5) / count for number in range(count)]
+
+
+def days_of(law, probability):
+    """Returns in standard deviations, each with its probability, that rise with exactly `probability`.
+
+    "signs" is what the sizing rule assumes: a sign, and a size that knows nothing of it. The others are one
+    bell that is moved until it rises as often: the simulated market is Student's t.
+    """
+    if law == "signs":
+        sizes = stats.halfnorm.ppf(quantiles(NODES))
+        rises, falls = sizes, -sizes
+    else:
+        bell = stats.norm() if law == "normal" else stats.t(5, scale=math.sqrt(3 / 5))
+        moved = bell.ppf(probability)
+        rises = [moved + bell.ppf(1 - probability * (1 - u)) for u in quantiles(NODES)]
+        falls = [moved + bell.ppf((1 - probability) * u) for u in quantiles(NODES)]
+    return [(z, probability / NODES) for z in rises] + [(z, (1 - probability) / NODES) for z in falls]
+
+
+def answers(close):
+    """Each direction and confidence with the close nearest to `close` that does not contradict it."""
+    for direction, confidence in product(Direction, CONFIDENCES):
+        side = max(close, 100.0) if direction is Direction.UP else min(close, 100.0)
+        probability = confidence if direction is Direction.UP else 1 - confidence
+        yield write(direction, confidence, side), probability
+
+
+def constants():
+    closes = [10.0, 50.0, 90.0, 97.0, 99.5, 100.0, 100.5, 103.0, 110.0, 200.0, 999.0]
+    for direction, confidence, close in product(Direction, [*CONFIDENCES[::5], 0.51], closes):
+        if (close - 100) * direction.sign >= 0:
+            yield write(direction, confidence, close)

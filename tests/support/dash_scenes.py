@@ -1,0 +1,52 @@
+"""A data folder with a run, a session and a registry, and sights of it, for the tests of the dashboard."""
+
+import atexit
+import functools
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from strategies.backtest import backtest
+from strategies.config import load_config
+from strategies.monitor.follower import Reader
+from tests.support.paper_sessions import everything, replay
+from tests.support.students import RuleStudent
+from tui.dashboard.text import choose
+from tui.dashboard.view_state import Sight
+
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+SMALL = {"market": {"coins": 2, "stocks": 1, "days": 45}}
+
+SIZES = ((80, 24), (120, 40), (200, 60))
+
+
+@functools.cache
+def made() -> Path:
+    """A folder with a finished run and a finished session, for tests that only look; made once a process."""
+    holder = tempfile.TemporaryDirectory()
+    atexit.register(holder.cleanup)
+    folder = Path(holder.name)
+    backtest(load_config(None, SMALL), data_dir=folder, clock=lambda: NOW, student=RuleStudent())
+    replay(folder, everything())
+    return folder
+
+
+def scene_of(folder: Path, now=NOW):
+    """What the dashboard knows of a folder."""
+    reader = Reader(folder, lambda: now)
+    try:
+        return reader.read_all()
+    finally:
+        reader.close()
+
+
+def sight_of(folder: Path, name=None, **rest) -> Sight:
+    """A sight of the journal of that name."""
+    scene = scene_of(folder)
+    return Sight(scene=scene, chosen=choose(scene, name), **rest)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder with its bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,76 @@
+"""A session's processes with doubles of student and trainer: `python paper_doubles.py PART [CONFIG FOLDER]`.
+
+The student calls the simulated market's oracle, rightly or wrongly, as its adapter says, and the trainer
+writes such adapters; registry, gate and all else are the program's own. So a start and a round take moments,
+which is what hundreds of kills need.
+"""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+CONFIG, NAME = "CLOSECALL_DOUBLES_CONFIG", "trial"
+
+
+def command(part):
+    """How a part is started."""
+    return (sys.executable, "-m", "tests.support.paper_doubles", part)
+
+
+def doubles():
+    """Wrong without an adapter; what is trained before the market's reversal is right until then."""
+    from llm.model_files import fingerprint
+    from strategies.config import load_config
+    from tests.support.walks import Doubles, write_adapter
+    from training.grpo.train import Trained
+
+    class Learners(Doubles):
+        def train(self, start, training, held_out, folder, on_event, on_progress):
+            write_adapter(folder, "stale" if held_out.cutoff.date() < self.turn else "right")
+            on_event("training_step", {"step": 1, "reward": 0.5})
+            return Trained(
+                folder=folder, fingerprint=fingerprint([folder]), clean=True, reason=None, figures={}
+            )
+
+    return Learners(load_config(Path(os.environ[CONFIG]), {}))
+
+
+def main(part, *rest):
+    """Be one of the processes."""
+    if part == "supervisor_process":
+        supervise(*map(Path, rest))
+    elif part == "session_process":
+        from strategies.paper_runtime import model_updates as retraining
+        from strategies.paper_runtime.session_process import main as session
+
+        retraining.RETRAIN_COMMAND = command("retrain_process")
+        session(command("student_process"))
+    elif part == "retrain_process":
+        from training.retraining import worker as retrain_process
+
+        retrain_process._LOW_PRIORITY = 0
+        made = doubles()
+        retrain_process.main({"load": made.load, "trainers": made.trainers()})
+    else:
+        from engine.parent_process import die_with_parent
+        from llm.worker.process import serve
+
+        die_with_parent()
+        serve(sys.stdin, sys.stdout, doubles().load)
+
+
+def supervise(config, folder):
+    """A replay of a configuration, begun or gone on with, until its end."""
+    from strategies.console import say
+    from strategies.paper_runtime.launch import plan_of
+    from strategies.paper_runtime.supervisor import Supervisor
+
+    os.environ[CONFIG] = str(config)
+    plan = plan_of(folder, NAME, config, {}, replay=True, speed="max", tied={})
+    stop = threading.Event()
+    Supervisor(plan, show=lambda _row: None, say=say, stop=stop, command=command("session_process")).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

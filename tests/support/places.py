@@ -1,0 +1,6 @@
+"""Where the checkout and the shared test data lie."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -1,0 +1,160 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import DataError
+from engine.model import Abstention, Bar, Direction, Forecast
+from engine.outcomes import Outcome, outcomes
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+DAY = timedelta(days=1)
+
+
+def bar(number: int, opening: float, close: float, symbol: str = "BTC") -> Bar:
+    opens_at = START + number * DAY
+    return Bar(
+        symbol=symbol,
+        opens_at=opens_at,
+        closes_at=opens_at + DAY,
+        open=opening,
+        high=max(opening, close),
+        low=min(opening, close),
+        close=close,
+        volume=1.0,
+    )
+
+
+def series(*prices: tuple[float, float], symbol: str = "BTC") -> list[Bar]:
+    return [bar(number, *pair, symbol=symbol) for number, pair in enumerate(prices)]
+
+
+def call_at(bar_: Bar) -> Forecast:
+    return Forecast(
+        symbol=bar_.symbol,
+        as_of=bar_.closes_at,
+        direction=Direction.UP,
+        confidence=0.6,
+        close=bar_.close * 1.01,
+        last_close=bar_.close,
+    )
+
+
+BARS = series((100, 102), (103, 99), (98, 98), (101, 105))
+
+
+def test_an_outcome_holds_the_next_bar_and_the_open_after_it() -> None:
+    [(call, outcome)] = outcomes([call_at(BARS[0])], {"BTC": BARS})
+    assert call == call_at(BARS[0])
+    assert outcome == Outcome(
+        symbol="BTC",
+        as_of=BARS[0].closes_at,
+        last_close=102,
+        next_close=99,
+        known_at=BARS[1].closes_at,
+        fill_open=103,
+        exit_open=98,
+        open_known_at=BARS[2].opens_at,
+    )
+    assert outcome.close_return == pytest.approx(99 / 102 - 1)
+    assert outcome.open_return == pytest.approx(98 / 103 - 1)
+    assert not outcome.tie
+    assert not outcome.tie_open
+
+
+def test_the_open_to_open_return_is_not_known_before_the_open_after_next() -> None:
+    [(_, outcome)] = outcomes([call_at(BARS[2])], {"BTC": BARS})
+    assert outcome is not None
+    assert outcome.next_close == 105
+    assert (outcome.open_return, outcome.exit_open, outcome.open_known_at) == (None, None, None)
+    assert not outcome.tie_open
+
+
+def test_a_call_on_the_last_bar_has_no_outcome_yet() -> None:
+    assert outcomes([call_at(BARS[3])], {"BTC": BARS}) == [(call_at(BARS[3]), None)]
+
+
+def test_an_unchanged_close_is_a_tie_and_an_unchanged_open_a_tie_of_opens() -> None:
+    bars = series((100, 102), (103, 102), (103, 104))
+    [(_, outcome)] = outcomes([call_at(bars[0])], {"BTC": bars})
+    assert outcome is not None
+    assert outcome.tie
+    assert outcome.tie_open
+    assert (outcome.close_return, outcome.open_return) == (0.0, 0.0)
+
+
+def test_a_missing_day_makes_the_next_bar_there_is_the_outcome() -> None:
+    bars = [bar(0, 100, 102), bar(4, 90, 91)]
+    [(_, outcome)] = outcomes([call_at(bars[0])], {"BTC": bars})
+    assert outcome is not None
+    assert (outcome.next_close, outcome.known_at) == (91, bars[1].closes_at)
+
+
+def test_an_abstention_has_an_outcome_too() -> None:
+    silence = Abstention(symbol="BTC", as_of=BARS[0].closes_at, reason="late", last_close=102)
+    [(call, outcome)] = outcomes([silence], {"BTC": BARS})
+    assert call is silence
+    assert outcome is not None
+    assert outcome.next_close == 99
+
+
+def test_calls_keep_their_order_and_find_the_bars_of_their_symbol() -> None:
+    other = series((10, 11), (12, 13), symbol="ETH")
+    calls = [call_at(BARS[1]), call_at(other[0]), call_at(BARS[0])]
+    scored = outcomes(iter(calls), {"BTC": BARS, "ETH": other})
+    assert [call for call, _ in scored] == calls
+    assert [outcome.next_close for _, outcome in scored if outcome] == [98, 13, 99]
+
+
+@given(st.lists(st.floats(0.01, 1e6), min_size=2, max_size=30), st.integers(1, 29))
+@settings(max_examples=60, deadline=None)
+def test_bars_after_an_outcome_was_known_do_not_change_it(closes: list[float], cut: int) -> None:
+    bars = series(*((close, close) for close in closes))
+    calls = [call_at(bar_) for bar_ in bars]
+    early = outcomes(calls[:cut], {"BTC": bars[:cut]})
+    for (_, before), (_, after) in zip(early, outcomes(calls, {"BTC": bars}), strict=False):
+        if before is not None and before.exit_open is not None:
+            assert before == after
+        elif before is not None and after is not None:
+            assert (before.next_close, before.known_at) == (after.next_close, after.known_at)
+
+
+def test_a_call_without_a_bar_of_its_own_is_refused() -> None:
+    with pytest.raises(DataError, match="BTC: no bar closes at 2024-01-02"):
+        outcomes([call_at(BARS[0])], {"BTC": BARS[1:]})
+    with pytest.raises(DataError, match="BTC: no bar closes"):
+        outcomes([call_at(BARS[0])], {})
+
+
+def test_a_call_made_on_other_prices_is_refused() -> None:
+    with pytest.raises(DataError, match="closes at 102 and the call saw 99"):
+        outcomes([call_at(bar(0, 98, 99))], {"BTC": BARS})
+
+
+def test_bars_out_of_order_are_refused() -> None:
+    with pytest.raises(DataError, match="sort the bars"):
+        outcomes([call_at(BARS[0])], {"BTC": [BARS[1], BARS[0]]})
+    with pytest.raises(DataError, match="remove doubles"):
+        outcomes([call_at(BARS[0])], {"BTC": [BARS[0], BARS[0]]})
+
+
+class CountedBars(list[Bar]):
+    looks = 0
+
+    def __getitem__(self, place):
+        self.looks += 1
+        return super().__getitem__(place)
+
+    def __iter__(self):
+        for bar_ in super().__iter__():
+            self.looks += 1
+            yield bar_
+
+
+def test_each_call_costs_a_few_looks_at_the_bars_however_many_there_are() -> None:
+    bars = CountedBars(series(*((100.0, 101.0 + n % 7) for n in range(500))))
+    calls = [call_at(bar_) for bar_ in list.__iter__(bars)]
+    outcomes(calls, {"BTC": bars})
+    assert bars.looks < 10 * len(calls)

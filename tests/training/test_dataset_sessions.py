@@ -1,0 +1,206 @@
+"""Experience rebuilt from a paper session is what its student saw and what its engine paid."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from engine.errors import UsageError
+from engine.instruments import Costs
+from engine.journal.events import DIVIDEND, SPLIT, corporate_from_payload
+from engine.model import Direction, Forecast, Phase, Slice
+from engine.timeline import merge, observations
+from engine.trading.records import OrderRecord, OrderStatus
+from engine.trading.runner import run
+from strategies.backtest import backtest
+from strategies.llm_strategy import LLMStrategy, Stake
+from strategies.paper.replay import with_splits
+from strategies.sizing import Sizing, volatility
+from tests.support.markets import CALENDARS, DAY, MONDAY, coin, instrument
+from tests.support.paper_sessions import (
+    COINS,
+    CONFIG,
+    FACTS,
+    NAME,
+    STOCK,
+    First,
+    Second,
+    day,
+    everything,
+    replay,
+    rows_of,
+)
+from training.dataset.counterfactual import take
+from training.dataset.loaders import from_run
+from training.dataset.reconstruction import experiences_of
+from training.dataset.run_history import Story
+from training.retraining.source import read_source
+from training.walkforward.config import Method, WalkForward
+
+ADOPTED_AT = day(17, hours=1)
+
+
+def actions(kind):
+    (event,) = (one for one in everything() if one.kind == kind)
+    return corporate_from_payload(event.kind, event.as_of, event.payload)
+
+
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory):
+    """A session with commands, a split, a dividend and an adoption, and what it lived through."""
+    folder = tmp_path_factory.mktemp("eventful")
+    replay(folder, everything(), facts=with_splits(FACTS, [actions(SPLIT)]))
+    return folder, read_source(folder, NAME).lived
+
+
+def test_what_a_quiet_session_teaches_is_what_the_same_backtest_does(tmp_path):
+    replay(tmp_path)
+    made = backtest(CONFIG, data_dir=tmp_path, clock=lambda: day(60), student=First())
+    assert read_source(tmp_path, NAME).lived == from_run(tmp_path, made.name, window=First().window)
+
+
+def test_every_observation_is_what_the_student_was_shown_before_and_after_a_split(eventful):
+    folder, lived = eventful
+    shown = {(row.payload["symbol"], row.as_of): row.payload["prompt"] for row in rows_of(folder, "forecast")}
+    split = actions(SPLIT)
+    assert any(one.key[0] == STOCK and one.key[1] < split.at for one in lived)
+    assert any(one.key[0] == STOCK and one.key[1] > split.at for one in lived)
+    for one in lived:
+        teller = First() if one.key[1] < ADOPTED_AT else Second()
+        assert teller.prompt(one.observation) == shown[one.key]
+        assert one.call.last_close == one.observation.last_close
+
+
+def test_no_day_is_taught_whose_units_changed_or_whose_price_left_a_dividend(eventful):
+    folder, lived = eventful
+    decided = {row.as_of for row in rows_of(folder, "forecast") if row.payload["symbol"] == STOCK}
+    kept = {one.key[1]: one for one in lived if one.key[0] == STOCK}
+    for action in (actions(SPLIT), actions(DIVIDEND)):
+        before = sorted(at for at in decided if at < action.at)
+        assert before[-1] not in kept
+        assert before[-2] not in kept
+        assert not any(at < action.at <= one.outcome.open_known_at for at, one in kept.items())
+    assert all(abs(one.outcome.close_return) < 0.3 for one in lived)
+
+
+def test_a_call_that_a_person_kept_from_being_traded_is_taught_as_what_it_would_have_come_to(eventful):
+    _, lived = eventful
+    paused = [one for one in lived if day(7, hours=3) < one.key[1] <= day(8, hours=3)]
+    assert paused
+    assert all(abs(take(one.call, one.outcome, one.situation).net_return) < 1 for one in paused)
+
+
+def test_a_session_is_read_as_it_stood_at_an_instant(eventful):
+    folder, lived = eventful
+    then = read_source(folder, NAME, day(12)).lived
+    assert then == [one for one in lived if one.known_at < day(12)]
+    assert 8 < len(then) < len(lived)
+
+
+def test_a_session_without_one_known_outcome_is_refused(eventful):
+    folder, _ = eventful
+    with pytest.raises(UsageError, match="has no forecast with a known outcome"):
+        read_source(folder, NAME, day(1))
+
+
+def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
+    prices = [(100 + number % 3, 100 + (number * 7) % 5) for number in range(14)]
+    bars = {"AAA": coin("AAA", *prices)}
+    costs = {"AAA": Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)}
+    sizing = Sizing(risk_aversion=25, cap=0.95, shortable=frozenset())
+    instruments = {"AAA": instrument("AAA")}
+    observed = observations(bars, [], window=6, start=MONDAY - DAY)
+    calls = {
+        (one.symbol, one.as_of): Forecast(
+            symbol=one.symbol,
+            as_of=one.as_of,
+            direction=Direction.UP,
+            confidence=0.5 + place % 3 * 0.02,
+            close=one.last_close,
+            last_close=one.last_close,
+        )
+        for place, one in enumerate(observed)
+    }
+    story = Story()
+
+    def met():
+        for slice_ in merge(bars["AAA"], []):
+            seen = slice_
+            if slice_.phase is Phase.OPEN:
+                seen = replace(slice_, bars={symbol: dearer(bar) for symbol, bar in slice_.bars.items()})
+            story.slice(seen)
+            yield seen
+
+    run(
+        met(),
+        strategy=LLMStrategy,
+        settings={
+            "calls": calls,
+            "volatilities": {(one.symbol, one.as_of): volatility(one.bars) for one in observed},
+            "sizing": sizing,
+            "stake": Stake.CONFIDENCE,
+        },
+        instruments=instruments,
+        costs=costs,
+        calendars=CALENDARS,
+        cash=100_000.0,
+        on_record=story.record,
+    )
+    lived = experiences_of(
+        story,
+        calls,
+        instruments=instruments,
+        calendars=CALENDARS,
+        costs=costs,
+        sizing=sizing,
+        rates=None,
+        window=6,
+    )
+    assert len(lived) > 4
+    official = {bar.opens_at: bar.open for bar in bars["AAA"]}
+    for one in lived:
+        assert one.outcome.fill_open == pytest.approx(official[one.situation.fill_at] * 1.002)
+
+
+@pytest.mark.parametrize("reason", ["", "flatten"])
+def test_an_order_to_flatten_is_not_the_calls_though_given_at_its_close(reason):
+    story, (bar, *_) = Story(), FACTS.bars[COINS[0]]
+    story.slice(Slice(as_of=bar.closes_at, phase=Phase.CLOSE, bars={bar.symbol: bar}, news=()))
+    order = OrderRecord(
+        number=1,
+        at=bar.closes_at,
+        decided_at=bar.closes_at,
+        due_at=bar.closes_at,
+        symbol=bar.symbol,
+        size=-1.0,
+        status=OrderStatus.FILLED,
+        reason=reason,
+    )
+    story.record(order)
+    assert story.forced == ({(bar.symbol, bar.closes_at)} if reason else set())
+
+
+def dearer(bar):
+    price = bar.open * 1.002
+    return replace(bar, open=price, high=price, low=price, close=price)
+
+
+def test_one_round_of_retraining_takes_a_sessions_name(eventful, tmp_path):
+    from tests.support.walks import Doubles
+    from training.retraining.retrain import retrain
+
+    folder, lived = eventful
+    doubles = Doubles(CONFIG)
+    report = retrain(
+        WalkForward(method=Method.SFT, train_days=17, test_days=5, held_out=0.4),
+        data_dir=tmp_path,
+        at=lived[-1].known_at + timedelta(days=1),
+        run=NAME,
+        recorded_in=folder,
+        load=doubles.load,
+        trainers=doubles.trainers(),
+    )
+    (training, _), *_ = doubles.sets
+    assert report["run"] == NAME
+    assert report["trained"]["trained_on"] == len(training.items) > 8
+    assert {one.key[0] for one in training.items} <= {*COINS, STOCK}

@@ -1,0 +1,172 @@
+"""What a student may learn from, and that nothing too new can get in."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from engine.errors import DataError, StudentError, UsageError
+from engine.fx import Rates
+from engine.model import Abstention
+from engine.timeline import observations
+from tests.support.experiences_by_hand import facts, lived
+from tests.support.markets import DAY, MONDAY, instrument, stock
+from training.dataset.experience import (
+    Experience,
+    TrainingSet,
+    experiences,
+    horizon,
+    require_apart,
+    require_past,
+)
+
+INSTANT = timedelta(microseconds=1)
+
+
+@contextmanager
+def refused(error, *words):
+    """Refused by one line that holds these words."""
+    with pytest.raises(error) as caught:
+        yield
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_a_decision_becomes_experience_once_the_open_that_ends_its_step_is_known():
+    given = facts(days=9)
+    made = lived(given)
+    assert [one.key for one in made] == [("AAA", MONDAY + (6 + n) * DAY) for n in range(2)]
+    last = made[-1]
+    assert last.known_at == MONDAY + 8 * DAY
+    assert last.outcome.exit_open == given["bars"]["AAA"][8].open
+    assert last.situation.fill_at == given["bars"]["AAA"][7].opens_at
+    assert last.situation.price == last.observation.last_close
+
+
+def test_what_comes_later_changes_nothing_of_an_earlier_experience():
+    long, short = facts(days=15), facts(days=15)
+    short["bars"] = {"AAA": long["bars"]["AAA"][:10]}
+    assert lived(short) == lived(long)[: len(lived(short))]
+    assert len(lived(short)) == 3
+
+
+def test_the_base_rate_is_the_share_of_rises_known_at_the_decision():
+    given = facts(days=9)
+    first = lived(given)[0]
+    closes = [bar.close for bar in given["bars"]["AAA"] if bar.closes_at <= first.observation.as_of]
+    ups = sum(b > a for a, b in pairwise(closes))
+    moves = sum(b != a for a, b in pairwise(closes))
+    assert first.base_rate == (ups + 1) / (moves + 2)
+
+
+def test_a_close_before_a_gap_is_no_experience_because_its_order_would_have_expired():
+    given = facts(days=14)
+    given["bars"] = {"AAA": [bar for n, bar in enumerate(given["bars"]["AAA"]) if n != 8]}
+    keys = [one.observation.as_of for one in lived(given)]
+    assert MONDAY + 7 * DAY in keys
+    assert MONDAY + 8 * DAY not in keys
+    assert MONDAY + 10 * DAY in keys
+
+
+def test_a_foreign_price_is_sized_and_settled_in_the_base_currency():
+    given = facts(instruments={"AAA": instrument("AAA", shortable=True, currency="EUR")})
+    one = lived(given | {"rates": Rates(base="USD", constants={"EUR": 1.5})})[0]
+    assert one.situation.price == one.observation.last_close * 1.5
+    assert (one.situation.fill_rate, one.situation.exit_rate) == (1.5, 1.5)
+
+
+def test_parts_of_different_decisions_make_no_experience():
+    first, second = lived(facts())[:2]
+    with pytest.raises(ValueError, match="different decisions"):
+        replace(first, outcome=second.outcome)
+    other = Abstention(symbol="BBB", as_of=first.key[1], reason="", last_close=1.0)
+    with pytest.raises(ValueError, match="different decisions"):
+        replace(first, call=other)
+    with pytest.raises(ValueError, match="has not ended"):
+        replace(first, outcome=replace(first.outcome, exit_open=None, open_known_at=None))
+
+
+def test_an_item_is_admitted_only_if_its_outcome_and_the_embargo_lie_before_the_cut_off():
+    (one, *_) = made = lived(facts())
+    just = one.known_at + DAY
+    with refused(DataError, "no outcome was known 1 days before"):
+        TrainingSet.admit(made, cutoff=just, embargo=DAY)
+    assert TrainingSet.admit(made, cutoff=just + INSTANT, embargo=DAY).items == (one,)
+
+
+def test_a_planted_future_experience_is_refused_however_the_set_is_made():
+    made = lived(facts())
+    cutoff = made[2].known_at + DAY
+    honest = TrainingSet.admit(made, cutoff=cutoff, embargo=DAY)
+    planted = made[2]
+    with refused(DataError, "AAA at", f"{planted.key[1]:%Y-%m-%d}", "leave it out"):
+        TrainingSet(items=(*honest.items, planted), cutoff=cutoff, embargo=DAY)
+    with refused(DataError, "AAA at"):
+        replace(honest, items=(planted,))
+    with refused(DataError, "AAA at"):
+        replace(honest, cutoff=honest.items[-1].known_at)
+
+
+def test_the_open_that_ends_the_step_must_be_known_in_time_too():
+    one = lived(facts())[0]
+    late = replace(one, outcome=replace(one.outcome, open_known_at=one.known_at + 3 * DAY))
+    cutoff = one.known_at + DAY + INSTANT
+    assert TrainingSet(items=(one,), cutoff=cutoff, embargo=DAY).items == (one,)
+    with refused(DataError, "AAA"):
+        TrainingSet(items=(late,), cutoff=cutoff, embargo=DAY)
+
+
+def test_an_embargo_shorter_than_the_horizon_is_refused():
+    made = lived(facts())
+    far = MONDAY + 400 * DAY
+    for embargo in (DAY - INSTANT, timedelta(0), -DAY):
+        with refused(UsageError, "shorter than the horizon of AAA", "at least 1 days"):
+            TrainingSet.admit(made, cutoff=far, embargo=embargo)
+        with refused(UsageError, "shorter than the horizon of AAA"):
+            TrainingSet(items=tuple(made), cutoff=far, embargo=embargo)
+
+
+def test_a_weekend_makes_the_horizon_three_days_and_the_embargo_with_it():
+    prices = [(100 + n % 3, 100 + (n * 7) % 5) for n in range(20)]
+    bars = [bar for bar in stock("SSS", *prices) if bar.opens_at.weekday() < 5]
+    given = facts(
+        bars={"SSS": bars},
+        instruments={"SSS": instrument("SSS", calendar="NEW YORK")},
+        costs={"SSS": facts()["costs"]["AAA"]},
+    )
+    made = experiences(observations(given["bars"], [], window=6, start=MONDAY - DAY), **given)
+    assert horizon(made) == 3 * DAY
+    with refused(UsageError, "horizon of SSS", "at least 3 days"):
+        TrainingSet.admit(made, cutoff=MONDAY + 400 * DAY, embargo=DAY)
+    assert TrainingSet.admit(made, cutoff=MONDAY + 400 * DAY, embargo=3 * DAY).items == tuple(made)
+
+
+def test_items_are_kept_in_the_order_of_time_whatever_order_they_came_in():
+    made = lived(facts())
+    far = MONDAY + 400 * DAY
+    assert TrainingSet.admit(reversed(made), cutoff=far, embargo=DAY).items == tuple(made)
+    since = made[2].key[1]
+    assert TrainingSet.admit(made, cutoff=far, embargo=DAY, since=since).items == tuple(made[2:])
+
+
+def test_an_adapter_from_the_future_is_refused():
+    with refused(StudentError, "adapter good", "2024-01-01 00:00", "choose an older adapter"):
+        require_past("good", MONDAY + INSTANT, MONDAY)
+    require_past("good", MONDAY, MONDAY)
+
+
+def test_a_test_window_inside_the_training_window_is_refused():
+    with refused(UsageError, "2024-01-05", "2024-01-01 00:00 to 2024-01-11 00:00"):
+        require_apart(MONDAY, MONDAY + 10 * DAY, MONDAY + 4 * DAY)
+    with refused(UsageError, "test window"):
+        require_apart(MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY - INSTANT)
+    require_apart(MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY)
+
+
+def test_an_experience_knows_its_own_horizon():
+    one: Experience = lived(facts())[0]
+    assert one.horizon == DAY
+    assert horizon([]) == timedelta(0)

@@ -1,0 +1,218 @@
+"""All that GRPO maximises, the direction's part included, at the recipe's own weights."""
+
+import json
+import math
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from engine.instruments import Costs
+from engine.model import Direction
+from llm.answers import write
+from strategies.sizing import Sizing
+from tests.support.answers_drawn import (
+    CONFIDENCES,
+    INVALID,
+    answers,
+    anything,
+    constants,
+    days,
+    days_of,
+    quantiles,
+    valid_answers,
+)
+from tests.support.experiences_by_hand import experience
+from tests.support.markets import instrument
+from training.dataset.experience import TrainingSet
+from training.grpo.config import GrpoRecipe
+from training.grpo.reward_functions import trl_rewards
+from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, direction_score, reward
+
+RECIPE = GrpoRecipe()
+
+COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
+
+STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
+
+RISK_CHARGE = 2e-4
+"""What the PnL part's charge for risk may move a sum by where the base rate is far from one half."""
+
+
+def whole(text, day):
+    """What TRL sums for one answer: see `reward_funcs` and `reward_weights` in training.grpo.train."""
+    return reward(text, day, RECIPE.weights).total + RECIPE.direction * direction_score(text, day)
+
+
+def worth(texts, odds_of_days):
+    return {text: math.fsum(odds * whole(text, day) for day, odds in odds_of_days) for text in texts}
+
+
+def lasting(p_up, tie, *, sigma=0.03, size=1.0, **situation):
+    """A market that never changes and that drifts nowhere: rises, falls and ties, with their chances.
+
+    Of the days that move a share of `p_up` rises; what is rarer is larger, so that the label's mean is zero.
+    """
+    up, down = p_up * (1 - tie), (1 - p_up) * (1 - tie)
+    rise, fall = (size, size * up / down) if up < down else (size * down / up, size)
+    drawn = ((rise, up), (-fall, down), (0.0, tie))
+    return [(experience(z * sigma, volatility=sigma, **situation), odds) for z, odds in drawn if odds]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    law=st.sampled_from(["signs", "normal", "student"]),
+    probability=st.one_of(st.floats(0.03, 0.97), st.floats(0.47, 0.53)),
+    tie=st.sampled_from([0.0, 0.0, 0.1, 0.4]),
+    market=st.sampled_from([(0.02, 0.07, COIN_COSTS), (0.01, 0.03, STOCK_COSTS)]),
+    where=st.floats(0, 1),
+    aversion=st.floats(5, 60),
+    cap=st.sampled_from([0.07, 0.3, 0.95]),
+    held=st.sampled_from([0.0, 0.0, 400.0, -400.0]),
+    shortable=st.booleans(),
+)
+def test_the_best_answer_to_the_whole_reward_states_the_true_probability_within_two_hundredths(
+    law, probability, tie, market, where, aversion, cap, held, shortable
+):
+    low, high, costs = market
+    volatility = low + where * (high - low)
+    settings_ = {
+        "volatility": volatility,
+        "costs": costs,
+        "held": held if shortable else abs(held),
+        "instrument": instrument("AAA", shortable=shortable),
+        "sizing": Sizing(risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])),
+    }
+    drawn = [(z, odds * (1 - tie)) for z, odds in days_of(law, probability)] + [(0.0, tie)] * bool(tie)
+    weighed = [(experience(max(-0.9, volatility * z), **settings_), odds) for z, odds in drawn]
+    middle = math.fsum(odds * max(-LABEL_LIMIT, min(LABEL_LIMIT, z)) for z, odds in drawn)
+    stated = dict(answers(100 * (1 + volatility * middle)))
+    worths = worth(stated, weighed)
+    best = max(worths, key=worths.get)
+    true = probability * (1 - tie) + tie / 2
+    assert abs(stated[best] - round(true, 2)) <= 0.02 + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(probability=st.floats(0, 1), tie=st.sampled_from([0.0, 0.3]))
+def test_the_direction_part_is_highest_in_expectation_for_the_likelier_direction(probability, tie):
+    chances = ((0.02, probability * (1 - tie)), (-0.02, (1 - probability) * (1 - tie)), (0.0, tie))
+
+    def expected(way, confidence):
+        text = write(way, confidence, 100)
+        return math.fsum(odds * direction_score(text, experience(came)) for came, odds in chances)
+
+    up, down = expected(Direction.UP, 0.5), expected(Direction.DOWN, 0.5)
+    assert up - down == pytest.approx((2 * probability - 1) * (1 - tie), abs=1e-12)
+    assert {expected(Direction.UP, sure) for sure in CONFIDENCES} == {up}
+
+
+def test_on_random_days_no_constant_answer_earns_more_than_the_base_rate_and_the_last_close():
+    sizes = [abs(z) * 0.03 for z in stats.t(5).ppf(quantiles(14))]
+    random = [(experience(sign * size), 1 / 28) for size in sizes for sign in (1, -1)]
+    base = write(Direction.UP, 0.5, 100)
+    worths = worth([base, *constants(), "", "no idea"], random)
+    assert max(worths.values()) <= worths[base] + 1e-12
+    assert worths[write(Direction.DOWN, 0.5, 100)] == pytest.approx(worths[base], abs=1e-12)
+    assert worths[write(Direction.UP, 0.51, 100)] < worths[base]
+    assert worths[write(Direction.UP, 0.5, 100.5)] < worths[base]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    p_up=st.floats(0.1, 0.9),
+    tie=st.sampled_from([0.0, 0.05, 0.3]),
+    size=st.floats(0.3, 2.9),
+    sigma=st.floats(0.01, 0.06),
+)
+def test_where_rises_are_more_or_less_frequent_no_constant_earns_more_than_their_share(
+    p_up, tie, size, sigma
+):
+    market = lasting(p_up, tie, size=size, sigma=sigma)
+    rate = round(p_up * (1 - tie) + tie / 2, 2)
+    likelier = Direction.UP if rate >= 0.5 else Direction.DOWN
+    base = write(likelier, max(rate, 1 - rate), 100)
+    said = {text: stated for close in (97.0, 99.0, 100.0, 101.0, 103.0) for text, stated in answers(close)}
+    worths = worth([base, *said, "", "no idea"], market)
+    best = max(said, key=worths.__getitem__)
+    assert worths[best] <= worths[base] + RISK_CHARGE
+    assert abs(said[best] - rate) <= 0.02 + 1e-9
+    assert best.endswith('"close": 100.00}')
+
+
+@pytest.mark.parametrize("p_up", [0.3, 0.45, 0.55, 0.7])
+def test_the_other_direction_at_any_confidence_is_worth_less_than_the_base_rates_own(p_up):
+    market = lasting(p_up, 0.05)
+    rate = p_up * 0.95 + 0.025
+    likelier = Direction.UP if rate >= 0.5 else Direction.DOWN
+    other = Direction.DOWN if rate >= 0.5 else Direction.UP
+    worths = worth([write(way, sure, 100) for way, sure in product(Direction, CONFIDENCES)], market)
+    best = max(worths[write(other, sure, 100)] for sure in CONFIDENCES)
+    lead = worths[write(likelier, max(rate, 1 - rate), 100)] - best
+    assert lead > RECIPE.direction * abs(2 * p_up - 1) * 0.95
+
+
+@settings(max_examples=150, deadline=None)
+@given(day=days(), text=valid_answers, junk=st.sampled_from(INVALID[:-1]))
+def test_in_all_an_invalid_answer_is_worth_a_margin_less_than_any_valid_one(day, text, junk):
+    assert whole(junk, day) <= whole(text, day) - MARGIN + 1e-12
+
+
+@pytest.mark.parametrize("change", [0.2, 0.0, -0.2])
+def test_in_all_only_the_margin_stands_between_an_invalid_answer_and_the_worst_valid_one(change):
+    day = experience(change, volatility=0.02)
+    far = [write(Direction.DOWN, 1.0, 20), write(Direction.UP, 1.0, 999)]
+    worst = min(whole(text, day) for text in far)
+    assert [whole(text, day) for text in INVALID] == pytest.approx([worst - MARGIN] * len(INVALID))
+
+
+@settings(max_examples=200, deadline=None)
+@given(day=days(), text=anything)
+def test_the_whole_reward_is_bounded_and_finite_whatever_a_model_writes(day, text):
+    weights = RECIPE.weights
+    least = -weights.close * (LABEL_LIMIT + CALL_LIMIT) ** 2 - weights.pnl * PNL_LIMIT - MARGIN
+    most = weights.brier + weights.pnl * PNL_LIMIT + RECIPE.direction
+    got = whole(text, day)
+    assert direction_score(text, day) in (0.0, 0.5, 1.0)
+    assert least - 1e-9 <= got <= most
+    json.dumps(got, allow_nan=False)
+
+
+def test_the_functions_that_trl_calls_add_up_to_the_whole():
+    day, other = experience(0.02), experience(-0.01)
+    training = TrainingSet(items=(day, other), cutoff=day.known_at + 3 * day.horizon, embargo=day.horizon)
+    texts = [write(Direction.UP, 0.7, 101), write(Direction.DOWN, 0.6, 99), "?"]
+    logged = {}
+    parts = [
+        function(
+            prompts=["a", "a", "b"],
+            completions=texts,
+            completion_ids=[[1], [2], [3]],
+            place=[0, 1, 0],
+            trainer_state=None,
+            log_metric=logged.__setitem__,
+        )
+        for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)
+    ]
+    wanted = [whole(text, one) for text, one in zip(texts, (day, other, day), strict=True)]
+    assert [sum(one) for one in zip(*parts, strict=True)] == pytest.approx(wanted, abs=1e-12)
+    assert logged["outcome/invalid"] == pytest.approx(1 / 3)
+    first, second = (
+        reward(text, one, RECIPE.weights) for text, one in zip(texts, (day, other), strict=False)
+    )
+    assert logged["outcome/brier"] == pytest.approx((first.brier + second.brier) / 2)
+
+
+def test_each_function_sees_only_what_its_own_choice_decides():
+    day = experience(0.02)
+    training = TrainingSet(items=(day,), cutoff=day.known_at + 3 * day.horizon, embargo=day.horizon)
+    texts = [write(Direction.UP, 0.7, 101), write(Direction.UP, 0.9, 101), write(Direction.UP, 0.9, 105)]
+    direction, confidence, close = (
+        function(texts, texts, place=[0, 0, 0])
+        for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)
+    )
+    assert direction == [RECIPE.direction] * 3
+    assert confidence[0] < confidence[1] == confidence[2]
+    assert close[0] == pytest.approx(close[1]) and close[1] != close[2]

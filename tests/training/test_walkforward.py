@@ -1,0 +1,249 @@
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from engine.errors import DataError, UsageError
+from engine.journal.journal import Journal
+from engine.model import Forecast
+from llm.model_files import fingerprint
+from strategies.replay_check import check_run
+from strategies.runs import JOURNAL, find_run, list_runs
+from tests.support.places import ROOT
+from tests.support.walks import MARKET, NO_EDGE, SETTINGS, Doubles, walk, write_adapter
+from training.walkforward.config import Method
+from training.walkforward.record import one_process
+
+SKILLS = ("right", "right", "wrong")
+
+
+def events(run, *kinds):
+    with Journal.open(run.folder / JOURNAL, run.name) as journal:
+        journal.verify()
+        return list(journal.read(0, kinds=kinds or None))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    doubles = Doubles(skills=SKILLS)
+    return folder, doubles, walk(folder, doubles)
+
+
+def test_a_challenger_trades_only_after_the_gate_of_its_own_window(finished):
+    _, doubles, run = finished
+    first, second = run.result["folds"][:2]
+    assert [fold["arms"]["sft"]["promoted"] for fold in run.result["folds"]] == [True, False, False]
+    gate_at = first["gate_at"]
+    said = events(run, "forecast")
+    before = {row.payload["adapter"] for row in said if row.as_of.isoformat() <= gate_at[:-1] + "+00:00"}
+    after = {row.payload["adapter"] for row in said if row.as_of.isoformat() > gate_at[:-1] + "+00:00"}
+    assert before == {None}
+    assert after == {first["arms"]["sft"]["challenger"]}
+    assert second["arms"]["sft"]["champion"] == first["arms"]["sft"]["challenger"]
+    assert doubles.started_from == [None, "sft-01", "sft-01"]
+
+
+def test_the_joined_calls_are_those_of_the_champion_of_the_day(finished):
+    _, doubles, run = finished
+    turn = run.result["folds"][0]["gate_at"][:-1] + "+00:00"
+    for call in run.played["student"].calls:
+        assert isinstance(call, Forecast)
+        up = doubles.oracle[call.symbol, call.as_of].probability_up > 0.5
+        assert ((call.direction == "up") == up) == (call.as_of.isoformat() > turn)
+    assert run.result["edges"]["static"] == pytest.approx(-1)
+    assert run.result["promotions"] == {"sft": 1, "static": 0}
+
+
+def test_the_joined_run_can_be_had_again_from_its_journaled_inputs(finished):
+    _, _, run = finished
+    with Journal.open(run.folder / JOURNAL, run.name) as journal:
+        parity = check_run(journal)
+    assert parity.equal, parity.difference
+    stated = run.result["digests"]
+    shared = stated.keys() & parity.replayed.keys()
+    assert shared == {"forecasts", "orders", "fills", "equity"}
+    assert all(parity.replayed[name] == stated[name] for name in shared)
+
+
+def test_the_gate_holds_both_to_what_they_would_have_earned_by_the_engines_steps(finished):
+    _, _, run = finished
+    for row in events(run, "fold_gated"):
+        old, new = row.payload["measures"]["net_return"]
+        assert "open_return" not in row.payload["measures"]
+        assert (new > old) == (row.payload["fold"] == 1)
+
+
+def test_every_training_set_lies_before_its_test_window(finished):
+    _, doubles, run = finished
+    for fold, (training, held_out) in zip(run.result["folds"], doubles.sets, strict=True):
+        cutoff = fold["cutoff"][:-1] + "+00:00"
+        assert max(one.known_at for one in training.items) < held_out.items[0].observation.as_of
+        assert max(one.known_at for one in held_out.items).isoformat() < cutoff
+
+
+def test_the_rule_stands_in_the_journal_before_the_first_training(finished):
+    _, _, run = finished
+    kinds = [row.kind for row in events(run)]
+    assert kinds[:2] == ["run_started", "walkforward_started"]
+    rules = events(run, "walkforward_started")[0].payload["rules"]
+    assert [rule["level"] for rule in rules] == [0.002] * 3
+    order = [kind for kind in kinds if kind in ("fold_trained", "fold_gated", "promotion")]
+    assert order == ["fold_trained", "fold_gated", "promotion", *["fold_trained", "fold_gated"] * 2]
+    assert kinds.index("slice") > kinds.index("promotion")
+    assert kinds[-1] == "run_finished"
+    assert events(run, "training_step")[0].payload["fold"] == 1
+
+
+def test_the_run_is_listed_like_any_other(finished):
+    folder, _, run = finished
+    assert [(one.run, one.state) for one in list_runs(folder)] == [(run.name, "finished")]
+    assert find_run(folder, run.name).result == json.loads(json.dumps(run.result))
+
+
+def test_the_report_holds_arms_against_each_other_by_a_paired_test(finished):
+    _, _, run = finished
+    by_measure = {one["measure"]: one for one in run.result["comparison"]}
+    assert by_measure["brier"]["caller"] == "sft"
+    assert by_measure["brier"]["against"] == "static"
+    assert by_measure["brier"]["winner"] == "sft"
+    assert by_measure["brier"]["high"] < 0
+    claims = [one for one in run.result["claims"] if one["against"] == "static"]
+    assert all(one["claimed"] for one in claims)
+
+
+def test_without_an_edge_nothing_is_promoted_and_nothing_is_claimed(tmp_path):
+    run = walk(tmp_path, Doubles(NO_EDGE, skills=("right", "wrong", "right", "wrong")), config=NO_EDGE)
+    assert run.result["promotions"]["sft"] == 0
+    assert not any(one["claimed"] for one in run.result["claims"])
+
+
+def test_a_guard_that_spoke_keeps_even_the_best_challenger_out(tmp_path):
+    doubles = Doubles()
+    doubles.clean = False
+    run = walk(tmp_path, doubles)
+    assert run.result["promotions"]["sft"] == 0
+    assert "guard" in " ".join(run.result["folds"][0]["arms"]["sft"]["reasons"])
+
+
+def test_a_challenger_that_falls_silent_is_not_promoted(tmp_path):
+    run = walk(tmp_path, Doubles(skills=("silent",)))
+    assert run.result["promotions"]["sft"] == 0
+
+
+def test_the_static_student_alone_trains_nothing(tmp_path):
+    doubles = Doubles()
+    run = walk(tmp_path, doubles, settings=replace(SETTINGS, method=Method.NONE))
+    assert doubles.trained == []
+    assert run.result["promotions"] == {"static": 0}
+    assert "static" not in run.result["scores"]
+
+
+def test_grpo_has_supervised_training_beside_it(tmp_path):
+    doubles = Doubles(skills=SKILLS)
+    run = walk(tmp_path, doubles, settings=replace(SETTINGS, method=Method.GRPO))
+    assert doubles.trained == [f"{arm}-{n:02}" for arm in ("grpo", "sft") for n in (1, 2, 3)]
+    assert run.result["promotions"] == {"grpo": 1, "sft": 1, "static": 0}
+    pairs = {(one["caller"], one["against"]) for one in run.result["comparison"]}
+    assert pairs == {("sft", "static"), ("grpo", "static"), ("grpo", "sft")}
+
+
+def test_a_walk_forward_killed_again_and_again_ends_with_the_same_folds_promotions_and_digests(
+    finished, tmp_path
+):
+    _, _, run = finished
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.walks", str(tmp_path), "2"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = json.loads(done.stdout)
+    assert said["deaths"] >= 4
+    assert said["runs"] == 1
+    assert said["result"]["digests"] == run.result["digests"]
+    assert said["result"]["promotions"] == run.result["promotions"]
+    assert said["result"]["folds"] == json.loads(json.dumps(run.result["folds"]))
+
+
+class Dies(Exception):
+    pass
+
+
+def interrupted(folder, doubles, fold):
+    train = doubles.train
+
+    def until(start, training, held_out, target, on_event, on_progress):
+        if target.name == f"sft-{fold:02}":
+            raise Dies
+        return train(start, training, held_out, target, on_event, on_progress)
+
+    doubles.train = until
+    with pytest.raises(Dies):
+        walk(folder, doubles)
+    doubles.train = train
+
+
+def test_a_finished_fold_is_not_trained_again(finished, tmp_path):
+    doubles = Doubles(skills=SKILLS)
+    interrupted(tmp_path, doubles, fold=3)
+    assert [one.state for one in list_runs(tmp_path)] == ["failed"]
+    run = walk(tmp_path, doubles)
+    assert doubles.trained == ["sft-01", "sft-02", "sft-03"]
+    assert run.result["digests"] == finished[2].result["digests"]
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_run_goes_on_by_name_and_only_with_its_own_settings(tmp_path):
+    doubles = Doubles(skills=SKILLS)
+    interrupted(tmp_path, doubles, fold=2)
+    name = next(list_runs(tmp_path)).run
+    with pytest.raises(UsageError, match="no walk-forward that was started with these settings"):
+        walk(tmp_path, doubles, settings=replace(SETTINGS, test_days=26), resume=name)
+    assert walk(tmp_path, doubles, resume=name).name == name
+    with pytest.raises(UsageError, match="has finished"):
+        walk(tmp_path, doubles, resume=name)
+
+
+def test_an_adapter_that_was_altered_between_two_processes_is_refused(tmp_path):
+    doubles = Doubles(skills=SKILLS)
+    interrupted(tmp_path, doubles, fold=3)
+    folder = next((tmp_path / "runs").iterdir()) / "adapters" / "sft-02"
+    (folder / "closecall.json").write_text('{"skill": "wrong"}')
+    with pytest.raises(DataError, match="fold 2 was altered"):
+        walk(tmp_path, doubles)
+    shutil.rmtree(folder)
+    with pytest.raises(DataError, match="fold 2 was altered"):
+        walk(tmp_path, doubles)
+
+
+def test_two_processes_never_run_one_walk_forward(tmp_path):
+    doubles = Doubles(skills=SKILLS)
+    interrupted(tmp_path, doubles, fold=1)
+    with (
+        one_process(next((tmp_path / "runs").iterdir())),
+        pytest.raises(UsageError, match="another process is at work"),
+    ):
+        walk(tmp_path, doubles)
+
+
+def test_other_data_start_another_run(tmp_path):
+    doubles = Doubles(skills=SKILLS)
+    interrupted(tmp_path, doubles, fold=2)
+    other = MARKET.model_copy(update={"seed": 8})
+    run = walk(tmp_path, Doubles(other, skills=SKILLS), config=other)
+    assert {one.state for one in list_runs(tmp_path)} == {"failed", "finished"}
+    assert find_run(tmp_path, run.name).state == "finished"
+
+
+def test_the_starting_adapter_is_the_first_champion(tmp_path):
+    start = write_adapter(tmp_path / "start", "right")
+    config = MARKET.model_copy(update={"adapter": start})
+    run = walk(tmp_path, Doubles(skills=("wrong",)), config=config)
+    assert run.result["folds"][0]["arms"]["sft"]["champion"] == fingerprint([start])
+    assert {row.payload["adapter"] for row in events(run, "forecast")} == {fingerprint([start])}
+    assert run.result["edges"]["sft"] == pytest.approx(1)

@@ -1,0 +1,245 @@
+"""Flags and the TOML file: what is accepted, what wins, and how a wrong word is answered."""
+
+import json
+from datetime import date
+
+import pytest
+
+from engine.errors import UsageError
+from llm.model_files import model_folder
+from strategies.config import BacktestConfig, load_config
+from tests.support.tables_on_disk import write_bars, write_lines, write_news
+from tui.cli.main import run
+
+EVERY_KEY = """
+bars = ["tables/AAA-USD.csv", "tables/BBB.csv"]
+news = ["tables/news.csv"]
+symbols = ["AAA-USD", "BBB"]
+start = 2024-01-02
+end = "2024-01-10"
+student = "models/mine"
+champion = false
+quantization = "none"
+prompt = "compact"
+batch = 8
+cash = 5000
+fee_bps = 1.5
+slippage_bps = 2
+latency_bps = 0
+borrow_rate = 0.02
+allow_short = true
+seed = 3
+gross = 0.5
+risk_aversion = 10
+archive_latency_seconds = 30
+out = "written"
+feeds = ["https://example.org/rss"]
+allow_harmful = true
+base = "USD"
+rates = { JPY = 0.007 }
+sources = { yfinance = { url = "https://mirror.example/yahoo/" } }
+names = { BBB = ["Bees"] }
+[market]
+coins = 1
+stocks = 0
+days = 20
+edge = false
+reversal = 2023-06-01
+headlines = "all"
+[paper]
+deadline_seconds = 60
+late_seconds = 600
+retrain = "on-drift"
+method = "sft"
+train_days = 90
+test_days = 30
+steps = 20
+webhook = "https://hooks.example/secret"
+[walkforward]
+method = "sft"
+train_days = 60
+test_days = 30
+step_days = 40
+recency_half_life = 20
+embargo_days = 2
+steps = 50
+compare = false
+weights = { brier = 1, close = 0.03, pnl = 0 }
+[risk]
+symbol_exposure = 0.5
+total_exposure = 1
+daily_loss = 0.05
+drawdown = 0.2
+orders_per_day = 50
+stale_hours = 3
+abstention_rate = 0.4
+abstention_window = 10
+[instruments.BBB]
+asset_class = "coin"
+calendar = "24/7"
+currency = "USD"
+lot = 0.5
+shortable = false
+names = ["Bee"]
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a TOML file that states nearly every key, and all that it names."""
+    write_bars(tmp_path / "project" / "tables", "AAA-USD", "BBB", "CCC-USD")
+    row = "2024-01-04T10:00:00Z,wire,,Bees swarm,"
+    write_news(tmp_path / "project" / "tables", row)
+    (tmp_path / "project" / "models").mkdir()
+    (tmp_path / "project" / "models" / "mine").symlink_to(model_folder("tiny"))
+    return write_lines(tmp_path / "project" / "closecall.toml", [EVERY_KEY])
+
+
+def refused(capsys, *arguments):
+    """The one line of a command line that makes no sense."""
+    assert run(list(map(str, arguments))) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    return line
+
+
+def test_a_file_with_every_key_runs_from_anywhere_and_flags_win_over_it(project, tmp_path, capsys):
+    flags = [
+        "--config",
+        project,
+        "--data-dir",
+        tmp_path / "data",
+        "--cash",
+        7000,
+        "--symbols",
+        "BBB",
+        "--json",
+    ]
+    assert run(list(map(str, ["backtest", *flags]))) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["symbols"], result["cash"]) == (["BBB"], 7000)
+    assert (result["start"], result["end"], result["bars"]) == ("2024-01-02", "2024-01-10", 9)
+    assert result["student"] == str(project.parent / "models" / "mine")
+    costs = {"fee_bps": 1.5, "slippage_bps": 2, "latency_bps": 0, "borrow_rate": 0.02}
+    assert result["costs"] == {"BBB": costs}
+    assert json.loads((project.parent / "written" / "result.json").read_text()) == result
+
+
+def test_that_file_has_every_key_there_is(project):
+    elsewhere = {"adapter", "store", "rates_files"}
+    assert load_config(project, {}).model_fields_set == BacktestConfig.model_fields.keys() - elsewhere
+
+
+def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
+    read = load_config(project, {"market": {"days": 40}})
+    here = project.parent
+    assert read.bars == (here / "tables" / "AAA-USD.csv", here / "tables" / "BBB.csv")
+    assert (read.news, read.out) == ((here / "tables" / "news.csv",), here / "written")
+    assert (read.start, read.end, read.gross, read.batch) == (date(2024, 1, 2), date(2024, 1, 10), 0.5, 8)
+    assert (read.market.days, read.market.coins, read.market.edge) == (40, 1, False)
+    assert read.instruments["BBB"].names == ("Bee",)
+    assert read.sources["yfinance"].url == "https://mirror.example/yahoo"
+    over = load_config(project, {"sources": {"yfinance": {"url": "http://127.0.0.1:8080"}}})
+    assert over.sources["yfinance"].url == "http://127.0.0.1:8080"
+    project.write_text('adapter = "my-adapter"\nstudent = "./gone"\n')
+    assert load_config(project, {}).adapter == here / "my-adapter"
+    assert load_config(project, {}).student == str(here / "gone")
+    project.write_text('student = "Qwen/Qwen3-0.6B"\n')
+    assert load_config(project, {}).student == "Qwen/Qwen3-0.6B"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("sed = 3", ["unknown key 'sed'", "did you mean 'seed'?"]),
+        ("[market]\ncoin = 3", ["unknown key 'market.coin'", "did you mean 'coins'?"]),
+        (
+            "[instruments.X]\ncalender = 1",
+            ["unknown key 'instruments.X.calender'", "did you mean 'calendar'?"],
+        ),
+        ("zzz = 3", ["unknown key 'zzz'", "known keys: bars, store, news"]),
+        ("[sources.yfinance]\nurls = 1", ["unknown key 'sources.yfinance.urls'", "did you mean 'url'?"]),
+        ("sources = 3", ["sources = 3 does not fit"]),
+        ("[sources.yfinance]\nurl = 'file:///etc'", ["url = 'file:///etc' does not fit", "https://mirror"]),
+        ("seed = 'x'", ["seed = 'x' does not fit", "integer"]),
+        ("market = 3", ["market = 3 does not fit"]),
+        ("bars = 'a.csv'", ["bars = 'a.csv' does not fit", "list"]),
+        ("start = 20240101", ["start = 20240101 does not fit", "YYYY-MM-DD"]),
+        ("end = 2024-01-01T05:00:00Z", ["does not fit", "YYYY-MM-DD"]),
+        ("cash = nan", ["cash = nan does not fit"]),
+        ("slippage_bps = 10000", ["slippage_bps = 10000 does not fit", "less than 5000"]),
+        (f"prompt = {['x' * 500]}", ["prompt = ", "… does not fit"]),
+        ("seed = \n", ["not valid TOML", "line 1"]),
+        ("seed = 3\nseed = 4\n", ["not valid TOML", "line 2"]),
+        ("\ud800", ["not valid TOML", "mend that line"]),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, text, parts):
+    path = tmp_path / "closecall.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    line = refused(capsys, "backtest", "--config", path, "--data-dir", tmp_path / "data")
+    assert line.startswith(f"closecall: {path}: ")
+    assert all(part in line for part in parts), line
+    assert len(line) < 600
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--seed", "-1"], ["seed = -1", "greater than or equal to 0"]),
+        (["--cash", "abc"], ["'--cash'", "number"]),
+        (["--cash", "nan"], ["cash = nan"]),
+        (["--cash", "0"], ["cash = 0.0", "greater than 0"]),
+        (["--fee-bps", "-1"], ["fee_bps = -1.0"]),
+        (["--start", "0001-01-01"], ["start = '0001-01-01'", "1900 to 2199"]),
+        (["--start", "tomorrow"], ["start = 'tomorrow'", "YYYY-MM-DD"]),
+        (["--quantization", "int8"], ["quantization = 'int8'", "'none' or 'nf4'"]),
+        (["--headlines", "none"], ["market.headlines = 'none'", "'familiar'"]),
+        (["--days", "3"], ["market.days = 3", "10"]),
+        (["--end", "2020-01-01"], ["--end 2020-01-01 is not after --start 2023-01-01"]),
+        (["--end", "2150-01-01"], ["--end 2150-01-01 are too many", "20000"]),
+        (["--news", "x"], ["--news needs --bars"]),
+        (["--slipage-bps", "1"], ["--slipage-bps", "--slippage-bps"]),
+        (["--bars"], ["--bars needs at least one value"]),
+        (["--cash"], ["'--cash'", "number"]),
+        (["stray"], ["unexpected extra argument", "stray"]),
+        (["--config", "nowhere.toml"], ["nowhere.toml: cannot be read", "check --config"]),
+        (["--config", "."], [".: cannot be read", "check --config"]),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, words, parts):
+    line = refused(capsys, "backtest", *words, "--data-dir", tmp_path / "data")
+    assert line.startswith("closecall: ")
+    assert all(part in line for part in parts), line
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_flag_is_not_blamed_on_the_file(project, capsys):
+    line = refused(capsys, "backtest", "--config", project, "--seed", "-1")
+    assert line.startswith("closecall: the command line: seed = -1 ")
+
+
+def test_unknown_commands_are_named_and_no_command_shows_the_help(capsys):
+    assert "No such command 'backtset'" in refused(capsys, "backtset")
+    assert "--seeds '1,x': write whole numbers" in refused(capsys, "bench", "edge", "--seeds", "1,x")
+    for words in ([], ["train"], ["bench"]):
+        assert run(words) == 2
+        assert "Usage: closecall" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--data-dir", "--out"])
+def test_a_folder_that_is_a_file_is_refused_before_any_work(tmp_path, capsys, option):
+    (tmp_path / "file").write_text("")
+    flags = {"--data-dir": tmp_path / "data", "--out": tmp_path / "out", option: tmp_path / "file" / "x"}
+    words = [word for pair in flags.items() for word in pair]
+    line = refused(capsys, "backtest", *words)
+    assert f"{option} {tmp_path / 'file' / 'x'}: {tmp_path / 'file'} is a file; name a folder" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_table_that_is_no_table_is_not_hidden_by_a_flag(tmp_path):
+    path = write_lines(tmp_path / "closecall.toml", ["market = 3"])
+    with pytest.raises(UsageError, match="market = 3"):
+        load_config(path, {"market": {"days": 40}})

@@ -1,0 +1,100 @@
+"""Sentences under the table, counted nouns, and progress where there is no terminal."""
+
+import sys
+
+import pytest
+
+from feeds.history.client import Wait
+from strategies.console import counted, say
+from tui.cli.progress import ProgressDisplay
+from tui.formatting import conclusions
+
+
+def result(**changes):
+    student = {"trades": 3, "rejected": 0} | changes.pop("student_scores", {})
+    verdict = {
+        "result": "inconclusive",
+        "difference": 0.01,
+        "baseline": "buy_and_hold",
+        "low": -0.02,
+        "high": 0.04,
+        "days": 1,
+        "days_needed": None,
+    }
+    return {
+        "verdict_detail": verdict,
+        "edge_captured": None,
+        "simulated": False,
+        "trials": 1,
+        "distinct_trials": 1,
+        "deflated_sharpe": None,
+        "contaminated_n": 0,
+        "forecasts": 10,
+        "student": "tiny",
+        "student_released": "2026-01-01",
+        "scores": {"student": student},
+        "cash": 50.0,
+        "currency": "USD",
+        "notes": [],
+    } | changes
+
+
+def test_the_verdict_calls_a_baseline_as_the_table_does_and_counts_one_day():
+    (verdict, trials) = conclusions(result())
+    assert "against buy&hold, the best baseline (95%: -2.0 to +4.0, 1 day)" in verdict
+    assert trials == "Trials: 1 run on these data on record."
+
+
+def test_an_account_too_small_for_a_lot_is_told_why_nothing_was_traded_and_what_to_do():
+    lines = conclusions(result(student_scores={"trades": 0, "rejected": 4}))
+    (told,) = [line for line in lines if line.startswith("No fill")]
+    assert "4 orders of the student rejected" in told
+    assert "50 USD buys less than one lot; raise --cash" in told
+    for scores in ({"trades": 1, "rejected": 4}, {"trades": 0, "rejected": 0}):
+        assert not any("No fill" in line for line in conclusions(result(student_scores=scores)))
+
+
+def test_days_before_the_shipped_students_release_are_told_with_what_it_was_trained_on():
+    (told,) = [line for line in conclusions(result(contaminated_n=10)) if "Contaminated" in line]
+    assert "10 of 10 forecasts are before its release, 2026-01-01; the shipped student was trained on" in told
+    assert "simulated data only" in told
+    (other,) = [
+        line for line in conclusions(result(contaminated_n=1, student="Q/q")) if "Contaminated" in line
+    ]
+    assert other.endswith("the student may know the answers.")
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        (1, ("symbol",), "1 symbol"),
+        (0, ("symbol",), "0 symbols"),
+        (1, ("entry", "entries"), "1 entry"),
+        (2000, ("entry", "entries"), "2,000 entries"),
+    ],
+)
+def test_nouns_are_counted(number, words, said):
+    assert counted(number, *words) == said
+
+
+def test_off_the_terminal_each_stage_shows_its_begin_and_its_end_once(capsys):
+    with ProgressDisplay() as progress:
+        for done in (0, 1, 2, 3, 3):
+            progress("trading", done, 3)
+        progress.waiting(Wait(place="src X", reason="HTTP 500", seconds=4, tried=3, tries=8))
+    assert capsys.readouterr().err.splitlines() == [
+        "trading 0/3",
+        "trading 3/3",
+        "src X: no answer (HTTP 500); asking again in 4 s, try 4 of 8",
+    ]
+
+
+def test_work_goes_on_without_a_reader_of_stderr(monkeypatch):
+    class Gone:
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    say("one")
+    say("two")
+    sys.stderr.close()

@@ -1,0 +1,165 @@
+"""What a step of GRPO costs with shared prompts and with TRL as it comes, in one process; what each learns.
+
+Both trainers get the same student, prompts, sizes and seeds and take their steps in turn, so that whatever
+else the machine does meets both. Knows no journal and no folder that lasts.
+"""
+
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Semaphore
+from typing import Any
+
+from llm.student import StudentSettings
+from llm.transformers_student import load_student
+from training.dataset.experience import TrainingSet
+from training.grpo.config import GrpoRecipe
+from training.grpo.train import reporter, trainer_for
+from training.lora import adaptable
+from training.monitoring.evaluation import accuracy, judge, vitals
+
+Progress = Callable[[str, int, int], None]
+
+Steps = list[Mapping[str, Any]]
+
+_WARM_UP = 1
+
+_STOCK, _SHARED = "stock", "shared"
+
+
+def measure_step_time(
+    start: StudentSettings,
+    training: TrainingSet,
+    held_out: TrainingSet,
+    recipe: GrpoRecipe,
+    on_progress: Progress,
+) -> dict[str, Any]:
+    """Seconds a step by part for TRL as it comes ("stock") and for ours ("shared"), and what each learned.
+
+    `ratio` is the median over pairs of steps of shared over stock, the first pair left out as warm-up.
+    Seconds are medians; "update" is the forward and backward pass and the optimizer, that is, all that is no
+    other part. `reward` and `accuracy` are means over the last quarter of the steps, of sampled answers,
+    each with its standard error; `held_out` is of greedy answers at the end.
+    """
+    recipes = {_STOCK: replace(recipe, share=False), _SHARED: replace(recipe, share=True)}
+    turns = {_STOCK: Semaphore(1), _SHARED: Semaphore(0)}
+    with ThreadPoolExecutor(max_workers=2) as pool, tempfile.TemporaryDirectory() as scratch:
+        arms = {
+            name: _Arm(start, training, one, Path(scratch) / name, turns[name], turns[_other(name)])
+            for name, one in recipes.items()
+        }
+        running = [pool.submit(arm.train, on_progress, name) for name, arm in arms.items()]
+        for one in running:
+            one.result()
+    measured = {name: arm.figures(held_out) for name, arm in arms.items()}
+    pairs = zip(arms[_SHARED].totals(), arms[_STOCK].totals(), strict=True)
+    return {
+        **measured,
+        "ratio": statistics.median(ours / theirs for ours, theirs in pairs),
+        "steps": recipe.steps,
+        "completions": recipe.prompts_per_step * recipe.completions,
+        "prompt_tokens": _mean_tokens(start, training),
+    }
+
+
+class _Arm:
+    """One trainer, which takes a step whenever it is its turn."""
+
+    def __init__(
+        self,
+        start: StudentSettings,
+        training: TrainingSet,
+        recipe: GrpoRecipe,
+        scratch: Path,
+        mine: Semaphore,
+        theirs: Semaphore,
+    ) -> None:
+        import torch
+
+        self._training, self._mine, self._theirs, self._steps = training, mine, theirs, recipe.steps
+        self._student = load_student(start)
+        torch.manual_seed(recipe.seed)
+        model = adaptable(self._student, start, recipe.lora)
+        self._trainer = trainer_for(self._student, model, training, recipe, scratch)
+        self._told: Steps = []
+
+    def train(self, on_progress: Progress, name: str) -> None:
+        """All steps; the other is never kept waiting, even if this one fails."""
+
+        def on_step(number: int, figures: Mapping[str, Any], _last: bool) -> bool:  # noqa: FBT001  # called back
+            self._told.append(figures)
+            on_progress(name, number, self._steps)
+            self._theirs.release()
+            return True
+
+        self._trainer.add_callback(_waiter(self._mine))
+        self._trainer.add_callback(reporter(self._trainer, self._training, on_step))
+        try:
+            self._trainer.train()
+        finally:
+            self._theirs.release(self._steps)
+
+    def totals(self) -> list[float]:
+        """Seconds of every step after the warm-up."""
+        return [told["seconds"]["total"] for told in self._told[_WARM_UP:]]
+
+    def figures(self, held_out: TrainingSet) -> dict[str, Any]:
+        """Seconds by part, and what was learned."""
+        late = self._told[-max(2, self._steps // 4) :]
+        prompts = [self._student.prompt(item.observation) for item in held_out.items]
+        judged = judge(self._student.answer(prompts, lambda _done, _total: None), held_out.items)
+        state = vitals(judged, judged, held_out.items, step=self._steps)
+        return {
+            "seconds": _by_part([told["seconds"] for told in self._told[_WARM_UP:]]),
+            "reward": _mean_and_error([told["reward"] for told in late]),
+            "accuracy": _mean_and_error([told["accuracy"] for told in late]),
+            "held_out": {"accuracy": accuracy(judged, held_out.items), "brier": state.brier},
+        }
+
+
+def _waiter(turn: Semaphore) -> Any:
+    from accelerate.state import GradientState  # type: ignore[import-untyped]  # publishes no types
+    from transformers import TrainerCallback
+
+    class Waiter(TrainerCallback):
+        # The signatures are transformers'.
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            turn.acquire()
+
+        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            # Whether an optimizer's step is skipped is one flag for the whole process, and the other trainer,
+            # which waits in the middle of its own step, has left it at skipping.
+            GradientState()._set_sync_gradients(sync_gradients=True)
+
+    return Waiter()
+
+
+def _other(name: str) -> str:
+    return _SHARED if name == _STOCK else _STOCK
+
+
+def _by_part(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    parts = {
+        name: statistics.median(step.get(name, 0.0) for step in steps)
+        for name in ("total", "generation", "reward", "reference")
+    }
+    others = [
+        step["total"] - sum(step.get(name, 0.0) for name in ("generation", "reward", "reference"))
+        for step in steps
+    ]
+    return {**parts, "update": statistics.median(others)}
+
+
+def _mean_and_error(values: Sequence[float | None]) -> tuple[float, float]:
+    known = [value for value in values if value is not None]
+    error = statistics.stdev(known) / math.sqrt(len(known)) if len(known) > 1 else math.inf
+    return statistics.fmean(known), error
+
+
+def _mean_tokens(start: StudentSettings, training: TrainingSet) -> float:
+    student = load_student(start)
+    return statistics.fmean(student.count_tokens(student.prompt(i.observation)) for i in training.items)

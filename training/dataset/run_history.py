@@ -1,0 +1,110 @@
+"""What a run's events tell about each decision: what was held, what it was worth, what was filled.
+
+Knows slices and records in the order in which the engine met and made them; it knows neither where they were
+kept nor what a student said.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.corporate_actions import Dividend, Split, after_split, split_bar
+from engine.model import Bar, NewsItem, Phase, Slice
+from engine.trading.records import Fill, Mark, OrderRecord, OrderStatus, Record, Step
+from training.dataset.experience import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Era:
+    """Bars in the same units by symbol, and from when on a close of each was decided on in these units."""
+
+    bars: Mapping[str, Sequence[Bar]]
+    since: Mapping[str, datetime]
+
+
+@dataclass(slots=True)
+class Story:
+    """All that was told so far, by instant or by symbol and instant.
+
+    `held` is the position (signed units) and `values` the portfolio's value (base currency) at each close;
+    `opens` are the prices (quote currency) that could be had at each open, `opened` the portfolio's value at
+    each open where a step began, and `steps` are by the open where they began. `refused` holds the decisions
+    whose order was not filled, `forced` the opens at which something else than the call traded.
+    """
+
+    bars: dict[str, list[Bar]] = field(default_factory=lambda: defaultdict(list))
+    news: list[NewsItem] = field(default_factory=list)
+    held: dict[Key, float] = field(default_factory=dict)
+    values: dict[datetime, float] = field(default_factory=dict)
+    opens: dict[Key, float] = field(default_factory=dict)
+    opened: dict[datetime, float] = field(default_factory=dict)
+    steps: dict[Key, Step] = field(default_factory=dict)
+    refused: set[Key] = field(default_factory=set)
+    forced: set[Key] = field(default_factory=set)
+    _positions: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _past: list[Era] = field(default_factory=list)
+    _since: dict[str, datetime] = field(default_factory=dict)
+    _dividends: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+
+    def remember(self, bar: Bar) -> None:
+        """Add a bar that closed before the story began."""
+        self.bars[bar.symbol].append(bar)
+
+    def slice(self, slice_: Slice) -> None:
+        """Add a slice, before what followed from it. A bar that comes after its successor is passed over."""
+        self.news += slice_.news
+        for symbol, bar in slice_.bars.items():
+            if slice_.phase is Phase.OPEN:
+                self.opens[symbol, bar.opens_at] = bar.open
+            elif not self.bars[symbol] or self.bars[symbol][-1].closes_at < bar.closes_at:
+                self.bars[symbol].append(bar)
+                self.held[symbol, slice_.as_of] = self._positions[symbol]
+
+    def split(self, split: Split, lot: float) -> None:
+        """Add a split: from here on bars and positions of its symbol are in the new units."""
+        symbol, series = split.symbol, self.bars[split.symbol]
+        self._past.append(Era(bars={symbol: tuple(series)}, since=self._began(symbol)))
+        self.bars[symbol] = [split_bar(bar, split.ratio) for bar in series]
+        self._since[symbol] = split.at
+        self._positions[symbol], _ = after_split(self._positions[symbol], split.ratio, lot)
+
+    def dividend(self, dividend: Dividend) -> None:
+        """Add a dividend, which no call knew of and which is no part of a price."""
+        self._dividends[dividend.symbol].append(dividend.at)
+
+    def record(self, record: Record) -> None:
+        """Add what the engine stated."""
+        match record:
+            case OrderRecord():
+                self._order(record)
+            case Fill():
+                self._positions[record.symbol] += record.size
+            case Mark():
+                self.values[record.at] = record.value
+            case Step():
+                self.steps[record.symbol, record.started_at] = record
+                self.opened[record.started_at] = record.equity
+
+    def eras(self) -> list[Era]:
+        """The bars in the units of each time; of a symbol that was split, an era for before and after."""
+        return [*self._past, Era(bars=self.bars, since=self._since)]
+
+    def paid(self, symbol: str, after: datetime, until: datetime) -> bool:
+        """Whether a dividend of a symbol fell between two instants, both included.
+
+        A call at the very instant of a dividend was made before it.
+        """
+        return any(after <= at <= until for at in self._dividends.get(symbol, ()))
+
+    def _began(self, symbol: str) -> dict[str, datetime]:
+        return {symbol: self._since[symbol]} if symbol in self._since else {}
+
+    def _order(self, order: OrderRecord) -> None:
+        if order.status is OrderStatus.FILLED:
+            series = self.bars[order.symbol]
+            # The order of a call states no reason; one that flattens may come at the instant of a close.
+            if order.forced or order.reason or not series or order.decided_at != series[-1].closes_at:
+                self.forced.add((order.symbol, order.at))
+        elif order.status is not OrderStatus.PENDING:
+            self.refused.add((order.symbol, order.decided_at))

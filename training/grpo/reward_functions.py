@@ -1,0 +1,74 @@
+"""The reward of GRPO as TRL wants it: one function for each choice of an answer. Knows no model.
+
+The three add up to the reward of `training.rewards` and the direction's own, and stand in the order in which
+an answer decides them (see `training.grpo.advantages`).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from training.dataset.experience import TrainingSet
+from training.rewards import Reward, Weights, completion_text, direction_score, means, reward
+
+RewardFunction = Callable[..., list[float]]
+
+
+def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tuple[RewardFunction, ...]:
+    """Reward functions for TRL's trainers: `direction_reward`, `confidence_reward` and `close_reward`.
+
+    They want a data set whose column `place` is the index of each row's experience in `training.items`. The
+    first has the direction's part at the weight `direction`, the second those of the Brier score and the
+    PnL, the last that of the close and, where an answer is invalid, the rest of what that costs. Means of all
+    parts go to TRL's `log_metric` under "outcome/", which its logs carry on.
+    """
+
+    @lru_cache(maxsize=8_192)
+    def worth(text: str, place: int) -> Reward:
+        return reward(text, training.items[place], weights)
+
+    def stated(one: Reward) -> float:
+        return weights.brier * one.brier + weights.pnl * one.pnl
+
+    # The names of the arguments are TRL's, which hands everything over by name.
+    def direction_reward(
+        prompts: Sequence[object],  # noqa: ARG001  # not wanted here
+        completions: Sequence[object],
+        *,
+        place: Sequence[int],
+        **_: object,
+    ) -> list[float]:
+        return [
+            direction * direction_score(completion_text(completion), training.items[where])
+            for completion, where in zip(completions, place, strict=True)
+        ]
+
+    def confidence_reward(
+        prompts: Sequence[object],  # noqa: ARG001  # not wanted here
+        completions: Sequence[object],
+        *,
+        place: Sequence[int],
+        log_metric: Callable[[str, float], None] | None = None,
+        **_: object,
+    ) -> list[float]:
+        rewards = _of(worth, completions, place)
+        for name, value in means(rewards).items():
+            if log_metric is not None and value is not None:
+                log_metric(f"outcome/{name}", value)
+        return [stated(one) for one in rewards]
+
+    def close_reward(
+        prompts: Sequence[object],  # noqa: ARG001  # not wanted here
+        completions: Sequence[object],
+        *,
+        place: Sequence[int],
+        **_: object,
+    ) -> list[float]:
+        return [one.total - stated(one) for one in _of(worth, completions, place)]
+
+    return direction_reward, confidence_reward, close_reward
+
+
+def _of(
+    worth: Callable[[str, int], Reward], completions: Sequence[object], place: Sequence[int]
+) -> list[Reward]:
+    return [worth(completion_text(one), where) for one, where in zip(completions, place, strict=True)]

@@ -1,1 +1,0 @@
-"""The adapters that training writes, and 4-bit students in training."""

@@ -1,0 +1,139 @@
+"""Looking after a student in training: events, looks at held-out prompts, the last good weights.
+
+Knows no method of training: it is told of each step and answers whether to go on.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm.transformers_student import TransformersStudent
+from training.dataset.experience import TrainingSet
+from training.monitoring.evaluation import Judged, accuracy, judge, vitals
+from training.monitoring.guards import Breach, Limits, Vitals, alarms, breaches
+
+OnEvent = Callable[[str, Mapping[str, Any]], None]
+"""Called with a kind of event and its payload, as JSON types."""
+
+SAMPLED = ("invalid", "dead_groups", "kl", "reward")
+"""The figures of sampled answers that guards look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """How a training ended: the state whose weights were kept, and what stopped or rolled it back."""
+
+    vitals: Vitals
+    clean: bool
+    reason: str | None
+    accuracy: float | None
+
+
+@dataclass(slots=True)
+class Watch:
+    """Judges the student at its start and then at every `every` steps; `weights` are those in training."""
+
+    student: TransformersStudent
+    held_out: TrainingSet
+    weights: Mapping[str, Any]
+    limits: Limits
+    every: int
+    on_event: OnEvent
+    history: list[Vitals] = field(default_factory=list)
+    _prompts: list[str] = field(default_factory=list)
+    _start: Judged = field(default_factory=dict)
+    _sampled: dict[str, list[float]] = field(default_factory=dict)
+    _good: tuple[Vitals, dict[str, Any], float | None] | None = None
+    _first: dict[str, Any] = field(default_factory=dict)
+    _alarm: str | None = None
+    _accuracy: float | None = None
+
+    def begin(self) -> None:
+        """Look at the student before the first step."""
+        self._prompts = [self.student.prompt(item.observation) for item in self.held_out.items]
+        self._first = self._copy()
+        clock = time.perf_counter()
+        self._start = self._judge()
+        self._look(0, self._start, clock)
+
+    def step(self, number: int, figures: Mapping[str, float], *, last: bool) -> bool:
+        """Take note of a step's sampled figures; whether the training may go on."""
+        for name in SAMPLED:
+            if (value := figures.get(name)) is not None:
+                self._sampled.setdefault(name, []).append(value)
+        if not last and number % self.every:
+            return True
+        clock = time.perf_counter()
+        self._look(number, self._judge(), clock)
+        found = alarms(self.history, self.limits)
+        if found:
+            self._alarm = _told(found)
+            self._report(found, "stopped")
+        return not found
+
+    def settle(self) -> Settled:
+        """Keep the weights of the last step if they are sound, else go back to the last that were.
+
+        Where none were, a training that was stopped goes back to its start; one that ran to its end may have
+        been on the mend, and keeps what it has.
+        """
+        final = self.history[-1]
+        found = breaches(final, self.limits)
+        if not found and self._alarm is None:
+            return Settled(vitals=final, clean=True, reason=None, accuracy=self._accuracy)
+        reason = self._alarm or _told(found)
+        if self._good is not None and self._good[0].step > 0:
+            state, weights, right = self._good
+            self._restore(weights)
+            self._report(found, f"rolled back to step {state.step}")
+            return Settled(vitals=state, clean=True, reason=reason, accuracy=right)
+        if self._alarm is None:
+            self._report(found, "kept, not clean")
+            return Settled(vitals=final, clean=False, reason=reason, accuracy=self._accuracy)
+        self._restore(self._first)
+        self._report(found, "rolled back to the start")
+        return Settled(vitals=self.history[0], clean=False, reason=reason, accuracy=None)
+
+    def _judge(self) -> Judged:
+        answers = self.student.answer(self._prompts, lambda _done, _total: None)
+        return judge(answers, self.held_out.items)
+
+    def _look(self, number: int, judged: Judged, clock: float) -> None:
+        sampled = {name: math.fsum(values) / len(values) for name, values in self._sampled.items()}
+        self._sampled.clear()
+        state = vitals(judged, self._start, self.held_out.items, step=number, sampled=sampled)
+        self._accuracy = accuracy(judged, self.held_out.items)
+        self.history.append(state)
+        found = breaches(state, self.limits)
+        if not found:
+            self._good = (state, self._copy(), self._accuracy)
+        seconds = time.perf_counter() - clock
+        self.on_event("training_look", {**state.as_json(), "accuracy": self._accuracy, "seconds": seconds})
+        self._report(found, "watched")
+
+    def _report(self, found: Sequence[Breach], done: str) -> None:
+        for breach in found:
+            value = breach.value if math.isfinite(breach.value) else None
+            self.on_event(
+                "training_guard",
+                {
+                    "step": self.history[-1].step,
+                    "guard": breach.guard,
+                    "value": value,
+                    "limit": breach.limit,
+                    "done": done,
+                },
+            )
+
+    def _copy(self) -> dict[str, Any]:
+        return {name: weight.detach().clone() for name, weight in self.weights.items()}
+
+    def _restore(self, copied: Mapping[str, Any]) -> None:
+        for name, weight in self.weights.items():
+            weight.data.copy_(copied[name])
+
+
+def _told(found: Sequence[Breach]) -> str:
+    return "; ".join(f"{one.guard} {one.value:.4g} beyond {one.limit:.4g}" for one in found)

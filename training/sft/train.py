@@ -1,0 +1,197 @@
+"""One round of supervised training on outcomes: the other way to the same end as GRPO.
+
+Each answer that is taught states a recalibrated probability (`training.sft.calibration`) and the close that
+it implies. Through TRL's SFTTrainer, LoRA through peft. Knows no fold, no gate and no registry.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.model import Call
+from llm.answers import read
+from llm.model_files import fingerprint
+from llm.student import StudentSettings
+from llm.transformers_student import TransformersStudent, load_student
+from training.dataset.experience import Experience, TrainingSet
+from training.grpo.train import OnProgress, Trained
+from training.lora import Lora, adaptable, trainable_student, write_adapter
+from training.monitoring.guards import Limits
+from training.monitoring.monitor import OnEvent, Watch
+from training.sft.calibration import (
+    Recalibration,
+    fitted_reach,
+    lessons,
+    recalibrate,
+    recency_weights,
+    statements,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftRecipe:
+    """Everything but the student and the data that decides what a round of supervised training does.
+
+    Small batches, because many small updates turned a student round where few large ones did not.
+    """
+
+    seed: int = 1
+    steps: int = 120
+    batch: int = 16
+    learning_rate: float = 2e-3
+    rank: int = 16
+    alpha: int = 32
+    recency_half_life_days: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    look_every: int = 40
+
+
+def train_sft(
+    start: StudentSettings,
+    training: TrainingSet,
+    held_out: TrainingSet,
+    folder: Path,
+    recipe: SftRecipe,
+    on_event: OnEvent,
+    on_progress: OnProgress,
+) -> Trained:
+    """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
+
+    `on_event` gets "training_labels" (the recalibration), "training_step" (the step, `of` how many, loss),
+    "training_look" (the vitals on `held_out`), "training_guard" and "training_done". Equal arguments give
+    equal weights on one machine.
+    """
+    import torch
+
+    began = time.perf_counter()
+    start, student = trainable_student(start, load_student, on_event)
+    weights = recency_weights(
+        [one.outcome.known_at.date() for one in training.items], recipe.recency_half_life_days
+    )
+    stated = _answers(student, training.items, lambda a, b: on_progress("reading the student", a, b))
+    fit = recalibrate(statements(training.items, stated, weights))
+    reach = fitted_reach(training.items, fit.probabilities, weights)
+    said = {**_fit_figures(fit), "reach": reach}
+    on_event("training_labels", {**said, "items": len(training.items)})
+    rows = lessons(
+        training.items,
+        [student.prompt(one.observation) for one in training.items],
+        fit.probabilities,
+        weights,
+        reach=reach,
+        wanted=recipe.steps * recipe.batch,
+        seed=recipe.seed,
+    )
+    torch.manual_seed(recipe.seed)
+    model = adaptable(student, start, Lora(rank=recipe.rank, alpha=recipe.alpha))
+    watch = Watch(
+        student=student,
+        held_out=held_out,
+        weights={name: one for name, one in model.named_parameters() if one.requires_grad},
+        limits=recipe.limits,
+        every=recipe.look_every,
+        on_event=on_event,
+    )
+    watch.begin()
+
+    def on_step(number: int, loss: float) -> bool:
+        on_event("training_step", {"step": number, "of": recipe.steps, "loss": loss})
+        on_progress("training", number, recipe.steps)
+        return watch.step(number, {}, last=number == recipe.steps)
+
+    _train(model, student, rows, recipe, on_step)
+    settled = watch.settle()
+    last_day = max(training.cutoff, held_out.cutoff).date().isoformat()
+    settings = {"prompt": student.template.name, "released": last_day}
+    write_adapter(model, folder, start.student, settings)
+    figures = {
+        **said,
+        "steps": watch.history[-1].step,
+        "held_out": settled.vitals.as_json(),
+        "held_out_start": watch.history[0].as_json(),
+        "held_out_accuracy": settled.accuracy,
+        "seconds": time.perf_counter() - began,
+    }
+    on_event("training_done", {**figures, "clean": settled.clean, "reason": settled.reason})
+    return Trained(
+        folder=folder,
+        fingerprint=fingerprint([folder]),
+        clean=settled.clean,
+        reason=settled.reason,
+        figures=figures,
+    )
+
+
+def _answers(
+    student: TransformersStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
+) -> list[Call]:
+    texts = student.answer([student.prompt(one.observation) for one in items], on_progress)
+    return [read(text, one.observation) for text, one in zip(texts, items, strict=True)]
+
+
+def _fit_figures(fit: Recalibration) -> dict[str, Any]:
+    said = {name: value for name, value in asdict(fit).items() if name != "probabilities"}
+    return said | {"significant": fit.significant}
+
+
+def _train(
+    model: Any,
+    student: TransformersStudent,
+    rows: Sequence[Mapping[str, str]],
+    recipe: SftRecipe,
+    on_step: Callable[[int, float], bool],
+) -> None:
+    from datasets import Dataset, disable_progress_bars
+    from transformers import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    disable_progress_bars()  # they would write into our own progress
+    on_gpu = model.device.type == "cuda"
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(
+                output_dir=scratch,
+                seed=recipe.seed,
+                data_seed=recipe.seed,
+                max_steps=recipe.steps,
+                per_device_train_batch_size=recipe.batch,
+                learning_rate=recipe.learning_rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=max(1, recipe.steps // 10),
+                completion_only_loss=True,
+                max_length=None,
+                activation_checkpointing=False,
+                bf16=on_gpu,
+                use_cpu=not on_gpu,
+                report_to="none",
+                save_strategy="no",
+                logging_steps=1,
+                disable_tqdm=True,
+                dataloader_pin_memory=False,
+            ),
+            train_dataset=Dataset.from_list([dict(row) for row in rows]),
+            processing_class=student.tokenizer,
+            callbacks=[_reporter(on_step)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+
+
+def _reporter(on_step: Callable[[int, float], bool]) -> Any:
+    from transformers import TrainerCallback
+
+    class Reporter(TrainerCallback):
+        # The signature is transformers'.
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+            if not logs or "loss" not in logs:
+                return
+            model = kwargs["model"]
+            model.eval()
+            control.should_training_stop |= not on_step(state.global_step, float(logs["loss"]))
+            model.train()
+
+    return Reporter()

@@ -1,0 +1,232 @@
+"""The commands that make and measure students, and the engine's own speed."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import CheckFailed, UsageError
+from strategies.console import now
+from tui.cli.options import Adapter, AsJson, DataDir, Quantize, StudentName, print_json, stated
+from tui.cli.paths import data_dir, working_dir, writable
+from tui.cli.progress import ProgressDisplay
+
+train_app = typer.Typer(help="Make students.", no_args_is_help=True)
+
+bench_app = typer.Typer(help="Measure students and the engine.", no_args_is_help=True)
+
+
+@train_app.command()
+def pretrain(
+    out: Annotated[Path | None, typer.Option(help="Folder for the model; default: the data folder.")] = None,
+    seed: Annotated[int, typer.Option(help="Makes the lessons and the first weights.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Training steps of 64 lessons.")] = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the tiny student again from nothing: about 12 minutes on two cores."""
+    from training.pretraining.pretrain import Recipe
+    from training.pretraining.release import make_student
+    from tui.cli.tables import print_edge
+
+    recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
+    folder = writable(out or data_dir(data) / "students" / "tiny", "--out")
+    with ProgressDisplay() as progress:
+        measured = make_student(folder, recipe, working_dir(data), now().date(), progress)
+    print_json(measured) if as_json else print_edge(measured)
+    sys.stderr.write(f"The student is in {folder}; use it with --student {folder}\n")
+
+
+@bench_app.command("forecast")
+def bench_forecast(
+    student: StudentName = None,
+    adapter: Adapter = None,
+    quantization: Quantize = None,
+    prompts: Annotated[int, typer.Option(min=8, help="How many prompts to answer.")] = 512,
+    seed: Annotated[int, typer.Option(help="Makes the market that the prompts come from.")] = 101,
+    as_json: AsJson = False,
+) -> None:
+    """Compare batched forecasts with one generate call a bar, in one process."""
+    from training.benches.forecast import measure_speed
+    from tui.cli.tables import print_pairs
+
+    with ProgressDisplay() as progress:
+        measured = measure_speed(
+            _student(student, adapter, quantization), seed=seed, prompts=prompts, on_progress=progress
+        )
+    print_json(measured) if as_json else print_pairs(measured)
+
+
+@bench_app.command("edge")
+def bench_edge(
+    student: StudentName = None,
+    adapter: Adapter = None,
+    quantization: Quantize = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the markets, with commas.")] = "101,102,103,104,105",
+    days: Annotated[int, typer.Option(min=30, help="Days of each market.")] = 250,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the edge a student captures on simulated markets that training never saw."""
+    from training.benches.edge import Exam, measure_edge
+    from tui.cli.tables import print_edge
+
+    exam = Exam(seeds=_numbers(seeds), days=days)
+    with ProgressDisplay() as progress:
+        measured = measure_edge(_student(student, adapter, quantization), exam, working_dir(data), progress)
+    print_json(measured) if as_json else print_edge(measured)
+
+
+@bench_app.command("engine")
+def bench_engine(
+    slices: Annotated[int, typer.Option(min=600, help="How many slices to run.")] = 30_000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure slices a second with 2, 20 and 150 symbols that arrive one after the other."""
+    from training.benches.engine import measure_engine
+    from tui.cli.tables import print_pairs
+
+    with ProgressDisplay() as progress:
+        measured = measure_engine(slices, progress)
+    if as_json:
+        print_json(measured)
+    else:
+        rates = measured["slices_per_second"]
+        print_pairs({f"slices a second, {symbols} symbols": rate for symbols, rate in rates.items()})
+
+
+def _student(student: str | None, adapter: Path | None, quantization: str | None) -> Any:
+    from llm.student import StudentSettings
+    from llm.transformers_student import load_student
+    from strategies.config import load_config
+
+    config = load_config(None, stated(student=student, adapter=adapter, quantization=quantization))
+    return load_student(
+        StudentSettings(student=config.student, adapter=config.adapter, quantization=config.quantization)
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--seeds {text!r}: write whole numbers with commas between them") from error
+
+
+_AGREES = 1e-9
+
+Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; default: the recipe's.")]
+
+
+def bench_drift(
+    seed: Annotated[int, typer.Option(min=0, help="Makes the market.")] = 41,
+    steps: Steps = None,
+    method: Annotated[str, typer.Option(help="The arm that trades: grpo or sft.")] = "grpo",
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reverse the meaning of a simulated market's news midway, and measure who follows.
+
+    About a quarter of an hour on two cores. One that was interrupted goes on where it stopped.
+    """
+    from training.benches.drift import DriftBench, measure_drift
+    from training.walkforward.config import Method
+    from tui.cli.training_tables import print_drift
+
+    if method not in (Method.GRPO, Method.SFT):
+        raise UsageError(f"--method {method!r}: choose grpo or sft")
+    bench = DriftBench(seed=seed, steps=steps, method=Method(method))
+    with ProgressDisplay() as progress:
+        measured = measure_drift(bench, data_dir=working_dir(data), clock=now, on_progress=progress)
+    print_json(measured) if as_json else print_drift(measured)
+
+
+def bench_grpo(
+    steps: Annotated[int, typer.Option(min=4, help="Steps of each trainer.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the market.")] = 41,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a GRPO step, and where its seconds go, against TRL as it comes, in one process."""
+    from training.benches.drift import DriftBench, turned_round
+    from training.benches.grpo import measure_step_time
+    from training.grpo.config import GrpoRecipe
+    from tui.cli.tables import print_pairs
+
+    start, sets = turned_round(DriftBench(seed=seed), working_dir(data))
+    with ProgressDisplay() as progress:
+        measured = measure_step_time(start, sets.training, sets.held_out, GrpoRecipe(steps=steps), progress)
+    print_json(measured) if as_json else print_pairs(measured)
+
+
+def bench_no_edge(
+    markets: Annotated[int, typer.Option(min=1, help="How many markets, each of the next seed.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the first market.")] = 301,
+    steps: Steps = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on markets in which nothing can be known, and count claims and promotions.
+
+    Hours on two cores; markets and folds that are done are not done again. Exits with 4 where it fails.
+    """
+    from training.benches.no_edge import NoEdgeBench, measure_no_edge
+    from tui.cli.tables import print_pairs
+
+    seeds = tuple(range(seed, seed + markets))
+    bench = NoEdgeBench(seeds=seeds, reversed_seed=seed + markets, steps=steps)
+    with ProgressDisplay() as progress:
+        measured = measure_no_edge(bench, data_dir=working_dir(data), clock=now, on_progress=progress)
+    shown = {key: value for key, value in measured.items() if key not in ("each", "bench", "reversed")}
+    print_json(measured) if as_json else print_pairs(shown)
+    if not measured["passed"]:
+        raise CheckFailed(
+            f"{measured['markets'] - measured['markets_without_claim']} of {measured['markets']} markets "
+            f"without edge led to a claim, {measured['promotions']} gates promoted; see --json"
+        )
+
+
+def bench_gate(
+    windows: Annotated[int, typer.Option(min=1, help="How many windows of each kind.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the windows.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """How often the gate promotes, on made-up windows of which it is known who is better.
+
+    A second for about twenty windows; without --json a share of promotions for each kind.
+    """
+    from training.benches.gate import measure_gate
+    from tui.cli.tables import print_pairs
+
+    measured = measure_gate(windows, seed)
+    if as_json:
+        print_json(measured)
+        return
+    shares = {
+        f"{kind}: {name}": f"{one['promoted']:.1%}"
+        for kind, said in (("nobody leads", measured["false"]), ("challenger leads", measured["right"]))
+        for name, one in said.items()
+    }
+    print_pairs({"windows of each kind": windows, **shares})
+
+
+def bench_reward(
+    forecasts: Annotated[int, typer.Option(min=1, help="At least so many forecasts.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Makes the markets.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the net return in a reward against backtrader's step, on random markets, costs and gaps.
+
+    About half a minute. Exits with 4 where one differs by more than 1e-9.
+    """
+    from dataclasses import asdict
+
+    from training.benches.reward import step_agreement
+    from tui.cli.tables import print_pairs
+
+    found = asdict(step_agreement(forecasts, seed))
+    shown = {key: value for key, value in found.items() if key != "kinds"} | found["kinds"]
+    print_json(found) if as_json else print_pairs(shown)
+    if found["worst"] > _AGREES:
+        raise CheckFailed(f"a net return differs by {found['worst']:.2g} from backtrader's step; see --json")

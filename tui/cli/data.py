@@ -1,0 +1,292 @@
+"""The commands that fetch and check bars and news."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import DataError, UsageError
+from strategies.console import now, say, say_wait
+from tui.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Sources,
+    Symbols,
+    Urls,
+    listed,
+    print_json,
+    require_used,
+    source_flags,
+    stated,
+)
+from tui.cli.paths import data_dir, working_dir
+from tui.cli.progress import ProgressDisplay
+
+__all__ = ["check_app", "collect", "fetch_app"]
+
+fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
+
+check_app = typer.Typer(help="Check what a result stands on.", no_args_is_help=True)
+
+_HARM = 4
+
+
+@fetch_app.command("bars")
+def fetch_bars(
+    source: Sources = None,
+    symbols: Symbols = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="First day.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day; default: the newest.")] = None,
+    timeframe: Annotated[str, typer.Option(help="Length of a candle; stocks have 1d only.")] = "1d",
+    adjustment: Annotated[
+        str | None,
+        typer.Option(help="raw, split or split+dividend; only files need it."),
+    ] = None,
+    bars: Annotated[list[Path] | None, typer.Option(help="With --source file: files or folders.")] = None,
+    retry_gaps: Annotated[bool, typer.Option("--retry-gaps", help="Ask again for known gaps.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch all anew and replace it.")] = False,
+    url: Urls = None,
+    config: ConfigFile = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch what the store lacks, checked candle by candle; what cannot be had becomes a named gap.
+
+    It can be interrupted at any moment; the same command goes on from there.
+
+    Several sources: --source ccxt:binance=BTC/USDT --source yfinance=AAPL,MSFT
+    Files of yours: --source file --bars PATH --adjustment raw
+    """
+    from feeds.history.candles import Adjustment
+    from feeds.history.file_import import SOURCE as FILES
+    from feeds.sources.registry import require_source
+    from strategies.config import load_config
+    from tui.cli.tables import print_fetched
+
+    flags, tied = source_flags(source, url, symbols)
+    settings = load_config(config, flags | stated(start=since, end=until, bars=bars))
+    prices = _adjustment(adjustment, Adjustment)
+    if not settings.store:
+        raise UsageError("name a source of bars: --source ccxt:EXCHANGE, yfinance, eastmoney or file")
+    for one in settings.store:
+        if one != FILES:
+            require_source(one)
+    require_used(flags, [one for one in settings.store if one != FILES])
+    with ProgressDisplay() as progress:
+        if set(settings.store) == {FILES}:
+            reports = [_imported(settings, data, prices, progress, refresh=refresh)]
+        else:
+            store = tuple(one for one in settings.store if one != FILES)
+            how = {"timeframe": timeframe, "adjustment": prices}
+            more = {"retry_gaps": retry_gaps, "refresh": refresh}
+            reports = _fetched(settings.model_copy(update={"store": store}), tied, data, progress, how, more)
+    if as_json:
+        print_json(_plain({"fetched": [asdict(report) for report in reports]}))
+    else:
+        for report in reports:
+            print_fetched(report)
+
+
+def _imported(
+    settings: Any, data: Path | None, prices: Any, progress: ProgressDisplay, *, refresh: bool
+) -> Any:
+    from feeds.history.candles import Adjustment
+    from feeds.history.file_import import import_bars
+    from feeds.history.store import BarStore
+    from strategies.market_data import BARS_FOLDER, instruments_of
+
+    if not settings.bars or prices is None:
+        kinds = ", ".join(Adjustment)
+        raise UsageError(f"--source file needs --bars PATH and --adjustment, one of {kinds}")
+    if settings.symbols or settings.start or settings.end:
+        raise UsageError("--source file takes whole files; leave --symbols, --since and --until out")
+    return import_bars(
+        settings.bars,
+        BarStore(working_dir(data) / BARS_FOLDER),
+        prices,
+        clock=now,
+        on_progress=progress,
+        instrument_of=lambda symbol: instruments_of([symbol], settings)[symbol],
+        refresh=refresh,
+    )
+
+
+def _fetched(
+    settings: Any,
+    tied: Mapping[str, str],
+    data: Path | None,
+    progress: ProgressDisplay,
+    how: Mapping[str, Any],
+    more: Mapping[str, bool],
+) -> list[Any]:
+    """What each source gave for the symbols that are its own."""
+    from feeds.history.download import fetch_bars as fetch
+    from feeds.history.store import BarStore
+    from strategies.market_data import BARS_FOLDER, instruments_of
+    from strategies.source_routing import Clients, Waiting, routed
+
+    if not settings.symbols or settings.start is None:
+        raise UsageError("name --symbols and --since, the first day to fetch")
+    instruments = instruments_of(dict.fromkeys(settings.symbols), settings)
+    waiting = Waiting(sleep=time.sleep, on_wait=progress.waiting)
+    clients = Clients(settings, instruments, clock=now, waiting=waiting, **how)
+    return [
+        fetch(
+            clients.of(source),
+            BarStore(working_dir(data) / BARS_FOLDER),
+            wanted,
+            settings.start,
+            settings.end,
+            clock=now,
+            sleep=time.sleep,
+            on_progress=progress,
+            on_wait=progress.waiting,
+            **more,
+        )
+        for source, wanted in routed(settings.store, instruments, tied, clients.has).items()
+    ]
+
+
+@fetch_app.command("news")
+def fetch_news(
+    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
+    symbols: Symbols = None,
+    articles: Annotated[int, typer.Option(min=0, help="The most article pages to read.")] = 100,
+    config: ConfigFile = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch feeds once and keep what was not seen before, with the time of first sight.
+
+    Without --symbols everything is kept; what is traded is decided when the news is used.
+    """
+    from feeds.files.bars import guess_instrument
+    from feeds.news.download import FetchSettings
+    from feeds.news.download import fetch_news as fetch
+    from feeds.news.store import NewsStore
+    from feeds.symbols import NameTable
+    from strategies.config import load_config
+    from strategies.market_data import NEWS_FILE
+    from tui.cli.tables import print_news
+
+    settings = load_config(config, stated(feeds=feed, symbols=listed(symbols)))
+    if not settings.feeds:
+        raise UsageError("name a feed: --feed https://…, or `feeds` in the configuration")
+    names = NameTable.for_instruments(map(guess_instrument, settings.symbols), settings.names)
+    report = fetch(
+        settings.feeds,
+        NewsStore(working_dir(data) / NEWS_FILE),
+        names,
+        clock=now,
+        sleep=time.sleep,
+        settings=FetchSettings(most_articles=articles),
+    )
+    for fault in (*report.faults, *report.article_faults):
+        say(f"closecall: {fault}")
+    print_json(_plain(asdict(report))) if as_json else print_news(report)
+
+
+@check_app.command("data")
+def check_data(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files or folders of bars and news.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="Check what was fetched.")] = False,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find gaps, bad prices, outliers, unadjusted splits, wrong dates and news from the future.
+
+    Exit code 4 if something found would harm a backtest.
+    """
+    from feeds.history.store import BarStore
+    from feeds.quality.checks import check_files
+    from feeds.quality.stored import check_store
+    from strategies.market_data import BARS_FOLDER
+    from tui.cli.tables import print_findings
+
+    if bool(paths) == store:
+        raise UsageError("name files or folders to check, or --store")
+    kept = BarStore(data_dir(data) / BARS_FOLDER)
+    if store and not any(map(kept.symbols, kept.sources())):
+        raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
+    found = check_store(kept, now=now()) if store else check_files(paths or [], now=now())
+    harmful = sum(finding.harmful for finding in found)
+    if as_json:
+        rows = [asdict(finding) | {"file": str(finding.file)} for finding in found]
+        print_json(_plain({"findings": rows, "harmful": harmful}))
+    else:
+        print_findings(found)
+    if harmful:
+        raise typer.Exit(_HARM)
+
+
+def _adjustment(name: str | None, kinds: Any) -> Any:
+    if name is None:
+        return None
+    if name not in list(kinds):
+        raise UsageError(f"--adjustment {name} is unknown; choose one of {', '.join(kinds)}")
+    return kinds(name)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON types."""
+    from engine.journal.canonical import plain
+
+    return plain(value)
+
+
+def collect(
+    source: Sources = None,
+    symbols: Symbols = None,
+    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the collection; the same one goes on.")] = "live",
+    url: Urls = None,
+    config: ConfigFile = None,
+    data: DataDir = None,
+) -> None:
+    """Journal bars, prices and news as they become known, until Ctrl-C. Nothing is traded.
+
+    Several sources: --source ccxt:binance=BTC/USDT --source yfinance=AAPL,MSFT
+
+    A coin's day is final when the exchange's clock is past its end, a stock's
+    15 minutes after its session's close (30 where the source's last trade is
+    from before it). What was missed while it did not run is filled in, late.
+    """
+    from strategies.config import load_config
+    from strategies.live_data import collect_live
+    from strategies.monitor.descriptions import event_line
+    from strategies.source_routing import Waiting
+
+    flags, tied = source_flags(source, url, symbols)
+    settings = load_config(config, flags | ({"feeds": feed} if feed else {}))
+    if not settings.store:
+        raise UsageError(
+            "name a source: --source ccxt:EXCHANGE, yfinance or eastmoney, or `store` in --config"
+        )
+    require_used(flags, settings.store)
+
+    def show(events: Any) -> None:
+        for line in filter(None, map(event_line, events)):
+            say(line)
+
+    place = working_dir(data)
+    say(f"collecting into {place / 'collections' / name}; Ctrl-C ends it")
+    try:
+        collect_live(
+            settings,
+            tied,
+            name=name,
+            data_dir=place,
+            clock=now,
+            waiting=Waiting(sleep=time.sleep, on_wait=say_wait),
+            on_journaled=show,
+        )
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on, and fills in what it missed")
+        raise
+    finally:
+        sys.stdout.flush()

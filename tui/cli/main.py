@@ -1,0 +1,110 @@
+"""Where the `closecall` command begins: checks what it runs in and turns errors into exit codes."""
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from tui.cli.doctor import foreign_llm
+
+BUG, USAGE, DATA, INTERRUPTED = 1, 2, 3, 130
+
+
+def main() -> None:
+    """Run the command line and end the process with a documented exit code."""
+    if not sys.warnoptions:
+        # Libraries warn programmers; a user is told what goes wrong by one line of ours.
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+    sys.exit(_delivered(run(sys.argv[1:])))
+
+
+def run(arguments: list[str]) -> int:
+    """The command line as a function: 0 done, 2 usage, 3 bad data, 4 a check failed, 130 interrupted.
+
+    Whatever goes wrong is one line on stderr; 1 is a fault of closecall itself.
+    """
+    clash = foreign_llm()
+    if clash is not None:
+        return _stop(clash, USAGE)
+    from engine.errors import ClosecallError
+
+    try:
+        return invoke(arguments)
+    except ClosecallError as error:
+        return _stop(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _stop(f"{place}{error.strerror or error}; check the path, its rights and the disk", DATA)
+    except Exception as error:
+        return _stop(_report(error), BUG)
+
+
+def _delivered(code: int) -> int:
+    """The exit code once stdout is written. A reader that has gone, as in `| head`, is no failure."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would flush again
+        if not isinstance(error, BrokenPipeError):
+            return _stop(f"stdout: {error.strerror}; send it elsewhere", DATA)
+    return code
+
+
+def _report(error: Exception) -> str:
+    """What the authors need to know of a fault that no code expected."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames[-3:][::-1])
+    return f"a fault in closecall, please report it: {type(error).__name__}: {str(error)[:300]} ({where})"
+
+
+def _stop(message: str, code: int) -> int:
+    sys.stderr.write(f"closecall: {' '.join(message.split())}\n")
+    return code
+
+
+# Options that take all the words up to the next flag.
+_LISTS = ("--bars", "--store", "--news", "--rates", "--symbols", "--feed")
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code. Raises ClosecallError, also for a wrong word."""
+    import typer
+
+    from engine.errors import UsageError
+    from tui.cli.app import app
+
+    try:
+        return app(args=spread(arguments), prog_name="closecall", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        if fault := error.format_message():
+            raise UsageError(f"{fault} (see closecall --help)") from error
+        return UsageError.exit_code  # a command without arguments: its help was shown
+    except SystemExit:
+        return 0  # so typer and rich end when the reader of stdout has gone, as in `| head`
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """`--bars A B` as `--bars A --bars B`: these options take all the words up to the next flag.
+
+    Raises UsageError for one without a word, which typer would give the next flag as its value.
+    """
+    from engine.errors import UsageError
+
+    lists = _LISTS if arguments[:1] != ["check"] else ()  # its --store is a switch
+    words: list[str] = []
+    option = ""
+    for word in arguments:
+        if word.startswith("-"):
+            if words and words[-1] == option:
+                raise UsageError(f"{option} needs at least one value (see closecall --help)")
+            name = word.partition("=")[0]
+            option = name if name in lists else ""
+        elif option and words[-1] != option:
+            words.append(option)
+        words.append(word)
+    return words

@@ -1,0 +1,203 @@
+"""`closecall models`: the adapters on record, which one is champion, and changing that by hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import UsageError
+from engine.journal.canonical import utc_text
+from strategies.console import now
+from tui.cli.options import AsJson, DataDir, print_json
+from tui.cli.paths import data_dir, working_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llm.registry.adapters import Adapter
+    from llm.registry.events import Change
+    from llm.registry.registry import History, Registry
+
+models_app = typer.Typer(
+    help="Adapters on record: champions, challengers, their history.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="An adapter's name, as closecall models list shows it.")]
+
+OfStudent = Annotated[str | None, typer.Option("--student", help="The base model that is meant.")]
+
+Reason = Annotated[str, typer.Option(help="Why; it stands in the adapter's history.")]
+
+
+@models_app.command("list")
+def list_models(student: OfStudent = None, data: DataDir = None, as_json: AsJson = False) -> None:
+    """List the adapters on record, oldest first, with the champion of each base model."""
+    from llm.registry.adapters import student_key
+    from llm.registry.registry import registry_exists
+
+    folder = data_dir(data)
+    known: list[Adapter] = []
+    if registry_exists(folder):
+        with _registry(folder) as registry:
+            known = registry.adapters()
+    if student is not None:
+        known = [one for one in known if one.student == student_key(student)]
+    if as_json:
+        print_json({"adapters": [_json(one) for one in known]})
+    else:
+        _print_list(known, folder)
+
+
+@models_app.command()
+def show(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
+    """Show one adapter, what happened to it and what the gate said of it."""
+    with _existing(data) as registry:
+        history = registry.show(name)
+    if as_json:
+        changes = [_json(change) for change in history.changes]
+        print_json({**_json(history.adapter), "changes": changes, "children": list(history.children)})
+    else:
+        _print_history(history)
+
+
+@models_app.command()
+def promote(
+    name: Name,
+    reason: Reason = "promoted by hand",
+    student: OfStudent = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an adapter the champion of its base model, without asking the gate."""
+    with _existing(data) as registry:
+        change = registry.promote(name, at=now(), by="user", reason=reason, student=student)
+    _print_change(change, before=change.payload["before"], as_json=as_json)
+
+
+@models_app.command()
+def rollback(
+    reason: Reason = "rolled back by hand",
+    student: OfStudent = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the champion before, or to the bare base model; once more goes one further back."""
+    with _existing(data) as registry:
+        change = registry.rollback(at=now(), by="user", reason=reason, student=student)
+    _print_change(change, before=change.name, as_json=as_json)
+
+
+def _registry(folder: "Path") -> "Registry":
+    from llm.registry.registry import Registry
+
+    return Registry.open(folder)
+
+
+def _existing(data: "Path | None") -> "Registry":
+    from llm.registry.registry import registry_exists
+
+    folder = working_dir(data)
+    if not registry_exists(folder):
+        raise UsageError(f"there is no adapter on record in {folder}; closecall train grpo makes one")
+    return _registry(folder)
+
+
+def _json(value: Any) -> dict[str, Any]:
+    """A value of the registry as JSON types, instants as the journal writes them."""
+    import json
+
+    from engine.journal.canonical import canonical_json
+
+    fields = asdict(value)
+    if "folder" in fields:
+        fields["folder"] = str(fields["folder"])
+    plain: dict[str, Any] = json.loads(canonical_json(fields))
+    return plain
+
+
+def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
+    from rich.table import Table
+
+    from tui.cli.tables import console_of
+    from tui.formatting import number
+
+    console = console_of()
+    if not known:
+        console.print(f"No adapters in {folder}. Make one: closecall train grpo", soft_wrap=True)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for column in ("adapter", "state", "student", "parent", "data until", "Brier"):
+        table.add_column(
+            column, no_wrap=column != "student", justify="right" if column == "Brier" else "left"
+        )
+    for one in known:
+        brier = one.scores.get("brier")
+        # The word says who is champion; bold only helps to find it.
+        table.add_row(
+            one.name,
+            one.status,
+            one.student,
+            one.parent or "base model",
+            utc_text(one.cutoff)[:10],
+            number(4)(brier if isinstance(brier, int | float) else None),
+            style="bold" if one.status == "champion" else "",
+        )
+    console.print(table)
+
+
+def _print_history(history: "History") -> None:
+    from tui.cli.tables import console_of, print_pairs
+
+    one = history.adapter
+    print_pairs(
+        {
+            "adapter": one.name,
+            "state": one.status.value,
+            "student": one.student,
+            "parent": one.parent or "base model",
+            "children": ", ".join(history.children) or "none",
+            "data until": utc_text(one.cutoff),
+            "entered": utc_text(one.created_at),
+            "fingerprint": one.fingerprint,
+            "folder": one.folder,
+            **{f"recipe {name}": value for name, value in _flat(one.recipe).items()},
+            **{f"score {name}": value for name, value in _flat(one.scores).items()},
+        }
+    )
+    console = console_of()
+    console.print()
+    for change in history.changes:
+        console.print(_sentence(change), soft_wrap=True)
+        for reason in change.payload.get("scores", {}).get("reasons", ()):
+            console.print(f"    gate: {reason}", soft_wrap=True)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that fit a line; lists and mappings are for --json."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not isinstance(value, Mapping | Sequence) or isinstance(value, str)
+    }
+
+
+def _sentence(change: "Change") -> str:
+    said = change.payload
+    what = change.kind.replace("_", " ")
+    by = f" by {said['by']}" if "by" in said else ""
+    why = f": {said['reason']}" if said.get("reason") else ""
+    return f"{utc_text(change.at)}  {what}{by}{why}"
+
+
+def _print_change(change: "Change", *, before: str | None, as_json: bool) -> None:
+    from tui.cli.tables import console_of
+
+    if as_json:
+        print_json({**_json(change), "before": before})
+        return
+    after = change.champion or "the bare base model"
+    console_of().print(
+        f"{change.student}: {after} answers from now on; before, {before or 'the bare base model'} did.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,259 @@
+"""`closecall paper`: sessions started, looked at and commanded. Knows flags and whom to ask."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import CheckFailed, JournalError, UsageError
+from strategies.console import now, say
+from tui.cli.data import check_app
+from tui.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Sources,
+    StudentName,
+    Symbols,
+    Urls,
+    print_json,
+    require_used,
+    source_flags,
+    stated,
+)
+from tui.cli.paths import data_dir, working_dir
+
+paper_app = typer.Typer(help="Trade on paper: live, or recorded days as if live.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The session's name (closecall paper list).")]
+
+Reason = Annotated[str, typer.Option(help="Why, in your words; it is journaled.")]
+
+
+@paper_app.command("start")
+def start_session(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH]", help="With --replay: files or folders of bars.")
+    ] = None,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Recorded days as if live; without PATH the simulated market."),
+    ] = False,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="N|max", help="Of a replay: N times as fast as time (86400: a day a second)."),
+    ] = "max",
+    name: Annotated[str | None, typer.Option(help="Default: replay, or live. The same one goes on.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
+    dash: Annotated[
+        bool, typer.Option("--dash", help="Run in the background, the dashboard in front.")
+    ] = False,
+    source: Sources = None,
+    symbols: Symbols = None,
+    student: StudentName = None,
+    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
+    news: Annotated[list[Path] | None, typer.Option(help="Of a replay: files or folders of news.")] = None,
+    store: Annotated[
+        list[str] | None, typer.Option(help="Of a replay: days fetched from this source.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--start", metavar="DATE", help="Of a replay: first day.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--end", metavar="DATE", help="Of a replay: last day.")] = None,
+    days: Annotated[int | None, typer.Option(help="Length of the simulated market; default 180.")] = None,
+    cash: Annotated[float | None, typer.Option(help="Starting cash.")] = None,
+    retrain: Annotated[
+        str | None, typer.Option(help="never (default), daily, weekly, monthly, quarterly, on-drift.")
+    ] = None,
+    allow_harmful: Annotated[
+        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    ] = False,
+    url: Urls = None,
+    config: ConfigFile = None,
+    data: DataDir = None,
+) -> None:
+    """Start a session, or go on with it: collect, forecast, trade on paper, until Ctrl-C.
+
+    A first try, in half a minute and without a network: closecall paper start --replay
+
+    Everything is journaled before it is acted on; a session that was stopped,
+    or killed, goes on with the same command as if it had never ended.
+    """
+    from strategies.paper_runtime.launch import plan_of
+
+    flags, tied = source_flags(source, url, symbols)
+    if (paths or store or news or days) and not replay:
+        raise UsageError("PATH, --store, --news and --days are recorded or simulated days; add --replay")
+    if source and replay:
+        raise UsageError("--source is for live prices; for days fetched from there: --replay --store SOURCE")
+    flags |= stated(
+        bars=paths or None,
+        store=store,
+        news=news,
+        feeds=feed,
+        start=first,
+        end=last,
+        student=student,
+        cash=cash,
+        allow_harmful=allow_harmful or None,
+        market={"days": days} if days else None,
+        paper={"retrain": retrain} if retrain else None,
+    )
+    plan = plan_of(working_dir(data), name, config, flags, replay=replay, speed=speed, tied=tied)
+    require_used(flags, plan.config.store)
+    if dash:
+        from tui.cli.dash import beside
+
+        beside(plan)
+    elif detach:
+        _detached(plan)
+    else:
+        _in_foreground(plan)
+
+
+@paper_app.command("list")
+def list_sessions(data: DataDir = None, as_json: AsJson = False) -> None:
+    """List the sessions: whether each runs, in what state, and what it is worth."""
+    from strategies.monitor.status import standing
+    from strategies.paper.files import session_names
+    from tui.cli.paper_tables import print_sessions
+
+    place = data_dir(data)
+    found: list[dict[str, Any]] = []
+    for name in session_names(place):
+        try:
+            found.append(standing(place, name, now()))
+        except JournalError as error:
+            found.append({"session": name, "damaged": str(error)})
+    print_json({"sessions": found}) if as_json else print_sessions(found, place)
+
+
+@paper_app.command()
+def status(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
+    """Show what a session does and waits for, holds and said last, what is wrong, and its scored table."""
+    from strategies.monitor.status import standing
+    from strategies.paper_runtime.control import require_session
+    from tui.cli.paper_tables import print_scored, print_standing, scored
+
+    place = data_dir(data)
+    require_session(place, name)
+    found = standing(place, name, now())
+    result = scored(place, name, count=False)
+    if as_json:
+        print_json({**found, "result": result})
+        return
+    print_standing(found, now())
+    print_scored(result, replay=found["replay"])
+
+
+@paper_app.command()
+def stop(name: Name, data: DataDir = None) -> None:
+    """End a session's processes cleanly; closecall paper start --name NAME goes on."""
+    from strategies.paper_runtime.control import end
+
+    if end(data_dir(data), name):
+        say(f"stopped; to go on: closecall paper start --name {name}")
+    else:
+        say(f"session {name} does not run")
+
+
+@paper_app.command()
+def pause(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """No orders until `resume`; positions stay as they are."""
+    _command("pause", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def resume(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """Trade again, after a pause, a halt or a limit."""
+    _command("resume", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def reduce(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """No new risk: only orders that make a position smaller."""
+    _command("reduce", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def halt(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """No orders at all until `resume`, also while the student is still thinking."""
+    _command("halt", name, reason, data, as_json=as_json)
+
+
+@paper_app.command()
+def flatten(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
+    """Close every position at its next open, and give no other order until `resume`."""
+    _command("flatten", name, reason, data, as_json=as_json)
+
+
+@paper_app.command("export")
+def export_journal(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, such as saved.sqlite.")],
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the journal to FILE: all of it, or what comes before the first damaged event."""
+    from strategies.paper_runtime.control import export
+    from tui.cli.paper_tables import print_exported
+
+    found = export(data_dir(data), name, file)
+    print_json(found) if as_json else print_exported(found)
+
+
+@check_app.command("parity")
+def check_parity(
+    name: Annotated[str, typer.Argument(metavar="RUN|SESSION", help="A backtest's or a session's name.")],
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a session from its journaled inputs alone and compare what follows, to the last digit.
+
+    Exit code 4 if anything differs, or was altered.
+    """
+    from tui.cli.paper_tables import parity_of, print_parity
+
+    found = parity_of(data_dir(data), name)
+    print_json(found) if as_json else print_parity(found)
+    if not found["equal"]:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+def _command(kind: str, name: str, reason: str, data: Path | None, *, as_json: bool) -> None:
+    from engine.trading.risk import CommandKind
+    from strategies.monitor.descriptions import answer_line
+    from strategies.paper_runtime.control import command
+
+    done = command(data_dir(data), name, CommandKind(kind), reason, clock=now)
+    if as_json:
+        print_json(done)
+    else:
+        sys.stdout.write(answer_line(done) + "\n")
+
+
+def _detached(plan: Any) -> None:
+    from strategies.paper_runtime.supervisor import start_in_background
+
+    process = start_in_background(plan)
+    name = plan.name
+    say(f"session {name} runs in the background, in process {process}")
+    say(f"to look at it: closecall paper status {name}; to end it: closecall paper stop {name}")
+
+
+def _in_foreground(plan: Any) -> None:
+    from tui.cli.paper_progress import introduce, run_in_foreground
+    from tui.cli.paper_tables import print_scored, scored
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    introduce(plan)
+    finished = run_in_foreground(plan, stop)
+    if not finished:
+        return
+    print_scored(scored(plan.data_dir, plan.name, count=True), replay=plan.replay)
+    say(f"To see it again: closecall paper status {plan.name}; another one: --name OTHER")

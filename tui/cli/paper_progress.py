@@ -1,0 +1,186 @@
+"""A session in the foreground: what is said before it, while it runs, and when it is interrupted."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from engine.calendars import Calendar
+from engine.journal.journal import Row
+from strategies.config import Retraining
+from strategies.console import now, say
+from strategies.monitor.descriptions import call_text, decision_text, instant_of, log_line, waiting_text
+from strategies.monitor.status import calendars_in, next_close
+from strategies.paper.files import LOG, begun, session_folder
+from strategies.paper_runtime.launch import Plan
+from strategies.paper_runtime.supervisor import Ended, Supervisor
+
+_TICK = 0.2
+
+
+def introduce(plan: Plan) -> None:
+    """What is about to run, where its journal is, and how it is ended."""
+    config = plan.config
+    if plan.replay:
+        days = "recorded days" if config.bars or config.store else "a SIMULATED market"
+        pace = "as fast as it can" if plan.speed is None else f"at {plan.speed:g} times the speed of time"
+        say(f"session {plan.name}: a replay of {days}, {pace}; no order is real")
+    else:
+        say(f"session {plan.name}: live prices of {', '.join(config.symbols)}; no order is real")
+    goes_on = "goes on" if begun(plan.data_dir, plan.name) is not None else "begins"
+    say(f"it {goes_on} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it")
+    if config.paper.retrain is Retraining.NEVER:
+        say("the student is not retrained; --retrain weekly (or daily, monthly, quarterly, on-drift) would")
+    else:
+        say(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")
+
+
+def run_in_foreground(plan: Plan, stop: threading.Event) -> bool:
+    """Until the session ends (True) or is told to stop. Raises KeyboardInterrupt for Ctrl-C, once it has
+    stopped.
+    """
+    screen = Screen(now, quiet_fills=plan.replay and plan.speed is None)
+    if (said := begun(plan.data_dir, plan.name)) is not None:
+        screen.begun(said)
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(_TICK):
+            screen.tick()
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    again = f"to go on: closecall paper start --name {plan.name}"
+    try:
+        supervisor = Supervisor(plan, show=screen.event, say=screen.say, stop=stop)
+        ended = supervisor.run()
+    except KeyboardInterrupt:
+        done.set()
+        screen.end()
+        say(f"stopped; {again}")
+        raise
+    finally:
+        done.set()
+        ticking.join()
+        screen.end()
+    if ended is Ended.STOPPED:
+        say(f"stopped; {again}")
+    return ended is Ended.FINISHED
+
+
+_LINE_EVERY = 10.0
+
+
+class Screen:
+    """Takes a session's events. `quiet_fills` leaves fills out, as a replay at full speed has thousands."""
+
+    def __init__(self, now: Callable[[], datetime], *, quiet_fills: bool) -> None:
+        self._now = now
+        self._quiet_fills = quiet_fills
+        self._cash = 0.0
+        self._value: float | None = None
+        self._state = "active"
+        self._call = ""
+        self._reached: datetime | None = None
+        self._waiting: dict[str, Any] = {}
+        self._calendars: Mapping[str, Calendar] = {}
+        self._shown = 0.0
+        self._open = False
+        self._last = ""
+        self._over = False
+        self._turn = threading.RLock()
+
+    def begun(self, said: Mapping[str, Any]) -> None:
+        """The first event of the session, which a start that goes on does not meet again."""
+        self._cash = said["cash"]
+        if not said["simulated"]:
+            self._calendars = calendars_in(said, self._now())
+
+    def event(self, row: Row) -> None:
+        """One event of the session's journal."""
+        with self._turn:
+            self._take(row)
+        if row.kind == "fill" and self._quiet_fills:
+            return
+        if (line := log_line(row)) is not None:
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        with self._turn:
+            self._clear()
+            say(line)
+
+    def tick(self) -> None:
+        """Show where the session stands: again and again on a terminal, now and then elsewhere."""
+        with self._turn:
+            self._show()
+
+    def _show(self) -> None:
+        line = self._line()
+        every = 0.2 if sys.stderr.isatty() else _LINE_EVERY
+        if self._over or (line == self._last and not sys.stderr.isatty()):
+            return
+        if not line or time.monotonic() - self._shown < every:
+            return
+        self._shown, self._last = time.monotonic(), line
+        if sys.stderr.isatty():
+            self._clear()
+            width = _width()
+            sys.stderr.write(line[: width - 1])
+            sys.stderr.flush()
+            self._open = True
+        else:
+            say(line)
+
+    def end(self) -> None:
+        """Leave the screen to what comes next."""
+        with self._turn:
+            self._clear()
+
+    def _take(self, row: Row) -> None:
+        said = row.payload
+        match row.kind:
+            case "session_started":
+                self.begun(said)
+            case "progress":
+                self._value, self._state = said["value"], said["state"]
+                self._reached = instant_of(row)
+            case "valuation":
+                self._value = said["value"]
+            case "forecast":
+                self._call = call_text(said)
+            case "waiting":
+                self._waiting = dict(said)
+            case "session_stopped" | "session_finished":
+                self._over = True
+
+    def _line(self) -> str:
+        parts = []
+        if self._reached is not None:
+            parts.append(f"{self._reached:%Y-%m-%d %H:%M}")
+        if self._state != "active":
+            parts.append(self._state.upper())
+        if self._value is not None:
+            change = f" ({self._value / self._cash - 1:+.1%})" if self._cash else ""
+            parts.append(f"equity {self._value:,.2f}{change}")
+        if self._call:
+            parts.append(self._call)
+        if self._calendars and (close := next_close(self._calendars, self._now())):
+            parts.append(decision_text(close, self._now()))
+        if self._waiting:
+            parts.append(waiting_text(self._waiting, self._now()))
+        return " · ".join(parts)
+
+    def _clear(self) -> None:
+        if self._open:
+            sys.stderr.write("\r\x1b[2K")
+            self._open = False
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns

@@ -1,0 +1,87 @@
+"""How long work shows on stderr: a bar with a rate in a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from strategies.console import say, say_wait, wait_line
+
+_LINE_EVERY_SECONDS = 15.0
+
+
+class ProgressDisplay:
+    """Takes `(stage, done, total)` and shows it; total 0 means that the length is not known."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._last_line = 0.0
+        self._said: set[str] = set()
+        self._ended: set[str] = set()
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                SpinnerColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if self._bar is not None:
+            self._move(stage, done, total)
+        elif not self._quiet:
+            self._line(stage, done, total)
+
+    def waiting(self, wait: Any) -> None:
+        """Say why a source is asked again, and when."""
+        if self._bar is not None:
+            self._bar.console.print(wait_line(wait), markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            say_wait(wait)
+
+    def _move(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(stage, total=total or None, rate="")
+        speed = self._bar.tasks[self._tasks[stage]].speed
+        rate = f"{speed:.0f}/s" if speed else ""
+        self._bar.update(self._tasks[stage], completed=done, total=total or None, rate=rate)
+
+    def _line(self, stage: str, done: int, total: int) -> None:
+        if not total:
+            return  # nothing to tell yet, and an error that follows shall stand alone
+        now = time.monotonic()
+        ended = done == total and stage not in self._ended
+        if stage in self._said and now - self._last_line < _LINE_EVERY_SECONDS and not ended:
+            return
+        self._said.add(stage)
+        if done == total:
+            self._ended.add(stage)
+        self._last_line = now
+        say(f"{stage} {done}/{total}")

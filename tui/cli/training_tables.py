@@ -1,0 +1,147 @@
+"""Walk-forwards, retraining and the drift bench as tables. Writes to stdout and nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tui.cli.tables import console_of
+from tui.formatting import NOTICE, conclusions, number, percent, signed_percent
+
+_NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
+
+
+def print_walkforward(result: Mapping[str, Any]) -> None:
+    """Folds with their gates, the arms beside the baselines on the same days, and what may be claimed."""
+    console = console_of()
+    kind = "SIMULATED market" if result["simulated"] else "Walk-forward"
+    console.print(
+        Text(f"{kind}  {result['start']} to {result['end']}  {_NAMES[result['method']]}", style="bold")
+    )
+    console.print(f"{len(result['symbols'])} symbols, {result['forecasts']:,} forecasts traded\n")
+    console.print(_folds(result["folds"]))
+    console.print()
+    console.print(_arms(result))
+    console.print()
+    for line in [*_compared(result["comparison"]), *_claimed(result["claims"]), *conclusions(result)]:
+        console.print(Text(line))
+    console.print(Text(NOTICE, style="dim"))
+
+
+def print_retrained(report: Mapping[str, Any]) -> None:
+    """What one round of retraining did, a sentence each."""
+    console = console_of()
+    console.print(f"run {report['run']}, outcomes known to {report['until']}")
+    drift = report["drift"]
+    if drift["found"]:
+        console.print(
+            f"drift: the Brier score is {drift['after']:.4f} since {drift['since']} and was "
+            f"{drift['before']:.4f} (p = {drift['p_value']:.2g})"
+        )
+    else:
+        console.print(f"drift: none found in {drift['days']} days")
+    for gate in report["gated"]:
+        verb = "promoted" if gate["promoted"] else "rejected"
+        console.print(Text(f"gate: {gate['adapter']} {verb}: {'; '.join(gate['reasons'])}"), soft_wrap=True)
+    trained = report["trained"]
+    if trained is None:
+        console.print("trained: nothing")
+    else:
+        guards = "guards passed" if trained["clean"] else f"a guard spoke: {trained['reason']}"
+        console.print(
+            f"trained: {trained['adapter']} on {trained['trained_on']:,} outcomes, {guards}; "
+            f"its gate is due when outcomes are known to {trained['gate_at']}"
+        )
+    console.print(f"champion: {report['champion'] or 'the base model'}")
+
+
+def print_drift(measured: Mapping[str, Any]) -> None:
+    """Every arm before the reversal and after the second gate that follows it."""
+    console = console_of()
+    console.print(
+        f"SIMULATED market, news reversed on {measured['reversal']}, "
+        f"measured from {measured['measured_from']}"
+    )
+    table = _table("arm", "edge before", "edge after", "accuracy", "Brier", "close error, bp", "abstained")
+    for name, after in measured["after"].items():
+        table.add_row(
+            _NAMES.get(name, name),
+            percent(measured["before"][name]["edge"]),
+            percent(after["edge"]),
+            percent(after["accuracy"]),
+            number(4)(after["brier"]),
+            number(0)(after["close_mae_bps"]),
+            percent(after["abstentions"]),
+        )
+    console.print(table)
+    for line in _compared(measured["comparison"]):
+        console.print(Text(line))
+    console.print(f"{measured['seconds']:.0f} s, {measured['seconds_per_fold']:.0f} s a fold")
+
+
+def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("fold", "trained to", "gated", "arm", "outcomes", "guards", "p", "promoted")
+    for fold in folds:
+        for arm, said in fold["arms"].items():
+            table.add_row(
+                str(fold["number"]),
+                fold["cutoff"][:10],
+                fold["gate_at"][:10],
+                arm,
+                f"{said['trained_on']:,}",
+                "passed" if said["clean"] else "spoke",
+                "-" if said["p_value"] is None else f"{said['p_value']:.2g}",
+                "yes" if said["promoted"] else "no",
+            )
+    return table
+
+
+def _arms(result: Mapping[str, Any]) -> Table:
+    table = _table("", "accuracy", "Brier", "close error, bp", "return", "Sharpe", "edge", "promoted")
+    traded = result["method"] if result["method"] != "none" else "static"
+    names = sorted(result["scores"], key=lambda name: (name not in ("student", *_NAMES), name != "student"))
+    for name in names:
+        scores = result["scores"][name]
+        arm = traded if name == "student" else name
+        promoted = result["promotions"].get(arm)
+        table.add_row(
+            _NAMES.get(arm, arm.replace("_", " ")),
+            percent(scores["accuracy"]),
+            number(4)(scores["brier"]),
+            number(0)(scores["close_mae_bps"]),
+            signed_percent(scores["total_return"]),
+            number(2)(scores["sharpe"]),
+            percent(result["edges"].get(arm)),
+            "-" if promoted is None else str(promoted),
+        )
+    return table
+
+
+def _compared(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each pair of arms on the joined days; t test over days, two-sided at 5%."""
+    lines = []
+    for one in comparison:
+        if one["difference"] is None or one["low"] is None:
+            continue
+        better = "no winner" if one["winner"] == "inconclusive" else f"{_NAMES[one['winner']]} wins"
+        lines.append(
+            f"{_NAMES[one['caller']]} against {_NAMES[one['against']]}, {one['measure']}: "
+            f"{one['difference']:+.4f} (95%: {one['low']:+.4f} to {one['high']:+.4f}, paired, "
+            f"{one['days']} days): {better}."
+        )
+    return lines
+
+
+def _claimed(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    made = [f"{one['measure']} against {one['against']}" for one in claims if one["claimed"]]
+    if made:
+        return [f"Claimed better: {', '.join(made)}."]
+    return ["Nothing is claimed to be better than the static student or the base rate."]
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 or column == "arm" else "right")
+    return table

@@ -1,0 +1,156 @@
+"""Lines, cells, tables and curves out of text. What is drawn is safe: it went through `shown`.
+
+Knows styles and widths, no journal and no Textual.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from strategies.monitor.views import Point
+from tui.dashboard.sanitize import lines, padded, shown
+from tui.dashboard.view_state import Sight
+
+Cell = tuple[object, int, str]
+"""A value, its width (negative: to the right) and its style."""
+
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+
+
+def row(cells: Sequence[Cell], width: int, *, chosen: bool = False, style: str = "reverse") -> Text:
+    """Cells with a space between them, cut to the width; inverted, and marked with ›, where chosen."""
+    line = Text("›" if chosen else " ", no_wrap=True, end="")
+    for value, wide, how in cells:
+        if wide:
+            # Colours inverted would be bars; a chosen row is marked by itself.
+            line.append(padded(value, abs(wide), right=wide < 0), "" if chosen else how)
+            line.append(" ")
+    return fitted(line, width, style if chosen else "")
+
+
+def fitted(line: Text, width: int, style: str = "") -> Text:
+    """A line of exactly `width` cells."""
+    if line.cell_len > width:
+        line.truncate(width)
+    line.pad_right(width - line.cell_len)
+    if style:
+        line.stylize(style)
+    return line
+
+
+def say(text: object, width: int, style: str = "") -> Text:
+    """One line of text."""
+    return fitted(Text(" " + shown(text, width - 1), style=style, no_wrap=True, end=""), width)
+
+
+def paragraph(text: object, width: int, most: int, style: str = "") -> list[Text]:
+    """Text over several lines."""
+    return [say(line, width, style) for line in lines(text, max(1, width - 2), most)]
+
+
+def pairs(values: Sequence[tuple[str, object, str]], width: int, label: int = 16) -> list[Text]:
+    """A name and a value in each line."""
+    return [
+        row([(name, label, "dim"), (value, width - label - 3, how)], width) for name, value, how in values
+    ]
+
+
+def first_row(offset: int, cursor: int, count: int, height: int) -> int:
+    """The first row that is drawn: as before, unless the chosen one would not be seen."""
+    first = max(min(offset, cursor), cursor - height + 1)
+    return max(0, min(first, count - height))
+
+
+def window(
+    sight: Sight,
+    panel: str,
+    count: int,
+    height: int,
+    draw: Callable[[int, bool], Text],
+) -> list[Text]:
+    """The rows around the chosen one, as many as fit; only those are drawn."""
+    cursor = sight.cursor(panel, count)
+    first = first_row(sight.offsets.get(panel, 0), cursor, count, height)
+    focused = sight.focus == panel
+    return [draw(place, focused and place == cursor) for place in range(first, min(count, first + height))]
+
+
+def hinted(said: str, remedy: str, width: int, height: int) -> list[Text]:
+    """An empty state: what is missing, and what mends it."""
+    found = [*paragraph(said, width, 3), *paragraph(remedy, width, 4, "bold")]
+    return found[:height]
+
+
+def curve(
+    series: Sequence[tuple[Sequence[Point], str]], width: int, height: int
+) -> tuple[list[Text], float, float]:
+    """Points as dots of braille, the later series on top; the lines, and the lowest and highest value."""
+    points = [point for line, _ in series for point in line]
+    low, high = min(p.value for p in points), max(p.value for p in points)
+    first, last = min(p.at for p in points), max(p.at for p in points)
+    masks = [[0] * width for _ in range(height)]
+    styles = [[""] * width for _ in range(height)]
+    for line, style in series:
+        for x, y in _dots(line, first, last, low, high, width * 2, height * 4):
+            masks[y // 4][x // 2] |= _DOTS[y % 4][x % 2]
+            styles[y // 4][x // 2] = style
+    drawn = [_braille(mask, style_row) for mask, style_row in zip(masks, styles, strict=True)]
+    return drawn, low, high
+
+
+def _braille(masks: Sequence[int], styles: Sequence[str]) -> Text:
+    """A row of dots; cells of one style go in together, since each piece of a text costs."""
+    text, start = Text(no_wrap=True, end=""), 0
+    for place in range(1, len(masks) + 1):
+        if place == len(masks) or styles[place] != styles[start]:
+            cells = "".join(chr(0x2800 + bits) if bits else " " for bits in masks[start:place])
+            text.append(cells, styles[start] or None)
+            start = place
+    return text
+
+
+def _dots(
+    line: Sequence[Point], first: datetime, last: datetime, low: float, high: float, wide: int, tall: int
+) -> list[tuple[int, int]]:
+    """Where a line's dots are, those between two points included."""
+    seconds = max(1e-9, (last - first).total_seconds())
+    found: list[tuple[int, int]] = []
+    for point in line:
+        x = round((point.at - first).total_seconds() / seconds * (wide - 1))
+        share = (point.value - low) / (high - low) if high > low else 0.5
+        y = round((1 - share) * (tall - 1))
+        if found and x > found[-1][0]:
+            x0, y0 = found[-1]
+            found += [(at, round(y0 + (y - y0) * (at - x0) / (x - x0))) for at in range(x0 + 1, x)]
+        if found:
+            above = found[-1][1]
+            step = 1 if y > above else -1
+            found += [(x, each) for each in range(above + step, y, step)]
+        found.append((x, y))
+    return found
+
+
+def bar(share: float | None, width: int) -> str:
+    """A share as a bar of blocks."""
+    if share is None:
+        return " " * width
+    eighths = round(min(1.0, max(0.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)[:width]
+
+
+def spark(values: Sequence[float], width: int) -> str:
+    """Numbers as a line of small bars, the last ones where they do not all fit."""
+    kept = [value for value in values if value == value][-width:]
+    if not kept:
+        return ""
+    low, high = min(kept), max(kept)
+    scale = 7 / (high - low) if high > low else 0.0
+    return "".join("▁▂▃▄▅▆▇█"[round((value - low) * scale)] for value in kept)
+
+
+def cells_of(text: str) -> int:
+    """The cells of a text."""
+    return int(cell_len(text))

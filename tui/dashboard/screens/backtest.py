@@ -1,0 +1,195 @@
+"""Screen 5, Backtest: how far a run is; then its scores beside those of the baselines, and the verdict."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from rich.text import Text
+
+from strategies.monitor import fields
+from strategies.monitor.catalog import Sort
+from strategies.monitor.views import JournalView
+from tui.dashboard.drawing import bar, hinted, pairs, paragraph, row, say
+from tui.dashboard.screens.session import CHOOSE, NOTHING
+from tui.dashboard.view_state import Panel, Sight
+from tui.dashboard.wording import waiting
+from tui.formatting import NONE, amount, moment, percent, signed_percent, span
+
+_CALLERS = ("student", "buy_and_hold", "persistence", "majority", "random", "oracle")
+
+_SHORT = {"buy_and_hold": "buy&hold", "persistence": "persist."}
+
+_ROWS = (
+    ("forecasts scored", "n", "{:,.0f}"),
+    ("accuracy", "accuracy", "%"),
+    ("  95% from", "accuracy_low", "%"),
+    ("  95% to", "accuracy_high", "%"),
+    ("accuracy, open", "accuracy_open", "%"),
+    ("Brier score", "brier", "{:.4f}"),
+    ("close error, bp", "close_mae_bps", "{:,.0f}"),
+    ("return", "total_return", "+%"),
+    ("Sharpe, a year", "sharpe", "{:.2f}"),
+    ("max. drawdown", "max_drawdown", "%"),
+    ("fills", "trades", "{:,.0f}"),
+    ("rejected", "rejected", "{:,.0f}"),
+    ("costs paid", "costs_paid", "{:,.0f}"),
+)
+
+
+def _progress(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = sight.journal
+    if one is None:
+        return hinted(
+            NOTHING, "b starts a backtest on a simulated market; or: closecall backtest", width, height
+        )
+    ended = one.ended_at or (sight.now if one.state == "running" else one.last_at)
+    took = span(ended - one.started_at) if ended and one.started_at else NONE
+    values = [
+        ("run", f"{one.place.name}  {'SIMULATED ' if one.simulated else ''}{one.title}", "bold"),
+        ("student", one.student, ""),
+        ("state", f"{one.state}  {waiting(one, sight.now)}", ""),
+        ("started", moment(one.started_at, sight.zone), ""),
+        ("took", took, ""),
+        ("events", f"{one.newest:,}" + (f", {one.rate:,.0f} a second" if one.rate else ""), ""),
+        *_left(one, sight),
+    ]
+    return pairs(values, width)[:height]
+
+
+def _left(one: JournalView, sight: Sight) -> list[tuple[str, object, str]]:
+    """The share of closes forecast or traded, the rate, and the time left at the rate so far."""
+    if one.done is None or one.started_at is None:
+        return []
+    left = NONE
+    took = (sight.now - one.started_at).total_seconds()
+    if one.done > 0.02 and one.state == "running":
+        left = span(timedelta(seconds=took * (1 / one.done - 1)))
+    share = (f"{bar(one.done, 20)} {one.done:.0%}", sight.palette.curve)
+    if one.calls:
+        return [("traded", *share), ("time left", f"about {left}", "")]
+    done, total = one.asked
+    rate = f", {done / took:,.0f} a second" if took > 0 else ""
+    return [
+        ("forecast", *share),
+        ("forecasts", f"{done:,} of {total:,}{rate}", ""),
+        ("time left", f"about {left}", ""),
+    ]
+
+
+def callers_of(result: Mapping[str, Any]) -> list[str]:
+    """Who is scored, the student first."""
+    scores = fields.mapping(result, "scores")
+    return [name for name in (*_CALLERS, *(n for n in scores if n not in _CALLERS)) if name in scores]
+
+
+def _scores(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = sight.journal
+    if one is None:
+        return hinted(NOTHING, CHOOSE, width, height)
+    callers = callers_of(one.result)
+    if not callers:
+        return _so_far(one, sight, width, height)
+    scores = fields.mapping(one.result, "scores")
+    cell = max(8, min(12, (width - 19) // len(callers) - 1))
+    head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in callers]
+    found = [row(head, width)]
+    for label, key, form in _ROWS:
+        values = [_figure(fields.mapping(scores, name), key, form) for name in callers]
+        styles = ["bold" if name == "student" else "" for name in callers]
+        found.append(
+            row([(label, 17, "dim"), *zip(values, [-cell] * len(values), styles, strict=True)], width)
+        )
+    return found[:height]
+
+
+def _so_far(one: JournalView, sight: Sight, width: int, height: int) -> Sequence[Text]:
+    """A run or session that has not ended: its own figures up to here."""
+    score, money = one.score, one.money
+    if not score.n and not score.pending:
+        return hinted(
+            "No score yet.", waiting(one, sight.now) or "It comes with the second close.", width, height
+        )
+    bounds = "" if score.low is None else f"  (95%: {percent(score.low)} to {percent(score.high)})"
+    values = [
+        ("so far", _later(one), "dim"),
+        ("accuracy", f"{percent(score.accuracy)}{bounds}", "bold"),
+        ("scored", f"{score.n:,} forecasts, {score.ties:,} ties, {score.pending:,} open", ""),
+        ("abstentions", f"{score.abstentions:,}", ""),
+        ("close error", NONE if score.error_bps is None else f"{score.error_bps:,.0f} bp", ""),
+        ("return", signed_percent(money.gained), sight.palette.way(money.gained)),
+        ("fills", f"{money.fills:,}, costs {amount(money.costs)}", ""),
+    ]
+    return pairs(values, width)[:height]
+
+
+def _later(one: JournalView) -> str:
+    """Where the table with baselines is, or will be."""
+    if one.place.sort is Sort.RUN:
+        return "the table with baselines comes when the run has ended"
+    return f"beside the baselines: closecall paper status {one.place.name}"
+
+
+def _figure(scores: Mapping[str, Any], key: str, form: str) -> str:
+    value = fields.number(scores, key)
+    if value is None:
+        return NONE
+    if form in ("%", "+%"):
+        return signed_percent(value) if form == "+%" else percent(value)
+    return form.format(value)
+
+
+def _verdict(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one = sight.journal
+    if one is None:
+        return hinted(NOTHING, CHOOSE, width, height)
+    if not one.result:
+        said = "The verdict comes when the run has ended."
+        if one.place.sort is not Sort.RUN:
+            said = f"A session's verdict is told by: closecall paper status {one.place.name}"
+        return paragraph(said, width, height, "dim")
+    found: list[Text] = []
+    for sentence in sentences(one.result):
+        found += paragraph(sentence, width, 4)
+    for claim in fields.items(one.result, "claims")[:8]:
+        if isinstance(claim, dict):
+            found.append(say(_claim(claim), width, "dim"))
+    return found[:height]
+
+
+def sentences(result: Mapping[str, Any]) -> list[str]:
+    """What may be concluded, as the command's own table says it."""
+    from tui.formatting import NOTICE, conclusions
+
+    try:
+        return [*conclusions(result), NOTICE]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return [
+            f"Verdict: {fields.text(result, 'verdict', 40) or 'not stated'} (another version wrote this run)."
+        ]
+
+
+def _claim(claim: Mapping[str, Any]) -> str:
+    held = "claimed" if claim.get("claimed") else "not claimed"
+    difference = fields.number(claim, "difference") or 0.0
+    names = (fields.text(claim, name, 20) for name in ("caller", "against", "measure"))
+    return "{} against {}, {}: {:+.4f}, ".format(*names, difference) + held
+
+
+PROGRESS = Panel(
+    name="progress",
+    title="Run",
+    draw=_progress,
+    help="How far the run is, at what rate, and the time left; then how long it took.",
+)
+
+SCORES = Panel(
+    name="scores",
+    title="Scores",
+    draw=_scores,
+    help="The student's scores beside each baseline's. On a simulated "
+    "market the oracle knows what could be known.",
+)
+
+VERDICT = Panel(
+    name="verdict", title="Verdict", draw=_verdict, help="What may and may not be concluded from the scores."
+)

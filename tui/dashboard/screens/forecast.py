@@ -1,0 +1,183 @@
+"""Screen 3, Forecast: one decision opened, from its prompt to its reward."""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from strategies.monitor import fields
+from strategies.monitor.forecasts import bucket_of
+from strategies.monitor.views import CallView
+from tui.dashboard.drawing import bar, hinted, pairs, paragraph, row, say
+from tui.dashboard.screens.news import read_for
+from tui.dashboard.screens.session import CHOOSE, NOTHING
+from tui.dashboard.view_state import Panel, Sight
+from tui.dashboard.wording import arrow, verdict
+from tui.formatting import NONE, moment, percent, price
+
+_LEFT = "No forecast is opened."
+
+_HOW = "enter on a forecast in 2 Session opens it; n and N go to the next and the one before."
+
+
+def _decision(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    call = sight.opened()
+    if call is None:
+        return hinted(
+            NOTHING if sight.journal is None else _LEFT,
+            CHOOSE if sight.journal is None else _HOW,
+            width,
+            height,
+        )
+    way = sight.palette.way(call.direction == "up" if call.direction else None)
+    values = [
+        ("symbol", call.symbol, "bold"),
+        ("decided at", moment(call.as_of, sight.zone), ""),
+        ("direction", arrow(call.direction) if call.direction else f"abstained: {call.abstention}", way),
+        ("confidence", percent(call.confidence, 0), ""),
+        ("called close", price(call.close), ""),
+        ("last close", price(call.last_close), ""),
+        ("adapter", call.adapter or "none, the base model", ""),
+        ("event", call.seq, "dim"),
+    ]
+    return pairs(values, width)[:height]
+
+
+def _outcome(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    call = sight.opened()
+    if call is None:
+        return ()
+    error = NONE if call.error_bps is None else f"{call.error_bps:,.1f} bp of the last close"
+    rose = None if call.came is None or call.last_close is None else call.came - call.last_close
+    values = [
+        ("outcome", verdict(call) or NONE, "bold"),
+        ("next close", price(call.came), sight.palette.way(rose)),
+        ("known at", moment(call.came_at, sight.zone), ""),
+        ("error", error, ""),
+        ("Brier part", _brier(call), ""),
+        *_reward(sight),
+    ]
+    return pairs(values, width, 18)[:height]
+
+
+def _brier(call: CallView) -> str:
+    """1 - (p - y)², as the reward has it; a tie is a half."""
+    if call.came is None or call.last_close is None or call.confidence is None or call.direction is None:
+        return NONE
+    rose = 0.5 if call.tie else float(call.came > call.last_close)
+    up = call.confidence if call.direction == "up" else 1 - call.confidence
+    return f"{1 - (up - rose) ** 2:.4f} of 1"
+
+
+def _reward(sight: Sight) -> list[tuple[str, object, str]]:
+    reward = sight.reward
+    if reward is None:
+        return [("reward", "not before its step ends", "dim")]
+    if "why" in reward:
+        return [("reward", reward["why"], "dim")]
+    names = ("total", "brier", "close", "pnl", "brier_gain", "net_return")
+    return [
+        (f"reward {name}".replace("_", " "), f"{value:+z.5f}", "bold" if name == "total" else "")
+        for name in names
+        if (value := fields.number(dict(reward), name)) is not None
+    ]
+
+
+def _so_far(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one, call = sight.journal, sight.opened()
+    if one is None or not one.score.n:
+        return hinted(
+            "No outcome is known yet.", "It comes with the next close of the symbol.", width, height
+        )
+    chosen = bucket_of(call.confidence) if call is not None and call.direction else -1
+    found = [say("said     right so far", width, "bold")]
+    for place, bucket in enumerate(one.score.buckets):
+        if not bucket.n:
+            continue
+        share = bucket.hits / bucket.n
+        cells = [
+            (f"{bucket.low:.0%}–{bucket.high:.0%}", 8, ""),
+            (percent(share, 0), -4, ""),
+            (f"of {bucket.n:,}", 9, "dim"),
+            (bar(share, max(4, width - 28)), max(4, width - 28), sight.palette.curve),
+        ]
+        found.append(row(cells, width, chosen=place == chosen, style="bold"))
+    return found[:height]
+
+
+def _texts(sight: Sight, name: str, width: int, height: int) -> Sequence[Text]:
+    call = sight.opened()
+    event = sight.event
+    if call is None:
+        return hinted(_LEFT, _HOW, width, height)
+    if event is None or event.seq != call.seq:
+        return [say("reading the event…", width, "dim")]
+    text = fields.text(event.payload, name, 1_000_000)
+    if not text:
+        return [say("nothing: " + (call.abstention or "the journal has none"), width, "dim")]
+    skipped = sight.cursor(name, 10_000)
+    return paragraph(text, width, height + skipped)[skipped:]
+
+
+def _about(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one, call = sight.journal, sight.opened()
+    if one is None or call is None:
+        return ()
+    items = read_for(one, call)
+    if not items:
+        return hinted(
+            "No fresh news was there, or it is no longer kept here.",
+            "The prompt has what was read.",
+            width,
+            height,
+        )
+    return [say(f"{moment(item.at, sight.zone)}  {item.source}: {item.title}", width) for item in items][
+        :height
+    ]
+
+
+DECISION = Panel(
+    name="decision",
+    title="Decision",
+    draw=_decision,
+    help="The call as it was made. n opens the next one, N the one before.",
+)
+
+OUTCOME = Panel(
+    name="outcome",
+    title="Outcome and reward",
+    draw=_outcome,
+    help="What came of the call, and what it is worth in training: Brier, close and PnL part, weighted.",
+)
+
+SO_FAR = Panel(
+    name="so_far",
+    title="This confidence so far",
+    draw=_so_far,
+    help="How often calls of each stated confidence were right, over all calls of the journal with a known "
+    "outcome. › marks the opened call's.",
+)
+
+PROMPT = Panel(
+    name="prompt",
+    title="Prompt",
+    draw=lambda s, w, h: _texts(s, "prompt", w, h),
+    scrolls=True,
+    rows=lambda _s: 10_000,
+    help="What the student was asked, as it was sent. j and k scroll.",
+)
+
+OUTPUT = Panel(
+    name="output",
+    title="Output",
+    draw=lambda s, w, h: _texts(s, "output", w, h),
+    scrolls=True,
+    rows=lambda _s: 10_000,
+    help="What the student answered, before it was read.",
+)
+
+READ = Panel(
+    name="read",
+    title="News it could read",
+    draw=_about,
+    help="What became available after the symbol's close before and up to this one.",
+)

@@ -1,0 +1,131 @@
+"""Screen 7, Health: feeds, clock, gaps, disk, delays and errors."""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from strategies.monitor.views import JournalView, Line
+from tui.dashboard.drawing import hinted, pairs, row, say, window
+from tui.dashboard.view_state import Panel, Sight
+from tui.formatting import count, short, size, span
+
+_LITTLE = 2_000_000_000
+
+
+def _feeds(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    found: list[Text] = []
+    for one in _live(sight):
+        for name, state, reason, at in (*one.health.sources, *one.health.parts):
+            style = "" if state == "up" else sight.palette.warn
+            mark = {"up": "✓", "down": "✗ !"}.get(state, "•")
+            cells = [(one.place.name, 14, "dim"), (name, 18, ""), (f"{mark} {state}", 9, style)]
+            found.append(row([*cells, (short(at, sight.zone), 11, "dim"), (reason, width - 58, "")], width))
+    if not found:
+        said = "No source or part has failed here: a journal tells when one does, and when it answers again."
+        return hinted(said, "closecall collect and paper sessions ask sources.", width, height)
+    return found[-height:]
+
+
+def _live(sight: Sight) -> list[JournalView]:
+    chosen = [sight.journal] if sight.journal else []
+    return chosen + [one for one in sight.scene.journals if one.place.key != sight.chosen]
+
+
+def gaps_of(sight: Sight) -> list[tuple[str, Line]]:
+    """Gaps of all journals, newest first, with the journal's name."""
+    found = [(one.place.name, line) for one in sight.scene.journals for line in one.health.gaps]
+    return sorted(found, key=lambda pair: pair[1].at, reverse=True)
+
+
+def _gaps(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    found = gaps_of(sight)
+    if not found:
+        return hinted("No gap is on record.", "What does not come in time shows here.", width, height)
+
+    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+        name, line = found[place]
+        cells = [(short(line.at, sight.zone), 11, "dim"), (name, 14, "dim"), (line.symbol, 10, "")]
+        return row([*cells, (line.said, width - 41, "")], width, chosen=chosen, style=sight.palette.chosen)
+
+    return window(sight, "gaps", len(found), height, draw)
+
+
+def _numbers(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    scene, one = sight.scene, sight.journal
+    low = scene.disk_free is not None and scene.disk_free < _LITTLE
+    values: list[tuple[str, object, str]] = [
+        (
+            "disk free",
+            ("! little: " if low else "") + size(scene.disk_free),
+            sight.palette.warn if low else "",
+        ),
+        ("this dashboard", f"{size(scene.memory)}, a round takes {scene.poll_seconds * 1000:,.0f} ms", ""),
+    ]
+    if one is not None:
+        health = one.health
+        untold = "its time is simulated" if one.own_time else "no slice is journaled yet"
+        late = untold if health.latency is None or one.own_time else f"{health.latency:,.1f} s"
+        thinks = "not stated" if health.thinking is None else f"{health.thinking:,.1f} s"
+        values += [
+            ("journal", f"{count(one.newest)} events, {one.rate:,.1f} a second", ""),
+            (
+                "last event",
+                untold if one.last_at is None or one.own_time else f"{span(sight.now - one.last_at)} ago",
+                "",
+            ),
+            ("slice came after", late, ""),
+            ("student took", thinks, ""),
+            ("refused bars", health.refused, ""),
+            ("corrections", health.corrections, ""),
+            ("gaps", health.gap_count, ""),
+            ("unreadable", health.faulty, sight.palette.warn if health.faulty else ""),
+            *(
+                (f"clock of {name}", f"{offset:+.1f} s at {short(at, sight.zone)}", "")
+                for name, offset, at in health.clock
+            ),
+        ]
+    return pairs(values, width, 18)[:height]
+
+
+def _errors(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    found: list[Text] = []
+    for one in sight.scene.journals:
+        if one.trouble:
+            found.append(say(f"{one.place.key}: {one.trouble}", width, sight.palette.warn))
+        if one.notice:
+            found.append(say(f"{one.place.key}: {one.notice}", width))
+        if one.state == "failed":
+            found.append(say(f"{one.place.key} failed: {one.reason}", width, sight.palette.warn))
+        for reason, number in one.score.reasons if one.place.key == sight.chosen else ():
+            found.append(say(f"{one.place.name}: {number:,} abstentions: {reason}", width))
+    return found[:height] or [say("Nothing is wrong that a journal would tell.", width, "dim")]
+
+
+FEEDS = Panel(
+    name="feeds",
+    title="Feeds and parts",
+    draw=_feeds,
+    help="Each source and part of a session as last told: up, down and why, or what was wrong once.",
+)
+
+GAPS = Panel(
+    name="gaps",
+    title="Gaps",
+    draw=_gaps,
+    rows=lambda s: len(gaps_of(s)),
+    help="Facts that did not come in time, newest first.",
+)
+
+NUMBERS = Panel(
+    name="numbers",
+    title="Clock, disk and delays",
+    draw=_numbers,
+    help="Room on the disk, this dashboard's own cost, how late slices came and how long the student took.",
+)
+
+ERRORS = Panel(
+    name="errors",
+    title="Errors",
+    draw=_errors,
+    help="Journals that cannot be read, runs that failed, and why the student abstained.",
+)

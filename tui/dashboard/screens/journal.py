@@ -1,0 +1,120 @@
+"""Screen 6, Journal: every event as it comes, filtered by kind and text, and one of them opened."""
+
+import json
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from strategies.monitor.views import Line
+from tui.dashboard.drawing import hinted, paragraph, row, say, window
+from tui.dashboard.screens.session import CHOOSE, NOTHING
+from tui.dashboard.view_state import Panel, Sight
+from tui.formatting import count, moment
+
+
+def lines_of(sight: Sight) -> Sequence[Line]:
+    """The events that are listed, newest first: those that were found, or the last ones."""
+    one = sight.journal
+    if one is None:
+        return ()
+    if sight.search.text or sight.search.kind:
+        return sight.search.rows
+    return one.lines[::-1]
+
+
+def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    one, found = sight.journal, lines_of(sight)
+    if one is None:
+        return hinted(NOTHING, CHOOSE, width, height)
+    search = sight.search
+    wanted = " and ".join(
+        filter(None, (search.kind and f"kind {search.kind}", search.text and f"text {search.text!r}"))
+    )
+    looking = "" if search.ended else f", looking on from event {search.reached:,}"
+    head = (
+        f"{len(found):,} found with {wanted}{looking}"
+        if wanted
+        else f"{one.newest:,} events, the last of them:"
+    )
+    body = window(sight, "events", len(found), height - 1, lambda p, on: _row(sight, found[p], width, on))
+    if not found:
+        body = hinted(
+            "Nothing was found." if wanted else "No event yet.",
+            "esc shows all; / asks anew.",
+            width,
+            height - 1,
+        )
+    return [say(head, width, "dim"), *body]
+
+
+def _row(sight: Sight, line: Line, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+    cells = [
+        (f"{line.seq:,}", -9, "dim"),
+        (moment(line.at, sight.zone), 16, "dim"),
+        (line.kind, 16, "bold"),
+        (line.symbol, 9, ""),
+        (line.said, max(1, width - 56), sight.palette.down if line.good is False else ""),
+    ]
+    return row(cells, width, chosen=chosen, style=sight.palette.chosen)
+
+
+def _kinds(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    found = kinds_of(sight)
+    one = sight.journal
+
+    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+        mark = "● " if found[place] == sight.search.kind else "  "
+        number = one.kinds.get(found[place], 0) if one else 0
+        cells = [(mark + found[place], width - 9, ""), (count(number), -6, "dim")]
+        return row(cells, width, chosen=chosen, style=sight.palette.chosen)
+
+    return window(sight, "kinds", len(found), height, draw)
+
+
+def kinds_of(sight: Sight) -> list[str]:
+    """The kinds of events in the chosen journal."""
+    return sorted(sight.journal.kinds) if sight.journal else []
+
+
+def _payload(sight: Sight, width: int, height: int) -> Sequence[Text]:
+    event = sight.event
+    if event is None:
+        return hinted("No event is opened.", "enter on an event opens it.", width, height)
+    if event.faulty:
+        return [say(f"event {event.seq}: {event.size:,} characters that are no event of this version", width)]
+    head = say(
+        f"{event.seq:,} {event.kind}  {moment(event.as_of, sight.zone)}  chain {event.chain[:12]}",
+        width,
+        "bold",
+    )
+    text = json.dumps(event.payload, indent=1, ensure_ascii=False)
+    skipped = sight.cursor("payload", 10_000)
+    return [head, *paragraph(text, width, height - 1 + skipped)[skipped:]]
+
+
+EVENTS = Panel(
+    name="events",
+    title="Events",
+    draw=_draw,
+    heading=1,
+    rows=lambda s: len(lines_of(s)),
+    help="Every event, newest first. / looks for a text in all of them, enter on a kind keeps that kind, "
+    "enter on an event opens it, esc shows all.",
+)
+
+KINDS = Panel(
+    name="kinds",
+    title="Kinds",
+    draw=_kinds,
+    rows=lambda s: len(kinds_of(s)),
+    help="How many events of each kind there are. Enter keeps one kind.",
+)
+
+PAYLOAD = Panel(
+    name="payload",
+    title="Event",
+    draw=_payload,
+    scrolls=True,
+    rows=lambda _s: 10_000,
+    help="The opened event as it stands in the journal. j and k scroll.",
+)

@@ -1,0 +1,60 @@
+"""The same state as plain text: for `--once`, for a pipe, and for whoever reads by ear. Knows no terminal."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from strategies.monitor.catalog import Sort
+from strategies.monitor.views import JournalView, Scene
+from tui.dashboard.screens.layout import plan_of
+from tui.dashboard.view_state import Panel, Sight
+from tui.dashboard.wording import state_of
+
+WIDTH = 118
+
+_HEIGHT = 14
+
+_SKIPPED = ("kinds", "payload", "chosen")
+
+
+def choose(scene: Scene, name: str | None) -> str:
+    """The key of the journal of that name, or of the one to look at first; empty where there is none.
+
+    First come sessions that run, then other sessions, then runs.
+    """
+    found = [one for one in scene.journals if one.place.sort in (Sort.SESSION, Sort.RUN, Sort.COLLECTION)]
+    if name is not None:
+        return next((one.place.key for one in found if name in (one.place.name, one.place.key)), "")
+    found.sort(key=lambda one: (one.state != "running", one.place.sort is not Sort.SESSION))
+    return found[0].place.key if found else ""
+
+
+def text(sight: Sight, screens: Sequence[str] = ("overview", "session", "backtest", "health")) -> str:
+    """The state as text, a heading for each part; no colour, no box and no control character."""
+    one = sight.journal
+    badges = ["PAPER", *(["SIMULATED"] if one is not None and one.simulated else [])]
+    time = sight.now.astimezone(sight.zone)
+    found = [f"closecall {' '.join(badges)}  {time:%Y-%m-%d %H:%M:%S %Z}  {sight.scene.data_dir}"]
+    if one is not None:
+        found.append(_heading(one))
+    seen: set[str] = set()
+    for name in screens:
+        plan = plan_of(name)
+        panels = [panel for band in plan.large for panel, _ in band.panels]
+        for panel in panels:
+            if panel.name in seen or panel.name in _SKIPPED:
+                continue
+            seen.add(panel.name)
+            found += ["", panel.title, "-" * len(panel.title), *_lines(replace(sight, screen=name), panel)]
+    return "\n".join(line.rstrip() for line in found) + "\n"
+
+
+def _heading(one: JournalView) -> str:
+    trouble = f"  JOURNAL {one.trouble}" if one.trouble else ""
+    return f"{one.place.sort} {one.place.name}: {state_of(one)}, {one.title}, {one.newest:,} events{trouble}"
+
+
+def _lines(sight: Sight, panel: Panel) -> list[str]:
+    drawn = [line.plain for line in panel.draw(sight, WIDTH, _HEIGHT)]
+    while drawn and not drawn[-1].strip():
+        drawn.pop()
+    return drawn or ["-"]
