@@ -88,7 +88,7 @@ def backtest(
     name, folder = new_run(data_dir, started_at)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
         recorder = Recorder(journal, started_at)
-        recorder.note(STARTED, started_at, plain(config.model_dump(mode="json")))
+        recorder.note(STARTED, started_at, plain(config.stored()))
         if facts.rates is not None:
             recorder.note("rates", started_at, asdict(facts.rates))
         for event in run_inputs(config, facts, student, started_at):

@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -223,14 +223,13 @@ class WalkForwardTable(Table):
 class BacktestConfig(Table):
     """Everything that decides a backtest. Every field is a key of the TOML file; most are flags too.
 
-    Costs that are None are the defaults of each instrument's class. `gross` is the most that may be
-    invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
+    Costs that are None are the defaults of each instrument's class. `max_gross_exposure` is the most that may
+    be invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
     `store` names the sources of bars and `feeds` those of news, once for fetching, backtests and live work;
-    `sources` says where a source is reached, if not at its official address. `base`
-    is the currency of the account where `rates_files`, or constants in `rates`, bring several together.
-    `champion` asks for the registry's; the adapter that this comes to is what a run states.
-    `paper` and `risk` matter to paper sessions only, and `walkforward` to walk-forwards, whose journal states
-    it apart.
+    `sources` says where a source is reached, if not at its official address. `base_currency` is the currency
+    of the account where `rates_files`, or constants in `rates`, bring several together. `champion` asks for
+    the registry's; the adapter that this comes to is what a run states. `paper` and `risk` matter to paper
+    sessions only, and `walkforward` to walk-forwards, whose journal states it apart.
     """
 
     bars: tuple[Path, ...] = ()
@@ -253,11 +252,11 @@ class BacktestConfig(Table):
     borrow_rate: NotNegative | None = None
     allow_short: bool = False
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 7
-    gross: Share = 0.95
+    max_gross_exposure: Annotated[Share, Field(serialization_alias="gross")] = 0.95
     risk_aversion: Amount = 25.0
-    archive_latency_seconds: NotNegative = 60.0
-    allow_harmful: bool = False
-    base: str | None = None
+    news_latency_seconds: Annotated[NotNegative, Field(serialization_alias="archive_latency_seconds")] = 60.0
+    allow_bad_data: Annotated[bool, Field(serialization_alias="allow_harmful")] = False
+    base_currency: Annotated[str | None, Field(serialization_alias="base")] = None
     rates_files: tuple[Path, ...] = ()
     out: Path | None = None
     market: MarketTable = MarketTable()
@@ -265,19 +264,53 @@ class BacktestConfig(Table):
     risk: RiskTable = RiskTable()
     walkforward: Annotated[WalkForwardTable, Field(exclude=True)] = WalkForwardTable()
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
-    names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    aliases: Annotated[Mapping[str, tuple[str, ...]], Field(serialization_alias="names")] = Field(
+        default_factory=dict
+    )
     sources: Mapping[str, SourceTable] = Field(default_factory=dict)
     rates: Mapping[str, Amount] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_keys(cls, values: object) -> object:
+        """Journals of every version keep the keys of the first."""
+        return _with_new_keys(values) if isinstance(values, dict) else values
 
-def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
+    def stored(self) -> dict[str, Any]:
+        """This configuration as journals keep it: JSON types, under the keys of the first version."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+OLD_KEYS = {
+    "gross": "max_gross_exposure",
+    "archive_latency_seconds": "news_latency_seconds",
+    "allow_harmful": "allow_bad_data",
+    "base": "base_currency",
+    "names": "aliases",
+}
+"""Keys of earlier versions and what they are called now. They are read for ever."""
+
+
+def _with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    for old, new in OLD_KEYS.items():
+        if old in values and new in values:
+            raise ValueError(f"{old} is the former name of {new}; remove {old}")
+    return {OLD_KEYS.get(key, key): value for key, value in values.items()}
+
+
+def load_config(
+    path: Path | None, flags: Mapping[str, Any], on_message: Callable[[str], None] = lambda _: None
+) -> BacktestConfig:
     """The configuration of a file (or the defaults), with `flags` over it.
 
     Paths in the file are taken from the file's own folder; a student is a path where that folder has it,
     or where it begins with a dot. Raises UsageError for an unknown key, with the
-    nearest right one, and for a value that does not fit.
+    nearest right one, and for a value that does not fit. `on_message` receives a line for each key of an
+    earlier version.
     """
     values = _read(path) if path is not None else {}
+    for old in OLD_KEYS.keys() & values.keys():
+        on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
     merged = ("market", "sources", "paper")
     tables = {name: _over(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:

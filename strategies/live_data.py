@@ -53,7 +53,7 @@ def collector_for(
     by_symbol = {symbol: calendars[one.calendar] for symbol, one in instruments.items()}
     live = {source: _live(clients.of(source), by_symbol) for source in by_source}
     store = NewsStore(data_dir / NEWS_FILE)
-    names = NameTable.for_instruments(instruments.values(), config.names)
+    names = NameTable.for_instruments(instruments.values(), config.aliases)
     return Collector(
         journal=journal,
         instruments=instruments,

@@ -86,13 +86,13 @@ def _in_one_currency(config: BacktestConfig, facts: Facts) -> Facts:
     """The facts with the rates they need: none where all is quoted in one currency and none is asked for."""
     currencies = {instrument.currency for instrument in facts.instruments.values()}
     if not (config.rates or config.rates_files):
-        if len(currencies) > 1 or config.base not in (None, *currencies):
+        if len(currencies) > 1 or config.base_currency not in (None, *currencies):
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
                 "with --symbols, give --rates, or set `currency` under [instruments.SYMBOL]"
             )
         return facts
-    rates = read_rates(config.rates_files, config.base or "USD", config.rates)
+    rates = read_rates(config.rates_files, config.base_currency or "USD", config.rates)
     bars = facts.traded_bars
     rates.require(currencies, min(b.opens_at for b in bars), max(b.closes_at for b in bars))
     return replace(facts, rates=rates)
@@ -253,8 +253,8 @@ def from_store(config: BacktestConfig, data_dir: Path) -> Facts:
     if config.news:
         news = _archive(config, instruments)
     else:
-        names = NameTable.for_instruments(instruments.values(), config.names)
-        latency = timedelta(seconds=config.archive_latency_seconds)
+        names = NameTable.for_instruments(instruments.values(), config.aliases)
+        latency = timedelta(seconds=config.news_latency_seconds)
         news = NewsStore(data_dir / NEWS_FILE).items(names, latency), []
     return _facts(config, instruments, calendars, bars, news, notes, "store")
 
@@ -291,11 +291,11 @@ def _archive(
 ) -> tuple[Sequence[NewsItem], list[str]]:
     if not config.news:
         return (), []
-    latency = timedelta(seconds=config.archive_latency_seconds)
-    archive = read_news(config.news, NameTable.for_instruments(instruments.values(), config.names), latency)
+    latency = timedelta(seconds=config.news_latency_seconds)
+    archive = read_news(config.news, NameTable.for_instruments(instruments.values(), config.aliases), latency)
     notes = [
         "News comes from an archive: without a time of first sight it counts as known "
-        f"{config.archive_latency_seconds:g} s after publication, by the day where only the day is known."
+        f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
     ]
     if archive.skipped_not_traded:
         notes.append(f"{archive.skipped_not_traded} news items on symbols that are not traded were skipped.")
@@ -312,11 +312,11 @@ def _accepted(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:
     """Refuse what would harm a backtest in the days asked for, or say what it was told to accept."""
     since = _since(config)
     harm = harm_in([f for f in findings if f.day is None or _within(f.day, since, config.end)])
-    if harm and not config.allow_harmful:
+    if harm and not config.allow_bad_data:
         raise DataError(
-            f"{harm}; see closecall check data, choose other dates, or accept it with --allow-harmful"
+            f"{harm}; see closecall check data, choose other dates, or accept it with --allow-bad-data"
         )
-    return [f"Accepted as told by --allow-harmful: {harm}."] if harm else []
+    return [f"Accepted as told by --allow-bad-data: {harm}."] if harm else []
 
 
 def _said(stored: StoredBars) -> str:

@@ -56,6 +56,6 @@ def sizing_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> 
     shortable = (symbol for symbol, one in instruments.items() if config.allow_short and one.shortable)
     return Sizing(
         risk_aversion=config.risk_aversion,
-        cap=config.gross / len(instruments),
+        cap=config.max_gross_exposure / len(instruments),
         shortable=frozenset(shortable),
     )

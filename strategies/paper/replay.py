@@ -198,7 +198,7 @@ def begin_replay(
         with Journal.open(path, name) as journal:
             if journal.last_seq:
                 return settings
-    about = {"replay": facts.source, "config": plain(config.model_dump(mode="json"))}
+    about = {"replay": facts.source, "config": plain(config.stored())}
     history = [*history_events(facts), *(e for e in rate_events(facts) if e.as_of <= facts.start)]
     start_session(data_dir, name, settings, history, at=facts.start, about=about)
     return settings

@@ -15,6 +15,7 @@ from engine.journal.canonical import digest, plain
 from engine.journal.journal import Event
 from llm.student import Student
 from strategies.config import BacktestConfig, PaperTable, load_config
+from strategies.console import say
 from strategies.market_data import Facts
 from strategies.paper.files import begun, config_of, start_session
 from strategies.paper_runtime.notifications import VARIABLE, require_webhook
@@ -46,7 +47,7 @@ class Plan:
             {
                 "data_dir": str(self.data_dir),
                 "name": self.name,
-                "config": self.config.model_dump(mode="json"),
+                "config": self.config.stored(),
                 "replay": self.replay,
                 "speed": self.speed,
                 "tied": dict(self.tied),
@@ -90,7 +91,7 @@ def begin(plan: Plan, facts: Facts, student: Student, at: datetime, about: Mappi
     settings = replace(settings, simulated=plan.replay)
     told: list[Event] = [*history_events(facts), *(e for e in rate_events(facts) if e.as_of <= facts.start)]
     stated = {
-        "config": plain(plan.config.model_dump(mode="json")),
+        "config": plain(plan.config.stored()),
         "released": student.released,
         "tied": dict(plan.tied),
         **about,
@@ -143,7 +144,7 @@ def plan_of(
 
     Raises UsageError for flags that do not go together, or that would change a session that was begun.
     """
-    asked = load_config(config_file, flags)
+    asked = load_config(config_file, flags, say)
     chosen = name or ("replay" if replay else "live")
     said = begun(data_dir, chosen)
     secret = asked.paper.webhook.get_secret_value() if asked.paper.webhook else environment.get(VARIABLE)
@@ -194,7 +195,7 @@ def _for_live(asked: BacktestConfig) -> BacktestConfig:
 
 def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
     """Raise UsageError where what flags or file state would have a session go on as another one."""
-    was, now = (plain(one.model_dump(mode="json")) for one in (before, asked))
+    was, now = (plain(one.stored()) for one in (before, asked))
     for key in sorted(asked.model_fields_set - {*_MAY_DIFFER}):
         if not _within(now[key], was[key], getattr(asked, key)):
             raise UsageError(

@@ -145,7 +145,7 @@ class LiveSources:
                     "under [rates], such as USDT = 1.0, or choose symbols of one currency"
                 )
             return None
-        return read_rates(config.rates_files, config.base or "USD", config.rates)
+        return read_rates(config.rates_files, config.base_currency or "USD", config.rates)
 
     def _today(self) -> datetime:
         return datetime.combine(self._clock().date(), time(0), tzinfo=UTC)

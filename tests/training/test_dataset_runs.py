@@ -116,7 +116,7 @@ def write_bars(folder, days):
 def test_decisions_that_saw_bars_from_before_the_run_are_left_out(tmp_path):
     days = [day for day in range(112) if (1 + day % 28) <= 28]
     path = write_bars(tmp_path, [day for day in days if day < 28 * 4])
-    flags = {"bars": (path,), "prompt": "compact", "allow_harmful": True}
+    flags = {"bars": (path,), "prompt": "compact", "allow_bad_data": True}
     _, whole = run(tmp_path, **flags)
     _, late = run(tmp_path, start=datetime(2024, 2, 5, tzinfo=UTC).date(), **flags)
     all_lived = {one.key: one for one in from_run(tmp_path, whole.name)}

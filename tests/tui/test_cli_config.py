@@ -29,16 +29,16 @@ latency_bps = 0
 borrow_rate = 0.02
 allow_short = true
 seed = 3
-gross = 0.5
+max_gross_exposure = 0.5
 risk_aversion = 10
-archive_latency_seconds = 30
+news_latency_seconds = 30
 out = "written"
 feeds = ["https://example.org/rss"]
-allow_harmful = true
-base = "USD"
+allow_bad_data = true
+base_currency = "USD"
 rates = { JPY = 0.007 }
 sources = { yfinance = { url = "https://mirror.example/yahoo/" } }
-names = { BBB = ["Bees"] }
+aliases = { BBB = ["Bees"] }
 [market]
 coins = 1
 stocks = 0
@@ -136,7 +136,12 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
     here = project.parent
     assert read.bars == (here / "tables" / "AAA-USD.csv", here / "tables" / "BBB.csv")
     assert (read.news, read.out) == ((here / "tables" / "news.csv",), here / "written")
-    assert (read.start, read.end, read.gross, read.batch) == (date(2024, 1, 2), date(2024, 1, 10), 0.5, 8)
+    assert (read.start, read.end, read.max_gross_exposure, read.batch) == (
+        date(2024, 1, 2),
+        date(2024, 1, 10),
+        0.5,
+        8,
+    )
     assert (read.market.days, read.market.coins, read.market.edge) == (40, 1, False)
     assert read.instruments["BBB"].names == ("Bee",)
     assert read.sources["yfinance"].url == "https://mirror.example/yahoo"
@@ -243,3 +248,36 @@ def test_a_table_that_is_no_table_is_not_hidden_by_a_flag(tmp_path):
     path = write_lines(tmp_path / "closecall.toml", ["market = 3"])
     with pytest.raises(UsageError, match="market = 3"):
         load_config(path, {"market": {"days": 40}})
+
+
+def test_a_file_with_keys_of_an_earlier_version_is_read_with_a_line_for_each(tmp_path):
+    path = tmp_path / "old.toml"
+    path.write_text('gross = 0.5\nbase = "EUR"\n[names]\nBTC = ["xbt"]\n')
+    lines: list[str] = []
+    read = load_config(path, {}, lines.append)
+    assert (read.max_gross_exposure, read.base_currency, read.aliases) == (0.5, "EUR", {"BTC": ("xbt",)})
+    assert sorted(line.removeprefix(f"{path}: ") for line in lines) == [
+        "base is now called base_currency; the old name still works",
+        "gross is now called max_gross_exposure; the old name still works",
+        "names is now called aliases; the old name still works",
+    ]
+
+
+def test_a_journaled_configuration_keeps_the_keys_of_the_first_version_and_is_read_back():
+    config = load_config(None, {"max_gross_exposure": 0.5, "allow_bad_data": True})
+    stored = config.stored()
+    assert (stored["gross"], stored["allow_harmful"]) == (0.5, True)
+    assert not stored.keys() & {"max_gross_exposure", "allow_bad_data"}
+    assert BacktestConfig.model_validate(stored) == config
+
+
+def test_an_old_and_a_new_name_of_one_key_are_refused_together(tmp_path):
+    path = tmp_path / "both.toml"
+    path.write_text("gross = 0.5\nmax_gross_exposure = 0.6\n")
+    with pytest.raises(UsageError, match="gross is the former name of max_gross_exposure; remove gross"):
+        load_config(path, {})
+
+
+def test_a_flag_of_an_earlier_version_is_taken_and_its_new_name_is_said(capsys):
+    assert run(["backtest", "--base=EUR", "--help"]) == 0
+    assert "--base is now called --base-currency; the old name still works" in capsys.readouterr().err

@@ -62,9 +62,9 @@ def test_a_file_that_would_harm_is_found_refused_and_accepted_when_told(tmp_path
     assert found["findings"][0]["kind"] == "gap"
     data = ["--data-dir", str(tmp_path / "data")]
     assert run(["backtest", "--bars", str(path), *data]) == 3
-    assert "--allow-harmful" in capsys.readouterr().err
+    assert "--allow-bad-data" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
-    told = said(capsys, "backtest", "--bars", path, "--allow-harmful", "--json", *data)
+    told = said(capsys, "backtest", "--bars", path, "--allow-bad-data", "--json", *data)
     assert "Accepted as told" in " ".join(json.loads(told)["notes"])
 
 

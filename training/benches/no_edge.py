@@ -125,7 +125,7 @@ def _market(
 
 def _on_record(folder: Path, config: BacktestConfig, settings: WalkForward) -> Mapping[str, Any] | None:
     """The result of the same walk-forward, if it has finished."""
-    wanted, stated = plain(config.model_dump(mode="json")), plain(asdict(settings))
+    wanted, stated = plain(config.stored()), plain(asdict(settings))
     for one in list_runs(folder):
         said = one.result.get("walkforward", {})
         if one.state == "finished" and one.config == wanted and stated.items() <= _stated(said, stated):

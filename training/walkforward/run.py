@@ -49,7 +49,7 @@ def walkforward(
     """
     on_progress("reading", 0, 0)
     plan = make_plan(config, settings, data_dir, load)
-    header, said = plan.header, config.model_dump(mode="json")
+    header, said = plan.header, config.stored()
     name, folder = open_run(data_dir, resume, header, said, clock())
     with _at_work(name, folder, clock) as record, Ledger(data_dir / "ledger.sqlite") as ledger:
         ground = Ground(

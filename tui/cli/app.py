@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import UsageError
-from strategies.console import now
+from strategies.console import now, say
 from tui.cli.bench import (
     bench_app,
     bench_drift,
@@ -122,9 +122,9 @@ def backtest(
     rates: Annotated[
         list[Path] | None, typer.Option(help="Files of exchange rates, such as CNYUSD.csv.")
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Currency of the account, with --rates.")] = None,
-    allow_harmful: Annotated[
-        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    base_currency: Annotated[str | None, typer.Option(help="Currency of the account, with --rates.")] = None,
+    allow_bad_data: Annotated[
+        bool, typer.Option("--allow-bad-data", help="Go on with data that the checks would refuse.")
     ] = False,
     allow_short: Annotated[
         bool, typer.Option("--allow-short", help="Let forecasts of down go short.")
@@ -154,8 +154,8 @@ def backtest(
         store=store,
         news=news,
         rates_files=rates,
-        base=base,
-        allow_harmful=allow_harmful or None,
+        base_currency=base_currency,
+        allow_bad_data=allow_bad_data or None,
         symbols=listed(symbols),
         start=start,
         end=end,
@@ -175,7 +175,7 @@ def backtest(
     if market and (bars or store):
         raise UsageError("--days, --no-edge, --reversal and --headlines are for the simulated market only")
     folder = working_dir(data)
-    settings = with_champion(load_config(config, flags), folder)
+    settings = with_champion(load_config(config, flags, say), folder)
     if settings.out is not None:
         writable(settings.out, "--out")
     from strategies.backtest import backtest as run_backtest

@@ -69,7 +69,7 @@ def fetch_bars(
     from tui.cli.tables import print_fetched
 
     flags, tied = source_flags(source, url, symbols)
-    settings = load_config(config, flags | stated(start=since, end=until, bars=bars))
+    settings = load_config(config, flags | stated(start=since, end=until, bars=bars), say)
     prices = _adjustment(adjustment, Adjustment)
     if not settings.store:
         raise UsageError("name a source of bars: --source ccxt:EXCHANGE, yfinance, eastmoney or file")
@@ -174,10 +174,10 @@ def fetch_news(
     from strategies.market_data import NEWS_FILE
     from tui.cli.tables import print_news
 
-    settings = load_config(config, stated(feeds=feed, symbols=listed(symbols)))
+    settings = load_config(config, stated(feeds=feed, symbols=listed(symbols)), say)
     if not settings.feeds:
         raise UsageError("name a feed: --feed https://…, or `feeds` in the configuration")
-    names = NameTable.for_instruments(map(guess_instrument, settings.symbols), settings.names)
+    names = NameTable.for_instruments(map(guess_instrument, settings.symbols), settings.aliases)
     report = fetch(
         settings.feeds,
         NewsStore(working_dir(data) / NEWS_FILE),
@@ -262,7 +262,7 @@ def collect(
     from strategies.source_routing import Waiting
 
     flags, tied = source_flags(source, url, symbols)
-    settings = load_config(config, flags | ({"feeds": feed} if feed else {}))
+    settings = load_config(config, flags | ({"feeds": feed} if feed else {}), say)
     if not settings.store:
         raise UsageError(
             "name a source: --source ccxt:EXCHANGE, yfinance or eastmoney, or `store` in --config"

@@ -67,6 +67,8 @@ def _stop(message: str, code: int) -> int:
     return code
 
 
+# Options of earlier versions and what they are called now. They are read for ever.
+_OLD_FLAGS = {"--allow-harmful": "--allow-bad-data", "--base": "--base-currency"}
 # Options that take all the words up to the next flag.
 _LISTS = ("--bars", "--store", "--news", "--rates", "--symbols", "--feed")
 
@@ -98,7 +100,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
     lists = _LISTS if arguments[:1] != ["check"] else ()  # its --store is a switch
     words: list[str] = []
     option = ""
-    for word in arguments:
+    for word in map(_current_flag, arguments):
         if word.startswith("-"):
             if words and words[-1] == option:
                 raise UsageError(f"{option} needs at least one value (see closecall --help)")
@@ -108,3 +110,12 @@ def spread(arguments: Sequence[str]) -> list[str]:
             words.append(option)
         words.append(word)
     return words
+
+
+def _current_flag(word: str) -> str:
+    """The present name of an option; a line on stderr says so where it was an earlier one."""
+    flag, equals, value = word.partition("=")
+    if flag not in _OLD_FLAGS:
+        return word
+    sys.stderr.write(f"closecall: {flag} is now called {_OLD_FLAGS[flag]}; the old name still works\n")
+    return f"{_OLD_FLAGS[flag]}{equals}{value}"

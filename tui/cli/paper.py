@@ -68,8 +68,8 @@ def start_session(
     retrain: Annotated[
         str | None, typer.Option(help="never (default), daily, weekly, monthly, quarterly, on-drift.")
     ] = None,
-    allow_harmful: Annotated[
-        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    allow_bad_data: Annotated[
+        bool, typer.Option("--allow-bad-data", help="Go on with data that the checks would refuse.")
     ] = False,
     url: Urls = None,
     config: ConfigFile = None,
@@ -98,7 +98,7 @@ def start_session(
         end=last,
         student=student,
         cash=cash,
-        allow_harmful=allow_harmful or None,
+        allow_bad_data=allow_bad_data or None,
         market={"days": days} if days else None,
         paper={"retrain": retrain} if retrain else None,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
-from strategies.console import now
+from strategies.console import now, say
 from tui.cli.options import (
     Adapter,
     AsJson,
@@ -76,8 +76,8 @@ def walkforward(
     adapter: Adapter = None,
     champion: UseChampion = False,
     quantization: Quantize = None,
-    allow_harmful: Annotated[
-        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    allow_bad_data: Annotated[
+        bool, typer.Option("--allow-bad-data", help="Go on with data that the checks would refuse.")
     ] = False,
     allow_short: Annotated[
         bool, typer.Option("--allow-short", help="Let forecasts of down go short.")
@@ -117,14 +117,14 @@ def walkforward(
         adapter=adapter,
         champion=champion or None,
         quantization=quantization,
-        allow_harmful=allow_harmful or None,
+        allow_bad_data=allow_bad_data or None,
         allow_short=allow_short or None,
         seed=seed,
         out=out,
         market=market or None,
     )
     folder = working_dir(data)
-    wanted = with_champion(load_config(config, flags), folder)
+    wanted = with_champion(load_config(config, flags, say), folder)
     if wanted.out is not None:
         writable(wanted.out, "--out")
     given = wanted.walkforward.model_dump(exclude_none=True) | stated(
