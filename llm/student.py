@@ -58,11 +58,11 @@ class StudentSettings:
     batch: int = 64
 
 
-class StudentLate(StudentError):
+class StudentTimeout(StudentError):
     """The student did not answer within its time. The session abstains and goes on."""
 
 
-class StudentGone(StudentError):
+class StudentUnavailable(StudentError):
     """The student has died or cannot be loaded. The session abstains and goes on."""
 
 
@@ -70,7 +70,7 @@ class StudentInterrupted(StudentError):
     """A person's command came while the student was asked. The session abstains and obeys."""
 
 
-class TimelyStudent(Protocol):
+class StudentClient(Protocol):
     """A student as a session asks it: each call ends within `seconds`, or raises one of the errors above.
 
     `interrupted` is asked now and then while it waits; once it says yes, StudentInterrupted is raised.
@@ -95,7 +95,7 @@ class TimelyStudent(Protocol):
         ...
 
 
-class InProcess:
+class LocalStudentClient:
     """A student in the session's own process, which takes the time it takes."""
 
     def __init__(self, student: Student) -> None:

@@ -25,7 +25,7 @@ from pydantic import (
 from engine.errors import UsageError
 from engine.instruments import AssetClass
 from engine.trading.risk import RiskLimits
-from feeds.history.endpoints import require_address
+from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.student import Quantization, StudentSettings
 
@@ -49,7 +49,7 @@ class Retraining(StrEnum):
     ON_DRIFT = "on-drift"
 
 
-class Scripted(StrEnum):
+class ScenarioAction(StrEnum):
     """What a replay's script may have happen."""
 
     PAUSE = "pause"
@@ -63,9 +63,9 @@ class Scripted(StrEnum):
     GAP = "gap"
 
 
-_WANTS_VALUE = {Scripted.SPLIT, Scripted.DIVIDEND, Scripted.QUOTE}
+_WANTS_VALUE = {ScenarioAction.SPLIT, ScenarioAction.DIVIDEND, ScenarioAction.QUOTE}
 
-_WANTS_SYMBOL = _WANTS_VALUE | {Scripted.GAP}
+_WANTS_SYMBOL = _WANTS_VALUE | {ScenarioAction.GAP}
 
 
 class ScriptTable(Table):
@@ -76,7 +76,7 @@ class ScriptTable(Table):
     """
 
     at: AwareDatetime
-    do: Scripted
+    do: ScenarioAction
     symbol: str | None = None
     value: Amount | None = None
     text: Annotated[str, Field(max_length=400)] = ""
@@ -87,7 +87,7 @@ class ScriptTable(Table):
         return at.astimezone(UTC)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_complete(self) -> Self:
         wanted = {"symbol": self.do in _WANTS_SYMBOL, "value": self.do in _WANTS_VALUE}
         for name, wants in wanted.items():
             if wants != (getattr(self, name) is not None):
@@ -116,7 +116,7 @@ class PaperTable(Table):
 
     @field_validator("late_seconds")
     @classmethod
-    def _in_time(cls, late: float, info: ValidationInfo) -> float:
+    def _check_late_seconds(cls, late: float, info: ValidationInfo) -> float:
         if info.data.get("deadline_seconds", 0.0) > late:
             raise ValueError("it must not be below deadline_seconds, or every answer could be late")
         return late
@@ -177,7 +177,7 @@ class MarketTable(Table):
 
 
 def _address(value: object) -> object:
-    return require_address(value) if isinstance(value, str) else value
+    return require_url(value) if isinstance(value, str) else value
 
 
 class SourceTable(Table):
@@ -308,26 +308,26 @@ def load_config(
     nearest right one, and for a value that does not fit. `on_message` receives a line for each key of an
     earlier version.
     """
-    values = _read(path) if path is not None else {}
+    values = _read_table(path) if path is not None else {}
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
     merged = ("market", "sources", "paper")
-    tables = {name: _over(values.get(name, {}), flags.get(name, {})) for name in merged}
+    tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})
     except ValidationError as error:
-        raise UsageError(_sentence(error, path, flags)) from error
+        raise UsageError(_describe_error(error, path, flags)) from error
     if config.start and config.end and config.end < config.start:
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
     return config
 
 
-def _over(table: object, flags: Mapping[str, Any]) -> object:
+def _merge_flags(table: object, flags: Mapping[str, Any]) -> object:
     """A table of the file with the flags for its keys over it; what is no table stays, to be refused."""
     return {**table, **flags} if isinstance(table, dict) else table
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_table(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -336,29 +336,31 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not valid TOML ({error}); mend that line") from error
     for key in ("bars", "news", "rates_files"):
         if isinstance(values.get(key), list):
-            values[key] = [_beside(path, entry) for entry in values[key]]
+            values[key] = [_resolve_path(path, entry) for entry in values[key]]
     for key in ("adapter", "out"):
         if key in values:
-            values[key] = _beside(path, values[key])
+            values[key] = _resolve_path(path, values[key])
     student = values.get("student")
     if isinstance(student, str) and (student.startswith((".", "~")) or (path.parent / student).is_dir()):
-        values["student"] = str(_beside(path, student))
+        values["student"] = str(_resolve_path(path, student))
     return values
 
 
-def _beside(config: Path, entry: object) -> object:
+def _resolve_path(config: Path, entry: object) -> object:
     return config.parent / Path(entry).expanduser() if isinstance(entry, str) else entry
 
 
-def _sentence(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
+def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
     """One line on the first problem; pydantic's own text names neither the file nor the remedy."""
     faults = error.errors()
     first = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
-    place = "the command line" if path is None or _from_flag(first["loc"], flags) else str(path)
+    place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _keys(first["loc"]), n=1, cutoff=0.4)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_keys(first['loc']))}"
+        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"]), n=1, cutoff=0.4)
+        remedy = (
+            f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_known_keys(first['loc']))}"
+        )
         return f"{place}: unknown key {where!r}; {remedy}"
     message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
     given = repr(first["input"])
@@ -366,7 +368,7 @@ def _sentence(error: ValidationError, path: Path | None, flags: Mapping[str, Any
     return f"{place}: {where} = {given} does not fit: {message[:1].lower()}{message[1:]}"
 
 
-def _from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> bool:
+def _is_from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> bool:
     """Whether a value was given by a flag, which may be one key of a table."""
     given: Any = flags
     for part in location[:2]:
@@ -377,7 +379,7 @@ def _from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> boo
     return True
 
 
-def _keys(location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     tables: dict[object, type[BaseModel]] = {
         "market": MarketTable,
         "instruments": InstrumentTable,

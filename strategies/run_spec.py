@@ -11,24 +11,24 @@ from typing import Any
 
 from engine.calendars import ExchangeSessions
 from engine.errors import JournalError
-from engine.fx import Rates, RateSeries
+from engine.fx import FxRates, FxRateSeries
 from engine.instruments import AssetClass, Costs, Instrument
 from engine.journal.events import (
-    dated_bar,
+    encode_bar,
 )
 from engine.journal.journal import Event, Journal
 from engine.model import require_utc
 from engine.trading.risk import RiskLimits
 from llm.student import Student
 from strategies.config import BacktestConfig
-from strategies.market_data import Facts, costs_of
-from strategies.sizing import Sizing, sizing_of
+from strategies.market_data import MarketData, build_costs
+from strategies.sizing import PositionSizing, build_sizing
 
 STARTED, HISTORY, RATE = "session_started", "history", "rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
+class RunSpec:
     """The parts of a session. `calendars` are the first and last day known, by code.
 
     `start` is the instant after which closes are decided on, `window` how many closed bars the student sees,
@@ -43,7 +43,7 @@ class SessionSettings:
     costs: Mapping[str, Costs]
     calendars: Mapping[str, tuple[date, date]]
     cash: float
-    sizing: Sizing
+    sizing: PositionSizing
     limits: RiskLimits
     start: datetime
     window: int
@@ -62,19 +62,19 @@ class SessionSettings:
             raise ValueError(f"deadline {self.deadline} is not between 0 and late_after {self.late_after}")
 
 
-def settings_of(
-    config: BacktestConfig, facts: Facts, student: Student, limits: RiskLimits, **rest: Any
-) -> SessionSettings:
+def build_run_spec(
+    config: BacktestConfig, facts: MarketData, student: Student, limits: RiskLimits, **rest: Any
+) -> RunSpec:
     """The settings by which a session trades as a backtest of `config` over `facts` would.
 
     `rest` are fields of SessionSettings that a backtest does not have.
     """
-    return SessionSettings(
+    return RunSpec(
         instruments=facts.instruments,
-        costs=costs_of(config, facts.instruments),
-        calendars={code: _span(calendar) for code, calendar in facts.calendars.items()},
+        costs=build_costs(config, facts.instruments),
+        calendars={code: _encode_calendar(calendar) for code, calendar in facts.calendars.items()},
         cash=config.cash,
-        sizing=sizing_of(config, facts.instruments),
+        sizing=build_sizing(config, facts.instruments),
         limits=limits,
         start=facts.start,
         window=student.window,
@@ -87,7 +87,7 @@ def settings_of(
     )
 
 
-def started_event(settings: SessionSettings, at: datetime, about: Mapping[str, Any]) -> Event:
+def encode_run_spec(settings: RunSpec, at: datetime, about: Mapping[str, Any]) -> Event:
     """The settings as the journal keeps them, with whatever else is to stand `about` the session."""
     payload = {name: getattr(settings, name) for name in settings.__slots__} | {
         "instruments": {symbol: asdict(one) for symbol, one in settings.instruments.items()},
@@ -101,16 +101,18 @@ def started_event(settings: SessionSettings, at: datetime, about: Mapping[str, A
     return Event(kind=STARTED, as_of=at, payload=payload)
 
 
-def settings_from_payload(payload: Mapping[str, Any]) -> SessionSettings:
-    """The settings that `started_event` wrote. Raises JournalError if it did not."""
+def decode_run_spec(payload: Mapping[str, Any]) -> RunSpec:
+    """The settings that `encode_run_spec` wrote. Raises JournalError if it did not."""
     try:
         limits = payload["limits"]
-        return SessionSettings(
-            instruments={symbol: _instrument(one) for symbol, one in payload["instruments"].items()},
+        return RunSpec(
+            instruments={symbol: _decode_instrument(one) for symbol, one in payload["instruments"].items()},
             costs={symbol: Costs(**one) for symbol, one in payload["costs"].items()},
-            calendars={code: _days(span) for code, span in payload["calendars"].items()},
+            calendars={code: _decode_days(span) for code, span in payload["calendars"].items()},
             cash=payload["cash"],
-            sizing=Sizing(**payload["sizing"] | {"shortable": frozenset(payload["sizing"]["shortable"])}),
+            sizing=PositionSizing(
+                **payload["sizing"] | {"shortable": frozenset(payload["sizing"]["shortable"])}
+            ),
             limits=RiskLimits(**limits | {"stale_after": timedelta(seconds=limits["stale_after"])}),
             start=datetime.fromisoformat(payload["start"]),
             window=payload["window"],
@@ -129,21 +131,21 @@ def settings_from_payload(payload: Mapping[str, Any]) -> SessionSettings:
         ) from error
 
 
-def history_events(facts: Facts) -> Iterator[Event]:
+def encode_history(facts: MarketData) -> Iterator[Event]:
     """The closed bars from before the start, by symbol: inputs like any other."""
     for symbol, series in sorted(facts.bars.items()):
-        bars = [dated_bar(bar) for bar in series if bar.closes_at <= facts.start]
+        bars = [encode_bar(bar) for bar in series if bar.closes_at <= facts.start]
         yield Event(kind=HISTORY, as_of=facts.start, payload={"symbol": symbol, "bars": bars})
 
 
-def rate_events(facts: Facts) -> Iterator[Event]:
+def encode_rates(facts: MarketData) -> Iterator[Event]:
     """Every rate of a series at the instant at which it became known."""
     for currency, series in sorted(facts.rates.series.items() if facts.rates else ()):
         for known_at, value in zip(series.known_at, series.values, strict=True):
             yield Event(kind=RATE, as_of=known_at, payload={"currency": currency, "value": value})
 
 
-def _instrument(stored: Mapping[str, Any]) -> Instrument:
+def _decode_instrument(stored: Mapping[str, Any]) -> Instrument:
     return Instrument(
         **{
             **stored,
@@ -153,14 +155,14 @@ def _instrument(stored: Mapping[str, Any]) -> Instrument:
     )
 
 
-def _span(calendar: object) -> tuple[date, date]:
+def _encode_calendar(calendar: object) -> tuple[date, date]:
     """The days a calendar knows; one that is open round the clock knows them all."""
     if isinstance(calendar, ExchangeSessions):
         return calendar.first, calendar.last
     return date(1900, 1, 1), date(2199, 12, 31)
 
 
-def _days(span: list[str]) -> tuple[date, date]:
+def _decode_days(span: list[str]) -> tuple[date, date]:
     first, last = span
     return date.fromisoformat(first), date.fromisoformat(last)
 
@@ -180,14 +182,16 @@ _UNLIMITED = RiskLimits(
 )
 
 
-def run_inputs(config: BacktestConfig, facts: Facts, student: Student, at: datetime) -> list[Event]:
+def encode_run_inputs(
+    config: BacktestConfig, facts: MarketData, student: Student, at: datetime
+) -> list[Event]:
     """What a run's journal needs, beside its slices and forecasts, to be had again: to be journaled first."""
-    settings = settings_of(config, facts, student, _UNLIMITED)
-    started = started_event(replace(settings, simulated=True), at, {})
-    return [replace(started, kind=SETTINGS), *history_events(facts), *rate_events(facts)]
+    settings = build_run_spec(config, facts, student, _UNLIMITED)
+    started = encode_run_spec(replace(settings, simulated=True), at, {})
+    return [replace(started, kind=SETTINGS), *encode_history(facts), *encode_rates(facts)]
 
 
-def started_of(journal: Journal) -> Mapping[str, Any]:
+def read_start(journal: Journal) -> Mapping[str, Any]:
     """How a session began. Raises JournalError for a journal that does not say."""
     first = next(journal.read(0), None)
     if first is None or first.kind != STARTED:
@@ -195,7 +199,7 @@ def started_of(journal: Journal) -> Mapping[str, Any]:
     return first.payload
 
 
-def rates_of(journal: Journal, started: Mapping[str, Any], until: datetime | None = None) -> Rates | None:
+def read_rates(journal: Journal, started: Mapping[str, Any], until: datetime | None = None) -> FxRates | None:
     """The rates that a session was told of, by `until` or at all; None where it has one currency."""
     if started["base"] is None:
         return None
@@ -204,7 +208,7 @@ def rates_of(journal: Journal, started: Mapping[str, Any], until: datetime | Non
         if until is None or row.as_of <= until:
             told.setdefault(row.payload["currency"], {})[row.as_of] = row.payload["value"]
     series = {
-        currency: RateSeries(known_at=tuple(sorted(known)), values=tuple(known[at] for at in sorted(known)))
+        currency: FxRateSeries(known_at=tuple(sorted(known)), values=tuple(known[at] for at in sorted(known)))
         for currency, known in told.items()
     }
-    return Rates(base=started["base"], constants=started["constants"], series=series)
+    return FxRates(base=started["base"], constants=started["constants"], series=series)

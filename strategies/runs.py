@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError, JournalError, UsageError
-from engine.journal.canonical import plain
-from engine.journal.events import slice_payload
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import encode_slice
 from engine.journal.journal import Event, Journal
-from engine.model import Bar, Call, Forecast, Slice
-from engine.outcomes import outcomes
-from engine.trading.records import Fill, Mark, OrderRecord, Record, Step
-from strategies.results import Played, forecast_row
+from engine.model import Bar, Forecast, Prediction, Slice
+from engine.outcomes import match_outcomes
+from engine.trading.records import EquityPoint, Fill, HoldingPeriod, OrderRecord, Record
+from strategies.results import SimulationResult, forecast_row
 
 JOURNAL = "journal.sqlite"
 
@@ -42,7 +42,7 @@ class RunSummary:
     result: Mapping[str, Any]
 
 
-def new_run(data_dir: Path, now: datetime) -> tuple[str, Path]:
+def create_run(data_dir: Path, now: datetime) -> tuple[str, Path]:
     """Make the folder of a new run, named after the second in which it started."""
     runs = data_dir / "runs"
     runs.mkdir(parents=True, exist_ok=True)
@@ -62,25 +62,25 @@ def list_runs(data_dir: Path) -> Iterator[RunSummary]:
     folders = sorted((f for f in runs.glob("*") if (f / JOURNAL).is_file()), reverse=True)
     for folder in folders:
         try:
-            yield _summary(folder)
+            yield _read_summary(folder)
         except JournalError:
             yield RunSummary(run=folder.name, started_at=None, state="damaged", config={}, result={})
 
 
-def find_run(data_dir: Path, name: str) -> RunSummary:
+def load_run(data_dir: Path, name: str) -> RunSummary:
     """One finished run by its name. Raises UsageError if there is none, or if it has no result."""
     folder = data_dir / "runs" / name
     if not (folder / JOURNAL).is_file():
         near = difflib.get_close_matches(name, [f.name for f in (data_dir / "runs").glob("*")], n=1)
         hint = f"did you mean {near[0]}?" if near else "closecall runs lists them"
         raise UsageError(f"there is no run {name!r} in {data_dir}; {hint}")
-    found = _summary(folder)
+    found = _read_summary(folder)
     if not found.result:
         raise UsageError(f"run {name} is {found.state} and has no result; start it again")
     return found
 
 
-def _summary(folder: Path) -> RunSummary:
+def _read_summary(folder: Path) -> RunSummary:
     # A run's first and last events say it all; a journal may have a hundred thousand between them.
     with Journal.open(folder / JOURNAL, folder.name) as journal:
         last = max(1, journal.last_seq)
@@ -98,7 +98,7 @@ def _summary(folder: Path) -> RunSummary:
 
 
 def export(
-    folder: Path, result: Mapping[str, Any], student: Played, bars: Mapping[str, Sequence[Bar]]
+    folder: Path, result: Mapping[str, Any], student: SimulationResult, bars: Mapping[str, Sequence[Bar]]
 ) -> None:
     """Write result.json, forecasts.csv, orders.csv, fills.csv and equity.csv. Raises DataError."""
     engine = student.engine
@@ -106,7 +106,7 @@ def export(
         (*row[:6], outcome.next_close if outcome else None, row[6])
         for row, (_, outcome) in (
             (forecast_row(call), scored)
-            for call, scored in zip(student.calls, outcomes(student.calls, bars), strict=True)
+            for call, scored in zip(student.calls, match_outcomes(student.calls, bars), strict=True)
         )
     )
     tables: dict[str, tuple[str, Iterable[Sequence[object]]]] = {
@@ -152,7 +152,7 @@ def _csv(header: str, rows: Iterable[Sequence[object]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header.split(","))
     for row in rows:
-        writer.writerow(["" if cell is None else plain(cell) for cell in row])
+        writer.writerow(["" if cell is None else to_jsonable(cell) for cell in row])
     return text.getvalue()
 
 
@@ -172,7 +172,7 @@ class Recorder:
         self._waiting: list[Event] = []
         self._now = recorded_at
 
-    def note(self, kind: str, as_of: datetime, payload: dict[str, Any]) -> None:
+    def append(self, kind: str, as_of: datetime, payload: dict[str, Any]) -> None:
         """Add an event of any kind."""
         self._waiting.append(Event(kind=kind, as_of=as_of, payload=payload))
         if self._batch is not None and len(self._waiting) >= self._batch:
@@ -183,30 +183,30 @@ class Recorder:
         self._journal.append(self._waiting, self._recorded_at)
         self._waiting = []
 
-    def slices(self, slices: Iterable[Slice]) -> Iterator[Slice]:
+    def journal_slices(self, slices: Iterable[Slice]) -> Iterator[Slice]:
         """The same slices, each journaled before it is handed on."""
         for slice_ in slices:
             self._now = slice_.as_of
-            self.note("slice", slice_.as_of, slice_payload(slice_))
+            self.append("slice", slice_.as_of, encode_slice(slice_))
             yield slice_
 
-    def call(self, call: Call, prompt: str, adapter: str | None) -> None:
+    def record_prediction(self, call: Prediction, prompt: str, adapter: str | None) -> None:
         """Journal a forecast or an abstention with its prompt, raw output and adapter.
 
         `adapter` is the fingerprint of the adapter that spoke; None is the base model alone.
         """
         made = {"prompt": prompt, "output": call.text, "adapter": adapter}
-        self.note("forecast", call.as_of, call_payload(call) | made)
+        self.append("forecast", call.as_of, encode_prediction(call) | made)
 
     def record(self, record: Record) -> None:
         """Journal what the engine did at the current slice."""
-        self.note(_KINDS[type(record)], self._now, asdict(record))
+        self.append(_KINDS[type(record)], self._now, asdict(record))
 
 
-_KINDS: dict[type, str] = {OrderRecord: "order", Fill: "fill", Mark: "mark", Step: "step"}
+_KINDS: dict[type, str] = {OrderRecord: "order", Fill: "fill", EquityPoint: "mark", HoldingPeriod: "step"}
 
 
-def call_payload(call: Call) -> dict[str, Any]:
+def encode_prediction(call: Prediction) -> dict[str, Any]:
     """A call as JSON; what an abstention lacks is None."""
     stated = isinstance(call, Forecast)
     return {

@@ -8,20 +8,20 @@ from datetime import datetime
 from engine.errors import DataError, UsageError
 from engine.instruments import AssetClass, Instrument
 from feeds.history.candles import Adjustment
-from feeds.history.client import BarClient, OnWait, Patience, SourceError, unseen
-from feeds.sources.registry import client_of, require_source
+from feeds.history.client import BarClient, OnWait, RetryPolicy, SourceError, ignore_wait
+from feeds.sources.registry import create_client, require_source
 from strategies.config import BacktestConfig
 
-Has = Callable[[str, str], bool]
+SymbolLookup = Callable[[str, str], bool]
 """Whether a source, by name, lists a symbol. Asked only where several sources could tell of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class RetryContext:
     """How work with sources waits: its sleep, who is told of a pause, and what ends it."""
 
     sleep: Callable[[float], None]
-    on_wait: OnWait = unseen
+    on_wait: OnWait = ignore_wait
     stop: threading.Event | None = None
 
 
@@ -41,8 +41,11 @@ def split_sources(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return list(dict.fromkeys(word.partition("=")[0] for word in words)), tied
 
 
-def routed(
-    sources: Sequence[str], instruments: Mapping[str, Instrument], tied: Mapping[str, str], has: Has
+def assign_symbols(
+    sources: Sequence[str],
+    instruments: Mapping[str, Instrument],
+    symbol_overrides: Mapping[str, str],
+    lookup: SymbolLookup,
 ) -> dict[str, list[str]]:
     """The symbols of each source that has any, in the order of the sources.
 
@@ -55,14 +58,16 @@ def routed(
         require_source(source)
     found: dict[str, list[str]] = {source: [] for source in sources}
     for symbol, instrument in instruments.items():
-        found[tied.get(symbol) or _source_of(symbol, instrument, sources, has)].append(symbol)
+        found[symbol_overrides.get(symbol) or _select_source(symbol, instrument, sources, lookup)].append(
+            symbol
+        )
     return {source: symbols for source, symbols in found.items() if symbols}
 
 
-def _source_of(symbol: str, instrument: Instrument, sources: Sequence[str], has: Has) -> str:
+def _select_source(symbol: str, instrument: Instrument, sources: Sequence[str], has: SymbolLookup) -> str:
     if len(sources) == 1:
         return sources[0]
-    fitting = [source for source in sources if _kind(source) is instrument.asset_class]
+    fitting = [source for source in sources if _source_kind(source) is instrument.asset_class]
     if len(fitting) > 1:
         fitting = [source for source in fitting if has(source, symbol)]
     fitting += [source for source in sources if source == "yfinance"]
@@ -73,13 +78,13 @@ def _source_of(symbol: str, instrument: Instrument, sources: Sequence[str], has:
     return fitting[0]
 
 
-def _kind(source: str) -> AssetClass:
+def _source_kind(source: str) -> AssetClass:
     if source.startswith("ccxt:"):
         return AssetClass.COIN
     return AssetClass.A_SHARE if source == "eastmoney" else AssetClass.STOCK
 
 
-class Clients:
+class SourceClients:
     """The clients of the sources, made when first asked for. They call public endpoints without a key."""
 
     def __init__(
@@ -88,7 +93,7 @@ class Clients:
         instruments: Mapping[str, Instrument],
         *,
         clock: Callable[[], datetime],
-        waiting: Waiting,
+        waiting: RetryContext,
         timeframe: str = "1d",
         adjustment: Adjustment | None = None,
     ) -> None:
@@ -97,21 +102,21 @@ class Clients:
         self._timeframe, self._adjustment = timeframe, adjustment
         self._clients: dict[str, BarClient] = {}
 
-    def of(self, source: str) -> BarClient:
+    def get(self, source: str) -> BarClient:
         """The client of a source, at the address that the configuration gives it."""
         if source not in self._clients:
             stated = self._config.sources.get(source)
-            self._clients[source] = client_of(
+            self._clients[source] = create_client(
                 source,
                 timeframe=self._timeframe,
                 adjustment=self._adjustment,
                 clock=self._clock,
                 url=stated.url if stated else None,
-                instrument_of=self._instruments.__getitem__,
+                get_instrument=self._instruments.__getitem__,
             )
         return self._clients[source]
 
-    def has(self, source: str, symbol: str) -> bool:
+    def lists_symbol(self, source: str, symbol: str) -> bool:
         """Whether the source lists the symbol. Raises SourceError where it does not answer."""
         try:
             self._ask(source, [symbol])
@@ -134,6 +139,6 @@ class Clients:
             self._ask(source, symbols)
 
     def _ask(self, source: str, symbols: Sequence[str]) -> None:
-        client = self.of(source)
-        patience = Patience(self._waiting.sleep, self._waiting.on_wait)
-        patience.ask(lambda: client.require(symbols), source)
+        client = self.get(source)
+        patience = RetryPolicy(self._waiting.sleep, self._waiting.on_wait)
+        patience.call(lambda: client.require(symbols), source)

@@ -15,7 +15,7 @@ from llm.transformers_student import TransformersStudent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lora:
+class LoraShape:
     """The shape of a new adapter: terms of `rank`, scaled by `alpha / rank`.
 
     They are on every linear layer of the blocks between two shares of the model's `depth`; at least one block
@@ -32,7 +32,7 @@ class Lora:
         return list(range(first, max(first + 1, round(self.depth[1] * count))))
 
 
-def adaptable(student: TransformersStudent, start: StudentSettings, shape: Lora) -> Any:
+def add_adapter(student: TransformersStudent, start: StudentSettings, shape: LoraShape) -> Any:
     """The student's model with a trainable adapter: the one that `start` names, or a new one.
 
     The student answers with the adapter from then on, as it changes. A new one is drawn from torch's
@@ -83,14 +83,14 @@ def write_adapter(model: Any, folder: Path, student: str, settings: Mapping[str,
         model.peft_config["default"].base_model_name_or_path = student
         model.save_pretrained(made, selected_adapters=["default"], save_embedding_layers=False)
         (made / "README.md").unlink(missing_ok=True)
-        _in_one_order(made / "adapter_config.json")
+        _sort_target_modules(made / "adapter_config.json")
         (made / SETTINGS_FILE).write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         made.replace(folder)
 
 
-def _in_one_order(config: Path) -> None:
+def _sort_target_modules(config: Path) -> None:
     """peft writes the names of its layers in the order of a set, another one in every process."""
     stated = json.loads(config.read_text(encoding="utf-8"))
     stated["target_modules"] = sorted(stated["target_modules"])
@@ -109,7 +109,7 @@ def trainable_student(
 
     The latter is told as an event "training_guard".
     """
-    if start.quantization is Quantization.NONE or learns_after_answering(load(start), start):
+    if start.quantization is Quantization.NONE or has_stable_gradient(load(start), start):
         return start, load(start)
     on_event(
         "training_guard",
@@ -125,12 +125,12 @@ def trainable_student(
     return plain, load(plain)
 
 
-def learns_after_answering(student: TransformersStudent, start: StudentSettings) -> bool:
+def has_stable_gradient(student: TransformersStudent, start: StudentSettings) -> bool:
     """Whether an adapter on the student's weights has the same gradient after an answer as before it."""
     import torch
 
-    model = adaptable(student, start, Lora(rank=2, alpha=2))
-    _stir(model)
+    model = add_adapter(student, start, LoraShape(rank=2, alpha=2))
+    _perturb_adapter(model)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*an autograd kernel was not registered")
@@ -147,7 +147,7 @@ def learns_after_answering(student: TransformersStudent, start: StudentSettings)
     )
 
 
-def _stir(model: Any) -> None:
+def _perturb_adapter(model: Any) -> None:
     """Give the second factor of a new adapter some size, or the first would have no gradient to compare."""
     import torch
 

@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from engine.metrics.accuracy import hit
-from engine.model import Abstention, Call, Direction, Forecast
+from engine.model import Abstention, Direction, Forecast, Prediction
 from engine.outcomes import Outcome
-from llm.answers import parse, read
-from training.dataset.counterfactual import Taken, take
+from llm.answers import parse_answer, parse_answer_text
+from training.dataset.counterfactual import StepResult, simulate_step
 from training.dataset.experience import Experience
 
 LABEL_LIMIT = 3.0
@@ -81,7 +81,7 @@ class Reward:
     brier_gain: float
     net_return: float
     valid: bool
-    call: Call
+    call: Prediction
 
     def as_json(self) -> dict[str, float | bool | str | None]:
         """The figures by name, and why an answer was invalid."""
@@ -93,7 +93,7 @@ class Reward:
 PARTS = ("brier", "close", "pnl")
 
 
-def happened(outcome: Outcome) -> float:
+def observed_rise(outcome: Outcome) -> float:
     """1 for a rise from close to close, 0 for a fall, 0.5 for a tie."""
     return 0.5 if outcome.tie else float(outcome.next_close > outcome.last_close)
 
@@ -103,33 +103,35 @@ def brier(probability_up: float, rose: float) -> float:
     return 1.0 - (probability_up - rose) ** 2
 
 
-def close_score(called: float, came: float, volatility: float) -> float:
+def close_score(called: float, actual: float, volatility: float) -> float:
     """-((f - r) / sigma)^2, in [-64, 0], of two returns as fractions; best for the mean of the label.
 
     The label is winsorised at `LABEL_LIMIT` and the call read at most `CALL_LIMIT` standard deviations away;
     `volatility` is that of a day's return, at least 0.001.
     """
     sigma = max(volatility, _LEAST_VOLATILITY)
-    return 0.0 - (_within(called / sigma, CALL_LIMIT) - _within(came / sigma, LABEL_LIMIT)) ** 2
+    return 0.0 - (_clip(called / sigma, CALL_LIMIT) - _clip(actual / sigma, LABEL_LIMIT)) ** 2
 
 
-def pnl_score(taken: Taken, volatility: float, risk_aversion: float) -> float:
+def pnl_score(step: StepResult, volatility: float, risk_aversion: float) -> float:
     """lambda (R - lambda/2 w^2 sigma^2), in [-3, 3], of a step that was taken (Markowitz 1952)."""
     sigma = max(volatility, _LEAST_VOLATILITY)
-    charge = risk_aversion / 2 * (taken.weight * sigma) ** 2
-    return _within(risk_aversion * (taken.net_return - charge), PNL_LIMIT)
+    charge = risk_aversion / 2 * (step.weight * sigma) ** 2
+    return _clip(risk_aversion * (step.net_return - charge), PNL_LIMIT)
 
 
-def reward(text: str, experience: Experience, weights: Weights) -> Reward:
+def compute_reward(text: str, experience: Experience, weights: Weights) -> Reward:
     """What the answer `text`, whatever it is, was worth as an answer to `experience.observation`."""
     symbol, as_of = experience.key
-    return reward_of(parse(text, symbol, as_of, experience.observation.last_close), experience, weights)
+    return compute_call_reward(
+        parse_answer_text(text, symbol, as_of, experience.observation.last_close), experience, weights
+    )
 
 
-def reward_of(call: Call, experience: Experience, weights: Weights) -> Reward:
+def compute_call_reward(call: Prediction, experience: Experience, weights: Weights) -> Reward:
     """What a call was worth; an abstention counts as an invalid answer."""
-    out, situation = experience.outcome, experience.situation
-    rose, taken = happened(out), take(call, out, situation)
+    out, situation = experience.outcome, experience.trade_context
+    rose, taken = observed_rise(out), simulate_step(call, out, situation)
     if isinstance(call, Forecast):
         parts = (
             brier(call.probability_up, rose),
@@ -138,7 +140,7 @@ def reward_of(call: Call, experience: Experience, weights: Weights) -> Reward:
         )
         total = weights.total(*parts)
     else:
-        parts = worst(experience)
+        parts = worst_parts(experience)
         total = weights.total(*parts) - MARGIN
     return Reward(
         total=total,
@@ -152,28 +154,30 @@ def reward_of(call: Call, experience: Experience, weights: Weights) -> Reward:
     )
 
 
-def worst(experience: Experience) -> tuple[float, float, float]:
+def worst_parts(experience: Experience) -> tuple[float, float, float]:
     """The least value of each part that a valid answer to this very observation could have had.
 
     The PnL part is concave in the position, so its least value is at the largest one either way, at none, or,
     where the market refuses an order, at the one already held.
     """
-    out, situation = experience.outcome, experience.situation
-    rose = happened(out)
+    out, situation = experience.outcome, experience.trade_context
+    rose = observed_rise(out)
     sigma = max(situation.volatility, _LEAST_VOLATILITY)
-    came = _within(out.close_return / sigma, LABEL_LIMIT)
-    calls = [*_extremes(experience), _silence(experience)]
+    came = _clip(out.close_return / sigma, LABEL_LIMIT)
+    calls = [*_extremes(experience), _abstention_reward(experience)]
     return (
         min(brier(0.0, rose), brier(1.0, rose)),
         -((CALL_LIMIT + abs(came)) ** 2),
         min(
-            pnl_score(take(call, out, situation), situation.volatility, situation.sizing.risk_aversion)
+            pnl_score(
+                simulate_step(call, out, situation), situation.volatility, situation.sizing.risk_aversion
+            )
             for call in calls
         ),
     )
 
 
-def means(rewards: Sequence[Reward]) -> dict[str, float | None]:
+def mean_rewards(rewards: Sequence[Reward]) -> dict[str, float | None]:
     """Figures of a batch for journal and screen, as JSON types; None where nothing can be averaged.
 
     `total` and `invalid` (a share) are over all, the others over the valid answers.
@@ -198,7 +202,7 @@ def completion_text(completion: object) -> str:
     raise TypeError(f"{type(completion).__name__} is neither text nor chat messages")
 
 
-def _extremes(experience: Experience) -> list[Call]:
+def _extremes(experience: Experience) -> list[Prediction]:
     symbol, as_of = experience.key
     last = experience.observation.last_close
     return [
@@ -208,13 +212,13 @@ def _extremes(experience: Experience) -> list[Call]:
     ]
 
 
-def _silence(experience: Experience) -> Call:
+def _abstention_reward(experience: Experience) -> Prediction:
     symbol, as_of = experience.key
     last = experience.observation.last_close
     return Abstention(symbol=symbol, as_of=as_of, reason="", last_close=last)
 
 
-def _within(value: float, limit: float) -> float:
+def _clip(value: float, limit: float) -> float:
     return max(-limit, min(limit, value))
 
 
@@ -226,4 +230,4 @@ def direction_score(text: str, experience: Experience) -> float:
     """1 for an answer with the direction that came, 0 for another or an invalid one, 0.5 for any at a tie."""
     if experience.outcome.tie:
         return 0.5
-    return float(hit(read(text, experience.observation), experience.outcome) is True)
+    return float(hit(parse_answer(text, experience.observation), experience.outcome) is True)

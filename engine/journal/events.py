@@ -13,11 +13,20 @@ from engine.corporate_actions import Dividend, Split
 from engine.errors import JournalError
 from engine.journal.journal import Event
 from engine.model import Bar, NewsItem, Phase, Precision, Slice
-from engine.trading.records import Fill, Mark, OrderRecord, OrderStatus, Progress, Record, Step, Valuation
+from engine.trading.records import (
+    EquityPoint,
+    Fill,
+    HoldingPeriod,
+    OrderRecord,
+    OrderStatus,
+    Record,
+    SessionSnapshot,
+    Valuation,
+)
 from engine.trading.risk import RISK, Command, CommandKind, RiskChange
 
 
-def slice_payload(slice_: Slice) -> dict[str, Any]:
+def encode_slice(slice_: Slice) -> dict[str, Any]:
     """A slice as JSON: prices by symbol as far as they are known at its instant, and its news.
 
     `bars` holds [open] at OPEN and [open, high, low, close, volume] at CLOSE, in the quote currency;
@@ -26,21 +35,21 @@ def slice_payload(slice_: Slice) -> dict[str, Any]:
     return {
         "phase": slice_.phase,
         "bars": {
-            symbol: [bar.open] if slice_.phase is Phase.OPEN else bar_values(bar)
+            symbol: [bar.open] if slice_.phase is Phase.OPEN else encode_bar_values(bar)
             for symbol, bar in slice_.bars.items()
         },
         "sessions": {symbol: [bar.opens_at, bar.closes_at] for symbol, bar in slice_.bars.items()},
-        "news": [news_payload(item) for item in slice_.news],
+        "news": [encode_news(item) for item in slice_.news],
     }
 
 
-def slice_from_payload(as_of: datetime, payload: Mapping[str, Any]) -> Slice:
-    """The slice that `slice_payload` wrote, as a journal hands it back. Raises JournalError if it is none."""
+def decode_slice(as_of: datetime, payload: Mapping[str, Any]) -> Slice:
+    """The slice that `encode_slice` wrote, as a journal hands it back. Raises JournalError if it is none."""
     try:
         phase = Phase(payload["phase"])
         sessions = payload["sessions"]
         bars = {symbol: _bar(symbol, values, sessions[symbol]) for symbol, values in payload["bars"].items()}
-        news = tuple(news_from_payload(item) for item in payload["news"])
+        news = tuple(decode_news(item) for item in payload["news"])
         return Slice(as_of=as_of, phase=phase, bars=bars, news=news)
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(
@@ -53,29 +62,29 @@ def is_late(payload: Mapping[str, Any]) -> bool:
     return bool(payload.get("late", False))
 
 
-def bar_values(bar: Bar) -> list[float]:
+def encode_bar_values(bar: Bar) -> list[float]:
     """[open, high, low, close, volume] of a closed bar."""
     return [bar.open, bar.high, bar.low, bar.close, bar.volume]
 
 
-def dated_bar(bar: Bar) -> list[Any]:
+def encode_bar(bar: Bar) -> list[Any]:
     """[opens at, closes at, open, high, low, close, volume] of a closed bar that stands by itself."""
-    return [bar.opens_at, bar.closes_at, *bar_values(bar)]
+    return [bar.opens_at, bar.closes_at, *encode_bar_values(bar)]
 
 
-def bar_from_dated(symbol: str, stored: Sequence[Any]) -> Bar:
-    """The bar that `dated_bar` wrote, once it was JSON."""
+def decode_bar(symbol: str, stored: Sequence[Any]) -> Bar:
+    """The bar that `encode_bar` wrote, once it was JSON."""
     opens_at, closes_at, *values = stored
     return _bar(symbol, values, [opens_at, closes_at])
 
 
-def news_payload(item: NewsItem) -> dict[str, Any]:
+def encode_news(item: NewsItem) -> dict[str, Any]:
     """A news item as JSON, its symbols in order."""
     return asdict(item) | {"symbols": sorted(item.symbols)}
 
 
-def news_from_payload(payload: Mapping[str, Any]) -> NewsItem:
-    """The item that `news_payload` wrote. Raises KeyError, TypeError or ValueError if it is none."""
+def decode_news(payload: Mapping[str, Any]) -> NewsItem:
+    """The item that `encode_news` wrote. Raises KeyError, TypeError or ValueError if it is none."""
     seen = payload["first_seen_at"]
     return NewsItem(
         id=payload["id"],
@@ -109,14 +118,14 @@ def _bar(symbol: str, values: list[float], session: list[str]) -> Bar:
 COMMAND = "command"
 
 
-def command_event(command: Command) -> Event:
+def encode_command(command: Command) -> Event:
     """The command as the journal keeps it."""
     payload = {"command": command.kind, "author": command.author, "text": command.text}
     return Event(kind=COMMAND, as_of=command.at, payload=payload)
 
 
-def command_from_payload(as_of: datetime, payload: Mapping[str, Any]) -> Command:
-    """The command that `command_event` wrote. Raises JournalError if it is none."""
+def decode_command(as_of: datetime, payload: Mapping[str, Any]) -> Command:
+    """The command that `encode_command` wrote. Raises JournalError if it is none."""
     try:
         return Command(
             at=as_of,
@@ -133,15 +142,15 @@ def command_from_payload(as_of: datetime, payload: Mapping[str, Any]) -> Command
 SPLIT, DIVIDEND = "split", "dividend"
 
 
-def corporate_event(action: Split | Dividend) -> Event:
+def encode_corporate_action(action: Split | Dividend) -> Event:
     """The split or dividend as the journal keeps it."""
     if isinstance(action, Split):
         return Event(kind=SPLIT, as_of=action.at, payload={"symbol": action.symbol, "ratio": action.ratio})
     return Event(kind=DIVIDEND, as_of=action.at, payload={"symbol": action.symbol, "amount": action.amount})
 
 
-def corporate_from_payload(kind: str, as_of: datetime, payload: Mapping[str, Any]) -> Split | Dividend:
-    """What `corporate_event` wrote. Raises JournalError if it is neither."""
+def decode_corporate_action(kind: str, as_of: datetime, payload: Mapping[str, Any]) -> Split | Dividend:
+    """What `encode_corporate_action` wrote. Raises JournalError if it is neither."""
     try:
         if kind == SPLIT:
             return Split(at=as_of, symbol=payload["symbol"], ratio=payload["ratio"])
@@ -152,38 +161,43 @@ def corporate_from_payload(kind: str, as_of: datetime, payload: Mapping[str, Any
         ) from error
 
 
-Statement = Record | RiskChange | Valuation | Progress
+SessionOutput = Record | RiskChange | Valuation | SessionSnapshot
 
 
 FORECAST, ORDER, FILL, MARK, STEP = "forecast", "order", "fill", "mark", "step"
 
 VALUATION, PROGRESS = "valuation", "progress"
 
-EFFECTS = (FORECAST, ORDER, FILL, MARK, STEP, RISK, VALUATION, PROGRESS)
+OUTPUT_KINDS = (FORECAST, ORDER, FILL, MARK, STEP, RISK, VALUATION, PROGRESS)
 
 _KINDS: dict[type, str] = {
     OrderRecord: ORDER,
     Fill: FILL,
-    Mark: MARK,
-    Step: STEP,
+    EquityPoint: MARK,
+    HoldingPeriod: STEP,
     RiskChange: RISK,
     Valuation: VALUATION,
-    Progress: PROGRESS,
+    SessionSnapshot: PROGRESS,
 }
 
 
-def statement_event(statement: Statement, input_: int, at: datetime) -> Event:
+def encode_statement(statement: SessionOutput, input_: int, at: datetime) -> Event:
     """A statement as an effect of the event numbered `input_`."""
     payload = {name: getattr(statement, name) for name in statement.__slots__}
     return Event(kind=_KINDS[type(statement)], as_of=at, payload=payload | {"input": input_})
 
 
-KINDS: Mapping[str, type[Record]] = {"order": OrderRecord, "fill": Fill, "mark": Mark, "step": Step}
+KINDS: Mapping[str, type[Record]] = {
+    "order": OrderRecord,
+    "fill": Fill,
+    "mark": EquityPoint,
+    "step": HoldingPeriod,
+}
 
 _MOMENTS = ("at", "decided_at", "due_at", "started_at", "ended_at")
 
 
-def record_from_payload(kind: str, payload: Mapping[str, Any]) -> Record:
+def decode_record(kind: str, payload: Mapping[str, Any]) -> Record:
     """The record that a journal holds as an event of `kind`. Raises KeyError, TypeError or ValueError."""
     made = KINDS[kind]
     values = {one.name: payload[one.name] for one in fields(made) if one.name in payload}

@@ -13,12 +13,12 @@ from typing import Protocol, TypeVar
 from engine.errors import DataError
 from feeds.history.candles import Adjustment, Grid
 
-TRIES = 8
+MAX_TRIES = 8
 
-FIRST_TRIES = 5
+MAX_FIRST_TRIES = 5
 """For a source that has not answered yet: it may be the connection that is not there."""
 
-LONGEST_WAIT = 900.0
+MAX_WAIT = 900.0
 
 _DEEPEST = 12
 
@@ -53,7 +53,7 @@ class Wait:
 OnWait = Callable[[Wait], None]
 
 
-def unseen(wait: Wait) -> None:
+def ignore_wait(wait: Wait) -> None:
     """A pause that nobody is told of."""
 
 
@@ -66,7 +66,7 @@ class BarClient(Protocol):
     """
 
     name: str
-    said_by: str
+    provenance: str
     timeframe: str
     adjustment: Adjustment
     page: int
@@ -93,13 +93,13 @@ class BarClient(Protocol):
         ...
 
 
-def patiently(
+def retry(
     call: Callable[[], Answer],
     place: str,
     sleep: Callable[[float], None],
     *,
-    on_wait: OnWait = unseen,
-    tries: int = TRIES,
+    on_wait: OnWait = ignore_wait,
+    tries: int = MAX_TRIES,
 ) -> Answer:
     """The answer of `call`, asked up to `tries` times with pauses of 1, 2, 4, … 60 seconds, or as demanded.
 
@@ -113,7 +113,7 @@ def patiently(
         except Unanswered as fault:
             tried += 1
             demanded = fault.wait or 0.0
-            if demanded > LONGEST_WAIT:
+            if demanded > MAX_WAIT:
                 raise SourceError(
                     f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what came before "
                     f"is kept, run the same command again after that"
@@ -128,21 +128,21 @@ def patiently(
             sleep(pause)
 
 
-class Patience:
-    """`patiently` for one source: until it has answered once, it is given up sooner."""
+class RetryPolicy:
+    """`retry` for one source: until it has answered once, it is given up sooner."""
 
-    def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = unseen) -> None:
+    def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = ignore_wait) -> None:
         self._sleep, self._on_wait = sleep, on_wait
-        self._tries = FIRST_TRIES
+        self._tries = MAX_FIRST_TRIES
 
-    def ask(self, call: Callable[[], Answer], place: str) -> Answer:
+    def call(self, call: Callable[[], Answer], place: str) -> Answer:
         """The answer of `call`. Raises SourceError."""
-        answer = patiently(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
-        self._tries = TRIES
+        answer = retry(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
+        self._tries = MAX_TRIES
         return answer
 
 
-def demanded_wait(retry_after: str | None, answered_at: str | None) -> float | None:
+def parse_retry_after(retry_after: str | None, answered_at: str | None) -> float | None:
     """Seconds that a Retry-After header demands; a date in it is read against the answer's own Date header.
 
     None where there is none or it cannot be read (RFC 9110, 10.2.3).

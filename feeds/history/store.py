@@ -19,10 +19,10 @@ from urllib.parse import unquote
 from engine.calendars import Calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
-from engine.journal.canonical import canonical_json, utc_text
+from engine.journal.canonical import canonical_json, format_utc
 from engine.model import Bar, require_utc
-from feeds.files.tables import shown
-from feeds.history.candles import EPOCH, Adjustment, Candle, Gap, step_of
+from feeds.files.tables import quote_value
+from feeds.history.candles import EPOCH, Adjustment, Candle, Gap, timeframe_step
 
 VERSION = 1
 
@@ -37,7 +37,7 @@ class Span:
 
     since: datetime
     until: datetime
-    said_by: str
+    provenance: str
     fetched_at: datetime
 
     def __post_init__(self) -> None:
@@ -84,9 +84,9 @@ class StoredBars:
         return self.spans[-1].until
 
     @property
-    def said_by(self) -> str:
+    def provenance(self) -> str:
         """Exchange, library and version of the newest fetch."""
-        return max(self.spans, key=lambda span: span.fetched_at).said_by
+        return max(self.spans, key=lambda span: span.fetched_at).provenance
 
     @property
     def fetched_at(self) -> datetime:
@@ -98,7 +98,7 @@ class StoredBars:
 
         Raises DataError for a day on which the calendar has no session.
         """
-        step = step_of(self.timeframe)
+        step = timeframe_step(self.timeframe)
         return tuple(self._bar(candle, instrument, calendar, step) for candle in self.candles)
 
     def _bar(self, candle: Candle, instrument: Instrument, calendar: Calendar, step: timedelta) -> Bar:
@@ -135,7 +135,9 @@ def write_table(path: Path, stored: StoredBars) -> None:
     columns = {"starts_at": pa.array(starts, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))}
     for name in _COLUMNS:
         columns[name] = pa.array([getattr(candle, name) for candle in stored.candles], pa.float64())
-    table = pa.table(columns).replace_schema_metadata({_KEY: canonical_json(_facts(stored)).encode()})
+    table = pa.table(columns).replace_schema_metadata(
+        {_KEY: canonical_json(_encode_metadata(stored)).encode()}
+    )
     with path.open("wb") as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
         file.flush()
@@ -166,29 +168,31 @@ def read_table(path: Path) -> StoredBars:
             )
             for start, open_, high, low, close, volume in cells
         )
-        return _stored(facts, candles)
+        return _decode_table(facts, candles)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: not a readable file of bars ({shown(str(error))}); remove it and fetch again"
+            f"{path}: not a readable file of bars ({quote_value(str(error))}); remove it and fetch again"
         ) from None
 
 
-def _facts(stored: StoredBars) -> Mapping[str, Any]:
+def _encode_metadata(stored: StoredBars) -> Mapping[str, Any]:
     return {
         "version": VERSION,
         "source": stored.source,
         "symbol": stored.symbol,
         "timeframe": stored.timeframe,
         "adjustment": stored.adjustment,
-        "gaps": [[utc_text(gap.first), utc_text(gap.last), gap.candles, gap.reason] for gap in stored.gaps],
+        "gaps": [
+            [format_utc(gap.first), format_utc(gap.last), gap.candles, gap.reason] for gap in stored.gaps
+        ],
         "spans": [
-            [utc_text(span.since), utc_text(span.until), span.said_by, utc_text(span.fetched_at)]
+            [format_utc(span.since), format_utc(span.until), span.provenance, format_utc(span.fetched_at)]
             for span in stored.spans
         ],
     }
 
 
-def _stored(facts: Mapping[str, Any], candles: tuple[Candle, ...]) -> StoredBars:
+def _decode_table(facts: Mapping[str, Any], candles: tuple[Candle, ...]) -> StoredBars:
     symbol = str(facts["symbol"])
     return StoredBars(
         source=str(facts["source"]),
@@ -197,23 +201,34 @@ def _stored(facts: Mapping[str, Any], candles: tuple[Candle, ...]) -> StoredBars
         adjustment=Adjustment(facts["adjustment"]),
         candles=candles,
         gaps=tuple(
-            Gap(symbol=symbol, first=_moment(first), last=_moment(last), candles=int(count), reason=str(why))
+            Gap(
+                symbol=symbol,
+                first=_parse_instant(first),
+                last=_parse_instant(last),
+                candles=int(count),
+                reason=str(why),
+            )
             for first, last, count, why in facts["gaps"]
         ),
         spans=tuple(
-            Span(since=_moment(since), until=_moment(until), said_by=str(who), fetched_at=_moment(when))
+            Span(
+                since=_parse_instant(since),
+                until=_parse_instant(until),
+                provenance=str(who),
+                fetched_at=_parse_instant(when),
+            )
             for since, until, who, when in facts["spans"]
         ),
     )
 
 
-def _moment(text: str) -> datetime:
+def _parse_instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 _SUFFIX = ".parquet"
 
-_LONGEST_NAME = 180
+_MAX_NAME_LENGTH = 180
 
 _PLAIN = ascii_uppercase + digits + "-_"
 
@@ -226,7 +241,7 @@ class BarStore:
 
     def path(self, source: str, symbol: str, timeframe: str) -> Path:
         """The file of one symbol; names are escaped, so that none can leave the folder."""
-        return self._folder(source, timeframe) / (_escaped(symbol) + _SUFFIX)
+        return self._folder(source, timeframe) / (_escape_name(symbol) + _SUFFIX)
 
     def sources(self) -> list[str]:
         """The sources of which something is stored, sorted."""
@@ -246,7 +261,9 @@ class BarStore:
             return None
         stored = read_table(path)
         if (stored.source, stored.symbol, stored.timeframe) != (source, symbol, timeframe):
-            raise DataError(f"{path}: holds {shown(stored.symbol)}, not {shown(symbol)}; remove it")
+            raise DataError(
+                f"{path}: holds {quote_value(stored.symbol)}, not {quote_value(symbol)}; remove it"
+            )
         return stored
 
     def read(self, source: str, symbol: str, timeframe: str = "1d") -> StoredBars:
@@ -267,7 +284,7 @@ class BarStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_table(temporary, stored)
             temporary.replace(path)
-            _sync(path.parent)
+            _sync_folder(path.parent)
         except OSError as error:
             raise DataError(f"{path}: {error.strerror or error}; make room or give write access") from None
         finally:
@@ -300,11 +317,11 @@ class BarStore:
             os.close(handle)
 
     def _folder(self, source: str, timeframe: str = "") -> Path:
-        folder = self.root / _escaped(source, _PLAIN + ascii_lowercase)
-        return folder / _escaped(timeframe, _PLAIN + ascii_lowercase) if timeframe else folder
+        folder = self.root / _escape_name(source, _PLAIN + ascii_lowercase)
+        return folder / _escape_name(timeframe, _PLAIN + ascii_lowercase) if timeframe else folder
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Wait until the folder's entries are on the disk, or a power cut could undo a rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -313,16 +330,16 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _escaped(text: str, plain: str = _PLAIN) -> str:
+def _escape_name(text: str, plain: str = _PLAIN) -> str:
     """`text` as a file name that no two texts share, whatever the file system makes of small letters."""
     name = "".join(
-        mark if mark in plain or (mark == "." and 0 < at < len(text) - 1) else _percent(mark)
+        mark if mark in plain or (mark == "." and 0 < at < len(text) - 1) else _percent_encode(mark)
         for at, mark in enumerate(text)
     )
-    if not name or len(name) > _LONGEST_NAME:
-        raise DataError(f"{shown(text)} cannot name a file; give a symbol of 1 to 60 letters")
+    if not name or len(name) > _MAX_NAME_LENGTH:
+        raise DataError(f"{quote_value(text)} cannot name a file; give a symbol of 1 to 60 letters")
     return name
 
 
-def _percent(mark: str) -> str:
+def _percent_encode(mark: str) -> str:
     return "".join(f"%{byte:02X}" for byte in mark.encode("utf-8", "surrogatepass"))

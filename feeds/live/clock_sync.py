@@ -36,11 +36,11 @@ class ClockCheck:
     _doubted: dict[str, timedelta] = field(default_factory=dict)
 
     @property
-    def sure(self) -> bool:
+    def is_trusted(self) -> bool:
         """Whether any source was asked since this machine's clock was last in doubt."""
         return bool(self.offsets)
 
-    def note(self, reading: ClockReading, told: Mapping[str, float]) -> Event | None:
+    def add_reading(self, reading: ClockReading, journaled_offsets: Mapping[str, float]) -> Event | None:
         """Take a reading; `told` are the offsets in seconds that the journal holds.
 
         An answer that took longer than the tolerance tells nothing of the offset and is left out, unless
@@ -51,11 +51,14 @@ class ClockCheck:
             return None
         self.offsets[reading.source] = reading.offset
         seconds = reading.offset.total_seconds()
-        if slow or abs(seconds - told.get(reading.source, 0.0)) <= self.tolerance.total_seconds():
+        if (
+            slow
+            or abs(seconds - journaled_offsets.get(reading.source, 0.0)) <= self.tolerance.total_seconds()
+        ):
             return None
         return Event(
             kind="clock",
-            as_of=self.market(reading.answered_at),
+            as_of=self.market_time(reading.answered_at),
             payload={
                 "source": reading.source,
                 "own": reading.answered_at,
@@ -65,11 +68,11 @@ class ClockCheck:
             },
         )
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """This machine's clock may have jumped: what was measured before has no vote any longer."""
         self._doubted, self.offsets = self.offsets or self._doubted, {}
 
-    def market(self, now: datetime) -> datetime:
+    def market_time(self, now: datetime) -> datetime:
         """What time it is on the exchanges when this machine's clock says `now`.
 
         One source is believed before this machine; of several the middle one is, this machine having a
@@ -77,7 +80,7 @@ class ClockCheck:
         """
         return now + self._offset()
 
-    def own(self, market: datetime) -> datetime:
+    def local_time(self, market: datetime) -> datetime:
         """What this machine's clock will say when it is `market` on the exchanges."""
         return market - self._offset()
 

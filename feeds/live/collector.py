@@ -14,17 +14,17 @@ from datetime import datetime
 
 from engine.calendars import Calendar
 from engine.instruments import Instrument
-from engine.journal.events import news_payload
+from engine.journal.events import encode_news
 from engine.journal.journal import Event, Journal
 from engine.model import Phase, require_utc
 from feeds.live import events as facts
-from feeds.live.backfill import Laggards
-from feeds.live.confirmation import Arrivals, Receiver
-from feeds.live.journal_state import Book, Memory
-from feeds.live.pending_slice import Turn
-from feeds.live.polling import Ask, Contacts, in_turn
+from feeds.live.backfill import Backfill
+from feeds.live.confirmation import BarReceiver, ConfirmationBuffer
+from feeds.live.journal_state import CollectorJournal, JournalState
+from feeds.live.pending_slice import PendingSlice
+from feeds.live.polling import Executor, SourcePoller, run_sequential
 from feeds.live.protocols import BarSource, NewsSource
-from feeds.live.schedule import Agenda, Schedule, SliceTrigger, every
+from feeds.live.schedule import JobSchedule, Schedule, SliceTrigger, interval_trigger
 from feeds.live.settings import Limits
 
 _DEFAULTS = Limits()
@@ -53,35 +53,37 @@ class Collector:
         news: Sequence[NewsSource] = (),
         limits: Limits = _DEFAULTS,
         clock: Callable[[], datetime] | None = None,
-        ask: Ask = in_turn,
-        said_by: Mapping[str, str] | None = None,
+        ask: Executor = run_sequential,
+        provenance: Mapping[str, str] | None = None,
         on_journaled: OnJournaled | None = None,
     ) -> None:
         require_utc(since, "since")
         self._since = self._now = since
         self._limits = limits
-        self._said_by = dict(said_by or {})
+        self._provenance = dict(provenance or {})
         clock = clock or (lambda: self._now)
-        memory = Memory()
-        self._book = Book(journal, memory, clock, on_journaled)
+        memory = JournalState()
+        self._journal = CollectorJournal(journal, memory, clock, on_journaled)
         self._schedule = Schedule(instruments, calendars)
-        self._contacts = Contacts(sources, news, memory=memory, limits=limits, ask=ask, clock=clock)
-        arrivals = Arrivals(self._schedule, memory.expects, margin=limits.margin, settle=limits.settle)
-        self._receiver = Receiver(self._contacts, arrivals, self._book, limits)
-        self._laggards = Laggards(self._receiver, self._book, limits)
-        self._agenda = Agenda(
+        self._contacts = SourcePoller(sources, news, memory=memory, limits=limits, ask=ask, clock=clock)
+        arrivals = ConfirmationBuffer(
+            self._schedule, memory.is_expected, margin=limits.margin, settle=limits.settle
+        )
+        self._receiver = BarReceiver(self._contacts, arrivals, self._journal, limits)
+        self._backfill = Backfill(self._receiver, self._journal, limits)
+        self._jobs = JobSchedule(
             {
                 "slices": SliceTrigger(self._schedule, limits.margin),
-                "quotes": every(limits.quote_every, since),
-                "news": every(limits.news_every, since),
-                "clocks": every(limits.clock_every, since),
+                "quotes": interval_trigger(limits.quote_every, since),
+                "news": interval_trigger(limits.news_every, since),
+                "clocks": interval_trigger(limits.clock_every, since),
             }
         )
-        self._turn: Turn | None = None
+        self._turn: PendingSlice | None = None
         self._wake: datetime | None = None
         self._resumed_at: datetime | None = None
 
-    def due(self, now: datetime) -> bool:
+    def is_due(self, now: datetime) -> bool:
         """Whether `step` has something to do at `now`, by this machine's clock."""
         return self._wake is None or now >= self._wake
 
@@ -90,7 +92,7 @@ class Collector:
         require_utc(now, "now")
         self._now = now
         self._check_clocks()
-        if not self._contacts.clocks.sure:
+        if not self._contacts.clocks.is_trusted:
             # Without any exchange's clock nothing can be dated; nothing is lost but time.
             self._wake = now + self._limits.poll_every
             return self._wake
@@ -104,105 +106,105 @@ class Collector:
 
     def observe(self, symbols: Iterable[str]) -> None:
         """Journal the last prices of `symbols` at once, such as the first that are seen after a decision."""
-        self._receiver.observe(symbols)
+        self._receiver.journal_quotes(symbols)
 
     def _market(self) -> datetime:
-        return self._contacts.market()
+        return self._contacts.market_time()
 
     def _check_clocks(self) -> None:
         tolerance = self._limits.clock_tolerance
         if self._wake is not None and abs(self._now - self._wake) > tolerance:
-            self._contacts.clocks.doubt()
-        if not self._contacts.clocks.sure or self._agenda.due("clocks", self._market()):
-            self._book.append(self._contacts.check_clocks())
-            self._agenda.done("clocks", self._market())
+            self._contacts.clocks.invalidate()
+        if not self._contacts.clocks.is_trusted or self._jobs.is_due("clocks", self._market()):
+            self._journal.append(self._contacts.check_clocks())
+            self._jobs.mark_done("clocks", self._market())
 
     def _resume(self) -> None:
         self._resumed_at = self._market()
         payload = {
-            "since": self._book.memory.since or self._since,
+            "since": self._journal.memory.since or self._since,
             "limits": self._limits.seconds(),
-            "sources": self._said_by,
+            "sources": self._provenance,
         }
-        self._book.append([Event(kind="collecting", as_of=self._resumed_at, payload=payload)])
+        self._journal.append([Event(kind="collecting", as_of=self._resumed_at, payload=payload)])
 
     def _read_news(self) -> None:
-        if not self._agenda.due("news", self._market()):
+        if not self._jobs.is_due("news", self._market()):
             return
         items, events = self._contacts.read_news()
         market = self._market()
         fresh = {}
         for item in items:
             key = item.source, item.id
-            if key not in self._book.memory.seen and key not in fresh:
+            if key not in self._journal.memory.seen and key not in fresh:
                 # Whatever a feed states: it was not known here before it was read here.
                 known = replace(item, available_at=max(item.available_at, market))
-                fresh[key] = Event(kind="news", as_of=market, payload=news_payload(known))
-        self._book.append([*events, *fresh.values()])
-        self._agenda.done("news", market)
+                fresh[key] = Event(kind="news", as_of=market, payload=encode_news(known))
+        self._journal.append([*events, *fresh.values()])
+        self._jobs.mark_done("news", market)
 
     def _read_quotes(self) -> None:
         market = self._market()
-        if self._agenda.due("quotes", market):
+        if self._jobs.is_due("quotes", market):
             self.observe(self._schedule.in_session(market))
-            self._agenda.done("quotes", market)
+            self._jobs.mark_done("quotes", market)
 
     def _advance(self) -> bool:
         """Journal the slice whose turn it is, or else a laggard; whether there was one."""
         market = self._market()
-        due = self._schedule.next_after(self._book.memory.cursor)
+        due = self._schedule.next_after(self._journal.memory.cursor)
         self._name_ended(market)
         if due is None or due.at > market:
             self._turn = None
-            return self._laggards.seek(market)
+            return self._backfill.step(market)
         if self._turn is None or self._turn.due.key != due.key:
-            self._turn = Turn.begin(due, market, self._resumed_at or market, self._limits)
+            self._turn = PendingSlice.create(due, market, self._resumed_at or market, self._limits)
         if market >= self._turn.ask_at:
             self._ask_for(self._turn)
         return self._close(self._turn) if due.phase is Phase.CLOSE else self._open(self._turn)
 
-    def _ask_for(self, turn: Turn) -> None:
+    def _ask_for(self, turn: PendingSlice) -> None:
         market, due = self._market(), turn.due
-        bars = turn.without_bar(market, self._receiver.settled)
+        bars = turn.without_bar(market, self._receiver.confirmed_bar)
         if bars:
             self._receiver.ask_bars(dict.fromkeys(bars, due.at))
         if due.phase is Phase.OPEN and (symbols := turn.without_opening(market)):
             told = self._receiver.ask_openings(dict.fromkeys(symbols, due.at))
             for symbol, (opening, server_time) in told.items():
-                turn.observe(symbol, opening, server_time)
-        turn.asked(self._market(), settling=bool(bars & self._receiver.unsettled()))
+                turn.add_opening(symbol, opening, server_time)
+        turn.on_asked(self._market(), settling=bool(bars & self._receiver.unconfirmed_symbols()))
 
-    def _close(self, turn: Turn) -> bool:
+    def _close(self, turn: PendingSlice) -> bool:
         market, due = self._market(), turn.due
-        settled = {symbol: self._receiver.settled(symbol, at[0]) for symbol, at in due.sessions.items()}
+        settled = {symbol: self._receiver.confirmed_bar(symbol, at[0]) for symbol, at in due.sessions.items()}
         bars = {symbol: bar for symbol, bar in settled.items() if bar}
         lacking = dict.fromkeys(sorted(due.sessions.keys() - bars.keys()), "bar")
         if lacking and market < turn.deadline:
             return False
-        events = self._book.close(due.at, bars, late=turn.late(market))
-        self._book.append(events + self._gaps(turn, lacking))
-        self._receiver.journaled(bars.values())
+        events = self._journal.append_close(due.at, bars, late=turn.is_late(market))
+        self._journal.append(events + self._gaps(turn, lacking))
+        self._receiver.discard(bars.values())
         return True
 
-    def _open(self, turn: Turn) -> bool:
+    def _open(self, turn: PendingSlice) -> bool:
         market, due = self._market(), turn.due
-        opened = turn.opened(market, self._receiver.settled)
-        lacking = turn.lacks(opened, market)
+        opened = turn.resolve_openings(market, self._receiver.confirmed_bar)
+        lacking = turn.missing_parts(opened, market)
         if lacking and market < turn.deadline:
             return False
-        events = self._book.open(due.at, opened, due.sessions, late=turn.late(market))
-        self._book.append(events + self._gaps(turn, lacking))
+        events = self._journal.append_open(due.at, opened, due.sessions, late=turn.is_late(market))
+        self._journal.append(events + self._gaps(turn, lacking))
         return True
 
-    def _gaps(self, turn: Turn, lacking: Mapping[str, str]) -> list[Event]:
+    def _gaps(self, turn: PendingSlice, lacking: Mapping[str, str]) -> list[Event]:
         sessions = turn.due.sessions
         return [
-            facts.gap(
+            facts.encode_gap(
                 turn.due.at,
                 symbol,
                 sessions[symbol],
                 lacks,
-                self._receiver.why_not(symbol, sessions[symbol][0], lacks),
+                self._receiver.missing_reason(symbol, sessions[symbol][0], lacks),
             )
             for symbol, lacks in lacking.items()
         ]
@@ -211,17 +213,17 @@ class Collector:
         ended = {
             symbol: why
             for symbol, why in self._schedule.ended.items()
-            if symbol not in self._book.memory.ended
+            if symbol not in self._journal.memory.ended
         }
-        self._book.append(
-            [facts.gap(market, symbol, None, "calendar", why) for symbol, why in sorted(ended.items())]
+        self._journal.append(
+            [facts.encode_gap(market, symbol, None, "calendar", why) for symbol, why in sorted(ended.items())]
         )
 
     def _next_wake(self) -> datetime:
         market = self._market()
-        self._agenda.done("slices", market)
-        instants = [self._agenda.next(market), self._laggards.wake(market)]
+        self._jobs.mark_done("slices", market)
+        instants = [self._jobs.next_due(market), self._backfill.next_wake(market)]
         if self._turn:
             instants += [self._turn.ask_at, self._turn.deadline]
         first = min(at for at in instants if at is not None and at > market)
-        return self._contacts.clocks.own(first)
+        return self._contacts.clocks.local_time(first)

@@ -10,7 +10,7 @@ from feeds.news.store import NewsStore
 from feeds.symbols import NameTable
 
 
-class Wire:
+class NewsFeed:
     """A `NewsSource` over one feed, whose items for what is traded it hands on once."""
 
     def __init__(

@@ -11,7 +11,7 @@ from engine.calendars import Session
 from engine.model import Bar, Phase
 from feeds.live.events import is_price
 from feeds.live.protocols import Opening, Quote
-from feeds.live.schedule import Due
+from feeds.live.schedule import DueSlice
 from feeds.live.settings import Limits
 
 Settled = Callable[[str, datetime], Bar | None]
@@ -21,10 +21,10 @@ NOTHING = Opening(official=None, observed=None)
 
 
 @dataclass(slots=True, kw_only=True)
-class Turn:
+class PendingSlice:
     """A due slice since `begun_at`; its sources are asked again at `ask_at`."""
 
-    due: Due
+    due: DueSlice
     begun_at: datetime
     resumed_at: datetime
     limits: Limits
@@ -33,7 +33,7 @@ class Turn:
     why: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, due: Due, market: datetime, resumed_at: datetime, limits: Limits) -> "Turn":
+    def create(cls, due: DueSlice, market: datetime, resumed_at: datetime, limits: Limits) -> "PendingSlice":
         """It is the turn of `due`."""
         first = due.at + limits.margin if due.phase is Phase.CLOSE else due.at
         ask_at = max(market, first)
@@ -46,13 +46,13 @@ class Turn:
         patience = self.limits.patience if close else self.limits.open_patience
         return max(self.due.at + patience, self.resumed_at + patience, self.begun_at + self.limits.grace)
 
-    def asked(self, market: datetime, *, settling: bool) -> None:
+    def on_asked(self, market: datetime, *, settling: bool) -> None:
         """The sources were asked at `market`; a slice that waits for long is asked about less often."""
         limits = self.limits
         pace = max(limits.poll_every, min(limits.poll_at_most, (market - self.due.at) / 4))
         self.ask_at = market + (limits.settle if settling else pace)
 
-    def late(self, market: datetime) -> bool:
+    def is_late(self, market: datetime) -> bool:
         """Whether the slice would come too late for a decision."""
         return market > self.due.at + self.limits.late_after
 
@@ -69,27 +69,27 @@ class Turn:
         return {
             symbol
             for symbol, (_, closes_at) in self.due.sessions.items()
-            if market < closes_at and not self._complete(self.openings.get(symbol, NOTHING), market)
+            if market < closes_at and not self._is_complete(self.openings.get(symbol, NOTHING), market)
         }
 
-    def observe(self, symbol: str, opening: Opening, server_time: datetime) -> None:
+    def add_opening(self, symbol: str, opening: Opening, server_time: datetime) -> None:
         """Keep the first observed price and the official open, once a source states them."""
-        self.openings[symbol] = merged(
+        self.openings[symbol] = merge_opening(
             self.openings.get(symbol, NOTHING),
             opening,
             self.due.at,
             server_time + self.limits.clock_tolerance,
         )
 
-    def opened(self, market: datetime, settled: Settled) -> dict[str, Opening]:
+    def resolve_openings(self, market: datetime, settled: Settled) -> dict[str, Opening]:
         """What can be said of each symbol's open; of a session that is over, what its bar says."""
         told = {
-            symbol: self._told(symbol, session, market, settled)
+            symbol: self._with_official_open(symbol, session, market, settled)
             for symbol, session in self.due.sessions.items()
         }
         return {symbol: each for symbol, each in told.items() if each != NOTHING}
 
-    def lacks(self, opened: Mapping[str, Opening], market: datetime) -> dict[str, str]:
+    def missing_parts(self, opened: Mapping[str, Opening], market: datetime) -> dict[str, str]:
         """What each incomplete symbol lacks at its open: "open", "official" or "observed"."""
         lacking = {}
         for symbol in self.due.sessions:
@@ -98,25 +98,27 @@ class Turn:
                 lacking[symbol] = "open"
             elif each.official is None:
                 lacking[symbol] = "official"
-            elif not self._complete(each, market):
+            elif not self._is_complete(each, market):
                 lacking[symbol] = "observed"
         return lacking
 
-    def _told(self, symbol: str, session: Session, market: datetime, settled: Settled) -> Opening:
+    def _with_official_open(
+        self, symbol: str, session: Session, market: datetime, settled: Settled
+    ) -> Opening:
         opening = self.openings.get(symbol, NOTHING)
         bar = settled(symbol, session[0]) if session[1] <= market else None
         return replace(opening, official=bar.open) if bar else opening
 
-    def _complete(self, opening: Opening, market: datetime) -> bool:
-        return opening.official is not None and (opening.observed is not None or self.late(market))
+    def _is_complete(self, opening: Opening, market: datetime) -> bool:
+        return opening.official is not None and (opening.observed is not None or self.is_late(market))
 
 
-def merged(known: Opening, told: Opening, session_open: datetime, newest: datetime) -> Opening:
+def merge_opening(known: Opening, update: Opening, session_open: datetime, newest: datetime) -> Opening:
     """`known`, completed by what of `told` is a price, and observed from the session's open to `newest`."""
-    official = told.official if is_price(told.official) else known.official
+    official = update.official if is_price(update.official) else known.official
     observed = known.observed
-    if observed is None and told.observed and _usable(told.observed, session_open, newest):
-        observed = told.observed
+    if observed is None and update.observed and _is_usable(update.observed, session_open, newest):
+        observed = update.observed
     return Opening(official=official, observed=observed)
 
 
@@ -127,5 +129,5 @@ def usable_quotes(quotes: Mapping[str, Quote], newest: Mapping[str, datetime]) -
     }
 
 
-def _usable(quote: Quote, oldest: datetime, newest: datetime) -> bool:
+def _is_usable(quote: Quote, oldest: datetime, newest: datetime) -> bool:
     return is_price(quote.price) and oldest <= quote.at <= newest

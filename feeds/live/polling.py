@@ -14,14 +14,14 @@ from typing import Generic, Protocol, TypeVar
 from engine.journal.journal import Event
 from engine.model import NewsItem, require_utc
 from feeds.live.clock_sync import ClockCheck, ClockReading
-from feeds.live.journal_state import Memory
+from feeds.live.journal_state import JournalState
 from feeds.live.protocols import BarSource, NewsSource
 from feeds.live.settings import Limits
 
 _R = TypeVar("_R")
 
 
-class Ask(Protocol):
+class Executor(Protocol):
     """Runs one task for each source and hands back its result, or the exception that ended it."""
 
     def __call__(self, tasks: Mapping[str, Callable[[], _R]]) -> dict[str, "_R | Exception"]:
@@ -29,12 +29,12 @@ class Ask(Protocol):
         ...
 
 
-def in_turn(tasks: Mapping[str, Callable[[], _R]]) -> dict[str, _R | Exception]:
+def run_sequential(tasks: Mapping[str, Callable[[], _R]]) -> dict[str, _R | Exception]:
     """One task after the other, in this thread: the same order every time."""
-    return {name: _outcome(task) for name, task in tasks.items()}
+    return {name: _run_task(task) for name, task in tasks.items()}
 
 
-class AtOnce:
+class ConcurrentExecutor:
     """Each task in a thread of its own; one that is not done in `seconds` counts as failed.
 
     A source that still hangs is not asked again before it has come back.
@@ -50,17 +50,17 @@ class AtOnce:
         futures: dict[str, Future[_R]] = {}
         for name, task in tasks.items():
             if name not in hanging:
-                self._running[name] = futures[name] = _started(task)  # type: ignore[assignment]  # tasks of one name have one type
+                self._running[name] = futures[name] = _start_thread(task)  # type: ignore[assignment]  # tasks of one name have one type
         wait(futures.values(), timeout=self._seconds)
         return {
-            name: _outcome(futures[name].result)
+            name: _run_task(futures[name].result)
             if name in futures and futures[name].done()
             else TimeoutError()
             for name in tasks
         }
 
 
-def _started(task: Callable[[], _R]) -> Future[_R]:
+def _start_thread(task: Callable[[], _R]) -> Future[_R]:
     future: Future[_R] = Future()
 
     def run() -> None:
@@ -74,7 +74,7 @@ def _started(task: Callable[[], _R]) -> Future[_R]:
     return future
 
 
-def _outcome(task: Callable[[], _R]) -> _R | Exception:
+def _run_task(task: Callable[[], _R]) -> _R | Exception:
     try:
         return task()
     except Exception as error:
@@ -85,7 +85,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers(Generic[T]):
+class SourceAnswers(Generic[T]):
     """What a source said in one visit: its clock first, then a value or an error for each symbol."""
 
     clock: ClockReading
@@ -93,12 +93,12 @@ class Answers(Generic[T]):
     errors: Mapping[str, str]
 
 
-def visit(
+def poll_source(
     source: BarSource,
     symbols: Iterable[str],
     question: Callable[[BarSource, str], T],
     clock: Callable[[], datetime],
-) -> Answers[T]:
+) -> SourceAnswers[T]:
     """Ask one source the time, then the question for each symbol.
 
     Raises what `server_time` raises, and what the question raises where it does so for every symbol.
@@ -118,7 +118,7 @@ def visit(
             errors[symbol] = error
     if errors and not values:
         raise next(iter(errors.values()))
-    return Answers(
+    return SourceAnswers(
         clock=reading,
         values=values,
         errors={symbol: type(error).__name__ for symbol, error in errors.items()},
@@ -137,24 +137,24 @@ class BackOff:
     failures: dict[str, int] = field(default_factory=dict)
     until: dict[str, datetime] = field(default_factory=dict)
 
-    def open(self, name: str, now: datetime) -> bool:
+    def may_ask(self, name: str, now: datetime) -> bool:
         """Whether the source may be asked at `now`."""
         # A wait longer than any back-off means that the clock was set back meanwhile.
         return name not in self.until or not now < self.until[name] <= now + self.longest
 
-    def failed(self, name: str, now: datetime) -> None:
+    def on_failure(self, name: str, now: datetime) -> None:
         """The source failed at `now`."""
         count = self.failures[name] = self.failures.get(name, 0) + 1
         self.until[name] = now + min(self.longest, self.first * 2 ** min(count - 1, 16))
 
-    def answered(self, name: str) -> None:
+    def on_answer(self, name: str) -> None:
         """The source is there."""
         self.failures.pop(name, None)
         self.until.pop(name, None)
 
 
 @dataclass(slots=True, kw_only=True)
-class Inquiry(Generic[T]):
+class PollResult(Generic[T]):
     """What was learned: values with the source's clock just before, errors by symbol, events to journal."""
 
     values: dict[str, tuple[T, datetime]] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class Inquiry(Generic[T]):
     events: list[Event] = field(default_factory=list)
 
 
-class Contacts:
+class SourcePoller:
     """The sources of all symbols, the feeds of news, and their clocks."""
 
     def __init__(
@@ -170,13 +170,13 @@ class Contacts:
         sources: Mapping[str, BarSource],
         news: Sequence[NewsSource],
         *,
-        memory: Memory,
+        memory: JournalState,
         limits: Limits,
-        ask: Ask,
+        ask: Executor,
         clock: Callable[[], datetime],
     ) -> None:
         self._sources = {source.name: source for source in sources.values()}
-        self._name_of = {symbol: source.name for symbol, source in sources.items()}
+        self._source_by_symbol = {symbol: source.name for symbol, source in sources.items()}
         self._news = {source.name: source for source in news}
         if shared := self._sources.keys() & self._news.keys():
             raise ValueError(f"two sources are called {min(shared)}; each needs a name of its own")
@@ -186,67 +186,69 @@ class Contacts:
         self._back_off = BackOff(first=limits.back_off, longest=limits.back_off_at_most)
         self.clocks = ClockCheck(tolerance=limits.clock_tolerance)
 
-    def market(self) -> datetime:
+    def market_time(self) -> datetime:
         """What time it is on the exchanges."""
-        return self.clocks.market(self._clock())
+        return self.clocks.market_time(self._clock())
 
     def check_clocks(self) -> list[Event]:
         """Ask every source what time it has."""
-        return self._visit({name: [] for name in self._sources}, lambda _source, _symbol: None).events
+        return self._poll_sources({name: [] for name in self._sources}, lambda _source, _symbol: None).events
 
-    def inquire(self, symbols: Iterable[str], question: Callable[[BarSource, str], T]) -> Inquiry[T]:
+    def poll(self, symbols: Iterable[str], question: Callable[[BarSource, str], T]) -> PollResult[T]:
         """Ask each symbol's source the question, but for sources that have failed just now."""
         wanted: dict[str, list[str]] = {}
         for symbol in symbols:
-            wanted.setdefault(self._name_of[symbol], []).append(symbol)
-        return self._visit(wanted, question)
+            wanted.setdefault(self._source_by_symbol[symbol], []).append(symbol)
+        return self._poll_sources(wanted, question)
 
     def read_news(self) -> tuple[list[NewsItem], list[Event]]:
         """What the feeds show now."""
         now = self._clock()
-        tasks = {name: feed.poll for name, feed in self._news.items() if self._back_off.open(name, now)}
+        tasks = {name: feed.poll for name, feed in self._news.items() if self._back_off.may_ask(name, now)}
         items: list[NewsItem] = []
         events: list[Event] = []
         for name, answer in self._ask(tasks).items():
             if isinstance(answer, Exception):
-                events += self._failed(name, answer)
+                events += self._on_failure(name, answer)
             else:
-                events += self._answered(name)
+                events += self._on_answer(name)
                 items += answer
         return items, events
 
-    def _visit(self, wanted: Mapping[str, list[str]], question: Callable[[BarSource, str], T]) -> Inquiry[T]:
+    def _poll_sources(
+        self, wanted: Mapping[str, list[str]], question: Callable[[BarSource, str], T]
+    ) -> PollResult[T]:
         now = self._clock()
         tasks = {
-            name: partial(visit, self._sources[name], symbols, question, self._clock)
+            name: partial(poll_source, self._sources[name], symbols, question, self._clock)
             for name, symbols in wanted.items()
-            if self._back_off.open(name, now)
+            if self._back_off.may_ask(name, now)
         }
-        learned: Inquiry[T] = Inquiry()
+        learned: PollResult[T] = PollResult()
         for name, answer in self._ask(tasks).items():
             if isinstance(answer, Exception):
                 learned.errors |= dict.fromkeys(wanted[name], type(answer).__name__)
-                learned.events += self._failed(name, answer)
+                learned.events += self._on_failure(name, answer)
             else:
-                self._take(learned, answer)
-                learned.events += self._answered(name)
+                self._merge_answer(learned, answer)
+                learned.events += self._on_answer(name)
         return learned
 
-    def _take(self, learned: Inquiry[T], answer: Answers[T]) -> None:
-        learned.errors |= answer.errors
+    def _merge_answer(self, result: PollResult[T], answer: SourceAnswers[T]) -> None:
+        result.errors |= answer.errors
         for symbol, value in answer.values.items():
-            learned.values[symbol] = value, answer.clock.server_time
-        if told := self.clocks.note(answer.clock, self._memory.offsets):
-            learned.events.append(told)
+            result.values[symbol] = value, answer.clock.server_time
+        if told := self.clocks.add_reading(answer.clock, self._memory.offsets):
+            result.events.append(told)
 
-    def _failed(self, name: str, error: Exception) -> list[Event]:
-        self._back_off.failed(name, self._clock())
-        return [] if name in self._memory.down else [self._state(name, "down", type(error).__name__)]
+    def _on_failure(self, name: str, error: Exception) -> list[Event]:
+        self._back_off.on_failure(name, self._clock())
+        return [] if name in self._memory.down else [self._state_event(name, "down", type(error).__name__)]
 
-    def _answered(self, name: str) -> list[Event]:
-        self._back_off.answered(name)
-        return [self._state(name, "up", "it answers again")] if name in self._memory.down else []
+    def _on_answer(self, name: str) -> list[Event]:
+        self._back_off.on_answer(name)
+        return [self._state_event(name, "up", "it answers again")] if name in self._memory.down else []
 
-    def _state(self, name: str, state: str, reason: str) -> Event:
+    def _state_event(self, name: str, state: str, reason: str) -> Event:
         payload = {"source": name, "state": state, "reason": reason}
-        return Event(kind="source", as_of=self.market(), payload=payload)
+        return Event(kind="source", as_of=self.market_time(), payload=payload)

@@ -47,7 +47,7 @@ class BarSource(Protocol):
         """The bars that open at or after `since`; an unfinished one may be among them."""
         ...
 
-    def opening(self, symbol: str, session_open: datetime) -> Opening:
+    def session_open(self, symbol: str, session_open: datetime) -> Opening:
         """What is known of the session that opens at `session_open`, which is not over."""
         ...
 

@@ -23,13 +23,13 @@ _RANK = {Phase.CLOSE: 0, Phase.OPEN: 1}
 _LONGEST_HOLIDAY = 21
 
 
-def key_of(at: datetime, phase: Phase) -> Key:
+def slice_key(at: datetime, phase: Phase) -> Key:
     """Where a slice stands in the order of all slices."""
     return at, _RANK[phase]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
+class DueSlice:
     """A slice that is to come: its instant, and the sessions of the symbols that open or close then."""
 
     at: datetime
@@ -39,7 +39,7 @@ class Due:
     @property
     def key(self) -> Key:
         """Where the slice stands in the order of all slices."""
-        return key_of(self.at, self.phase)
+        return slice_key(self.at, self.phase)
 
 
 class Schedule:
@@ -47,43 +47,51 @@ class Schedule:
 
     def __init__(self, instruments: Mapping[str, Instrument], calendars: Mapping[str, Calendar]) -> None:
         self._calendars = calendars
-        self._code_of = {symbol: each.calendar for symbol, each in instruments.items()}
+        self._calendar_codes = {symbol: each.calendar for symbol, each in instruments.items()}
         self._known: dict[str, tuple[Key, Key, Session]] = {}
         self._ended: dict[str, tuple[Key, str]] = {}
 
     @property
     def ended(self) -> dict[str, str]:
         """Symbols whose calendar has no day to offer after the last one asked for, and why."""
-        return {symbol: self._ended[code][1] for symbol, code in self._code_of.items() if code in self._ended}
+        return {
+            symbol: self._ended[code][1]
+            for symbol, code in self._calendar_codes.items()
+            if code in self._ended
+        }
 
-    def next_after(self, key: Key) -> Due | None:
+    def next_after(self, key: Key) -> DueSlice | None:
         """The first slice that comes after `key`, or None once every calendar has ended."""
-        found = {code: fact for code in set(self._code_of.values()) if (fact := self._next_of(code, key))}
+        found = {
+            code: fact
+            for code in set(self._calendar_codes.values())
+            if (fact := self._next_session_slice(code, key))
+        }
         if not found:
             return None
         first = min(fact[0] for fact in found.values())
         sessions = {
             symbol: found[code][1]
-            for symbol, code in sorted(self._code_of.items())
+            for symbol, code in sorted(self._calendar_codes.items())
             if code in found and found[code][0] == first
         }
-        return Due(at=first[0], phase=Phase.OPEN if first[1] else Phase.CLOSE, sessions=sessions)
+        return DueSlice(at=first[0], phase=Phase.OPEN if first[1] else Phase.CLOSE, sessions=sessions)
 
     def in_session(self, at: datetime) -> dict[str, Session]:
         """The symbols that trade at `at`, with their sessions."""
-        running = {code: self._running(code, at) for code in set(self._code_of.values())}
-        return {symbol: found for symbol, code in self._code_of.items() if (found := running[code])}
+        running = {code: self._current_session(code, at) for code in set(self._calendar_codes.values())}
+        return {symbol: found for symbol, code in self._calendar_codes.items() if (found := running[code])}
 
     def is_session(self, symbol: str, opens_at: datetime, closes_at: datetime) -> bool:
         """Whether the symbol's calendar has exactly this session."""
         # East of the date line's morning an exchange opens on the UTC day before its own date.
-        code, day = self._code_of[symbol], opens_at.date()
+        code, day = self._calendar_codes[symbol], opens_at.date()
         return (opens_at, closes_at) in (
             self._session(code, day),
             self._session(code, day + timedelta(days=1)),
         )
 
-    def _next_of(self, code: str, key: Key) -> tuple[Key, Session] | None:
+    def _next_session_slice(self, code: str, key: Key) -> tuple[Key, Session] | None:
         if (known := self._known.get(code)) and known[0] <= key < known[1]:
             return known[1], known[2]
         if code in self._ended and key >= self._ended[code][0]:
@@ -91,7 +99,7 @@ class Schedule:
         first = key[0].date() - timedelta(days=1)
         for day in (first + timedelta(days=n) for n in range(_LONGEST_HOLIDAY)):
             session = self._session(code, day)
-            for fact in _facts(session):
+            for fact in _session_slices(session):
                 if session and fact > key:
                     self._known[code] = key, fact, session
                     return fact, session
@@ -105,7 +113,7 @@ class Schedule:
         except DataError:
             return None  # before the calendar's first day, or after its last, which `ended` tells
 
-    def _running(self, code: str, at: datetime) -> Session | None:
+    def _current_session(self, code: str, at: datetime) -> Session | None:
         for days in (-1, 0, 1):
             session = self._session(code, at.date() + timedelta(days=days))
             if session and session[0] <= at < session[1]:
@@ -113,8 +121,8 @@ class Schedule:
         return None
 
 
-def _facts(session: Session | None) -> tuple[Key, ...]:
-    return (key_of(session[0], Phase.OPEN), key_of(session[1], Phase.CLOSE)) if session else ()
+def _session_slices(session: Session | None) -> tuple[Key, ...]:
+    return (slice_key(session[0], Phase.OPEN), slice_key(session[1], Phase.CLOSE)) if session else ()
 
 
 class SliceTrigger(BaseTrigger):  # type: ignore[misc]  # its base is untyped
@@ -136,27 +144,27 @@ class SliceTrigger(BaseTrigger):  # type: ignore[misc]  # its base is untyped
         return None
 
 
-def every(interval: timedelta, start: datetime) -> IntervalTrigger:
+def interval_trigger(interval: timedelta, start: datetime) -> IntervalTrigger:
     """A trigger for a round that is made again and again."""
     return IntervalTrigger(seconds=interval.total_seconds(), start_date=start, timezone=UTC)
 
 
-class Agenda:
+class JobSchedule:
     """Which rounds are due, by their triggers. A round that was never made is due at once."""
 
     def __init__(self, triggers: Mapping[str, BaseTrigger]) -> None:
         self._triggers = triggers
         self._next: dict[str, datetime] = {}
 
-    def due(self, name: str, now: datetime) -> bool:
+    def is_due(self, name: str, now: datetime) -> bool:
         """Whether the round `name` is to be made at `now`."""
         return name not in self._next or now >= self._next[name]
 
-    def done(self, name: str, now: datetime) -> None:
+    def mark_done(self, name: str, now: datetime) -> None:
         """The round was made, or tried, at `now`."""
         following = self._triggers[name].get_next_fire_time(now, now)
         self._next[name] = following.astimezone(UTC) if following else datetime.max.replace(tzinfo=UTC)
 
-    def next(self, now: datetime) -> datetime:
+    def next_due(self, now: datetime) -> datetime:
         """The first instant after `now` at which anything is due."""
         return min((at for at in self._next.values() if at > now), default=datetime.max.replace(tzinfo=UTC))

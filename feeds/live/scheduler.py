@@ -12,7 +12,7 @@ from feeds.live.collector import Collector
 _LOOK_UP = 0.2
 
 
-def run_live(collector: Collector, *, clock: Callable[[], datetime], stop: threading.Event) -> None:
+def run_scheduler(collector: Collector, *, clock: Callable[[], datetime], stop: threading.Event) -> None:
     """Step `collector` whenever it wants to be called, until `stop` is set.
 
     `clock` is this machine's time in UTC. A step that has begun is finished first; whatever it raises, a

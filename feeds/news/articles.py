@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from engine.errors import DataError
-from feeds.news.http import Page, place
+from feeds.news.http import Page, redact_url
 from feeds.news.sandbox import Run
 
 _ENOUGH = 0.6
@@ -32,7 +32,7 @@ _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]+)", 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
-class Speaker(StrEnum):
+class TextSource(StrEnum):
     """Where the text of an item comes from."""
 
     NEWSPAPER = "newspaper"
@@ -46,43 +46,43 @@ class Article:
 
     title: str
     text: str
-    speaker: Speaker
+    text_source: TextSource
 
 
 def read_article(page: Page, summary: str, run: Run) -> Article:
     """The article on `page`, or the feed's own `summary` where the page shows less text than that.
 
-    `run` calls the extractors (`Confined`). Raises DataError for a page that is not HTML or that they cannot
+    `run` calls the extractors (`Sandbox`). Raises DataError for a page that is not HTML or that they cannot
     read within their limits.
     """
     if "html" not in page.content_type.lower() and page.content_type:
-        raise DataError(f"{place(page.url)}: not an HTML page; its feed's summary is kept")
+        raise DataError(f"{redact_url(page.url)}: not an HTML page; its feed's summary is kept")
     try:
-        found = run(extract, decoded(page.body, page.content_type))
+        found = run(extract_article, decode_page(page.body, page.content_type))
     except DataError as error:
-        raise DataError(f"{place(page.url)}: {error}") from None
+        raise DataError(f"{redact_url(page.url)}: {error}") from None
     if len(found["text"]) < len(summary):
-        return Article(title=found["title"], text=summary, speaker=Speaker.SUMMARY)
-    return Article(title=found["title"], text=found["text"], speaker=Speaker(found["speaker"]))
+        return Article(title=found["title"], text=summary, text_source=TextSource.SUMMARY)
+    return Article(title=found["title"], text=found["text"], text_source=TextSource(found["speaker"]))
 
 
-def extract(html: str) -> dict[str, str]:
+def extract_article(html: str) -> dict[str, str]:
     """Title, text and speaker of a page, as plain JSON.
 
     newspaper's text, or trafilatura's where newspaper has less than 60% of the text in the page's paragraphs
     and trafilatura has at least half as much again. Pages are read up to 3,000,000 characters.
     """
     html = _DECLARATION.sub("", html[:_LONGEST_PAGE].replace("\0", " "))
-    title, text = _by_newspaper(html)
-    speaker = Speaker.NEWSPAPER
-    if len(text) < _ENOUGH * _paragraphs(html) or not text:
-        other = _by_trafilatura(html)
+    title, text = _extract_with_newspaper(html)
+    speaker = TextSource.NEWSPAPER
+    if len(text) < _ENOUGH * _count_paragraph_characters(html) or not text:
+        other = _extract_with_trafilatura(html)
         if len(other) > _MORE * len(text):
-            text, speaker = other, Speaker.TRAFILATURA
+            text, speaker = other, TextSource.TRAFILATURA
     return {"title": title[:_TITLE_LENGTH], "text": text[:_TEXT_LENGTH], "speaker": speaker.value}
 
 
-def decoded(body: bytes, content_type: str) -> str:
+def decode_page(body: bytes, content_type: str) -> str:
     """The characters of a page: by its byte-order mark, header or meta tag, else UTF-8, else Windows-1252.
 
     What cannot be decoded becomes U+FFFD.
@@ -113,7 +113,7 @@ def _is_text_encoding(name: str) -> bool:
         return False
 
 
-def _by_newspaper(html: str) -> tuple[str, str]:
+def _extract_with_newspaper(html: str) -> tuple[str, str]:
     """Title and text by newspaper; empty where it stumbles, as it does on a page without a body."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it was written for older Pythons
@@ -136,21 +136,21 @@ def _by_newspaper(html: str) -> tuple[str, str]:
     return str(article.title or ""), str(article.text or "")
 
 
-def _by_trafilatura(html: str) -> str:
+def _extract_with_trafilatura(html: str) -> str:
     import trafilatura
 
     return trafilatura.extract(html, include_comments=False, include_tables=False) or ""
 
 
-def _paragraphs(html: str) -> int:
+def _count_paragraph_characters(html: str) -> int:
     """How many characters stand in the page's paragraphs."""
-    tree = _tree(html)
+    tree = _parse_html(html)
     if tree is None:
         return 0
     return sum(len(" ".join(str(paragraph.text_content()).split())) for paragraph in tree.iter("p"))
 
 
-def _tree(html: str) -> Any:
+def _parse_html(html: str) -> Any:
     from lxml import etree
     from lxml import html as lxml_html
 

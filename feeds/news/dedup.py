@@ -64,7 +64,7 @@ resume resumes halt halts may could will won't 涨 跌 升 降 不 未 无 否 �
 _TURNING = frozenset(_TURNS.split())
 
 
-class Why(StrEnum):
+class DuplicateReason(StrEnum):
     """What makes an item a repeat."""
 
     LINK = "same link"
@@ -75,7 +75,7 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class ItemFingerprint:
     """What is compared of an item; `at` is when it was published, in UTC. All texts may be empty."""
 
     feed: str
@@ -87,59 +87,59 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownItem:
     at: datetime
     words: frozenset[str]
     shingles: frozenset[int]
 
 
-class Repeats:
+class DuplicateIndex:
     """What was seen so far. Memory grows with what is remembered, by some 20 kB for an item with its text."""
 
     def __init__(self) -> None:
         self._links: set[str] = set()
         self._guids: set[tuple[str, str]] = set()
-        self._known: list[_Known] = []
+        self._known: list[_KnownItem] = []
         self._by_word: dict[str, list[int]] = defaultdict(list)
         self._by_shingle: dict[int, list[int]] = defaultdict(list)
 
-    def remember(self, one: Sighting, *, compare: bool = True) -> None:
+    def add(self, one: ItemFingerprint, *, compare: bool = True) -> None:
         """Keep `one` for comparison; without `compare`, its link and guid only."""
         if one.link:
-            self._links.add(same_link(one.link))
+            self._links.add(normalize_link(one.link))
         if one.guid:
             self._guids.add((one.feed, one.guid))
         if compare:
-            known = _Known(one.at, title_words(one.title), shingles(one.text))
+            known = _KnownItem(one.at, significant_words(one.title), build_shingles(one.text))
             for word in known.words:
                 self._by_word[word].append(len(self._known))
-            for shingle in _sample(known.shingles):
+            for shingle in _sample_shingles(known.shingles):
                 self._by_shingle[shingle].append(len(self._known))
             self._known.append(known)
 
-    def why(self, one: Sighting) -> Why | None:
+    def find_reason(self, one: ItemFingerprint) -> DuplicateReason | None:
         """Why `one` is a repeat of something remembered; None where it is new."""
-        if one.link and same_link(one.link) in self._links:
-            return Why.LINK
+        if one.link and normalize_link(one.link) in self._links:
+            return DuplicateReason.LINK
         if one.guid and (one.feed, one.guid) in self._guids:
-            return Why.GUID
-        words, text = title_words(one.title), shingles(one.text)
-        for known in self._alike(self._by_word, _rarest(words, self._by_word), one.at):
-            if found := _title_repeats(words, text, known):
+            return DuplicateReason.GUID
+        words, text = significant_words(one.title), build_shingles(one.text)
+        for known in self._find_similar(self._by_word, _rarest_words(words, self._by_word), one.at):
+            if found := _is_title_duplicate(words, text, known):
                 return found
         if len(text) >= _LONG_ENOUGH:
-            for known in self._alike(self._by_shingle, _sample(text), one.at):
-                if _shared(text, known.shingles) >= _NEAR and _may_be_one(words, known.words):
-                    return Why.TEXT
+            for known in self._find_similar(self._by_shingle, _sample_shingles(text), one.at):
+                if _overlap(text, known.shingles) >= _NEAR and _may_be_same_item(words, known.words):
+                    return DuplicateReason.TEXT
         return None
 
-    def _alike(self, index: dict[_K, list[int]], keys: list[_K], at: datetime) -> Iterator[_Known]:
+    def _find_similar(self, index: dict[_K, list[int]], keys: list[_K], at: datetime) -> Iterator[_KnownItem]:
         for number in sorted({number for key in keys for number in index.get(key, ())}):
             if abs(self._known[number].at - at) <= WINDOW:
                 yield self._known[number]
 
 
-def same_link(link: str) -> str:
+def normalize_link(link: str) -> str:
     """What two addresses of one page have in common: no scheme, www, tracking parameters or fragment."""
     try:
         parts = urlsplit(link)
@@ -151,26 +151,26 @@ def same_link(link: str) -> str:
     return f"{host}{port}{parts.path.rstrip('/')}?{query}"
 
 
-def title_words(title: str) -> frozenset[str]:
+def significant_words(title: str) -> frozenset[str]:
     """The words that count in a title, without a lead such as "UPDATE 1-" and the source after a dash."""
     plain = unicodedata.normalize("NFKC", title).replace("’", "'")
     plain = _LEAD.sub("", plain)
     without_source = _SOURCE_AFTER.sub("", plain)
-    if len(_tokens(without_source)) >= _FEW_WORDS:
+    if len(_tokenize(without_source)) >= _FEW_WORDS:
         plain = without_source
-    return frozenset(_tokens(plain)) - _EMPTY
+    return frozenset(_tokenize(plain)) - _EMPTY
 
 
-def shingles(text: str) -> frozenset[int]:
+def build_shingles(text: str) -> frozenset[int]:
     """Each run of four words of `text` as a number; of eight characters in Chinese, Japanese and Korean."""
-    tokens = _tokens(unicodedata.normalize("NFKC", text), pairs=False)
+    tokens = _tokenize(unicodedata.normalize("NFKC", text), pairs=False)
     size = 2 * _SHINGLE if _EAST_ASIAN.search(text) else _SHINGLE
     return frozenset(
         zlib.crc32(" ".join(tokens[at : at + size]).encode()) for at in range(len(tokens) - size + 1)
     )
 
 
-def _tokens(text: str, *, pairs: bool = True) -> list[str]:
+def _tokenize(text: str, *, pairs: bool = True) -> list[str]:
     """Words and numbers, casefolded; in scripts without spaces characters or, for titles, pairs of them."""
     tokens: list[str] = []
     for word in _WORD.findall(text.casefold()):
@@ -184,22 +184,24 @@ def _tokens(text: str, *, pairs: bool = True) -> list[str]:
     return tokens
 
 
-def _title_repeats(words: frozenset[str], text: frozenset[int], known: _Known) -> Why | None:
+def _is_title_duplicate(
+    words: frozenset[str], text: frozenset[int], known: _KnownItem
+) -> DuplicateReason | None:
     if not words or not known.words:
         return None
     both_long = min(len(text), len(known.shingles)) >= _LONG_ENOUGH
-    if both_long and _shared(text, known.shingles) < _OTHER_TEXT:
+    if both_long and _overlap(text, known.shingles) < _OTHER_TEXT:
         return None
     if words == known.words:
         # "Markets wrap" and the like come back daily with other news.
-        return Why.TITLE if len(words) >= _FEW_WORDS or both_long else None
+        return DuplicateReason.TITLE if len(words) >= _FEW_WORDS or both_long else None
     smaller, larger = sorted((words, known.words), key=len)
     if len(smaller) < _MANY_WORDS or not smaller < larger or len(smaller) < _NEAR * len(larger):
         return None
-    return None if any(_turns(word) for word in larger - smaller) else Why.NEAR_TITLE
+    return None if any(_reverses_meaning(word) for word in larger - smaller) else DuplicateReason.NEAR_TITLE
 
 
-def _may_be_one(words: frozenset[str], other: frozenset[str]) -> bool:
+def _may_be_same_item(words: frozenset[str], other: frozenset[str]) -> bool:
     """Whether two titles over one text can be of one item: else the text is a site's notice or a template."""
     if not words or not other:
         return True
@@ -207,21 +209,21 @@ def _may_be_one(words: frozenset[str], other: frozenset[str]) -> bool:
     return len(words & other) >= _ONE_ITEM * min(len(words), len(other)) and not (numbers and others)
 
 
-def _turns(word: str) -> bool:
+def _reverses_meaning(word: str) -> bool:
     return word in _TURNING or any(char.isdigit() or char in _TURNING for char in word)
 
 
-def _shared(one: frozenset[int], other: frozenset[int]) -> float:
+def _overlap(one: frozenset[int], other: frozenset[int]) -> float:
     """The part of the shorter text that the longer one has too, 0 to 1; 0 where one is too short to tell."""
     smaller = min(len(one), len(other))
     return len(one & other) / smaller if smaller >= _LONG_ENOUGH else 0.0
 
 
-def _sample(text: frozenset[int]) -> list[int]:
+def _sample_shingles(text: frozenset[int]) -> list[int]:
     return [shingle for shingle in text if shingle % _SAMPLED == 0]
 
 
-def _rarest(words: frozenset[str], index: dict[str, list[int]]) -> list[str]:
+def _rarest_words(words: frozenset[str], index: dict[str, list[int]]) -> list[str]:
     """So many of the rarest words that two titles which share four in five have at least one of them."""
     by_count = sorted(words, key=lambda word: (len(index.get(word, ())), word))
     return by_count[: max(1, len(words) - int(_NEAR * len(words)) + 1)]

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
-from feeds.files.news import SOURCE_LENGTH, TEXT_LENGTH, TITLE_LENGTH, clean
-from feeds.news.articles import Article, Speaker, read_article
-from feeds.news.dedup import Repeats, Sighting, Why
-from feeds.news.entities import subjects_in
-from feeds.news.http import Limits, Origin, Page, SourceBusy, get, origins, place
+from feeds.files.news import SOURCE_LENGTH, TEXT_LENGTH, TITLE_LENGTH, clean_text
+from feeds.news.articles import Article, TextSource, read_article
+from feeds.news.dedup import DuplicateIndex, DuplicateReason, ItemFingerprint
+from feeds.news.entities import find_subjects
+from feeds.news.http import Limits, Origin, Page, SourceBusy, fetch_page, origins, redact_url
 from feeds.news.rss import Entry, Feed, read_feed
-from feeds.news.sandbox import Confined, Run
-from feeds.news.store import NewsStore, Seen
+from feeds.news.sandbox import Run, Sandbox
+from feeds.news.store import NewsStore, StoredItem
 from feeds.symbols import NameTable
 
 _LONGEST_WAIT = 30.0
@@ -38,13 +38,13 @@ class FetchSettings:
 
     latency: timedelta = timedelta(0)
     tolerance: timedelta = timedelta(minutes=5)
-    most_articles: int = 100
+    max_articles: int = 100
     pause: float = 0.5
     tries: int = 3
     limits: Limits = field(default_factory=Limits)
 
 
-class Pages:
+class PageFetcher:
     """What one pass fetches from the hosts that are `named` and from public ones.
 
     `sleep` waits for seconds; `run` calls the parsers. `article_faults` has a line for each page that was
@@ -61,33 +61,33 @@ class Pages:
 
     def feed(self, url: str) -> Feed:
         """The feed at `url`. Raises DataError where it cannot be fetched or read."""
-        return read_feed(self._page(url), self._run)
+        return read_feed(self._fetch_page(url), self._run)
 
     def article(self, entry: Entry) -> Article:
         """The page behind an entry, or the feed's own summary where it is not to be had."""
-        summary = Article(title="", text=entry.summary, speaker=Speaker.SUMMARY)
-        host = "".join(place(entry.link).split("/")[2:3])
-        if not host or self._articles >= self._settings.most_articles:
+        summary = Article(title="", text=entry.summary, text_source=TextSource.SUMMARY)
+        host = "".join(redact_url(entry.link).split("/")[2:3])
+        if not host or self._articles >= self._settings.max_articles:
             return summary
         if self._host_faults[host] >= _HOST_FAULTS:
             return summary
         self._articles += 1
         self._sleep(self._settings.pause)
         try:
-            return read_article(self._page(entry.link), entry.summary, self._run)
+            return read_article(self._fetch_page(entry.link), entry.summary, self._run)
         except DataError as error:
             self._host_faults[host] += isinstance(error, SourceBusy)
             self.article_faults.append(str(error))
             return summary
 
-    def _page(self, url: str) -> Page:
+    def _fetch_page(self, url: str) -> Page:
         """What `url` answers, after so many tries as the settings allow."""
         for attempt in range(1, self._settings.tries):
             try:
-                return get(url, self._named, self._settings.limits)
+                return fetch_page(url, self._named, self._settings.limits)
             except SourceBusy as error:
                 self._sleep(min(2.0**attempt if error.wait is None else error.wait, _LONGEST_WAIT))
-        return get(url, self._named, self._settings.limits)
+        return fetch_page(url, self._named, self._settings.limits)
 
 
 _REMEMBERED = timedelta(days=30)
@@ -112,10 +112,10 @@ class FetchReport:
     stored: int
     not_traded: int
     undated: int
-    repeated: Mapping[Why, int]
+    repeated: Mapping[DuplicateReason, int]
     future: int
     empty: int
-    speakers: Mapping[Speaker, int]
+    speakers: Mapping[TextSource, int]
     faults: tuple[str, ...]
     article_faults: tuple[str, ...]
 
@@ -138,26 +138,26 @@ def fetch_news(
     Raises DataError for an address that cannot be used, and for a store that cannot be read or written.
     """
     named = origins(urls)
-    with Confined() as confined:
+    with Sandbox() as confined:
         settings = settings or FetchSettings()
-        pages = Pages(named, settings, sleep, run or confined)
-        return _Pass(pages, store, names, clock, settings).report(urls)
+        pages = PageFetcher(named, settings, sleep, run or confined)
+        return _FetchPass(pages, store, names, clock, settings).report(urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _FoundEntry:
     entry: Entry
     feed: str
     source: str
     at: datetime
 
 
-class _Pass:
+class _FetchPass:
     """The state of one pass: what is known so far, and what was counted."""
 
     def __init__(
         self,
-        pages: Pages,
+        pages: PageFetcher,
         store: NewsStore,
         names: NameTable,
         clock: Callable[[], datetime],
@@ -165,19 +165,19 @@ class _Pass:
     ) -> None:
         self._pages, self._store, self._names = pages, store, names
         self._clock, self._settings = clock, settings
-        self._repeats = _remembered(store, clock())
+        self._repeats = _load_recent(store, clock())
         self._counts: Counter[str] = Counter()
-        self._repeated: Counter[Why] = Counter()
-        self._speakers: Counter[Speaker] = Counter()
+        self._repeated: Counter[DuplicateReason] = Counter()
+        self._speakers: Counter[TextSource] = Counter()
         self._faults: list[str] = []
         self._items: list[NewsItem] = []
 
     def report(self, urls: Sequence[str]) -> FetchReport:
         """Fetch, store and count."""
-        found = [one for url in dict.fromkeys(urls) for one in self._entries(url)]
+        found = [one for url in dict.fromkeys(urls) for one in self._fetch_entries(url)]
         # Of several versions the first that was published stays, whichever feed was asked first.
         for one in sorted(found, key=lambda one: one.at):
-            self._take(one)
+            self._process_entry(one)
         count = self._counts
         return FetchReport(
             items=tuple(self._items),
@@ -193,7 +193,7 @@ class _Pass:
             article_faults=tuple(self._pages.article_faults),
         )
 
-    def _entries(self, url: str) -> list[_Found]:
+    def _fetch_entries(self, url: str) -> list[_FoundEntry]:
         try:
             feed = self._pages.feed(url)
         except DataError as error:
@@ -202,11 +202,11 @@ class _Pass:
         now = self._clock()
         self._counts["read"] += len(feed.entries) + feed.empty
         self._counts["empty"] += feed.empty
-        source = feed.title or clean(place(url).split("/")[2], SOURCE_LENGTH)
+        source = feed.title or clean_text(redact_url(url).split("/")[2], SOURCE_LENGTH)
         known = [entry for entry in feed.entries if not self._is_future(entry, now)]
         self._counts["future"] += len(feed.entries) - len(known)
         return [
-            _Found(entry=entry, feed=place(url), source=source, at=entry.published_at or now)
+            _FoundEntry(entry=entry, feed=redact_url(url), source=source, at=entry.published_at or now)
             for entry in known
         ]
 
@@ -214,31 +214,31 @@ class _Pass:
         zone = timedelta(0) if entry.zone_known else _FIRST_ZONE
         return entry.published_at is not None and entry.published_at - zone > now + self._settings.tolerance
 
-    def _take(self, one: _Found) -> None:
+    def _process_entry(self, one: _FoundEntry) -> None:
         """Store an entry unless it is a repeat, by what the feed says or else by its whole text."""
-        sighting = _sighting(one, one.entry.title, one.entry.summary)
-        if why := self._repeats.why(sighting):
-            self._repeat(sighting, why)
+        sighting = _build_fingerprint(one, one.entry.title, one.entry.summary)
+        if why := self._repeats.find_reason(sighting):
+            self._count_duplicate(sighting, why)
             return
         article = self._pages.article(one.entry)
-        title = one.entry.title or clean(article.title, TITLE_LENGTH)
-        text = clean(article.text, TEXT_LENGTH)
-        sighting = _sighting(one, title, text)
-        if why := self._repeats.why(sighting):
-            self._repeat(sighting, why)
+        title = one.entry.title or clean_text(article.title, TITLE_LENGTH)
+        text = clean_text(article.text, TEXT_LENGTH)
+        sighting = _build_fingerprint(one, title, text)
+        if why := self._repeats.find_reason(sighting):
+            self._count_duplicate(sighting, why)
             return
-        self._keep(one, title, text, article.speaker)
-        self._repeats.remember(sighting)
+        self._store_entry(one, title, text, article.text_source)
+        self._repeats.add(sighting)
 
-    def _repeat(self, sighting: Sighting, why: Why) -> None:
+    def _count_duplicate(self, sighting: ItemFingerprint, why: DuplicateReason) -> None:
         self._repeated[why] += 1
-        self._repeats.remember(sighting, compare=False)
+        self._repeats.add(sighting, compare=False)
 
-    def _keep(self, one: _Found, title: str, text: str, speaker: Speaker) -> None:
+    def _store_entry(self, one: _FoundEntry, title: str, text: str, speaker: TextSource) -> None:
         # The text is part of the item, so it was not seen before its page was.
         first_seen_at = self._clock().astimezone(UTC)
         dated = one.entry.published_at is not None
-        seen = Seen(
+        seen = StoredItem(
             source=one.source,
             title=title,
             text=text,
@@ -247,10 +247,10 @@ class _Pass:
             zone_known=one.entry.zone_known if dated else True,
             dated=dated,
             first_seen_at=first_seen_at,
-            subjects=subjects_in(title, text, self._names),
+            subjects=find_subjects(title, text, self._names),
             feed=one.feed,
             link=one.entry.link,
-            guid=_identity(one.entry),
+            guid=_entry_identity(one.entry),
             speaker=speaker,
         )
         self._store.append([seen])
@@ -261,11 +261,11 @@ class _Pass:
             self._items.append(item)
 
 
-def _remembered(store: NewsStore, now: datetime) -> Repeats:
-    repeats = Repeats()
+def _load_recent(store: NewsStore, now: datetime) -> DuplicateIndex:
+    repeats = DuplicateIndex()
     for seen in store.read():
         recent = now - seen.first_seen_at <= _REMEMBERED
-        sighting = Sighting(
+        sighting = ItemFingerprint(
             feed=seen.feed,
             guid=seen.guid,
             link=seen.link,
@@ -273,16 +273,16 @@ def _remembered(store: NewsStore, now: datetime) -> Repeats:
             text=seen.text,
             at=seen.published_at,
         )
-        repeats.remember(sighting, compare=recent)
+        repeats.add(sighting, compare=recent)
     return repeats
 
 
-def _sighting(one: _Found, title: str, text: str) -> Sighting:
-    return Sighting(
-        feed=one.feed, guid=_identity(one.entry), link=one.entry.link, title=title, text=text, at=one.at
+def _build_fingerprint(one: _FoundEntry, title: str, text: str) -> ItemFingerprint:
+    return ItemFingerprint(
+        feed=one.feed, guid=_entry_identity(one.entry), link=one.entry.link, title=title, text=text, at=one.at
     )
 
 
-def _identity(entry: Entry) -> str:
+def _entry_identity(entry: Entry) -> str:
     """The entry's guid; where it has neither guid nor link, what else names it in its feed."""
     return entry.guid or ("" if entry.link else f"{entry.title} {entry.published_at} {entry.summary[:100]}")

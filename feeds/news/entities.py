@@ -31,27 +31,27 @@ _A_SHARE = re.compile(
 _IN_BRACKETS = re.compile(r"[(（](?:[A-Z][A-Za-z]{2,9}\s*[:：]\s*)?(\$?[A-Z][A-Z.]{0,5})[)）]")
 
 
-def _words(listed: str) -> frozenset[str]:
+def _split_words(listed: str) -> frozenset[str]:
     return frozenset(word.strip() for word in listed.split(","))
 
 
 # Tickers that are no name: they count in capitals only, and beside words about coins or companies.
-_COIN_TICKERS = _words(
+_COIN_TICKERS = _split_words(
     "link, near, sand, mana, atom, dash, op, uni, ton, arb, apt, fil, vet, algo, sol, dot, ada, icp, inj, "
     "neo, axs, mkr, crv, grt, luna, pol"
 )
 
-_COMPANY_TICKERS = _words(
+_COMPANY_TICKERS = _split_words(
     "cost, coin, hood, dis, hd, ms, ba, ma, mu, ge, gm, ko, pep, wfc, bac, pg, mcd, boe, all, low, now"
 )
 
 # Names that are words of the language too: they count with a capital, and beside such words.
-_COMMON_COINS = _words(
+_COMMON_COINS = _split_words(
     "stellar, maker, cosmos, avalanche, polygon, tron, terra, quant, ripple, tether, ether, optimism, "
     "stacks, sui, pepe, the graph, the sandbox, internet computer, 雪崩, 波卡"
 )
 
-_COMMON_COMPANIES = _words(
+_COMMON_COMPANIES = _split_words(
     "apple, visa, meta, ford, oracle, target, intel, gap, gree, midea, yili, longi, citi, alphabet, "
     "amazon, 苹果"
 )
@@ -74,7 +74,7 @@ _ABOUT_COMPANIES = re.compile(
 _BANKING = "业"
 
 
-def subjects_in(title: str, text: str, names: NameTable) -> tuple[str, ...]:
+def find_subjects(title: str, text: str, names: NameTable) -> tuple[str, ...]:
     """The names and topics that an item is about, as `NameTable.concerned` takes them; in their order.
 
     Those in the title, or, where it has none, those in the first 500 characters of the text. The longest
@@ -84,7 +84,7 @@ def subjects_in(title: str, text: str, names: NameTable) -> tuple[str, ...]:
     around = unicodedata.normalize("NFKC", f"{title}\n{text[:_LEAD_LENGTH]}")
     for part in (title, text[:_LEAD_LENGTH]):
         part = unicodedata.normalize("NFKC", part)
-        found = dict.fromkeys((*_written_as_tickers(part, names), *_named(part, around, names)))
+        found = dict.fromkeys((*_written_as_tickers(part, names), *_find_names(part, around, names)))
         if found:
             return tuple(found)
     return (OTHER,)
@@ -93,23 +93,23 @@ def subjects_in(title: str, text: str, names: NameTable) -> tuple[str, ...]:
 def _written_as_tickers(part: str, names: NameTable) -> Iterator[str]:
     for found in (*_A_SHARE.finditer(part), *_IN_BRACKETS.finditer(part)):
         word = (found[1] or found[0]).lstrip("$")
-        if names.knows(word):
+        if names.contains(word):
             yield word.casefold()
 
 
-def _named(part: str, around: str, names: NameTable) -> Iterator[str]:
+def _find_names(part: str, around: str, names: NameTable) -> Iterator[str]:
     yield from _named_in_chinese(part, around, names)
     tokens = list(_TOKEN.finditer(part))
     shouting = sum(token[0].isupper() for token in tokens) > len(tokens) / 2 and len(tokens) > 3
     at = 0
     while at < len(tokens):
         length = next(
-            (size for size in _sizes(tokens, at) if _counts(part, tokens, at, size, names)),
+            (size for size in _sizes(tokens, at) if _is_known_name(part, tokens, at, size, names)),
             0,
         )
         if length:
             written = part[tokens[at].start() : tokens[at + length - 1].end()]
-            word = _bare(written, names)
+            word = _strip_name(written, names)
             if _is_meant(written, word, part[tokens[at + length - 1].end() :], around, shouting=shouting):
                 yield word
         at += length or 1
@@ -119,7 +119,7 @@ def _sizes(tokens: list[re.Match[str]], at: int) -> range:
     return range(min(_WORDS_OF_A_NAME, len(tokens) - at), 0, -1)
 
 
-def _counts(part: str, tokens: list[re.Match[str]], at: int, size: int, names: NameTable) -> bool:
+def _is_known_name(part: str, tokens: list[re.Match[str]], at: int, size: int, names: NameTable) -> bool:
     """Whether `size` tokens from `at` on, with single spaces between, are one known name."""
     gaps = (
         part[one.end() : two.start()]
@@ -127,13 +127,13 @@ def _counts(part: str, tokens: list[re.Match[str]], at: int, size: int, names: N
     )
     if any(gap != " " for gap in gaps):
         return False
-    return names.knows(_bare(part[tokens[at].start() : tokens[at + size - 1].end()], names))
+    return names.contains(_strip_name(part[tokens[at].start() : tokens[at + size - 1].end()], names))
 
 
-def _bare(written: str, names: NameTable) -> str:
+def _strip_name(written: str, names: NameTable) -> str:
     """A name as the table has it: without a possessive, and the first half of a pair or compound it lacks."""
     word = re.sub(r"['’]s$", "", written).casefold()
-    if not names.knows(word) and " " not in word:
+    if not names.contains(word) and " " not in word:
         word = re.split(r"[-/]", word)[0]
     return word.lstrip("$")
 
@@ -161,7 +161,7 @@ def _named_in_chinese(part: str, around: str, names: NameTable) -> Iterator[str]
             at += 1
             continue
         length = next(
-            (size for size in range(_LONGEST_CHINESE, 1, -1) if names.knows(part[at : at + size])), 0
+            (size for size in range(_LONGEST_CHINESE, 1, -1) if names.contains(part[at : at + size])), 0
         )
         word, after = part[at : at + length].strip(), part[at + length : at + length + 1]
         common = word in _COMMON_COINS or word in _COMMON_COMPANIES

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from engine.errors import DataError
-from feeds.files.tables import shown
+from feeds.files.tables import quote_value
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -29,7 +29,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Origin = tuple[str, int]
 
 
-def checked(url: str) -> SplitResult:
+def parse_url(url: str) -> SplitResult:
     """The parts of an address that may be fetched. Spaces and other alphabets become %-escapes.
 
     Raises DataError for another scheme than http and https, a user name or password, and what is no address.
@@ -38,27 +38,27 @@ def checked(url: str) -> SplitResult:
         parts = urlsplit(quote(url.strip(), safe=_PLAIN))
         known = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise DataError(f"{place(url)}: not an address; write it as https://host/path") from None
+        raise DataError(f"{redact_url(url)}: not an address; write it as https://host/path") from None
     if parts.scheme not in _PORTS:
-        raise DataError(f"{place(url)}: {shown(parts.scheme)} is not fetched; use http or https")
+        raise DataError(f"{redact_url(url)}: {quote_value(parts.scheme)} is not fetched; use http or https")
     if parts.username is not None or parts.password is not None:
-        raise DataError(f"{place(url)}: a user name or password in the address; remove it")
+        raise DataError(f"{redact_url(url)}: a user name or password in the address; remove it")
     if not known or len(url) > _LONGEST_ADDRESS or "%" in parts.netloc:
-        raise DataError(f"{place(url)}: not an address; write it as https://host/path")
+        raise DataError(f"{redact_url(url)}: not an address; write it as https://host/path")
     return parts
 
 
-def origin_of(parts: SplitResult) -> Origin:
+def get_origin(parts: SplitResult) -> Origin:
     """Host and port of a checked address."""
     return (parts.hostname or "", parts.port or _PORTS[parts.scheme])
 
 
 def origins(urls: Iterable[str]) -> frozenset[Origin]:
     """Host and port of each of `urls`, for `named`. Raises DataError for an address that cannot be used."""
-    return frozenset(origin_of(checked(url)) for url in urls)
+    return frozenset(get_origin(parse_url(url)) for url in urls)
 
 
-def place(url: str) -> str:
+def redact_url(url: str) -> str:
     """`url` fit for a message: without user name, password, query or fragment, printable, cut to a length."""
     try:
         parts = urlsplit(url)
@@ -140,7 +140,7 @@ class Page:
     body: bytes
 
 
-def get(url: str, named: frozenset[Origin] = frozenset(), limits: Limits | None = None) -> Page:
+def fetch_page(url: str, named: frozenset[Origin] = frozenset(), limits: Limits | None = None) -> Page:
     """The page at `url`, which begins with http:// or https://.
 
     Every host, that of each redirect as well, must resolve to public addresses only, but for the origins in
@@ -153,14 +153,14 @@ def get(url: str, named: frozenset[Origin] = frozenset(), limits: Limits | None 
     with _Deadline(limits.total) as deadline:
         for _ in range(limits.redirects + 1):
             try:
-                parts = checked(url)
-                answer = _answer(parts, named, limits, deadline)
+                parts = parse_url(url)
+                answer = _request_page(parts, named, limits, deadline)
             except DataError as error:
-                raise error if url is start else _moved(start, error) from None
+                raise error if url is start else _redirect_error(start, error) from None
             if isinstance(answer, Page):
                 return answer
             url = urljoin(url, answer)
-    raise DataError(f"{place(start)}: more than {limits.redirects} redirects; give the final address")
+    raise DataError(f"{redact_url(start)}: more than {limits.redirects} redirects; give the final address")
 
 
 class _Deadline:
@@ -171,7 +171,7 @@ class _Deadline:
         self.over = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._cut)
+        self._timer = threading.Timer(seconds, self._abort)
         self._timer.daemon = True
 
     def __enter__(self) -> "_Deadline":
@@ -186,9 +186,9 @@ class _Deadline:
         with self._lock:
             self._socket = connection
         if self.over:
-            self._cut()
+            self._abort()
 
-    def _cut(self) -> None:
+    def _abort(self) -> None:
         with self._lock:
             self.over = True
             if self._socket is not None:
@@ -197,11 +197,13 @@ class _Deadline:
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _answer(parts: SplitResult, named: frozenset[Origin], limits: Limits, deadline: _Deadline) -> Page | str:
+def _request_page(
+    parts: SplitResult, named: frozenset[Origin], limits: Limits, deadline: _Deadline
+) -> Page | str:
     """The page at `parts`, or the address to which it redirects."""
-    where = place(parts.geturl())
+    where = redact_url(parts.geturl())
     try:
-        with contextlib.closing(_connected(parts, named, limits, deadline)) as connection:
+        with contextlib.closing(_connect(parts, named, limits, deadline)) as connection:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", target, headers=_HEADERS)
             with connection.getresponse() as answer:
@@ -209,25 +211,25 @@ def _answer(parts: SplitResult, named: frozenset[Origin], limits: Limits, deadli
                     # http.client reads headers as Latin-1; what is sent there today is UTF-8.
                     return str(moved.encode("latin-1").decode("utf-8", "replace"))
                 _require_success(where, answer)
-                body = b"".join(_unpacked(where, answer, limits.body))
+                body = b"".join(_decompress(where, answer, limits.body))
                 content_type = answer.headers.get("Content-Type", "")
     except DataError:
         raise
     except (OSError, http.client.HTTPException, zlib.error, UnicodeError) as error:
         if deadline.over or isinstance(error, TimeoutError):
             raise SourceBusy(f"{where}: no complete answer in time; try again later") from None
-        raise SourceBusy(f"{where}: {_reason(error)}; check the address or try again later") from None
+        raise SourceBusy(f"{where}: {_describe_error(error)}; check the address or try again later") from None
     if deadline.over:
         raise SourceBusy(f"{where}: no complete answer in {deadline.seconds:g} s; try again later")
     return Page(url=parts.geturl(), content_type=content_type, body=body)
 
 
-def _connected(
+def _connect(
     parts: SplitResult, named: frozenset[Origin], limits: Limits, deadline: _Deadline
 ) -> http.client.HTTPConnection:
-    host, port = origin = origin_of(parts)
+    host, port = origin = get_origin(parts)
     try:
-        address = internet_address(place(parts.geturl()), origin, internal=origin in named)
+        address = internet_address(redact_url(parts.geturl()), origin, internal=origin in named)
     except socket.gaierror:
         raise OSError(0, "the host is unknown") from None
     plain = socket.create_connection((address, port), timeout=limits.connect)
@@ -262,17 +264,17 @@ def _require_success(where: str, answer: http.client.HTTPResponse) -> None:
     raise DataError(f"{where}: answered HTTP {answer.status}; check the address")
 
 
-def _unpacked(where: str, answer: http.client.HTTPResponse, most: int) -> Iterator[bytes]:
+def _decompress(where: str, answer: http.client.HTTPResponse, most: int) -> Iterator[bytes]:
     """The body, piece by piece, never more than `most` bytes of it."""
     packing = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if packing not in ("identity", "", "gzip", "x-gzip", "deflate"):
         raise DataError(
-            f"{where}: packed as {shown(packing)}, which was not asked for; leave this source out"
+            f"{where}: packed as {quote_value(packing)}, which was not asked for; leave this source out"
         )
     unpack = None if packing in ("identity", "") else zlib.decompressobj(zlib.MAX_WBITS | 32)
     size = 0
     while packed := answer.read(_CHUNK):
-        for piece in (packed,) if unpack is None else _pieces(unpack, packed):
+        for piece in (packed,) if unpack is None else _decompress_chunks(unpack, packed):
             size += len(piece)
             if size > most:
                 raise DataError(f"{where}: more than {most:,} bytes; leave this source out")
@@ -283,7 +285,7 @@ def _unpacked(where: str, answer: http.client.HTTPResponse, most: int) -> Iterat
         raise http.client.IncompleteRead(b"", answer.length)
 
 
-def _pieces(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
+def _decompress_chunks(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
     """What `packed` unpacks to, in pieces of a bounded size, whatever the ratio is."""
     piece = unpack.decompress(packed, _CHUNK)
     while piece:
@@ -291,13 +293,13 @@ def _pieces(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
         piece = unpack.decompress(unpack.unconsumed_tail, _CHUNK)
 
 
-def _moved(start: str, error: DataError) -> DataError:
+def _redirect_error(start: str, error: DataError) -> DataError:
     """The error with the address that was asked for first."""
-    message = f"{place(start)}: redirects to {error}"
+    message = f"{redact_url(start)}: redirects to {error}"
     return SourceBusy(message, error.wait) if isinstance(error, SourceBusy) else DataError(message)
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return "no trusted connection (TLS)"
     if isinstance(error, OSError) and error.strerror:

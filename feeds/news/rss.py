@@ -15,8 +15,8 @@ from typing import Any
 
 from engine.errors import DataError
 from engine.model import Precision
-from feeds.files.news import SOURCE_LENGTH, TEXT_LENGTH, TITLE_LENGTH, clean
-from feeds.news.http import Page, place
+from feeds.files.news import SOURCE_LENGTH, TEXT_LENGTH, TITLE_LENGTH, clean_text
+from feeds.news.http import Page, redact_url
 from feeds.news.sandbox import Run
 
 _MOST_ENTRIES = 2_000
@@ -66,22 +66,24 @@ class Feed:
 
 
 def read_feed(page: Page, run: Run) -> Feed:
-    """The feed on `page`; `run` calls the parser, which hostile input can make slow or large (`Confined`).
+    """The feed on `page`; `run` calls the parser, which hostile input can make slow or large (`Sandbox`).
 
     At most 2,000 entries are read. Raises DataError for a page that is no feed.
     """
     try:
-        parsed = run(parse, page.body, page.content_type, page.url)
+        parsed = run(parse_feed, page.body, page.content_type, page.url)
     except DataError as error:
-        raise DataError(f"{place(page.url)}: {error}") from None
+        raise DataError(f"{redact_url(page.url)}: {error}") from None
     if not parsed["version"] and not parsed["entries"]:
-        raise DataError(f"{place(page.url)}: not an RSS or Atom feed; check the address")
-    entries = [_entry(raw) for raw in parsed["entries"]]
+        raise DataError(f"{redact_url(page.url)}: not an RSS or Atom feed; check the address")
+    entries = [_build_entry(raw) for raw in parsed["entries"]]
     usable = tuple(entry for entry in entries if entry.title or entry.summary)
-    return Feed(title=clean(parsed["title"], SOURCE_LENGTH), entries=usable, empty=len(entries) - len(usable))
+    return Feed(
+        title=clean_text(parsed["title"], SOURCE_LENGTH), entries=usable, empty=len(entries) - len(usable)
+    )
 
 
-def parse(data: bytes, content_type: str, url: str) -> dict[str, Any]:
+def parse_feed(data: bytes, content_type: str, url: str) -> dict[str, Any]:
     """What feedparser finds, as plain JSON: `version`, `title` and `entries` with texts and epoch seconds.
 
     It touches no network: feedparser gets the bytes, and external entities are off.
@@ -92,12 +94,12 @@ def parse(data: bytes, content_type: str, url: str) -> dict[str, Any]:
     found = feedparser.parse(io.BytesIO(data), response_headers=headers)
     return {
         "version": str(found.get("version") or ""),
-        "title": plain(str(found.feed.get("title") or "")[:_RAW_LENGTH]),
-        "entries": [_raw(entry) for entry in found.entries[:_MOST_ENTRIES]],
+        "title": strip_markup(str(found.feed.get("title") or "")[:_RAW_LENGTH]),
+        "entries": [_raw_entry(entry) for entry in found.entries[:_MOST_ENTRIES]],
     }
 
 
-def plain(markup: str) -> str:
+def strip_markup(markup: str) -> str:
     """The text of an HTML fragment, without scripts, styles and tags."""
     if not _MARKUP.search(markup):
         return markup
@@ -113,21 +115,21 @@ def plain(markup: str) -> str:
     return " ".join(str(piece) for piece in tree.itertext())
 
 
-def _raw(entry: Any) -> dict[str, Any]:
-    written, seconds = _date(entry)
+def _raw_entry(entry: Any) -> dict[str, Any]:
+    written, seconds = _entry_date(entry)
     contents: Iterable[Any] = entry.get("content") or ()
     texts = [str(entry.get("summary") or ""), *(str(one.get("value") or "") for one in contents)]
     return {
         "guid": str(entry.get("id") or "")[:_RAW_LENGTH],
         "link": str(entry.get("link") or "")[:_RAW_LENGTH],
-        "title": plain(str(entry.get("title") or "")[:_RAW_LENGTH]),
-        "summary": plain(max(texts, key=len)[:_RAW_LENGTH]),
+        "title": strip_markup(str(entry.get("title") or "")[:_RAW_LENGTH]),
+        "summary": strip_markup(max(texts, key=len)[:_RAW_LENGTH]),
         "written": written,
         "seconds": seconds,
     }
 
 
-def _date(entry: Any) -> tuple[str, int | None]:
+def _entry_date(entry: Any) -> tuple[str, int | None]:
     """The first of an entry's dates that feedparser understood: as written, and in epoch seconds."""
     with warnings.catch_warnings():
         # feedparser still answers for a missing `updated` with the creation date, and says so each time.
@@ -141,21 +143,21 @@ def _date(entry: Any) -> tuple[str, int | None]:
     return "", None
 
 
-def _entry(raw: dict[str, Any]) -> Entry:
-    published_at = _moment(raw["seconds"])
-    precision, zone_known = written_as(raw["written"]) if published_at else (Precision.SECOND, True)
+def _build_entry(raw: dict[str, Any]) -> Entry:
+    published_at = _to_datetime(raw["seconds"])
+    precision, zone_known = date_precision(raw["written"]) if published_at else (Precision.SECOND, True)
     return Entry(
-        guid=clean(raw["guid"], 500),
+        guid=clean_text(raw["guid"], 500),
         link=raw["link"].strip(),
-        title=clean(raw["title"], TITLE_LENGTH),
-        summary=clean(raw["summary"], TEXT_LENGTH),
+        title=clean_text(raw["title"], TITLE_LENGTH),
+        summary=clean_text(raw["summary"], TEXT_LENGTH),
         published_at=published_at,
         precision=precision,
         zone_known=zone_known,
     )
 
 
-def written_as(date: str) -> tuple[Precision, bool]:
+def date_precision(date: str) -> tuple[Precision, bool]:
     """How exactly a feed's date is written, and whether its zone is known: "Mon, 01 Jan 2024 08:30 GMT"."""
     clock = _CLOCK.search(date)
     if clock is None:
@@ -164,7 +166,7 @@ def written_as(date: str) -> tuple[Precision, bool]:
     return (Precision.SECOND if clock[1] else Precision.MINUTE), zone_known
 
 
-def _moment(seconds: int | None) -> datetime | None:
+def _to_datetime(seconds: int | None) -> datetime | None:
     if seconds is None:
         return None
     try:

@@ -39,7 +39,7 @@ class _Child:
     answers: IO[bytes]
 
 
-class Confined:
+class Sandbox:
     """Calls functions in one child process, which it starts at the first call and again after a failure.
 
     `seconds` is what one call may take, with the child's start; `memory` is the child's address space in
@@ -51,7 +51,7 @@ class Confined:
         self._memory = memory
         self._child: _Child | None = None
 
-    def __enter__(self) -> "Confined":
+    def __enter__(self) -> "Sandbox":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,13 +62,13 @@ class Confined:
 
         Raises DataError, with no place in it, where the function failed, took too long or too much memory.
         """
-        child = self._started()
+        child = self._ensure_started()
         timer = threading.Timer(self._seconds, child.process.kill)
         timer.daemon = True
         timer.start()
         try:
-            _send(child.requests, _request(function.__module__, function.__name__, arguments))
-            answer = json.loads(_received(child.answers))
+            _send(child.requests, _encode_request(function.__module__, function.__name__, arguments))
+            answer = json.loads(_receive(child.answers))
         except (OSError, EOFError, ValueError):
             self.close()
             limits = f"{self._seconds:g} s and {self._memory // 1_000_000:,} MB"
@@ -89,16 +89,16 @@ class Confined:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _started(self) -> _Child:
+    def _ensure_started(self) -> _Child:
         if self._child is None or self._child.process.poll() is not None:
             self.close()
-            self._child = _start()
+            self._child = _start_child()
             with contextlib.suppress(OSError):  # a child that cannot start shows at the first call
                 _send(self._child.requests, str(self._memory).encode())
         return self._child
 
 
-def _start() -> _Child:
+def _start_child() -> _Child:
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     # feedparser takes some dates through the local zone, which must not have hours that do not exist.
     kept |= {"TZ": "UTC", "PYTHONUTF8": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -118,15 +118,15 @@ def serve() -> None:
     """What the child does: answer the calls from standard input on standard output, until that is closed."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints would be taken for an answer
-    _limit_memory(int(_received(requests)))
+    _limit_memory(int(_receive(requests)))
     sys.addaudithook(_refuse_network)
     with contextlib.suppress(EOFError):
         while True:
-            module, name, arguments = _read_request(_received(requests))
-            _send(answers, json.dumps(_answer(module, name, arguments)).encode())
+            module, name, arguments = _read_request(_receive(requests))
+            _send(answers, json.dumps(_run_request(module, name, arguments)).encode())
 
 
-def _request(module: str, name: str, arguments: tuple[object, ...]) -> bytes:
+def _encode_request(module: str, name: str, arguments: tuple[object, ...]) -> bytes:
     """A call as JSON; of bytes, which JSON does not have, the base64 text stands in a list of one."""
     plain = [
         [base64.b64encode(argument).decode()] if isinstance(argument, bytes) else argument
@@ -141,7 +141,7 @@ def _read_request(data: bytes) -> tuple[str, str, tuple[object, ...]]:
     return module, name, tuple(read)
 
 
-def _answer(module: str, name: str, arguments: tuple[object, ...]) -> dict[str, Any]:
+def _run_request(module: str, name: str, arguments: tuple[object, ...]) -> dict[str, Any]:
     try:
         return {"value": getattr(importlib.import_module(module), name)(*arguments)}
     except MemoryError:
@@ -168,7 +168,7 @@ def _send(pipe: IO[bytes], data: bytes) -> None:
     pipe.flush()
 
 
-def _received(pipe: IO[bytes]) -> bytes:
+def _receive(pipe: IO[bytes]) -> bytes:
     head = pipe.read(_SIZE)
     size = int.from_bytes(head, "big")
     data = pipe.read(size) if len(head) == _SIZE and size <= _LONGEST_ANSWER else b""

@@ -17,14 +17,14 @@ from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
 from feeds.files.news import news_id
-from feeds.news.articles import Speaker
+from feeds.news.articles import TextSource
 from feeds.symbols import NameTable
 
 _TEXTS = ("source", "title", "text", "feed", "link", "guid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class StoredItem:
     """An item as it was seen.
 
     Without a date (`dated` false) `published_at` is the first sight. `subjects` are names and topics as
@@ -44,7 +44,7 @@ class Seen:
     feed: str
     link: str
     guid: str
-    speaker: Speaker
+    speaker: TextSource
 
     @property
     def id(self) -> str:
@@ -53,7 +53,7 @@ class Seen:
 
     def item(self, names: NameTable, latency: timedelta) -> NewsItem | None:
         """The item for what is traded, `latency` after first sight; None if it concerns nothing traded."""
-        symbols = names.concerned(self.subjects)
+        symbols = names.match_symbols(self.subjects)
         if symbols is None:
             return None
         return NewsItem(
@@ -82,7 +82,7 @@ class NewsStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> tuple[Seen, ...]:
+    def read(self) -> tuple[StoredItem, ...]:
         """All items, oldest sight first.
 
         A last line without its end is what a crash left of a write, and is passed over. Raises DataError for
@@ -95,16 +95,16 @@ class NewsStore:
         except OSError as error:
             raise DataError(f"{self.path}: {error.strerror}; check that it can be read") from None
         lines = data.split(b"\n")[:-1]
-        return tuple(self._seen(number, line) for number, line in enumerate(lines, start=1))
+        return tuple(self._parse_item(number, line) for number, line in enumerate(lines, start=1))
 
     def items(self, names: NameTable, latency: timedelta = timedelta(0)) -> tuple[NewsItem, ...]:
         """The items for what `names` says is traded, by `available_at` and then id."""
         found = {one.id: item for one in self.read() if (item := one.item(names, latency))}
         return tuple(sorted(found.values(), key=lambda item: (item.available_at, item.id)))
 
-    def append(self, seen: Iterable[Seen]) -> None:
+    def append(self, seen: Iterable[StoredItem]) -> None:
         """Add items at the end; they are on disk when this returns. Raises DataError where that fails."""
-        lines = "".join(json.dumps(_row(one), ensure_ascii=False) + "\n" for one in seen)
+        lines = "".join(json.dumps(_encode_item(one), ensure_ascii=False) + "\n" for one in seen)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
@@ -117,20 +117,20 @@ class NewsStore:
                 f"{self.path}: {error.strerror}; check the folder and the space on disk"
             ) from None
 
-    def _seen(self, number: int, line: bytes) -> Seen:
+    def _parse_item(self, number: int, line: bytes) -> StoredItem:
         try:
             row = json.loads(line)
             published_at = datetime.fromisoformat(row["published_at"])
-            texts = {name: _text(row[name]) for name in _TEXTS}
-            return Seen(
+            texts = {name: _format_value(row[name]) for name in _TEXTS}
+            return StoredItem(
                 **texts,
                 published_at=published_at.replace(tzinfo=UTC),
                 precision=Precision(row["precision"]),
                 zone_known=published_at.tzinfo is not None,
                 dated=bool(row["dated"]),
                 first_seen_at=datetime.fromisoformat(row["first_seen_at"]).astimezone(UTC),
-                subjects=tuple(subject for subject in _text(row["symbols"]).split(";") if subject),
-                speaker=Speaker(row["text_from"]),
+                subjects=tuple(subject for subject in _format_value(row["symbols"]).split(";") if subject),
+                speaker=TextSource(row["text_from"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
@@ -139,7 +139,7 @@ class NewsStore:
             ) from None
 
 
-def _row(one: Seen) -> dict[str, Any]:
+def _encode_item(one: StoredItem) -> dict[str, Any]:
     """An item under the names of an archive's columns; a time whose zone is not known is written without."""
     published_at = one.published_at.replace(tzinfo=None).isoformat()
     return {
@@ -176,7 +176,7 @@ def _drop_unfinished_line(path: Path, size: int) -> None:
             file.truncate(end)
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value

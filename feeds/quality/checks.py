@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
 from feeds.files.bars import COLUMNS as BAR_COLUMNS
 from feeds.files.bars import guess_instrument
 from feeds.files.news import COLUMNS as NEWS_COLUMNS
-from feeds.files.tables import columns_of
+from feeds.files.tables import read_columns
 from feeds.quality.days import check_days
-from feeds.quality.findings import Finder, Finding, Kind, counted
+from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
 from feeds.quality.prices import check_volume
 from feeds.quality.rows import BarRow, RowCheck
 
-__all__ = ["Calendars", "Finding", "Kind", "check_bars", "check_files", "check_news", "harm_in"]
+__all__ = ["Calendars", "Finding", "Kind", "check_bars", "check_files", "check_news", "summarize_blocking"]
 
 _LEAST, _MOST = date(1900, 1, 1), date(2199, 12, 31)
 
@@ -34,14 +34,14 @@ class Calendars:
     def __init__(self) -> None:
         self._built: dict[str, tuple[date, date, Calendar]] = {}
 
-    def over(self, code: str, first: date, last: date) -> Calendar:
+    def covering(self, code: str, first: date, last: date) -> Calendar:
         """The calendar `code` for at least the days `first` to `last`. Raises DataError."""
         if code in self._built:
             since, until, calendar = self._built[code]
             if since <= first and last <= until:
                 return calendar
             first, last = min(first, since), max(last, until)
-        calendar = calendar_of(code, first, last)
+        calendar = load_calendar(code, first, last)
         self._built[code] = first, last, calendar
         return calendar
 
@@ -76,15 +76,17 @@ def check_files(
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; check the path")
         checked = 0
-        for file in _files(path):
-            columns = _columns(file, found)
+        for file in _list_files(path):
+            columns = _read_columns(file, found)
             if set(BAR_COLUMNS) <= columns:
                 instrument = (instruments or {}).get(file.stem) or guess_instrument(file.stem)
                 found += _check_bars(file, instrument, now, calendars)
             elif set(NEWS_COLUMNS) <= columns:
                 found += check_news(file, now=now)
             elif columns and file == path:
-                found.append(_unreadable(file, "neither bars nor news; name the columns in the header"))
+                found.append(
+                    _unreadable_finding(file, "neither bars nor news; name the columns in the header")
+                )
             else:
                 continue
             checked += 1
@@ -93,21 +95,21 @@ def check_files(
     return found
 
 
-def harm_in(findings: Sequence[Finding]) -> str:
+def summarize_blocking(findings: Sequence[Finding]) -> str:
     """One line on what would harm a backtest, with the first place; empty if nothing would."""
     harmful = [one for one in findings if one.harmful]
     if not harmful:
         return ""
     first = harmful[0]
-    files = counted(len({one.file for one in harmful}), "file")
-    count = counted(len(harmful), "finding")
+    files = pluralize(len({one.file for one in harmful}), "file")
+    count = pluralize(len(harmful), "finding")
     return f"{first.place}: {first.sentence} ({count} in {files} would harm a backtest)"
 
 
 def _check_bars(
     path: Path, instrument: Instrument, now: datetime | None, calendars: Calendars
 ) -> list[Finding]:
-    find = Finder(file=path, symbol=instrument.symbol)
+    find = FindingFactory(file=path, symbol=instrument.symbol)
     check = RowCheck(find)
     rows = [row for row in check.rows if _LEAST <= row.day <= _MOST]
     return check_rows(rows, instrument, find, now, calendars, found=check.findings)
@@ -116,7 +118,7 @@ def _check_bars(
 def check_rows(
     rows: Sequence[BarRow],
     instrument: Instrument,
-    find: Finder,
+    find: FindingFactory,
     now: datetime | None,
     calendars: Calendars,
     found: Sequence[Finding] = (),
@@ -128,7 +130,7 @@ def check_rows(
     if rows:
         first = rows[0]
         try:
-            calendar = calendars.over(instrument.calendar, first.day, rows[-1].day)
+            calendar = calendars.covering(instrument.calendar, first.day, rows[-1].day)
             found += check_days(rows, instrument, calendar, find, now)
         except DataError as error:
             found.append(find(Kind.DATE, first.line, first.day, str(first.day), str(error)))
@@ -137,7 +139,7 @@ def check_rows(
     return sorted(found, key=lambda one: (one.line or 0, one.kind))
 
 
-def _files(path: Path) -> list[Path]:
+def _list_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return sorted(
@@ -147,13 +149,13 @@ def _files(path: Path) -> list[Path]:
     )
 
 
-def _columns(file: Path, found: list[Finding]) -> set[str]:
+def _read_columns(file: Path, found: list[Finding]) -> set[str]:
     try:
-        return set(columns_of(file))
+        return set(read_columns(file))
     except DataError as error:
-        found.append(_unreadable(file, str(error).removeprefix(str(file)).lstrip(":, ")))
+        found.append(_unreadable_finding(file, str(error).removeprefix(str(file)).lstrip(":, ")))
         return set()
 
 
-def _unreadable(file: Path, sentence: str) -> Finding:
-    return Finder(file=file)(Kind.UNREADABLE, None, None, "", sentence)
+def _unreadable_finding(file: Path, sentence: str) -> Finding:
+    return FindingFactory(file=file)(Kind.UNREADABLE, None, None, "", sentence)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import AssetClass, Instrument
-from feeds.quality.findings import Finder, Finding, Kind, counted
+from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
 _DAY = timedelta(days=1)
@@ -21,11 +21,15 @@ _LEAST_SHIFTED = 3
 
 
 def check_days(
-    rows: Sequence[BarRow], instrument: Instrument, calendar: Calendar, find: Finder, now: datetime | None
+    rows: Sequence[BarRow],
+    instrument: Instrument,
+    calendar: Calendar,
+    find: FindingFactory,
+    now: datetime | None,
 ) -> list[Finding]:
     """What the dates of `rows`, ascending, say against `calendar`; `now` (UTC) is when the file is read."""
     found: list[Finding] = []
-    closed = [row for row in rows if _closed(calendar, row.day)]
+    closed = [row for row in rows if _is_closed(calendar, row.day)]
     if len(closed) >= _LEAST_SHIFTED and (shift := _shift(rows, closed, calendar)):
         first, last = closed[0], closed[-1]
         fault = (
@@ -34,7 +38,7 @@ def check_days(
             "date each bar with the day of its session in the market's own zone"
         )
         found.append(find(Kind.SHIFTED, first.line, first.day, f"{-shift.days:+d} day", fault))
-        rows = _moved(rows, closed, shift)
+        rows = _shift_rows(rows, closed, shift)
     else:
         for row in closed:
             fault = (
@@ -56,7 +60,7 @@ def _session(calendar: Calendar, day: date) -> Session | None:
         return None
 
 
-def _closed(calendar: Calendar, day: date) -> bool:
+def _is_closed(calendar: Calendar, day: date) -> bool:
     """Whether the market is known to have been closed on `day`."""
     try:
         return calendar.session(day) is None
@@ -71,12 +75,12 @@ def _shift(rows: Sequence[BarRow], closed: Sequence[BarRow], calendar: Calendar)
     if len(closed) < len(within) / 20:
         return None
     for shift in (-_DAY, _DAY):
-        if sum(_closed(calendar, row.day + shift) for row in within) <= len(closed) / 10:
+        if sum(_is_closed(calendar, row.day + shift) for row in within) <= len(closed) / 10:
             return shift
     return None
 
 
-def _moved(rows: Sequence[BarRow], closed: Sequence[BarRow], shift: timedelta) -> list[BarRow]:
+def _shift_rows(rows: Sequence[BarRow], closed: Sequence[BarRow], shift: timedelta) -> list[BarRow]:
     """The rows with the dates that they should have; those up to a week beside the closed days move too."""
     first, last = closed[0].day - 7 * _DAY, closed[-1].day + 7 * _DAY
     moved = (replace(row, day=row.day + shift) if first <= row.day <= last else row for row in rows)
@@ -84,7 +88,7 @@ def _moved(rows: Sequence[BarRow], closed: Sequence[BarRow], shift: timedelta) -
 
 
 def _gaps(
-    rows: Sequence[BarRow], instrument: Instrument, calendar: Calendar, find: Finder
+    rows: Sequence[BarRow], instrument: Instrument, calendar: Calendar, find: FindingFactory
 ) -> Iterator[Finding]:
     suspended = instrument.asset_class is AssetClass.A_SHARE
     advice = (
@@ -96,12 +100,14 @@ def _gaps(
         between = (later.day - earlier.day).days
         days = (earlier.day + number * _DAY for number in range(1, between))
         if missing := [day for day in days if _session(calendar, day)]:
-            what = counted(len(missing), "session")
+            what = pluralize(len(missing), "session")
             fault = f"{what} missing from {missing[0]} to {missing[-1]}; {advice}"
-            yield find(Kind.GAP, later.line, missing[0], what, fault, harmful=not suspended)
+            yield find(Kind.GAP, later.line, missing[0], what, fault, blocking=not suspended)
 
 
-def _unfinished(rows: Sequence[BarRow], calendar: Calendar, find: Finder, now: datetime) -> Iterator[Finding]:
+def _unfinished(
+    rows: Sequence[BarRow], calendar: Calendar, find: FindingFactory, now: datetime
+) -> Iterator[Finding]:
     for row in rows:
         session = _session(calendar, row.day)
         if session and session[1] > now:

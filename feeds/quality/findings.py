@@ -55,7 +55,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finder:
+class FindingFactory:
     """Makes the findings of one file, whose `symbol` is empty for news."""
 
     file: Path
@@ -69,7 +69,7 @@ class Finder:
         value: str,
         sentence: str,
         *,
-        harmful: bool = True,
+        blocking: bool = True,
     ) -> Finding:
         """A finding in this file; a value that is long is cut."""
         return Finding(
@@ -79,17 +79,17 @@ class Finder:
             line=line,
             day=day,
             value=value[:40],
-            harmful=harmful,
+            harmful=blocking,
             sentence=sentence,
         )
 
 
-def counted(count: int, what: str) -> str:
+def pluralize(count: int, what: str) -> str:
     """'1 row', '3 rows'."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def misplaced(times: Sequence[datetime | date]) -> list[int]:
+def find_misplaced(times: Sequence[datetime | date]) -> list[int]:
     """The places of the fewest items without which `times` never descends, ascending.
 
     They are what is left beside a longest ascending run, so that one wrong year in the middle of a file is

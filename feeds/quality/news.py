@@ -12,8 +12,8 @@ from pathlib import Path
 
 from engine.errors import DataError
 from feeds.files.news import COLUMNS, OPTIONAL_COLUMNS
-from feeds.files.tables import Row, rows_of, shown, stamp_of
-from feeds.quality.findings import Finder, Finding, Kind, counted, misplaced
+from feeds.files.tables import Row, parse_timestamp, quote_value, read_rows
+from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
 
 # Clocks of publishers and readers differ by minutes; a time without a zone by up to half a day and more.
 _CLOCKS = timedelta(minutes=5)
@@ -28,7 +28,7 @@ _NO_ORDER = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Dated:
+class _DatedLine:
     line: int
     at: datetime
     text: str
@@ -45,12 +45,14 @@ def check_news(path: Path, *, now: datetime | None = None) -> list[Finding]:
 class _NewsCheck:
     def __init__(self, path: Path, now: datetime | None) -> None:
         self.findings: list[Finding] = []
-        self._find, self._now = Finder(file=path), now
+        self._find, self._now = FindingFactory(file=path), now
         self._again: Counter[tuple[str, ...]] = Counter()
         self._check_order(list(self._read()))
         if repeated := sum(self._again.values()) - len(self._again):
-            fault = f"{counted(repeated, 'item')} with the time, source and words of another; read once only"
-            self._add(Kind.DUPLICATE, None, None, str(repeated), fault, harmful=False)
+            fault = (
+                f"{pluralize(repeated, 'item')} with the time, source and words of another; read once only"
+            )
+            self._add(Kind.DUPLICATE, None, None, str(repeated), fault, blocking=False)
 
     def _add(
         self,
@@ -63,26 +65,27 @@ class _NewsCheck:
         harmful: bool = True,
     ) -> None:
         day = at.date() if at else None
-        self.findings.append(self._find(kind, line, day, value, sentence, harmful=harmful))
+        self.findings.append(self._find(kind, line, day, value, sentence, blocking=harmful))
 
-    def _read(self) -> Iterator[_Dated]:
+    def _read(self) -> Iterator[_DatedLine]:
         path = self._find.file
         try:
-            for row in rows_of(path, COLUMNS, OPTIONAL_COLUMNS, on_ragged=self._ragged):
-                if item := self._item(row):
+            for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS, on_ragged=self._add_ragged):
+                if item := self._check_item(row):
                     yield item
         except DataError as error:
             self._add(Kind.UNREADABLE, None, None, "", str(error).removeprefix(f"{path}").lstrip(":, "))
 
-    def _ragged(self, row: Row, error: DataError) -> None:
+    def _add_ragged(self, row: Row, error: DataError) -> None:
         self._add(Kind.UNREADABLE, row.number, None, "", str(error).removeprefix(f"{row.place}: "))
 
-    def _item(self, row: Row) -> _Dated | None:
+    def _check_item(self, row: Row) -> _DatedLine | None:
         text = row.cells["published_at"]
-        published = stamp_of(text)
+        published = parse_timestamp(text)
         if published is None or not 1900 <= published.year < 2200:
             fault = (
-                f"published_at {shown(text)} is not a time; write it as 2024-05-31T13:45:00Z or 2024-05-31"
+                f"published_at {quote_value(text)} is not a time; write it as "
+                "2024-05-31T13:45:00Z or 2024-05-31"
             )
             self._add(Kind.DATE, row.number, None, text, fault)
             return None
@@ -94,46 +97,47 @@ class _NewsCheck:
         slack = _CLOCKS if published.tzinfo else _ZONES
         self._check_sight(row, at, slack)
         if self._now is not None and at > self._now + slack:
-            self._future(row.number, at, text, f"it is read at {self._now:%Y-%m-%d %H:%M} UTC")
-        return _Dated(line=row.number, at=at, text=text)
+            self._add_future(row.number, at, text, f"it is read at {self._now:%Y-%m-%d %H:%M} UTC")
+        return _DatedLine(line=row.number, at=at, text=text)
 
     def _check_sight(self, row: Row, at: datetime, slack: timedelta) -> None:
         text = row.cells.get("first_seen_at", "")
-        seen = stamp_of(text)
+        seen = parse_timestamp(text)
         if text and (seen is None or seen.tzinfo is None):
             fault = (
-                f"first_seen_at {shown(text)} is no time with a zone; end it in Z or an offset such as +08:00"
+                f"first_seen_at {quote_value(text)} is no time with a zone; end it in Z or an "
+                "offset such as +08:00"
             )
             self._add(Kind.DATE, row.number, at, text, fault)
         elif seen is not None and at > seen.astimezone(UTC) + slack:
-            self._future(row.number, at, row.cells["published_at"], f"it was first seen at {text[:40]}")
+            self._add_future(row.number, at, row.cells["published_at"], f"it was first seen at {text[:40]}")
 
-    def _future(self, line: int, at: datetime, value: str, but: str) -> None:
+    def _add_future(self, line: int, at: datetime, value: str, but: str) -> None:
         fault = f"published at {value[:40]}, but {but}; correct the time or remove the item"
         self._add(Kind.FUTURE_NEWS, line, at, value, fault)
 
-    def _check_order(self, items: Sequence[_Dated]) -> None:
+    def _check_order(self, items: Sequence[_DatedLine]) -> None:
         known = [item for item in items if self._now is None or item.at <= self._now + _ZONES]
         if known and known[0].at > known[-1].at:
             known.reverse()
-        odd = misplaced([item.at for item in known])
+        odd = find_misplaced([item.at for item in known])
         if len(odd) > max(3, _NO_ORDER * len(known)):
             return
         astray = set(odd)
         for place in odd:
             item = known[place]
-            following = _nearest(known, astray, range(place + 1, len(known)))
-            leading = _nearest(known, astray, range(place - 1, -1, -1))
+            following = _nearest_index(known, astray, range(place + 1, len(known)))
+            leading = _nearest_index(known, astray, range(place - 1, -1, -1))
             if following and item.at > following.at + _UNSORTED:
                 but = f"it stands before an item of {following.at:%Y-%m-%d}"
-                self._future(item.line, item.at, item.text, but)
+                self._add_future(item.line, item.at, item.text, but)
             elif leading and item.at < leading.at - _UNSORTED:
                 fault = (
                     f"published at {item.text[:40]}, but it stands after an item of {leading.at:%Y-%m-%d}; "
                     "if it was written down late, give its first_seen_at"
                 )
-                self._add(Kind.ORDER, item.line, item.at, item.text, fault, harmful=False)
+                self._add(Kind.ORDER, item.line, item.at, item.text, fault, blocking=False)
 
 
-def _nearest(items: Sequence[_Dated], astray: set[int], places: range) -> _Dated | None:
+def _nearest_index(items: Sequence[_DatedLine], astray: set[int], places: range) -> _DatedLine | None:
     return next((items[place] for place in places if place not in astray), None)

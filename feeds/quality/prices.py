@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, price_limit
-from feeds.quality.findings import Finder, Finding, Kind, counted
+from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
 Series = np.ndarray[Any, np.dtype[np.float64]]
 
-_LEAST_ROWS = 8
+_MIN_ROWS = 8
 
 _WINDOW = 61
 
@@ -51,19 +51,21 @@ _CRASH_VOLUME = 2.5
 _LISTING_DAYS = 5
 
 
-def check_prices(rows: Sequence[BarRow], instrument: Instrument, find: Finder) -> list[Finding]:
+def check_prices(rows: Sequence[BarRow], instrument: Instrument, find: FindingFactory) -> list[Finding]:
     """What the prices of `rows`, ascending by date, say against their neighbours, without unsound rows."""
-    unsound = {later.day for earlier, later in pairwise(rows) if not earlier.sound}
-    rows = [row for row in rows if row.sound]
-    if len(rows) < _LEAST_ROWS:
+    unsound = {later.day for earlier, later in pairwise(rows) if not earlier.is_valid}
+    rows = [row for row in rows if row.is_valid]
+    if len(rows) < _MIN_ROWS:
         return []
     moves = _Moves(rows)
     spikes = dict(_spikes(moves, joined=instrument.calendar == ROUND_THE_CLOCK))
-    found = [_outlier(rows[place], what, find) for place, what in spikes.items()]
-    found += [_wick(rows[place], side, find) for place, side in _wicks(moves, rows) if place not in spikes]
+    found = [_outlier_finding(rows[place], what, find) for place, what in spikes.items()]
+    found += [
+        _wick_finding(rows[place], side, find) for place, side in _wicks(moves, rows) if place not in spikes
+    ]
     beside = {near for place in spikes for near in (place, place + 1)}
     found += [
-        _split(rows[place], ratio, moves.busier(place), find)
+        _split_finding(rows[place], ratio, moves.busier(place), find)
         for place, ratio in _breaks(moves, rows, instrument)
         if place not in beside and rows[place].day not in unsound
     ]
@@ -163,7 +165,7 @@ def _breaks(moves: _Moves, rows: Sequence[BarRow], instrument: Instrument) -> It
                 yield place, ratio
 
 
-def _outlier(row: BarRow, what: str, find: Finder) -> Finding:
+def _outlier_finding(row: BarRow, what: str, find: FindingFactory) -> Finding:
     value = row.open if what == "open" else row.close
     fault = (
         f"the {what} of {row.day} ({value:g}) leaves the prices before and after it, which agree; "
@@ -172,16 +174,16 @@ def _outlier(row: BarRow, what: str, find: Finder) -> Finding:
     return find(Kind.OUTLIER, row.line, row.day, f"{value:g}", fault)
 
 
-def _wick(row: BarRow, side: str, find: Finder) -> Finding:
+def _wick_finding(row: BarRow, side: str, find: FindingFactory) -> Finding:
     value = row.high if side == "high" else row.low
     fault = (
         f"the {side} of {row.day} ({value:g}) is far from open {row.open:g} and close {row.close:g}; "
         "no fill is made at it, but compare it with another source"
     )
-    return find(Kind.OUTLIER, row.line, row.day, f"{value:g}", fault, harmful=False)
+    return find(Kind.OUTLIER, row.line, row.day, f"{value:g}", fault, blocking=False)
 
 
-def _split(row: BarRow, ratio: float, busier: float, find: Finder) -> Finding:
+def _split_finding(row: BarRow, ratio: float, busier: float, find: FindingFactory) -> Finding:
     nearest = min(_RATIOS, key=lambda one: abs(math.log(ratio / one)))
     near = f", near {_fraction(nearest)}" if abs(math.log(ratio / nearest)) < _RATIO_NEAR else ""
     fault = (
@@ -200,17 +202,17 @@ def _fraction(ratio: float) -> str:
     return f"{ratio:.4g}"
 
 
-def check_volume(rows: Sequence[BarRow], find: Finder) -> list[Finding]:
+def check_volume(rows: Sequence[BarRow], find: FindingFactory) -> list[Finding]:
     """What the volumes of `rows`, ascending by date, say; unsound rows are left out."""
-    rows = [row for row in rows if row.sound]
+    rows = [row for row in rows if row.is_valid]
     empty = [row for row in rows if row.volume == 0]
     if len(empty) > len(rows) / 2:
         fault = f"{len(empty):,} of {len(rows):,} rows have no volume; nothing can be told from it here"
-        return [find(Kind.ZERO_VOLUME, empty[0].line, empty[0].day, "0", fault, harmful=False)]
-    return [*_silences(rows, find), *_repeats(rows, find)]
+        return [find(Kind.ZERO_VOLUME, empty[0].line, empty[0].day, "0", fault, blocking=False)]
+    return [*_check_zero_volumes(rows, find), *_check_repeats(rows, find)]
 
 
-def _silences(rows: Sequence[BarRow], find: Finder) -> Iterator[Finding]:
+def _check_zero_volumes(rows: Sequence[BarRow], find: FindingFactory) -> Iterator[Finding]:
     for silent, group in groupby(rows, key=lambda row: row.volume == 0):
         if silent:
             several = list(group)
@@ -220,11 +222,11 @@ def _silences(rows: Sequence[BarRow], find: Finder) -> Iterator[Finding]:
                 if flat
                 else "although the price moved: the volume is wrong or missing, the prices may be right"
             )
-            fault = f"volume 0 in {counted(len(several), 'row')} from {first.day}, {why}"
-            yield find(Kind.ZERO_VOLUME, first.line, first.day, "0", fault, harmful=flat)
+            fault = f"volume 0 in {pluralize(len(several), 'row')} from {first.day}, {why}"
+            yield find(Kind.ZERO_VOLUME, first.line, first.day, "0", fault, blocking=flat)
 
 
-def _repeats(rows: Sequence[BarRow], find: Finder) -> Iterator[Finding]:
+def _check_repeats(rows: Sequence[BarRow], find: FindingFactory) -> Iterator[Finding]:
     for earlier, later in pairwise(rows):
         if later.volume > 0 and earlier.numbers == later.numbers:
             fault = (

@@ -7,7 +7,7 @@ from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
 from feeds.history.store import BarStore, StoredBars
 from feeds.quality.checks import Calendars, check_rows
-from feeds.quality.findings import Finder, Finding
+from feeds.quality.findings import Finding, FindingFactory
 from feeds.quality.rows import BarRow
 
 _DAILY = "1d"
@@ -44,8 +44,8 @@ def check_stored(
             low=candle.low,
             close=candle.close,
             volume=candle.volume,
-            sound=True,
+            is_valid=True,
         )
         for number, candle in enumerate(stored.candles, start=1)
     ]
-    return check_rows(rows, instrument, Finder(file=file, symbol=stored.symbol), now, calendars)
+    return check_rows(rows, instrument, FindingFactory(file=file, symbol=stored.symbol), now, calendars)

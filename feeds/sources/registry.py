@@ -25,14 +25,14 @@ def require_source(source: str) -> None:
         )
 
 
-def client_of(
+def create_client(
     source: str,
     *,
     timeframe: str = "1d",
     adjustment: Adjustment | None = None,
     clock: Callable[[], datetime],
     url: str | None = None,
-    instrument_of: Callable[[str], Instrument] = guess_instrument,
+    get_instrument: Callable[[str], Instrument] = guess_instrument,
 ) -> BarClient:
     """The client of "ccxt:EXCHANGE", "yfinance" or "eastmoney"; without an adjustment the source's plainest.
 
@@ -49,5 +49,5 @@ def client_of(
         raise UsageError(f"{source} gives daily candles only; leave --timeframe {timeframe} out")
     if source == "yfinance":
         split = adjustment or Adjustment.SPLIT
-        return yahoo_client(split, clock=clock, url=url, instrument_of=instrument_of)
-    return eastmoney_client(adjustment or Adjustment.RAW, clock=clock, url=url, instrument_of=instrument_of)
+        return yahoo_client(split, clock=clock, url=url, get_instrument=get_instrument)
+    return eastmoney_client(adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument)

@@ -13,7 +13,7 @@ from engine.errors import JournalError
 from engine.journal.journal import Event, Row
 from llm.registry.adapters import Adapter, Status
 
-ENTERED, PROMOTED, REJECTED = "adapter_entered", "adapter_promoted", "adapter_rejected"
+REGISTERED, PROMOTED, REJECTED = "adapter_entered", "adapter_promoted", "adapter_rejected"
 
 SCORED, ROLLED_BACK = "adapter_scored", "champion_rolled_back"
 
@@ -77,7 +77,7 @@ class RegistryState:
         stack = self.stacks.get(student)
         return stack[-1] if stack else None
 
-    def turns(self, student: str) -> list[Change]:
+    def champion_changes(self, student: str) -> list[Change]:
         """The changes of a student's champion, in order."""
         kinds = (PROMOTED, ROLLED_BACK)
         return [change for change in self.changes if change.student == student and change.kind in kinds]
@@ -85,7 +85,7 @@ class RegistryState:
     def apply(self, row: Row) -> None:
         """Take in the next row. Raises JournalError for one that this version cannot read."""
         try:
-            student, name = self._applied(row)
+            student, name = self._build_change(row)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(
                 f"event {row.seq} ({row.kind}) of the registry of {self.home} cannot be read; "
@@ -105,25 +105,25 @@ class RegistryState:
             )
         )
 
-    def _applied(self, row: Row) -> tuple[str, str]:
+    def _build_change(self, row: Row) -> tuple[str, str]:
         said = row.payload
         name = str(said["name"])
-        if row.kind == ENTERED:
-            self.adapters[name] = self._entered(row)
+        if row.kind == REGISTERED:
+            self.adapters[name] = self._add_adapter(row)
             self.identities[said["identity"]] = name
         elif row.kind == PROMOTED:
-            self._stand_down(self.adapters[name].student)
+            self._demote(self.adapters[name].student)
             self.stacks.setdefault(self.adapters[name].student, []).append(name)
-            self._mark(name, Status.CHAMPION)
+            self._set_status(name, Status.CHAMPION)
         elif row.kind == ROLLED_BACK:
             self._roll_back(self.adapters[name].student, int(said["depth"]))
         elif row.kind == REJECTED:
-            self._mark(name, Status.REJECTED)
+            self._set_status(name, Status.REJECTED)
         elif row.kind != SCORED:
             raise ValueError(f"unknown kind {row.kind}")
         return self.adapters[name].student, name
 
-    def _entered(self, row: Row) -> Adapter:
+    def _add_adapter(self, row: Row) -> Adapter:
         said = row.payload
         return Adapter(
             name=said["name"],
@@ -140,14 +140,14 @@ class RegistryState:
         )
 
     def _roll_back(self, student: str, depth: int) -> None:
-        self._stand_down(student)
+        self._demote(student)
         del self.stacks[student][depth:]
         if (after := self.champion(student)) is not None:
-            self._mark(after, Status.CHAMPION)
+            self._set_status(after, Status.CHAMPION)
 
-    def _stand_down(self, student: str) -> None:
+    def _demote(self, student: str) -> None:
         if (before := self.champion(student)) is not None:
-            self._mark(before, Status.RETIRED)
+            self._set_status(before, Status.RETIRED)
 
-    def _mark(self, name: str, status: Status) -> None:
+    def _set_status(self, name: str, status: Status) -> None:
         self.adapters[name] = replace(self.adapters[name], status=status)

@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import MoneyView, Point, PositionView
+from strategies.monitor.journal_reader import EventRow
+from strategies.monitor.views import AccountView, Point, PositionView
 
-MOST_POINTS = 600
+MAX_POINTS = 600
 
 
 class Curve:
@@ -25,7 +25,7 @@ class Curve:
         self.last = Point(at=at, value=value)
         if self._seen % self._every == 0:
             self._points.append(self.last)
-            if len(self._points) > 2 * MOST_POINTS:
+            if len(self._points) > 2 * MAX_POINTS:
                 self._points = self._points[::2]
                 self._every *= 2
         self._seen += 1
@@ -36,13 +36,13 @@ class Curve:
         return (*self._points, *end)
 
 
-class Money:
+class AccountTracker:
     """What the account is worth and what it holds."""
 
     def __init__(self) -> None:
         self.start: float | None = None
         self._equity = Curve()
-        self._hold = Curve()
+        self._buy_and_hold = Curve()
         self._cash: float | None = None
         self._peak = self._fall = self._costs = 0.0
         self._fills = 0
@@ -57,100 +57,103 @@ class Money:
         self._waiting: dict[str, float] = {}
         self._prices: dict[str, tuple[float, datetime]] = {}
 
-    def value(self, at: datetime, payload: Mapping[str, Any]) -> None:
+    def on_valuation(self, at: datetime, payload: Mapping[str, Any]) -> None:
         """The account was valued."""
-        value = fields.number(payload, "value")
+        value = fields.get_number(payload, "value")
         if value is None:
             return
         day = (at - timedelta(microseconds=1)).date()
         if self._day is None or day > self._day:
             self._day, self._day_start = day, self._equity.last.value if self._equity.last else self.start
-        self._cash = fields.number(payload, "cash") if "cash" in payload else self._cash
+        self._cash = fields.get_number(payload, "cash") if "cash" in payload else self._cash
         if self._equity.last is None or at >= self._equity.last.at:
             self._equity.add(at, value)
         self._peak = max(self._peak, value)
         if self._peak > 0:
             self._fall = max(self._fall, 1 - value / self._peak)
 
-    def held(self, payload: Mapping[str, Any]) -> None:
+    def on_progress(self, payload: Mapping[str, Any]) -> None:
         """A session told what it holds and what waits."""
-        said = fields.mapping(payload, "positions")
-        self._sizes = {str(symbol): size for symbol in said if (size := fields.number(said, symbol))}
-        waits = fields.mapping(payload, "waiting")
-        self._waiting = {str(symbol): size for symbol in waits if (size := fields.number(waits, symbol))}
+        said = fields.get_mapping(payload, "positions")
+        self._sizes = {str(symbol): size for symbol in said if (size := fields.get_number(said, symbol))}
+        waits = fields.get_mapping(payload, "waiting")
+        self._waiting = {str(symbol): size for symbol in waits if (size := fields.get_number(waits, symbol))}
 
-    def settled(self, payload: Mapping[str, Any]) -> None:
+    def on_order(self, payload: Mapping[str, Any]) -> None:
         """An order got a status; once it is no longer pending, nothing waits for its symbol."""
         if payload.get("status") != "pending":
-            self._waiting.pop(fields.text(payload, "symbol", 40), None)
+            self._waiting.pop(fields.get_text(payload, "symbol", 40), None)
 
-    def fill(self, payload: Mapping[str, Any]) -> None:
+    def on_fill(self, payload: Mapping[str, Any]) -> None:
         """An order was filled."""
-        symbol, size = fields.text(payload, "symbol", 40), fields.number(payload, "size") or 0.0
-        price = fields.number(payload, "price")
+        symbol, size = fields.get_text(payload, "symbol", 40), fields.get_number(payload, "size") or 0.0
+        price = fields.get_number(payload, "price")
         before = self._sizes.get(symbol, 0.0)
         after = before + size
         if price is not None and (before * size >= 0 or before * after < 0):
             paid = self._entry.get(symbol, 0.0) * before if before * size > 0 else 0.0
             bought = size if before * size >= 0 else after
             self._entry[symbol] = (paid + price * bought) / after if after else price
-        self._rates[symbol] = fields.number(payload, "rate") or 1.0
-        self._costs += fields.number(payload, "cost") or 0.0
+        self._rates[symbol] = fields.get_number(payload, "rate") or 1.0
+        self._costs += fields.get_number(payload, "cost") or 0.0
         self._fills += 1
         self._sizes[symbol] = 0.0 if abs(after) < 1e-9 * max(1.0, abs(before)) else after
 
-    def split(self, payload: Mapping[str, Any]) -> None:
+    def on_split(self, payload: Mapping[str, Any]) -> None:
         """A symbol's units changed."""
-        symbol, ratio = fields.text(payload, "symbol", 40), fields.number(payload, "ratio")
+        symbol, ratio = fields.get_text(payload, "symbol", 40), fields.get_number(payload, "ratio")
         if ratio:
             self._sizes[symbol] = self._sizes.get(symbol, 0.0) * ratio
             for book in (self._entry, self._first):
                 if symbol in book:
                     book[symbol] /= ratio
 
-    def price(self, symbol: str, price: float | None, at: datetime) -> None:
+    def on_price(self, symbol: str, price: float | None, at: datetime) -> None:
         """A price was learned."""
         known = self._prices.get(symbol)
         if price is not None and (known is None or at >= known[1]):
             self._prices[symbol] = price, at
 
-    def bars(self, row: Seen) -> None:
+    def on_slice(self, row: EventRow) -> None:
         """The prices of a slice: its close where there is one, else its open."""
-        for symbol, values in fields.mapping(row.payload, "bars").items():
+        for symbol, values in fields.get_mapping(row.payload, "bars").items():
             if isinstance(values, list) and values:
-                close = fields.finite(values[3] if len(values) > 3 else values[0])
-                self.price(str(symbol)[:40], close, row.as_of)
+                close = fields.as_finite(values[3] if len(values) > 3 else values[0])
+                self.on_price(str(symbol)[:40], close, row.as_of)
 
-    def quotes(self, row: Seen) -> None:
+    def on_quotes(self, row: EventRow) -> None:
         """Last prices between slices."""
-        for symbol, said in fields.mapping(row.payload, "quotes").items():
+        for symbol, said in fields.get_mapping(row.payload, "quotes").items():
             if isinstance(said, list) and said:
-                self.price(str(symbol)[:40], fields.finite(said[0]), row.as_of)
+                self.on_price(str(symbol)[:40], fields.as_finite(said[0]), row.as_of)
 
-    def close(self, row: Seen) -> None:
+    def on_close(self, row: EventRow) -> None:
         """A call stated its symbol's last close, which is what a holder of it has."""
-        symbol, close = fields.text(row.payload, "symbol", 40), fields.number(row.payload, "last_close")
+        symbol, close = (
+            fields.get_text(row.payload, "symbol", 40),
+            fields.get_number(row.payload, "last_close"),
+        )
         if not close:
             return
         if self._closes_at is not None and row.as_of > self._closes_at and self._ratio:
-            self._hold.add(self._closes_at, sum(self._ratio.values()) / len(self._ratio))
+            self._buy_and_hold.add(self._closes_at, sum(self._ratio.values()) / len(self._ratio))
         self._closes_at = row.as_of
         self._ratio[symbol] = close / self._first.setdefault(symbol, close)
-        self.price(symbol, close, row.as_of)
+        self.on_price(symbol, close, row.as_of)
 
-    def view(self) -> MoneyView:
+    def view(self) -> AccountView:
         """The account so far; `hold` is scaled to the starting cash."""
         last = self._equity.last
         today = last.value - self._day_start if last and self._day_start is not None else None
         start = self.start or (self._equity.points()[0].value if last else None)
-        return MoneyView(
+        return AccountView(
             start=start,
             value=last.value if last else start,
             cash=self._cash,
             at=last.at if last else None,
             today=today,
             equity=self._equity.points(),
-            hold=tuple(_scaled(self._hold.points(), start)),
+            hold=tuple(_scale_points(self._buy_and_hold.points(), start)),
             drawdown=self._fall,
             costs=self._costs,
             fills=self._fills,
@@ -160,7 +163,7 @@ class Money:
         """What is held or waits to be, largest first."""
         symbols = {s for s, size in self._sizes.items() if size} | self._waiting.keys()
         found = [self._position(symbol) for symbol in symbols]
-        return tuple(sorted(found, key=lambda one: (-abs(one.value or 0.0), one.symbol)))
+        return tuple(sorted(found, key=lambda one: (-abs(one.market_value or 0.0), one.symbol)))
 
     def _position(self, symbol: str) -> PositionView:
         price = self._prices.get(symbol)
@@ -175,5 +178,5 @@ class Money:
         )
 
 
-def _scaled(points: Iterable[Point], start: float | None) -> Iterable[Point]:
+def _scale_points(points: Iterable[Point], start: float | None) -> Iterable[Point]:
     return (Point(at=one.at, value=one.value * (start or 1.0)) for one in points)

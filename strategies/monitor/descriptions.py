@@ -6,34 +6,34 @@ from typing import Any
 
 from engine.journal.events import CHANGED, RETRAINED
 from engine.journal.journal import Row
-from strategies.console import counted
+from strategies.console import pluralize
 from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import Line
+from strategies.monitor.journal_reader import EventRow
+from strategies.monitor.views import EventLine
 
 STATES = ("session_started", "session_resumed", "session_stopped", "session_finished")
 
 CHANGES = (*STATES, "risk", "fault", "adopted", RETRAINED)
 """What a webhook is told of."""
 
-TOLD = (*CHANGES, CHANGED, "command", "fill", "forecast", "progress", "waiting", "valuation")
+DESCRIBED_KINDS = (*CHANGES, CHANGED, "command", "fill", "forecast", "progress", "waiting", "valuation")
 
 LIVE = ("slice", "gap", "correction", "refused", "source", "clock", "collecting")
 
 _LONGEST = 300
 
 
-def log_line(row: Row) -> str | None:
+def describe_event(row: Row) -> str | None:
     """What happened, or None for what only moves a figure on the screen."""
     if row.kind in LIVE:
-        return event_line(row) if "late" in row.payload or row.kind != "slice" else None
+        return describe(row) if "late" in row.payload or row.kind != "slice" else None
     if row.kind == "forecast":
         return None
-    said = _sentence(row.kind, row.payload)
-    return None if said is None else f"{instant_of(row):%Y-%m-%d %H:%M} {said}"[:_LONGEST]
+    said = _describe_kind(row.kind, row.payload)
+    return None if said is None else f"{event_instant(row):%Y-%m-%d %H:%M} {said}"[:_LONGEST]
 
 
-def instant_of(row: Row) -> datetime:
+def event_instant(row: Row) -> datetime:
     """When something was done: in a replay a person's command has another time than what it acts on."""
     said = row.payload.get("at")
     return datetime.fromisoformat(said) if isinstance(said, str) else row.as_of
@@ -75,46 +75,47 @@ def span_text(span: timedelta) -> str:
     )
 
 
-def _sentence(kind: str, said: Mapping[str, Any]) -> str | None:
+def _describe_kind(kind: str, payload: Mapping[str, Any]) -> str | None:
     match kind:
         case "session_started":
-            return f"begun with {', '.join(sorted(said['instruments']))}; student {said['student']}"
+            return f"begun with {', '.join(sorted(payload['instruments']))}; student {payload['student']}"
         case "session_resumed":
-            return f"goes on after {said['events']:,} events, all of which came out the same again"
+            return f"goes on after {payload['events']:,} events, all of which came out the same again"
         case "session_stopped":
-            return f"stopped: {said['reason']}"
+            return f"stopped: {payload['reason']}"
         case "session_finished":
             return "finished"
         case "risk":
-            return f"{said['was']} → {said['now']}: {said['cause']} (by {said['author']})"
+            return f"{payload['was']} → {payload['now']}: {payload['cause']} (by {payload['author']})"
         case "command":
-            text = f": {said['text']}" if said["text"] else ""
-            return f"{said['author']} says {said['command']}{text}"
+            text = f": {payload['text']}" if payload["text"] else ""
+            return f"{payload['author']} says {payload['command']}{text}"
         case "fault":
             states = {"down": "is down", "up": "is right again after", "was": "was at fault"}
-            return f"{said['part']} {states[said['state']]}: {said['reason']}"
+            return f"{payload['part']} {states[payload['state']]}: {payload['reason']}"
         case "adopted":
-            return f"the student is {said['name']} from here on"
-    return _learning(kind, said) or _trading(kind, said)
+            return f"the student is {payload['name']} from here on"
+    return _describe_learning(kind, payload) or _describe_trading(kind, payload)
 
 
-def _trading(kind: str, said: Mapping[str, Any]) -> str | None:
+def _describe_trading(kind: str, payload: Mapping[str, Any]) -> str | None:
     if kind == "fill":
-        done = "bought" if said["size"] > 0 else "sold"
+        done = "bought" if payload["size"] > 0 else "sold"
         return (
-            f"{done} {abs(said['size']):g} {said['symbol']} at {said['price']:,.6g}, cost {said['cost']:,.2f}"
+            f"{done} {abs(payload['size']):g} {payload['symbol']} at {payload['price']:,.6g}, "
+            f"cost {payload['cost']:,.2f}"
         )
     return None
 
 
-def _learning(kind: str, said: Mapping[str, Any]) -> str | None:
+def _describe_learning(kind: str, payload: Mapping[str, Any]) -> str | None:
     if kind == CHANGED:
-        return f"registry: {said['change'].replace('_', ' ')} {said['name']}"
+        return f"registry: {payload['change'].replace('_', ' ')} {payload['name']}"
     if kind != RETRAINED:
         return None
-    if "failed" in said:
-        return f"retraining failed: {said['failed']}"
-    report = said["report"]
+    if "failed" in payload:
+        return f"retraining failed: {payload['failed']}"
+    report = payload["report"]
     done = [
         f"{one['adapter']} was judged and {'promoted' if one['promoted'] else 'not promoted'}"
         for one in report["gated"]
@@ -139,123 +140,140 @@ def answer_line(done: Mapping[str, Any]) -> str:
 _GOOD = {"filled": True, "rejected": False, "expired": False, "promoted": True}
 
 
-def journal_line(row: Seen) -> Line:
+def describe_row(row: EventRow) -> EventLine:
     """An event in a line."""
-    said = "cannot be read" if row.faulty else _SAID.get(row.kind, fields.brief)(row.payload)
-    return Line(
+    said = (
+        "cannot be read" if row.faulty else _DESCRIBERS.get(row.kind, fields.summarize_payload)(row.payload)
+    )
+    return EventLine(
         seq=row.seq,
         at=row.as_of,
         kind=row.kind,
-        said=said,
-        symbol=fields.text(row.payload, "symbol", 40),
+        text=said,
+        symbol=fields.get_text(row.payload, "symbol", 40),
         good=False if row.faulty else None,
     )
 
 
-def order_line(row: Seen) -> Line:
+def order_line(row: EventRow) -> EventLine:
     """An order in its newest status."""
-    said, status = row.payload, fields.text(row.payload, "status", 12)
-    reason, size = fields.text(said, "reason"), fields.number(said, "size")
-    return Line(
+    said, status = row.payload, fields.get_text(row.payload, "status", 12)
+    reason, size = fields.get_text(said, "reason"), fields.get_number(said, "size")
+    return EventLine(
         seq=row.seq,
-        at=fields.moment(said, "at") or row.as_of,  # a command's own event has the wall clock's
+        at=fields.get_instant(said, "at") or row.as_of,  # a command's own event has the wall clock's
         kind=status,
-        said="  ".join(filter(None, (f"{size:+,.6g}" if size else "", reason))),
-        symbol=fields.text(said, "symbol", 40),
+        text="  ".join(filter(None, (f"{size:+,.6g}" if size else "", reason))),
+        symbol=fields.get_text(said, "symbol", 40),
         good=_GOOD.get(status),
     )
 
 
-def fill_line(row: Seen) -> Line:
+def fill_line(row: EventRow) -> EventLine:
     """A fill: size, price, cost."""
     said = row.payload
-    size, price, cost = (fields.number(said, name) or 0.0 for name in ("size", "price", "cost"))
-    return Line(
+    size, price, cost = (fields.get_number(said, name) or 0.0 for name in ("size", "price", "cost"))
+    return EventLine(
         seq=row.seq,
         at=row.as_of,
         kind="buy" if size > 0 else "sell",
-        said=f"{size:+,.6g} at {price:,.6g}  cost {cost:,.2f}",
-        symbol=fields.text(said, "symbol", 40),
+        text=f"{size:+,.6g} at {price:,.6g}  cost {cost:,.2f}",
+        symbol=fields.get_text(said, "symbol", 40),
         good=size > 0,
     )
 
 
-def _slice(said: Mapping[str, Any]) -> str:
-    bars, news = fields.mapping(said, "bars"), fields.items(said, "news")
-    late = ", late" if said.get("late") else ""
-    return f"{fields.text(said, 'phase', 8)}, {len(bars)} symbols, {len(news)} news{late}"
+def _describe_slice(payload: Mapping[str, Any]) -> str:
+    bars, news = fields.get_mapping(payload, "bars"), fields.get_list(payload, "news")
+    late = ", late" if payload.get("late") else ""
+    return f"{fields.get_text(payload, 'phase', 8)}, {len(bars)} symbols, {len(news)} news{late}"
 
 
-def _forecast(said: Mapping[str, Any]) -> str:
-    if said.get("abstention") is not None:
-        return f"abstained: {fields.text(said, 'abstention')}"
-    way = {"up": "▲ up", "down": "▼ down"}.get(fields.text(said, "direction", 8), "?")
-    confidence, close = fields.number(said, "confidence") or 0.0, fields.number(said, "close") or 0.0
-    return f"{way} {confidence:.0%}, close {close:,.6g} after {fields.number(said, 'last_close') or 0:,.6g}"
+def _describe_forecast(payload: Mapping[str, Any]) -> str:
+    if payload.get("abstention") is not None:
+        return f"abstained: {fields.get_text(payload, 'abstention')}"
+    way = {"up": "▲ up", "down": "▼ down"}.get(fields.get_text(payload, "direction", 8), "?")
+    confidence, close = (
+        fields.get_number(payload, "confidence") or 0.0,
+        fields.get_number(payload, "close") or 0.0,
+    )
+    return (
+        f"{way} {confidence:.0%}, close {close:,.6g} after "
+        f"{fields.get_number(payload, 'last_close') or 0:,.6g}"
+    )
 
 
-def _mark(said: Mapping[str, Any]) -> str:
-    return f"value {fields.number(said, 'value') or 0:,.2f}, cash {fields.number(said, 'cash') or 0:,.2f}"
+def _describe_mark(payload: Mapping[str, Any]) -> str:
+    return (
+        f"value {fields.get_number(payload, 'value') or 0:,.2f}, cash "
+        f"{fields.get_number(payload, 'cash') or 0:,.2f}"
+    )
 
 
-def _order(said: Mapping[str, Any]) -> str:
-    size, reason = fields.number(said, "size") or 0.0, fields.text(said, "reason")
-    return f"{fields.text(said, 'status', 12)} {size:+,.6g}" + (f": {reason}" if reason else "")
+def _describe_order(payload: Mapping[str, Any]) -> str:
+    size, reason = fields.get_number(payload, "size") or 0.0, fields.get_text(payload, "reason")
+    return f"{fields.get_text(payload, 'status', 12)} {size:+,.6g}" + (f": {reason}" if reason else "")
 
 
-def _fill(said: Mapping[str, Any]) -> str:
-    size, price, cost = (fields.number(said, name) or 0.0 for name in ("size", "price", "cost"))
+def _describe_fill(payload: Mapping[str, Any]) -> str:
+    size, price, cost = (fields.get_number(payload, name) or 0.0 for name in ("size", "price", "cost"))
     return f"{size:+,.6g} at {price:,.6g}, cost {cost:,.2f}"
 
 
-def _step(said: Mapping[str, Any]) -> str:
-    pnl, back = fields.number(said, "pnl") or 0.0, fields.number(said, "net_return") or 0.0
+def _describe_step(payload: Mapping[str, Any]) -> str:
+    pnl, back = fields.get_number(payload, "pnl") or 0.0, fields.get_number(payload, "net_return") or 0.0
     return f"pnl {pnl:+,.2f}, return {back:+.3%}"
 
 
-def _risk(said: Mapping[str, Any]) -> str:
-    return f"{fields.text(said, 'was', 12)} → {fields.text(said, 'now', 12)}: {fields.text(said, 'cause')}"
+def _describe_risk(payload: Mapping[str, Any]) -> str:
+    return (
+        f"{fields.get_text(payload, 'was', 12)} → {fields.get_text(payload, 'now', 12)}: "
+        f"{fields.get_text(payload, 'cause')}"
+    )
 
 
-def _command(said: Mapping[str, Any]) -> str:
-    text = fields.text(said, "text")
-    return f"{fields.text(said, 'command', 20)} by {fields.text(said, 'author', 40)}" + (
+def _describe_command(payload: Mapping[str, Any]) -> str:
+    text = fields.get_text(payload, "text")
+    return f"{fields.get_text(payload, 'command', 20)} by {fields.get_text(payload, 'author', 40)}" + (
         f": {text}" if text else ""
     )
 
 
-def _waiting(said: Mapping[str, Any]) -> str:
-    return f"for {fields.text(said, 'for')} until {fields.text(said, 'until', 20)}"
+def _describe_waiting(payload: Mapping[str, Any]) -> str:
+    return f"for {fields.get_text(payload, 'for')} until {fields.get_text(payload, 'until', 20)}"
 
 
-def _progress(said: Mapping[str, Any]) -> str:
-    held, waits = fields.mapping(said, "positions"), fields.mapping(said, "waiting")
-    return f"{fields.text(said, 'state', 12)}, {len(held)} held, {len(waits)} orders waiting, {_mark(said)}"
+def _describe_progress(payload: Mapping[str, Any]) -> str:
+    held, waits = fields.get_mapping(payload, "positions"), fields.get_mapping(payload, "waiting")
+    return (
+        f"{fields.get_text(payload, 'state', 12)}, {len(held)} held, {len(waits)} orders "
+        f"waiting, {_describe_mark(payload)}"
+    )
 
 
-_SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "slice": _slice,
-    "forecast": _forecast,
-    "mark": _mark,
-    "valuation": lambda said: f"value {fields.number(said, 'value') or 0:,.2f}",
-    "order": _order,
-    "fill": _fill,
-    "step": _step,
-    "risk": _risk,
-    "command": _command,
-    "waiting": _waiting,
-    "progress": _progress,
-    "news": lambda said: f"{fields.text(said, 'source', 40)}: {fields.text(said, 'title')}",
-    "quote": lambda said: f"{len(fields.mapping(said, 'quotes'))} prices",
-    "run_finished": lambda said: f"verdict {fields.text(said, 'verdict', 20)}",
-    "history": lambda said: f"{len(fields.items(said, 'bars'))} bars from before the start",
+_DESCRIBERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "slice": _describe_slice,
+    "forecast": _describe_forecast,
+    "mark": _describe_mark,
+    "valuation": lambda said: f"value {fields.get_number(said, 'value') or 0:,.2f}",
+    "order": _describe_order,
+    "fill": _describe_fill,
+    "step": _describe_step,
+    "risk": _describe_risk,
+    "command": _describe_command,
+    "waiting": _describe_waiting,
+    "progress": _describe_progress,
+    "news": lambda said: f"{fields.get_text(said, 'source', 40)}: {fields.get_text(said, 'title')}",
+    "quote": lambda said: f"{len(fields.get_mapping(said, 'quotes'))} prices",
+    "run_finished": lambda said: f"verdict {fields.get_text(said, 'verdict', 20)}",
+    "history": lambda said: f"{len(fields.get_list(said, 'bars'))} bars from before the start",
 }
 
 
 _REASONS = {"Unanswered": "it gives no answer", "TimeoutError": "it does not answer in time"}
 
 
-def event_line(event: Any) -> str | None:
+def describe(event: Any) -> str | None:
     """What a collector has journaled, in one line; None for what comes every minute."""
     told = event.payload
     match event.kind:
@@ -265,7 +283,7 @@ def event_line(event: Any) -> str | None:
                 f"{symbol} {bar[min(3, len(bar) - 1)]:g}" for symbol, bar in told["bars"].items()
             )
             what = f"{told['phase']}{late}: {prices}" + (
-                f"; {counted(len(told['news']), 'news item')}" if told["news"] else ""
+                f"; {pluralize(len(told['news']), 'news item')}" if told["news"] else ""
             )
         case "gap":
             what = f"gap: {told['symbol']} lacks {told['lacks']}; {told['reason']}"

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from engine.metrics.accuracy import share_interval
+from engine.metrics.accuracy import proportion_ci
 from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
+from strategies.monitor.journal_reader import EventRow
 from strategies.monitor.views import Bucket, CallView, ScoreView
 
 KEPT = 300
@@ -22,7 +22,7 @@ _WIDTH = 0.05
 _BUCKETS = 10
 
 
-class Calls:
+class ForecastTracker:
     """The last calls and the score of all."""
 
     def __init__(self) -> None:
@@ -35,19 +35,19 @@ class Calls:
         self._reasons: Counter[str] = Counter()
         self._bounds: tuple[int, tuple[float, float] | None] = (-1, None)
 
-    def forecast(self, row: Seen) -> None:
+    def forecast(self, row: EventRow) -> None:
         """A call was journaled."""
         said = row.payload
         call = CallView(
             seq=row.seq,
-            symbol=fields.text(said, "symbol", 40),
+            symbol=fields.get_text(said, "symbol", 40),
             as_of=row.as_of,
-            direction=fields.text(said, "direction", 8) or None,
-            confidence=fields.number(said, "confidence"),
-            close=fields.number(said, "close"),
-            last_close=fields.number(said, "last_close"),
-            abstention=fields.text(said, "abstention") or None,
-            adapter=fields.text(said, "adapter", 64) or None,
+            direction=fields.get_text(said, "direction", 8) or None,
+            confidence=fields.get_number(said, "confidence"),
+            close=fields.get_number(said, "close"),
+            last_close=fields.get_number(said, "last_close"),
+            abstention=fields.get_text(said, "abstention") or None,
+            adapter=fields.get_text(said, "adapter", 64) or None,
         )
         before = self._open.get(call.symbol)
         if before is not None and before.as_of < call.as_of and call.last_close is not None:
@@ -64,7 +64,7 @@ class Calls:
 
     def split(self, payload: Mapping[str, Any]) -> None:
         """A symbol's prices are in other units from here on."""
-        symbol, ratio = fields.text(payload, "symbol", 40), fields.number(payload, "ratio")
+        symbol, ratio = fields.get_text(payload, "symbol", 40), fields.get_number(payload, "ratio")
         call = self._open.get(symbol)
         if call is None or not ratio or call.last_close is None:
             return
@@ -80,7 +80,7 @@ class Calls:
         n = sum(count for _, count in self._days.values())
         if self._bounds[0] != n:
             clusters = [(right, count) for right, count in self._days.values() if count]
-            self._bounds = n, share_interval(clusters)
+            self._bounds = n, proportion_ci(clusters)
         bounds = self._bounds[1]
         return ScoreView(
             n=n,
@@ -110,8 +110,8 @@ class Calls:
             return
         day = (
             after.as_of - timedelta(microseconds=1)
-        ).date()  # the cluster of `engine.metrics.accuracy.day_of`
-        place = bucket_of(after.confidence)
+        ).date()  # the cluster of `engine.metrics.accuracy.decision_day`
+        place = bucket_index(after.confidence)
         for counts in (self._days.setdefault(day, [0, 0]), self._buckets[place]):
             counts[0] += after.hit
             counts[1] += 1
@@ -122,6 +122,6 @@ class Calls:
             self._kept[before.seq] = after
 
 
-def bucket_of(confidence: float | None) -> int:
+def bucket_index(confidence: float | None) -> int:
     """The place of a confidence among the buckets from 0.5 to 1."""
     return min(_BUCKETS - 1, max(0, int(((confidence or 0.5) - 0.5) / _WIDTH + 1e-9)))

@@ -10,17 +10,17 @@ from datetime import datetime
 from typing import Any
 
 from strategies.monitor import fields
-from strategies.monitor.account import Money
-from strategies.monitor.catalog import Place, Sort
-from strategies.monitor.descriptions import fill_line, journal_line, order_line
-from strategies.monitor.forecasts import Calls
+from strategies.monitor.account import AccountTracker
+from strategies.monitor.catalog import JournalPlace, JournalType
+from strategies.monitor.descriptions import describe_row, fill_line, order_line
+from strategies.monitor.forecasts import ForecastTracker
 from strategies.monitor.health import KINDS as HEALTH
-from strategies.monitor.health import Healths
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.registry import Registrations
+from strategies.monitor.health import HealthTracker
+from strategies.monitor.journal_reader import EventRow
+from strategies.monitor.registry import RegistryTracker
 from strategies.monitor.training import KINDS as TRAINING
-from strategies.monitor.training import Trainings
-from strategies.monitor.views import CommandView, JournalView, Line, NewsView, RiskView
+from strategies.monitor.training import TrainingTracker
+from strategies.monitor.views import CommandView, EventLine, JournalView, NewsView, RiskView
 
 _ENDS = {
     "run_finished": "finished",
@@ -31,11 +31,11 @@ _ENDS = {
 }
 
 
-class Standing:
+class StatusTracker:
     """Where a journal's own process stands, as far as its events tell."""
 
-    def __init__(self, sort: Sort) -> None:
-        self._sort = sort
+    def __init__(self, sort: JournalType) -> None:
+        self._type = sort
         self.state = "begun"
         self.title = self.student = self.currency = self.reason = ""
         self.simulated = self.own_time = False
@@ -48,64 +48,70 @@ class Standing:
         self.waiting_until: datetime | None = None
         self.result: Mapping[str, Any] = {}
 
-    def take(self, row: Seen) -> None:
+    def apply(self, row: EventRow) -> None:
         """The next event, of any kind."""
         if self.last_at is None or row.recorded_at > self.last_at:
             self.last_at = row.recorded_at
         if row.kind in ("slice", "mark", "quote"):
             self.reached = max(self.reached or row.as_of, row.as_of)
         if row.kind in _ENDS:
-            self._ended(row)
+            self._on_end(row)
         elif row.kind == "run_started":
-            self._run(row)
+            self._on_run_started(row)
         elif row.kind == "session_started":
-            self._session(row)
+            self._on_session_started(row)
         elif row.kind == "session_resumed":
             # One that has finished and is opened again does nothing more.
             self.state = self.state if self.state == "finished" else "begun"
         elif row.kind == "waiting":
-            self.waiting_for = fields.text(row.payload, "for")
-            self.waiting_until = fields.moment(row.payload, "until")
+            self.waiting_for = fields.get_text(row.payload, "for")
+            self.waiting_until = fields.get_instant(row.payload, "until")
         elif row.kind == "walkforward_started":
-            self.title = f"walk-forward, {fields.text(fields.mapping(row.payload, 'settings'), 'method', 12)}"
+            self.title = (
+                f"walk-forward, {fields.get_text(fields.get_mapping(row.payload, 'settings'), 'method', 12)}"
+            )
         elif row.kind == "adopted":
-            self.student = fields.text(row.payload, "name", 60) or fields.text(row.payload, "fingerprint", 12)
+            self.student = fields.get_text(row.payload, "name", 60) or fields.get_text(
+                row.payload, "fingerprint", 12
+            )
 
-    def _ended(self, row: Seen) -> None:
+    def _on_end(self, row: EventRow) -> None:
         self.state, self.ended_at = _ENDS[row.kind], row.recorded_at
-        self.reason = fields.text(row.payload, "reason")
+        self.reason = fields.get_text(row.payload, "reason")
         self.waiting_for, self.waiting_until = "", None
         if row.kind == "run_finished":
             self.result = row.payload
             self.simulated = bool(row.payload.get("simulated"))
-            self.currency = fields.text(row.payload, "currency", 8)
-            self.symbols = tuple(str(one)[:20] for one in fields.items(row.payload, "symbols"))
+            self.currency = fields.get_text(row.payload, "currency", 8)
+            self.symbols = tuple(str(one)[:20] for one in fields.get_list(row.payload, "symbols"))
 
-    def _run(self, row: Seen) -> None:
+    def _on_run_started(self, row: EventRow) -> None:
         said = row.payload
         self.started_at = row.recorded_at
-        self.student = fields.text(said, "student", 60)
+        self.student = fields.get_text(said, "student", 60)
         self.simulated = not (said.get("bars") or said.get("store"))
-        self.symbols = tuple(str(one)[:20] for one in fields.items(said, "symbols"))
+        self.symbols = tuple(str(one)[:20] for one in fields.get_list(said, "symbols"))
         self.title = "backtest"
         self.own_time = True
 
-    def _session(self, row: Seen) -> None:
+    def _on_session_started(self, row: EventRow) -> None:
         said = row.payload
-        about = fields.mapping(said, "about")
+        about = fields.get_mapping(said, "about")
         self.own_time = bool(said.get("simulated"))
         self.started_at = row.recorded_at
-        self.student = fields.text(said, "student", 60)
+        self.student = fields.get_text(said, "student", 60)
         # A replay's time is simulated, and so is its market unless it names real bars.
         self.simulated = str(about.get("replay", "")).startswith("simulated")
-        self.title = f"replay of {fields.text(about, 'replay', 60)}" if "replay" in about else "paper session"
-        self.symbols = tuple(str(one)[:20] for one in fields.mapping(said, "instruments"))
+        self.title = (
+            f"replay of {fields.get_text(about, 'replay', 60)}" if "replay" in about else "paper session"
+        )
+        self.symbols = tuple(str(one)[:20] for one in fields.get_mapping(said, "instruments"))
         quotes = {
-            fields.text(one, "quote_currency", 8)
-            for one in fields.mapping(said, "instruments").values()
+            fields.get_text(one, "quote_currency", 8)
+            for one in fields.get_mapping(said, "instruments").values()
             if isinstance(one, dict)
         }
-        self.currency = fields.text(said, "base", 8) or (quotes.pop() if len(quotes) == 1 else "")
+        self.currency = fields.get_text(said, "base", 8) or (quotes.pop() if len(quotes) == 1 else "")
 
 
 HEAVY = ("slice", "quote", "valuation", "progress", "step", "history", "rate", "news")
@@ -114,30 +120,32 @@ HEAVY = ("slice", "quote", "valuation", "progress", "step", "history", "rate", "
 _LINES, _NEWS, _ORDERS = 400, 120, 120
 
 
-class Board:
+class JournalProjection:
     """All that one journal's events came to so far."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: JournalPlace) -> None:
         self._place = place
-        self._standing = Standing(place.sort)
-        self._calls = Calls()
-        self._money = Money()
-        self._health = Healths()
-        self._trainings = Trainings()
-        self._registrations = Registrations(place.path.parent) if place.sort is Sort.REGISTRY else None
+        self._status = StatusTracker(place.type)
+        self._calls = ForecastTracker()
+        self._money = AccountTracker()
+        self._health = HealthTracker()
+        self._trainings = TrainingTracker()
+        self._registrations = (
+            RegistryTracker(place.path.parent) if place.type is JournalType.REGISTRY else None
+        )
         self._kinds: Counter[str] = Counter()
-        self._lines: deque[Line] = deque(maxlen=_LINES)
-        self._orders: OrderedDict[str, Line] = OrderedDict()
-        self._fills: deque[Line] = deque(maxlen=_ORDERS)
+        self._lines: deque[EventLine] = deque(maxlen=_LINES)
+        self._orders: OrderedDict[str, EventLine] = OrderedDict()
+        self._fills: deque[EventLine] = deque(maxlen=_ORDERS)
         self._commands: OrderedDict[int, CommandView] = OrderedDict()
         self._risk = RiskView()
-        self._risks: deque[Line] = deque(maxlen=60)
+        self._risks: deque[EventLine] = deque(maxlen=60)
         self._news: OrderedDict[tuple[str, str], NewsView] = OrderedDict()
         self._instants = 0
-        self._asked = (0, 0)
+        self._forecast_progress = (0, 0)
         self._called_at: datetime | None = None
         self._valued = 0
-        self._do: dict[str, Callable[[Seen], None]] = {
+        self._do: dict[str, Callable[[EventRow], None]] = {
             "forecast": self._forecast,
             "forecasting": self._forecasting,
             "mark": self._valuation,
@@ -146,8 +154,8 @@ class Board:
             "order": self._order,
             "fill": self._fill,
             "slice": self._slice,
-            "quote": self._money.quotes,
-            "news": lambda row: self._item(row, row.payload),
+            "quote": self._money.on_quotes,
+            "news": lambda row: self._add_news(row, row.payload),
             "command": self._command,
             "risk": self._risk_changed,
             "split": self._split,
@@ -157,33 +165,33 @@ class Board:
         """So many events of each kind were passed, folded or not."""
         self._kinds.update(kinds)
 
-    def fold(self, row: Seen, *, listed: bool) -> None:
+    def fold(self, row: EventRow, *, listed: bool) -> None:
         """Take in the next event; `listed` keeps a line of it."""
         if listed:
-            self._lines.append(journal_line(row))
+            self._lines.append(describe_row(row))
         if row.faulty:
             self._health.faulty += 1
             return
         try:
-            self._standing.take(row)
+            self._status.apply(row)
             if row.kind in HEALTH:
-                self._health.take(row)
+                self._health.apply(row)
             elif row.kind in TRAINING:
-                self._trainings.take(row)
+                self._trainings.apply(row)
             elif self._registrations is not None:
-                self._registrations.take(row)
+                self._registrations.apply(row)
             elif (do := self._do.get(row.kind)) is not None:
                 do(row)
             elif row.kind == "waiting":
-                self._health.asked(row)
+                self._health.on_waiting(row)
             elif row.kind in ("session_started", "run_started"):
-                self._begun(row)
+                self._on_started(row)
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError):
             self._health.faulty += 1
 
     def view(self, **rest: Any) -> JournalView:
         """What is known now; `rest` are the fields that a journal does not tell."""
-        standing = self._standing
+        standing = self._status
         return JournalView(
             place=self._place,
             simulated=standing.simulated,
@@ -215,106 +223,106 @@ class Board:
             health=self._health.view(),
             registry=self._registrations.view() if self._registrations else None,
             lines=tuple(self._lines),
-            asked=self._asked,
+            asked=self._forecast_progress,
             done=self._share_done(),
             **({"state": standing.state} | rest),
         )
 
     def _share_done(self) -> float | None:
         """The share of a run's closes that were traded, or, as long as none is journaled, forecast."""
-        if self._place.sort is not Sort.RUN or self._standing.result:
+        if self._place.type is not JournalType.RUN or self._status.result:
             return None
-        done, total = (self._valued, self._instants) if self._instants else self._asked
+        done, total = (self._valued, self._instants) if self._instants else self._forecast_progress
         return min(1.0, done / total) if total else None
 
-    def _begun(self, row: Seen) -> None:
+    def _on_started(self, row: EventRow) -> None:
         said = row.payload
-        self._money.start = fields.number(said, "cash")
-        self._risk = RiskView(state=self._risk.state, limits=fields.mapping(said, "limits"))
+        self._money.start = fields.get_number(said, "cash")
+        self._risk = RiskView(state=self._risk.state, limits=fields.get_mapping(said, "limits"))
 
-    def _forecast(self, row: Seen) -> None:
+    def _forecast(self, row: EventRow) -> None:
         if row.as_of != self._called_at:
             self._called_at = row.as_of
             self._instants += 1
         self._calls.forecast(row)
-        self._money.close(row)
-        self._health.answered(row)
+        self._money.on_close(row)
+        self._health.on_forecast(row)
 
-    def _forecasting(self, row: Seen) -> None:
-        done, total = (fields.number(row.payload, name) or 0 for name in ("done", "total"))
-        self._asked = int(done), int(total)
+    def _forecasting(self, row: EventRow) -> None:
+        done, total = (fields.get_number(row.payload, name) or 0 for name in ("done", "total"))
+        self._forecast_progress = int(done), int(total)
 
-    def _valuation(self, row: Seen) -> None:
+    def _valuation(self, row: EventRow) -> None:
         self._valued += row.kind == "mark"
-        self._money.value(row.as_of, row.payload)
+        self._money.on_valuation(row.as_of, row.payload)
 
-    def _progress(self, row: Seen) -> None:
+    def _progress(self, row: EventRow) -> None:
         said = row.payload
-        self._money.held(said)
-        state, cause = fields.text(said, "state", 12), fields.text(said, "cause")
+        self._money.on_progress(said)
+        state, cause = fields.get_text(said, "state", 12), fields.get_text(said, "cause")
         if (state, cause) != (self._risk.state, self._risk.cause):
-            at = _said_at(row)
+            at = _event_instant(row)
             self._risk = RiskView(state=state, cause=cause, at=at, limits=self._risk.limits)
 
-    def _order(self, row: Seen) -> None:
-        number = fields.text(row.payload, "number", 20)
-        self._money.settled(row.payload)
+    def _order(self, row: EventRow) -> None:
+        number = fields.get_text(row.payload, "number", 20)
+        self._money.on_order(row.payload)
         self._orders.pop(number, None)
         self._orders[number] = order_line(row)
         if len(self._orders) > _ORDERS:
             self._orders.popitem(last=False)
 
-    def _fill(self, row: Seen) -> None:
-        self._money.fill(row.payload)
+    def _fill(self, row: EventRow) -> None:
+        self._money.on_fill(row.payload)
         self._fills.append(fill_line(row))
 
-    def _split(self, row: Seen) -> None:
-        self._money.split(row.payload)
+    def _split(self, row: EventRow) -> None:
+        self._money.on_split(row.payload)
         self._calls.split(row.payload)
 
-    def _slice(self, row: Seen) -> None:
-        self._money.bars(row)
-        self._health.came(row)
-        for item in fields.items(row.payload, "news"):
+    def _slice(self, row: EventRow) -> None:
+        self._money.on_slice(row)
+        self._health.on_slice(row)
+        for item in fields.get_list(row.payload, "news"):
             if isinstance(item, dict):
-                self._item(row, item)
+                self._add_news(row, item)
 
-    def _item(self, row: Seen, said: dict[str, Any]) -> None:
-        key = fields.text(said, "source", 60), fields.text(said, "id", 200)
+    def _add_news(self, row: EventRow, item: dict[str, Any]) -> None:
+        key = fields.get_text(item, "source", 60), fields.get_text(item, "id", 200)
         self._news.pop(key, None)
         self._news[key] = NewsView(
-            at=fields.moment(said, "available_at") or row.as_of,
-            title=fields.text(said, "title"),
+            at=fields.get_instant(item, "available_at") or row.as_of,
+            title=fields.get_text(item, "title"),
             source=key[0],
-            symbols=tuple(str(one)[:20] for one in fields.items(said, "symbols")[:8]),
+            symbols=tuple(str(one)[:20] for one in fields.get_list(item, "symbols")[:8]),
             seq=row.seq,
         )
         if len(self._news) > _NEWS:
             self._news.popitem(last=False)
 
-    def _command(self, row: Seen) -> None:
+    def _command(self, row: EventRow) -> None:
         said = row.payload
         self._commands[row.seq] = CommandView(
             seq=row.seq,
             at=row.as_of,
             recorded_at=row.recorded_at,
-            command=fields.text(said, "command", 20),
-            author=fields.text(said, "author", 60),
-            text=fields.text(said, "text"),
+            command=fields.get_text(said, "command", 20),
+            author=fields.get_text(said, "author", 60),
+            text=fields.get_text(said, "text"),
         )
         if len(self._commands) > 60:
             self._commands.popitem(last=False)
 
-    def _risk_changed(self, row: Seen) -> None:
+    def _risk_changed(self, row: EventRow) -> None:
         said = row.payload
-        state, cause, author = (fields.text(said, name) for name in ("now", "cause", "author"))
+        state, cause, author = (fields.get_text(said, name) for name in ("now", "cause", "author"))
         self._risk = RiskView(
-            state=state[:12], cause=cause, author=author, at=_said_at(row), limits=self._risk.limits
+            state=state[:12], cause=cause, author=author, at=_event_instant(row), limits=self._risk.limits
         )
-        self._risks.append(journal_line(row))
-        asked = self._commands.get(int(fields.number(said, "input") or -1))
+        self._risks.append(describe_row(row))
+        asked = self._commands.get(int(fields.get_number(said, "input") or -1))
         if asked is not None:
-            answer = f"{fields.text(said, 'was', 12)} → {state[:12]}"
+            answer = f"{fields.get_text(said, 'was', 12)} → {state[:12]}"
             self._commands[asked.seq] = CommandView(
                 seq=asked.seq,
                 at=asked.at,
@@ -326,6 +334,6 @@ class Board:
             )
 
 
-def _said_at(row: Seen) -> datetime:
+def _event_instant(row: EventRow) -> datetime:
     """The instant that an effect states: where time is simulated, a command's event has the wall clock's."""
-    return fields.moment(row.payload, "at") or row.as_of
+    return fields.get_instant(row.payload, "at") or row.as_of

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError, JournalError
-from engine.journal.canonical import plain
+from engine.journal.canonical import to_jsonable
 from engine.journal.events import RETRAINED
 from engine.journal.journal import Journal, Row
-from strategies.paper.files import journal_path, runner_of, session_folder, supervisor_of
+from strategies.paper.files import journal_path, runner_pid, session_folder, supervisor_pid
 from strategies.run_spec import STARTED
 
-_STEADY = (
+_STABLE_FIELDS = (
     STARTED,
     "session_resumed",
     "session_stopped",
@@ -30,10 +30,10 @@ _STEADY = (
 
 _TAIL = 6000
 
-_MOST_FAULTS = 5
+_MAX_FAULTS = 5
 
 
-class _Reading:
+class _StatusReader:
     """The newest of everything, while the journal is read from its beginning."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class _Reading:
         self.faults: list[Mapping[str, Any]] = []
         self.unanswered: dict[int, Row] = {}
 
-    def take(self, row: Row) -> None:
+    def apply(self, row: Row) -> None:
         self.newest[row.kind] = row
         if row.kind == "fault":
             self._fault(row)
@@ -51,7 +51,7 @@ class _Reading:
         if row.kind == "risk":
             self.unanswered.pop(row.payload["input"], None)
 
-    def said(self, kind: str) -> Mapping[str, Any]:
+    def newest_payload(self, kind: str) -> Mapping[str, Any]:
         """The newest payload of a kind, empty where there is none."""
         return self.newest[kind].payload if kind in self.newest else {}
 
@@ -61,36 +61,36 @@ class _Reading:
             self.down[row.payload["part"]] = told
         elif row.payload["state"] == "up":
             self.down.pop(row.payload["part"], None)
-        self.faults = [*self.faults, told][-_MOST_FAULTS:]
+        self.faults = [*self.faults, told][-_MAX_FAULTS:]
 
 
-def standing(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
+def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
     """Everything but the scored table, as JSON types. Raises JournalError for a journal that is damaged."""
     folder = session_folder(data_dir, name)
-    reading = _Reading()
+    reading = _StatusReader()
     with Journal.open(journal_path(data_dir, name), name) as journal:
-        for row in journal.read(kinds=_STEADY):
-            reading.take(row)
+        for row in journal.read(kinds=_STABLE_FIELDS):
+            reading.apply(row)
         prices, calls = _newest(journal)
         events = journal.last_seq
     if STARTED not in reading.newest:
         raise JournalError(f"session {name} was not begun to its end; remove {folder} and start it again")
-    begun, progress, risk = (reading.said(kind) for kind in (STARTED, "progress", "risk"))
+    begun, progress, risk = (reading.newest_payload(kind) for kind in (STARTED, "progress", "risk"))
     value = _value(reading)
     found = {
         "session": name,
         "replay": begun["simulated"],
         "simulated": str(begun["about"].get("replay", "")).startswith("simulated"),
         "runs": _runs(folder, reading),
-        "process": supervisor_of(folder) or runner_of(folder),
+        "process": supervisor_pid(folder) or runner_pid(folder),
         "state": progress.get("state", "active") if not risk else risk["now"],
         "cause": risk.get("cause", ""),
         "author": risk.get("author", ""),
-        "waiting": reading.said("waiting") or None,
+        "waiting": reading.newest_payload("waiting") or None,
         "next_decision": None if begun["simulated"] else next_close(calendars_in(begun, now), now),
         "symbols": sorted(begun["instruments"]),
-        "student": reading.said("adopted").get("name", begun["student"]),
-        "reached": reading.said("progress")["at"] if "progress" in reading.newest else None,
+        "student": reading.newest_payload("adopted").get("name", begun["student"]),
+        "reached": reading.newest_payload("progress")["at"] if "progress" in reading.newest else None,
         "currency": _currency(begun),
         "cash_at_start": begun["cash"],
         "cash": progress.get("cash", begun["cash"]),
@@ -104,22 +104,22 @@ def standing(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
         "down": list(reading.down.values()),
         "faults": reading.faults,
         "unanswered": [row.payload["command"] for row in reading.unanswered.values()],
-        "retrained": reading.said(RETRAINED) or None,
+        "retrained": reading.newest_payload(RETRAINED) or None,
         "events": events,
     }
-    made: dict[str, Any] = plain(found)
+    made: dict[str, Any] = to_jsonable(found)
     return made
 
 
-def _runs(folder: Path, reading: _Reading) -> str:
+def _runs(folder: Path, reading: _StatusReader) -> str:
     if "session_finished" in reading.newest:
         return "finished"
-    if supervisor_of(folder) is not None or runner_of(folder) is not None:
+    if supervisor_pid(folder) is not None or runner_pid(folder) is not None:
         return "running"
     return "stopped"
 
 
-def _value(reading: _Reading) -> float | None:
+def _value(reading: _StatusReader) -> float | None:
     """The newest value: at a close, or at last prices between two."""
     rows = [reading.newest[kind] for kind in ("progress", "valuation") if kind in reading.newest]
     return max(rows, key=lambda row: row.seq).payload["value"] if rows else None
@@ -152,7 +152,7 @@ _FAR = 15
 def calendars_in(begun: Mapping[str, Any], at: datetime) -> dict[str, Calendar]:
     """The calendars of a session's instruments around `at`, by code. `begun` is its first event."""
     day = at.date()
-    return {code: calendar_of(code, day - timedelta(days=3), day) for code in begun["calendars"]}
+    return {code: load_calendar(code, day - timedelta(days=3), day) for code in begun["calendars"]}
 
 
 def next_close(calendars: Mapping[str, Calendar], at: datetime) -> datetime | None:

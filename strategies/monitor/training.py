@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import FoldView, LookView, TrainingView
+from strategies.monitor.journal_reader import EventRow
+from strategies.monitor.views import EvaluationView, FoldView, TrainingView
 
 KINDS = frozenset(
     {
@@ -27,49 +27,51 @@ KINDS = frozenset(
     }
 )
 
-_STEPS, _FOLDS, _LOOKS, _GUARDS = 600, 60, 200, 12
+_MAX_STEPS, _MAX_FOLDS, _MAX_EVALUATIONS, _GUARDS = 600, 60, 200, 12
 
 
-class Trainings:
+class TrainingTracker:
     """What a walk-forward or the rounds on one run have done."""
 
     def __init__(self) -> None:
-        self._steps: deque[Mapping[str, Any]] = deque(maxlen=_STEPS)
-        self._looks: deque[LookView] = deque(maxlen=_LOOKS)
+        self._steps: deque[Mapping[str, Any]] = deque(maxlen=_MAX_STEPS)
+        self._looks: deque[EvaluationView] = deque(maxlen=_MAX_EVALUATIONS)
         self._folds: dict[tuple[str, int], FoldView] = {}
         self._planned = 0
         self._now = ""
         self._at: datetime | None = None
         self._settings: Mapping[str, Any] = {}
 
-    def take(self, row: Seen) -> None:
+    def apply(self, row: EventRow) -> None:
         """One event of a training."""
         said, kind = row.payload, row.kind
         self._at = row.recorded_at
-        arm, fold = fields.text(said, "arm", 20), int(fields.number(said, "fold") or 0)
+        arm, fold = fields.get_text(said, "arm", 20), int(fields.get_number(said, "fold") or 0)
         place = f"fold {fold} {arm}: " if fold else ""
         match kind:
             case "walkforward_started":
-                self._settings = fields.mapping(said, "settings")
-                both = fields.text(self._settings, "method", 8) == "grpo" and self._settings.get("compare")
-                self._planned = len(fields.items(said, "folds")) * (2 if both else 1)
+                self._settings = fields.get_mapping(said, "settings")
+                both = fields.get_text(self._settings, "method", 8) == "grpo" and self._settings.get(
+                    "compare"
+                )
+                self._planned = len(fields.get_list(said, "folds")) * (2 if both else 1)
                 self._now = "plan on record; training the first fold"
             case "training_labels":
-                self._now = f"{place}labels recalibrated, {fields.text(said, 'items')} lessons"
+                self._now = f"{place}labels recalibrated, {fields.get_text(said, 'items')} lessons"
             case "training_step":
                 self._steps.append(said)
-                most = fields.number(said, "of")
-                self._now = f"{place}training, step {fields.text(said, 'step', 12)}"
+                most = fields.get_number(said, "of")
+                self._now = f"{place}training, step {fields.get_text(said, 'step', 12)}"
                 self._now += f" of {most:.0f}" if most else ""
             case "training_look":
-                step = int(fields.number(said, "step") or 0)
-                self._looks.append(LookView(arm=arm, fold=fold, step=step, figures=said))
+                step = int(fields.get_number(said, "step") or 0)
+                self._looks.append(EvaluationView(arm=arm, fold=fold, step=step, figures=said))
             case "training_guard":
-                self._guard(said)
+                self._on_guard(said)
             case "training_done":
-                self._now = f"{place}trained in {fields.number(said, 'seconds') or 0:.0f} s"
+                self._now = f"{place}trained in {fields.get_number(said, 'seconds') or 0:.0f} s"
             case _:
-                self._judged(row, arm, fold, place)
+                self._on_gated(row, arm, fold, place)
 
     def view(self) -> TrainingView:
         """What is known."""
@@ -83,20 +85,20 @@ class Trainings:
             settings=self._settings,
         )
 
-    def _guard(self, said: Mapping[str, Any]) -> None:
+    def _on_guard(self, payload: Mapping[str, Any]) -> None:
         """A guard spoke of the last look; one that speaks again tells what was done about it."""
-        last = self._looks.pop() if self._looks else LookView(arm="", fold=0, step=0, figures={})
-        value, limit = (fields.number(said, name) for name in ("value", "limit"))
+        last = self._looks.pop() if self._looks else EvaluationView(arm="", fold=0, step=0, figures={})
+        value, limit = (fields.get_number(payload, name) for name in ("value", "limit"))
         figures = "" if value is None or limit is None else f" {value:.4g}, limit {limit:.4g}"
-        name = fields.text(said, "guard", 60)
+        name = fields.get_text(payload, "guard", 60)
         before = [one for one in last.guards if not one.startswith(name)]
-        spoken = (*before, f"{name}{figures}: {fields.text(said, 'done', 60)}")
+        spoken = (*before, f"{name}{figures}: {fields.get_text(payload, 'done', 60)}")
         self._looks.append(replace(last, guards=spoken[-_GUARDS:]))
 
-    def _judged(self, row: Seen, arm: str, fold: int, place: str) -> None:
+    def _on_gated(self, row: EventRow, arm: str, fold: int, place: str) -> None:
         said = row.payload
         if row.kind in ("entered", "trained_by_hand", "gated"):
-            arm, fold = fields.text(said, "adapter", 60), 0
+            arm, fold = fields.get_text(said, "adapter", 60), 0
         known = self._folds.get((arm, fold), FoldView(arm=arm, number=fold))
         if row.kind in ("fold_trained", "entered", "trained_by_hand"):
             self._folds[arm, fold] = FoldView(arm=arm, number=fold, trained=said, gated=known.gated)
@@ -105,5 +107,5 @@ class Trainings:
             self._folds[arm, fold] = FoldView(arm=arm, number=fold, trained=known.trained, gated=said)
             outcome = "promoted" if said.get("promoted") else "not promoted"
             self._now = f"{place or arm + ': '}gated, {outcome}"
-        while len(self._folds) > _FOLDS:
+        while len(self._folds) > _MAX_FOLDS:
             del self._folds[next(iter(self._folds))]

@@ -12,11 +12,11 @@ from typing import Any
 
 from engine.errors import JournalError, UsageError
 from engine.journal.journal import Event, Journal
-from engine.journal.recovery import TIP, Tip
+from engine.journal.recovery import CHECKPOINT_FILE, Checkpoint
 from strategies.config import BacktestConfig
 from strategies.paper.lock import SessionLock
-from strategies.paper.session import PaperSession, Parts
-from strategies.run_spec import STARTED, SessionSettings, started_event
+from strategies.paper.session import PaperSession, SessionDeps
+from strategies.run_spec import STARTED, RunSpec, encode_run_spec
 from strategies.runs import JOURNAL
 
 SESSIONS, LOCK = "sessions", "session.lock"
@@ -29,10 +29,10 @@ def session_folder(data_dir: Path, name: str) -> Path:
     return data_dir / SESSIONS / name
 
 
-def start_session(
+def create_session(
     data_dir: Path,
     name: str,
-    settings: SessionSettings,
+    settings: RunSpec,
     inputs: Iterable[Event],
     *,
     at: datetime,
@@ -51,12 +51,12 @@ def start_session(
     ):
         if journal.last_seq:
             raise UsageError(f"there is a session {name} already; resume it, or choose another name")
-        journal.append([started_event(settings, at, about), *inputs], at)
+        journal.append([encode_run_spec(settings, at, about), *inputs], at)
 
 
 @contextmanager
 def open_session(
-    data_dir: Path, name: str, parts: Callable[[Journal], Parts], *, lock_timeout: float = 10.0
+    data_dir: Path, name: str, parts: Callable[[Journal], SessionDeps], *, lock_timeout: float = 10.0
 ) -> Iterator[PaperSession]:
     """A session that was begun, for this process alone; `parts` is given its journal.
 
@@ -72,10 +72,10 @@ def open_session(
         SessionLock(folder / LOCK),
         Journal.open(folder / JOURNAL, name, lock_timeout=lock_timeout) as journal,
     ):
-        yield PaperSession(journal, parts(journal), Tip(folder / TIP))
+        yield PaperSession(journal, parts(journal), Checkpoint(folder / CHECKPOINT_FILE))
 
 
-def begun(data_dir: Path, name: str) -> Mapping[str, Any] | None:
+def read_start(data_dir: Path, name: str) -> Mapping[str, Any] | None:
     """What a session's first event says, or None where nothing was begun."""
     path = journal_path(data_dir, name)
     if not path.is_file():
@@ -89,10 +89,10 @@ def begun(data_dir: Path, name: str) -> Mapping[str, Any] | None:
     return first.payload
 
 
-def config_of(said: Mapping[str, Any]) -> BacktestConfig:
+def decode_config(start: Mapping[str, Any]) -> BacktestConfig:
     """The configuration that a session began with."""
     try:
-        return BacktestConfig.model_validate(said["about"]["config"])
+        return BacktestConfig.model_validate(start["about"]["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(
             "the session's configuration cannot be read; another version wrote it, use that one"
@@ -119,17 +119,17 @@ def learning_dir(data_dir: Path, name: str, *, replay: bool) -> Path:
     return session_folder(data_dir, name) / LEARNING if replay else data_dir
 
 
-def supervisor_of(folder: Path) -> int | None:
+def supervisor_pid(folder: Path) -> int | None:
     """The process that keeps a session running, if one does."""
-    return _holder(folder / SUPERVISOR_LOCK)
+    return _lock_owner(folder / SUPERVISOR_LOCK)
 
 
-def runner_of(folder: Path) -> int | None:
+def runner_pid(folder: Path) -> int | None:
     """The process that has a session open, if one does."""
-    return _holder(folder / LOCK)
+    return _lock_owner(folder / LOCK)
 
 
-def _holder(lock: Path) -> int | None:
+def _lock_owner(lock: Path) -> int | None:
     """Who holds a lock: its number stands in the file, which means nothing while nobody does."""
     try:
         file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)

@@ -9,19 +9,19 @@ from typing import Any, Protocol
 
 from engine.errors import JournalError, StudentError
 from engine.journal.journal import Row
-from engine.model import Abstention, Call, Observation
+from engine.model import Abstention, Observation, Prediction
 from llm.answer_cache import answer_digest
-from llm.answers import read
-from llm.student import StudentInterrupted, StudentLate, TimelyStudent
-from strategies.runs import call_payload
+from llm.answers import parse_answer
+from llm.student import StudentClient, StudentInterrupted, StudentTimeout
+from strategies.runs import encode_prediction
 
-LATE = "late: the close was learned after its time"
+ARRIVED_LATE = "late: the close was learned after its time"
 
-NOT_IN_TIME = "late: the student did not answer in time"
+TIMED_OUT = "late: the student did not answer in time"
 
 INTERRUPTED = "halted: a command came before the answer"
 
-GONE = "the student cannot be asked"
+UNAVAILABLE = "the student cannot be asked"
 
 FORECAST_KEYS = (
     "symbol",
@@ -37,34 +37,36 @@ FORECAST_KEYS = (
 
 
 class Answers(Protocol):
-    """Raw answers by digest, such as `llm.answer_cache.Ledger`."""
+    """Raw answers by digest, such as `llm.answer_cache.AnswerCache`."""
 
-    def find(self, digests: Sequence[str]) -> Mapping[str, str]:
+    def get_many(self, digests: Sequence[str]) -> Mapping[str, str]:
         """The answers on record, by digest."""
         ...
 
-    def keep(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
+    def put_many(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
         """Put rows of digest, prompt and answer on record."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class PredictionRecord:
     """A call with the prompt it answers; the prompt is empty where none could be made."""
 
-    call: Call
+    call: Prediction
     prompt: str = ""
 
-    def payload(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Any]:
         """The call as the journal keeps it."""
         beside = {"as_of": self.call.as_of, "prompt": self.prompt, "output": self.call.text}
-        return call_payload(self.call) | beside
+        return encode_prediction(self.call) | beside
 
 
-def abstain(observed: Sequence[Observation], reason: str, prompts: Sequence[str] = ()) -> list[Made]:
+def abstain(
+    observed: Sequence[Observation], reason: str, prompts: Sequence[str] = ()
+) -> list[PredictionRecord]:
     """No call for any of the observations, for one reason."""
     return [
-        Made(
+        PredictionRecord(
             call=Abstention(symbol=one.symbol, as_of=one.as_of, reason=reason, last_close=one.last_close),
             prompt=prompts[place] if place < len(prompts) else "",
         )
@@ -72,7 +74,7 @@ def abstain(observed: Sequence[Observation], reason: str, prompts: Sequence[str]
     ]
 
 
-def made_before(observed: Sequence[Observation], rows: Sequence[Row]) -> list[Made]:
+def replay_predictions(observed: Sequence[Observation], rows: Sequence[Row]) -> list[PredictionRecord]:
     """The calls that the journal holds: read anew from their raw outputs, or abstained as they were.
 
     Raises JournalError if they are not those of the observations.
@@ -82,18 +84,18 @@ def made_before(observed: Sequence[Observation], rows: Sequence[Row]) -> list[Ma
             f"event {rows[0].seq}: the forecasts from here on are not those of their slice; "
             "restore the journal from a copy"
         )
-    return [_before(one, row.payload) for one, row in zip(observed, rows, strict=True)]
+    return [_replay_prediction(one, row.payload) for one, row in zip(observed, rows, strict=True)]
 
 
-def ask(
+def predict(
     observed: Sequence[Observation],
-    student: Callable[[], TimelyStudent],
+    student: Callable[[], StudentClient],
     answers: Answers,
     *,
     seconds: float,
     interrupted: Callable[[], bool],
     fault: Callable[[str, str | None], None],
-) -> list[Made]:
+) -> list[PredictionRecord]:
     """Calls from the ledger, else from the student within `seconds`, else abstentions.
 
     `fault` is told of a part ("student" or "ledger") what is wrong with it, or None once it is right.
@@ -102,25 +104,25 @@ def ask(
     try:
         asked = student()
         prompts = asked.prompts(observed, seconds)
-        texts = _answers(prompts, asked, answers, seconds, interrupted, fault)
+        texts = _get_answers(prompts, asked, answers, seconds, interrupted, fault)
     except StudentInterrupted:
         return abstain(observed, INTERRUPTED, prompts)
-    except StudentLate as error:
+    except StudentTimeout as error:
         fault("student", str(error))
-        return abstain(observed, NOT_IN_TIME, prompts)
+        return abstain(observed, TIMED_OUT, prompts)
     except StudentError as error:
         fault("student", str(error))
-        return abstain(observed, GONE, prompts)
+        return abstain(observed, UNAVAILABLE, prompts)
     fault("student", None)
     return [
-        Made(call=read(text, one), prompt=prompt)
+        PredictionRecord(call=parse_answer(text, one), prompt=prompt)
         for text, one, prompt in zip(texts, observed, prompts, strict=True)
     ]
 
 
-def _answers(
+def _get_answers(
     prompts: Sequence[str],
-    student: TimelyStudent,
+    student: StudentClient,
     answers: Answers,
     seconds: float,
     interrupted: Callable[[], bool],
@@ -128,7 +130,7 @@ def _answers(
 ) -> list[str]:
     digests = [answer_digest(student.fingerprint, prompt) for prompt in prompts]
     try:
-        known = dict(answers.find(digests))
+        known = dict(answers.get_many(digests))
     except JournalError as error:
         fault("ledger", str(error))
         known = {}
@@ -138,14 +140,14 @@ def _answers(
         known |= zip(missing, texts, strict=True)
         rows = [{"digest": d, "prompt": p, "answer": known[d]} for d, p in missing.items()]
         try:
-            answers.keep(student.fingerprint, rows)
+            answers.put_many(student.fingerprint, rows)
             fault("ledger", None)
         except JournalError as error:
             fault("ledger", str(error))
     return [known[digest] for digest in digests]
 
 
-def _before(one: Observation, payload: Mapping[str, Any]) -> Made:
+def _replay_prediction(one: Observation, payload: Mapping[str, Any]) -> PredictionRecord:
     if payload["output"]:
-        return Made(call=read(payload["output"], one), prompt=payload["prompt"])
+        return PredictionRecord(call=parse_answer(payload["output"], one), prompt=payload["prompt"])
     return abstain([one], payload["abstention"], [payload["prompt"]])[0]

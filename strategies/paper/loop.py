@@ -2,27 +2,31 @@
 
 from collections.abc import Callable, Iterable
 
-from engine.journal.events import Statement
-from engine.trading.inputs import Item
+from engine.journal.events import SessionOutput
+from engine.trading.inputs import EngineInput
 from engine.trading.records import EngineResult
-from engine.trading.risk import RiskGuard
+from engine.trading.risk import RiskEngine
 from engine.trading.runner import run
-from strategies.paper.state import World
-from strategies.paper.strategy import Board, PaperStrategy
-from strategies.run_spec import SessionSettings
+from strategies.paper.state import SessionState
+from strategies.paper.strategy import PaperStrategy, SessionContext
+from strategies.run_spec import RunSpec
 
 
-def new_board(settings: SessionSettings, world: World, state: Callable[[Statement], None]) -> Board:
+def create_context(
+    settings: RunSpec, world: SessionState, emit: Callable[[SessionOutput], None]
+) -> SessionContext:
     """The board of a session that begins; `state` is told everything that is done."""
-    return Board(
-        guard=RiskGuard(settings.limits),
+    return SessionContext(
+        risk=RiskEngine(settings.limits),
         instruments=settings.instruments,
         calendars=world.calendars,
-        state=state,
+        emit=emit,
     )
 
 
-def trade(items: Iterable[Item], settings: SessionSettings, world: World, board: Board) -> EngineResult:
+def run_engine(
+    items: Iterable[EngineInput], settings: RunSpec, world: SessionState, board: SessionContext
+) -> EngineResult:
     """Run backtrader over the items until they end; records go to the board and are not kept."""
     return run(
         items,
@@ -33,7 +37,7 @@ def trade(items: Iterable[Item], settings: SessionSettings, world: World, board:
         calendars=world.calendars,
         cash=settings.cash,
         rates=world.rates,
-        gate=board.guard,
+        risk=board.risk,
         keep=False,
-        on_record=board.state,
+        on_record=board.emit,
     )

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
-from engine.journal.events import EFFECTS, command_event
+from engine.journal.events import OUTPUT_KINDS, encode_command
 from engine.journal.journal import Journal
-from engine.journal.recovery import rescue
+from engine.journal.recovery import recover
 from engine.journal.store import StoredRow
 from engine.trading.risk import RISK, Command, CommandKind
-from strategies.paper.files import journal_path, runner_of, session_folder, session_names, supervisor_of
+from strategies.paper.files import journal_path, runner_pid, session_folder, session_names, supervisor_pid
 from strategies.paper.state import FINISHED
 
 _LOOK_EVERY = 0.2
 
-_LONGEST_REASON = 400
+_MAX_REASON_LENGTH = 400
 
 
 def require_session(data_dir: Path, name: str) -> Path:
@@ -37,7 +37,7 @@ def require_session(data_dir: Path, name: str) -> Path:
     return path
 
 
-def command(
+def send_command(
     data_dir: Path,
     name: str,
     kind: CommandKind,
@@ -51,18 +51,18 @@ def command(
     `answer` is the change of state that followed, None where none did within `patience` seconds. Raises
     UsageError for a session that has finished, and for a reason that is too long.
     """
-    if len(reason) > _LONGEST_REASON:
-        raise UsageError(f"--reason is longer than {_LONGEST_REASON} characters; say it in fewer")
+    if len(reason) > _MAX_REASON_LENGTH:
+        raise UsageError(f"--reason is longer than {_MAX_REASON_LENGTH} characters; say it in fewer")
     path = require_session(data_dir, name)
     folder = session_folder(data_dir, name)
     with Journal.open(path, name) as journal:
         if next(iter(journal.read(kinds=(FINISHED,))), None) is not None:
             raise UsageError(f"session {name} has finished, so there is nothing to {kind}")
-        given = Command(at=clock(), kind=kind, author=_user(), text=reason)
-        (seq,) = journal.append([command_event(given)], clock())
+        given = Command(at=clock(), kind=kind, author=_current_user(), text=reason)
+        (seq,) = journal.append([encode_command(given)], clock())
         answer = None
         until = time.monotonic() + patience
-        while answer is None and runner_of(folder) is not None and time.monotonic() < until:
+        while answer is None and runner_pid(folder) is not None and time.monotonic() < until:
             rows = journal.read(seq, (RISK,))
             answer = next((row.payload for row in rows if row.payload["input"] == seq), None)
             if answer is None:
@@ -72,28 +72,28 @@ def command(
         "command": str(kind),
         "author": given.author,
         "seq": seq,
-        "running": runner_of(folder) is not None,
+        "running": runner_pid(folder) is not None,
         "answer": answer,
     }
 
 
-def end(data_dir: Path, name: str, patience: float = 40.0) -> bool:
+def stop_session(data_dir: Path, name: str, patience: float = 40.0) -> bool:
     """End a session's processes cleanly; whether there were any. Raises UsageError if they do not end."""
     require_session(data_dir, name)
     folder = session_folder(data_dir, name)
-    holder = supervisor_of(folder) or runner_of(folder)
+    holder = supervisor_pid(folder) or runner_pid(folder)
     if not holder:
         return False
     os.kill(holder, signal.SIGTERM)
     until = time.monotonic() + patience
-    while (still := supervisor_of(folder) or runner_of(folder)) is not None:
+    while (still := supervisor_pid(folder) or runner_pid(folder)) is not None:
         if time.monotonic() > until:
             raise UsageError(f"session {name} does not end; process {still} can be killed without harm")
         time.sleep(_LOOK_EVERY)
     return True
 
 
-def _user() -> str:
+def _current_user() -> str:
     """Who gives a command, as this machine knows them."""
     try:
         return getpass.getuser()
@@ -107,10 +107,10 @@ def export(data_dir: Path, name: str, into: Path) -> dict[str, Any]:
     Raises UsageError where there is no such session or the file exists, JournalError where nothing is good.
     """
     journal = require_session(data_dir, name)
-    found = rescue(journal, name, into, _effects_of)
+    found = recover(journal, name, into, _group_key)
     return {"session": name, "file": str(into), **asdict(found), "journal": str(journal)}
 
 
-def _effects_of(row: StoredRow) -> object:
+def _group_key(row: StoredRow) -> object:
     """The input that an effect followed from: its effects stand in the journal whole, or not at all."""
-    return json.loads(row.payload)["input"] if row.kind in EFFECTS else None
+    return json.loads(row.payload)["input"] if row.kind in OUTPUT_KINDS else None

@@ -11,21 +11,21 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from engine.errors import DataError, UsageError
-from engine.journal.canonical import digest, plain
+from engine.journal.canonical import row_digest, to_jsonable
 from engine.journal.journal import Event
 from llm.student import Student
 from strategies.config import BacktestConfig, PaperTable, load_config
-from strategies.console import say
-from strategies.market_data import Facts
-from strategies.paper.files import begun, config_of, start_session
+from strategies.console import print_stderr
+from strategies.market_data import MarketData
+from strategies.paper.files import create_session, decode_config, read_start
 from strategies.paper_runtime.notifications import VARIABLE, require_webhook
-from strategies.run_spec import history_events, rate_events, settings_of
+from strategies.run_spec import build_run_spec, encode_history, encode_rates
 
 _SLOWEST, _FASTEST = 1.0, 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LaunchSpec:
     """One start of a session.
 
     `speed` is how many times faster than time itself a replay goes, None as fast as it can; it and `replay`
@@ -38,10 +38,10 @@ class Plan:
     config: BacktestConfig
     replay: bool
     speed: float | None = None
-    tied: Mapping[str, str] = field(default_factory=dict)
+    symbol_overrides: Mapping[str, str] = field(default_factory=dict)
     webhook: str | None = None
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps(
             {
@@ -50,13 +50,13 @@ class Plan:
                 "config": self.config.stored(),
                 "replay": self.replay,
                 "speed": self.speed,
-                "tied": dict(self.tied),
+                "tied": dict(self.symbol_overrides),
                 "webhook": self.webhook,
             }
         )
 
     @classmethod
-    def of(cls, text: str) -> Self:
+    def from_json(cls, text: str) -> Self:
         """What `text` wrote."""
         said: dict[str, Any] = json.loads(text)
         return cls(
@@ -68,7 +68,7 @@ class Plan:
         )
 
 
-def speed_of(word: str) -> float | None:
+def parse_speed(word: str) -> float | None:
     """`max` or how many times faster than time itself. Raises UsageError for anything else."""
     if word == "max":
         return None
@@ -84,36 +84,38 @@ def speed_of(word: str) -> float | None:
 RESTORED = "restore them, or begin another session with --name"
 
 
-def begin(plan: Plan, facts: Facts, student: Student, at: datetime, about: Mapping[str, Any]) -> None:
+def create_session_from_plan(
+    plan: LaunchSpec, facts: MarketData, student: Student, at: datetime, about: Mapping[str, Any]
+) -> None:
     """Begin the session of a plan over `facts`. Raises UsageError where there is one of that name."""
     paper = plan.config.paper
-    settings = settings_of(plan.config, facts, student, plan.config.risk.limits, **_times(paper))
+    settings = build_run_spec(plan.config, facts, student, plan.config.risk.limits, **_times(paper))
     settings = replace(settings, simulated=plan.replay)
-    told: list[Event] = [*history_events(facts), *(e for e in rate_events(facts) if e.as_of <= facts.start)]
+    told: list[Event] = [*encode_history(facts), *(e for e in encode_rates(facts) if e.as_of <= facts.start)]
     stated = {
-        "config": plain(plan.config.stored()),
+        "config": to_jsonable(plan.config.stored()),
         "released": student.released,
-        "tied": dict(plan.tied),
+        "tied": dict(plan.symbol_overrides),
         **about,
     }
-    start_session(plan.data_dir, plan.name, settings, told, at=at, about=stated)
+    create_session(plan.data_dir, plan.name, settings, told, at=at, about=stated)
 
 
-def about_replay(facts: Facts) -> dict[str, Any]:
+def about_replay(facts: MarketData) -> dict[str, Any]:
     """What tells the facts of a replay from others."""
-    return {"replay": facts.source, "facts": _digest(facts)}
+    return {"replay": facts.source, "facts": _data_digest(facts)}
 
 
-def require_same(facts: Facts, said: Mapping[str, Any]) -> None:
+def require_same_data(facts: MarketData, start: Mapping[str, Any]) -> None:
     """Raise DataError unless these are the facts that the session began with."""
-    if _digest(facts) != said["about"].get("facts"):
+    if _data_digest(facts) != start["about"].get("facts"):
         raise DataError(f"the recorded days are not those that this session began with; {RESTORED}")
 
 
-def _digest(facts: Facts) -> str:
+def _data_digest(facts: MarketData) -> str:
     bars = ((b.symbol, b.closes_at, b.open, b.high, b.low, b.close, b.volume) for b in facts.traded_bars)
     news = ((item.id, item.available_at, item.title) for item in facts.news)
-    return digest([*bars, *news])
+    return row_digest([*bars, *news])
 
 
 def _times(paper: PaperTable) -> dict[str, Any]:
@@ -129,7 +131,7 @@ SHORT_DAYS = 180
 _MAY_DIFFER = ("paper",)
 
 
-def plan_of(
+def build_launch_spec(
     data_dir: Path,
     name: str | None,
     config_file: Path | None,
@@ -137,32 +139,34 @@ def plan_of(
     *,
     replay: bool,
     speed: str,
-    tied: Mapping[str, str],
+    symbol_overrides: Mapping[str, str],
     environment: Mapping[str, str] = os.environ,
-) -> Plan:
+) -> LaunchSpec:
     """The plan that the flags make. A session that was begun goes on with the configuration it began with.
 
     Raises UsageError for flags that do not go together, or that would change a session that was begun.
     """
-    asked = load_config(config_file, flags, say)
+    asked = load_config(config_file, flags, print_stderr)
     chosen = name or ("replay" if replay else "live")
-    said = begun(data_dir, chosen)
+    said = read_start(data_dir, chosen)
     secret = asked.paper.webhook.get_secret_value() if asked.paper.webhook else environment.get(VARIABLE)
     common: dict[str, Any] = {
         "data_dir": data_dir,
         "name": chosen,
         "webhook": require_webhook(secret) if secret else None,
     }
-    pace = speed_of(speed)
+    pace = parse_speed(speed)
     if said is None:
         if name and not (replay or config_file or flags):
             raise UsageError(
                 f"there is no session {name!r} to go on with; begin one with --replay, or with --source and "
                 "--symbols"
             )
-        settled = _for_replay(asked) if replay else _for_live(asked)
-        return Plan(**common, config=settled, replay=replay, speed=pace, tied=tied)
-    before = config_of(said)
+        settled = _replay_defaults(asked) if replay else _live_defaults(asked)
+        return LaunchSpec(
+            **common, config=settled, replay=replay, speed=pace, symbol_overrides=symbol_overrides
+        )
+    before = decode_config(said)
     if config_file is not None or flags:
         _require_same(chosen, before, asked)
     simulated = bool(said["simulated"])
@@ -170,10 +174,12 @@ def plan_of(
         raise UsageError(
             f"session {chosen} is live and no replay; leave --replay out, or choose another --name"
         )
-    return Plan(**common, config=before, replay=simulated, speed=pace, tied=said["about"]["tied"])
+    return LaunchSpec(
+        **common, config=before, replay=simulated, speed=pace, symbol_overrides=said["about"]["tied"]
+    )
 
 
-def _for_replay(asked: BacktestConfig) -> BacktestConfig:
+def _replay_defaults(asked: BacktestConfig) -> BacktestConfig:
     """A short market where nobody says how long: a first try is to end within a minute."""
     simulated = not (asked.bars or asked.store)
     if simulated and "days" not in asked.market.model_fields_set and asked.end is None:
@@ -181,7 +187,7 @@ def _for_replay(asked: BacktestConfig) -> BacktestConfig:
     return asked
 
 
-def _for_live(asked: BacktestConfig) -> BacktestConfig:
+def _live_defaults(asked: BacktestConfig) -> BacktestConfig:
     if asked.bars or asked.start or asked.end:
         raise UsageError("--bars, --start and --end are for recorded days; add --replay")
     if asked.paper.script:
@@ -195,16 +201,16 @@ def _for_live(asked: BacktestConfig) -> BacktestConfig:
 
 def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
     """Raise UsageError where what flags or file state would have a session go on as another one."""
-    was, now = (plain(one.stored()) for one in (before, asked))
+    was, now = (to_jsonable(one.stored()) for one in (before, asked))
     for key in sorted(asked.model_fields_set - {*_MAY_DIFFER}):
-        if not _within(now[key], was[key], getattr(asked, key)):
+        if not _is_unchanged(now[key], was[key], getattr(asked, key)):
             raise UsageError(
                 f"session {name} was begun with {key} = {was[key]}, not {now[key]}, and never changes it; "
                 "leave that out to go on with it, or choose another --name"
             )
 
 
-def _within(now: Any, was: Any, stated: Any) -> bool:
+def _is_unchanged(now: Any, was: Any, stated: Any) -> bool:
     """Whether a value is what it was; of a table only what was stated counts."""
     if isinstance(stated, BaseModel) and isinstance(was, dict):
         return all(now[key] == was[key] for key in stated.model_fields_set)

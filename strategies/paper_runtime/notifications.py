@@ -27,7 +27,7 @@ VARIABLE = "CLOSECALL_WEBHOOK"
 
 _SECONDS = 5.0
 
-_MOST_WAITING = 100
+_MAX_WAITING = 100
 
 
 def require_webhook(address: str) -> str:
@@ -49,9 +49,9 @@ class Webhook:
     def __init__(self, address: str, failed: Callable[[str], None]) -> None:
         self._address = require_webhook(address)
         self._failed = failed
-        self._waiting: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_MOST_WAITING)
-        self._opener = urllib.request.build_opener(_Stay)
-        self._thread = threading.Thread(target=self._work, name="webhook", daemon=True)
+        self._waiting: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_MAX_WAITING)
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
     @property
@@ -59,12 +59,12 @@ class Webhook:
         """Who is told."""
         return urlsplit(self._address).hostname or ""
 
-    def tell(self, said: Mapping[str, Any]) -> None:
+    def post(self, message: Mapping[str, Any]) -> None:
         """Post this when its turn comes; where too much waits, it is left out, and that is told."""
         try:
-            self._waiting.put_nowait(said)
+            self._waiting.put_nowait(message)
         except queue.Full:
-            self._failed(f"{_MOST_WAITING} messages to {self.host} wait already; one was left out")
+            self._failed(f"{_MAX_WAITING} messages to {self.host} wait already; one was left out")
 
     def close(self) -> None:
         """Wait for what is to be posted, but not for long."""
@@ -74,24 +74,24 @@ class Webhook:
             return
         self._thread.join(2 * _SECONDS)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while (said := self._waiting.get()) is not None:
             try:
                 self._post(said)
             except (OSError, ValueError) as error:
                 self._failed(f"{self.host} was not told: {_reason(error)}")
 
-    def _post(self, said: Mapping[str, Any]) -> None:
+    def _post(self, message: Mapping[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310  # checked to be https, or http on this machine
             self._address,
-            data=json.dumps(said, default=str).encode(),
+            data=json.dumps(message, default=str).encode(),
             headers={"Content-Type": "application/json"},
         )
         with self._opener.open(request, timeout=_SECONDS) as answer:
             answer.read(1000)
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Leads nowhere else: an answer that wants to is an error."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
@@ -114,7 +114,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(inner, "strerror", None) or type(inner).__name__)
 
 
-_LARGEST, _KEPT = 5_000_000, 5
+_MAX_BYTES, _KEPT = 5_000_000, 5
 
 
 class SessionLog:
@@ -124,12 +124,14 @@ class SessionLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._handler = _Patient(path, maxBytes=_LARGEST, backupCount=_KEPT, encoding="utf-8", delay=True)
+        self._handler = _TolerantHandler(
+            path, maxBytes=_MAX_BYTES, backupCount=_KEPT, encoding="utf-8", delay=True
+        )
         self._handler.setFormatter(logging.Formatter("%(message)s"))
 
-    def write(self, at: datetime, event: str, **said: Any) -> None:
+    def write(self, at: datetime, event: str, **fields: Any) -> None:
         """One line: when, what, and whatever else is to be said of it."""
-        line = json.dumps({"at": at.isoformat(), "event": event, **said}, ensure_ascii=False, default=str)
+        line = json.dumps({"at": at.isoformat(), "event": event, **fields}, ensure_ascii=False, default=str)
         # Past the loggers, which the command switches off for what libraries say.
         self._handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
 
@@ -138,17 +140,17 @@ class SessionLog:
         self._handler.close()
 
 
-class _Patient(RotatingFileHandler):
+class _TolerantHandler(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Nothing: the disk may be full, and the session's own journal says so."""
 
 
-_MOST = 2000
+_MAX_EVENTS = 2000
 
 _PATIENCE = 2.0
 
 
-class Tail:
+class EventTail:
     """The events of some kinds from where the journal ends now; of one that is not there yet, all."""
 
     def __init__(self, path: Path, name: str, kinds: Collection[str]) -> None:
@@ -158,18 +160,18 @@ class Tail:
         if journal := self._open():
             self._since = journal.last_seq
 
-    def look(self) -> list[Row]:
+    def poll(self) -> list[Row]:
         """What came since the last look, up to some thousands; nothing while the journal cannot be read."""
         try:
             if (journal := self._open()) is None:
                 return []
-            found = list(islice(journal.read(self._since, self._kinds), _MOST))
+            found = list(islice(journal.read(self._since, self._kinds), _MAX_EVENTS))
             self._since = found[-1].seq if found else self._since
         except JournalError:
             return []
         return found
 
-    def fault(self, part: str, reason: str, at: datetime) -> bool:
+    def append_fault(self, part: str, reason: str, at: datetime) -> bool:
         """Put on record that something was wrong; whether that could be done."""
         event = Event(kind=FAULT, as_of=at, payload={"part": part, "state": "was", "reason": reason})
         try:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError
 from feeds.files.bars import guess_instrument
-from feeds.quality.checks import Calendars, check_bars, check_files, harm_in
-from feeds.quality.findings import Kind, misplaced
+from feeds.quality.checks import Calendars, check_bars, check_files, summarize_blocking
+from feeds.quality.findings import Kind, find_misplaced
 from feeds.quality.news import check_news
 from tests.support.faults import HARMLESS, HEADER, NEEDS_CLOSED_DAYS, PLANTED
 from tests.support.places import SHARED_DATA
@@ -50,7 +50,7 @@ def calendars():
     """One calendar of each market for all tests, because building one takes longer than a check."""
     shared = Calendars()
     for code in ("XNYS", "XSHG"):
-        shared.over(code, date(2012, 1, 1), date(2025, 1, 31))
+        shared.covering(code, date(2012, 1, 1), date(2025, 1, 31))
     return shared
 
 
@@ -149,7 +149,7 @@ def test_a_suspension_of_an_a_share_is_found_and_harms_nothing():
 @needs_data
 @pytest.mark.parametrize("folder", ["news_stocks_by_ticker", "news_crypto_headlines", "cn_news_astock"])
 def test_real_archives_of_news_raise_no_alarm(folder):
-    assert harm_in(check_files([DATA / folder])) == ""
+    assert summarize_blocking(check_files([DATA / folder])) == ""
 
 
 def test_all_faults_of_a_file_are_reported_and_not_the_first_alone(tmp_path):
@@ -319,7 +319,7 @@ def test_faults_of_news_are_all_reported(tmp_path):
 
 def test_harm_is_one_line_with_the_first_place_and_the_count(tmp_path):
     path = bars(tmp_path, "2024-01-01,1,2,0.5,1,5", "2024-01-03,1,2,0.5,1,6", "2024-01-05,1,2,0.5,1,6.5")
-    line = harm_in(check_bars(path))
+    line = summarize_blocking(check_bars(path))
     assert line.startswith(f"{path}, line 3: 1 session missing from 2024-01-02")
     assert line.endswith("(2 findings in 1 file would harm a backtest)")
 
@@ -327,7 +327,7 @@ def test_harm_is_one_line_with_the_first_place_and_the_count(tmp_path):
 @given(st.lists(st.integers(0, 9), max_size=9))
 def test_what_is_misplaced_is_the_least_that_must_go(numbers):
     days = [date(2024, 1, 1 + number) for number in numbers]
-    odd = misplaced(days)
+    odd = find_misplaced(days)
     left = [day for place, day in enumerate(days) if place not in odd]
     longest = 0
     for mask in range(1 << len(days)):

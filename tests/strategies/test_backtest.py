@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from engine.journal.canonical import digest
+from engine.journal.canonical import row_digest
 from engine.journal.journal import Journal
 from strategies import backtest as front_door
 from strategies.backtest import backtest
 from strategies.config import load_config
-from strategies.market_data import gather
+from strategies.market_data import load_market_data
 from strategies.runs import JOURNAL, list_runs
 from tests.support.places import SHARED_DATA
 from tests.support.students import RuleStudent
@@ -40,7 +40,7 @@ def run(folder, student=None, **flags):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     return run(folder, out=folder / "out")
 
@@ -64,7 +64,7 @@ def test_the_result_says_what_was_run_and_how_every_caller_scored(finished):
 
 
 def test_the_oracle_captures_its_own_edge_and_a_contrarian_loses_it(tmp_path):
-    market = gather(load_config(None, SMALL), tmp_path)
+    market = load_market_data(load_config(None, SMALL), tmp_path)
 
     def knowing(sign):
         def answer(prompt):
@@ -107,16 +107,16 @@ def test_the_exported_tables_say_the_same_as_the_digests(finished):
         (r["at"], r["symbol"], float(r["size"]), float(r["price"]), float(r["cost"]))
         for r in rows(out / "fills.csv")
     ]
-    assert digest(fills) == finished.result["digests"]["fills"]
+    assert row_digest(fills) == finished.result["digests"]["fills"]
     equity = [(r["at"], float(r["value"]), float(r["cash"])) for r in rows(out / "equity.csv")]
-    assert digest(equity) == finished.result["digests"]["equity"]
+    assert row_digest(equity) == finished.result["digests"]["equity"]
     assert len(rows(out / "forecasts.csv")) == finished.result["forecasts"]
     assert not list(out.glob(".*"))
 
 
 def test_every_fill_is_at_its_symbol_s_open_after_its_decision_and_costs_what_was_stated(finished):
     costs = finished.result["costs"]
-    for fill in finished.played["student"].engine.fills:
+    for fill in finished.simulations["student"].engine.fills:
         assert fill.at >= fill.decided_at
         stated = costs[fill.symbol]
         slip = (stated["slippage_bps"] + stated["latency_bps"]) / 1e4
@@ -130,7 +130,7 @@ def test_the_journal_has_every_slice_and_what_came_of_it_and_its_chain_holds(fin
     with Journal.open(finished.folder / JOURNAL, finished.name) as journal:
         journal.verify()
         kinds = [row.kind for row in journal.read()]
-    engine = finished.played["student"].engine
+    engine = finished.simulations["student"].engine
     assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")
     assert kinds.count("forecast") == finished.result["forecasts"]
     assert kinds.count("fill") == len(engine.fills)
@@ -196,7 +196,7 @@ def made_until(played, instant):
     )
 
 
-def altered(facts, instant, rng):
+def alter_bars(facts, instant, rng):
     """The same facts, but everything that became known after `instant` at random."""
 
     def bar(one):
@@ -215,7 +215,7 @@ def altered(facts, instant, rng):
     return replace(facts, bars={s: tuple(map(bar, series)) for s, series in facts.bars.items()}, news=news)
 
 
-def removed(facts, instant):
+def remove_bars(facts, instant):
     """The same facts without anything that became known after `instant`."""
     bars = {s: tuple(b for b in series if b.closes_at <= instant) for s, series in facts.bars.items()}
     return replace(facts, bars=bars, news=[i for i in facts.news if i.available_at <= instant])
@@ -224,14 +224,17 @@ def removed(facts, instant):
 @pytest.mark.parametrize("source", [pytest.param("simulated"), pytest.param("real", marks=needs_real)])
 def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, monkeypatch, source):
     flags = BITCOIN if source == "real" else {}
-    facts = gather(load_config(None, SMALL | flags), tmp_path)
-    whole = run(tmp_path / "whole", **flags).played
+    facts = load_market_data(load_config(None, SMALL | flags), tmp_path)
+    whole = run(tmp_path / "whole", **flags).simulations
     rng = random.Random(4)
     closes = sorted({bar.closes_at for bar in facts.traded_bars})[8:-2]
     for number, instant in enumerate(rng.sample(closes, 5)):
-        for kind, change in (("cut", removed(facts, instant)), ("altered", altered(facts, instant, rng))):
-            monkeypatch.setattr(front_door, "gather", lambda _config, _dir, change=change: change)
-            other = run(tmp_path / f"{kind}-{number}", **flags).played
+        for kind, change in (
+            ("cut", remove_bars(facts, instant)),
+            ("altered", alter_bars(facts, instant, rng)),
+        ):
+            monkeypatch.setattr(front_door, "load_market_data", lambda _config, _dir, change=change: change)
+            other = run(tmp_path / f"{kind}-{number}", **flags).simulations
             assert made_until(other, instant) == made_until(whole, instant)
 
 
@@ -250,7 +253,7 @@ def test_a_share_that_cannot_be_sold_short_is_sold_when_shorting_is_allowed_else
         "allow_short": True,
         "instruments": {"BTC-USD": {"shortable": False}},
     }
-    engine = run(tmp_path / "data", **flags).played["student"].engine
+    engine = run(tmp_path / "data", **flags).simulations["student"].engine
     assert not [order for order in engine.orders if order.status == "rejected"]
     held, least = 0.0, 0.0
     for fill in engine.fills:

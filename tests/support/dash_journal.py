@@ -29,23 +29,25 @@ def long_journal(path, events):
     path.parent.mkdir(parents=True, exist_ok=True)
     prices, dice, began = dict.fromkeys(SYMBOLS, 100.0), random.Random(1), time.monotonic()
     with Journal.open(path, path.parent.name, create=True) as journal:
-        last, day = journal.append([begun()], START)[-1], 0
+        last, day = journal.append([start_event()], START)[-1], 0
         while last < events:
-            batch = [event for number in range(day, day + 5) for event in a_day(number, prices, dice, last)]
+            batch = [
+                event for number in range(day, day + 5) for event in day_events(number, prices, dice, last)
+            ]
             day += 5
             last = journal.append(batch, START + timedelta(days=day))[-1]
     size = path.stat().st_size / 1e6
     return {"events": last, "symbols": 150, "mb": round(size), "seconds": round(time.monotonic() - began)}
 
 
-def begun():
+def start_event():
     """What a session states first."""
     instruments = {symbol: {"quote_currency": "USD"} for symbol in SYMBOLS}
     said = {"student": "tiny", "simulated": False, "instruments": instruments, "cash": 1e5, "about": {}}
     return Event(kind="session_started", as_of=START, payload=said)
 
 
-def a_day(number, prices, dice, seen):
+def day_events(number, prices, dice, seen):
     """One day's events: a slice with news, a forecast of each symbol, a third traded, quotes, marks."""
     at = START + timedelta(days=number)
     item = {"id": str(number), "source": "feed", "title": f"Day {number} brings something", "text": "t" * 500}
@@ -91,7 +93,7 @@ def quotes(at, symbols, prices):
     )
 
 
-def busy(number, at, dice):
+def busy_journal(number, at, dice):
     """Four events of a busy session."""
     symbol, prices = SYMBOLS[number % 150], {one: 100 * dice.random() for one in SYMBOLS}
     order = {"at": at, "symbol": symbol, "size": 1.0, "status": "pending", "number": number, "reason": ""}
@@ -112,7 +114,9 @@ def write(path, hurried, ended):
             wanted = hurried.pop() if hurried else 0
             for _ in range(max(1, wanted // (_A_TURN * _TURNS))):
                 now = datetime.now(UTC)
-                journal.append([e for turn in range(_TURNS) for e in busy(number + turn, now, dice)], now)
+                journal.append(
+                    [e for turn in range(_TURNS) for e in busy_journal(number + turn, now, dice)], now
+                )
                 number += _TURNS
             if wanted:
                 sys.stdout.write(f"{wanted}\n")

@@ -12,17 +12,17 @@ from pathlib import Path
 
 from llm.model_files import fingerprint
 from strategies.config import BacktestConfig, MarketTable
-from strategies.market_data import gather
+from strategies.market_data import load_market_data
 from tests.support.students import RuleStudent
-from training.grpo.train import Trained
-from training.walkforward.config import Method, WalkForward
+from training.grpo.train import TrainedAdapter
+from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 MARKET = BacktestConfig(market=MarketTable(coins=6, stocks=0, days=106))
 
-SETTINGS = WalkForward(method=Method.SFT, train_days=30, test_days=25)
+SETTINGS = WalkForwardConfig(method=Method.SFT, train_days=30, test_days=25)
 
 NO_EDGE = MARKET.model_copy(update={"market": MarketTable(coins=6, stocks=0, days=106, edge=False)})
 
@@ -39,7 +39,7 @@ class Doubles:
         self, config: BacktestConfig = MARKET, skills: tuple[str, ...] = ("right",), base: str = "wrong"
     ) -> None:
         self.config = config.model_dump_json()
-        self.oracle = gather(config, Path()).oracle
+        self.oracle = load_market_data(config, Path()).oracle
         self.turn = config.market.reversal
         self.base = base
         self.skills = skills
@@ -67,8 +67,12 @@ class Doubles:
         on_event("training_step", {"step": 1, "reward": 0.5})
         on_progress("training", 1, 1)
         write_adapter(folder, skill, number)
-        return Trained(
-            folder=folder, fingerprint=fingerprint([folder]), clean=self.clean, reason=None, figures={}
+        return TrainedAdapter(
+            folder=folder,
+            fingerprint=fingerprint([folder]),
+            passed_guards=self.clean,
+            reason=None,
+            figures={},
         )
 
     def _answer(self, prompt: str, skill: str) -> str:
@@ -81,7 +85,7 @@ class Doubles:
         return answer(up=(q > 0.5) == (skill == "right"), confidence=min(0.99, max(q, 1 - q)))
 
 
-def walk(folder: Path, doubles: Doubles, clock: Callable[[], datetime] = lambda: NOW, **more):
+def run_walkforward(folder: Path, doubles: Doubles, clock: Callable[[], datetime] = lambda: NOW, **more):
     config = more.pop("config", MARKET)
     settings = more.pop("settings", SETTINGS)
     return walkforward(
@@ -127,7 +131,7 @@ def killed_until_done(folder: Path, every: int) -> dict:
         child = os.fork()
         if child == 0:
             doubles = Doubles(skills=("right", "right", "wrong"))
-            run = walk(folder, doubles, Deadly(every + attempt))
+            run = run_walkforward(folder, doubles, Deadly(every + attempt))
             (folder / "trained").write_text(json.dumps(doubles.trained))
             (folder / "result").write_text(json.dumps(run.result))
             os._exit(0)

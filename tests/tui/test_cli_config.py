@@ -95,7 +95,7 @@ def project(tmp_path):
     return write_lines(tmp_path / "project" / "closecall.toml", [EVERY_KEY])
 
 
-def refused(capsys, *arguments):
+def expect_refusal(capsys, *arguments):
     """The one line of a command line that makes no sense."""
     assert run(list(map(str, arguments))) == 2
     said = capsys.readouterr()
@@ -183,7 +183,7 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
 def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, text, parts):
     path = tmp_path / "closecall.toml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    line = refused(capsys, "backtest", "--config", path, "--data-dir", tmp_path / "data")
+    line = expect_refusal(capsys, "backtest", "--config", path, "--data-dir", tmp_path / "data")
     assert line.startswith(f"closecall: {path}: ")
     assert all(part in line for part in parts), line
     assert len(line) < 600
@@ -215,20 +215,20 @@ def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, te
     ],
 )
 def test_a_flag_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, words, parts):
-    line = refused(capsys, "backtest", *words, "--data-dir", tmp_path / "data")
+    line = expect_refusal(capsys, "backtest", *words, "--data-dir", tmp_path / "data")
     assert line.startswith("closecall: ")
     assert all(part in line for part in parts), line
     assert not (tmp_path / "data").exists()
 
 
 def test_a_wrong_flag_is_not_blamed_on_the_file(project, capsys):
-    line = refused(capsys, "backtest", "--config", project, "--seed", "-1")
+    line = expect_refusal(capsys, "backtest", "--config", project, "--seed", "-1")
     assert line.startswith("closecall: the command line: seed = -1 ")
 
 
 def test_unknown_commands_are_named_and_no_command_shows_the_help(capsys):
-    assert "No such command 'backtset'" in refused(capsys, "backtset")
-    assert "--seeds '1,x': write whole numbers" in refused(capsys, "bench", "edge", "--seeds", "1,x")
+    assert "No such command 'backtset'" in expect_refusal(capsys, "backtset")
+    assert "--seeds '1,x': write whole numbers" in expect_refusal(capsys, "bench", "edge", "--seeds", "1,x")
     for words in ([], ["train"], ["bench"]):
         assert run(words) == 2
         assert "Usage: closecall" in capsys.readouterr().out
@@ -239,7 +239,7 @@ def test_a_folder_that_is_a_file_is_refused_before_any_work(tmp_path, capsys, op
     (tmp_path / "file").write_text("")
     flags = {"--data-dir": tmp_path / "data", "--out": tmp_path / "out", option: tmp_path / "file" / "x"}
     words = [word for pair in flags.items() for word in pair]
-    line = refused(capsys, "backtest", *words)
+    line = expect_refusal(capsys, "backtest", *words)
     assert f"{option} {tmp_path / 'file' / 'x'}: {tmp_path / 'file'} is a file; name a folder" in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.timeline import observations
+from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
 from llm.transformers_student import TransformersStudent
 
@@ -24,7 +24,7 @@ def measure_speed(
     """
     market = simulate(MarketSettings(seed=seed, days=2 + prompts // 4))
     start = datetime.min.replace(tzinfo=UTC)
-    observed = observations(market.bars, market.news, window=student.window, start=start)[:prompts]
+    observed = build_observations(market.bars, market.news, window=student.window, start=start)[:prompts]
     texts = [student.prompt(one) for one in observed]
     student.generate(texts[:1])  # loads the weights, so that neither path pays for it
     clock = time.perf_counter()

@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.corporate_actions import Split
 from engine.errors import JournalError, UsageError
-from engine.fx import Rates, RateSeries
+from engine.fx import FxRates, FxRateSeries
 from engine.instruments import Instrument
 from engine.journal.events import (
     DIVIDEND,
@@ -23,29 +23,29 @@ from engine.journal.events import (
     ORDER,
     SPLIT,
     STEP,
-    bar_from_dated,
-    corporate_from_payload,
-    record_from_payload,
-    slice_from_payload,
+    decode_bar,
+    decode_corporate_action,
+    decode_record,
+    decode_slice,
 )
 from engine.journal.journal import Journal, Row
-from engine.model import Abstention, Call, Direction, Forecast
+from engine.model import Abstention, Direction, Forecast, Prediction
 from feeds.simulated.market import MarketSettings, simulate
-from llm.model_files import model_folder, settings
+from llm.model_files import model_folder, model_metadata
 from llm.prompts import TEMPLATES
 from strategies.config import BacktestConfig
-from strategies.market_data import chosen, costs_of, instruments_of
+from strategies.market_data import build_costs, build_instruments, select_symbols
 from strategies.paper.files import session_folder
 from strategies.paper.state import SLICE
-from strategies.run_spec import HISTORY, SessionSettings, rates_of, settings_from_payload, started_of
+from strategies.run_spec import HISTORY, RunSpec, decode_run_spec, read_rates, read_start
 from strategies.runs import JOURNAL, STARTED
-from strategies.sizing import sizing_of
+from strategies.sizing import build_sizing
 from training.dataset.experience import Experience, Key
-from training.dataset.reconstruction import experiences_of
-from training.dataset.run_history import Story
+from training.dataset.reconstruction import reconstruct_experiences
+from training.dataset.run_history import RunHistory
 
 
-def from_run(data_dir: Path, run: str, *, window: int | None = None) -> list[Experience]:
+def load_run_experiences(data_dir: Path, run: str, *, window: int | None = None) -> list[Experience]:
     """The experience of a run on record, finished or not, by instant and symbol.
 
     `window` is how many closed bars its student saw; None asks the student's folder. Raises UsageError if
@@ -55,29 +55,30 @@ def from_run(data_dir: Path, run: str, *, window: int | None = None) -> list[Exp
     if not path.is_file():
         raise UsageError(f"there is no run {run!r} in {data_dir}; closecall runs lists them")
     with Journal.open(path, run) as journal:
-        return from_journal(journal, window=window)
+        return load_journal_experiences(journal, window=window)
 
 
-def from_journal(journal: Journal, *, window: int | None = None) -> list[Experience]:
-    """Like `from_run`, for a journal that is open. Bars from before the run are not in it: a decision whose
-    student saw some of those is left out.
+def load_journal_experiences(journal: Journal, *, window: int | None = None) -> list[Experience]:
+    """Like `load_run_experiences`, for a journal that is open.
+
+    Bars from before the run are not in it: a decision whose student saw some of those is left out.
     """
     config: BacktestConfig | None = None
-    rates: Rates | None = None
-    calls: dict[Key, Call] = {}
-    story = Story()
+    rates: FxRates | None = None
+    calls: dict[Key, Prediction] = {}
+    story = RunHistory()
     for row in journal.read(kinds={STARTED, "rates", "slice", "forecast", *KINDS}):
         try:
             if row.kind == STARTED:
                 config = BacktestConfig.model_validate(row.payload)
             elif row.kind == "rates":
-                rates = _rates(row.payload)
+                rates = _decode_rates(row.payload)
             elif row.kind == "slice":
-                story.slice(slice_from_payload(row.as_of, row.payload))
+                story.add_slice(decode_slice(row.as_of, row.payload))
             elif row.kind == "forecast":
-                calls[row.payload["symbol"], row.as_of] = call_from_row(row)
+                calls[row.payload["symbol"], row.as_of] = decode_prediction(row)
             else:
-                story.record(record_from_payload(row.kind, row.payload))
+                story.add_record(decode_record(row.kind, row.payload))
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(
                 f"event {row.seq} ({row.kind}) of {journal.session} cannot be read; "
@@ -85,23 +86,23 @@ def from_journal(journal: Journal, *, window: int | None = None) -> list[Experie
             ) from error
     if config is None:
         raise JournalError(f"{journal.session} does not say how it was started; choose another run")
-    instruments = _traded(config, story)
-    return experiences_of(
+    instruments = _traded_instruments(config, story)
+    return reconstruct_experiences(
         story,
         calls,
         instruments=instruments,
-        calendars=calendars_over(instruments, story),
-        costs=costs_of(config, instruments),
-        sizing=sizing_of(config, instruments),
+        calendars=build_calendars(instruments, story),
+        costs=build_costs(config, instruments),
+        sizing=build_sizing(config, instruments),
         rates=rates,
-        window=window or _window(config),
+        window=window or _prompt_window(config),
     )
 
 
-def _traded(config: BacktestConfig, story: Story) -> dict[str, Instrument]:
+def _traded_instruments(config: BacktestConfig, history: RunHistory) -> dict[str, Instrument]:
     """The instruments of a run, from its configuration and the symbols that its slices carry."""
     if config.bars or config.store:
-        return instruments_of(sorted(set(config.symbols) or story.bars), config)
+        return build_instruments(sorted(set(config.symbols) or history.bars), config)
     market = config.market
     made = simulate(
         MarketSettings(
@@ -110,25 +111,25 @@ def _traded(config: BacktestConfig, story: Story) -> dict[str, Instrument]:
     )
     return {
         symbol: made.instruments[symbol]
-        for symbol in chosen(config.symbols, made.instruments, "the simulated market")
+        for symbol in select_symbols(config.symbols, made.instruments, "the simulated market")
     }
 
 
-def _window(config: BacktestConfig) -> int:
-    name = config.prompt or str(settings(model_folder(config.student)).get("prompt", "full"))
+def _prompt_window(config: BacktestConfig) -> int:
+    name = config.prompt or str(model_metadata(model_folder(config.student)).get("prompt", "full"))
     if name not in TEMPLATES:
         raise JournalError(f"the run used the prompt template {name!r}, which is unknown; state its window")
     return TEMPLATES[name].window
 
 
-def calendars_over(instruments: Mapping[str, Instrument], story: Story) -> dict[str, Calendar]:
+def build_calendars(instruments: Mapping[str, Instrument], history: RunHistory) -> dict[str, Calendar]:
     """The calendars of some instruments over the days of a story, by code."""
-    days = [bar.opens_at.date() for series in story.bars.values() for bar in (series[0], series[-1])]
+    days = [bar.opens_at.date() for series in history.bars.values() for bar in (series[0], series[-1])]
     codes = {one.calendar for one in instruments.values()} if days else set()
-    return {code: calendar_of(code, min(days), max(days)) for code in codes}
+    return {code: load_calendar(code, min(days), max(days)) for code in codes}
 
 
-def call_from_row(row: Row) -> Call:
+def decode_prediction(row: Row) -> Prediction:
     """The call that a journal keeps as a forecast. Raises KeyError, TypeError or ValueError if it is none."""
     told = row.payload
     symbol, last = told["symbol"], told["last_close"]
@@ -147,14 +148,14 @@ def call_from_row(row: Row) -> Call:
     )
 
 
-def _rates(payload: Mapping[str, Any]) -> Rates:
+def _decode_rates(payload: Mapping[str, Any]) -> FxRates:
     series = {
-        currency: RateSeries(
+        currency: FxRateSeries(
             known_at=tuple(map(datetime.fromisoformat, one["known_at"])), values=tuple(one["values"])
         )
         for currency, one in payload["series"].items()
     }
-    return Rates(base=payload["base"], constants=payload["constants"], series=series)
+    return FxRates(base=payload["base"], constants=payload["constants"], series=series)
 
 
 _INPUTS = (HISTORY, SLICE, SPLIT, DIVIDEND)
@@ -162,7 +163,7 @@ _INPUTS = (HISTORY, SLICE, SPLIT, DIVIDEND)
 _EFFECTS = (FORECAST, ORDER, FILL, MARK, STEP)
 
 
-def from_session(journal: Journal, until: datetime | None = None) -> list[Experience]:
+def load_session_experiences(journal: Journal, until: datetime | None = None) -> list[Experience]:
     """The experience of a session as it stood at `until` (None: now), by instant and symbol.
 
     Left out are decisions of which the student saw one unit and the outcome is in another, because a split
@@ -170,36 +171,36 @@ def from_session(journal: Journal, until: datetime | None = None) -> list[Experi
     limit or a person kept from being traded stays, as what it would have come to. Raises JournalError for a
     session that cannot be read or contradicts itself.
     """
-    started = started_of(journal)
-    settings = settings_from_payload(started)
-    story, calls = Story(), dict[Key, Call]()
-    for row in in_order(journal, until):
+    started = read_start(journal)
+    settings = decode_run_spec(started)
+    story, calls = RunHistory(), dict[Key, Prediction]()
+    for row in iterate_in_order(journal, until):
         try:
-            _tell(row, settings, story, calls)
+            _apply_row(row, settings, story, calls)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(
                 f"event {row.seq} ({row.kind}) of {journal.session} cannot be read; "
                 "it was written by another version, use that one"
             ) from error
-    return experiences_of(
+    return reconstruct_experiences(
         story,
         calls,
         instruments=settings.instruments,
-        calendars=calendars_over(settings.instruments, story),
+        calendars=build_calendars(settings.instruments, story),
         costs=settings.costs,
         sizing=settings.sizing,
-        rates=rates_of(journal, started, until),
+        rates=read_rates(journal, started, until),
         window=settings.window,
     )
 
 
-def from_session_named(data_dir: Path, name: str) -> list[Experience]:
-    """As `from_session`, of the session of that name in a data folder."""
+def load_named_session_experiences(data_dir: Path, name: str) -> list[Experience]:
+    """As `load_session_experiences`, of the session of that name in a data folder."""
     with Journal.open(session_folder(data_dir, name) / JOURNAL, name) as journal:
-        return from_session(journal)
+        return load_session_experiences(journal)
 
 
-def in_order(journal: Journal, until: datetime | None) -> Iterator[Row]:
+def iterate_in_order(journal: Journal, until: datetime | None) -> Iterator[Row]:
     """Inputs known at `until`, each followed by what was done about it, wherever that stands.
 
     An input that nothing has been done about yet is not told of: its effects are still to come.
@@ -221,20 +222,20 @@ def _instant(row: Row) -> datetime:
     return datetime.fromisoformat(said) if said else row.as_of
 
 
-def _tell(row: Row, settings: SessionSettings, story: Story, calls: dict[Key, Call]) -> None:
+def _apply_row(row: Row, settings: RunSpec, history: RunHistory, calls: dict[Key, Prediction]) -> None:
     match row.kind:
         case "slice":
-            story.slice(slice_from_payload(row.as_of, row.payload))
+            history.add_slice(decode_slice(row.as_of, row.payload))
         case "history":
             for stored in row.payload["bars"]:
-                story.remember(bar_from_dated(row.payload["symbol"], stored))
+                history.add_history(decode_bar(row.payload["symbol"], stored))
         case "split" | "dividend":
-            action = corporate_from_payload(row.kind, row.as_of, row.payload)
+            action = decode_corporate_action(row.kind, row.as_of, row.payload)
             if isinstance(action, Split):
-                story.split(action, settings.instruments[action.symbol].lot)
+                history.add_split(action, settings.instruments[action.symbol].lot)
             else:
-                story.dividend(action)
+                history.add_dividend(action)
         case "forecast":
-            calls[row.payload["symbol"], row.as_of] = call_from_row(row)
+            calls[row.payload["symbol"], row.as_of] = decode_prediction(row)
         case _:
-            story.record(record_from_payload(row.kind, row.payload))
+            history.add_record(decode_record(row.kind, row.payload))

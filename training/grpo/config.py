@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 
 from engine.errors import UsageError
-from training.lora import Lora
-from training.monitoring.guards import Limits
+from training.lora import LoraShape
+from training.monitoring.guards import GuardLimits
 from training.rewards import Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrpoRecipe:
+class GrpoConfig:
     """Everything but the student and the data that decides what a round of GRPO does.
 
     Each step samples `completions` answers to each of `prompts_per_step` prompts at `temperature` and makes
@@ -41,7 +41,7 @@ class GrpoRecipe:
     direction: float = 1.0
     explore: int = 4
     hold: float = 1.0
-    limits: Limits = field(default_factory=lambda: Limits(grace=40))
+    limits: GuardLimits = field(default_factory=lambda: GuardLimits(grace=40))
     look_every: int = 20
     tokens_at_once: int | None = None
     share: bool = True
@@ -53,6 +53,6 @@ class GrpoRecipe:
             )
 
     @property
-    def lora(self) -> Lora:
+    def lora(self) -> LoraShape:
         """The shape of a new adapter."""
-        return Lora(rank=self.rank, alpha=self.alpha, depth=self.depth)
+        return LoraShape(rank=self.rank, alpha=self.alpha, depth=self.depth)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from training.dataset.experience import TrainingSet
-from training.rewards import Reward, Weights, completion_text, direction_score, means, reward
+from training.rewards import Reward, Weights, completion_text, compute_reward, direction_score, mean_rewards
 
 RewardFunction = Callable[..., list[float]]
 
@@ -24,7 +24,7 @@ def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tu
 
     @lru_cache(maxsize=8_192)
     def worth(text: str, place: int) -> Reward:
-        return reward(text, training.items[place], weights)
+        return compute_reward(text, training.items[place], weights)
 
     def stated(one: Reward) -> float:
         return weights.brier * one.brier + weights.pnl * one.pnl
@@ -50,8 +50,8 @@ def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tu
         log_metric: Callable[[str, float], None] | None = None,
         **_: object,
     ) -> list[float]:
-        rewards = _of(worth, completions, place)
-        for name, value in means(rewards).items():
+        rewards = _compute_rewards(worth, completions, place)
+        for name, value in mean_rewards(rewards).items():
             if log_metric is not None and value is not None:
                 log_metric(f"outcome/{name}", value)
         return [stated(one) for one in rewards]
@@ -63,12 +63,12 @@ def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tu
         place: Sequence[int],
         **_: object,
     ) -> list[float]:
-        return [one.total - stated(one) for one in _of(worth, completions, place)]
+        return [one.total - stated(one) for one in _compute_rewards(worth, completions, place)]
 
     return direction_reward, confidence_reward, close_reward
 
 
-def _of(
+def _compute_rewards(
     worth: Callable[[str, int], Reward], completions: Sequence[object], place: Sequence[int]
 ) -> list[Reward]:
     return [worth(completion_text(one), where) for one, where in zip(completions, place, strict=True)]

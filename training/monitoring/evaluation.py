@@ -7,41 +7,41 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from engine.metrics.accuracy import day_of, hit
+from engine.metrics.accuracy import decision_day, hit
 from engine.model import Direction, Forecast
-from llm.answers import read
+from llm.answers import parse_answer
 from training.dataset.experience import Experience
-from training.monitoring.guards import Vitals
-from training.rewards import Reward, Weights, close_score, reward_of
+from training.monitoring.guards import EvalMetrics
+from training.rewards import Reward, Weights, close_score, compute_call_reward
 
-Judged = Mapping[int, Reward]
+ParsedAnswers = Mapping[int, Reward]
 """What the valid answers were worth, by the place of their item."""
 
 
-def judge(answers: Sequence[str], items: Sequence[Experience]) -> Judged:
+def parse_answers(answers: Sequence[str], items: Sequence[Experience]) -> ParsedAnswers:
     """The valid answers among those to `items`, scored."""
     scored = [
-        reward_of(read(text, item.observation), item, Weights())
+        compute_call_reward(parse_answer(text, item.observation), item, Weights())
         for text, item in zip(answers, items, strict=True)
     ]
     return {place: one for place, one in enumerate(scored) if one.valid}
 
 
-def vitals(
-    now: Judged,
-    start: Judged,
+def compute_metrics(
+    now: ParsedAnswers,
+    start: ParsedAnswers,
     items: Sequence[Experience],
     *,
     step: int,
     sampled: Mapping[str, float] | None = None,
-) -> Vitals:
+) -> EvalMetrics:
     """The state that some answers show; `sampled` has the figures of the sampled ones by their names."""
     calls = {place: one.call for place, one in now.items() if isinstance(one.call, Forecast)}
     ups = sum(call.direction is Direction.UP for call in calls.values())
-    days = {place: day_of(call) for place, call in calls.items()}
+    days = {place: decision_day(call) for place, call in calls.items()}
     moved = [(call.close / call.last_close - 1) / _volatility(items[place]) for place, call in calls.items()]
-    still = {place: one.close - _still(items[place]) for place, one in now.items()}
-    return Vitals(
+    still = {place: one.close - _unchanged_close_error(items[place]) for place, one in now.items()}
+    return EvalMetrics(
         step=step,
         **(sampled or {}),
         abstentions=1 - len(now) / len(items),
@@ -58,7 +58,7 @@ def vitals(
     )
 
 
-def accuracy(now: Judged, items: Sequence[Experience]) -> float | None:
+def accuracy(now: ParsedAnswers, items: Sequence[Experience]) -> float | None:
     """The share of directions that were right; None where nothing could be right or wrong."""
     hits = [hit(one.call, items[place].outcome) for place, one in now.items()]
     known = [float(right) for right in hits if right is not None]
@@ -66,11 +66,11 @@ def accuracy(now: Judged, items: Sequence[Experience]) -> float | None:
 
 
 def _volatility(item: Experience) -> float:
-    return max(item.situation.volatility, 0.001)
+    return max(item.trade_context.volatility, 0.001)
 
 
-def _still(item: Experience) -> float:
-    return close_score(0.0, item.outcome.close_return, item.situation.volatility)
+def _unchanged_close_error(item: Experience) -> float:
+    return close_score(0.0, item.outcome.close_return, item.trade_context.volatility)
 
 
 def _difference(values: Mapping[int, float], days: Mapping[int, date]) -> tuple[float, float]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError, JournalError, UsageError
-from engine.journal.canonical import plain
+from engine.journal.canonical import to_jsonable
 from engine.journal.journal import Event, Journal
-from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, new_run
+from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, create_run
 
 WALKFORWARD = "walkforward_started"
 
@@ -25,7 +25,7 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoldRecord:
+class FoldJournal:
     """The journal of one walk-forward with what it says of its folds so far."""
 
     journal: Journal
@@ -34,27 +34,27 @@ class FoldRecord:
     gated: dict[Key, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, journal: Journal, clock: Callable[[], datetime]) -> "FoldRecord":
+    def load(cls, journal: Journal, clock: Callable[[], datetime]) -> "FoldJournal":
         """Read what is on record."""
         found: dict[str, dict[Key, Mapping[str, Any]]] = {TRAINED: {}, GATED: {}}
         for row in journal.read(0, kinds=found):
             found[row.kind][row.payload["arm"], row.payload["fold"]] = row.payload
         return cls(journal=journal, clock=clock, trained=found[TRAINED], gated=found[GATED])
 
-    def note(self, kind: str, as_of: datetime, payload: Mapping[str, Any]) -> None:
+    def append(self, kind: str, as_of: datetime, payload: Mapping[str, Any]) -> None:
         """Append one event at once."""
-        self.journal.append([Event(kind=kind, as_of=as_of, payload=plain(payload))], self.clock())
+        self.journal.append([Event(kind=kind, as_of=as_of, payload=to_jsonable(payload))], self.clock())
 
-    def note_trained(self, key: Key, as_of: datetime, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    def append_trained(self, key: Key, as_of: datetime, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put a trained fold on record; what is returned is what a later process will read."""
-        said: Mapping[str, Any] = plain({"arm": key[0], "fold": key[1], **payload})
-        self.note(TRAINED, as_of, said)
+        said: Mapping[str, Any] = to_jsonable({"arm": key[0], "fold": key[1], **payload})
+        self.append(TRAINED, as_of, said)
         self.trained[key] = said
         return said
 
-    def note_gated(self, key: Key, as_of: datetime, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    def append_gated(self, key: Key, as_of: datetime, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put a verdict and, if there is one, the promotion on record in one transaction."""
-        said: Mapping[str, Any] = plain({"arm": key[0], "fold": key[1], **payload})
+        said: Mapping[str, Any] = to_jsonable({"arm": key[0], "fold": key[1], **payload})
         events = [Event(kind=GATED, as_of=as_of, payload=said)]
         if said["promoted"]:
             change = {name: said[name] for name in ("arm", "fold", "champion", "challenger")}
@@ -65,7 +65,7 @@ class FoldRecord:
 
 
 @contextmanager
-def one_process(folder: Path) -> Iterator[None]:
+def lock_process(folder: Path) -> Iterator[None]:
     """Hold a folder's lock; it goes with the process. Raises UsageError while another one holds it."""
     from filelock import FileLock, Timeout
 
@@ -82,18 +82,18 @@ def one_process(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def on_record_if_stopped(record: FoldRecord) -> Iterator[None]:
+def record_if_stopped(record: FoldJournal) -> Iterator[None]:
     """Journal why the block ended, if it did not end well."""
     try:
         yield
     except BaseException as error:
         kind = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
         reason = str(error) if isinstance(error, ClosecallError) else type(error).__name__
-        record.note(kind, record.clock(), {"reason": reason})
+        record.append(kind, record.clock(), {"reason": reason})
         raise
 
 
-def open_run(
+def open_or_create_run(
     data_dir: Path, resume: str | None, header: Mapping[str, Any], config: Mapping[str, Any], now: datetime
 ) -> tuple[str, Path]:
     """The name and folder of the run to go on with, or of a new one whose rule is now on record.
@@ -102,12 +102,12 @@ def open_run(
     called `resume`, or the newest. Raises UsageError where `resume` is not such a run.
     """
     runs = data_dir / "runs"
-    wanted = (plain(config), plain(header))
+    wanted = (to_jsonable(config), to_jsonable(header))
     names = [resume] if resume else sorted((f.name for f in runs.glob("*")), reverse=True)
     for name in names:
         if not (runs / name / JOURNAL).is_file():
             continue
-        found = _begun(runs / name / JOURNAL, name)
+        found = _read_start(runs / name / JOURNAL, name)
         if found is not None and found[:2] == wanted and not found[2]:
             return name, runs / name
         if resume and found is not None and found[2]:
@@ -117,7 +117,7 @@ def open_run(
             f"{resume} in {runs} is no walk-forward that was started with these settings and data; "
             "give the flags of that run, or leave --resume out"
         )
-    name, folder = new_run(data_dir, now)
+    name, folder = create_run(data_dir, now)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
         journal.append(
             [
@@ -129,7 +129,7 @@ def open_run(
     return name, folder
 
 
-def _begun(path: Path, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], bool] | None:
+def _read_start(path: Path, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], bool] | None:
     """How a walk-forward was started, and whether it has finished; None for any other run."""
     try:
         with Journal.open(path, name) as journal:

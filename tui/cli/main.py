@@ -18,7 +18,7 @@ def main() -> None:
         # Libraries warn programmers; a user is told what goes wrong by one line of ours.
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
-    sys.exit(_delivered(run(sys.argv[1:])))
+    sys.exit(_flush_stdout(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
@@ -28,41 +28,41 @@ def run(arguments: list[str]) -> int:
     """
     clash = foreign_llm()
     if clash is not None:
-        return _stop(clash, USAGE)
+        return _exit_with(clash, USAGE)
     from engine.errors import ClosecallError
 
     try:
         return invoke(arguments)
     except ClosecallError as error:
-        return _stop(str(error), error.exit_code)
+        return _exit_with(str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        return _stop(f"{place}{error.strerror or error}; check the path, its rights and the disk", DATA)
+        return _exit_with(f"{place}{error.strerror or error}; check the path, its rights and the disk", DATA)
     except Exception as error:
-        return _stop(_report(error), BUG)
+        return _exit_with(_bug_report(error), BUG)
 
 
-def _delivered(code: int) -> int:
+def _flush_stdout(code: int) -> int:
     """The exit code once stdout is written. A reader that has gone, as in `| head`, is no failure."""
     try:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would flush again
         if not isinstance(error, BrokenPipeError):
-            return _stop(f"stdout: {error.strerror}; send it elsewhere", DATA)
+            return _exit_with(f"stdout: {error.strerror}; send it elsewhere", DATA)
     return code
 
 
-def _report(error: Exception) -> str:
+def _bug_report(error: Exception) -> str:
     """What the authors need to know of a fault that no code expected."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames[-3:][::-1])
     return f"a fault in closecall, please report it: {type(error).__name__}: {str(error)[:300]} ({where})"
 
 
-def _stop(message: str, code: int) -> int:
+def _exit_with(message: str, code: int) -> int:
     sys.stderr.write(f"closecall: {' '.join(message.split())}\n")
     return code
 
@@ -81,7 +81,7 @@ def invoke(arguments: Sequence[str]) -> int:
     from tui.cli.app import app
 
     try:
-        return app(args=spread(arguments), prog_name="closecall", standalone_mode=False) or 0
+        return app(args=expand_list_options(arguments), prog_name="closecall", standalone_mode=False) or 0
     except typer.TyperException as error:
         if fault := error.format_message():
             raise UsageError(f"{fault} (see closecall --help)") from error
@@ -90,7 +90,7 @@ def invoke(arguments: Sequence[str]) -> int:
         return 0  # so typer and rich end when the reader of stdout has gone, as in `| head`
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
+def expand_list_options(arguments: Sequence[str]) -> list[str]:
     """`--bars A B` as `--bars A --bars B`: these options take all the words up to the next flag.
 
     Raises UsageError for one without a word, which typer would give the next flag as its value.

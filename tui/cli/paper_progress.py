@@ -10,70 +10,80 @@ from typing import Any
 from engine.calendars import Calendar
 from engine.journal.journal import Row
 from strategies.config import Retraining
-from strategies.console import now, say
-from strategies.monitor.descriptions import call_text, decision_text, instant_of, log_line, waiting_text
+from strategies.console import print_stderr, utc_now
+from strategies.monitor.descriptions import (
+    call_text,
+    decision_text,
+    describe_event,
+    event_instant,
+    waiting_text,
+)
 from strategies.monitor.status import calendars_in, next_close
-from strategies.paper.files import LOG, begun, session_folder
-from strategies.paper_runtime.launch import Plan
-from strategies.paper_runtime.supervisor import Ended, Supervisor
+from strategies.paper.files import LOG, read_start, session_folder
+from strategies.paper_runtime.launch import LaunchSpec
+from strategies.paper_runtime.supervisor import SessionEnd, Supervisor
 
 _TICK = 0.2
 
 
-def introduce(plan: Plan) -> None:
+def introduce(plan: LaunchSpec) -> None:
     """What is about to run, where its journal is, and how it is ended."""
     config = plan.config
     if plan.replay:
         days = "recorded days" if config.bars or config.store else "a SIMULATED market"
         pace = "as fast as it can" if plan.speed is None else f"at {plan.speed:g} times the speed of time"
-        say(f"session {plan.name}: a replay of {days}, {pace}; no order is real")
+        print_stderr(f"session {plan.name}: a replay of {days}, {pace}; no order is real")
     else:
-        say(f"session {plan.name}: live prices of {', '.join(config.symbols)}; no order is real")
-    goes_on = "goes on" if begun(plan.data_dir, plan.name) is not None else "begins"
-    say(f"it {goes_on} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it")
+        print_stderr(f"session {plan.name}: live prices of {', '.join(config.symbols)}; no order is real")
+    goes_on = "goes on" if read_start(plan.data_dir, plan.name) is not None else "begins"
+    print_stderr(
+        f"it {goes_on} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it"
+    )
     if config.paper.retrain is Retraining.NEVER:
-        say("the student is not retrained; --retrain weekly (or daily, monthly, quarterly, on-drift) would")
+        print_stderr(
+            "the student is not retrained; --retrain weekly (or daily, monthly, quarterly, on-drift) would"
+        )
     else:
-        say(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")
+        print_stderr(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")
 
 
-def run_in_foreground(plan: Plan, stop: threading.Event) -> bool:
+def run_in_foreground(plan: LaunchSpec, stop: threading.Event) -> bool:
     """Until the session ends (True) or is told to stop. Raises KeyboardInterrupt for Ctrl-C, once it has
     stopped.
     """
-    screen = Screen(now, quiet_fills=plan.replay and plan.speed is None)
-    if (said := begun(plan.data_dir, plan.name)) is not None:
-        screen.begun(said)
+    screen = ProgressLine(utc_now, quiet_fills=plan.replay and plan.speed is None)
+    if (said := read_start(plan.data_dir, plan.name)) is not None:
+        screen.on_start(said)
     done = threading.Event()
 
     def tick() -> None:
         while not done.wait(_TICK):
-            screen.tick()
+            screen.refresh()
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()
     again = f"to go on: closecall paper start --name {plan.name}"
     try:
-        supervisor = Supervisor(plan, show=screen.event, say=screen.say, stop=stop)
+        supervisor = Supervisor(plan, show=screen.on_event, on_message=screen.print_line, stop=stop)
         ended = supervisor.run()
     except KeyboardInterrupt:
         done.set()
-        screen.end()
-        say(f"stopped; {again}")
+        screen.close()
+        print_stderr(f"stopped; {again}")
         raise
     finally:
         done.set()
         ticking.join()
-        screen.end()
-    if ended is Ended.STOPPED:
-        say(f"stopped; {again}")
-    return ended is Ended.FINISHED
+        screen.close()
+    if ended is SessionEnd.STOPPED:
+        print_stderr(f"stopped; {again}")
+    return ended is SessionEnd.FINISHED
 
 
 _LINE_EVERY = 10.0
 
 
-class Screen:
+class ProgressLine:
     """Takes a session's events. `quiet_fills` leaves fills out, as a replay at full speed has thousands."""
 
     def __init__(self, now: Callable[[], datetime], *, quiet_fills: bool) -> None:
@@ -92,28 +102,28 @@ class Screen:
         self._over = False
         self._turn = threading.RLock()
 
-    def begun(self, said: Mapping[str, Any]) -> None:
+    def on_start(self, start: Mapping[str, Any]) -> None:
         """The first event of the session, which a start that goes on does not meet again."""
-        self._cash = said["cash"]
-        if not said["simulated"]:
-            self._calendars = calendars_in(said, self._now())
+        self._cash = start["cash"]
+        if not start["simulated"]:
+            self._calendars = calendars_in(start, self._now())
 
-    def event(self, row: Row) -> None:
+    def on_event(self, row: Row) -> None:
         """One event of the session's journal."""
         with self._turn:
-            self._take(row)
+            self._apply(row)
         if row.kind == "fill" and self._quiet_fills:
             return
-        if (line := log_line(row)) is not None:
-            self.say(line)
+        if (line := describe_event(row)) is not None:
+            self.print_line(line)
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """A line of its own."""
         with self._turn:
             self._clear()
-            say(line)
+            print_stderr(line)
 
-    def tick(self) -> None:
+    def refresh(self) -> None:
         """Show where the session stands: again and again on a terminal, now and then elsewhere."""
         with self._turn:
             self._show()
@@ -133,21 +143,21 @@ class Screen:
             sys.stderr.flush()
             self._open = True
         else:
-            say(line)
+            print_stderr(line)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Leave the screen to what comes next."""
         with self._turn:
             self._clear()
 
-    def _take(self, row: Row) -> None:
+    def _apply(self, row: Row) -> None:
         said = row.payload
         match row.kind:
             case "session_started":
-                self.begun(said)
+                self.on_start(said)
             case "progress":
                 self._value, self._state = said["value"], said["state"]
-                self._reached = instant_of(row)
+                self._reached = event_instant(row)
             case "valuation":
                 self._value = said["value"]
             case "forecast":

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from strategies.console import counted
-from tui.formatting import NOTICE, conclusions, number, percent, signed_percent
+from strategies.console import pluralize
+from tui.formatting import NOTICE, format_percent, format_signed_percent, list_conclusions, number_formatter
 
-_CALLERS = {
+_FORECASTERS = {
     "student": "student",
     "buy_and_hold": "buy&hold",
     "persistence": "persist.",
@@ -23,42 +23,42 @@ _CALLERS = {
 
 _ROWS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
     ("forecasts scored", lambda s: f"{s['n']:,}"),
-    ("accuracy", lambda s: percent(s["accuracy"])),
-    ("  95% from", lambda s: percent(s["accuracy_low"])),
-    ("  95% to", lambda s: percent(s["accuracy_high"])),
-    ("accuracy, open", lambda s: percent(s["accuracy_open"])),
-    ("Brier score", lambda s: number(4)(s["brier"])),
-    ("close error, bp", lambda s: number(0)(s["close_mae_bps"])),
-    ("return", lambda s: signed_percent(s["total_return"])),
-    ("Sharpe, a year", lambda s: number(2)(s["sharpe"])),
-    ("max. drawdown", lambda s: percent(s["max_drawdown"])),
+    ("accuracy", lambda s: format_percent(s["accuracy"])),
+    ("  95% from", lambda s: format_percent(s["accuracy_low"])),
+    ("  95% to", lambda s: format_percent(s["accuracy_high"])),
+    ("accuracy, open", lambda s: format_percent(s["accuracy_open"])),
+    ("Brier score", lambda s: number_formatter(4)(s["brier"])),
+    ("close error, bp", lambda s: number_formatter(0)(s["close_mae_bps"])),
+    ("return", lambda s: format_signed_percent(s["total_return"])),
+    ("Sharpe, a year", lambda s: number_formatter(2)(s["sharpe"])),
+    ("max. drawdown", lambda s: format_percent(s["max_drawdown"])),
     ("fills", lambda s: f"{s['trades']:,}"),
     ("rejected", lambda s: f"{s['rejected']:,}"),
-    ("costs paid", lambda s: number(0)(s["costs_paid"])),
+    ("costs paid", lambda s: number_formatter(0)(s["costs_paid"])),
 )
 
 
 def print_result(result: Mapping[str, Any], kind: str = "Backtest") -> None:
     """The scored table of one run with everything needed to judge it; `kind` says what ran on real days."""
-    console = console_of()
+    console = create_console()
     _print_heading(console, result, kind)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
-    callers = [name for name in _CALLERS if name in result["scores"]]
+    callers = [name for name in _FORECASTERS if name in result["scores"]]
     for name in callers:
-        table.add_column(_CALLERS[name], justify="right", style="bold" if name == "student" else "")
+        table.add_column(_FORECASTERS[name], justify="right", style="bold" if name == "student" else "")
     for label, shown in _ROWS:
         table.add_row(label, *(shown(result["scores"][name]) for name in callers))
     console.print(table)
     console.print()
-    for line in conclusions(result):
+    for line in list_conclusions(result):
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
 
 
 def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
     """One line for each run on record."""
-    console = console_of()
+    console = create_console()
     if not runs:
         console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
         return
@@ -72,7 +72,7 @@ def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
 
 def print_edge(measured: Mapping[str, Any]) -> None:
     """How much of the oracle's edge a student captures on each kind of simulated market."""
-    console = console_of()
+    console = create_console()
     console.print(f"SIMULATED markets, student {measured['student']}, {measured['days']} days each")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     columns = ("headlines", "edge", "least", "accuracy", "oracle", "Brier", "oracle", "abstained", "better")
@@ -82,12 +82,12 @@ def print_edge(measured: Mapping[str, Any]) -> None:
         row = measured[kind]
         table.add_row(
             kind,
-            percent(row["edge_captured"]),
-            percent(row["edge_captured_least"]),
-            percent(row["accuracy"]),
-            percent(row["oracle_accuracy"]),
-            number(4)(row["brier"]),
-            number(4)(row["oracle_brier"]),
+            format_percent(row["edge_captured"]),
+            format_percent(row["edge_captured_least"]),
+            format_percent(row["accuracy"]),
+            format_percent(row["oracle_accuracy"]),
+            number_formatter(4)(row["brier"]),
+            number_formatter(4)(row["oracle_brier"]),
             str(row["abstentions"]),
             f"{row['verdicts_better']}/{row['markets']}",
         )
@@ -103,7 +103,7 @@ def print_pairs(values: Mapping[str, Any]) -> None:
         sys.stdout.write(f"{name.replace('_', ' '):30} {shown}\n")
 
 
-def console_of() -> Console:
+def create_console() -> Console:
     """A console that prints text as it is, wide enough where it is no terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
@@ -117,16 +117,18 @@ def _print_heading(console: Console, result: Mapping[str, Any], kind: str) -> No
         Text(f"{what}  {result['start']} to {result['end']}  student {result['student']}", style="bold"),
         soft_wrap=True,
     )
-    console.print(Text(f"{counted(len(result['symbols']), 'symbol')}: {_short(result['symbols'])}"))
     console.print(
-        f"{counted(result['bars'], 'bar')}, {counted(result['news'], 'news item')}, "
-        f"{counted(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
-        f"{counted(result['abstentions'], 'abstention')}"
+        Text(f"{pluralize(len(result['symbols']), 'symbol')}: {_shorten_symbols(result['symbols'])}")
+    )
+    console.print(
+        f"{pluralize(result['bars'], 'bar')}, {pluralize(result['news'], 'news item')}, "
+        f"{pluralize(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
+        f"{pluralize(result['abstentions'], 'abstention')}"
     )
     console.print()
 
 
-def _short(symbols: Sequence[str], most: int = 8) -> str:
+def _shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
     more = f" and {len(symbols) - most} more" if len(symbols) > most else ""
     return ", ".join(symbols[:most]) + more
 
@@ -135,13 +137,13 @@ def _run_cells(result: Mapping[str, Any]) -> list[str]:
     if not result:
         return ["-"] * 6
     student = result["scores"]["student"]
-    symbols = _short(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
+    symbols = _shorten_symbols(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
     return [
         symbols,
         result["start"],
         result["end"],
-        percent(student["accuracy"]),
-        signed_percent(student["total_return"]),
+        format_percent(student["accuracy"]),
+        format_signed_percent(student["total_return"]),
         result["verdict"],
     ]
 
@@ -149,9 +151,9 @@ def _run_cells(result: Mapping[str, Any]) -> list[str]:
 _MOST_SHOWN = 200
 
 
-def print_fetched(report: Any) -> None:
+def print_fetch_report(report: Any) -> None:
     """What a fetch of bars did, a line for each symbol and one for each gap."""
-    console = console_of()
+    console = create_console()
     table = _table("symbol", "new", "stored", "gaps", "strays")
     for one in report.symbols:
         table.add_row(one.symbol, f"{one.new:,}", f"{one.stored:,}", str(len(one.gaps)), str(one.strays))
@@ -163,15 +165,15 @@ def print_fetched(report: Any) -> None:
             days = (
                 f"{gap.first:%Y-%m-%d} to {gap.last:%Y-%m-%d}" if gap.candles > 1 else f"{gap.first:%Y-%m-%d}"
             )
-            missing = counted(gap.candles, "candle")
+            missing = pluralize(gap.candles, "candle")
             console.print(Text(f"gap  {one.symbol}  {days}  {missing}: {gap.reason}"))
 
 
 def print_news(report: Any) -> None:
     """What a pass over news feeds found."""
     repeated = sum(report.repeated.values())
-    console_of().print(
-        f"{counted(report.read, 'entry', 'entries')} read: {report.stored:,} stored, "
+    create_console().print(
+        f"{pluralize(report.read, 'entry', 'entries')} read: {report.stored:,} stored, "
         f"{repeated:,} seen before, {report.future:,} from the future and {report.empty:,} empty refused",
         soft_wrap=True,
     )
@@ -179,7 +181,7 @@ def print_news(report: Any) -> None:
 
 def print_findings(findings: Sequence[Any]) -> None:
     """What the checks found, what would harm first."""
-    console = console_of()
+    console = create_console()
     harmful = sum(one.harmful for one in findings)
     table = _table("harm", "kind", "place", "what")
     ordered = sorted(findings, key=lambda one: not one.harmful)
@@ -189,7 +191,7 @@ def print_findings(findings: Sequence[Any]) -> None:
         console.print(table)
     if len(findings) > _MOST_SHOWN:
         console.print(f"and {len(findings) - _MOST_SHOWN:,} more; --json has them all")
-    console.print(f"{counted(len(findings), 'finding')}, {harmful:,} would harm a backtest")
+    console.print(f"{pluralize(len(findings), 'finding')}, {harmful:,} would harm a backtest")
 
 
 def _table(*columns: str) -> Table:
