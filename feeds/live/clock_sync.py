@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from engine.journal.events import encode
+from engine.journal.events.inputs import ClockMeasured
 from engine.journal.journal import Event
 
 _OWN = timedelta(0)
@@ -56,17 +58,14 @@ class ClockCheck:
             or abs(seconds - journaled_offsets.get(reading.source, 0.0)) <= self.tolerance.total_seconds()
         ):
             return None
-        return Event(
-            kind="clock",
-            as_of=self.market_time(reading.answered_at),
-            payload={
-                "source": reading.source,
-                "own": reading.answered_at,
-                "exchange": reading.server_time,
-                "offset_seconds": seconds,
-                "agrees": abs(reading.offset) <= self.tolerance,
-            },
+        measured = ClockMeasured(
+            source=reading.source,
+            own=reading.answered_at,
+            exchange=reading.server_time,
+            offset_seconds=seconds,
+            agrees=abs(reading.offset) <= self.tolerance,
         )
+        return encode(measured, self.market_time(reading.answered_at))
 
     def invalidate(self) -> None:
         """This machine's clock may have jumped: what was measured before has no vote any longer."""

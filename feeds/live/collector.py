@@ -14,7 +14,8 @@ from datetime import datetime
 
 from engine.calendars import Calendar
 from engine.instruments import Instrument
-from engine.journal.events import encode_news
+from engine.journal.events import encode
+from engine.journal.events.inputs import Collecting
 from engine.journal.journal import Event, Journal
 from engine.model import Phase, require_utc
 from feeds.live import events as facts
@@ -121,12 +122,12 @@ class Collector:
 
     def _resume(self) -> None:
         self._resumed_at = self._market()
-        payload = {
-            "since": self._journal.memory.since or self._since,
-            "limits": self._limits.seconds(),
-            "sources": self._provenance,
-        }
-        self._journal.append([Event(kind="collecting", as_of=self._resumed_at, payload=payload)])
+        resumed = Collecting(
+            since=self._journal.memory.since or self._since,
+            limits=self._limits.seconds(),
+            sources=self._provenance,
+        )
+        self._journal.append([encode(resumed, self._resumed_at)])
 
     def _read_news(self) -> None:
         if not self._jobs.is_due("news", self._market()):
@@ -139,7 +140,7 @@ class Collector:
             if key not in self._journal.memory.seen and key not in fresh:
                 # Whatever a feed states: it was not known here before it was read here.
                 known = replace(item, available_at=max(item.available_at, market))
-                fresh[key] = Event(kind="news", as_of=market, payload=encode_news(known))
+                fresh[key] = encode(known, market)
         self._journal.append([*events, *fresh.values()])
         self._jobs.mark_done("news", market)
 

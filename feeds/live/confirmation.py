@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from engine.journal.canonical import format_utc
+from engine.journal.events import encode
+from engine.journal.events.inputs import Refused
 from engine.journal.journal import Event
 from engine.model import Bar
 from feeds.live import events as facts
@@ -69,11 +70,7 @@ class ConfirmationBuffer:
             "the source shows the bar as unfinished" if unfinished else "the source has no finished bar"
         )
         return [
-            Event(
-                kind="refused",
-                as_of=market,
-                payload={"symbol": symbol, "opens_at": format_utc(opens_at), "reason": fault},
-            )
+            encode(Refused(symbol=symbol, opens_at=opens_at, reason=fault), market)
             for opens_at, fault in refused.items()
         ]
 

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from engine.journal.events import encode
+from engine.journal.events.inputs import SourceState
 from engine.journal.journal import Event
 from engine.model import NewsItem, require_utc
 from feeds.live.clock_sync import ClockCheck, ClockReading
@@ -250,5 +252,4 @@ class SourcePoller:
         return [self._state_event(name, "up", "it answers again")] if name in self._memory.down else []
 
     def _state_event(self, name: str, state: str, reason: str) -> Event:
-        payload = {"source": name, "state": state, "reason": reason}
-        return Event(kind="source", as_of=self.market_time(), payload=payload)
+        return encode(SourceState(source=name, state=state, reason=reason), self.market_time())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.journal.events import CHANGED, RETRAINED
+from engine.journal.events import Kind
 from engine.journal.journal import Row
 from strategies.console import pluralize
 from strategies.monitor import fields
@@ -13,10 +13,19 @@ from strategies.monitor.views import EventLine
 
 STATES = ("session_started", "session_resumed", "session_stopped", "session_finished")
 
-CHANGES = (*STATES, "risk", "fault", "adopted", RETRAINED)
+CHANGES = (*STATES, "risk", "fault", "adopted", Kind.RETRAINED)
 """What a webhook is told of."""
 
-DESCRIBED_KINDS = (*CHANGES, CHANGED, "command", "fill", "forecast", "progress", "waiting", "valuation")
+DESCRIBED_KINDS = (
+    *CHANGES,
+    Kind.REGISTRY_CHANGED,
+    "command",
+    "fill",
+    "forecast",
+    "progress",
+    "waiting",
+    "valuation",
+)
 
 LIVE = ("slice", "gap", "correction", "refused", "source", "clock", "collecting")
 
@@ -109,9 +118,9 @@ def _describe_trading(kind: str, payload: Mapping[str, Any]) -> str | None:
 
 
 def _describe_learning(kind: str, payload: Mapping[str, Any]) -> str | None:
-    if kind == CHANGED:
+    if kind == Kind.REGISTRY_CHANGED:
         return f"registry: {payload['change'].replace('_', ' ')} {payload['name']}"
-    if kind != RETRAINED:
+    if kind != Kind.RETRAINED:
         return None
     if "failed" in payload:
         return f"retraining failed: {payload['failed']}"

@@ -1,6 +1,6 @@
 """Where a session stands, out of its journal and its locks. Prints nothing, asks no process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,12 @@ from typing import Any
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError, JournalError
 from engine.journal.canonical import to_jsonable
-from engine.journal.events import RETRAINED
+from engine.journal.events import Kind
 from engine.journal.journal import Journal, Row
 from strategies.paper.files import journal_path, runner_pid, session_folder, supervisor_pid
-from strategies.run_spec import STARTED
 
 _STABLE_FIELDS = (
-    STARTED,
+    Kind.SESSION_STARTED,
     "session_resumed",
     "session_stopped",
     "session_finished",
@@ -25,7 +24,7 @@ _STABLE_FIELDS = (
     "fault",
     "adopted",
     "command",
-    RETRAINED,
+    Kind.RETRAINED,
 )
 
 _TAIL = 6000
@@ -73,9 +72,11 @@ def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
             reading.apply(row)
         prices, calls = _newest(journal)
         events = journal.last_seq
-    if STARTED not in reading.newest:
+    if Kind.SESSION_STARTED not in reading.newest:
         raise JournalError(f"session {name} was not begun to its end; remove {folder} and start it again")
-    begun, progress, risk = (reading.newest_payload(kind) for kind in (STARTED, "progress", "risk"))
+    begun, progress, risk = (
+        reading.newest_payload(kind) for kind in (Kind.SESSION_STARTED, "progress", "risk")
+    )
     value = _value(reading)
     found = {
         "session": name,
@@ -87,7 +88,9 @@ def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
         "cause": risk.get("cause", ""),
         "author": risk.get("author", ""),
         "waiting": reading.newest_payload("waiting") or None,
-        "next_decision": None if begun["simulated"] else next_close(calendars_in(begun, now), now),
+        "next_decision": None
+        if begun["simulated"]
+        else next_close(calendars_in(begun["calendars"], now), now),
         "symbols": sorted(begun["instruments"]),
         "student": reading.newest_payload("adopted").get("name", begun["student"]),
         "reached": reading.newest_payload("progress")["at"] if "progress" in reading.newest else None,
@@ -104,7 +107,7 @@ def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
         "down": list(reading.down.values()),
         "faults": reading.faults,
         "unanswered": [row.payload["command"] for row in reading.unanswered.values()],
-        "retrained": reading.newest_payload(RETRAINED) or None,
+        "retrained": reading.newest_payload(Kind.RETRAINED) or None,
         "events": events,
     }
     made: dict[str, Any] = to_jsonable(found)
@@ -149,10 +152,10 @@ _FAR = 15
 """Days within which each market has a session, through the longest holidays."""
 
 
-def calendars_in(begun: Mapping[str, Any], at: datetime) -> dict[str, Calendar]:
-    """The calendars of a session's instruments around `at`, by code. `begun` is its first event."""
+def calendars_in(codes: Iterable[str], at: datetime) -> dict[str, Calendar]:
+    """Return the calendars of these codes around `at`."""
     day = at.date()
-    return {code: load_calendar(code, day - timedelta(days=3), day) for code in begun["calendars"]}
+    return {code: load_calendar(code, day - timedelta(days=3), day) for code in codes}
 
 
 def next_close(calendars: Mapping[str, Calendar], at: datetime) -> datetime | None:
@@ -169,3 +172,7 @@ def _close(calendar: Calendar, at: datetime) -> datetime | None:
         if session is not None and session[1] > at:
             return session[1]
     return None
+
+
+def _next_decision(begun: Mapping[str, Any], now: datetime) -> datetime | None:
+    return next_close(calendars_in(begun["calendars"], now), now)

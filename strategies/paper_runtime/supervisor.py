@@ -76,25 +76,6 @@ def start_in_background(plan: LaunchSpec) -> int:
     return process.pid
 
 
-def main() -> None:
-    """Supervise until the session ends or this process is told to."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
-    plan = LaunchSpec.from_json(sys.stdin.readline())
-    try:
-        Supervisor(plan, show=lambda _row: None, on_message=print_stderr, stop=stop).run()
-    except ClosecallError as error:
-        print_stderr(f"closecall: {' '.join(str(error).split())}")
-        sys.exit(error.exit_code)
-    os._exit(0)  # threads that read a killed child's pipes are not waited for
-
-
-if __name__ == "__main__":
-    main()
-
-
 SESSION_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.session_process")
 
 _GRACE = 20.0
@@ -334,3 +315,22 @@ class Supervisor:
         until = time.monotonic() + _WAIT_FOR_PREVIOUS
         while runner_pid(self._folder) is not None and time.monotonic() < until:
             self._stop.wait(_LOOK_EVERY)
+
+
+def main() -> None:
+    """Supervise until the session ends or this process is told to."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
+    plan = LaunchSpec.from_json(sys.stdin.readline())
+    try:
+        Supervisor(plan, show=lambda _row: None, on_message=print_stderr, stop=stop).run()
+    except ClosecallError as error:
+        print_stderr(f"closecall: {' '.join(str(error).split())}")
+        sys.exit(error.exit_code)
+    os._exit(0)  # threads that read a killed child's pipes are not waited for
+
+
+if __name__ == "__main__":
+    main()

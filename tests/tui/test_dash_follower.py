@@ -54,10 +54,10 @@ def path(tmp_path):
 
 def test_what_is_appended_is_seen_at_the_next_look(path):
     tail = open_tail(path)
-    assert caught_up(tail).money.on_valuation == 109.0
+    assert caught_up(tail).money.value == 109.0
     write(path, marks(5, first=10))
     view = caught_up(tail)
-    assert (view.newest, view.money.on_valuation, view.kinds) == (15, 114.0, {"mark": 15})
+    assert (view.newest, view.money.value, view.kinds) == (15, 114.0, {"mark": 15})
 
 
 def test_an_open_journal_is_read_beside_its_writer(path):
@@ -89,7 +89,7 @@ def test_a_long_journal_shows_its_end_at_once_and_counts_its_past_behind(tmp_pat
     assert first.money.value == 99.0 + 4 * RECENT
     last = caught_up(tail)
     assert last.kinds == {"mark": 4 * RECENT}
-    assert last.money.on_valuation == first.money.value
+    assert last.money.value == first.money.value
     assert last.money.equity[0].value == 100.0
 
 
@@ -112,7 +112,7 @@ def test_a_journal_that_was_replaced_is_read_anew(path, tmp_path):
     other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
     other.replace(path)
     view = caught_up(tail)
-    assert (view.newest, view.money.on_valuation) == (20, 619.0)
+    assert (view.newest, view.money.value) == (20, 619.0)
     assert "another journal took its place" in view.notice
 
 
@@ -122,7 +122,7 @@ def test_a_journal_that_was_copied_over_is_read_anew(path, tmp_path):
     other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
     shutil.copyfile(other, path)
     os.utime(path, (2e9, 2e9))
-    assert caught_up(tail).money.on_valuation == 619.0
+    assert caught_up(tail).money.value == 619.0
 
 
 def test_a_locked_journal_is_waited_for(path):
@@ -190,7 +190,7 @@ def test_an_event_that_is_no_json_is_counted_and_passed_over(path):
         )
     connection.close()
     view = caught_up(open_tail(path))
-    assert (view.newest, view.health.faulty, view.money.on_valuation) == (11, 1, 109.0)
+    assert (view.newest, view.health.faulty, view.money.value) == (11, 1, 109.0)
 
 
 def test_a_payload_of_a_megabyte_is_read_without_its_long_texts(path):

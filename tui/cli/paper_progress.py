@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from engine.calendars import Calendar
+from engine.journal.events import decode_as
+from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Row
 from strategies.config import Retraining
 from strategies.console import print_stderr, utc_now
@@ -102,11 +104,11 @@ class ProgressLine:
         self._over = False
         self._turn = threading.RLock()
 
-    def on_start(self, start: Mapping[str, Any]) -> None:
-        """The first event of the session, which a start that goes on does not meet again."""
-        self._cash = start["cash"]
-        if not start["simulated"]:
-            self._calendars = calendars_in(start, self._now())
+    def on_start(self, started: SessionStarted) -> None:
+        """Take the session's first event, which is not shown again when it resumes."""
+        self._cash = started.cash
+        if not started.simulated:
+            self._calendars = calendars_in(started.calendars, self._now())
 
     def on_event(self, row: Row) -> None:
         """One event of the session's journal."""
@@ -154,7 +156,7 @@ class ProgressLine:
         said = row.payload
         match row.kind:
             case "session_started":
-                self.on_start(said)
+                self.on_start(decode_as(SessionStarted, row))
             case "progress":
                 self._value, self._state = said["value"], said["state"]
                 self._reached = event_instant(row)

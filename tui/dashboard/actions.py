@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.errors import ClosecallError
-from engine.journal.events import encode_command
+from engine.journal.events import encode
 from engine.trading.risk import Command, CommandKind
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.descriptions import describe_row
@@ -125,7 +125,7 @@ def send_command(path: Path, key: str, name: str, why: str, at: datetime) -> Act
         file.close()
     command = Command(at=at, kind=CommandKind(name), author=author(), text=why[:400])
     with Journal.open(path, session, lock_timeout=2.0) as journal:
-        number = journal.append([encode_command(command)], at)[0]
+        number = journal.append([encode(command, at)], at)[0]
     return ActionResult(
         message=f"{name} is event {number}; waiting for the session's answer", key=key, event=number
     )
