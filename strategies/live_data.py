@@ -9,7 +9,9 @@ from pathlib import Path
 from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError
 from engine.instruments import Instrument
-from engine.journal.journal import Event, Journal
+from engine.journal.events import Kind, StoredEvent, decode_as
+from engine.journal.events.inputs import Collecting
+from engine.journal.journal import Journal
 from feeds.history.client import BarClient
 from feeds.history.file_import import SOURCE as FILES
 from feeds.live.collector import Collector
@@ -29,7 +31,7 @@ from strategies.source_routing import RetryContext, SourceClients, assign_symbol
 
 _POLL_TIMEOUT_SECONDS = 30.0
 
-OnJournaled = Callable[[Sequence[Event]], None]
+OnJournaled = Callable[[Sequence[StoredEvent]], None]
 
 
 def create_collector(
@@ -139,5 +141,5 @@ def _calendars(codes: Iterable[str], begun: date, today: date) -> dict[str, Cale
 
 def _first_day(journal: Journal) -> date | None:
     """The first day of the collection so far."""
-    first = next(iter(journal.read(kinds=["collecting"])), None)
-    return datetime.fromisoformat(first.payload["since"]).date() if first else None
+    first = next(iter(journal.read(kinds=[Kind.COLLECTING])), None)
+    return decode_as(Collecting, first).since.date() if first else None

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from engine.calendars import Calendar
 from engine.instruments import Instrument
-from engine.journal.events import encode
+from engine.journal.events import StoredEvent, encode
 from engine.journal.events.inputs import Collecting
 from engine.journal.journal import Event, Journal
 from engine.model import Phase, require_utc
@@ -30,7 +30,7 @@ from feeds.live.settings import Limits
 
 _DEFAULTS = Limits()
 
-OnJournaled = Callable[[Sequence[Event]], None]
+OnJournaled = Callable[[Sequence[StoredEvent]], None]
 
 
 class Collector:

@@ -203,7 +203,7 @@ class CollectorJournal:
         journal: Journal,
         memory: JournalState,
         clock: Callable[[], datetime],
-        on_journaled: Callable[[Sequence[Event]], None] | None = None,
+        on_journaled: Callable[[Sequence[StoredEvent]], None] | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -218,11 +218,11 @@ class CollectorJournal:
         fresh = [event for event, seen in zip(events, known, strict=True) if not seen]
         if fresh:
             self._journal.append(fresh, self._clock())
-            for entry, seen in zip(entries, known, strict=True):
-                if not seen:
-                    self.memory.apply(entry)
+            journaled = [entry for entry, seen in zip(entries, known, strict=True) if not seen]
+            for entry in journaled:
+                self.memory.apply(entry)
             if self._on_journaled:
-                self._on_journaled(fresh)
+                self._on_journaled(journaled)
         return bool(fresh)
 
     def append_close(self, at: datetime, bars: Mapping[str, Bar], *, late: bool) -> list[Event]:

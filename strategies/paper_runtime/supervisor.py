@@ -18,9 +18,10 @@ from enum import StrEnum
 from typing import IO, Any
 
 from engine.errors import ClosecallError, DataError, JournalError, UsageError
+from engine.journal.events import Kind
 from engine.journal.journal import Row
 from strategies.console import print_stderr, utc_now
-from strategies.monitor.descriptions import CHANGES, DESCRIBED_KINDS, LIVE, describe_event
+from strategies.monitor.descriptions import FOLLOWED_KINDS, NOTIFIED_KINDS, log_line
 from strategies.paper.files import (
     LOG,
     OUTPUT,
@@ -213,7 +214,7 @@ class Supervisor:
             self._wait_for_the_last()
             self._log = SessionLog(self._folder / LOG)
             self._tail = EventTail(
-                journal_path(self._plan.data_dir, self._plan.name), self._plan.name, DESCRIBED_KINDS + LIVE
+                journal_path(self._plan.data_dir, self._plan.name), self._plan.name, FOLLOWED_KINDS
             )
             address = self._plan.webhook
             self._webhook = (
@@ -289,16 +290,16 @@ class Supervisor:
         while rows := self._tail.poll():
             for row in rows:
                 self._show(row)
-                if (line := describe_event(row)) is not None:
+                if (line := log_line(row)) is not None:
                     self._log.write(utc_now(), row.kind, seq=row.seq, as_of=row.as_of, text=line)
-                # A webhook that fails is at fault, and is not to be told so for ever.
-                told = row.kind in CHANGES and row.payload.get("part") != "webhook"
-                if told and self._webhook is not None:
+                # A webhook that fails is a fault itself, which is not posted again and again.
+                notified = row.kind in NOTIFIED_KINDS and row.payload.get("part") != "webhook"
+                if notified and self._webhook is not None:
                     self._webhook.post(self._message(row.kind, row.as_of, line or row.kind, seq=row.seq))
 
     def _record_fault(self, part: str, reason: str) -> None:
         at = utc_now()
-        self._log.write(at, "fault", part=part, text=reason)
+        self._log.write(at, Kind.FAULT, part=part, text=reason)
         if not self._tail.append_fault(part, reason, at):
             self._on_message(reason)
 

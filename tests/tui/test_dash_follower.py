@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.journal.events import decode
 from engine.journal.journal import Event, Journal
 from strategies.monitor.catalog import JournalPlace, JournalType
 from strategies.monitor.follower import RECENT, JournalFollower, JournalTail
 from strategies.monitor.journal_reader import JournalFile, Unreadable
 from tests.support.dash_scenes import NOW, tree
+from tests.support.journal_events import stored_payload
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -19,7 +21,9 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 def marks(count, first=0):
     for number in range(first, first + count):
         yield Event(
-            kind="mark", as_of=START + timedelta(hours=number), payload={"value": 100.0 + number, "cash": 1.0}
+            kind="mark",
+            as_of=START + timedelta(hours=number),
+            payload=stored_payload("mark", value=100.0 + number, cash=1.0),
         )
 
 
@@ -194,19 +198,13 @@ def test_an_event_that_is_no_json_is_counted_and_passed_over(path):
 
 
 def test_a_payload_of_a_megabyte_is_read_without_its_long_texts(path):
-    long = {
-        "symbol": "A",
-        "direction": "up",
-        "confidence": 0.6,
-        "close": 2.0,
-        "last_close": 1.0,
-        "output": "x" * 10**6,
-    }
+    long = stored_payload("forecast", symbol="A", output="x" * 10**6)
     write(path, [Event(kind="forecast", as_of=START, payload=long)])
     file = JournalFile(path)
     (row,) = file.page(10, 11, 5)
-    assert "output" not in row.payload
+    assert row.payload["output"] == ""
     assert (row.payload["symbol"], row.size > 10**6) == ("A", True)
+    assert decode(row).call.symbol == "A"
 
 
 def test_a_search_finds_what_is_far_back(path):

@@ -262,7 +262,7 @@ def collect(
     """
     from strategies.config import load_config
     from strategies.live_data import collect_live
-    from strategies.monitor.descriptions import describe
+    from strategies.monitor.descriptions import COLLECTOR_KINDS, log_line
     from strategies.source_routing import RetryContext
 
     flags, tied = source_flags(source, url, symbols)
@@ -274,8 +274,9 @@ def collect(
     require_used(flags, settings.store)
 
     def show(events: Any) -> None:
-        for line in filter(None, map(describe, events)):
-            print_stderr(line)
+        for line in (log_line(event) for event in events if event.kind in COLLECTOR_KINDS):
+            if line is not None:
+                print_stderr(line)
 
     place = working_dir(data)
     print_stderr(f"collecting into {place / 'collections' / name}; Ctrl-C ends it")

@@ -18,7 +18,7 @@ from engine.errors import ClosecallError
 from engine.journal.events import encode
 from engine.trading.risk import Command, CommandKind
 from strategies.monitor.catalog import JournalType
-from strategies.monitor.descriptions import describe_row
+from strategies.monitor.descriptions import describe
 from strategies.monitor.follower import JournalFollower
 from strategies.monitor.journal_reader import EventRow
 from strategies.monitor.views import CallView, JournalView
@@ -270,7 +270,7 @@ class BackgroundTasks:
         self.stop_search()
 
         def found(rows: list[EventRow], reached: int, ended: bool) -> None:  # noqa: FBT001  # of `Reader.search`
-            lines = tuple(describe_row(row) for row in rows)
+            lines = tuple(describe(row) for row in rows)
             self._later(answer, Search(text=text, kind=kind, rows=lines, reached=reached, ended=ended))
 
         self._searching = self._reader.search(key, kind, text, _MAX_FOUND, found)

@@ -69,7 +69,7 @@ class StoredEvent(Protocol):
         ...
 
 
-PAYLOADS: Mapping[Kind, type] = {
+PAYLOADS: Mapping[str, type] = {
     Kind.SESSION_STARTED: sessions.SessionStarted,
     Kind.SESSION_RESUMED: sessions.SessionResumed,
     Kind.SESSION_STOPPED: sessions.SessionStopped,
@@ -130,7 +130,7 @@ PAYLOADS: Mapping[Kind, type] = {
 }
 """The payload of each kind."""
 
-_KINDS: Mapping[type, Kind] = {payload: kind for kind, payload in PAYLOADS.items()}
+_KINDS: Mapping[type, str] = {payload: kind for kind, payload in PAYLOADS.items()}
 
 _ENCODERS: Mapping[type, Callable[[Any], dict[str, Any]]] = {
     SliceRecord: inputs.encode_slice_record,
@@ -176,7 +176,7 @@ def decode(event: StoredEvent) -> Any:
     try:
         if (custom := _DECODERS.get(kind)) is not None:
             return custom(event.as_of, event.payload)
-        return decode_fields(PAYLOADS[Kind(kind)], event.payload)
+        return decode_fields(PAYLOADS[kind], event.payload)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         seq = getattr(event, "seq", None)
         raise JournalError(

@@ -41,12 +41,6 @@ class _Field:
     plain: bool
 
 
-def stored_keys(kind: type) -> list[str]:
-    """Return the keys of a payload class in the order of its fields; other keys show as "…"."""
-    known, rest = _plan(kind)
-    return [one.key for one in known] + (["…"] if rest else [])
-
-
 def encode_fields(payload: Any) -> dict[str, Any]:
     """Return a payload as a mapping that `engine.journal.canonical` can write.
 
@@ -150,14 +144,14 @@ def _decoder(hint: Any) -> Convert:
         return lambda value: _decode_pair(value, each)
     if origin in (tuple, frozenset):
         item, build = _decoder(inner[0]), origin
-        return lambda value: build(map(item, _require(value, list)))
+        return lambda value: build(map(item, require(value, list)))
     if hint is Mapping or origin in (Mapping, dict) or getattr(origin, "__name__", "") == "Mapping":
         item = _decoder(inner[1]) if inner else _decoder(Any)
         if inner and inner[1] is Any:
-            return lambda value: _require(value, dict)
-        return lambda value: {key: item(each) for key, each in _require(value, dict).items()}
+            return lambda value: require(value, dict)
+        return lambda value: {key: item(each) for key, each in require(value, dict).items()}
     if is_dataclass(hint):
-        return lambda value: decode_fields(cast("type[Any]", hint), _require(value, dict))
+        return lambda value: decode_fields(cast("type[Any]", hint), require(value, dict))
     return _SIMPLE.get(hint) or _enum_decoder(hint)
 
 
@@ -168,16 +162,17 @@ def _enum_decoder(hint: Any) -> Convert:
 
 
 def _decode_pair(value: Any, each: tuple[Convert, ...]) -> tuple[Any, ...]:
-    return tuple(decode(part) for decode, part in zip(each, _require(value, list), strict=True))
+    return tuple(decode(part) for decode, part in zip(each, require(value, list), strict=True))
 
 
-def _require(value: Any, kind: type) -> Any:
+def require(value: Any, kind: type[T]) -> T:
+    """Return the value if it is of a type. Raises TypeError if it is not."""
     if not isinstance(value, kind):
         raise TypeError(f"{str(value)[:60]!r} is no {kind.__name__}")
     return value
 
 
-def _decode_number(value: Any) -> Any:
+def decode_number(value: Any) -> Any:
     """Return the number as it was stored: an integer stays one, since digests tell 1 from 1.0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError(f"{str(value)[:60]!r} is no finite number")
@@ -198,11 +193,11 @@ def _decode_instant(value: Any) -> datetime:
 
 _SIMPLE: Mapping[Any, Convert] = {
     Any: lambda value: value,
-    str: lambda value: _require(value, str),
-    bool: lambda value: _require(value, bool),
+    str: lambda value: require(value, str),
+    bool: lambda value: require(value, bool),
     int: _decode_integer,
-    float: _decode_number,
+    float: decode_number,
     datetime: _decode_instant,
     date: date.fromisoformat,
-    timedelta: lambda value: timedelta(seconds=_decode_number(value)),
+    timedelta: lambda value: timedelta(seconds=decode_number(value)),
 }

@@ -5,12 +5,12 @@ session reads tens of thousands of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
 from engine.corporate_actions import Dividend, Split
-from engine.journal.events.codec import Rest
+from engine.journal.events.codec import decode_number, require
 from engine.model import Bar, NewsItem, Phase, Precision, Slice
 from engine.trading.risk import Command, CommandKind
 
@@ -144,9 +144,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFinished:
-    """There is no input left; `more` is empty today."""
-
-    more: Rest = field(default_factory=dict)
+    """There is no input left."""
 
 
 def encode_slice(slice_: Slice) -> dict[str, Any]:
@@ -221,16 +219,16 @@ def decode_news(stored: Mapping[str, Any]) -> NewsItem:
     """Return the item that `encode_news` wrote. Raises KeyError, TypeError or ValueError if it is none."""
     seen = stored["first_seen_at"]
     return NewsItem(
-        id=stored["id"],
-        source=stored["source"],
-        title=stored["title"],
-        text=stored["text"],
+        id=require(stored["id"], str),
+        source=require(stored["source"], str),
+        title=require(stored["title"], str),
+        text=require(stored["text"], str),
         published_at=datetime.fromisoformat(stored["published_at"]),
         precision=Precision(stored["precision"]),
         zone_known=stored["zone_known"],
         first_seen_at=None if seen is None else datetime.fromisoformat(seen),
         available_at=datetime.fromisoformat(stored["available_at"]),
-        symbols=frozenset(stored["symbols"]),
+        symbols=frozenset(require(symbol, str) for symbol in require(stored["symbols"], list)),
     )
 
 
@@ -241,7 +239,7 @@ def encode_history(history: History) -> dict[str, Any]:
 
 def decode_history(_as_of: datetime, stored: Mapping[str, Any]) -> History:
     """Return what `encode_history` wrote. Raises KeyError, TypeError or ValueError."""
-    symbol = stored["symbol"]
+    symbol = require(stored["symbol"], str)
     return History(symbol=symbol, bars=tuple(decode_bar(symbol, each) for each in stored["bars"]))
 
 
@@ -253,7 +251,10 @@ def encode_command(command: Command) -> dict[str, Any]:
 def decode_command(as_of: datetime, stored: Mapping[str, Any]) -> Command:
     """Return what `encode_command` wrote. Raises KeyError, TypeError, ValueError or AttributeError."""
     return Command(
-        at=as_of, kind=CommandKind(stored["command"]), author=stored["author"], text=stored["text"]
+        at=as_of,
+        kind=CommandKind(stored["command"]),
+        author=require(stored["author"], str),
+        text=require(stored["text"], str),
     )
 
 
@@ -264,7 +265,7 @@ def encode_split(split: Split) -> dict[str, Any]:
 
 def decode_split(as_of: datetime, stored: Mapping[str, Any]) -> Split:
     """Return what `encode_split` wrote. Raises KeyError, TypeError or ValueError."""
-    return Split(at=as_of, symbol=stored["symbol"], ratio=stored["ratio"])
+    return Split(at=as_of, symbol=require(stored["symbol"], str), ratio=stored["ratio"])
 
 
 def encode_dividend(dividend: Dividend) -> dict[str, Any]:
@@ -274,12 +275,12 @@ def encode_dividend(dividend: Dividend) -> dict[str, Any]:
 
 def decode_dividend(as_of: datetime, stored: Mapping[str, Any]) -> Dividend:
     """Return what `encode_dividend` wrote. Raises KeyError, TypeError or ValueError."""
-    return Dividend(at=as_of, symbol=stored["symbol"], amount=stored["amount"])
+    return Dividend(at=as_of, symbol=require(stored["symbol"], str), amount=stored["amount"])
 
 
 def _decode_price(stored: Sequence[Any]) -> PriceAt:
     price, at = stored
-    return price, datetime.fromisoformat(at)
+    return decode_number(price), datetime.fromisoformat(at)
 
 
 def _decode_bar(symbol: str, values: list[float], session: Sequence[str]) -> Bar:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.journal.canonical import format_utc
+from engine.journal.events.codec import decode_number, require
 from engine.model import Abstention, Direction, Forecast, Prediction
 from engine.trading.records import Record, SessionSnapshot, Valuation
 from engine.trading.risk import RiskChange
@@ -58,10 +59,13 @@ def encode_prediction(record: PredictionRecord, *, dated: bool) -> dict[str, Any
 
 def decode_prediction(as_of: datetime, stored: Mapping[str, Any]) -> PredictionRecord:
     """Return what `encode_prediction` wrote. Raises KeyError, TypeError or ValueError if it is none."""
-    symbol, last, text = stored["symbol"], stored["last_close"], stored["output"]
+    symbol, text = require(stored["symbol"], str), require(stored["output"], str)
+    last = decode_number(stored["last_close"])
     call: Prediction
     if stored["abstention"] is not None:
-        call = Abstention(symbol=symbol, as_of=as_of, reason=stored["abstention"], last_close=last, text=text)
+        call = Abstention(
+            symbol=symbol, as_of=as_of, reason=require(stored["abstention"], str), last_close=last, text=text
+        )
     else:
         call = Forecast(
             symbol=symbol,
@@ -72,7 +76,12 @@ def decode_prediction(as_of: datetime, stored: Mapping[str, Any]) -> PredictionR
             last_close=last,
             text=text,
         )
-    return PredictionRecord(call=call, prompt=stored["prompt"], adapter=stored.get("adapter"))
+    adapter = stored.get("adapter")
+    return PredictionRecord(
+        call=call,
+        prompt=require(stored["prompt"], str),
+        adapter=None if adapter is None else require(adapter, str),
+    )
 
 
 def comparable_prediction(as_of: datetime, stored: Mapping[str, Any]) -> dict[str, Any]:
