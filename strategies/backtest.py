@@ -204,7 +204,7 @@ def _simulate(
     if name != "buy_and_hold":
         strategy = LLMStrategy
         settings["volatilities"] = volatilities
-        settings["stake"] = BetSizing.FULL if name in BASELINES else BetSizing.CONFIDENCE
+        settings["bet_sizing"] = BetSizing.FULL if name in BASELINES else BetSizing.CONFIDENCE
     slices = build_slices(facts.traded_bars, facts.news)
     return run_engine(
         recorder.journal_slices(slices) if recorder else slices,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
+from feeds.sources.registry import list_sources
 from tui.cli.paths import ENVIRONMENT_VARIABLE
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="SOURCE[=SYMBOLS]",
-        help="ccxt:EXCHANGE (coins, such as ccxt:binance), yfinance (stocks) or eastmoney (A-shares). Once "
-        "for each source; a symbol without a source goes to the first that takes its kind.",
+        help=f"{list_sources(described=True)}. Once for each source; a symbol without a source goes to the "
+        "first that takes its kind.",
     ),
 ]
 
