@@ -31,7 +31,7 @@ def run_engine(
     return run(
         items,
         strategy=PaperStrategy,
-        settings={"board": board, "sizing": settings.sizing},
+        settings={"context": board, "sizing": settings.sizing},
         instruments=settings.instruments,
         costs=settings.costs,
         calendars=world.calendars,
