@@ -4,7 +4,6 @@ Knows ccxt: how it is set up without keys, paged, and which of its errors pass b
 public endpoints only, and it judges no candle.
 """
 
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from engine.calendars import Calendar
-from engine.errors import DataError, UsageError
+from engine.errors import DataError, UsageError, suggest
 from engine.instruments import Instrument
 from engine.model import Bar
 from feeds.history.candles import EPOCH, Adjustment, EvenGrid, Grid, timeframe_step
@@ -65,8 +64,7 @@ class CcxtClient:
         spot = [name for name, market in markets.items() if market.get("spot")]
         for symbol in symbols:
             if symbol not in spot:
-                near = difflib.get_close_matches(symbol, spot, n=1, cutoff=0.0)
-                hint = f"did you mean {near[0]}?" if near else "it lists no spot market"
+                hint = suggest(symbol, spot, "it lists no spot market", cutoff=0.0)
                 raise DataError(f"{self.name}: no spot market {symbol[:40]!r}; {hint}")
 
     def server_time(self) -> datetime:
@@ -193,8 +191,8 @@ def ccxt_client(
 
     timeframe_step(timeframe)
     if exchange_id not in ccxt.exchanges:
-        near = difflib.get_close_matches(exchange_id, ccxt.exchanges, n=1, cutoff=0.0)
-        raise UsageError(f"exchange {exchange_id[:40]!r} is unknown; did you mean {near[0]}?")
+        hint = suggest(exchange_id, ccxt.exchanges, cutoff=0.0)
+        raise UsageError(f"exchange {exchange_id[:40]!r} is unknown; {hint}")
     exchange = getattr(ccxt, exchange_id)(
         {
             "enableRateLimit": True,
