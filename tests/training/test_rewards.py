@@ -123,7 +123,7 @@ def test_a_short_earns_a_fall_and_pays_for_borrowing():
 def test_only_the_change_of_a_position_is_paid_for():
     forecast = make_forecast(Direction.UP, 0.6)
     fresh = simulate_step(forecast, make_outcome(0.0), make_trade_context())
-    kept = simulate_step(forecast, make_outcome(0.0), make_trade_context(held=fresh.position))
+    kept = simulate_step(forecast, make_outcome(0.0), make_trade_context(position=fresh.position))
     assert kept.change == pytest.approx(0, abs=1e-9)
     assert kept.cost == pytest.approx(0, abs=1e-9)
     assert fresh.cost > 1
@@ -135,7 +135,7 @@ def test_a_symbol_that_cannot_be_sold_short_leaves_what_is_held():
         make_forecast(Direction.DOWN, 0.9), make_outcome(-0.1), make_trade_context(sizing=plain)
     )
     assert (taken.position, taken.net_return) == (0.0, 0.0)
-    stuck = make_trade_context(instrument=shares(shortable=False), held=5.0)
+    stuck = make_trade_context(instrument=shares(shortable=False), position=5.0)
     assert simulate_step(make_forecast(Direction.DOWN, 0.9), make_outcome(-0.1), stuck).position == 5.0
 
 
@@ -246,7 +246,7 @@ def test_the_figures_of_a_reward_are_json_with_the_reason_of_an_invalid_one():
 
 
 def test_a_step_of_several_days_is_borrowed_for_all_of_them():
-    held = make_trade_context(held=-100.0)
+    held = make_trade_context(position=-100.0)
     day = replace(make_outcome(0.0), open_known_at=MONDAY + timedelta(days=3))
     silent = parse_answer_text("?", "AAA", MONDAY, 100.0)
     assert simulate_step(silent, day, held).cost == pytest.approx(100 * 100 * 0.1 * 3 / 365)

@@ -81,7 +81,7 @@ def test_the_best_answer_to_the_whole_reward_states_the_true_probability_within_
     settings_ = {
         "volatility": volatility,
         "costs": costs,
-        "held": held if shortable else abs(held),
+        "position": held if shortable else abs(held),
         "instrument": instrument("AAA", shortable=shortable),
         "sizing": PositionSizing(
             risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])
