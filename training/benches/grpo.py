@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Semaphore
 from typing import Any
 
+from llm.backends import load_trainable_student
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.train import create_reporter, create_trainer
@@ -83,7 +83,7 @@ class _BenchTrainer:
         import torch
 
         self._training, self._mine, self._theirs, self._steps = training, mine, theirs, recipe.steps
-        self._student = load_student(start)
+        self._student = load_trainable_student(start)
         torch.manual_seed(recipe.seed)
         model = add_adapter(self._student, start, recipe.lora)
         self._trainer = create_trainer(self._student, model, training, recipe, scratch)
@@ -163,5 +163,5 @@ def _mean_and_error(values: Sequence[float | None]) -> tuple[float, float]:
 
 
 def _mean_tokens(start: StudentSettings, training: TrainingSet) -> float:
-    student = load_student(start)
+    student = load_trainable_student(start)
     return statistics.fmean(student.count_tokens(student.prompt(i.observation)) for i in training.items)

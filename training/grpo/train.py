@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from engine.metrics.accuracy import hit
 from engine.model import Abstention, Direction
 from llm.answers import format_answer, parse_answer
+from llm.backends import load_trainable_student
 from llm.model_files import fingerprint
-from llm.student import StudentSettings
-from llm.transformers_student import TransformersStudent, load_student
+from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import Experience, TrainingSet
 from training.grpo.advantages import direction_anchor
 from training.grpo.config import GrpoConfig
@@ -67,7 +67,7 @@ def train_grpo(
     import torch
 
     clock = time.perf_counter()
-    start, student = trainable_student(start, load_student, on_event)
+    start, student = trainable_student(start, load_trainable_student, on_event)
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(recipe.seed)
         model = add_adapter(student, start, recipe.lora)
@@ -122,7 +122,7 @@ _MAX_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 16_384}
 
 
 def create_trainer(
-    student: TransformersStudent, model: Any, training: TrainingSet, recipe: "GrpoConfig", scratch: Path
+    student: TrainableStudent, model: Any, training: TrainingSet, recipe: "GrpoConfig", scratch: Path
 ) -> "SharedPromptTrainer":
     """A trainer for all steps of the recipe, silent and writing nothing outside `scratch`."""
     from datasets import Dataset, disable_progress_bars
@@ -270,13 +270,13 @@ def step_figures(
     }
 
 
-def _longest_answer(student: TransformersStudent) -> int:
+def _longest_answer(student: TrainableStudent) -> int:
     """Tokens of the longest canonical answer, and of its end."""
     longest = (format_answer(Direction.UP, 0.65, 123.45), format_answer(Direction.DOWN, 1.0, 100.0))
     return 1 + max(map(student.count_tokens, longest))
 
 
-def _forced_prefixes(student: TransformersStudent, directions: Sequence[Direction]) -> list[list[int]]:
+def _forced_prefixes(student: TrainableStudent, directions: Sequence[Direction]) -> list[list[int]]:
     """The first tokens of an answer of each of the directions, the direction's own last."""
     if not directions:
         return []
@@ -286,7 +286,7 @@ def _forced_prefixes(student: TransformersStudent, directions: Sequence[Directio
 
 
 def _direction_anchors(
-    student: TransformersStudent,
+    student: TrainableStudent,
     texts: Sequence[str],
     items: Sequence[Experience],
     directions: Sequence[Direction],

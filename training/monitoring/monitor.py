@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm.transformers_student import TransformersStudent
+from llm.student import TrainableStudent
 from training.dataset.experience import TrainingSet
 from training.monitoring.evaluation import ParsedAnswers, accuracy, compute_metrics, parse_answers
 from training.monitoring.guards import EvalMetrics, GuardLimits, GuardViolation, find_alarms, find_violations
@@ -35,7 +35,7 @@ class TrainingOutcome:
 class TrainingMonitor:
     """Judges the student at its start and then at every `every` steps; `weights` are those in training."""
 
-    student: TransformersStudent
+    student: TrainableStudent
     held_out: TrainingSet
     weights: Mapping[str, Any]
     limits: GuardLimits

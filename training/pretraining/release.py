@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.errors import UsageError
 from feeds.simulated.market import TRAINING_SEEDS
+from llm.backends import load_student
 from llm.model_files import SETTINGS_FILE
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
 from training.benches.edge import EdgeBenchConfig, measure_edge
 from training.pretraining.pretrain import PretrainConfig, Progress, pretrain
 

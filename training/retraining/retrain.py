@@ -16,14 +16,14 @@ from engine.journal.canonical import to_jsonable
 from engine.journal.journal import Event, Journal
 from engine.outcomes import Scored
 from llm.answer_cache import AnswerCache
+from llm.backends import load_student
 from llm.forecaster import forecast
 from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
 from strategies.backtest import Run
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from training.dataset.experience import Experience
 from training.grpo.train import OnProgress
 from training.promotion.evidence import net_returns
@@ -57,13 +57,7 @@ class _Round:
 
     def student_settings(self, adapter: Adapter | None) -> StudentSettings:
         """The student with an adapter of the registry, or as the run had it."""
-        return StudentSettings(
-            student=self.config.student,
-            adapter=adapter.folder if adapter else self.config.adapter,
-            quantization=self.config.quantization,
-            prompt=self.config.prompt,
-            batch=self.config.batch,
-        )
+        return student_settings(self.config, adapter.folder if adapter else None)
 
     def append(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Put an event into the journal of the training."""

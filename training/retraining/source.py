@@ -12,8 +12,7 @@ from typing import Any
 from engine.errors import JournalError, UsageError
 from engine.journal.canonical import to_jsonable
 from engine.journal.journal import Event, Journal
-from llm.student import StudentSettings
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from strategies.paper.files import session_folder
 from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, STARTED, list_runs
@@ -128,13 +127,7 @@ def train_once(
     source = read_source(data_dir, run, clock())
     fold, data = last_fold(source.experiences, source.until, settings)
     config = source.config
-    start = StudentSettings(
-        student=config.student,
-        adapter=config.adapter,
-        quantization=config.quantization,
-        prompt=config.prompt,
-        batch=config.batch,
-    )
+    start = student_settings(config)
     with open_training_journal(data_dir, source.run) as journal:
 
         def note(kind: str, said: Mapping[str, Any]) -> None:

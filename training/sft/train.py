@@ -13,9 +13,9 @@ from typing import Any
 
 from engine.model import Prediction
 from llm.answers import parse_answer
+from llm.backends import load_trainable_student
 from llm.model_files import fingerprint
-from llm.student import StudentSettings
-from llm.transformers_student import TransformersStudent, load_student
+from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import Experience, TrainingSet
 from training.grpo.train import OnProgress, TrainedAdapter
 from training.lora import LoraShape, add_adapter, trainable_student, write_adapter
@@ -67,7 +67,7 @@ def train_sft(
     import torch
 
     began = time.perf_counter()
-    start, student = trainable_student(start, load_student, on_event)
+    start, student = trainable_student(start, load_trainable_student, on_event)
     weights = recency_weights(
         [one.outcome.known_at.date() for one in training.items], recipe.recency_half_life_days
     )
@@ -126,7 +126,7 @@ def train_sft(
 
 
 def _generate_answers(
-    student: TransformersStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
+    student: TrainableStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
 ) -> list[Prediction]:
     texts = student.answer([student.prompt(one.observation) for one in items], on_progress)
     return [parse_answer(text, one.observation) for text, one in zip(texts, items, strict=True)]
@@ -139,7 +139,7 @@ def _fit_figures(fit: CalibrationFit) -> dict[str, Any]:
 
 def _train(
     model: Any,
-    student: TransformersStudent,
+    student: TrainableStudent,
     rows: Sequence[Mapping[str, str]],
     recipe: SftConfig,
     on_step: Callable[[int, float], bool],

@@ -10,6 +10,7 @@ import typer
 
 from engine.errors import UsageError
 from feeds.sources.registry import list_sources
+from llm.backends import describe_students
 from tui.cli.paths import ENVIRONMENT_VARIABLE
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 StudentName = Annotated[
     str | None,
-    typer.Option("--student", help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub."),
+    typer.Option("--student", help=describe_students()),
 ]
 
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="A folder with a peft adapter.")]
