@@ -45,7 +45,10 @@ def measure_step_time(
     other part. `reward` and `accuracy` are means over the last quarter of the steps, of sampled answers,
     each with its standard error; `held_out` is of greedy answers at the end.
     """
-    recipes = {_STOCK: replace(recipe, share=False), _SHARED: replace(recipe, share=True)}
+    recipes = {
+        _STOCK: replace(recipe, share_prompt_prefix=False),
+        _SHARED: replace(recipe, share_prompt_prefix=True),
+    }
     turns = {_STOCK: Semaphore(1), _SHARED: Semaphore(0)}
     with ThreadPoolExecutor(max_workers=2) as pool, tempfile.TemporaryDirectory() as scratch:
         arms = {
@@ -63,7 +66,7 @@ def measure_step_time(
         **measured,
         "ratio": statistics.median(ours / theirs for ours, theirs in pairs),
         "steps": recipe.steps,
-        "completions": recipe.prompts_per_step * recipe.completions,
+        "completions": recipe.prompts_per_step * recipe.num_generations,
         "prompt_tokens": _mean_tokens(start, training),
     }
 

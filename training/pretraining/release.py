@@ -3,7 +3,6 @@
 import json
 import shutil
 import tempfile
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def model_card(recipe: PretrainConfig, measured: dict[str, Any]) -> str:
         for kind in ("familiar", "all", "withheld", "shuffled", "no_edge")
         for row in [measured[kind]]
     )
-    recipe_text = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())
+    recipe_text = ", ".join(f"{name} {value}" for name, value in recipe.stored().items())
     return f"""---
 license: gpl-3.0
 language: en

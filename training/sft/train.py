@@ -46,7 +46,11 @@ class SftConfig:
     alpha: int = 32
     recency_half_life_days: float | None = None
     limits: GuardLimits = field(default_factory=GuardLimits)
-    look_every: int = 40
+    eval_every: int = 40
+
+    def stored(self) -> dict[str, Any]:
+        """Return the recipe as the registry keeps it: under the names of the first version."""
+        return {"look_every" if name == "eval_every" else name: value for name, value in asdict(self).items()}
 
 
 def train_sft(
@@ -92,7 +96,7 @@ def train_sft(
         held_out=held_out,
         weights={name: one for name, one in model.named_parameters() if one.requires_grad},
         limits=recipe.limits,
-        every=recipe.look_every,
+        every=recipe.eval_every,
         on_event=on_event,
     )
     watch.begin()
