@@ -22,12 +22,12 @@ from engine.trading.records import EngineResult
 from engine.trading.runner import run as run_engine
 from engine.trading.strategy import SliceStrategy
 from llm.answer_cache import AnswerCache
+from llm.backends import load_student
 from llm.forecaster import forecast
 from llm.model_files import fingerprint
-from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
+from llm.student import Student
 from strategies import baselines
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
 from strategies.market_data import MarketData, build_costs, load_market_data
 from strategies.results import (
@@ -75,15 +75,7 @@ def backtest(
 
     on_progress("reading", 0, 0)
     facts = load_market_data(config, data_dir)
-    student = student or load_student(
-        StudentSettings(
-            student=config.student,
-            adapter=config.adapter,
-            quantization=config.quantization,
-            prompt=config.prompt,
-            batch=config.batch,
-        )
-    )
+    student = student or load_student(student_settings(config))
     observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
     started_at = clock()
     name, folder = create_run(data_dir, started_at)

@@ -1,6 +1,5 @@
 """What a user can set for a run, from TOML and from flags, checked at the edge. Knows no data."""
 
-import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from engine.errors import UsageError
+from engine.errors import UsageError, suggest
 from engine.instruments import AssetClass
 from engine.trading.risk import RiskLimits
 from feeds.history.endpoints import require_url
@@ -198,14 +197,6 @@ class InstrumentTable(Table):
     names: tuple[str, ...] = ()
 
 
-class WeightsTable(Table):
-    """`[walkforward.weights]`: how much each part of the reward counts; the default is the recipe's."""
-
-    brier: NotNegative | None = None
-    close: NotNegative | None = None
-    pnl: NotNegative | None = None
-
-
 class WalkForwardTable(Table):
     """`[walkforward]`: flags of `closecall walkforward`; what is left out is the command's default."""
 
@@ -217,7 +208,7 @@ class WalkForwardTable(Table):
     embargo_days: NotNegative | None = None
     steps: Days | None = None
     compare: bool | None = None
-    weights: WeightsTable = WeightsTable()
+    weights: Mapping[str, NotNegative] = Field(default_factory=dict)
 
 
 class BacktestConfig(Table):
@@ -357,11 +348,10 @@ def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[st
     where = ".".join(str(part) for part in first["loc"])
     place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"]), n=1, cutoff=0.4)
-        remedy = (
-            f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_known_keys(first['loc']))}"
-        )
-        return f"{place}: unknown key {where!r}; {remedy}"
+        known = _known_keys(first["loc"])
+        listed = f"known keys: {', '.join(known)}"
+        hint = suggest(str(first["loc"][-1]), known, listed, cutoff=0.4, show=repr)
+        return f"{place}: unknown key {where!r}; {hint}"
     message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
     given = repr(first["input"])
     given = given if len(given) <= 80 else given[:80] + "…"
@@ -386,7 +376,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "sources": SourceTable,
         "paper": PaperTable,
         "risk": RiskTable,
-        "walkforward": WeightsTable if "weights" in location[1:-1] else WalkForwardTable,
+        "walkforward": WalkForwardTable,
     }
     table = tables.get(location[0], BacktestConfig) if len(location) > 1 else BacktestConfig
     return list(table.model_fields)

@@ -1,6 +1,5 @@
 """All facts of a run in one shape, wherever they come from. Knows no student."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import DataError, UsageError
+from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
 from engine.model import Bar, NewsItem
@@ -156,8 +155,7 @@ def select_symbols(requested: Sequence[str], known: Mapping[str, object], place:
     """The wanted symbols, or all that are known, sorted. Raises DataError, with the nearest, for another."""
     for symbol in requested:
         if symbol not in known:
-            near = difflib.get_close_matches(symbol, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(known)[:12])}"
+            hint = suggest(symbol, known, cutoff=0.4)
             raise DataError(f"{place}: no bars of symbol {symbol}; {hint}")
     return sorted(set(requested) or known)
 

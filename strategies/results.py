@@ -9,11 +9,12 @@ from typing import Any
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import accuracy
 from engine.metrics.performance import deflated_sharpe, performance
+from engine.metrics.registry import compute_metrics
 from engine.metrics.significance import verdict
 from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
 from engine.model import Abstention, Direction, Forecast, Observation, Prediction
-from engine.outcomes import Scored, match_outcomes
-from engine.trading.records import EngineResult, OrderStatus
+from engine.outcomes import match_outcomes
+from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
 from strategies.config import BacktestConfig
@@ -41,7 +42,8 @@ def scorecard(played: Mapping[str, SimulationResult], facts: MarketData) -> dict
     student = played[STUDENT]
     return {
         "scores": {
-            name: _score(scored[name], one.engine, facts.days_per_year) for name, one in played.items()
+            name: compute_metrics(scored[name], one.engine, facts.days_per_year)
+            for name, one in played.items()
         },
         "verdict": judged.result,
         "verdict_detail": asdict(judged),
@@ -102,21 +104,6 @@ def _oracle_call(call: Prediction, view: OracleView) -> Forecast:
         close=limit(view.close, call.last_close),
         last_close=call.last_close,
     )
-
-
-def _score(scored: Sequence[Scored], engine: EngineResult, days_per_year: int) -> dict[str, Any]:
-    right = accuracy(scored)
-    earned = performance([(m.at, m.value) for m in engine.marks], engine.starting_cash, days_per_year)
-    return {
-        **asdict(right),
-        "total_return": earned.total_return,
-        "sharpe": earned.sharpe,
-        "max_drawdown": earned.max_drawdown,
-        "trades": len(engine.fills),
-        "rejected": sum(order.status is OrderStatus.REJECTED for order in engine.orders),
-        "expired": sum(order.status is OrderStatus.EXPIRED for order in engine.orders),
-        "costs_paid": sum(fill.cost for fill in engine.fills) + sum(step.borrow for step in engine.steps),
-    }
 
 
 def build_result(

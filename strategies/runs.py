@@ -4,7 +4,6 @@ Knows nothing of how a run is made.
 """
 
 import csv
-import difflib
 import io
 import json
 import os
@@ -14,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DataError, JournalError, UsageError
+from engine.errors import DataError, JournalError, UsageError, suggest
 from engine.journal.canonical import to_jsonable
 from engine.journal.events import END_KINDS, Kind, decode_as, encode
 from engine.journal.events.inputs import SliceRecord
@@ -69,8 +68,8 @@ def load_run(data_dir: Path, name: str) -> RunSummary:
     """One finished run by its name. Raises UsageError if there is none, or if it has no result."""
     folder = data_dir / "runs" / name
     if not (folder / JOURNAL).is_file():
-        near = difflib.get_close_matches(name, [f.name for f in (data_dir / "runs").glob("*")], n=1)
-        hint = f"did you mean {near[0]}?" if near else "closecall runs lists them"
+        known = [other.name for other in (data_dir / "runs").glob("*")]
+        hint = suggest(name, known, "closecall runs lists them")
         raise UsageError(f"there is no run {name!r} in {data_dir}; {hint}")
     found = _read_summary(folder)
     if not found.result:

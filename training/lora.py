@@ -11,8 +11,7 @@ from typing import Any
 
 from engine.journal.events.training import TrainingGuard
 from llm.model_files import SETTINGS_FILE
-from llm.student import Quantization, StudentSettings
-from llm.transformers_student import TransformersStudent
+from llm.student import Quantization, StudentSettings, TrainableStudent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class LoraShape:
         return list(range(first, max(first + 1, round(self.depth[1] * count))))
 
 
-def add_adapter(student: TransformersStudent, start: StudentSettings, shape: LoraShape) -> Any:
+def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraShape) -> Any:
     """The student's model with a trainable adapter: the one that `start` names, or a new one.
 
     The student answers with the adapter from then on, as it changes. A new one is drawn from torch's
@@ -103,9 +102,9 @@ _TRIED = "The next close"
 
 def trainable_student(
     start: StudentSettings,
-    load: Callable[[StudentSettings], TransformersStudent],
+    load: Callable[[StudentSettings], TrainableStudent],
     on_event: Callable[[TrainingGuard], None],
-) -> tuple[StudentSettings, TransformersStudent]:
+) -> tuple[StudentSettings, TrainableStudent]:
     """The student to train and the settings it was loaded with: as `start` has it, or unquantized.
 
     The latter is reported as a TrainingGuard.
@@ -125,7 +124,7 @@ def trainable_student(
     return plain, load(plain)
 
 
-def has_stable_gradient(student: TransformersStudent, start: StudentSettings) -> bool:
+def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bool:
     """Whether an adapter on the student's weights has the same gradient after an answer as before it."""
     import torch
 
@@ -158,7 +157,7 @@ def _perturb_adapter(model: Any) -> None:
             weight.data.copy_(noise.to(weight.device, weight.dtype))
 
 
-def _gradients(model: Any, student: TransformersStudent) -> list[Any]:
+def _gradients(model: Any, student: TrainableStudent) -> list[Any]:
     ids = student.tokenizer(_TRIED, return_tensors="pt", add_special_tokens=False).input_ids
     ids = ids.to(model.device)
     model.zero_grad(set_to_none=True)

@@ -1,7 +1,6 @@
-"""What the fetch loop asks of a source of candles, and how it bears with one that does not answer.
+"""The protocol of a source of candles, and the retries for one that does not answer.
 
-Knows waiting and giving up. It knows no exchange and no library; clients translate their library's errors
-into the two kinds below.
+It depends on no exchange and no library; clients translate their library's errors into the two kinds below.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +30,11 @@ class SourceError(DataError):
     """A source that does not answer, or refuses to. What came before is kept; exit code 3."""
 
 
-class Unanswered(Exception):
+class TemporaryError(Exception):
     """No usable answer this time: ask again. `wait` is how many seconds the source demands, if it said so."""
+
+    journal_name = "Unanswered"
+    """What journals call it: the name of the first version."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -54,13 +56,13 @@ OnWait = Callable[[Wait], None]
 
 
 def ignore_wait(wait: Wait) -> None:
-    """A pause that nobody is told of."""
+    """Report no pause."""
 
 
 class BarClient(Protocol):
     """One source of candles in one timeframe and one adjustment.
 
-    `name` is the source in the store, such as "ccxt:binance"; `said_by` names exchange and library with
+    `name` is the source in the store, such as "ccxt:binance"; `provenance` names exchange and library with
     its version; `page` is how many candles one request can bring. `repairs_silently` says that the library
     drops repeated rows unseen, so that a candle counts only once two answers agree on it.
     """
@@ -77,7 +79,7 @@ class BarClient(Protocol):
         ...
 
     def server_time(self) -> datetime:
-        """What time it is by the source's own clock, in UTC. Raises Unanswered."""
+        """What time it is by the source's own clock, in UTC. Raises TemporaryError."""
         ...
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:
@@ -88,7 +90,7 @@ class BarClient(Protocol):
         """Rows (start in milliseconds since 1970, open, high, low, close, volume), as the source gave them.
 
         They should start from `since` (included) to `until` (excluded), `page` at most; nothing about
-        them is trusted. Raises Unanswered, or SourceError where asking again is of no use.
+        them is trusted. Raises TemporaryError, or SourceError where asking again is of no use.
         """
         ...
 
@@ -101,16 +103,24 @@ def retry(
     on_wait: OnWait = ignore_wait,
     tries: int = MAX_TRIES,
 ) -> Answer:
-    """The answer of `call`, asked up to `tries` times with pauses of 1, 2, 4, … 60 seconds, or as demanded.
+    """Return the answer of `call`, retried with pauses of 1, 2, 4, … 60 seconds, or as the source demands.
 
-    `place` names source and symbol in the error; `on_wait` is told of each pause. Raises SourceError after
-    the last try, and at once where the source demands a pause of more than fifteen minutes.
+    Args:
+        call: The request.
+        place: Source and symbol, for the error.
+        sleep: Waits for a number of seconds.
+        on_wait: Called before each pause.
+        tries: How often the source is asked at most.
+
+    Raises:
+        SourceError: After the last try, and at once where the source demands a pause of more than fifteen
+            minutes.
     """
     tried = 0
     while True:
         try:
             return call()
-        except Unanswered as fault:
+        except TemporaryError as fault:
             tried += 1
             demanded = fault.wait or 0.0
             if demanded > MAX_WAIT:
@@ -136,14 +146,14 @@ class RetryPolicy:
         self._tries = MAX_FIRST_TRIES
 
     def call(self, call: Callable[[], Answer], place: str) -> Answer:
-        """The answer of `call`. Raises SourceError."""
+        """Return the answer of `call`. Raises SourceError."""
         answer = retry(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
         self._tries = MAX_TRIES
         return answer
 
 
 def parse_retry_after(retry_after: str | None, answered_at: str | None) -> float | None:
-    """Seconds that a Retry-After header demands; a date in it is read against the answer's own Date header.
+    """Return the seconds that a Retry-After header demands; a date counts from the answer's Date header.
 
     None where there is none or it cannot be read (RFC 9110, 10.2.3).
     """
@@ -158,16 +168,16 @@ def parse_retry_after(retry_after: str | None, answered_at: str | None) -> float
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, cut to 120 characters, with its type."""
+    """Return the first line of an error's message, cut to 120 characters, with its type."""
     lines = str(error).splitlines()
     text = "".join(mark for mark in (lines[0] if lines else "")[:120] if mark.isprintable())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def system_reason(error: BaseException) -> str:
-    """What the system said below an error, such as "Connection refused"; empty where it said nothing.
+    """Return the operating system's message below an error, such as "Connection refused", or nothing.
 
-    An error's own text may hold an address; this one does not.
+    An error's own text may hold an address; this message does not.
     """
     cause: BaseException | None = error
     for _ in range(_DEEPEST):

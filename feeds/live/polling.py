@@ -123,8 +123,13 @@ def poll_source(
     return SourceAnswers(
         clock=reading,
         values=values,
-        errors={symbol: type(error).__name__ for symbol, error in errors.items()},
+        errors={symbol: _journal_name(error) for symbol, error in errors.items()},
     )
+
+
+def _journal_name(error: Exception) -> str:
+    """Return what journals call a kind of error; its text may hold an address."""
+    return str(getattr(error, "journal_name", type(error).__name__))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -229,7 +234,7 @@ class SourcePoller:
         learned: PollResult[T] = PollResult()
         for name, answer in self._ask(tasks).items():
             if isinstance(answer, Exception):
-                learned.errors |= dict.fromkeys(wanted[name], type(answer).__name__)
+                learned.errors |= dict.fromkeys(wanted[name], _journal_name(answer))
                 learned.events += self._on_failure(name, answer)
             else:
                 self._merge_answer(learned, answer)
@@ -245,7 +250,7 @@ class SourcePoller:
 
     def _on_failure(self, name: str, error: Exception) -> list[Event]:
         self._back_off.on_failure(name, self._clock())
-        return [] if name in self._memory.down else [self._state_event(name, "down", type(error).__name__)]
+        return [] if name in self._memory.down else [self._state_event(name, "down", _journal_name(error))]
 
     def _on_answer(self, name: str) -> list[Event]:
         self._back_off.on_answer(name)

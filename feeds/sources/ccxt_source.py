@@ -4,17 +4,25 @@ Knows ccxt: how it is set up without keys, paged, and which of its errors pass b
 public endpoints only, and it judges no candle.
 """
 
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any, TypeVar
 
-from engine.errors import DataError, UsageError
+from engine.calendars import Calendar
+from engine.errors import DataError, UsageError, suggest
+from engine.instruments import Instrument
 from engine.model import Bar
 from feeds.history.candles import EPOCH, Adjustment, EvenGrid, Grid, timeframe_step
-from feeds.history.client import Row, SourceError, Unanswered, first_line, parse_retry_after, system_reason
+from feeds.history.client import (
+    Row,
+    SourceError,
+    TemporaryError,
+    first_line,
+    parse_retry_after,
+    system_reason,
+)
 from feeds.history.endpoints import describe_source, rebase_table
 from feeds.live.events import parse_bar, parse_start
 from feeds.live.protocols import Opening, Quote
@@ -56,8 +64,7 @@ class CcxtClient:
         spot = [name for name, market in markets.items() if market.get("spot")]
         for symbol in symbols:
             if symbol not in spot:
-                near = difflib.get_close_matches(symbol, spot, n=1, cutoff=0.0)
-                hint = f"did you mean {near[0]}?" if near else "it lists no spot market"
+                hint = suggest(symbol, spot, "it lists no spot market", cutoff=0.0)
                 raise DataError(f"{self.name}: no spot market {symbol[:40]!r}; {hint}")
 
     def server_time(self) -> datetime:
@@ -66,11 +73,11 @@ class CcxtClient:
             return self._clock()
         stamp = self._request(self._exchange.fetch_time)
         if isinstance(stamp, bool) or not isinstance(stamp, int) or stamp <= 0:
-            raise Unanswered("the exchange does not say what time it is")
+            raise TemporaryError("the exchange does not say what time it is")
         try:
             return EPOCH + stamp * _MILLISECOND
         except OverflowError:
-            raise Unanswered("the exchange's clock is out of range") from None
+            raise TemporaryError("the exchange's clock is out of range") from None
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:  # noqa: ARG002 - same for all
         """Candles follow one another without a pause; days are UTC days."""
@@ -82,16 +89,16 @@ class CcxtClient:
         stamp = (since - EPOCH) // _MILLISECOND
         rows = self._request(lambda: self._exchange.fetch_ohlcv(symbol, self.timeframe, stamp, limit))
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-            raise Unanswered("the answer is no list of candles")
+            raise TemporaryError("the answer is no list of candles")
         # Some exchanges give the newest first; what is neither way round shows up as disorder.
         return rows[::-1] if rows and rows[-1] < rows[0] else rows
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The last traded price, and the instant that the exchange gives it. Raises Unanswered."""
+        """The last traded price, and the instant that the exchange gives it. Raises TemporaryError."""
         ticker = self._request(lambda: self._exchange.fetch_ticker(symbol))
         price, stamp = ticker.get("last"), ticker.get("timestamp")
         if not isinstance(price, int | float) or not isinstance(stamp, int):
-            raise Unanswered("the ticker has no last price with its time")
+            raise TemporaryError("the ticker has no last price with its time")
         return float(price), EPOCH + stamp * _MILLISECOND
 
     def _require_complete(self, rows: Sequence[Any], market: Any = None, *_: object) -> list[Any]:
@@ -107,7 +114,7 @@ class CcxtClient:
             try:
                 json.loads(body)
             except ValueError:
-                raise Unanswered("the answer is not whole") from None
+                raise TemporaryError("the answer is not whole") from None
         return str(self._plain(code, reason, url, method, headers, body, *rest))
 
     def _request(self, request: Callable[[], Answer]) -> Answer:
@@ -115,18 +122,20 @@ class CcxtClient:
         self._wait, self._status = None, 0
         try:
             return request()
-        except Unanswered:
+        except TemporaryError:
             raise
         except ccxt.BaseError as error:
             if self._is_transient(error, isinstance(error, ccxt.OperationFailed)):
-                raise Unanswered(self._describe_error(error), self._wait) from None
+                raise TemporaryError(self._describe_error(error), self._wait) from None
             raise SourceError(
                 f"{self.name}: refuses the request ({self._describe_error(error)}); check the "
                 "symbol, the timeframe "
                 f"and whether it serves your country"
             ) from None
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-            raise Unanswered(f"an answer that ccxt cannot read, {first_line(error)}", self._wait) from None
+            raise TemporaryError(
+                f"an answer that ccxt cannot read, {first_line(error)}", self._wait
+            ) from None
 
     def _is_transient(self, error: Exception, operation_failed: bool) -> bool:  # noqa: FBT001 - ccxt's own word
         """Whether asking again may help: by the status where there is one, else by ccxt's kind of error."""
@@ -141,6 +150,26 @@ class CcxtClient:
         if self._status:
             return f"HTTP {self._status}, {kind}"
         return f"{kind}, {cause}" if (cause := system_reason(error)) else kind
+
+
+def create_client(
+    source: str,
+    *,
+    timeframe: str,
+    adjustment: Adjustment | None,
+    clock: Callable[[], datetime],
+    url: str | None,
+    get_instrument: Callable[[str], Instrument],  # noqa: ARG001  # coins need none
+) -> CcxtClient:
+    """See `feeds.sources.registry.SourceModule`."""
+    if adjustment not in (None, Adjustment.RAW):
+        raise UsageError(f"coins have no {adjustment} prices; leave --adjustment out")
+    return ccxt_client(source.partition(":")[2], timeframe=timeframe, clock=clock, url=url)
+
+
+def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) -> "LiveExchange":  # noqa: ARG001
+    """See `feeds.sources.registry.SourceModule`."""
+    return LiveExchange(client)
 
 
 def ccxt_client(
@@ -162,8 +191,8 @@ def ccxt_client(
 
     timeframe_step(timeframe)
     if exchange_id not in ccxt.exchanges:
-        near = difflib.get_close_matches(exchange_id, ccxt.exchanges, n=1, cutoff=0.0)
-        raise UsageError(f"exchange {exchange_id[:40]!r} is unknown; did you mean {near[0]}?")
+        hint = suggest(exchange_id, ccxt.exchanges, cutoff=0.0)
+        raise UsageError(f"exchange {exchange_id[:40]!r} is unknown; {hint}")
     exchange = getattr(ccxt, exchange_id)(
         {
             "enableRateLimit": True,

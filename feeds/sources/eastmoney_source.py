@@ -11,14 +11,15 @@ from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import DAY, Adjustment
-from feeds.history.client import Row, Unanswered
+from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import requests_through
 from feeds.sources.stocks import (
     TIMEOUT_S,
     UNREADABLE,
+    LiveStocks,
     StockClient,
     day_after,
-    import_optional,
+    require_daily,
     to_milliseconds,
 )
 from feeds.symbols import a_share_code
@@ -54,7 +55,7 @@ class EastmoneyClient(StockClient):
         timeout_s: float,
         url: str | None,
     ) -> None:
-        self._library = import_optional("akshare", "china")
+        self._library = import_module("akshare")
         said_by = f"EastMoney through akshare {self._library.__version__}"
         super().__init__(clock, get_instrument, timeout_s, url, said_by)
         self.adjustment = adjustment
@@ -87,7 +88,7 @@ class EastmoneyClient(StockClient):
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
         """The close of the newest minute with a trade, and that minute, but not after the answer itself.
 
-        Raises Unanswered.
+        Raises TemporaryError.
         """
         with self._translate_errors():
             minutes = self._library.stock_zh_a_hist_min_em(symbol=a_share_code(symbol), period="1")
@@ -98,7 +99,7 @@ class EastmoneyClient(StockClient):
         return price, min(at, self._answer_date(200))
 
     def answer_time(self) -> datetime:
-        """What time EastMoney's answers say it is. Raises Unanswered."""
+        """What time EastMoney's answers say it is. Raises TemporaryError."""
         with self._translate_errors():
             answer = self._module.requests.get(_CLOCK, params=_SMALL, timeout=self._timeout_s)
         return self._answer_date(answer.status_code)
@@ -111,7 +112,24 @@ class EastmoneyClient(StockClient):
                 warnings.simplefilter("ignore", DeprecationWarning)
                 yield
         except UNREADABLE as error:
-            raise Unanswered(type(error).__name__) from None
+            raise TemporaryError(type(error).__name__) from None
+
+
+def create_client(
+    source: str,
+    *,
+    timeframe: str,
+    adjustment: Adjustment | None,
+    clock: Callable[[], datetime],
+    url: str | None,
+    get_instrument: Callable[[str], Instrument],
+) -> EastmoneyClient:
+    """See `feeds.sources.registry.SourceModule`."""
+    require_daily(source, timeframe)
+    return eastmoney_client(adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument)
+
+
+create_live_source = LiveStocks
 
 
 def eastmoney_client(
@@ -124,8 +142,8 @@ def eastmoney_client(
 ) -> EastmoneyClient:
     """A client of EastMoney: raw prices, or those with splits and dividends worked in ("qfq").
 
-    `url` takes the place of its address. Raises UsageError without akshare, and for prices with splits
-    alone, which EastMoney does not have.
+    `url` takes the place of its address. Raises UsageError for prices with splits alone, which
+    EastMoney does not have.
     """
     if adjustment is Adjustment.SPLIT:
         raise UsageError("eastmoney has no split-only prices; fetch with --adjustment raw or split+dividend")

@@ -6,15 +6,14 @@ Knows calendars, our own clock and how an optional library is asked for; it know
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.calendars import Calendar, Session, load_calendar
 from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from engine.model import Bar
 from feeds.history.candles import DAY, EPOCH, Grid, SessionGrid
-from feeds.history.client import Row, Unanswered
+from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import HttpSession, describe_source
 from feeds.live.events import parse_bar, parse_start
 from feeds.live.protocols import Opening, Quote
@@ -61,21 +60,19 @@ class StockClient:
     def _answer_date(self, status: int) -> datetime:
         """What time the last answer said it is, in whole seconds, so up to one behind.
 
-        Raises Unanswered also where its HTTP status says that it is no answer.
+        Raises TemporaryError also where its HTTP status says that it is no answer.
         """
         if status >= 400:
-            raise Unanswered(f"HTTP {status}")
+            raise TemporaryError(f"HTTP {status}")
         if self._wire.dated is None:
-            raise Unanswered("the answer does not say what time it is")
+            raise TemporaryError("the answer does not say what time it is")
         return self._wire.dated
 
 
-def import_optional(name: str, extra: str) -> Any:
-    """An optional library. Raises UsageError, which names the extra to install, where it is not there."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"this source needs {error.name}; run: pip install 'closecall[{extra}]'") from None
+def require_daily(source: str, timeframe: str) -> None:
+    """Raise UsageError for candles of another length than a day."""
+    if timeframe != "1d":
+        raise UsageError(f"{source} gives daily candles only; leave --timeframe {timeframe} out")
 
 
 def to_milliseconds(day: object) -> object:
@@ -100,7 +97,7 @@ _DAY = timedelta(days=1)
 
 
 class StockService(Protocol):
-    """What is asked of a client of stocks' prices. Each method raises Unanswered."""
+    """What is asked of a client of stocks' prices. Each method raises TemporaryError."""
 
     name: str
 

@@ -12,13 +12,14 @@ from engine.errors import UsageError
 from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment
-from feeds.history.client import Row, Unanswered, first_line
+from feeds.history.client import Row, TemporaryError, first_line
 from feeds.sources.stocks import (
     TIMEOUT_S,
     UNREADABLE,
+    LiveStocks,
     StockClient,
     day_after,
-    import_optional,
+    require_daily,
     to_milliseconds,
 )
 
@@ -42,7 +43,7 @@ class YahooClient(StockClient):
         timeout_s: float,
         url: str | None,
     ) -> None:
-        self._library = import_optional("yfinance", "stocks")
+        self._library = import_module("yfinance")
         said_by = f"Yahoo through yfinance {self._library.__version__}"
         super().__init__(clock, get_instrument, timeout_s, url, said_by)
         self.adjustment = adjustment
@@ -69,24 +70,24 @@ class YahooClient(StockClient):
         return list(zip(days, *columns, strict=True))
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The last price of the regular session, and when it was traded. Raises Unanswered."""
+        """The last price of the regular session, and when it was traded. Raises TemporaryError."""
         try:
             self._history(symbol, {"period": "1d"})
             facts = self._ticker(symbol).get_history_metadata()
             price, at = facts["regularMarketPrice"], facts["regularMarketTime"]
             return float(price), at.to_pydatetime().astimezone(UTC)
         except (import_module("yfinance.exceptions").YFException, *UNREADABLE) as error:
-            raise Unanswered(_describe_error(error)) from None
+            raise TemporaryError(_describe_error(error)) from None
 
     def answer_time(self) -> datetime:
-        """What time Yahoo's answers say it is. Raises Unanswered."""
+        """What time Yahoo's answers say it is. Raises TemporaryError."""
         backend = import_module("yfinance._http")
         try:
             answer = self._session.get(
                 _CLOCK, params={"range": "1d", "interval": "1d"}, timeout=self._timeout_s
             )
         except (backend.requests.exceptions.RequestException, *UNREADABLE) as error:
-            raise Unanswered(_describe_error(error)) from None
+            raise TemporaryError(_describe_error(error)) from None
         return self._answer_date(answer.status_code)
 
     def _history(self, symbol: str, window: dict[str, str]) -> Any:
@@ -105,7 +106,7 @@ class YahooClient(StockClient):
         except errors.YFPricesMissingError:
             raise
         except (errors.YFException, *UNREADABLE) as error:
-            raise Unanswered(_describe_error(error)) from None
+            raise TemporaryError(_describe_error(error)) from None
 
     def _ticker(self, symbol: str) -> Any:
         """yfinance's object for a symbol, kept because a new one asks for its time zone first."""
@@ -113,6 +114,23 @@ class YahooClient(StockClient):
         if symbol not in self._tickers:
             self._tickers[symbol] = self._library.Ticker(yahoo_symbol(symbol), session=self._session)
         return self._tickers[symbol]
+
+
+def create_client(
+    source: str,
+    *,
+    timeframe: str,
+    adjustment: Adjustment | None,
+    clock: Callable[[], datetime],
+    url: str | None,
+    get_instrument: Callable[[str], Instrument],
+) -> YahooClient:
+    """See `feeds.sources.registry.SourceModule`."""
+    require_daily(source, timeframe)
+    return yahoo_client(adjustment or Adjustment.SPLIT, clock=clock, url=url, get_instrument=get_instrument)
+
+
+create_live_source = LiveStocks
 
 
 def yahoo_client(
@@ -125,7 +143,7 @@ def yahoo_client(
 ) -> YahooClient:
     """A client of Yahoo, or of `url` in its place.
 
-    Raises UsageError without yfinance, and for raw prices, which Yahoo does not have.
+    Raises UsageError for raw prices, which Yahoo does not have.
     """
     if adjustment is Adjustment.RAW:
         raise UsageError("yfinance has no raw prices; fetch with --adjustment split or split+dividend")

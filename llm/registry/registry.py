@@ -4,7 +4,6 @@ The state is the registry's own journal and nothing else: a promotion is one eve
 is killed leaves the champion before or the one after. It knows no trainer and no gate, and no clock.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.errors import StudentError, UsageError
+from engine.errors import StudentError, UsageError, suggest
 from engine.journal.canonical import canonical_json, row_digest
 from engine.journal.events.training import (
     AdapterPromoted,
@@ -29,8 +28,7 @@ from llm.student import StudentSettings
 def get_adapter(state: RegistryState, name: str) -> Adapter:
     """The adapter of that name. Raises UsageError, with the nearest name, where there is none."""
     if name not in state.adapters:
-        near = difflib.get_close_matches(name, list(state.adapters), n=1)
-        hint = f"did you mean {near[0]}?" if near else "closecall models list shows them"
+        hint = suggest(name, state.adapters, "closecall models list shows them")
         raise UsageError(f"there is no adapter {name!r} on record; {hint}")
     return state.adapters[name]
 

@@ -15,8 +15,8 @@ from typing import IO, Any
 from engine.errors import ClosecallError
 from engine.journal.canonical import canonical_json
 from engine.parent_process import die_with_parent
+from llm.backends import load_student
 from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
 from llm.worker.messages import decode_observation, decode_settings
 
 _MAX_LOADED = 2

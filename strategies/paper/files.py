@@ -1,6 +1,5 @@
 """The files of sessions: creating one, and opening it for one process at a time. Knows no source."""
 
-import difflib
 import fcntl
 import os
 import re
@@ -10,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import INCOMPATIBLE, JournalError, UsageError
+from engine.errors import INCOMPATIBLE, JournalError, UsageError, suggest
 from engine.journal.events import Kind, decode_as, encode
 from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Event, Journal
@@ -82,8 +81,8 @@ def open_session(
     """
     folder = session_folder(data_dir, name)
     if not (folder / JOURNAL).is_file():
-        near = difflib.get_close_matches(name, [each.name for each in (data_dir / SESSIONS).glob("*")], n=1)
-        hint = f"did you mean {near[0]}?" if near else "start one first"
+        known = [each.name for each in (data_dir / SESSIONS).glob("*")]
+        hint = suggest(name, known, "start one first")
         raise UsageError(f"there is no session {name!r} in {data_dir}; {hint}")
     with (
         SessionLock(folder / LOCK),

@@ -4,7 +4,6 @@ Knows facts and how to put them in a session's journal, one instant after the ot
 with them it does as it would with a collector's. A replay that was killed goes on where its journal ends.
 """
 
-import difflib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from engine.calendars import Calendar
 from engine.corporate_actions import Dividend, Split, split_bar
-from engine.errors import UsageError
+from engine.errors import UsageError, suggest
 from engine.journal.canonical import to_jsonable
 from engine.journal.events import INPUT_KINDS, Kind, encode, replay_number, with_replay_number
 from engine.journal.events.inputs import Gap, ModelAdopted, Quotes, SliceRecord
@@ -104,9 +103,7 @@ def _find_open(entry: ScriptTable, symbol: str, facts: MarketData) -> datetime:
 def _require_replayed(symbol: str, facts: MarketData) -> str:
     if symbol in facts.bars:
         return symbol
-    near = difflib.get_close_matches(symbol, facts.bars, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(facts.bars)[:12])}"
-    raise UsageError(f"[[paper.script]]: {symbol} is not replayed; {hint}")
+    raise UsageError(f"[[paper.script]]: {symbol} is not replayed; {suggest(symbol, facts.bars, cutoff=0.4)}")
 
 
 _RANK: Mapping[str, int] = {

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UsageError
+from engine.errors import UsageError, suggest
 from engine.journal.events import OUTPUT_KINDS, Kind, encode, input_seq
 from engine.journal.journal import Journal
 from engine.journal.recovery import recover
@@ -26,12 +26,10 @@ _MAX_REASON_LENGTH = 400
 
 def require_session(data_dir: Path, name: str) -> Path:
     """Return the path of a session's journal. Raises UsageError, with the nearest name, if there is none."""
-    import difflib
 
     path = journal_path(data_dir, name)
     if not path.is_file():
-        near = difflib.get_close_matches(name, session_names(data_dir), n=1)
-        hint = f"did you mean {near[0]}?" if near else "closecall paper list shows all"
+        hint = suggest(name, session_names(data_dir), "closecall paper list shows all")
         raise UsageError(f"there is no session {name!r} in {data_dir}; {hint}")
     return path
 

@@ -18,6 +18,7 @@ from feeds.history.download import fetch_bars
 from feeds.history.file_import import SOURCE as FILES
 from feeds.history.store import BarStore
 from feeds.live.collector import Collector
+from feeds.sources.registry import list_sources
 from strategies.console import print_stderr, print_wait
 from strategies.live_data import create_collector
 from strategies.market_data import BARS_FOLDER, MarketData, build_instruments
@@ -45,7 +46,7 @@ class LiveSources:
         self._plan, self._config, self._clock = plan, config, clock
         sources = [source for source in config.store if source != FILES]
         if not sources:
-            raise UsageError("name a live source: --source ccxt:EXCHANGE, yfinance or eastmoney; or --replay")
+            raise UsageError(f"name a live source: --source {list_sources()}; or --replay")
         if not config.symbols:
             raise UsageError("name --symbols, such as BTC/USDT or AAPL")
 

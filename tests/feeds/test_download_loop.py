@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError, UsageError
 from feeds.history.candles import EPOCH, Adjustment, Candle, EvenGrid, Grid
-from feeds.history.client import Row, SourceError, Unanswered, parse_retry_after, retry
+from feeds.history.client import Row, SourceError, TemporaryError, parse_retry_after, retry
 from feeds.history.download import FetchReport, fetch_bars
 from feeds.history.reconcile import is_outlier, reconcile
 from feeds.history.store import BarStore
@@ -195,7 +195,7 @@ def test_a_candle_that_stays_wrong_is_refused_into_a_named_gap(tmp_path, bad, re
         [*(row(day) for day in range(10)), row(9, 101.0), *(row(day) for day in range(10, 20))],
         [row(9, 101.0)] + [row(day) for day in range(20)],
         [],
-        Unanswered("no answer"),
+        TemporaryError("no answer"),
     ],
     ids=["missing", "absurd", "repeated", "reordered", "two versions", "two versions apart", "empty", "none"],
 )
@@ -242,7 +242,7 @@ def test_rows_at_times_that_no_candle_has_are_counted_and_not_stored(tmp_path):
 
 def test_what_came_before_a_source_gave_up_is_stored_and_not_asked_for_again(tmp_path):
     source = Source(page=5)
-    source.answers = [[row(day) for day in range(5)], *[Unanswered("HTTP 503")] * 8]
+    source.answers = [[row(day) for day in range(5)], *[TemporaryError("HTTP 503")] * 8]
     with pytest.raises(SourceError, match=r"stub X: no answer in 8 tries \(HTTP 503\); what came"):
         fetch(source, tmp_path)
     assert len(closes(tmp_path)) == 5
@@ -253,7 +253,7 @@ def test_what_came_before_a_source_gave_up_is_stored_and_not_asked_for_again(tmp
 
 def test_pauses_double_up_to_a_minute_and_follow_what_the_source_demands():
     waits: list[float] = []
-    faults = [Unanswered("no"), Unanswered("no", 17.0), *[Unanswered("no")] * 5]
+    faults = [TemporaryError("no"), TemporaryError("no", 17.0), *[TemporaryError("no")] * 5]
 
     def call() -> str:
         if faults:
@@ -266,7 +266,7 @@ def test_pauses_double_up_to_a_minute_and_follow_what_the_source_demands():
 
 def test_a_ban_of_hours_is_reported_rather_than_waited_for():
     def call() -> str:
-        raise Unanswered("HTTP 418", 7200.0)
+        raise TemporaryError("HTTP 418", 7200.0)
 
     with pytest.raises(SourceError, match="HTTP 418, and it demands a pause of 7200 s"):
         retry(call, "here", lambda seconds: pytest.fail("it waited"))
@@ -311,7 +311,7 @@ def test_adjusted_prices_that_the_source_has_restated_since_are_refused_until_a_
 
 def test_a_refresh_that_fails_leaves_what_was_stored(tmp_path):
     fetch(Source(), tmp_path)
-    broken = Source(page=5, answers=[[row(day, 99.0) for day in range(5)], *[Unanswered("HTTP 503")] * 8])
+    broken = Source(page=5, answers=[[row(day, 99.0) for day in range(5)], *[TemporaryError("HTTP 503")] * 8])
     with pytest.raises(SourceError, match="no answer"):
         fetch(broken, tmp_path, refresh=True)
     assert closes(tmp_path) == [100.0] * 20

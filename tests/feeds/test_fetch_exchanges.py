@@ -8,7 +8,7 @@ from engine.calendars import load_calendar
 from engine.errors import DataError, UsageError
 from feeds.files.bars import guess_instrument, read_bars
 from feeds.history.candles import Adjustment
-from feeds.history.client import SourceError, Unanswered
+from feeds.history.client import SourceError, TemporaryError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore
 from feeds.sources.ccxt_source import ccxt_client
@@ -120,7 +120,7 @@ def test_an_exchange_that_names_a_pause_is_left_alone_that_long(rows, tmp_path, 
 def test_a_truncated_answer_is_no_empty_answer(rows):
     with BinanceServer(rows, noon_after(rows), only("truncated")) as server:
         client = binance(server.urls)
-        with pytest.raises(Unanswered, match="the answer is not whole"):
+        with pytest.raises(TemporaryError, match="the answer is not whole"):
             while True:
                 client.server_time()
 
@@ -241,7 +241,11 @@ def test_an_unknown_exchange_or_timeframe_is_refused_with_the_nearest():
 @pytest.mark.parametrize(
     ("source", "more", "message"),
     [
-        ("ccxt", {}, "source 'ccxt' is unknown; give ccxt:EXCHANGE, such as ccxt:binance, or yfinance"),
+        (
+            "ccxt",
+            {},
+            "source 'ccxt' is unknown; give ccxt:EXCHANGE, yfinance, eastmoney or file",
+        ),
         ("ccxt:binanse", {}, "did you mean binance"),
         ("ccxt:binance", {"adjustment": Adjustment.SPLIT}, "coins have no split prices"),
         ("eastmoney", {"timeframe": "1h"}, "eastmoney gives daily candles only; leave --timeframe 1h out"),

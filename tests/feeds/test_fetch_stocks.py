@@ -10,6 +10,7 @@ from feeds.history.client import BarClient, SourceError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore, StoredBars
 from feeds.sources.eastmoney_source import eastmoney_client
+from feeds.sources.registry import create_client
 from feeds.sources.yfinance_source import yahoo_client, yahoo_symbol
 from tests.stress.fetch_faults import cells, clock, ignore_progress, parse_rows
 from tests.support.servers.bars_on_disk import DATA, SAMPLES, text_rows
@@ -167,13 +168,12 @@ def test_a_word_that_is_no_a_share_is_refused(akshare, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "library", "extra"),
-    [(yahoo_client, "yfinance", "stocks"), (eastmoney_client, "akshare", "china")],
+    ("source", "library", "extra"), [("yfinance", "yfinance", "stocks"), ("eastmoney", "akshare", "china")]
 )
-def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch, make, library, extra):
+def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch, source, library, extra):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UsageError, match=rf"needs {library}; run: pip install 'closecall\[{extra}\]'"):
-        make(clock=clock)
+        create_client(source, clock=clock)
 
 
 def test_prices_that_a_source_does_not_have_are_refused():

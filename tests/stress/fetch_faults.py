@@ -33,7 +33,7 @@ _FETCHERS = """
 import os, sys
 sys.path[:0] = {path!r}
 import requests, urllib3, pyarrow.parquet
-from fetches import fetch_coins
+from tests.stress.fetch_faults import fetch_coins
 from feeds.history.store import BarStore
 from pathlib import Path
 for root in sys.stdin:

@@ -38,7 +38,7 @@ def random_days(draw):
         draw(st.one_of(RETURNS, st.just(0.0))),
         volatility=draw(st.floats(0.0, 0.2)),
         instrument=shares(lot=lot, shortable=draw(st.booleans())),
-        held=draw(st.sampled_from([0.0, 300.0, -500.0])),
+        position=draw(st.sampled_from([0.0, 300.0, -500.0])),
         equity=draw(st.sampled_from([100_000.0, 0.0, -5.0])),
         fill_equity=draw(st.sampled_from([100_000.0, 1.0, 0.0])),
     )

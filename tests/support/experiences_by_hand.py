@@ -41,7 +41,7 @@ def make_trade_context(volatility: float = 0.03, **changes: Any) -> TradeContext
         "sizing": SIZING,
         "volatility": volatility,
         "equity": 100_000.0,
-        "held": 0.0,
+        "position": 0.0,
         "price": 100.0,
         "fill_at": MONDAY,
         "fill_equity": 100_000.0,

@@ -92,7 +92,7 @@ def test_facts_and_journal_tell_the_same_apart_from_what_was_held(finished):
         replace(
             one,
             call=None,
-            trade_context=replace(one.trade_context, equity=100_000.0, fill_equity=100_000.0, held=0.0),
+            trade_context=replace(one.trade_context, equity=100_000.0, fill_equity=100_000.0, position=0.0),
         )
         for one in lived
     ]

@@ -29,6 +29,7 @@ from training.grpo.prompt_sampling import batch_part_size, sort_by_length
 from training.grpo.train import TrainedAdapter, train_grpo
 from training.monitoring.evaluation import compute_metrics, parse_answers
 from training.monitoring.guards import GuardLimits
+from training.sft.train import SftConfig
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
 
@@ -39,13 +40,13 @@ LENIENT = GuardLimits(invalid=1, abstentions=1, one_class=1, confidence_spread=0
 QUICK = GrpoConfig(
     steps=2,
     prompts_per_step=8,
-    completions=4,
+    num_generations=4,
     learning_rate=3e-3,
     decay=False,
     rank=4,
     alpha=8,
-    explore=2,
-    look_every=2,
+    forced_prefixes=2,
+    eval_every=2,
     limits=LENIENT,
 )
 
@@ -177,7 +178,7 @@ def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.02)
-        recipe = replace(QUICK, share=share)
+        recipe = replace(QUICK, share_prompt_prefix=share)
         trainer = create_trainer(student, model, sets()[0], recipe, tmp_path / str(share))
         assert trainer.share is share
         prompts = [[5, 9, 14, 30]] * 4 + [[7, 8]] * 4
@@ -200,7 +201,7 @@ def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
 def test_a_training_that_breaks_the_student_is_rolled_back_to_its_start(tmp_path: Path) -> None:
     events: Events = []
     limits = replace(LENIENT, one_class=0.1, grace=0)
-    recipe = replace(QUICK, steps=6, look_every=1, learning_rate=1e-2, limits=limits)
+    recipe = replace(QUICK, steps=6, eval_every=1, learning_rate=1e-2, limits=limits)
     made = train_once(tmp_path / "adapter", recipe, events=events)
     assert not made.passed_guards
     assert made.reason is not None and "one class" in made.reason
@@ -225,10 +226,10 @@ def test_a_student_that_is_still_unsound_at_the_end_is_kept_but_not_clean(tmp_pa
 
 def test_a_training_that_goes_wrong_late_keeps_the_last_sound_weights(tmp_path: Path) -> None:
     events: Events = []
-    sound = train_once(tmp_path / "short", replace(QUICK, look_every=1), events=events)
+    sound = train_once(tmp_path / "short", replace(QUICK, eval_every=1), events=events)
     looks = [payload["kl"] for kind, payload in events if kind == "training_look"]
     limits = replace(LENIENT, kl=looks[2] * 1.01)
-    recipe = replace(QUICK, steps=5, look_every=1, learning_rate=3e-3, limits=limits)
+    recipe = replace(QUICK, steps=5, eval_every=1, learning_rate=3e-3, limits=limits)
     made = train_once(tmp_path / "long", recipe)
     assert made.passed_guards and made.reason is not None and "KL" in made.reason
     mine, theirs = weights(sound.folder), weights(made.folder)
@@ -316,7 +317,7 @@ def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> Non
     """The other one gathers the gradients of several parts before a step; this one needs one part a step."""
     from training.benches.grpo import _BenchTrainer, measure_step_time
 
-    recipe = replace(QUICK, steps=4, prompts_per_step=4, learning_rate=0.02, tokens_at_once=700)
+    recipe = replace(QUICK, steps=4, prompts_per_step=4, learning_rate=0.02, max_tokens_per_batch=700)
     training, held_out = sets()
     turn = Semaphore(1)
     alone = _BenchTrainer(StudentSettings(), training, recipe, tmp_path, turn, turn)
@@ -328,8 +329,8 @@ def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> Non
 
 
 def test_at_least_one_answer_of_a_group_is_left_to_the_student() -> None:
-    with pytest.raises(UsageError, match="explore 8 of 8"):
-        GrpoConfig(explore=8)
+    with pytest.raises(UsageError, match="forced_prefixes 8 of 8"):
+        GrpoConfig(forced_prefixes=8)
 
 
 def test_tokens_that_answers_were_begun_with_are_left_out_of_the_kl() -> None:
@@ -344,3 +345,10 @@ def test_tokens_that_answers_were_begun_with_are_left_out_of_the_kl() -> None:
     for row, begun in ((2, 2), (3, 1), (6, 2), (7, 1)):
         kept[row, :begun] = stated[row, :begun]
     assert torch.equal(trainer._scored["ref_per_token_logps"], kept)
+
+
+def test_recipes_are_stored_under_the_names_of_the_first_version() -> None:
+    stored = GrpoConfig(num_generations=6, eval_every=3).stored()
+    assert (stored["completions"], stored["look_every"]) == (6, 3)
+    assert {"tokens_at_once", "share", "explore", "hold"} < stored.keys()
+    assert SftConfig(eval_every=5).stored()["look_every"] == 5

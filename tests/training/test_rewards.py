@@ -27,6 +27,7 @@ from training.rewards import (
     CALL_LIMIT,
     LABEL_LIMIT,
     MARGIN,
+    PARTS,
     PNL_LIMIT,
     Reward,
     Weights,
@@ -122,7 +123,7 @@ def test_a_short_earns_a_fall_and_pays_for_borrowing():
 def test_only_the_change_of_a_position_is_paid_for():
     forecast = make_forecast(Direction.UP, 0.6)
     fresh = simulate_step(forecast, make_outcome(0.0), make_trade_context())
-    kept = simulate_step(forecast, make_outcome(0.0), make_trade_context(held=fresh.position))
+    kept = simulate_step(forecast, make_outcome(0.0), make_trade_context(position=fresh.position))
     assert kept.change == pytest.approx(0, abs=1e-9)
     assert kept.cost == pytest.approx(0, abs=1e-9)
     assert fresh.cost > 1
@@ -134,7 +135,7 @@ def test_a_symbol_that_cannot_be_sold_short_leaves_what_is_held():
         make_forecast(Direction.DOWN, 0.9), make_outcome(-0.1), make_trade_context(sizing=plain)
     )
     assert (taken.position, taken.net_return) == (0.0, 0.0)
-    stuck = make_trade_context(instrument=shares(shortable=False), held=5.0)
+    stuck = make_trade_context(instrument=shares(shortable=False), position=5.0)
     assert simulate_step(make_forecast(Direction.DOWN, 0.9), make_outcome(-0.1), stuck).position == 5.0
 
 
@@ -163,7 +164,7 @@ def test_lots_are_rounded_as_the_engine_rounds_them():
 def test_a_reward_is_the_weighted_sum_of_its_parts_and_a_weight_of_zero_leaves_one_out():
     text, day = format_answer(Direction.UP, 0.8, 102), make_experience(0.01)
     got = compute_reward(text, day, Weights(brier=2, close=0.5, pnl=3))
-    assert got.total == pytest.approx(2 * got.brier + 0.5 * got.close + 3 * got.pnl)
+    assert got.total == pytest.approx(2 * got.brier + 0.5 * got.close + 3 * got.parts["pnl"])
     assert compute_reward(text, day, Weights(close=0, pnl=0)).total == pytest.approx(got.brier)
 
 
@@ -177,7 +178,7 @@ def test_a_weight_that_is_no_number_of_zero_or_more_is_refused(wrong):
 def test_what_cannot_be_read_is_worth_a_fixed_margin_less_than_the_worst_that_can(text):
     got = compute_reward(text, make_experience(0.02), DEFAULT)
     assert not got.valid
-    assert got.total == pytest.approx(DEFAULT.total(got.brier, got.close, got.pnl) - MARGIN)
+    assert got.total == pytest.approx(DEFAULT.total(got.parts) - MARGIN)
     assert got.net_return == 0
 
 
@@ -190,7 +191,7 @@ def test_an_invalid_answer_is_worth_less_than_any_valid_one(day, text, junk):
     assert bad.total <= good.total - MARGIN + 1e-12
     assert bad.brier <= good.brier
     assert bad.close <= good.close + 1e-9
-    assert bad.pnl <= good.pnl + 1e-9
+    assert bad.parts["pnl"] <= good.parts["pnl"] + 1e-9
 
 
 def test_the_worst_valid_answer_is_only_the_margin_above_an_invalid_one():
@@ -209,9 +210,10 @@ def test_every_reward_is_bounded_and_finite_whatever_a_model_writes(day, text):
     got = compute_reward(text, day, DEFAULT)
     assert 0 <= got.brier <= 1
     assert -((LABEL_LIMIT + CALL_LIMIT) ** 2) - 1e-9 <= got.close <= 0
-    assert -PNL_LIMIT <= got.pnl <= PNL_LIMIT
-    least = -DEFAULT.close * (LABEL_LIMIT + CALL_LIMIT) ** 2 - DEFAULT.pnl * PNL_LIMIT - MARGIN
-    assert least - 1e-9 <= got.total <= DEFAULT.brier + DEFAULT.pnl * PNL_LIMIT
+    assert all(part.low <= got.parts[name] <= part.high for name, part in PARTS.items())
+    assert -PNL_LIMIT <= got.parts["pnl"] <= PNL_LIMIT
+    least = -DEFAULT["close"] * (LABEL_LIMIT + CALL_LIMIT) ** 2 - DEFAULT["pnl"] * PNL_LIMIT - MARGIN
+    assert least - 1e-9 <= got.total <= DEFAULT["brier"] + DEFAULT["pnl"] * PNL_LIMIT
     json.dumps(got.as_json(), allow_nan=False)
 
 
@@ -244,7 +246,7 @@ def test_the_figures_of_a_reward_are_json_with_the_reason_of_an_invalid_one():
 
 
 def test_a_step_of_several_days_is_borrowed_for_all_of_them():
-    held = make_trade_context(held=-100.0)
+    held = make_trade_context(position=-100.0)
     day = replace(make_outcome(0.0), open_known_at=MONDAY + timedelta(days=3))
     silent = parse_answer_text("?", "AAA", MONDAY, 100.0)
     assert simulate_step(silent, day, held).cost == pytest.approx(100 * 100 * 0.1 * 3 / 365)

@@ -51,7 +51,7 @@ def test_at_default_weights_the_best_answer_states_the_true_probability_within_t
     settings_ = {
         "volatility": volatility,
         "costs": costs,
-        "held": held if shortable else abs(held),
+        "position": held if shortable else abs(held),
         "instrument": instrument("AAA", shortable=shortable),
         "sizing": PositionSizing(
             risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])

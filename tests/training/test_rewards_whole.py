@@ -81,7 +81,7 @@ def test_the_best_answer_to_the_whole_reward_states_the_true_probability_within_
     settings_ = {
         "volatility": volatility,
         "costs": costs,
-        "held": held if shortable else abs(held),
+        "position": held if shortable else abs(held),
         "instrument": instrument("AAA", shortable=shortable),
         "sizing": PositionSizing(
             risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])
@@ -176,8 +176,8 @@ def test_in_all_only_the_margin_stands_between_an_invalid_answer_and_the_worst_v
 @given(day=random_days(), text=anything)
 def test_the_whole_reward_is_bounded_and_finite_whatever_a_model_writes(day, text):
     weights = RECIPE.weights
-    least = -weights.close * (LABEL_LIMIT + CALL_LIMIT) ** 2 - weights.pnl * PNL_LIMIT - MARGIN
-    most = weights.brier + weights.pnl * PNL_LIMIT + RECIPE.direction
+    least = -weights["close"] * (LABEL_LIMIT + CALL_LIMIT) ** 2 - weights["pnl"] * PNL_LIMIT - MARGIN
+    most = weights["brier"] + weights["pnl"] * PNL_LIMIT + RECIPE.direction
     got = whole(text, day)
     assert direction_score(text, day) in (0.0, 0.5, 1.0)
     assert least - 1e-9 <= got <= most

@@ -55,7 +55,7 @@ def test_a_live_collection_journals_prices_and_the_exchange_s_clock_and_reads_no
         (["ccxt:binance"], ["AAPL"], "live", "--source yfinance=AAPL"),
         (["ccxt:binance"], ["BTC/USDT"], "../up", "letters"),
         (["ccxt:binance"], [], "live", "--symbols"),
-        (["file"], ["AAPL"], "live", "files tell of no live prices"),
+        (["file"], ["AAPL"], "live", "files have no live prices"),
         (["binance"], ["BTC/USDT"], "live", "source 'binance' is unknown"),
         (["ccxt:binance", "eastmoney"], ["AAPL"], "live", "none of ccxt:binance, eastmoney takes AAPL"),
     ],

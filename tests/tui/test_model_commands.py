@@ -128,4 +128,4 @@ def test_a_wrong_key_of_a_walk_forward_is_answered_with_the_right_one(tmp_path):
     for table, near in (("train_day = 3", "train_days"), ("weights = { brer = 1 }", "brier")):
         settings.write_text(f"[walkforward]\n{table}\n")
         with pytest.raises(UsageError, match=f"did you mean '{near}'"):
-            load_config(settings, {})
+            invoke(["walkforward", "--config", str(settings), "--data-dir", str(tmp_path)])

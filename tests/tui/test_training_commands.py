@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -201,7 +201,7 @@ def test_a_real_walk_forward_with_grpo_goes_from_the_command_line_to_its_table(t
     assert timedelta(days=result["walkforward"]["embargo_days"]) == timedelta(days=1)
     stated = result["walkforward"]
     assert (stated["steps"], stated["train_days"], stated["compare"]) == (2, 20, False)
-    assert stated["weights"] == asdict(Weights(pnl=0))
+    assert stated["weights"] == dict(Weights(pnl=0))
     assert Path(tmp_path / "ledger.sqlite").is_file()
 
 

@@ -17,8 +17,8 @@ from engine.metrics.accuracy import accuracy
 from engine.model import Bar, Prediction
 from engine.outcomes import match_outcomes
 from feeds.simulated.market import OracleView
+from llm.backends import load_student
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
 from strategies.backtest import Progress, Run
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import SIMULATED_START, load_market_data, midnight

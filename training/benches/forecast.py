@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
-from llm.transformers_student import TransformersStudent
+from llm.student import TrainableStudent
 
 Progress = Callable[[str, int, int], None]
 
@@ -15,7 +15,7 @@ _SINGLE_SHARE = 8
 
 
 def measure_speed(
-    student: TransformersStudent, *, seed: int, prompts: int, on_progress: Progress
+    student: TrainableStudent, *, seed: int, prompts: int, on_progress: Progress
 ) -> dict[str, Any]:
     """Seconds on the same prompts of a simulated market, as `speedup` and forecasts a second.
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Semaphore
 from typing import Any
 
+from llm.backends import load_trainable_student
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.train import create_reporter, create_trainer
@@ -45,7 +45,10 @@ def measure_step_time(
     other part. `reward` and `accuracy` are means over the last quarter of the steps, of sampled answers,
     each with its standard error; `held_out` is of greedy answers at the end.
     """
-    recipes = {_STOCK: replace(recipe, share=False), _SHARED: replace(recipe, share=True)}
+    recipes = {
+        _STOCK: replace(recipe, share_prompt_prefix=False),
+        _SHARED: replace(recipe, share_prompt_prefix=True),
+    }
     turns = {_STOCK: Semaphore(1), _SHARED: Semaphore(0)}
     with ThreadPoolExecutor(max_workers=2) as pool, tempfile.TemporaryDirectory() as scratch:
         arms = {
@@ -63,7 +66,7 @@ def measure_step_time(
         **measured,
         "ratio": statistics.median(ours / theirs for ours, theirs in pairs),
         "steps": recipe.steps,
-        "completions": recipe.prompts_per_step * recipe.completions,
+        "completions": recipe.prompts_per_step * recipe.num_generations,
         "prompt_tokens": _mean_tokens(start, training),
     }
 
@@ -83,7 +86,7 @@ class _BenchTrainer:
         import torch
 
         self._training, self._mine, self._theirs, self._steps = training, mine, theirs, recipe.steps
-        self._student = load_student(start)
+        self._student = load_trainable_student(start)
         torch.manual_seed(recipe.seed)
         model = add_adapter(self._student, start, recipe.lora)
         self._trainer = create_trainer(self._student, model, training, recipe, scratch)
@@ -163,5 +166,5 @@ def _mean_and_error(values: Sequence[float | None]) -> tuple[float, float]:
 
 
 def _mean_tokens(start: StudentSettings, training: TrainingSet) -> float:
-    student = load_student(start)
+    student = load_trainable_student(start)
     return statistics.fmean(student.count_tokens(student.prompt(i.observation)) for i in training.items)

@@ -15,9 +15,9 @@ from engine.journal.events.training import TrainingDone, TrainingStep
 from engine.metrics.accuracy import hit
 from engine.model import Abstention, Direction
 from llm.answers import format_answer, parse_answer
+from llm.backends import load_trainable_student
 from llm.model_files import fingerprint
-from llm.student import StudentSettings
-from llm.transformers_student import TransformersStudent, load_student
+from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import Experience, TrainingSet
 from training.grpo.advantages import direction_anchor
 from training.grpo.config import GrpoConfig
@@ -67,7 +67,7 @@ def train_grpo(
     import torch
 
     clock = time.perf_counter()
-    start, student = trainable_student(start, load_student, on_event)
+    start, student = trainable_student(start, load_trainable_student, on_event)
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(recipe.seed)
         model = add_adapter(student, start, recipe.lora)
@@ -78,7 +78,7 @@ def train_grpo(
             held_out=held_out,
             weights=weights,
             limits=recipe.limits,
-            every=recipe.look_every,
+            every=recipe.eval_every,
             on_event=on_event,
         )
 
@@ -122,7 +122,7 @@ _MAX_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 16_384}
 
 
 def create_trainer(
-    student: TransformersStudent, model: Any, training: TrainingSet, recipe: "GrpoConfig", scratch: Path
+    student: TrainableStudent, model: Any, training: TrainingSet, recipe: "GrpoConfig", scratch: Path
 ) -> "SharedPromptTrainer":
     """A trainer for all steps of the recipe, silent and writing nothing outside `scratch`."""
     from datasets import Dataset, disable_progress_bars
@@ -137,7 +137,7 @@ def create_trainer(
     part = batch_part_size(
         prompts=recipe.prompts_per_step,
         tokens=_tokens_of_a_prompt(max(lengths), tokens, recipe),
-        budget=recipe.tokens_at_once or _MAX_TOKENS_PER_BATCH.get(model.device.type, 4_096),
+        budget=recipe.max_tokens_per_batch or _MAX_TOKENS_PER_BATCH.get(model.device.type, 4_096),
     )
     drawn = draw_prompts(
         recency_weights(training, recipe.recency_half_life_days),
@@ -146,9 +146,9 @@ def create_trainer(
         prompts=recipe.prompts_per_step,
         seed=recipe.seed,
     )
-    begun = recipe.explore if recipe.share else 0
+    begun = recipe.forced_prefixes if recipe.share_prompt_prefix else 0
     ways = [(Direction.UP, Direction.DOWN)[number % 2] for number in range(begun)]
-    held = _direction_anchors(student, texts, training.items, ways, recipe.hold)
+    held = _direction_anchors(student, texts, training.items, ways, recipe.direction_anchor)
     rows = [
         {"prompt": texts[place], "place": place, "hold": held[place]}
         for places in drawn
@@ -160,7 +160,7 @@ def create_trainer(
         args=_trainer_arguments(recipe, scratch, part=part, tokens=tokens, device=model.device.type),
         train_dataset=Dataset.from_list(rows),
         processing_class=student.tokenizer,
-        share=recipe.share,
+        share=recipe.share_prompt_prefix,
         openings=_forced_prefixes(student, ways),
     )
     trainer.remove_callback(PrinterCallback)
@@ -176,9 +176,9 @@ def _trainer_arguments(recipe: "GrpoConfig", scratch: Path, *, part: int, tokens
         seed=recipe.seed,
         data_seed=recipe.seed,
         max_steps=recipe.steps,
-        per_device_train_batch_size=part * recipe.completions,
+        per_device_train_batch_size=part * recipe.num_generations,
         gradient_accumulation_steps=recipe.prompts_per_step // part,
-        num_generations=recipe.completions,
+        num_generations=recipe.num_generations,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear" if recipe.decay else "constant",
         beta=recipe.beta,
@@ -270,13 +270,13 @@ def step_figures(
     }
 
 
-def _longest_answer(student: TransformersStudent) -> int:
+def _longest_answer(student: TrainableStudent) -> int:
     """Tokens of the longest canonical answer, and of its end."""
     longest = (format_answer(Direction.UP, 0.65, 123.45), format_answer(Direction.DOWN, 1.0, 100.0))
     return 1 + max(map(student.count_tokens, longest))
 
 
-def _forced_prefixes(student: TransformersStudent, directions: Sequence[Direction]) -> list[list[int]]:
+def _forced_prefixes(student: TrainableStudent, directions: Sequence[Direction]) -> list[list[int]]:
     """The first tokens of an answer of each of the directions, the direction's own last."""
     if not directions:
         return []
@@ -286,7 +286,7 @@ def _forced_prefixes(student: TransformersStudent, directions: Sequence[Directio
 
 
 def _direction_anchors(
-    student: TransformersStudent,
+    student: TrainableStudent,
     texts: Sequence[str],
     items: Sequence[Experience],
     directions: Sequence[Direction],
@@ -309,6 +309,6 @@ def _move_class(item: Experience) -> int:
 
 
 def _tokens_of_a_prompt(prompt: int, answer: int, recipe: "GrpoConfig") -> int:
-    if recipe.share:
-        return prompt + recipe.completions * answer
-    return recipe.completions * (prompt + answer)
+    if recipe.share_prompt_prefix:
+        return prompt + recipe.num_generations * answer
+    return recipe.num_generations * (prompt + answer)

@@ -1,7 +1,4 @@
-"""What a student says to held-out prompts, held against what happened: the vitals that guards look at.
-
-Knows answers and experiences, no model and no trainer.
-"""
+"""Metrics of a student's answers to held-out prompts, for the guards. Depends on no model and no trainer."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,16 +12,16 @@ from training.monitoring.guards import EvalMetrics
 from training.rewards import Reward, Weights, close_score, compute_call_reward
 
 ParsedAnswers = Mapping[int, Reward]
-"""What the valid answers were worth, by the place of their item."""
+"""The rewards of the valid answers, by the place of their item."""
 
 
 def parse_answers(answers: Sequence[str], items: Sequence[Experience]) -> ParsedAnswers:
-    """The valid answers among those to `items`, scored."""
+    """Return the rewards of the valid answers among those to `items`, by the place of the item."""
     scored = [
         compute_call_reward(parse_answer(text, item.observation), item, Weights())
         for text, item in zip(answers, items, strict=True)
     ]
-    return {place: one for place, one in enumerate(scored) if one.valid}
+    return {place: reward for place, reward in enumerate(scored) if reward.valid}
 
 
 def compute_metrics(
@@ -35,32 +32,41 @@ def compute_metrics(
     step: int,
     sampled: Mapping[str, float] | None = None,
 ) -> EvalMetrics:
-    """The state that some answers show; `sampled` has the figures of the sampled ones by their names."""
-    calls = {place: one.call for place, one in now.items() if isinstance(one.call, Forecast)}
+    """Return the metrics of some answers.
+
+    Args:
+        now: The rewards of the valid answers.
+        start: Those of the answers before the training.
+        items: All items that were asked for.
+        step: How many training steps were made.
+        sampled: Figures of the sampled answers by their names.
+    """
+    calls = {place: reward.call for place, reward in now.items() if isinstance(reward.call, Forecast)}
     ups = sum(call.direction is Direction.UP for call in calls.values())
     days = {place: decision_day(call) for place, call in calls.items()}
     moved = [(call.close / call.last_close - 1) / _volatility(items[place]) for place, call in calls.items()]
-    still = {place: one.close - _unchanged_close_error(items[place]) for place, one in now.items()}
+    still = {place: reward.close - _unchanged_close_error(items[place]) for place, reward in now.items()}
     return EvalMetrics(
         step=step,
         **(sampled or {}),
         abstentions=1 - len(now) / len(items),
         one_class=max(ups, len(calls) - ups) / len(calls) if calls else math.nan,
         confidence_spread=_deviation([call.probability_up for call in calls.values()]),
-        brier=_mean([1 - one.brier for one in now.values()]),
-        brier_over_base=_difference({place: -one.brier_gain for place, one in now.items()}, days),
+        brier=_mean([1 - reward.brier for reward in now.values()]),
+        brier_over_base=_difference({place: -reward.brier_gain for place, reward in now.items()}, days),
         brier_over_start=_difference(
-            {place: start[place].brier - one.brier for place, one in now.items() if place in start}, days
+            {place: start[place].brier - reward.brier for place, reward in now.items() if place in start},
+            days,
         ),
         close_spread=_deviation(moved),
-        close_error=math.sqrt(_mean([-one.close for one in now.values()])),
+        close_error=math.sqrt(_mean([-reward.close for reward in now.values()])),
         close_over_still=_difference({place: -gain for place, gain in still.items()}, days),
     )
 
 
 def accuracy(now: ParsedAnswers, items: Sequence[Experience]) -> float | None:
-    """The share of directions that were right; None where nothing could be right or wrong."""
-    hits = [hit(one.call, items[place].outcome) for place, one in now.items()]
+    """Return the share of directions that were right; None where nothing could be right or wrong."""
+    hits = [hit(reward.call, items[place].outcome) for place, reward in now.items()]
     known = [float(right) for right in hits if right is not None]
     return _mean(known) if known else None
 
@@ -74,7 +80,7 @@ def _unchanged_close_error(item: Experience) -> float:
 
 
 def _difference(values: Mapping[int, float], days: Mapping[int, date]) -> tuple[float, float]:
-    """The mean and its standard error, days as clusters: what moves all symbols on one day is one fact."""
+    """Return the mean and its standard error, with days as clusters."""
     mean = _mean(list(values.values()))
     clusters: dict[date, float] = {}
     for place, value in values.items():

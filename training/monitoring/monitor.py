@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.journal.events.training import TrainingEvent, TrainingGuard, TrainingLook
-from llm.transformers_student import TransformersStudent
+from llm.student import TrainableStudent
 from training.dataset.experience import TrainingSet
 from training.monitoring.evaluation import ParsedAnswers, accuracy, compute_metrics, parse_answers
 from training.monitoring.guards import EvalMetrics, GuardLimits, GuardViolation, find_alarms, find_violations
@@ -36,7 +36,7 @@ class TrainingOutcome:
 class TrainingMonitor:
     """Judges the student at its start and then at every `every` steps; `weights` are those in training."""
 
-    student: TransformersStudent
+    student: TrainableStudent
     held_out: TrainingSet
     weights: Mapping[str, Any]
     limits: GuardLimits

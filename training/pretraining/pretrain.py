@@ -4,7 +4,7 @@ Seeded: the same recipe on the same machine gives the same weights. Knows nothin
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -79,7 +79,12 @@ class PretrainConfig:
     heads: int = 4
     key_value_heads: int = 2
     feed_forward: int = 384
-    tokenizer_lessons: int = 20_000
+    tokenizer_examples: int = 20_000
+
+    def stored(self) -> dict[str, Any]:
+        """Return the recipe as model cards print it: under the names of the first version."""
+        names = {"tokenizer_examples": "tokenizer_lessons"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
 
 
 def pretrain(folder: Path, recipe: PretrainConfig, on_progress: Progress) -> None:
@@ -92,7 +97,7 @@ def pretrain(folder: Path, recipe: PretrainConfig, on_progress: Progress) -> Non
 
     on_progress("preparing lessons", 0, 0)
     taught = list(islice(_build_all_examples(recipe.seed), recipe.steps * recipe.batch))
-    tokenizer = train_tokenizer(_example_texts(taught[: recipe.tokenizer_lessons]), recipe.vocabulary)
+    tokenizer = train_tokenizer(_example_texts(taught[: recipe.tokenizer_examples]), recipe.vocabulary)
     torch.manual_seed(recipe.seed)
     model = Qwen3ForCausalLM(_model_configuration(recipe, tokenizer))
     _train(model, tokenizer, taught, recipe, on_progress)

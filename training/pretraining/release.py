@@ -3,16 +3,15 @@
 import json
 import shutil
 import tempfile
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
 from feeds.simulated.market import TRAINING_SEEDS
+from llm.backends import load_student
 from llm.model_files import SETTINGS_FILE
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
 from training.benches.edge import EdgeBenchConfig, measure_edge
 from training.pretraining.pretrain import PretrainConfig, Progress, pretrain
 
@@ -52,7 +51,7 @@ def model_card(recipe: PretrainConfig, measured: dict[str, Any]) -> str:
         for kind in ("familiar", "all", "withheld", "shuffled", "no_edge")
         for row in [measured[kind]]
     )
-    recipe_text = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())
+    recipe_text = ", ".join(f"{name} {value}" for name, value in recipe.stored().items())
     return f"""---
 license: gpl-3.0
 language: en

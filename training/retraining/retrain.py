@@ -19,14 +19,14 @@ from engine.journal.events.training import Entered, Gated
 from engine.journal.journal import Journal
 from engine.outcomes import Scored
 from llm.answer_cache import AnswerCache
+from llm.backends import load_student
 from llm.forecaster import forecast
 from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
 from strategies.backtest import Run
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from training.dataset.experience import Experience
 from training.grpo.train import OnProgress
 from training.promotion.evidence import net_returns
@@ -60,13 +60,7 @@ class _Round:
 
     def student_settings(self, adapter: Adapter | None) -> StudentSettings:
         """The student with an adapter of the registry, or as the run had it."""
-        return StudentSettings(
-            student=self.config.student,
-            adapter=adapter.folder if adapter else self.config.adapter,
-            quantization=self.config.quantization,
-            prompt=self.config.prompt,
-            batch=self.config.batch,
-        )
+        return student_settings(self.config, adapter.folder if adapter else None)
 
     def append(self, payload: object) -> None:
         """Put an event into the journal of the training."""
@@ -217,7 +211,7 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
             parent=parent.name if parent else None,
             student=work.config.student,
             cutoff=fold.cutoff,
-            recipe=to_jsonable({"method": settings.method, **asdict(select_config(settings))}),
+            recipe=to_jsonable({"method": settings.method, **select_config(settings).stored()}),
             fingerprint=made.fingerprint,
             scores=scores,
             at=max(work.at, fold.cutoff),
@@ -251,7 +245,7 @@ def register_champion(
             parent=None,
             student=config.student,
             cutoff=datetime.fromisoformat(fold["cutoff"]),
-            recipe=to_jsonable({"method": arm, "run": run.name, **asdict(select_config(settings))}),
+            recipe=to_jsonable({"method": arm, "run": run.name, **select_config(settings).stored()}),
             fingerprint=gate["challenger"],
             scores=to_jsonable(gate),
             at=at,

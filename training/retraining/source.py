@@ -16,8 +16,7 @@ from engine.journal.events.codec import encode_fields
 from engine.journal.events.sessions import RunStarted
 from engine.journal.events.training import TrainedByHand
 from engine.journal.journal import Journal
-from llm.student import StudentSettings
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from strategies.paper.files import session_folder
 from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, list_runs
@@ -133,13 +132,7 @@ def train_once(
     source = read_source(data_dir, run, clock())
     fold, data = last_fold(source.experiences, source.until, settings)
     config = source.config
-    start = StudentSettings(
-        student=config.student,
-        adapter=config.adapter,
-        quantization=config.quantization,
-        prompt=config.prompt,
-        batch=config.batch,
-    )
+    start = student_settings(config)
     with open_training_journal(data_dir, source.run) as journal:
 
         def append(payload: object) -> None:

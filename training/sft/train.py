@@ -14,9 +14,9 @@ from typing import Any
 from engine.journal.events.training import TrainingDone, TrainingLabels, TrainingStep
 from engine.model import Prediction
 from llm.answers import parse_answer
+from llm.backends import load_trainable_student
 from llm.model_files import fingerprint
-from llm.student import StudentSettings
-from llm.transformers_student import TransformersStudent, load_student
+from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import Experience, TrainingSet
 from training.grpo.train import OnProgress, TrainedAdapter
 from training.lora import LoraShape, add_adapter, trainable_student, write_adapter
@@ -47,7 +47,11 @@ class SftConfig:
     alpha: int = 32
     recency_half_life_days: float | None = None
     limits: GuardLimits = field(default_factory=GuardLimits)
-    look_every: int = 40
+    eval_every: int = 40
+
+    def stored(self) -> dict[str, Any]:
+        """Return the recipe as the registry keeps it: under the names of the first version."""
+        return {"look_every" if name == "eval_every" else name: value for name, value in asdict(self).items()}
 
 
 def train_sft(
@@ -68,7 +72,7 @@ def train_sft(
     import torch
 
     began = time.perf_counter()
-    start, student = trainable_student(start, load_student, on_event)
+    start, student = trainable_student(start, load_trainable_student, on_event)
     weights = recency_weights(
         [one.outcome.known_at.date() for one in training.items], recipe.recency_half_life_days
     )
@@ -93,7 +97,7 @@ def train_sft(
         held_out=held_out,
         weights={name: one for name, one in model.named_parameters() if one.requires_grad},
         limits=recipe.limits,
-        every=recipe.look_every,
+        every=recipe.eval_every,
         on_event=on_event,
     )
     watch.begin()
@@ -127,7 +131,7 @@ def train_sft(
 
 
 def _generate_answers(
-    student: TransformersStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
+    student: TrainableStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
 ) -> list[Prediction]:
     texts = student.answer([student.prompt(one.observation) for one in items], on_progress)
     return [parse_answer(text, one.observation) for text, one in zip(texts, items, strict=True)]
@@ -140,7 +144,7 @@ def _fit_figures(fit: CalibrationFit) -> dict[str, Any]:
 
 def _train(
     model: Any,
-    student: TransformersStudent,
+    student: TrainableStudent,
     rows: Sequence[Mapping[str, str]],
     recipe: SftConfig,
     on_step: Callable[[int, float], bool],

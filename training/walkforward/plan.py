@@ -13,7 +13,7 @@ from engine.journal.canonical import row_digest
 from engine.model import Observation
 from engine.timeline import build_observations
 from llm.student import Student, StudentSettings
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData, build_costs, load_market_data
 from strategies.sizing import build_sizing
 from training.dataset.experience import Experience, build_experiences, longest_horizon
@@ -58,13 +58,7 @@ def build_plan(
 ) -> WalkForwardPlan:
     """Gather the facts and cut them into folds. Raises ClosecallError for what the user can mend."""
     facts = load_market_data(config, data_dir)
-    wanted = StudentSettings(
-        student=config.student,
-        adapter=config.adapter,
-        quantization=config.quantization,
-        prompt=config.prompt,
-        batch=config.batch,
-    )
+    wanted = student_settings(config)
     student = load(wanted)
     observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
     lived = build_experiences(

@@ -18,8 +18,8 @@ from engine.journal.events.sessions import RunFinished
 from engine.journal.journal import Journal
 from engine.model import Prediction
 from llm.answer_cache import AnswerCache
+from llm.backends import load_student
 from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
 from strategies.backtest import Progress, Run, baseline_predictions, simulate_all
 from strategies.config import BacktestConfig
 from strategies.results import STUDENT, SimulationResult, build_result, record_trial

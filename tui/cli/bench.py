@@ -48,13 +48,13 @@ def bench_forecast(
     as_json: AsJson = False,
 ) -> None:
     """Compare batched forecasts with one generate call a bar, in one process."""
+    from llm.backends import load_trainable_student
     from training.benches.forecast import measure_speed
     from tui.cli.tables import print_pairs
 
+    model = load_trainable_student(_student_settings(student, adapter, quantization))
     with ProgressDisplay() as progress:
-        measured = measure_speed(
-            _student(student, adapter, quantization), seed=seed, prompts=prompts, on_progress=progress
-        )
+        measured = measure_speed(model, seed=seed, prompts=prompts, on_progress=progress)
     print_json(measured) if as_json else print_pairs(measured)
 
 
@@ -69,12 +69,14 @@ def bench_edge(
     as_json: AsJson = False,
 ) -> None:
     """Measure the edge a student captures on simulated markets that training never saw."""
+    from llm.backends import load_student
     from training.benches.edge import EdgeBenchConfig, measure_edge
     from tui.cli.tables import print_edge
 
     exam = EdgeBenchConfig(seeds=_numbers(seeds), days=days)
+    measured_student = load_student(_student_settings(student, adapter, quantization))
     with ProgressDisplay() as progress:
-        measured = measure_edge(_student(student, adapter, quantization), exam, working_dir(data), progress)
+        measured = measure_edge(measured_student, exam, working_dir(data), progress)
     print_json(measured) if as_json else print_edge(measured)
 
 
@@ -96,14 +98,11 @@ def bench_engine(
         print_pairs({f"slices a second, {symbols} symbols": rate for symbols, rate in rates.items()})
 
 
-def _student(student: str | None, adapter: Path | None, quantization: str | None) -> Any:
-    from llm.student import StudentSettings
-    from llm.transformers_student import load_student
-    from strategies.config import load_config
+def _student_settings(student: str | None, adapter: Path | None, quantization: str | None) -> Any:
+    from strategies.config import load_config, student_settings
 
-    config = load_config(None, drop_unset(student=student, adapter=adapter, quantization=quantization))
-    return load_student(
-        StudentSettings(student=config.student, adapter=config.adapter, quantization=config.quantization)
+    return student_settings(
+        load_config(None, drop_unset(student=student, adapter=adapter, quantization=quantization))
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import UsageError
+from engine.errors import UsageError, suggest
 from strategies.console import print_stderr, utc_now
 from tui.cli.options import DataDir
 from tui.cli.paths import data_dir
@@ -108,12 +108,10 @@ def local_zone() -> tzinfo:
 def _require_known(folder: Path, name: str | None) -> None:
     if name is None:
         return
-    import difflib
 
     from strategies.monitor.catalog import list_places
 
     names = [place.name for place in list_places(folder)]
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "closecall dash shows what there is"
+        hint = suggest(name, names, "closecall dash shows what there is")
         raise UsageError(f"there is no session or run {name!r} in {folder}; {hint}")

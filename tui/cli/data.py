@@ -64,7 +64,7 @@ def fetch_bars(
     """
     from feeds.history.candles import Adjustment
     from feeds.history.file_import import SOURCE as FILES
-    from feeds.sources.registry import require_source
+    from feeds.sources.registry import list_sources, require_source
     from strategies.config import load_config
     from tui.cli.tables import print_fetch_report
 
@@ -72,7 +72,7 @@ def fetch_bars(
     settings = load_config(config, flags | drop_unset(start=since, end=until, bars=bars), print_stderr)
     prices = _parse_adjustment(adjustment, Adjustment)
     if not settings.store:
-        raise UsageError("name a source of bars: --source ccxt:EXCHANGE, yfinance, eastmoney or file")
+        raise UsageError(f"name a source of bars: --source {list_sources('file')}")
     for one in settings.store:
         if one != FILES:
             require_source(one)
@@ -260,6 +260,7 @@ def collect(
     15 minutes after its session's close (30 where the source's last trade is
     from before it). What was missed while it did not run is filled in, late.
     """
+    from feeds.sources.registry import list_sources
     from strategies.config import load_config
     from strategies.live_data import collect_live
     from strategies.monitor.descriptions import COLLECTOR_KINDS, log_line
@@ -268,9 +269,7 @@ def collect(
     flags, tied = source_flags(source, url, symbols)
     settings = load_config(config, flags | ({"feeds": feed} if feed else {}), print_stderr)
     if not settings.store:
-        raise UsageError(
-            "name a source: --source ccxt:EXCHANGE, yfinance or eastmoney, or `store` in --config"
-        )
+        raise UsageError(f"name a source: --source {list_sources()}, or `store` in --config")
     require_used(flags, settings.store)
 
     def show(events: Any) -> None:

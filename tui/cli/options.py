@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
+from feeds.sources.registry import list_sources
+from llm.backends import describe_students
 from tui.cli.paths import ENVIRONMENT_VARIABLE
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 StudentName = Annotated[
     str | None,
-    typer.Option("--student", help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub."),
+    typer.Option("--student", help=describe_students()),
 ]
 
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="A folder with a peft adapter.")]
@@ -85,8 +87,8 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="SOURCE[=SYMBOLS]",
-        help="ccxt:EXCHANGE (coins, such as ccxt:binance), yfinance (stocks) or eastmoney (A-shares). Once "
-        "for each source; a symbol without a source goes to the first that takes its kind.",
+        help=f"{list_sources(described=True)}. Once for each source; a symbol without a source goes to the "
+        "first that takes its kind.",
     ),
 ]
 

@@ -1,7 +1,7 @@
 """Results as tables that fit 80 columns. Writes to stdout and nowhere else; knows no run and no model."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engine.metrics.registry import MetricTable, table_metrics
 from strategies.console import pluralize
-from tui.formatting import NOTICE, format_percent, format_signed_percent, list_conclusions, number_formatter
+from tui.formatting import NOTICE, format_percent, list_conclusions, number_formatter
 
 _FORECASTERS = {
     "student": "student",
@@ -20,22 +21,6 @@ _FORECASTERS = {
     "random": "random",
     "oracle": "oracle",
 }
-
-_ROWS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
-    ("forecasts scored", lambda s: f"{s['n']:,}"),
-    ("accuracy", lambda s: format_percent(s["accuracy"])),
-    ("  95% from", lambda s: format_percent(s["accuracy_low"])),
-    ("  95% to", lambda s: format_percent(s["accuracy_high"])),
-    ("accuracy, open", lambda s: format_percent(s["accuracy_open"])),
-    ("Brier score", lambda s: number_formatter(4)(s["brier"])),
-    ("close error, bp", lambda s: number_formatter(0)(s["close_mae_bps"])),
-    ("return", lambda s: format_signed_percent(s["total_return"])),
-    ("Sharpe, a year", lambda s: number_formatter(2)(s["sharpe"])),
-    ("max. drawdown", lambda s: format_percent(s["max_drawdown"])),
-    ("fills", lambda s: f"{s['trades']:,}"),
-    ("rejected", lambda s: f"{s['rejected']:,}"),
-    ("costs paid", lambda s: number_formatter(0)(s["costs_paid"])),
-)
 
 
 def print_result(result: Mapping[str, Any], kind: str = "Backtest") -> None:
@@ -47,8 +32,9 @@ def print_result(result: Mapping[str, Any], kind: str = "Backtest") -> None:
     callers = [name for name in _FORECASTERS if name in result["scores"]]
     for name in callers:
         table.add_column(_FORECASTERS[name], justify="right", style="bold" if name == "student" else "")
-    for label, shown in _ROWS:
-        table.add_row(label, *(shown(result["scores"][name]) for name in callers))
+    for metric in table_metrics(MetricTable.RESULT):
+        shown = [metric.show(result["scores"][name].get(metric.key)) for name in callers]
+        table.add_row(metric.label, *shown)
     console.print(table)
     console.print()
     for line in list_conclusions(result):
@@ -63,7 +49,8 @@ def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
         console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for column in ("run", "state", "symbols", "from", "to", "accuracy", "return", "verdict"):
+    metrics = [metric.column for metric in table_metrics(MetricTable.RUNS)]
+    for column in ("run", "state", "symbols", "from", "to", *metrics, "verdict"):
         table.add_column(column, no_wrap=column != "symbols")
     for run in runs:
         table.add_row(run.run, run.state, *_run_cells(run.result))
@@ -134,16 +121,16 @@ def _shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
 
 
 def _run_cells(result: Mapping[str, Any]) -> list[str]:
+    metrics = table_metrics(MetricTable.RUNS)
     if not result:
-        return ["-"] * 6
+        return ["-"] * (len(metrics) + 4)
     student = result["scores"]["student"]
     symbols = _shorten_symbols(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
     return [
         symbols,
         result["start"],
         result["end"],
-        format_percent(student["accuracy"]),
-        format_signed_percent(student["total_return"]),
+        *(metric.show(student.get(metric.key)) for metric in metrics),
         result["verdict"],
     ]
 

@@ -6,8 +6,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from engine.metrics.registry import MetricTable, table_metrics
 from tui.cli.tables import create_console
-from tui.formatting import NOTICE, format_percent, format_signed_percent, list_conclusions, number_formatter
+from tui.formatting import NOTICE, format_percent, list_conclusions, number_formatter
 
 _NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
 
@@ -102,7 +103,8 @@ def _folds_table(folds: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _arms_table(result: Mapping[str, Any]) -> Table:
-    table = _table("", "accuracy", "Brier", "close error, bp", "return", "Sharpe", "edge", "promoted")
+    metrics = table_metrics(MetricTable.ARMS)
+    table = _table("", *(metric.column for metric in metrics), "edge", "promoted")
     traded = result["method"] if result["method"] != "none" else "static"
     names = sorted(result["scores"], key=lambda name: (name not in ("student", *_NAMES), name != "student"))
     for name in names:
@@ -111,11 +113,7 @@ def _arms_table(result: Mapping[str, Any]) -> Table:
         promoted = result["promotions"].get(arm)
         table.add_row(
             _NAMES.get(arm, arm.replace("_", " ")),
-            format_percent(scores["accuracy"]),
-            number_formatter(4)(scores["brier"]),
-            number_formatter(0)(scores["close_mae_bps"]),
-            format_signed_percent(scores["total_return"]),
-            number_formatter(2)(scores["sharpe"]),
+            *(metric.show(scores.get(metric.key)) for metric in metrics),
             format_percent(result["edges"].get(arm)),
             "-" if promoted is None else str(promoted),
         )

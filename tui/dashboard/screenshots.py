@@ -52,10 +52,9 @@ _SCREENS: dict[str, Callable[[JournalView], bool]] = {
 def seed_journals(data_dir: Path) -> None:
     """A walk-forward, a backtest and a replayed session of the shipped student on a simulated market."""
     from llm.answer_cache import AnswerCache
-    from llm.student import StudentSettings
-    from llm.transformers_student import load_student
+    from llm.backends import load_student
     from strategies.backtest import backtest
-    from strategies.config import load_config
+    from strategies.config import load_config, student_settings
     from strategies.market_data import load_market_data
     from strategies.paper.replay import replay_session
     from training.walkforward.config import WalkForwardConfig
@@ -64,7 +63,7 @@ def seed_journals(data_dir: Path) -> None:
     config = load_config(None, {"seed": _SEED, "market": {"days": _DAYS}})
     settings = WalkForwardConfig(train_days=40, test_days=20, steps=6)
     walkforward(config, settings, data_dir=data_dir, clock=lambda: NOW)
-    student = load_student(StudentSettings(student=config.student))
+    student = load_student(student_settings(config))
     backtest(config, data_dir=data_dir, clock=lambda: NOW, student=student)
     with AnswerCache(data_dir / "ledger.sqlite") as ledger:
         facts = load_market_data(config, data_dir)

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from engine.metrics.registry import MetricTable, table_metrics
 from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
@@ -25,22 +26,6 @@ from tui.formatting import (
 _FORECASTERS = ("student", "buy_and_hold", "persistence", "majority", "random", "oracle")
 
 _SHORT = {"buy_and_hold": "buy&hold", "persistence": "persist."}
-
-_ROWS = (
-    ("forecasts scored", "n", "{:,.0f}"),
-    ("accuracy", "accuracy", "%"),
-    ("  95% from", "accuracy_low", "%"),
-    ("  95% to", "accuracy_high", "%"),
-    ("accuracy, open", "accuracy_open", "%"),
-    ("Brier score", "brier", "{:.4f}"),
-    ("close error, bp", "close_mae_bps", "{:,.0f}"),
-    ("return", "total_return", "+%"),
-    ("Sharpe, a year", "sharpe", "{:.2f}"),
-    ("max. drawdown", "max_drawdown", "%"),
-    ("fills", "trades", "{:,.0f}"),
-    ("rejected", "rejected", "{:,.0f}"),
-    ("costs paid", "costs_paid", "{:,.0f}"),
-)
 
 
 def _progress(sight: ViewState, width: int, height: int) -> Sequence[Text]:
@@ -100,11 +85,13 @@ def _scores(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     cell = max(8, min(12, (width - 19) // len(callers) - 1))
     head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in callers]
     found = [row(head, width)]
-    for label, key, form in _ROWS:
-        values = [_format_figure(fields.get_mapping(scores, name), key, form) for name in callers]
+    for metric in table_metrics(MetricTable.RESULT):
+        values = [
+            metric.show(fields.get_number(fields.get_mapping(scores, name), metric.key)) for name in callers
+        ]
         styles = ["bold" if name == "student" else "" for name in callers]
         found.append(
-            row([(label, 17, "dim"), *zip(values, [-cell] * len(values), styles, strict=True)], width)
+            row([(metric.label, 17, "dim"), *zip(values, [-cell] * len(values), styles, strict=True)], width)
         )
     return found[:height]
 
@@ -136,15 +123,6 @@ def _baselines_note(one: JournalView) -> str:
     if one.place.type is JournalType.RUN:
         return "the table with baselines comes when the run has ended"
     return f"beside the baselines: closecall paper status {one.place.name}"
-
-
-def _format_figure(scores: Mapping[str, Any], key: str, form: str) -> str:
-    value = fields.get_number(scores, key)
-    if value is None:
-        return NONE
-    if form in ("%", "+%"):
-        return format_signed_percent(value) if form == "+%" else format_percent(value)
-    return form.format(value)
 
 
 def _verdict(sight: ViewState, width: int, height: int) -> Sequence[Text]:

@@ -74,10 +74,9 @@ def _reward(sight: ViewState) -> list[tuple[str, object, str]]:
         return [("reward", "not before its step ends", "dim")]
     if "why" in reward:
         return [("reward", reward["why"], "dim")]
-    names = ("total", "brier", "close", "pnl", "brier_gain", "net_return")
     return [
         (f"reward {name}".replace("_", " "), f"{value:+z.5f}", "bold" if name == "total" else "")
-        for name in names
+        for name in reward
         if (value := fields.get_number(dict(reward), name)) is not None
     ]
 

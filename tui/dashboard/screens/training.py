@@ -8,6 +8,7 @@ from rich.text import Text
 from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import EvaluationView, FoldView, JournalView
+from training.rewards import PARTS
 from tui.dashboard.drawing import (
     Cell,
     draw_bar,
@@ -28,9 +29,7 @@ _MAKE = "closecall walkforward trains through history; closecall retrain does on
 
 _FIGURES = (
     "reward",
-    "brier",
-    "close",
-    "pnl",
+    *PARTS,
     "entropy",
     "kl",
     "accuracy",
