@@ -68,7 +68,7 @@ def create_collector(
         since=datetime.combine(clock().date(), time(0), tzinfo=UTC),
         news=[NewsFeed(url, store, names, clock=clock, sleep=sleep) for url in config.feeds],
         clock=clock,
-        ask=ConcurrentExecutor(_POLL_TIMEOUT_SECONDS),
+        executor=ConcurrentExecutor(_POLL_TIMEOUT_SECONDS),
         provenance={source: clients.get(source).provenance for source in by_source},
         on_journaled=on_journaled,
     )
