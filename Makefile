@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DOCS_VENV := .venv-docs
 
-.PHONY: help demo test docs format lint types layers unit bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean bench-dash picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean bench-dash picture
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -37,6 +37,9 @@ layers: $(READY)
 # One thread a worker: torch's threads in two processes would wait for each other.
 unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+quick: $(READY) ## run the tests that are not marked slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 bench: bench-forecast bench-edge bench-engine ## print all measurements (about ten minutes)
 
