@@ -50,7 +50,7 @@ def import_bars(
             )
             on_progress(symbol, number + 1, len(files))
     return FetchReport(
-        source=SOURCE, said_by="files on this machine", server_time=now, symbols=tuple(reports)
+        source=SOURCE, provenance="files on this machine", server_time=now, symbols=tuple(reports)
     )
 
 
