@@ -109,7 +109,7 @@ def running(*words: object, cwd: Path) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait(timeout=120)
 
 
-def wait_for(found: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 180) -> None:
+def wait_for(found: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 600) -> None:
     """Return once `found` says so. Raises RuntimeError where the process ends first, or takes too long."""
     until = time.monotonic() + seconds
     while not found():
