@@ -24,6 +24,10 @@ class StudentError(ClosecallError):
     """A model that is missing, damaged or unsafe. Nothing is run or written; exit code 3."""
 
 
+INCOMPATIBLE = "it was written by an incompatible closecall version; open it with that version"
+"""What an error says of a stored value that cannot be read."""
+
+
 class JournalError(ClosecallError):
     """A journal that is damaged, locked or of another version. Nothing is appended to it; exit code 3."""
 

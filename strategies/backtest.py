@@ -5,13 +5,16 @@ Knows no screen: progress goes to a function that is passed in, and so does the 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError
 from engine.journal.canonical import to_jsonable
+from engine.journal.events import encode
+from engine.journal.events.rules import RULES
+from engine.journal.events.sessions import Forecasting, RunFailed, RunFinished, RunInterrupted, RunStarted
 from engine.journal.journal import Journal
 from engine.model import Observation, Prediction
 from engine.timeline import build_observations, build_slices
@@ -36,17 +39,7 @@ from strategies.results import (
     oracle_predictions,
     record_trial,
 )
-from strategies.runs import (
-    FAILED,
-    FINISHED,
-    FORECASTING,
-    INTERRUPTED,
-    JOURNAL,
-    STARTED,
-    Recorder,
-    create_run,
-    export,
-)
+from strategies.runs import JOURNAL, Recorder, create_run, export
 from strategies.sizing import build_sizing, volatility
 
 Progress = Callable[[str, int, int], None]
@@ -88,11 +81,11 @@ def backtest(
     name, folder = create_run(data_dir, started_at)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
         recorder = Recorder(journal, started_at)
-        recorder.append(STARTED, started_at, to_jsonable(config.stored()))
+        recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if facts.rates is not None:
-            recorder.append("rates", started_at, asdict(facts.rates))
+            recorder.append(encode(facts.rates, started_at))
         for event in encode_run_inputs(config, facts, student, started_at):
-            recorder.append(event.kind, event.as_of, dict(event.payload))
+            recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
             with AnswerCache(data_dir / "ledger.sqlite") as ledger:
@@ -108,7 +101,7 @@ def backtest(
             )
             if config.out is not None:
                 export(config.out, result, played[STUDENT], facts.bars)
-            recorder.append(FINISHED, clock(), result)
+            recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
     return Run(name=name, folder=folder, result=result, simulations=played)
 
@@ -125,7 +118,7 @@ def _progress_callback(
         at = clock()
         if at - journaled_at >= _PROGRESS_INTERVAL:
             journaled_at = at
-            recorder.append(FORECASTING, at, {"done": done, "total": total})
+            recorder.append(encode(Forecasting(done=done, total=total), at))
             recorder.flush()
 
     return tell
@@ -138,7 +131,8 @@ def _record_run_outcome(recorder: Recorder, clock: Callable[[], datetime]) -> It
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = str(error) if isinstance(error, ClosecallError) else type(error).__name__
-        recorder.append(INTERRUPTED if interrupted else FAILED, clock(), {"reason": reason})
+        ended = RunInterrupted(reason=reason) if interrupted else RunFailed(reason=reason)
+        recorder.append(encode(ended, clock()))
         recorder.flush()
         raise
 

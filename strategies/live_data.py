@@ -9,7 +9,9 @@ from pathlib import Path
 from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError
 from engine.instruments import Instrument
-from engine.journal.journal import Event, Journal
+from engine.journal.events import Kind, StoredEvent, decode_as
+from engine.journal.events.inputs import Collecting
+from engine.journal.journal import Journal
 from feeds.history.file_import import SOURCE as FILES
 from feeds.live.collector import Collector
 from feeds.live.news_feed import NewsFeed
@@ -24,7 +26,7 @@ from strategies.source_routing import RetryContext, SourceClients, assign_symbol
 
 _POLL_TIMEOUT_SECONDS = 30.0
 
-OnJournaled = Callable[[Sequence[Event]], None]
+OnJournaled = Callable[[Sequence[StoredEvent]], None]
 
 
 def create_collector(
@@ -66,7 +68,7 @@ def create_collector(
         since=datetime.combine(clock().date(), time(0), tzinfo=UTC),
         news=[NewsFeed(url, store, names, clock=clock, sleep=sleep) for url in config.feeds],
         clock=clock,
-        ask=ConcurrentExecutor(_POLL_TIMEOUT_SECONDS),
+        executor=ConcurrentExecutor(_POLL_TIMEOUT_SECONDS),
         provenance={source: clients.get(source).provenance for source in by_source},
         on_journaled=on_journaled,
     )
@@ -144,5 +146,5 @@ def _calendars(codes: Iterable[str], begun: date, today: date) -> dict[str, Cale
 
 def _first_day(journal: Journal) -> date | None:
     """Return the first day of the collection so far."""
-    first = next(iter(journal.read(kinds=["collecting"])), None)
-    return datetime.fromisoformat(first.payload["since"]).date() if first else None
+    first = next(iter(journal.read(kinds=[Kind.COLLECTING])), None)
+    return decode_as(Collecting, first).since.date() if first else None

@@ -15,7 +15,8 @@ from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
 from feeds.history.file_import import SOURCE as FILES
-from feeds.history.store import BarStore, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import StoredBars
 from feeds.news.store import NewsStore
 from feeds.quality.checks import Calendars, check_files, summarize_blocking
 from feeds.quality.findings import Finding

@@ -1,34 +1,40 @@
-"""Whether a session can be had again from its inputs: replays them without its effects and compares.
+"""Replays a session or run from its recorded inputs and verifies that the outputs match.
 
 The inputs are those of `strategies.paper.state`, and each forecast as it was made: its prompt, its raw
-output, or the reason of its abstention. Orders, fills, marks and all else are regenerated and then held
-against what the journal says. Knows no student.
+output, or the reason of its abstention. Orders, fills, equity and all else are computed again and compared
+with the journal. Knows no student. A journal of rules that this version does not have is refused.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from engine.calendars import Calendar
 from engine.errors import JournalError
-from engine.journal.canonical import canonical_json, format_utc
-from engine.journal.events import FILL, FORECAST, MARK, ORDER, STEP, SessionOutput, encode_statement
-from engine.journal.journal import Journal, Row
+from engine.journal.canonical import canonical_json
+from engine.journal.events import (
+    INPUT_KINDS,
+    RECORD_KINDS,
+    Kind,
+    decode_as,
+    encode,
+    encode_output,
+    input_seq,
+    without_input,
+)
+from engine.journal.events.outputs import SessionOutput, comparable_prediction
+from engine.journal.events.rules import require_rules
+from engine.journal.events.sessions import RunSettings
+from engine.journal.journal import Event, Journal, Row
 from engine.trading.inputs import EngineInput
-from strategies.paper.forecasting import FORECAST_KEYS, replay_predictions
+from strategies.paper.forecasting import replay_predictions
 from strategies.paper.journal_writer import StopRequested
 from strategies.paper.loop import create_context, run_engine
 from strategies.paper.outputs import Effect, EventCursor, load_outputs, plain_payload, session_digests
-from strategies.paper.state import FINISHED, INPUTS, SLICE, SessionState
-from strategies.run_spec import (
-    HISTORY,
-    RATE,
-    SETTINGS,
-    STARTED,
-    decode_run_spec,
-)
+from strategies.paper.state import SessionState
+from strategies.run_spec import decode_run_spec, read_replayable_start
 from strategies.sizing import volatility
 
 
@@ -56,11 +62,14 @@ class ReplayReport:
 
 
 def check_session_replay(journal: Journal, calendars: Mapping[str, Calendar] | None = None) -> ReplayReport:
-    """Replay the session from its inputs and compare. Raises JournalError for what cannot be read at all."""
-    effects = load_outputs(journal)
-    replay = _SessionReplay(journal, calendars, until=max((e["input"] for _, e in effects), default=0))
-    made = replay.run()
-    return compare(journal, effects, made, inputs=replay.inputs, undecided=replay.undecided)
+    """Replay the session from its inputs and compare.
+
+    Raises JournalError for a journal that cannot be read, RulesError for rules that this version lacks.
+    """
+    outputs = load_outputs(journal)
+    replay = _SessionReplay(journal, calendars, until=max((e["input"] for _, e in outputs), default=0))
+    replayed = replay.run()
+    return compare(journal, outputs, replayed, inputs=replay.inputs, undecided=replay.undecided)
 
 
 def compare(
@@ -80,58 +89,56 @@ def compare(
 
 class _SessionReplay:
     def __init__(self, journal: Journal, calendars: Mapping[str, Calendar] | None, until: int) -> None:
-        first = next(journal.read(kinds=(STARTED,)), None)
-        if first is None:
-            raise JournalError(f"{journal.session} is no session with settings of its own; name a session")
-        self._settings = decode_run_spec(first.payload)
-        self._world = SessionState(self._settings, calendars)
-        self._board = create_context(self._settings, self._world, self._state)
-        self._rows = EventCursor(journal, INPUTS)
-        self._forecasts = EventCursor(journal, (FORECAST,))
+        self._settings = decode_run_spec(read_replayable_start(journal))
+        self._state = SessionState(self._settings, calendars)
+        self._context = create_context(self._settings, self._state, self._emit)
+        self._rows = EventCursor(journal, INPUT_KINDS)
+        self._forecasts = EventCursor(journal, (Kind.FORECAST,))
         self._until = until
         self._row: Row | None = None
-        self._made: list[Effect] = []
+        self._outputs: list[Effect] = []
         self.inputs = self.undecided = 0
 
     def run(self) -> list[Effect]:
         with suppress(StopRequested):
-            run_engine(self._items(), self._settings, self._world, self._board)
+            run_engine(self._items(), self._settings, self._state, self._context)
         while self._rows.next() is not None:
             self.undecided += 1
-        return self._made
+        return self._outputs
 
     def _items(self) -> Iterator[EngineInput]:
         while (row := self._rows.peek()) is not None and row.seq <= self._until:
             self._rows.next()
             self._row = row
             self.inputs += 1
-            if row.kind == FINISHED:
+            if row.kind == Kind.SESSION_FINISHED:
                 return
-            taken = self._world.apply(row)
+            taken = self._state.apply(row)
             if taken.observed:
                 rows = self._journaled_forecasts(row)
-                for made in replay_predictions(taken.observed, rows):
-                    self._board.predictions[made.call.symbol, row.as_of] = made.call
-                    payload = {**made.encode(), "adapter": self._world.adapter, "input": row.seq}
-                    self._made.append((FORECAST, plain_payload(payload)))
-                for one in taken.observed:
-                    self._board.volatilities[one.symbol, row.as_of] = volatility(one.bars)
+                for record in replay_predictions(taken.observed, rows):
+                    self._context.predictions[record.call.symbol, row.as_of] = record.call
+                    self._add(encode_output(replace(record, adapter=self._state.adapter), row.seq, row.as_of))
+                for observation in taken.observed:
+                    self._context.volatilities[observation.symbol, row.as_of] = volatility(observation.bars)
             yield from taken.items
-            self._board.predictions.clear()
-            self._board.volatilities.clear()
+            self._context.predictions.clear()
+            self._context.volatilities.clear()
         raise StopRequested
 
     def _journaled_forecasts(self, row: Row) -> list[Row]:
-        found = []
-        while (known := self._forecasts.peek()) is not None and known.payload["input"] <= row.seq:
-            found.append(known)
+        rows = []
+        while (known := self._forecasts.peek()) is not None and input_seq(known) <= row.seq:
+            rows.append(known)
             self._forecasts.next()
-        return found
+        return rows
 
-    def _state(self, statement: SessionOutput) -> None:
+    def _emit(self, output: SessionOutput) -> None:
         if self._row is not None:
-            event = encode_statement(statement, self._row.seq, self._row.as_of)
-            self._made.append((event.kind, plain_payload(event.payload)))
+            self._add(encode_output(output, self._row.seq, self._row.as_of))
+
+    def _add(self, event: Event) -> None:
+        self._outputs.append((event.kind, plain_payload(event.payload)))
 
 
 def _find_difference(journaled_: list[Effect], replayed: list[Effect]) -> str:
@@ -159,73 +166,68 @@ def _first_broken_event(journal: Journal) -> str:
     return ""
 
 
-_KINDS = (FORECAST, ORDER, FILL, MARK, STEP)
-
-
 def check_run_replay(journal: Journal, calendars: Mapping[str, Calendar] | None = None) -> ReplayReport:
-    """Replay a backtest from its inputs and compare. Raises JournalError for one that cannot be."""
-    stated = [(row.kind, _stated_payload(row)) for row in journal.read(kinds=_KINDS)]
+    """Replay a backtest from its inputs and compare.
+
+    Raises JournalError for a journal that cannot be read, RulesError for rules that this version lacks.
+    """
+    stated = [(row.kind, _stated_payload(row)) for row in journal.read(kinds=RECORD_KINDS)]
     replay = _RunReplay(journal, calendars)
-    made = replay.run()
+    replayed = replay.run()
     # A run states all its forecasts first; what is compared is each kind in its own order.
-    first = [effect for effect in made if effect[0] == FORECAST]
-    rest = [effect for effect in made if effect[0] != FORECAST]
+    first = [effect for effect in replayed if effect[0] == Kind.FORECAST]
+    rest = [effect for effect in replayed if effect[0] != Kind.FORECAST]
     return compare(journal, stated, first + rest, inputs=replay.inputs, undecided=0)
 
 
 def _stated_payload(row: Row) -> Mapping[str, Any]:
-    """The payload, of a forecast as a session states it: with its instant, without what only runs add."""
-    if row.kind != FORECAST:
-        return row.payload
-    return {"as_of": format_utc(row.as_of)} | {
-        name: value for name, value in row.payload.items() if name in FORECAST_KEYS
-    }
+    return comparable_prediction(row.as_of, row.payload) if row.kind == Kind.FORECAST else row.payload
 
 
 class _RunReplay:
     def __init__(self, journal: Journal, calendars: Mapping[str, Calendar] | None) -> None:
-        first = next(journal.read(kinds=(SETTINGS,)), None)
+        first = next(journal.read(kinds=(Kind.SETTINGS,)), None)
         if first is None:
             raise JournalError(
                 f"run {journal.session} does not state its instruments, as older ones do not; run it again"
             )
         self._journal = journal
-        self._settings = decode_run_spec(first.payload)
-        self._world = SessionState(self._settings, calendars)
-        self._board = create_context(self._settings, self._world, self._state)
-        self._forecasts: list[Effect] = []
+        settings = decode_as(RunSettings, first)
+        require_rules(settings.rules, f"run {journal.session}", "run the backtest again")
+        self._settings = decode_run_spec(settings)
+        self._state = SessionState(self._settings, calendars)
+        self._context = create_context(self._settings, self._state, self._emit)
+        self._outputs: list[Effect] = []
         self._now = first.as_of
         self.inputs = 0
 
     def run(self) -> list[Effect]:
-        run_engine(self._items(), self._settings, self._world, self._board)
-        return self._forecasts
+        run_engine(self._items(), self._settings, self._state, self._context)
+        return self._outputs
 
     def _items(self) -> Iterator[EngineInput]:
         forecasts: dict[datetime, list[Row]] = {}
-        for row in self._journal.read(kinds=(FORECAST,)):
+        for row in self._journal.read(kinds=(Kind.FORECAST,)):
             forecasts.setdefault(row.as_of, []).append(row)
-        rates = sorted(self._journal.read(kinds=(RATE,)), key=lambda row: row.as_of, reverse=True)
-        for row in self._journal.read(kinds=(HISTORY, SLICE)):
+        rates = sorted(self._journal.read(kinds=(Kind.RATE,)), key=lambda row: row.as_of, reverse=True)
+        for row in self._journal.read(kinds=(Kind.HISTORY, Kind.SLICE)):
             while rates and rates[-1].as_of <= row.as_of:
-                self._world.apply(rates.pop())
+                self._state.apply(rates.pop())
             self.inputs += 1
             self._now = row.as_of
-            taken = self._world.apply(row)
-            for made in (
-                replay_predictions(taken.observed, forecasts.get(row.as_of, [])) if taken.observed else ()
-            ):
-                self._board.predictions[made.call.symbol, row.as_of] = made.call
-                self._forecasts.append((FORECAST, plain_payload(made.encode())))
-            for one in taken.observed:
-                self._board.volatilities[one.symbol, row.as_of] = volatility(one.bars)
+            taken = self._state.apply(row)
+            rows = forecasts.get(row.as_of, [])
+            for record in replay_predictions(taken.observed, rows) if taken.observed else ():
+                self._context.predictions[record.call.symbol, row.as_of] = record.call
+                stored = plain_payload(encode(record, row.as_of).payload)
+                self._outputs.append((Kind.FORECAST, comparable_prediction(row.as_of, stored)))
+            for observation in taken.observed:
+                self._context.volatilities[observation.symbol, row.as_of] = volatility(observation.bars)
             yield from taken.items
-            self._board.predictions.clear()
-            self._board.volatilities.clear()
+            self._context.predictions.clear()
+            self._context.volatilities.clear()
 
-    def _state(self, statement: SessionOutput) -> None:
-        event = encode_statement(statement, 0, self._now)
-        if event.kind in _KINDS:
-            payload: dict[str, Any] = plain_payload(event.payload)
-            del payload["input"]
-            self._forecasts.append((event.kind, payload))
+    def _emit(self, output: SessionOutput) -> None:
+        event = encode_output(output, 0, self._now)
+        if event.kind in RECORD_KINDS:
+            self._outputs.append((event.kind, without_input(plain_payload(event.payload))))

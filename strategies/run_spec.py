@@ -1,6 +1,6 @@
-"""What decides a paper session, as its journal's first event keeps it, and back again.
+"""What decides a paper session, and its first event and inputs.
 
-Knows no source of facts. What is stated here never changes within a session; what may change in its course
+Knows no source of data. What is stated here never changes within a session; what may change in its course
 (the student's adapter, rates, how far a calendar is known) comes as inputs of its own.
 """
 
@@ -10,12 +10,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from engine.calendars import ExchangeSessions
-from engine.errors import JournalError
+from engine.errors import INCOMPATIBLE, JournalError
 from engine.fx import FxRates, FxRateSeries
-from engine.instruments import AssetClass, Costs, Instrument
-from engine.journal.events import (
-    encode_bar,
-)
+from engine.instruments import Costs, Instrument
+from engine.journal.events import Kind, decode, decode_as, encode
+from engine.journal.events.inputs import History, Rate
+from engine.journal.events.rules import RULES, require_rules
+from engine.journal.events.sessions import RunSettings, SessionStarted
 from engine.journal.journal import Event, Journal
 from engine.model import require_utc
 from engine.trading.risk import RiskLimits
@@ -24,12 +25,10 @@ from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, build_costs
 from strategies.sizing import PositionSizing, build_sizing
 
-STARTED, HISTORY, RATE = "session_started", "history", "rate"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """The parts of a session. `calendars` are the first and last day known, by code.
+    """Everything that decides a session. `calendars` are the first and last day known, by code.
 
     `start` is the instant after which closes are decided on, `window` how many closed bars the student sees,
     `deadline` how long it may take for one close, and `late_after` how long after its instant a close may
@@ -65,9 +64,9 @@ class RunSpec:
 def build_run_spec(
     config: BacktestConfig, facts: MarketData, student: Student, limits: RiskLimits, **rest: Any
 ) -> RunSpec:
-    """The settings by which a session trades as a backtest of `config` over `facts` would.
+    """Return the settings by which a session trades as a backtest of `config` over `facts` would.
 
-    `rest` are fields of SessionSettings that a backtest does not have.
+    `rest` are fields of RunSpec that a backtest does not have.
     """
     return RunSpec(
         instruments=facts.instruments,
@@ -87,87 +86,45 @@ def build_run_spec(
     )
 
 
-def encode_run_spec(settings: RunSpec, at: datetime, about: Mapping[str, Any]) -> Event:
-    """The settings as the journal keeps them, with whatever else is to stand `about` the session."""
-    payload = {name: getattr(settings, name) for name in settings.__slots__} | {
-        "instruments": {symbol: asdict(one) for symbol, one in settings.instruments.items()},
-        "costs": {symbol: asdict(one) for symbol, one in settings.costs.items()},
-        "sizing": asdict(settings.sizing) | {"shortable": sorted(settings.sizing.shortable)},
-        "limits": asdict(settings.limits) | {"stale_after": settings.limits.stale_after.total_seconds()},
-        "deadline": settings.deadline.total_seconds(),
-        "late_after": settings.late_after.total_seconds(),
-        "about": dict(about),
-    }
-    return Event(kind=STARTED, as_of=at, payload=payload)
+def encode_run_spec(
+    spec: RunSpec, about: Mapping[str, Any], kind: type[SessionStarted] = SessionStarted
+) -> SessionStarted:
+    """Return the first payload of a session's journal, with whatever else is to be known `about` it."""
+    sizing = asdict(spec.sizing) | {"shortable": sorted(spec.sizing.shortable)}
+    values = {name: getattr(spec, name) for name in spec.__slots__}
+    return kind(**values | {"sizing": sizing, "about": about, "rules": RULES})
 
 
-def decode_run_spec(payload: Mapping[str, Any]) -> RunSpec:
-    """The settings that `encode_run_spec` wrote. Raises JournalError if it did not."""
+def decode_run_spec(started: SessionStarted) -> RunSpec:
+    """Return the settings of a session. Raises JournalError where its sizing is that of another version."""
+    values = {name: getattr(started, name) for name in RunSpec.__slots__}
     try:
-        limits = payload["limits"]
-        return RunSpec(
-            instruments={symbol: _decode_instrument(one) for symbol, one in payload["instruments"].items()},
-            costs={symbol: Costs(**one) for symbol, one in payload["costs"].items()},
-            calendars={code: _decode_days(span) for code, span in payload["calendars"].items()},
-            cash=payload["cash"],
-            sizing=PositionSizing(
-                **payload["sizing"] | {"shortable": frozenset(payload["sizing"]["shortable"])}
-            ),
-            limits=RiskLimits(**limits | {"stale_after": timedelta(seconds=limits["stale_after"])}),
-            start=datetime.fromisoformat(payload["start"]),
-            window=payload["window"],
-            student=payload["student"],
-            fingerprint=payload["fingerprint"],
-            deadline=timedelta(seconds=payload["deadline"]),
-            late_after=timedelta(seconds=payload["late_after"]),
-            simulated=payload["simulated"],
-            base=payload["base"],
-            constants=payload["constants"],
-            notes=tuple(payload["notes"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise JournalError(
-            f"the session's settings cannot be read ({error}); another version wrote them, use that one"
-        ) from error
+        sizing = started.sizing | {"shortable": frozenset(started.sizing["shortable"])}  # type: ignore[operator]  # a dict
+        return RunSpec(**values | {"sizing": PositionSizing(**sizing)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(f"the sizing of the session cannot be read ({error}); {INCOMPATIBLE}") from error
 
 
 def encode_history(facts: MarketData) -> Iterator[Event]:
-    """The closed bars from before the start, by symbol: inputs like any other."""
+    """Yield the closed bars from before the start, by symbol: inputs like any other."""
     for symbol, series in sorted(facts.bars.items()):
-        bars = [encode_bar(bar) for bar in series if bar.closes_at <= facts.start]
-        yield Event(kind=HISTORY, as_of=facts.start, payload={"symbol": symbol, "bars": bars})
+        bars = tuple(bar for bar in series if bar.closes_at <= facts.start)
+        yield encode(History(symbol=symbol, bars=bars), facts.start)
 
 
 def encode_rates(facts: MarketData) -> Iterator[Event]:
-    """Every rate of a series at the instant at which it became known."""
+    """Yield every rate of a series at the instant at which it became known."""
     for currency, series in sorted(facts.rates.series.items() if facts.rates else ()):
         for known_at, value in zip(series.known_at, series.values, strict=True):
-            yield Event(kind=RATE, as_of=known_at, payload={"currency": currency, "value": value})
-
-
-def _decode_instrument(stored: Mapping[str, Any]) -> Instrument:
-    return Instrument(
-        **{
-            **stored,
-            "names": tuple(stored["names"]),
-            "asset_class": AssetClass(stored["asset_class"]),
-        }
-    )
+            yield encode(Rate(currency=currency, value=value), known_at)
 
 
 def _encode_calendar(calendar: object) -> tuple[date, date]:
-    """The days a calendar knows; one that is open round the clock knows them all."""
+    """Return the first and last day of a calendar; one that is open round the clock has them all."""
     if isinstance(calendar, ExchangeSessions):
         return calendar.first, calendar.last
     return date(1900, 1, 1), date(2199, 12, 31)
 
-
-def _decode_days(span: list[str]) -> tuple[date, date]:
-    first, last = span
-    return date.fromisoformat(first), date.fromisoformat(last)
-
-
-SETTINGS = "settings"
 
 _ENDLESS = timedelta(days=36_500)
 
@@ -185,30 +142,42 @@ _UNLIMITED = RiskLimits(
 def encode_run_inputs(
     config: BacktestConfig, facts: MarketData, student: Student, at: datetime
 ) -> list[Event]:
-    """What a run's journal needs, beside its slices and forecasts, to be had again: to be journaled first."""
-    settings = build_run_spec(config, facts, student, _UNLIMITED)
-    started = encode_run_spec(replace(settings, simulated=True), at, {})
-    return [replace(started, kind=SETTINGS), *encode_history(facts), *encode_rates(facts)]
+    """Return what a run's journal needs, beside its slices and forecasts, to be replayed: journaled first."""
+    spec = replace(build_run_spec(config, facts, student, _UNLIMITED), simulated=True)
+    settings = encode_run_spec(spec, {}, RunSettings)
+    return [encode(settings, at), *encode_history(facts), *encode_rates(facts)]
 
 
-def read_start(journal: Journal) -> Mapping[str, Any]:
-    """How a session began. Raises JournalError for a journal that does not say."""
+def read_start(journal: Journal) -> SessionStarted:
+    """Return how a session began. Raises JournalError for a journal that does not say."""
     first = next(journal.read(0), None)
-    if first is None or first.kind != STARTED:
+    if first is None or first.kind != Kind.SESSION_STARTED:
         raise JournalError(f"{journal.session} does not say how it was started; name a session")
-    return first.payload
+    return decode_as(SessionStarted, first)
 
 
-def read_rates(journal: Journal, started: Mapping[str, Any], until: datetime | None = None) -> FxRates | None:
-    """The rates that a session was told of, by `until` or at all; None where it has one currency."""
-    if started["base"] is None:
+def read_replayable_start(journal: Journal) -> SessionStarted:
+    """Return how a session began, if this version can replay it.
+
+    Raises JournalError for a journal that is no session's, RulesError for rules that this version lacks.
+    """
+    started = read_start(journal)
+    remedy = f"for a new session with its settings: closecall paper start --like {journal.session}"
+    require_rules(started.rules, f"session {journal.session}", remedy)
+    return started
+
+
+def read_rates(journal: Journal, spec: RunSpec, until: datetime | None = None) -> FxRates | None:
+    """Return the rates that a session knew, by `until` or at all; None where it has one currency."""
+    if spec.base is None:
         return None
-    told: dict[str, dict[datetime, float]] = {}
-    for row in journal.read(kinds=(RATE,)):
+    by_currency: dict[str, dict[datetime, float]] = {}
+    for row in journal.read(kinds=(Kind.RATE,)):
         if until is None or row.as_of <= until:
-            told.setdefault(row.payload["currency"], {})[row.as_of] = row.payload["value"]
+            rate: Rate = decode(row)
+            by_currency.setdefault(rate.currency, {})[row.as_of] = rate.value
     series = {
         currency: FxRateSeries(known_at=tuple(sorted(known)), values=tuple(known[at] for at in sorted(known)))
-        for currency, known in told.items()
+        for currency, known in by_currency.items()
     }
-    return FxRates(base=started["base"], constants=started["constants"], series=series)
+    return FxRates(base=spec.base, constants=spec.constants, series=series)

@@ -8,26 +8,24 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError, JournalError, UsageError, suggest
 from engine.journal.canonical import to_jsonable
-from engine.journal.events import encode_slice
+from engine.journal.events import END_KINDS, Kind, decode_as, encode
+from engine.journal.events.inputs import SliceRecord
+from engine.journal.events.outputs import PredictionRecord
+from engine.journal.events.sessions import RunFinished, RunStarted
 from engine.journal.journal import Event, Journal
-from engine.model import Bar, Forecast, Prediction, Slice
+from engine.model import Bar, Prediction, Slice
 from engine.outcomes import match_outcomes
-from engine.trading.records import EquityPoint, Fill, HoldingPeriod, OrderRecord, Record
+from engine.trading.records import Record
 from strategies.results import SimulationResult, forecast_row
 
 JOURNAL = "journal.sqlite"
-
-STARTED, FINISHED, INTERRUPTED, FAILED = "run_started", "run_finished", "run_interrupted", "run_failed"
-
-FORECASTING = "forecasting"
-"""How many closes are forecast so far, told from time to time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +83,15 @@ def _read_summary(folder: Path) -> RunSummary:
         last = max(1, journal.last_seq)
         ends = [next(journal.read(seq - 1), None) for seq in (1, last)]
     events = {row.kind: row for row in ends if row is not None}
-    started = events.get(STARTED)
-    ended = next((kind for kind in (FINISHED, INTERRUPTED, FAILED) if kind in events), None)
+    started = events.get(Kind.RUN_STARTED)
+    finished = events.get(Kind.RUN_FINISHED)
+    ended = next((kind for kind in END_KINDS if kind in events), None)
     return RunSummary(
         run=folder.name,
         started_at=started.recorded_at if started else None,
         state=ended.removeprefix("run_") if ended else "unfinished",
-        config=started.payload if started else {},
-        result=events[FINISHED].payload if FINISHED in events else {},
+        config=decode_as(RunStarted, started).config if started else {},
+        result=decode_as(RunFinished, finished).result if finished else {},
     )
 
 
@@ -171,9 +170,9 @@ class Recorder:
         self._waiting: list[Event] = []
         self._now = recorded_at
 
-    def append(self, kind: str, as_of: datetime, payload: dict[str, Any]) -> None:
+    def append(self, event: Event) -> None:
         """Add an event of any kind."""
-        self._waiting.append(Event(kind=kind, as_of=as_of, payload=payload))
+        self._waiting.append(event)
         if self._batch is not None and len(self._waiting) >= self._batch:
             self.flush()
 
@@ -186,33 +185,16 @@ class Recorder:
         """The same slices, each journaled before it is handed on."""
         for slice_ in slices:
             self._now = slice_.as_of
-            self.append("slice", slice_.as_of, encode_slice(slice_))
+            self.append(encode(SliceRecord(slice=slice_), slice_.as_of))
             yield slice_
 
     def record_prediction(self, call: Prediction, prompt: str, adapter: str | None) -> None:
         """Journal a forecast or an abstention with its prompt, raw output and adapter.
 
-        `adapter` is the fingerprint of the adapter that spoke; None is the base model alone.
+        `adapter` is the fingerprint of the adapter that answered; None is the base model alone.
         """
-        made = {"prompt": prompt, "output": call.text, "adapter": adapter}
-        self.append("forecast", call.as_of, encode_prediction(call) | made)
+        self.append(encode(PredictionRecord(call=call, prompt=prompt, adapter=adapter), call.as_of))
 
     def record(self, record: Record) -> None:
         """Journal what the engine did at the current slice."""
-        self.append(_KINDS[type(record)], self._now, asdict(record))
-
-
-_KINDS: dict[type, str] = {OrderRecord: "order", Fill: "fill", EquityPoint: "mark", HoldingPeriod: "step"}
-
-
-def encode_prediction(call: Prediction) -> dict[str, Any]:
-    """A call as JSON; what an abstention lacks is None."""
-    stated = isinstance(call, Forecast)
-    return {
-        "symbol": call.symbol,
-        "direction": call.direction if isinstance(call, Forecast) else None,
-        "confidence": call.confidence if isinstance(call, Forecast) else None,
-        "close": call.close if isinstance(call, Forecast) else None,
-        "last_close": call.last_close,
-        "abstention": None if stated else getattr(call, "reason", None),
-    }
+        self.append(encode(record, self._now))

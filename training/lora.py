@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.journal.events.training import TrainingGuard
 from llm.model_files import SETTINGS_FILE
 from llm.student import Quantization, StudentSettings, TrainableStudent
 
@@ -102,23 +103,22 @@ _TRIED = "The next close"
 def trainable_student(
     start: StudentSettings,
     load: Callable[[StudentSettings], TrainableStudent],
-    on_event: Callable[[str, Mapping[str, Any]], None],
+    on_event: Callable[[TrainingGuard], None],
 ) -> tuple[StudentSettings, TrainableStudent]:
     """The student to train and the settings it was loaded with: as `start` has it, or unquantized.
 
-    The latter is told as an event "training_guard".
+    The latter is reported as a TrainingGuard.
     """
     if start.quantization is Quantization.NONE or has_stable_gradient(load(start), start):
         return start, load(start)
     on_event(
-        "training_guard",
-        {
-            "step": 0,
-            "guard": "gradient of quantized weights",
-            "value": None,
-            "limit": None,
-            "done": "trains unquantized",
-        },
+        TrainingGuard(
+            step=0,
+            guard="gradient of quantized weights",
+            value=None,
+            limit=None,
+            done="trains unquantized",
+        )
     )
     plain = replace(start, quantization=Quantization.NONE)
     return plain, load(plain)

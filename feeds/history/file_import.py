@@ -13,8 +13,10 @@ from engine.instruments import Instrument
 from engine.model import Bar
 from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
-from feeds.history.download import FetchReport, OnProgress, SymbolCandles, SymbolReport
-from feeds.history.store import BarStore, Span
+from feeds.history.download import FetchReport, OnProgress, SymbolReport
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import Span
+from feeds.history.symbol_candles import SymbolCandles
 
 SOURCE = "file"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.calendars import Session
-from engine.journal.events import encode_bar_values, encode_slice
+from engine.journal.events import encode
+from engine.journal.events.inputs import Correction, Gap, PriceAt, Quotes, SliceRecord, encode_bar_values
 from engine.journal.journal import Event
 from engine.model import Bar, NewsItem, Phase, Slice
 from feeds.history.candles import EPOCH, price_fault
@@ -26,7 +27,7 @@ class SliceStamp:
 
 def encode_close_slice(stamp: SliceStamp, bars: Mapping[str, Bar], waiting: Iterable[NewsItem]) -> Event:
     """The CLOSE slice of `bars`, with the news that was available by then."""
-    return _encode_slice(stamp, Phase.CLOSE, bars, waiting, {})
+    return _encode_slice(stamp, Phase.CLOSE, bars, waiting)
 
 
 def encode_open_slice(
@@ -43,21 +44,14 @@ def encode_open_slice(
     bars = {
         symbol: _flat_bar(symbol, _first_price(each), sessions[symbol]) for symbol, each in openings.items()
     }
-    beside = {
-        "official": {symbol: each.official for symbol, each in openings.items()},
-        "observed": {symbol: _encode_quote(each.observed) for symbol, each in openings.items()},
-    }
-    return _encode_slice(stamp, Phase.OPEN, bars, waiting, beside)
+    official = {symbol: each.official for symbol, each in openings.items()}
+    observed = {symbol: _price(each.observed) for symbol, each in openings.items()}
+    return _encode_slice(stamp, Phase.OPEN, bars, waiting, official, observed)
 
 
 def encode_gap(at: datetime, symbol: str, session: Session | None, lacks: str, reason: str) -> Event:
-    """A fact that did not come in time.
-
-    `lacks` is "bar" for all that a close tells, "open" for all that an open tells, "official" or "observed"
-    for one of its two prices, and "calendar" where the symbol's sessions are not known any further.
-    """
-    payload = {"symbol": symbol, "session": session, "lacks": lacks, "reason": reason}
-    return Event(kind="gap", as_of=at, payload=payload)
+    """Return the event of what did not come in time; `lacks` is explained at `Gap`."""
+    return encode(Gap(symbol=symbol, session=session, lacks=lacks, reason=reason), at)
 
 
 def encode_correction(at: datetime, bar: Bar, was: list[float]) -> Event:
@@ -72,8 +66,9 @@ def encode_open_correction(at: datetime, bar: Bar, was: float | None) -> Event:
 
 def encode_quotes(at: datetime, quotes: Mapping[str, Quote]) -> Event:
     """Last prices by symbol, as [price, at]."""
-    payload = {"quotes": {symbol: _encode_quote(each) for symbol, each in sorted(quotes.items())}}
-    return Event(kind="quote", as_of=at, payload=payload)
+    return encode(
+        Quotes(quotes={symbol: (each.price, each.at) for symbol, each in sorted(quotes.items())}), at
+    )
 
 
 def is_price(value: float | None) -> bool:
@@ -86,26 +81,22 @@ def _encode_slice(
     phase: Phase,
     bars: Mapping[str, Bar],
     waiting: Iterable[NewsItem],
-    beside: Mapping[str, object],
+    official: Mapping[str, float | None] | None = None,
+    observed: Mapping[str, PriceAt | None] | None = None,
 ) -> Event:
     known = (item for item in waiting if item.available_at <= stamp.as_of)
     news = tuple(sorted(known, key=lambda item: (item.available_at, item.source, item.id)))
     slice_ = Slice(as_of=stamp.as_of, phase=phase, bars=bars, news=news)
-    payload = encode_slice(slice_) | {"late": stamp.late, **beside}
-    return Event(kind="slice", as_of=stamp.as_of, payload=payload)
+    record = SliceRecord(slice=slice_, late=stamp.late, official=official, observed=observed)
+    return encode(record, stamp.as_of)
 
 
 def _encode_correction(
     at: datetime, bar: Bar, phase: Phase, was: Sequence[float | None], now: list[float]
 ) -> Event:
-    payload = {
-        "symbol": bar.symbol,
-        "phase": phase,
-        "session": [bar.opens_at, bar.closes_at],
-        "was": was,
-        "now": now,
-    }
-    return Event(kind="correction", as_of=at, payload=payload)
+    session = bar.opens_at, bar.closes_at
+    correction = Correction(symbol=bar.symbol, phase=phase, session=session, was=tuple(was), now=tuple(now))
+    return encode(correction, at)
 
 
 def _flat_bar(symbol: str, price: float, session: Session) -> Bar:
@@ -129,8 +120,8 @@ def _first_price(opening: Opening) -> float:
     return stated
 
 
-def _encode_quote(quote_: Quote | None) -> list[object] | None:
-    return None if quote_ is None else [quote_.price, quote_.at]
+def _price(quote: Quote | None) -> PriceAt | None:
+    return None if quote is None else (quote.price, quote.at)
 
 
 def parse_start(row: Sequence[object]) -> datetime | None:

@@ -1,7 +1,7 @@
 """What a collector has journaled so far, read from the journal and from nowhere else.
 
-Starting anew and going on are one path: what is read from the journal and what has just been appended is
-folded in by the same code. Knows the payloads of the collector's events, and neither sources nor time.
+A new start and a resumed one take the same path: what is read from the journal and what was just appended go
+through the same code. Knows neither sources nor time.
 """
 
 import json
@@ -12,14 +12,33 @@ from typing import Any, NamedTuple, TypeVar
 
 from engine.calendars import Session
 from engine.journal.canonical import canonical_json
-from engine.journal.events import decode_news
+from engine.journal.events import Kind, StoredEvent, decode
+from engine.journal.events.inputs import (
+    ClockMeasured,
+    Collecting,
+    Correction,
+    Gap,
+    Refused,
+    SliceRecord,
+    SourceState,
+    encode_bar_values,
+)
 from engine.journal.journal import Event, Journal
 from engine.model import Bar, NewsItem, Phase
 from feeds.live import events as facts
 from feeds.live.protocols import Opening
 from feeds.live.schedule import Key, slice_key
 
-KINDS = ("collecting", "slice", "gap", "correction", "news", "clock", "source", "refused")
+KINDS = (
+    Kind.COLLECTING,
+    Kind.SLICE,
+    Kind.GAP,
+    Kind.CORRECTION,
+    Kind.NEWS,
+    Kind.CLOCK,
+    Kind.SOURCE,
+    Kind.REFUSED,
+)
 
 _KEPT = 60
 
@@ -29,11 +48,16 @@ _T = TypeVar("_T")
 
 
 class JournalEntry(NamedTuple):
-    """An event of the journal, its payload as the journal hands it back."""
+    """An event just appended, its payload as the journal will hand it back."""
 
     kind: str
     as_of: datetime
     payload: Mapping[str, Any]
+
+    @classmethod
+    def from_event(cls, event: Event) -> "JournalEntry":
+        """Return the event as the journal will hand it back."""
+        return cls(event.kind, event.as_of, json.loads(canonical_json(event.payload)))
 
 
 class BarPart(NamedTuple):
@@ -53,7 +77,7 @@ class BarPart(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class JournalState:
-    """The state that the journal's events add up to.
+    """The state that follows from the journal's events.
 
     `cursor` is the newest slice of the schedule that was journaled or named as a gap, `last` the newest
     slice in the journal. `closed` holds [open, high, low, close, volume] as last stated, `opened` the
@@ -72,17 +96,37 @@ class JournalState:
     offsets: dict[str, float] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
-    refused: set[tuple[str, str, str]] = field(default_factory=set)
+    refused: set[Refused] = field(default_factory=set)
 
     def catch_up(self, journal: Journal) -> None:
-        """Fold in all that a collector has journaled."""
+        """Apply all that a collector has journaled."""
         for row in journal.read(kinds=KINDS):
-            self.apply(JournalEntry(row.kind, row.as_of, row.payload))
+            self.apply(row)
 
-    def apply(self, entry: JournalEntry) -> None:
-        """Take in an event; other kinds than `KINDS` say nothing here."""
-        if entry.kind in KINDS:
-            getattr(self, f"_{entry.kind}")(entry)
+    def apply(self, event: StoredEvent) -> None:
+        """Apply an event; kinds other than `KINDS` change nothing. Raises JournalError."""
+        if event.kind not in KINDS:
+            return
+        match decode(event):
+            case Collecting() as collecting if self.since is None:
+                self.since = collecting.since
+                # What closes just then belongs to a session from before.
+                self.cursor = slice_key(self.since, Phase.CLOSE)
+            case SliceRecord() as record:
+                self._add_slice(record)
+            case Gap() as gap:
+                self._add_gap(gap)
+            case Correction() as correction:
+                self._add_correction(correction)
+            case NewsItem() as item:
+                self.seen.add((item.source, item.id))
+                self.waiting[item.source, item.id] = item
+            case ClockMeasured() as clock:
+                self.offsets[clock.source] = clock.offset_seconds
+            case SourceState() as source:
+                (self.down.add if source.state == "down" else self.down.discard)(source.source)
+            case Refused() as refused:
+                self.refused.add(refused)
 
     def is_expected(self, bar: Bar) -> bool:
         """Whether a closed bar is news: not journaled yet and not past looking for, or now different."""
@@ -92,63 +136,39 @@ class JournalState:
         fact = close_part(bar.symbol, bar.opens_at, bar.closes_at)
         return fact[:2] > self.cursor or fact in self.missing
 
-    def _collecting(self, entry: JournalEntry) -> None:
-        if self.since is None:
-            self.since = datetime.fromisoformat(entry.payload["since"])
-            # What closes just then belongs to a session from before.
-            self.cursor = slice_key(self.since, Phase.CLOSE)
-
-    def _slice(self, entry: JournalEntry) -> None:
-        phase = Phase(entry.payload["phase"])
-        self.last = slice_key(entry.as_of, phase)
-        for symbol, values in entry.payload["bars"].items():
-            opens_at, closes_at = map(datetime.fromisoformat, entry.payload["sessions"][symbol])
-            if phase is Phase.CLOSE:
-                _keep_recent(self.closed.setdefault(symbol, {}), opens_at, values)
-                self.missing.discard(close_part(symbol, opens_at, closes_at))
-                self._move_to(slice_key(closes_at, phase))
+    def _add_slice(self, record: SliceRecord) -> None:
+        slice_ = record.slice
+        self.last = slice_key(slice_.as_of, slice_.phase)
+        for symbol, bar in slice_.bars.items():
+            if slice_.phase is Phase.CLOSE:
+                _keep_recent(self.closed.setdefault(symbol, {}), bar.opens_at, encode_bar_values(bar))
+                self.missing.discard(close_part(symbol, bar.opens_at, bar.closes_at))
+                self._move_to(slice_key(bar.closes_at, slice_.phase))
             else:
-                official = entry.payload["official"].get(symbol)
-                _keep_recent(self.opened.setdefault(symbol, {}), opens_at, official)
-                self._move_to(slice_key(opens_at, phase))
+                official = (record.official or {}).get(symbol)
+                _keep_recent(self.opened.setdefault(symbol, {}), bar.opens_at, official)
+                self._move_to(slice_key(bar.opens_at, slice_.phase))
             # An open that is journaled, or stated by the close, is looked for no longer.
-            self.missing.discard(open_part(symbol, opens_at, closes_at))
-        for item in entry.payload["news"]:
-            self.waiting.pop((item["source"], item["id"]), None)
+            self.missing.discard(open_part(symbol, bar.opens_at, bar.closes_at))
+        for item in slice_.news:
+            self.waiting.pop((item.source, item.id), None)
 
-    def _gap(self, entry: JournalEntry) -> None:
-        lacks, symbol = entry.payload["lacks"], entry.payload["symbol"]
-        if lacks == "calendar":
-            self.ended.add(symbol)
+    def _add_gap(self, gap: Gap) -> None:
+        if gap.lacks == "calendar":
+            self.ended.add(gap.symbol)
+        if gap.session is None:
             return
-        opens_at, closes_at = map(datetime.fromisoformat, entry.payload["session"])
-        make = close_part if lacks == "bar" else open_part
-        fact = make(symbol, opens_at, closes_at)
-        if lacks in ("bar", "open"):
-            self.missing.add(fact)
-        self._move_to(fact[:2])
+        part = (close_part if gap.lacks == "bar" else open_part)(gap.symbol, *gap.session)
+        if gap.lacks in ("bar", "open"):
+            self.missing.add(part)
+        self._move_to(part[:2])
 
-    def _correction(self, entry: JournalEntry) -> None:
-        symbol, opens_at = entry.payload["symbol"], datetime.fromisoformat(entry.payload["session"][0])
-        if entry.payload["phase"] == Phase.CLOSE:
-            self.closed[symbol][opens_at] = entry.payload["now"]
+    def _add_correction(self, correction: Correction) -> None:
+        symbol, opens_at = correction.symbol, correction.session[0]
+        if correction.phase is Phase.CLOSE:
+            self.closed[symbol][opens_at] = list(correction.now)
         else:
-            self.opened[symbol][opens_at] = entry.payload["now"][0]
-
-    def _news(self, entry: JournalEntry) -> None:
-        item = decode_news(entry.payload)
-        self.seen.add((item.source, item.id))
-        self.waiting[item.source, item.id] = item
-
-    def _clock(self, entry: JournalEntry) -> None:
-        self.offsets[entry.payload["source"]] = entry.payload["offset_seconds"]
-
-    def _source(self, entry: JournalEntry) -> None:
-        change = self.down.add if entry.payload["state"] == "down" else self.down.discard
-        change(entry.payload["source"])
-
-    def _refused(self, entry: JournalEntry) -> None:
-        self.refused.add(refusal_key(entry.payload))
+            self.opened[symbol][opens_at] = correction.now[0]
 
     def _move_to(self, key: Key) -> None:
         self.cursor = max(self.cursor, key)
@@ -162,11 +182,6 @@ def open_part(symbol: str, opens_at: datetime, closes_at: datetime) -> BarPart:
 def close_part(symbol: str, opens_at: datetime, closes_at: datetime) -> BarPart:
     """The fact that is known at the close of a session."""
     return BarPart(*slice_key(closes_at, Phase.CLOSE), symbol, opens_at, closes_at)
-
-
-def refusal_key(payload: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What makes a refused value one that was refused before: symbol, session's open and reason."""
-    return payload["symbol"], payload["opens_at"], payload["reason"]
 
 
 def _keep_recent(kept: dict[datetime, _T], opens_at: datetime, value: _T) -> None:
@@ -188,7 +203,7 @@ class CollectorJournal:
         journal: Journal,
         memory: JournalState,
         clock: Callable[[], datetime],
-        on_journaled: Callable[[Sequence[Event]], None] | None = None,
+        on_journaled: Callable[[Sequence[StoredEvent]], None] | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -197,19 +212,17 @@ class CollectorJournal:
         memory.catch_up(journal)
 
     def append(self, events: Sequence[Event]) -> bool:
-        """Commit the events together, but for refusals that stand in the journal; whether there were any."""
-        fresh = [
-            each
-            for each in events
-            if each.kind != "refused" or refusal_key(each.payload) not in self.memory.refused
-        ]
+        """Commit the events together, without refusals that are journaled already; whether any was left."""
+        entries = [JournalEntry.from_event(each) for each in events]
+        known = [each.kind == Kind.REFUSED and decode(each) in self.memory.refused for each in entries]
+        fresh = [event for event, seen in zip(events, known, strict=True) if not seen]
         if fresh:
             self._journal.append(fresh, self._clock())
-            for each in fresh:
-                payload = json.loads(canonical_json(each.payload))
-                self.memory.apply(JournalEntry(each.kind, each.as_of, payload))
+            journaled = [entry for entry, seen in zip(entries, known, strict=True) if not seen]
+            for entry in journaled:
+                self.memory.apply(entry)
             if self._on_journaled:
-                self._on_journaled(fresh)
+                self._on_journaled(journaled)
         return bool(fresh)
 
     def append_close(self, at: datetime, bars: Mapping[str, Bar], *, late: bool) -> list[Event]:

@@ -1,6 +1,6 @@
-"""Asks the right source about each symbol, and keeps account of who answers and what time they have.
+"""Poll the sources: ask the right one about each symbol, and track which answer and what time they have.
 
-Knows back-off, clocks and what the journal was told of them; it knows nothing of bars and slices.
+A source that fails is asked again after a growing pause, and its state goes into the journal.
 """
 
 import threading
@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from engine.journal.events import encode
+from engine.journal.events.inputs import SourceState
 from engine.journal.journal import Event
 from engine.model import NewsItem, require_utc
 from feeds.live.clock_sync import ClockCheck, ClockReading
@@ -20,9 +22,11 @@ from feeds.live.settings import Limits
 
 _R = TypeVar("_R")
 
+T = TypeVar("T")
+
 
 class Executor(Protocol):
-    """Runs one task for each source and hands back its result, or the exception that ended it."""
+    """Runs one task for each source and returns its result, or the exception that ended it."""
 
     def __call__(self, tasks: Mapping[str, Callable[[], _R]]) -> dict[str, "_R | Exception"]:
         """Run the tasks, by source."""
@@ -30,14 +34,14 @@ class Executor(Protocol):
 
 
 def run_sequential(tasks: Mapping[str, Callable[[], _R]]) -> dict[str, _R | Exception]:
-    """One task after the other, in this thread: the same order every time."""
+    """Run one task after the other in this thread, in the given order."""
     return {name: _run_task(task) for name, task in tasks.items()}
 
 
 class ConcurrentExecutor:
-    """Each task in a thread of its own; one that is not done in `seconds` counts as failed.
+    """Run each task in a thread of its own; one that is not done in `seconds` counts as failed.
 
-    A source that still hangs is not asked again before it has come back.
+    A source whose task still hangs is not asked again before that task has ended.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -66,10 +70,10 @@ def _start_thread(task: Callable[[], _R]) -> Future[_R]:
     def run() -> None:
         try:
             future.set_result(task())
-        except BaseException as error:  # whatever ends the thread must not leave its asker waiting
+        except BaseException as error:  # whatever ends the thread, the caller must not wait forever
             future.set_exception(error)
 
-    # A daemon, because a source that hangs must not keep the program from ending.
+    # A daemon thread, because a source that hangs must not keep the program from ending.
     threading.Thread(target=run, daemon=True).start()
     return future
 
@@ -81,12 +85,9 @@ def _run_task(task: Callable[[], _R]) -> _R | Exception:
         return error
 
 
-T = TypeVar("T")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceAnswers(Generic[T]):
-    """What a source said in one visit: its clock first, then a value or an error for each symbol."""
+    """The answers of one poll of a source: its clock first, then a value or an error for each symbol."""
 
     clock: ClockReading
     values: Mapping[str, T]
@@ -96,12 +97,19 @@ class SourceAnswers(Generic[T]):
 def poll_source(
     source: BarSource,
     symbols: Iterable[str],
-    question: Callable[[BarSource, str], T],
+    request: Callable[[BarSource, str], T],
     clock: Callable[[], datetime],
 ) -> SourceAnswers[T]:
-    """Ask one source the time, then the question for each symbol.
+    """Ask a source for its time, then about each symbol.
 
-    Raises what `server_time` raises, and what the question raises where it does so for every symbol.
+    Args:
+        source: The source.
+        symbols: The symbols to ask about.
+        request: Asks the source about one symbol.
+        clock: Returns this machine's time, in UTC.
+
+    Raises:
+        Exception: What `server_time` raises, and what `request` raises if it does so for every symbol.
     """
     asked_at = clock()
     server_time = source.server_time()
@@ -113,7 +121,7 @@ def poll_source(
     errors: dict[str, Exception] = {}
     for symbol in symbols:
         try:
-            values[symbol] = question(source, symbol)
+            values[symbol] = request(source, symbol)
         except Exception as error:
             errors[symbol] = error
     if errors and not values:
@@ -132,9 +140,9 @@ def _journal_name(error: Exception) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class BackOff:
-    """When a source that fails may be asked again.
+    """Exponential back-off: when a source that fails may be asked again.
 
-    That is `first` after its first failure, twice as long after each further one, at most `longest`.
+    The pause is `first` after its first failure and doubles with each further one, up to `longest`.
     """
 
     first: timedelta
@@ -143,24 +151,24 @@ class BackOff:
     until: dict[str, datetime] = field(default_factory=dict)
 
     def may_ask(self, name: str, now: datetime) -> bool:
-        """Whether the source may be asked at `now`."""
-        # A wait longer than any back-off means that the clock was set back meanwhile.
+        """Return whether the source may be asked at `now`."""
+        # A wait longer than any back-off means that the clock was set back.
         return name not in self.until or not now < self.until[name] <= now + self.longest
 
     def on_failure(self, name: str, now: datetime) -> None:
-        """The source failed at `now`."""
+        """Record that the source failed at `now`."""
         count = self.failures[name] = self.failures.get(name, 0) + 1
         self.until[name] = now + min(self.longest, self.first * 2 ** min(count - 1, 16))
 
     def on_answer(self, name: str) -> None:
-        """The source is there."""
+        """Record that the source answered."""
         self.failures.pop(name, None)
         self.until.pop(name, None)
 
 
 @dataclass(slots=True, kw_only=True)
 class PollResult(Generic[T]):
-    """What was learned: values with the source's clock just before, errors by symbol, events to journal."""
+    """The result of a poll: values with the source's time, errors by symbol, events to journal."""
 
     values: dict[str, tuple[T, datetime]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
@@ -168,51 +176,51 @@ class PollResult(Generic[T]):
 
 
 class SourcePoller:
-    """The sources of all symbols, the feeds of news, and their clocks."""
+    """The sources of all symbols, the news feeds, and the sources' clocks."""
 
     def __init__(
         self,
         sources: Mapping[str, BarSource],
         news: Sequence[NewsSource],
         *,
-        memory: JournalState,
+        state: JournalState,
         limits: Limits,
-        ask: Executor,
+        executor: Executor,
         clock: Callable[[], datetime],
     ) -> None:
         self._sources = {source.name: source for source in sources.values()}
         self._source_by_symbol = {symbol: source.name for symbol, source in sources.items()}
         self._news = {source.name: source for source in news}
         if shared := self._sources.keys() & self._news.keys():
-            raise ValueError(f"two sources are called {min(shared)}; each needs a name of its own")
-        self._memory = memory
-        self._ask = ask
+            raise ValueError(f"two sources are called {min(shared)}; give each a name of its own")
+        self._state = state
+        self._executor = executor
         self._clock = clock
         self._back_off = BackOff(first=limits.back_off, longest=limits.back_off_at_most)
         self.clocks = ClockCheck(tolerance=limits.clock_tolerance)
 
     def market_time(self) -> datetime:
-        """What time it is on the exchanges."""
+        """Return the exchanges' time."""
         return self.clocks.market_time(self._clock())
 
     def check_clocks(self) -> list[Event]:
-        """Ask every source what time it has."""
+        """Ask every source for its time; return the events to journal."""
         return self._poll_sources({name: [] for name in self._sources}, lambda _source, _symbol: None).events
 
-    def poll(self, symbols: Iterable[str], question: Callable[[BarSource, str], T]) -> PollResult[T]:
-        """Ask each symbol's source the question, but for sources that have failed just now."""
+    def poll(self, symbols: Iterable[str], request: Callable[[BarSource, str], T]) -> PollResult[T]:
+        """Ask each symbol's source, except those in back-off."""
         wanted: dict[str, list[str]] = {}
         for symbol in symbols:
             wanted.setdefault(self._source_by_symbol[symbol], []).append(symbol)
-        return self._poll_sources(wanted, question)
+        return self._poll_sources(wanted, request)
 
     def read_news(self) -> tuple[list[NewsItem], list[Event]]:
-        """What the feeds show now."""
+        """Poll the news feeds; return their items and the events to journal."""
         now = self._clock()
         tasks = {name: feed.poll for name, feed in self._news.items() if self._back_off.may_ask(name, now)}
         items: list[NewsItem] = []
         events: list[Event] = []
-        for name, answer in self._ask(tasks).items():
+        for name, answer in self._executor(tasks).items():
             if isinstance(answer, Exception):
                 events += self._on_failure(name, answer)
             else:
@@ -221,39 +229,38 @@ class SourcePoller:
         return items, events
 
     def _poll_sources(
-        self, wanted: Mapping[str, list[str]], question: Callable[[BarSource, str], T]
+        self, wanted: Mapping[str, list[str]], request: Callable[[BarSource, str], T]
     ) -> PollResult[T]:
         now = self._clock()
         tasks = {
-            name: partial(poll_source, self._sources[name], symbols, question, self._clock)
+            name: partial(poll_source, self._sources[name], symbols, request, self._clock)
             for name, symbols in wanted.items()
             if self._back_off.may_ask(name, now)
         }
-        learned: PollResult[T] = PollResult()
-        for name, answer in self._ask(tasks).items():
+        result: PollResult[T] = PollResult()
+        for name, answer in self._executor(tasks).items():
             if isinstance(answer, Exception):
-                learned.errors |= dict.fromkeys(wanted[name], _journal_name(answer))
-                learned.events += self._on_failure(name, answer)
+                result.errors |= dict.fromkeys(wanted[name], _journal_name(answer))
+                result.events += self._on_failure(name, answer)
             else:
-                self._merge_answer(learned, answer)
-                learned.events += self._on_answer(name)
-        return learned
+                self._merge_answer(result, answer)
+                result.events += self._on_answer(name)
+        return result
 
     def _merge_answer(self, result: PollResult[T], answer: SourceAnswers[T]) -> None:
         result.errors |= answer.errors
         for symbol, value in answer.values.items():
             result.values[symbol] = value, answer.clock.server_time
-        if told := self.clocks.add_reading(answer.clock, self._memory.offsets):
-            result.events.append(told)
+        if event := self.clocks.add_reading(answer.clock, self._state.offsets):
+            result.events.append(event)
 
     def _on_failure(self, name: str, error: Exception) -> list[Event]:
         self._back_off.on_failure(name, self._clock())
-        return [] if name in self._memory.down else [self._state_event(name, "down", _journal_name(error))]
+        return [] if name in self._state.down else [self._state_event(name, "down", _journal_name(error))]
 
     def _on_answer(self, name: str) -> list[Event]:
         self._back_off.on_answer(name)
-        return [self._state_event(name, "up", "it answers again")] if name in self._memory.down else []
+        return [self._state_event(name, "up", "it answers again")] if name in self._state.down else []
 
     def _state_event(self, name: str, state: str, reason: str) -> Event:
-        payload = {"source": name, "state": state, "reason": reason}
-        return Event(kind="source", as_of=self.market_time(), payload=payload)
+        return encode(SourceState(source=name, state=state, reason=reason), self.market_time())

@@ -13,8 +13,14 @@ from typing import Any, Self
 
 from engine.errors import StudentError, UsageError, suggest
 from engine.journal.canonical import canonical_json, row_digest
+from engine.journal.events.training import (
+    AdapterPromoted,
+    AdapterRejected,
+    AdapterScored,
+    ChampionRolledBack,
+)
 from llm.registry.adapters import Adapter, Status, base_fingerprint, check_files, student_key
-from llm.registry.events import GATE, PROMOTED, REJECTED, ROLLED_BACK, SCORED, Change, RegistryState
+from llm.registry.events import GATE, Change, RegistryState
 from llm.registry.store import JOURNAL, RegistryStore
 from llm.student import StudentSettings
 
@@ -196,8 +202,8 @@ class Registry:
                 )
             check_files(adapter.folder, adapter.fingerprint, f"adapter {name}")
             before = state.champion(adapter.student)
-            said = {"name": name, "before": before, "by": by, "reason": reason, "scores": scores or {}}
-            return self._store.append(PROMOTED, at, said)
+            promoted = AdapterPromoted(name=name, before=before, by=by, reason=reason, scores=scores or {})
+            return self._store.append(promoted, at)
 
     def rollback(self, *, at: datetime, by: str, reason: str, student: str | None = None) -> Change:
         """Go back to the champion before, or to the bare base model; once more goes one further back.
@@ -214,15 +220,15 @@ class Registry:
             depth = len(stack) - 1
             while depth and not is_intact(state.adapters[stack[depth - 1]]):
                 depth -= 1
-            said = {
-                "name": stack[-1],
-                "to": stack[depth - 1] if depth else None,
-                "depth": depth,
-                "passed_over": stack[depth:-1],
-                "by": by,
-                "reason": reason,
-            }
-            return self._store.append(ROLLED_BACK, at, said)
+            rolled_back = ChampionRolledBack(
+                name=stack[-1],
+                to=stack[depth - 1] if depth else None,
+                depth=depth,
+                passed_over=tuple(stack[depth:-1]),
+                by=by,
+                reason=reason,
+            )
+            return self._store.append(rolled_back, at)
 
     def reject(
         self, name: str, *, at: datetime, reason: str, by: str = GATE, scores: Mapping[str, Any] | None = None
@@ -231,14 +237,14 @@ class Registry:
         with self._store.transaction() as state:
             if get_adapter(state, name).status is Status.CHAMPION:
                 raise UsageError(f"adapter {name} is the champion; closecall models rollback replaces it")
-            said = {"name": name, "by": by, "reason": reason, "scores": scores or {}}
-            return self._store.append(REJECTED, at, said)
+            rejected = AdapterRejected(name=name, by=by, reason=reason, scores=scores or {})
+            return self._store.append(rejected, at)
 
     def add_scores(self, name: str, *, at: datetime, by: str, scores: Mapping[str, Any]) -> Change:
         """Add scores to an adapter's history that change nothing, such as a gate's wish for more days."""
         with self._store.transaction() as state:
             get_adapter(state, name)
-            return self._store.append(SCORED, at, {"name": name, "by": by, "scores": scores})
+            return self._store.append(AdapterScored(name=name, by=by, scores=scores), at)
 
     def adapters(self) -> list[Adapter]:
         """All adapters on record, in the order in which they were entered."""

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JournalError
-from engine.journal.journal import Event, Journal
+from engine.journal.events import encode
+from engine.journal.events.training import AdapterEntered
+from engine.journal.journal import Journal
 from llm.registry.adapters import adapter_names, check_files, copy_atomically
-from llm.registry.events import REGISTERED, Change, RegistryState
+from llm.registry.events import Change, RegistryEvent, RegistryState
 
 SESSION = "registry"
 
@@ -68,9 +70,9 @@ class RegistryStore:
                 )
             yield self.refresh()
 
-    def append(self, kind: str, at: datetime, payload: Mapping[str, object]) -> Change:
-        """Record one event; call it inside `turn`. This is the instant at which a change holds."""
-        self._journal.append([Event(kind=kind, as_of=at, payload=payload)], recorded_at=at)
+    def append(self, event: RegistryEvent, at: datetime) -> Change:
+        """Record one event; call it inside `transaction`. This is the instant at which a change holds."""
+        self._journal.append([encode(event, at)], recorded_at=at)
         return self.refresh().changes[-1]
 
     def import_adapter(self, source: Path, at: datetime, details: Mapping[str, Any]) -> str:
@@ -87,7 +89,7 @@ class RegistryStore:
         except BaseException:  # also Ctrl-C must not leave half an adapter
             self._clear(marker)
             raise
-        self.append(REGISTERED, at, {"name": name, **details})
+        self.append(AdapterEntered(name=name, **details), at)
         marker.rmdir()
         return name
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.journal.events import decode_bar, decode_news, encode_bar, encode_news
+from engine.journal.events.inputs import decode_bar, decode_news, encode_bar, encode_news
 from engine.model import Observation
 from llm.student import Quantization, StudentSettings
 

@@ -130,7 +130,7 @@ class JournalTail:
         if self._cursor < whole:
             until = min(until, whole)
         listed = self._cursor >= whole
-        rows = self.file.page(self._cursor, until, _SPAN, () if listed else HEAVY)
+        rows = self.file.page(self._cursor, until, _SPAN, without=() if listed else HEAVY)
         counts = self.file.count_kinds(self._cursor, until)
         chain = self.file.chain(until)
         for row in rows:

@@ -25,7 +25,8 @@ MAX_PAYLOAD_BYTES = 64_000
 
 _WAIT = 0.2
 
-_TEXTS = "'$.prompt', '$.output', '$.news', '$.text', '$.bars'"
+_SHORTENED = "'$.prompt', '', '$.output', '', '$.text', '', '$.news', json('[]'), '$.bars', json('{}')"
+"""What a large payload states instead of its long values, so that it can still be decoded."""
 
 
 class Unreadable(ClosecallError):
@@ -83,12 +84,21 @@ class JournalFile:
             ).fetchone()
         return None if row is None else str(row[0])
 
-    def page(self, since: int, until: int, size: int, without: Sequence[str] = ()) -> list[EventRow]:
-        """At most `size` events with since < seq <= until, in order, but those of some kinds."""
-        marks = ", ".join("?" * len(without))
+    def page(
+        self,
+        since: int,
+        until: int,
+        size: int,
+        *,
+        only: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+    ) -> list[EventRow]:
+        """Return at most `size` events with since < seq <= until, in order, by their kinds."""
+        kinds = without if only is None else only
+        which = f"{'NOT IN' if only is None else 'IN'} ({', '.join('?' * len(kinds))})"
         return self._rows(
-            f"seq > ? AND seq <= ? AND kind NOT IN ({marks}) ORDER BY seq LIMIT ?",
-            (since, until, *without, size),
+            f"seq > ? AND seq <= ? AND kind {which} ORDER BY seq LIMIT ?",
+            (since, until, *map(str, kinds), size),
         )
 
     def count_kinds(self, since: int, until: int) -> dict[str, int]:
@@ -120,7 +130,7 @@ class JournalFile:
         query = (
             "SELECT seq, as_of, recorded_at, kind, chain, length(payload), "  # noqa: S608  # see above
             f"CASE WHEN length(payload) <= {largest:d} THEN payload "
-            f"WHEN json_valid(payload) THEN json_remove(payload, {_TEXTS}) END "
+            f"WHEN json_valid(payload) THEN json_replace(payload, {_SHORTENED}) END "
             f"FROM journal_events WHERE session = ? AND {where}"
         )
         with self._translate_errors() as connection:

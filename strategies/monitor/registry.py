@@ -18,23 +18,18 @@ class RegistryTracker:
         self._state = RegistryState(home=folder / "adapters")
 
     def apply(self, row: EventRow) -> None:
-        """One event of the registry. Raises KeyError, TypeError or ValueError for one that is not known."""
-        from engine.errors import JournalError
-
-        try:
-            self._state.apply(
-                Row(
-                    session="registry",
-                    seq=row.seq,
-                    as_of=row.as_of,
-                    recorded_at=row.recorded_at,
-                    kind=row.kind,
-                    payload=row.payload,
-                    chain=row.chain,
-                )
+        """Apply one event of the registry. Raises JournalError for one that cannot be read."""
+        self._state.apply(
+            Row(
+                session="registry",
+                seq=row.seq,
+                as_of=row.as_of,
+                recorded_at=row.recorded_at,
+                kind=row.kind,
+                payload=row.payload,
+                chain=row.chain,
             )
-        except JournalError as error:
-            raise ValueError(str(error)) from error
+        )
 
     def view(self) -> RegistryView:
         """The newest adapters first."""

@@ -4,9 +4,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-REPLAYED = "replay"
-"""The key under which a replayed input has its place in the replay; what lacks it came from outside."""
-
 POLL_INTERVAL = 0.2
 
 

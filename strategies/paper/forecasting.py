@@ -1,19 +1,19 @@
-"""How the closes of one slice come to their calls: as journaled, from the ledger, from the student, or not.
+"""Predictions on the closes of one slice: as journaled, from the answer cache, or from the student.
 
 Fails closed: whatever goes wrong is an abstention with its reason. Knows no engine and no order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.errors import JournalError, StudentError
+from engine.journal.events import decode_as
+from engine.journal.events.outputs import PredictionRecord
 from engine.journal.journal import Row
-from engine.model import Abstention, Observation, Prediction
+from engine.model import Abstention, Observation
 from llm.answer_cache import answer_digest
 from llm.answers import parse_answer
 from llm.student import StudentClient, StudentInterrupted, StudentTimeout
-from strategies.runs import encode_prediction
 
 ARRIVED_LATE = "late: the close was learned after its time"
 
@@ -22,18 +22,6 @@ TIMED_OUT = "late: the student did not answer in time"
 INTERRUPTED = "halted: a command came before the answer"
 
 UNAVAILABLE = "the student cannot be asked"
-
-FORECAST_KEYS = (
-    "symbol",
-    "direction",
-    "confidence",
-    "close",
-    "last_close",
-    "abstention",
-    "prompt",
-    "output",
-)
-"""What the payload of every forecast states, in runs as in sessions."""
 
 
 class Answers(Protocol):
@@ -48,43 +36,37 @@ class Answers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionRecord:
-    """A call with the prompt it answers; the prompt is empty where none could be made."""
-
-    call: Prediction
-    prompt: str = ""
-
-    def encode(self) -> dict[str, Any]:
-        """The call as the journal keeps it."""
-        beside = {"as_of": self.call.as_of, "prompt": self.prompt, "output": self.call.text}
-        return encode_prediction(self.call) | beside
-
-
 def abstain(
     observed: Sequence[Observation], reason: str, prompts: Sequence[str] = ()
 ) -> list[PredictionRecord]:
-    """No call for any of the observations, for one reason."""
+    """Return an abstention on each observation, all for one reason."""
     return [
         PredictionRecord(
-            call=Abstention(symbol=one.symbol, as_of=one.as_of, reason=reason, last_close=one.last_close),
+            call=Abstention(
+                symbol=observation.symbol,
+                as_of=observation.as_of,
+                reason=reason,
+                last_close=observation.last_close,
+            ),
             prompt=prompts[place] if place < len(prompts) else "",
         )
-        for place, one in enumerate(observed)
+        for place, observation in enumerate(observed)
     ]
 
 
 def replay_predictions(observed: Sequence[Observation], rows: Sequence[Row]) -> list[PredictionRecord]:
-    """The calls that the journal holds: read anew from their raw outputs, or abstained as they were.
+    """Return the predictions that the journal holds, parsed again from their raw outputs.
 
     Raises JournalError if they are not those of the observations.
     """
-    if [one.symbol for one in observed] != [row.payload["symbol"] for row in rows]:
+    records = [decode_as(PredictionRecord, row) for row in rows]
+    if [each.symbol for each in observed] != [record.call.symbol for record in records]:
+        where = f"event {rows[0].seq}" if rows else f"the slice of {observed[0].as_of}"
         raise JournalError(
-            f"event {rows[0].seq}: the forecasts from here on are not those of their slice; "
+            f"{where}: the forecasts from here on are not those of their slice; "
             "restore the journal from a copy"
         )
-    return [_replay_prediction(one, row.payload) for one, row in zip(observed, rows, strict=True)]
+    return [_replay_prediction(each, record) for each, record in zip(observed, records, strict=True)]
 
 
 def predict(
@@ -96,9 +78,15 @@ def predict(
     interrupted: Callable[[], bool],
     fault: Callable[[str, str | None], None],
 ) -> list[PredictionRecord]:
-    """Calls from the ledger, else from the student within `seconds`, else abstentions.
+    """Return predictions from the answer cache, else from the student, else abstentions.
 
-    `fault` is told of a part ("student" or "ledger") what is wrong with it, or None once it is right.
+    Args:
+        observed: What to predict on, of one slice.
+        student: Loads the student.
+        answers: The answer cache.
+        seconds: How long the student may take.
+        interrupted: Whether a person stopped all orders meanwhile.
+        fault: Called with a part ("student" or "ledger") and what is wrong with it, None once it works.
     """
     prompts: Sequence[str] = ()
     try:
@@ -115,8 +103,8 @@ def predict(
         return abstain(observed, UNAVAILABLE, prompts)
     fault("student", None)
     return [
-        PredictionRecord(call=parse_answer(text, one), prompt=prompt)
-        for text, one, prompt in zip(texts, observed, prompts, strict=True)
+        PredictionRecord(call=parse_answer(text, observation), prompt=prompt)
+        for text, observation, prompt in zip(texts, observed, prompts, strict=True)
     ]
 
 
@@ -147,7 +135,8 @@ def _get_answers(
     return [known[digest] for digest in digests]
 
 
-def _replay_prediction(one: Observation, payload: Mapping[str, Any]) -> PredictionRecord:
-    if payload["output"]:
-        return PredictionRecord(call=parse_answer(payload["output"], one), prompt=payload["prompt"])
-    return abstain([one], payload["abstention"], [payload["prompt"]])[0]
+def _replay_prediction(observation: Observation, record: PredictionRecord) -> PredictionRecord:
+    call = record.call
+    if call.text:
+        return PredictionRecord(call=parse_answer(call.text, observation), prompt=record.prompt)
+    return abstain([observation], getattr(call, "reason", ""), [record.prompt])[0]

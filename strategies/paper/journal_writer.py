@@ -3,16 +3,16 @@
 Nothing else is done meanwhile, since what cannot be journaled does not happen. Knows no input and no effect.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from engine.errors import JournalError
+from engine.journal.events import encode
+from engine.journal.events.sessions import Fault
 from engine.journal.journal import Event, Journal
 from engine.journal.store import is_transient
 from strategies.paper.clock import Clock
-
-FAULT = "fault"
 
 
 class FaultTracker:
@@ -36,16 +36,15 @@ class FaultTracker:
         if reason is not None and part in self._down:
             return
         if reason is None:
-            payload = {"part": part, "state": "up", "reason": self._down.pop(part)}
+            fault = Fault(part=part, state="up", reason=self._down.pop(part))
         else:
             self._down[part] = reason
-            payload = {"part": part, "state": "down", "reason": reason}
-        self._unreported.append(Event(kind=FAULT, as_of=self._now(), payload=payload))
+            fault = Fault(part=part, state="down", reason=reason)
+        self._unreported.append(encode(fault, self._now()))
 
     def record(self, part: str, reason: str) -> None:
         """Something was wrong once and is over."""
-        payload = {"part": part, "state": "was", "reason": reason}
-        self._unreported.append(Event(kind=FAULT, as_of=self._now(), payload=payload))
+        self._unreported.append(encode(Fault(part=part, state="was", reason=reason), self._now()))
 
     def flush(self) -> None:
         """Journal what was not said yet. Raises JournalError, and keeps it then."""
@@ -102,9 +101,9 @@ class JournalWriter:
         self._on_message = on_message
         self.faults = FaultTracker(journal, time.now)
 
-    def append(self, kind: str, payload: Mapping[str, Any], at: datetime | None = None) -> None:
-        """Append one event, dated `at` or now."""
-        event = Event(kind=kind, as_of=at or self._time.now(), payload=payload)
+    def append(self, payload: object, at: datetime | None = None) -> None:
+        """Append the event of a payload, dated `at` or now."""
+        event = encode(payload, at or self._time.now())
         self.retrying(lambda: self._journal.append([event], self._time.now()))
 
     def flush_faults(self) -> None:

@@ -1,8 +1,8 @@
-"""The engine as a session and the check of parity run it: one call, so that both do the same."""
+"""The engine as a session and the replay check run it: one call, so that both do the same."""
 
 from collections.abc import Callable, Iterable
 
-from engine.journal.events import SessionOutput
+from engine.journal.events.outputs import SessionOutput
 from engine.trading.inputs import EngineInput
 from engine.trading.records import EngineResult
 from engine.trading.risk import RiskEngine
@@ -13,31 +13,31 @@ from strategies.run_spec import RunSpec
 
 
 def create_context(
-    settings: RunSpec, world: SessionState, emit: Callable[[SessionOutput], None]
+    settings: RunSpec, state: SessionState, emit: Callable[[SessionOutput], None]
 ) -> SessionContext:
-    """The board of a session that begins; `state` is told everything that is done."""
+    """Return the context of a session that begins; `emit` is called with everything that is done."""
     return SessionContext(
         risk=RiskEngine(settings.limits),
         instruments=settings.instruments,
-        calendars=world.calendars,
+        calendars=state.calendars,
         emit=emit,
     )
 
 
 def run_engine(
-    items: Iterable[EngineInput], settings: RunSpec, world: SessionState, board: SessionContext
+    items: Iterable[EngineInput], settings: RunSpec, state: SessionState, context: SessionContext
 ) -> EngineResult:
-    """Run backtrader over the items until they end; records go to the board and are not kept."""
+    """Run backtrader over the items until they end; records go to the context and are not kept."""
     return run(
         items,
         strategy=PaperStrategy,
-        settings={"context": board, "sizing": settings.sizing},
+        settings={"context": context, "sizing": settings.sizing},
         instruments=settings.instruments,
         costs=settings.costs,
-        calendars=world.calendars,
+        calendars=state.calendars,
         cash=settings.cash,
-        rates=world.rates,
-        risk=board.risk,
+        rates=state.rates,
+        risk=context.risk,
         keep=False,
-        on_record=board.emit,
+        on_record=context.emit,
     )

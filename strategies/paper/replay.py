@@ -16,21 +16,20 @@ from engine.calendars import Calendar
 from engine.corporate_actions import Dividend, Split, split_bar
 from engine.errors import UsageError, suggest
 from engine.journal.canonical import to_jsonable
-from engine.journal.events import encode_command, encode_corporate_action, encode_slice
+from engine.journal.events import INPUT_KINDS, Kind, encode, replay_number, with_replay_number
+from engine.journal.events.inputs import Gap, ModelAdopted, Quotes, SliceRecord
 from engine.journal.journal import Event, Journal
 from engine.model import Phase, Slice
 from engine.timeline import build_observations, build_slices
 from engine.trading.risk import Command, CommandKind, RiskLimits
-from feeds.live.events import encode_gap
 from llm.answer_cache import AnswerCache, answer_digest
 from llm.forecaster import forecast
 from llm.student import LocalStudentClient, Student, StudentClient
 from strategies.config import BacktestConfig, ScenarioAction, ScriptTable
 from strategies.market_data import MarketData
-from strategies.paper.clock import REPLAYED, SimulatedClock
+from strategies.paper.clock import SimulatedClock
 from strategies.paper.files import create_session, open_session, session_folder
 from strategies.paper.session import Champion, PaperSession, SessionDeps
-from strategies.paper.state import INPUTS, QUOTE
 from strategies.run_spec import RunSpec, build_run_spec, encode_history, encode_rates
 from strategies.runs import JOURNAL
 
@@ -66,14 +65,15 @@ def with_splits(facts: MarketData, splits: Sequence[Split]) -> MarketData:
 
 def _build_event(entry: ScriptTable, facts: MarketData) -> Event:
     if (corporate := _build_corporate_action(entry, facts)) is not None:
-        return encode_corporate_action(corporate)
+        return encode(corporate, corporate.at)
     if entry.symbol is None:
         kind = CommandKind(entry.do)
-        return encode_command(Command(at=entry.at, kind=kind, author=AUTHOR, text=entry.text))
+        return encode(Command(at=entry.at, kind=kind, author=AUTHOR, text=entry.text), entry.at)
     symbol = _require_replayed(entry.symbol, facts)
     if entry.do is ScenarioAction.QUOTE:
-        return Event(kind=QUOTE, as_of=entry.at, payload={"quotes": {symbol: [entry.value, entry.at]}})
-    return encode_gap(entry.at, symbol, None, "bar", entry.text or "the script says so")
+        return encode(Quotes(quotes={symbol: (entry.value or 0.0, entry.at)}), entry.at)
+    reason = entry.text or "the script says so"
+    return encode(Gap(symbol=symbol, session=None, lacks="bar", reason=reason), entry.at)
 
 
 def _build_corporate_action(entry: ScriptTable, facts: MarketData) -> Split | Dividend | None:
@@ -106,7 +106,13 @@ def _require_replayed(symbol: str, facts: MarketData) -> str:
     raise UsageError(f"[[paper.script]]: {symbol} is not replayed; {suggest(symbol, facts.bars, cutoff=0.4)}")
 
 
-_RANK = {"rate": 0, Phase.CLOSE: 1, "split": 2, "dividend": 2, Phase.OPEN: 3}
+_RANK: Mapping[str, int] = {
+    Kind.RATE: 0,
+    Phase.CLOSE: 1,
+    Kind.SPLIT: 2,
+    Kind.DIVIDEND: 2,
+    Phase.OPEN: 3,
+}
 
 _LAST = 4
 
@@ -215,7 +221,7 @@ def replay_session(
     ledger: AnswerCache,
     limits: RiskLimits | None = None,
     script: Script = (),
-    load: Callable[[Mapping[str, Any] | None], StudentClient] | None = None,
+    load: Callable[[ModelAdopted | None], StudentClient] | None = None,
     champion: Champion | None = None,
     time: SimulatedClock | None = None,
     ahead: int | None = None,
@@ -269,17 +275,15 @@ def _sort_by_key(placed: _Placed) -> tuple[datetime, int]:
 
 def _with_number(item: Slice | Event, number: int) -> Event:
     """The input as it is journaled, with its place in the replay from 1."""
-    if isinstance(item, Slice):
-        payload: Mapping[str, object] = encode_slice(item)
-        return Event(kind="slice", as_of=item.as_of, payload={**payload, REPLAYED: number})
-    return replace(item, payload={**item.payload, REPLAYED: number})
+    event = encode(SliceRecord(slice=item), item.as_of) if isinstance(item, Slice) else item
+    return with_replay_number(event, number)
 
 
 def _newest_number(journal: Journal) -> int:
     """The place of the newest input in the journal, 0 before the first; looks at its end first."""
     last = journal.last_seq
     for since in (max(0, last - _TAIL), 0):
-        places = (row.payload.get(REPLAYED, 0) for row in journal.read(since, INPUTS))
-        if found := max(places, default=0):
-            return int(found)
+        places = (replay_number(row) or 0 for row in journal.read(since, INPUT_KINDS))
+        if newest := max(places, default=0):
+            return newest
     return 0

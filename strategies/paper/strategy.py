@@ -13,7 +13,7 @@ from engine.calendars import Calendar
 from engine.corporate_actions import Split
 from engine.errors import DataError
 from engine.instruments import Instrument
-from engine.journal.events import SessionOutput
+from engine.journal.events.outputs import SessionOutput
 from engine.model import Abstention, Phase, Prediction, Slice
 from engine.trading.inputs import LastPrices, NonSliceInput
 from engine.trading.records import SessionSnapshot, Valuation

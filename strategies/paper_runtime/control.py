@@ -1,4 +1,4 @@
-"""A person's words to a session: one journaled command, and the session's answer to it. Decides nothing."""
+"""Commands to a session: each is journaled, and the session answers with a change of its risk state."""
 
 import getpass
 import json
@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError, suggest
-from engine.journal.events import OUTPUT_KINDS, encode_command
+from engine.journal.events import OUTPUT_KINDS, Kind, encode, input_seq
 from engine.journal.journal import Journal
 from engine.journal.recovery import recover
 from engine.journal.store import StoredRow
-from engine.trading.risk import RISK, Command, CommandKind
+from engine.trading.risk import Command, CommandKind
 from strategies.paper.files import journal_path, runner_pid, session_folder, session_names, supervisor_pid
-from strategies.paper.state import FINISHED
 
 _LOOK_EVERY = 0.2
 
@@ -26,7 +25,7 @@ _MAX_REASON_LENGTH = 400
 
 
 def require_session(data_dir: Path, name: str) -> Path:
-    """A session's journal. Raises UsageError, with the nearest name, where there is none."""
+    """Return the path of a session's journal. Raises UsageError, with the nearest name, if there is none."""
 
     path = journal_path(data_dir, name)
     if not path.is_file():
@@ -44,7 +43,7 @@ def send_command(
     clock: Callable[[], datetime],
     patience: float = 15.0,
 ) -> dict[str, Any]:
-    """Journal a command of this machine's user, and wait a while for what the session makes of it.
+    """Journal a command of this machine's user, and wait a while for the session's answer.
 
     `answer` is the change of state that followed, None where none did within `patience` seconds. Raises
     UsageError for a session that has finished, and for a reason that is too long.
@@ -54,15 +53,15 @@ def send_command(
     path = require_session(data_dir, name)
     folder = session_folder(data_dir, name)
     with Journal.open(path, name) as journal:
-        if next(iter(journal.read(kinds=(FINISHED,))), None) is not None:
+        if next(iter(journal.read(kinds=(Kind.SESSION_FINISHED,))), None) is not None:
             raise UsageError(f"session {name} has finished, so there is nothing to {kind}")
         given = Command(at=clock(), kind=kind, author=_current_user(), text=reason)
-        (seq,) = journal.append([encode_command(given)], clock())
+        (seq,) = journal.append([encode(given, given.at)], clock())
         answer = None
         until = time.monotonic() + patience
         while answer is None and runner_pid(folder) is not None and time.monotonic() < until:
-            rows = journal.read(seq, (RISK,))
-            answer = next((row.payload for row in rows if row.payload["input"] == seq), None)
+            rows = journal.read(seq, (Kind.RISK,))
+            answer = next((row.payload for row in rows if input_seq(row) == seq), None)
             if answer is None:
                 time.sleep(_LOOK_EVERY)
     return {
@@ -76,7 +75,7 @@ def send_command(
 
 
 def stop_session(data_dir: Path, name: str, patience: float = 40.0) -> bool:
-    """End a session's processes cleanly; whether there were any. Raises UsageError if they do not end."""
+    """End a session's processes and return whether there were any. Raises UsageError if they do not end."""
     require_session(data_dir, name)
     folder = session_folder(data_dir, name)
     holder = supervisor_pid(folder) or runner_pid(folder)
@@ -92,7 +91,7 @@ def stop_session(data_dir: Path, name: str, patience: float = 40.0) -> bool:
 
 
 def _current_user() -> str:
-    """Who gives a command, as this machine knows them."""
+    """Return the name of this machine's user."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a user without a name
@@ -100,15 +99,15 @@ def _current_user() -> str:
 
 
 def export(data_dir: Path, name: str, into: Path) -> dict[str, Any]:
-    """Write it to the file `into`; what was written, as JSON types.
+    """Write the intact part of a session's journal to the file `into`; return a report, as JSON types.
 
     Raises UsageError where there is no such session or the file exists, JournalError where nothing is good.
     """
     journal = require_session(data_dir, name)
-    found = recover(journal, name, into, _group_key)
-    return {"session": name, "file": str(into), **asdict(found), "journal": str(journal)}
+    report = recover(journal, name, into, _group_key)
+    return {"session": name, "file": str(into), **asdict(report), "journal": str(journal)}
 
 
 def _group_key(row: StoredRow) -> object:
-    """The input that an effect followed from: its effects stand in the journal whole, or not at all."""
+    """Return the input that an output follows from: all outputs of an input are kept, or none."""
     return json.loads(row.payload)["input"] if row.kind in OUTPUT_KINDS else None

@@ -1,4 +1,4 @@
-"""What a person wants of a session when starting it, as one process hands it to the next. Starts nothing."""
+"""How a session is started, as one process hands it to the next. Starts nothing."""
 
 import json
 import os
@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from engine.errors import DataError, UsageError
 from engine.journal.canonical import row_digest, to_jsonable
+from engine.journal.events.rules import require_rules
+from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Event
 from llm.student import Student
 from strategies.config import BacktestConfig, PaperTable, load_config
@@ -29,8 +31,8 @@ class LaunchSpec:
     """One start of a session.
 
     `speed` is how many times faster than time itself a replay goes, None as fast as it can; it and `replay`
-    say nothing where there is a session already that is none. `tied` names the source of single symbols.
-    `webhook` is the address that is told of changes; it stays within these processes.
+    have no effect on an existing session that is none. `symbol_overrides` names the source of single symbols.
+    `webhook` is the address to which changes are posted; it stays within these processes.
     """
 
     data_dir: Path
@@ -57,19 +59,21 @@ class LaunchSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """What `text` wrote."""
-        said: dict[str, Any] = json.loads(text)
+        """Return what `to_json` wrote."""
+        stated: dict[str, Any] = json.loads(text)
         return cls(
-            **{
-                **said,
-                "data_dir": Path(said["data_dir"]),
-                "config": BacktestConfig.model_validate(said["config"]),
-            }
+            data_dir=Path(stated["data_dir"]),
+            name=stated["name"],
+            config=BacktestConfig.model_validate(stated["config"]),
+            replay=stated["replay"],
+            speed=stated["speed"],
+            symbol_overrides=stated["tied"],
+            webhook=stated["webhook"],
         )
 
 
 def parse_speed(word: str) -> float | None:
-    """`max` or how many times faster than time itself. Raises UsageError for anything else."""
+    """Return how many times faster than time a replay goes, None for "max". Raises UsageError otherwise."""
     if word == "max":
         return None
     try:
@@ -81,34 +85,37 @@ def parse_speed(word: str) -> float | None:
     return speed
 
 
-RESTORED = "restore them, or begin another session with --name"
+RESTORED = "restore them, or start another session with --name"
 
 
 def create_session_from_plan(
     plan: LaunchSpec, facts: MarketData, student: Student, at: datetime, about: Mapping[str, Any]
 ) -> None:
-    """Begin the session of a plan over `facts`. Raises UsageError where there is one of that name."""
+    """Create the session of a plan over `facts`. Raises UsageError where there is one of that name."""
     paper = plan.config.paper
     settings = build_run_spec(plan.config, facts, student, plan.config.risk.limits, **_times(paper))
     settings = replace(settings, simulated=plan.replay)
-    told: list[Event] = [*encode_history(facts), *(e for e in encode_rates(facts) if e.as_of <= facts.start)]
+    inputs: list[Event] = [
+        *encode_history(facts),
+        *(e for e in encode_rates(facts) if e.as_of <= facts.start),
+    ]
     stated = {
         "config": to_jsonable(plan.config.stored()),
         "released": student.released,
         "tied": dict(plan.symbol_overrides),
         **about,
     }
-    create_session(plan.data_dir, plan.name, settings, told, at=at, about=stated)
+    create_session(plan.data_dir, plan.name, settings, inputs, at=at, about=stated)
 
 
 def about_replay(facts: MarketData) -> dict[str, Any]:
-    """What tells the facts of a replay from others."""
+    """Return what identifies the data of a replay."""
     return {"replay": facts.source, "facts": _data_digest(facts)}
 
 
-def require_same_data(facts: MarketData, start: Mapping[str, Any]) -> None:
-    """Raise DataError unless these are the facts that the session began with."""
-    if _data_digest(facts) != start["about"].get("facts"):
+def require_same_data(facts: MarketData, start: SessionStarted) -> None:
+    """Raise DataError unless this is the data that the session began with."""
+    if _data_digest(facts) != start.about.get("facts"):
         raise DataError(f"the recorded days are not those that this session began with; {RESTORED}")
 
 
@@ -140,15 +147,33 @@ def build_launch_spec(
     replay: bool,
     speed: str,
     symbol_overrides: Mapping[str, str],
+    like: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> LaunchSpec:
-    """The plan that the flags make. A session that was begun goes on with the configuration it began with.
+    """Return what the flags ask for. An existing session resumes with the configuration it began with.
 
-    Raises UsageError for flags that do not go together, or that would change a session that was begun.
+    Args:
+        data_dir: The data folder.
+        name: The session's name, None for "replay" or "live".
+        config_file: The configuration file, if any.
+        flags: What the command line says of the configuration.
+        replay: Whether days are replayed.
+        speed: "max", or how many times faster than time itself a replay goes.
+        symbol_overrides: The source of single symbols.
+        like: A session whose settings a new one takes.
+        environment: Where the webhook's address may be.
+
+    Raises:
+        UsageError: The flags do not go together, or would change an existing session.
+        RulesError: The session was traded by rules that this version does not have.
     """
+    if like is not None:
+        return _build_like(
+            data_dir, name, like, speed, environment, changed=bool(config_file or flags or replay)
+        )
     asked = load_config(config_file, flags, print_stderr)
     chosen = name or ("replay" if replay else "live")
-    said = read_start(data_dir, chosen)
+    started = read_start(data_dir, chosen)
     secret = asked.paper.webhook.get_secret_value() if asked.paper.webhook else environment.get(VARIABLE)
     common: dict[str, Any] = {
         "data_dir": data_dir,
@@ -156,31 +181,54 @@ def build_launch_spec(
         "webhook": require_webhook(secret) if secret else None,
     }
     pace = parse_speed(speed)
-    if said is None:
+    if started is None:
         if name and not (replay or config_file or flags):
             raise UsageError(
-                f"there is no session {name!r} to go on with; begin one with --replay, or with --source and "
-                "--symbols"
+                f"there is no session {name!r} to resume; start one with --replay, or --source and --symbols"
             )
         settled = _replay_defaults(asked) if replay else _live_defaults(asked)
         return LaunchSpec(
             **common, config=settled, replay=replay, speed=pace, symbol_overrides=symbol_overrides
         )
-    before = decode_config(said)
+    require_rules(started.rules, f"session {chosen}", f"for a new session: --like {chosen} --name OTHER")
+    before = decode_config(started)
     if config_file is not None or flags:
         _require_same(chosen, before, asked)
-    simulated = bool(said["simulated"])
+    simulated = started.simulated
     if replay and not simulated:
         raise UsageError(
             f"session {chosen} is live and no replay; leave --replay out, or choose another --name"
         )
     return LaunchSpec(
-        **common, config=before, replay=simulated, speed=pace, symbol_overrides=said["about"]["tied"]
+        **common, config=before, replay=simulated, speed=pace, symbol_overrides=started.about["tied"]
+    )
+
+
+def _build_like(
+    data_dir: Path, name: str | None, like: str, speed: str, environment: Mapping[str, str], *, changed: bool
+) -> LaunchSpec:
+    """Return a new session with the settings of another, whose journal's rules may be of any version."""
+    if changed:
+        raise UsageError("--like takes all settings from that session; leave the other flags out")
+    if name is None or read_start(data_dir, name) is not None:
+        raise UsageError(f"--like starts a new session; give it a name of its own, such as --name {like}-2")
+    started = read_start(data_dir, like)
+    if started is None:
+        raise UsageError(f"there is no session {like!r} in {data_dir}; closecall paper list shows all")
+    secret = environment.get(VARIABLE)
+    return LaunchSpec(
+        data_dir=data_dir,
+        name=name,
+        config=decode_config(started),
+        replay=started.simulated,
+        speed=parse_speed(speed),
+        symbol_overrides=started.about["tied"],
+        webhook=require_webhook(secret) if secret else None,
     )
 
 
 def _replay_defaults(asked: BacktestConfig) -> BacktestConfig:
-    """A short market where nobody says how long: a first try is to end within a minute."""
+    """Return a short market where no length is given: a first try should end within a minute."""
     simulated = not (asked.bars or asked.store)
     if simulated and "days" not in asked.market.model_fields_set and asked.end is None:
         return asked.model_copy(update={"market": asked.market.model_copy(update={"days": SHORT_DAYS})})
@@ -200,13 +248,13 @@ def _live_defaults(asked: BacktestConfig) -> BacktestConfig:
 
 
 def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
-    """Raise UsageError where what flags or file state would have a session go on as another one."""
+    """Raise UsageError where flags or file would change the settings of an existing session."""
     was, now = (to_jsonable(one.stored()) for one in (before, asked))
     for key in sorted(asked.model_fields_set - {*_MAY_DIFFER}):
         if not _is_unchanged(now[key], was[key], getattr(asked, key)):
             raise UsageError(
-                f"session {name} was begun with {key} = {was[key]}, not {now[key]}, and never changes it; "
-                "leave that out to go on with it, or choose another --name"
+                f"session {name} was started with {key} = {was[key]}, not {now[key]}, and never changes it; "
+                "leave that out to resume it, or choose another --name"
             )
 
 

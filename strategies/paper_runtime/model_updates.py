@@ -1,7 +1,7 @@
-"""Which student the registry says is to speak, at each instant of a session; retrains when that is due.
+"""The student that the registry names for each instant of a session; retrains when that is due.
 
-The session itself journals what it adopts; here the registry's changes are put beside it. Knows no student
-but by fingerprint, and no order.
+The session itself journals what it adopts; here the registry's changes are journaled beside it. Knows no
+student but by fingerprint, and no order.
 """
 
 import json
@@ -15,8 +15,10 @@ from typing import Any
 
 from engine.errors import ClosecallError, JournalError
 from engine.journal.canonical import format_utc
-from engine.journal.events import CHANGED, RETRAINED
-from engine.journal.journal import Event, Journal
+from engine.journal.events import Kind, decode_as, encode
+from engine.journal.events.inputs import ModelAdopted
+from engine.journal.events.sessions import RegistryChanged, Retrained
+from engine.journal.journal import Journal
 from engine.journal.store import is_transient
 from llm.registry.adapters import Adapter
 from llm.registry.registry import Registry, registry_exists
@@ -49,18 +51,18 @@ class RetrainSchedule:
         self._every = _EVERY.get(plan.config.paper.retrain)
         first = next(journal.read(0))
         self._start = first.as_of
-        done = [datetime.fromisoformat(row.payload["due"]) for row in journal.read(kinds=(RETRAINED,))]
+        done = [decode_as(Retrained, row).due for row in journal.read(kinds=(Kind.RETRAINED,))]
         self._done = max(done, default=self._start)
 
     def due(self, at: datetime) -> datetime | None:
-        """The last instant that was due at `at` and is not done; those missed before it are passed over."""
+        """Return the last instant due at `at` that is not done; those missed before it are passed over."""
         if self._every is None:
             return None
         last = self._start + (at - self._start) // self._every * self._every
         return last if last > self._done else None
 
     def mark_done(self, due: datetime) -> None:
-        """What was due is done, or could not be."""
+        """Record that what was due is done, or could not be."""
         self._done = due
 
 
@@ -76,7 +78,7 @@ class Retrainer:
         self._due: datetime | None = None
 
     def step(self, at: datetime) -> None:
-        """See to what is due at `at`."""
+        """Start, or continue, what is due at `at`."""
         if self._running is not None:
             self._poll(at)
         elif (due := self._schedule.due(at)) is not None:
@@ -88,7 +90,7 @@ class Retrainer:
                 self._running = self._start(due)
 
     def end(self) -> None:
-        """Break off what runs; it is done again when it is next due."""
+        """Kill a running retraining; it is started again when it is next due."""
         if self._running is not None:
             self._running.kill()
             self._running.communicate()
@@ -102,7 +104,7 @@ class Retrainer:
         self._append_result(self._due, _parse_result(out, code), at)
 
     def _wait_for(self, due: datetime) -> Mapping[str, Any]:
-        said: Mapping[str, Any] = {}
+        result: Mapping[str, Any] = {}
         for _ in range(_MAX_TRIES):
             self._running = self._start(due)
             until = time.monotonic() + _MAX_DURATION
@@ -116,10 +118,10 @@ class Retrainer:
             process, self._running = self._running, None
             process.kill()
             out, _ = process.communicate()
-            said = _parse_result(out, process.returncode)
+            result = _parse_result(out, process.returncode)
             if process.returncode == 0:
                 break
-        return said
+        return result
 
     def _start(self, due: datetime) -> "subprocess.Popen[bytes]":
         plan = self._plan
@@ -140,9 +142,8 @@ class Retrainer:
         return process
 
     def _append_result(self, due: datetime, result: Mapping[str, Any], at: datetime) -> None:
-        event = Event(kind=RETRAINED, as_of=at, payload={"due": due, **result})
         try:
-            self._journal.append([event], at)
+            self._journal.append([encode(Retrained(due=due, **result), at)], at)
         except JournalError as error:
             if not is_transient(error):
                 raise
@@ -152,18 +153,18 @@ class Retrainer:
 
 def _parse_result(out: bytes, code: int) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(out)
+        result: dict[str, Any] = json.loads(out)
     except ValueError:
         how = f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
         return {"failed": f"the training's process {how}"}
-    return found
+    return result
 
 
 class ChampionWatcher:
     """The `strategies.paper.session.Champion` of a plan's session.
 
-    `fingerprint` is that of the student with an adapter's folder, or with none. `happened` is told what went
-    wrong, once.
+    `fingerprint` is that of the student with an adapter's folder, or with none. `record_fault` is called with
+    what went wrong, once.
     """
 
     def __init__(
@@ -183,46 +184,47 @@ class ChampionWatcher:
         learns = plan.config.paper.retrain is not Retraining.NEVER
         self._retrainer = Retrainer(plan, journal, look) if learns else None
         self._registry: Registry | None = None
-        self._known = max((row.payload["registry_seq"] for row in journal.read(kinds=(CHANGED,))), default=0)
+        changes = journal.read(kinds=(Kind.REGISTRY_CHANGED,))
+        self._known = max((decode_as(RegistryChanged, row).registry_seq for row in changes), default=0)
         self._fingerprints: dict[str, str] = {}
         self._reported = ""
 
-    def __call__(self, at: datetime) -> Mapping[str, Any] | None:
-        """The student of an instant, None where nothing is known of any: then the one there is goes on."""
+    def __call__(self, at: datetime) -> ModelAdopted | None:
+        """Return the student of an instant, None where none is known: then the one in use stays."""
         if self._retrainer is not None:
             self._retrainer.step(at)
         if self._plan.config.adapter is not None or not registry_exists(self._home):
             return None
         try:
-            found = self._champion(at)
+            champion = self._champion(at)
         except ClosecallError as error:
             if str(error) != self._reported:
                 self._record_fault("registry", str(error))
             self._reported = str(error)
             return None
         self._reported = ""
-        return found
+        return champion
 
     def close(self) -> None:
-        """Let the registry go, and break off what is being trained."""
+        """Close the registry, and kill a running retraining."""
         if self._retrainer is not None:
             self._retrainer.end()
         if self._registry is not None:
             self._registry.close()
             self._registry = None
 
-    def _champion(self, at: datetime) -> Mapping[str, Any] | None:
+    def _champion(self, at: datetime) -> ModelAdopted:
         if self._registry is None:
             self._registry = Registry.open(self._home)
         student = self._plan.config.student
         replay = self._plan.replay
         adapter = self._registry.champion_at(student, at) if replay else self._registry.champion(student)
         self._journal_changes(self._registry, at)
-        return {
-            "fingerprint": self._cached_fingerprint(adapter),
-            "name": adapter.name if adapter else student,
-            "adapter": str(adapter.folder) if adapter else None,
-        }
+        return ModelAdopted(
+            fingerprint=self._cached_fingerprint(adapter),
+            name=adapter.name if adapter else student,
+            adapter=str(adapter.folder) if adapter else None,
+        )
 
     def _cached_fingerprint(self, adapter: Adapter | None) -> str:
         name = adapter.name if adapter else ""
@@ -231,7 +233,7 @@ class ChampionWatcher:
         return self._fingerprints[name]
 
     def _journal_changes(self, registry: Registry, at: datetime) -> None:
-        """The registry's changes in the session's journal, each once."""
+        """Journal the registry's changes in the session's journal, each once."""
         changes = registry.changes(self._known)
         if not changes:
             return

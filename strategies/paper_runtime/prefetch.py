@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.errors import JournalError
-from engine.journal.events import COMMAND
+from engine.journal.events import Kind, decode_as, input_seq, replay_number
 from engine.journal.journal import Journal
 from engine.model import Observation
-from engine.trading.risk import RISK, CommandKind
+from engine.trading.risk import Command
 from llm.answer_cache import AnswerCache, answer_digest
 from llm.student import StudentClient
-from strategies.paper.clock import REPLAYED
 
 Interrupted = Callable[[], bool]
 
@@ -33,21 +32,19 @@ class Cancellable(StudentClient, Protocol):
 
 
 class CommandWatcher:
-    """Whether a person has said stop and the session has not come to it yet."""
+    """Whether a person stopped all orders and the session has not applied that yet."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._since = 0
 
     def __call__(self) -> bool:
-        """Look into the journal, from where nothing was waiting on."""
-        rows = list(self._journal.read(self._since, (COMMAND, RISK)))
-        done = {row.payload.get("input") for row in rows if row.kind == RISK}
-        given = [row for row in rows if row.kind == COMMAND and REPLAYED not in row.payload]
+        """Return whether a command that blocks orders waits; reads on from where none did."""
+        rows = list(self._journal.read(self._since, (Kind.COMMAND, Kind.RISK)))
+        done = {input_seq(row) for row in rows if row.kind == Kind.RISK}
+        given = [row for row in rows if row.kind == Kind.COMMAND and replay_number(row) is None]
         waiting = (
-            bool(given)
-            and given[-1].seq not in done
-            and CommandKind(given[-1].payload["command"]).blocks_orders
+            bool(given) and given[-1].seq not in done and decode_as(Command, given[-1]).kind.blocks_orders
         )
         if not waiting and rows:
             self._since = rows[-1].seq
@@ -55,7 +52,7 @@ class CommandWatcher:
 
 
 class CancellableStudent:
-    """A student that is not waited for any longer once a person says stop."""
+    """A student that is interrupted once a person stops all orders."""
 
     def __init__(self, student: Cancellable, interruptions: CommandWatcher) -> None:
         self._student = student

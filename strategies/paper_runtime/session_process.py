@@ -11,11 +11,11 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from engine.errors import ClosecallError
+from engine.journal.events.inputs import ModelAdopted
 from engine.journal.journal import Journal
 from engine.parent_process import call_at_stdin_eof
 from engine.timeline import build_observations
@@ -85,13 +85,13 @@ class SessionProcess:
             "reading the days that are replayed" if plan.config.bars or plan.config.store else "simulating"
         )
         facts, script = apply_script(plan.config.paper.script, load_market_data(plan.config, plan.data_dir))
-        if (said := read_start(plan.data_dir, plan.name)) is None:
+        if (started := read_start(plan.data_dir, plan.name)) is None:
             print_stderr("loading the student")
             create_session_from_plan(
                 plan, facts, self._remote_student(None), facts.start, about_replay(facts)
             )
         else:
-            require_same_data(facts, said)
+            require_same_data(facts, started)
         learns = plan.config.paper.retrain is not Retraining.NEVER
 
         def parts(journal: Journal) -> SessionDeps:
@@ -153,11 +153,11 @@ class SessionProcess:
 
     def _prefetching_students(
         self, facts: MarketData, ledger: AnswerCache, interruptions: CommandWatcher
-    ) -> Callable[[Mapping[str, Any] | None], StudentClient]:
+    ) -> Callable[[ModelAdopted | None], StudentClient]:
         """Students that are asked ahead, and that a person's command interrupts as it does a live one."""
 
-        def load(adopted: Mapping[str, Any] | None) -> StudentClient:
-            key = adopted["fingerprint"] if adopted else None
+        def load(adopted: ModelAdopted | None) -> StudentClient:
+            key = adopted.fingerprint if adopted else None
             if key not in self._students:
                 remote = self._remote_student(_adapter_folder(adopted))
                 if self._plan.speed is not None:
@@ -191,8 +191,8 @@ class SessionProcess:
             self._faults.record(part, reason)
 
 
-def _adapter_folder(adopted: Mapping[str, Any] | None) -> Path | None:
-    return Path(adopted["adapter"]) if adopted and adopted.get("adapter") else None
+def _adapter_folder(adopted: ModelAdopted | None) -> Path | None:
+    return Path(adopted.adapter) if adopted and adopted.adapter else None
 
 
 def main(student: tuple[str, ...] = STUDENT_COMMAND) -> None:

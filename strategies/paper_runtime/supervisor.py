@@ -18,9 +18,10 @@ from enum import StrEnum
 from typing import IO, Any
 
 from engine.errors import ClosecallError, DataError, JournalError, UsageError
+from engine.journal.events import Kind
 from engine.journal.journal import Row
 from strategies.console import print_stderr, utc_now
-from strategies.monitor.descriptions import CHANGES, DESCRIBED_KINDS, LIVE, describe_event
+from strategies.monitor.descriptions import FOLLOWED_KINDS, NOTIFIED_KINDS, log_line
 from strategies.paper.files import (
     LOG,
     OUTPUT,
@@ -74,25 +75,6 @@ def start_in_background(plan: LaunchSpec) -> int:
         error.exit_code = code if code in (2, 3) else 3
         raise error
     return process.pid
-
-
-def main() -> None:
-    """Supervise until the session ends or this process is told to."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
-    plan = LaunchSpec.from_json(sys.stdin.readline())
-    try:
-        Supervisor(plan, show=lambda _row: None, on_message=print_stderr, stop=stop).run()
-    except ClosecallError as error:
-        print_stderr(f"closecall: {' '.join(str(error).split())}")
-        sys.exit(error.exit_code)
-    os._exit(0)  # threads that read a killed child's pipes are not waited for
-
-
-if __name__ == "__main__":
-    main()
 
 
 SESSION_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.session_process")
@@ -232,7 +214,7 @@ class Supervisor:
             self._wait_for_the_last()
             self._log = SessionLog(self._folder / LOG)
             self._tail = EventTail(
-                journal_path(self._plan.data_dir, self._plan.name), self._plan.name, DESCRIBED_KINDS + LIVE
+                journal_path(self._plan.data_dir, self._plan.name), self._plan.name, FOLLOWED_KINDS
             )
             address = self._plan.webhook
             self._webhook = (
@@ -308,16 +290,16 @@ class Supervisor:
         while rows := self._tail.poll():
             for row in rows:
                 self._show(row)
-                if (line := describe_event(row)) is not None:
+                if (line := log_line(row)) is not None:
                     self._log.write(utc_now(), row.kind, seq=row.seq, as_of=row.as_of, text=line)
-                # A webhook that fails is at fault, and is not to be told so for ever.
-                told = row.kind in CHANGES and row.payload.get("part") != "webhook"
-                if told and self._webhook is not None:
+                # A webhook that fails is a fault itself, which is not posted again and again.
+                notified = row.kind in NOTIFIED_KINDS and row.payload.get("part") != "webhook"
+                if notified and self._webhook is not None:
                     self._webhook.post(self._message(row.kind, row.as_of, line or row.kind, seq=row.seq))
 
     def _record_fault(self, part: str, reason: str) -> None:
         at = utc_now()
-        self._log.write(at, "fault", part=part, text=reason)
+        self._log.write(at, Kind.FAULT, part=part, text=reason)
         if not self._tail.append_fault(part, reason, at):
             self._on_message(reason)
 
@@ -334,3 +316,22 @@ class Supervisor:
         until = time.monotonic() + _WAIT_FOR_PREVIOUS
         while runner_pid(self._folder) is not None and time.monotonic() < until:
             self._stop.wait(_LOOK_EVERY)
+
+
+def main() -> None:
+    """Supervise until the session ends or this process is told to."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
+    plan = LaunchSpec.from_json(sys.stdin.readline())
+    try:
+        Supervisor(plan, show=lambda _row: None, on_message=print_stderr, stop=stop).run()
+    except ClosecallError as error:
+        print_stderr(f"closecall: {' '.join(str(error).split())}")
+        sys.exit(error.exit_code)
+    os._exit(0)  # threads that read a killed child's pipes are not waited for
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,8 @@ from datetime import timedelta
 import pytest
 
 from engine.errors import JournalError
-from engine.journal.events import decode_command, encode_command
+from engine.journal.events import decode, encode
+from engine.journal.journal import Event
 from engine.timeline import build_slices
 from engine.trading.inputs import LastPrices, OpenMissed, TimeAdvanced
 from engine.trading.records import OrderStatus
@@ -69,10 +70,10 @@ def days(count):
 
 def test_a_command_is_read_back_from_the_journal_as_it_was_given():
     given = Command(at=MONDAY, kind=CommandKind.HALT, author="ann", text="too wild")
-    event = encode_command(given)
-    assert decode_command(event.as_of, event.payload) == given
+    assert decode(encode(given, MONDAY)) == given
     with pytest.raises(JournalError, match="cannot be read"):
-        decode_command(MONDAY, {"command": "sell everything", "author": "x", "text": ""})
+        payload = {"command": "sell everything", "author": "x", "text": ""}
+        decode(Event(kind="command", as_of=MONDAY, payload=payload))
 
 
 @pytest.mark.parametrize(("author", "text"), [("", "x"), (" ", ""), ("ann", "x" * 500)])
@@ -139,7 +140,7 @@ def test_an_order_whose_open_was_missed_lapses():
 def test_a_gate_refuses_orders_beyond_its_limits_and_counts_waiting_ones():
     bars = [*coin("BTC", (10, 10), (10, 10)), *coin("ETH", (10, 10), (10, 10))]
     gate = RiskEngine(RiskLimits(total_exposure=0.7))
-    result, _ = obey(build_slices(bars, []), BTC, instrument("ETH"), gate=gate)
+    result, _ = obey(build_slices(bars, []), BTC, instrument("ETH"), risk=gate)
     first, second = result.orders[:2]
     assert (first.symbol, first.status) == ("BTC", OrderStatus.FILLED)
     assert (second.symbol, second.status) == ("ETH", OrderStatus.REJECTED)

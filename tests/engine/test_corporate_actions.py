@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from engine.corporate_actions import Dividend, Split, apply_split, split_bar
 from engine.errors import DataError, JournalError
 from engine.instruments import Costs
-from engine.journal.events import decode_corporate_action, encode_corporate_action
+from engine.journal.events import decode, encode
+from engine.journal.journal import Event
 from engine.timeline import build_slices
 from engine.trading.records import OrderStatus
 from tests.support.markets import CALENDARS, DAY, DEAR, FREE, MONDAY, coin, instrument, run_plan
@@ -147,10 +148,9 @@ def test_both_are_read_back_from_the_journal_as_they_were():
         Split(at=MONDAY, symbol="AAPL", ratio=4.0),
         Dividend(at=MONDAY, symbol="AAPL", amount=0.24),
     ):
-        event = encode_corporate_action(action)
-        assert decode_corporate_action(event.kind, event.as_of, event.payload) == action
+        assert decode(encode(action, MONDAY)) == action
     with pytest.raises(JournalError, match="split"):
-        decode_corporate_action("split", MONDAY, {"symbol": "AAPL", "ratio": 0})
+        decode(Event(kind="split", as_of=MONDAY, payload={"symbol": "AAPL", "ratio": 0}))
 
 
 def test_nonsense_is_refused():

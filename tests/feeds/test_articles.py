@@ -78,7 +78,7 @@ def test_trafilatura_speaks_where_newspaper_finds_a_small_part():
     for name in ("cnn", "nytimes-3"):
         found = saved(f"readability_{name}_source")
         expected = html.fromstring((PAGES / f"readability_{name}_expected.html").read_text(encoding="utf-8"))
-        scores[name] = (found["speaker"], token_f1(found["text"], expected.text_content()))
+        scores[name] = (found["text_source"], token_f1(found["text"], expected.text_content()))
     assert scores["cnn"][0] == TextSource.NEWSPAPER and scores["cnn"][1] >= 0.95
     assert scores["nytimes-3"][0] == TextSource.TRAFILATURA and scores["nytimes-3"][1] >= 0.85
 

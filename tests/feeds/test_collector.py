@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from engine.journal.events import decode_slice
+from engine.journal.events import decode
 from engine.journal.journal import Journal
 from engine.model import Phase
 from tests.support.collector_stage import (
@@ -52,7 +52,7 @@ def test_an_open_carries_the_observed_price_and_beside_it_the_official_one(journ
     assert row.payload["official"] == {"BTC": 100.0}
     assert row.payload["observed"]["BTC"][0] == 100.5
     assert datetime.fromisoformat(row.payload["observed"]["BTC"][1]) >= START
-    assert decode_slice(row.as_of, row.payload).bars["BTC"].open == 100.5
+    assert decode(row).slice.bars["BTC"].open == 100.5
 
 
 def test_a_step_journals_one_slice_so_that_a_close_can_be_decided_before_the_open_is_observed(journal):

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from engine.errors import JournalError
 from engine.journal.canonical import canonical_json
-from engine.journal.events import decode_slice, encode_slice
-from engine.journal.journal import Journal
+from engine.journal.events import decode, encode
+from engine.journal.events.inputs import SliceRecord
+from engine.journal.journal import Event, Journal
 from engine.model import Phase, Slice
 from feeds.live.collector import Collector
 from feeds.live.polling import ConcurrentExecutor
@@ -131,13 +132,14 @@ def test_a_slice_reads_back_as_it_was_written():
     for phase, held in ((Phase.CLOSE, bars), (Phase.OPEN, {"BTC": bars["BTC"].at_open()})):
         news = (replace(make_item("one", START), symbols=frozenset({"BTC", "ETH"}), first_seen_at=None),)
         slice_ = Slice(as_of=START + DAY, phase=phase, bars=held, news=news)
-        kept = json.loads(canonical_json(encode_slice(slice_)))
-        assert decode_slice(slice_.as_of, kept) == slice_
+        event = encode(SliceRecord(slice=slice_), slice_.as_of)
+        kept = json.loads(canonical_json(event.payload))
+        assert decode(replace(event, payload=kept)).slice == slice_
 
 
 def test_a_payload_that_is_no_slice_is_refused_in_one_line():
     with pytest.raises(JournalError, match="cannot be read"):
-        decode_slice(START, {"phase": "close", "bars": {"BTC": [1.0]}})
+        decode(Event(kind="slice", as_of=START, payload={"phase": "close", "bars": {"BTC": [1.0]}}))
 
 
 def test_limits_that_would_make_every_waiting_slice_late_are_refused():

@@ -8,7 +8,8 @@ from engine.errors import DataError, UsageError
 from feeds.history.candles import Adjustment
 from feeds.history.client import BarClient, SourceError
 from feeds.history.download import fetch_bars
-from feeds.history.store import BarStore, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import StoredBars
 from feeds.sources.eastmoney_source import eastmoney_client
 from feeds.sources.registry import create_client
 from feeds.sources.yfinance_source import yahoo_client, yahoo_symbol

@@ -5,7 +5,8 @@ import tracemalloc
 import pytest
 
 from engine.errors import DataError
-from feeds.news.http import Limits, SourceBusy, fetch_page, is_public, origins, parse_url, redact_url
+from feeds.news.http import Limits, SourceBusy, fetch_page
+from feeds.news.url_policy import is_public, origins, parse_url, redact_url
 from tests.support.servers.news import (
     Answer,
     Site,

@@ -32,7 +32,7 @@ SEEN = StoredItem(
     feed="https://h.example/feed",
     link="https://h.example/1",
     guid="1",
-    speaker=TextSource.NEWSPAPER,
+    text_source=TextSource.NEWSPAPER,
 )
 
 

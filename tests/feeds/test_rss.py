@@ -264,7 +264,7 @@ def test_the_text_comes_from_the_page_and_counts_from_when_the_page_was_seen(tmp
         site.pages["/f"] = page(rss(item(link=site.url("/a"), text="Short.")))
         report = fetch(tmp_path / "s.jsonl", site.url("/f"), clock=clock)
     (one,) = report.items
-    assert one.text.count("many of the buyers came back") == 9 and report.speakers == {
+    assert one.text.count("many of the buyers came back") == 9 and report.text_sources == {
         TextSource.NEWSPAPER: 1
     }
     assert one.available_at == clock.now
@@ -275,7 +275,7 @@ def test_a_page_that_is_not_to_be_had_leaves_the_summary(tmp_path):
         site.pages["/f"] = page(rss(item(link=site.url("/gone"), text="A summary.")))
         report = fetch(tmp_path / "s.jsonl", site.url("/f"))
     assert [one.text for one in report.items] == ["A summary."]
-    assert report.speakers == {TextSource.SUMMARY: 1}
+    assert report.text_sources == {TextSource.SUMMARY: 1}
     assert "HTTP 404" in report.article_faults[0]
 
 
@@ -303,7 +303,7 @@ def test_a_host_that_never_answers_its_pages_is_left_in_peace(tmp_path):
         site.pages["/f"] = page(rss(*entries))
         report = fetch(tmp_path / "s.jsonl", site.url("/f"))
         assert len(site.asked) == 1 + 3
-    assert report.stored == 6 and report.speakers == {TextSource.SUMMARY: 6}
+    assert report.stored == 6 and report.text_sources == {TextSource.SUMMARY: 6}
 
 
 def test_nothing_of_a_feeds_query_is_written_anywhere(tmp_path):

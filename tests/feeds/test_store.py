@@ -13,7 +13,8 @@ from engine.calendars import load_calendar
 from engine.errors import DataError
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment, Candle, Gap
-from feeds.history.store import BarStore, Span, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import Span, StoredBars
 from tests.support.places import ROOT
 
 DAY = timedelta(days=1)

@@ -282,7 +282,7 @@ def test_an_event_of_a_later_version_is_refused(registry, tmp_path):
 
     with Journal.open(tmp_path / "data" / JOURNAL, SESSION) as journal:
         journal.append([Event(kind="adapter_melted", as_of=START, payload={"name": "x"})], recorded_at=START)
-    with pytest.raises(JournalError, match="another version of closecall"):
+    with pytest.raises(JournalError, match="incompatible closecall version"):
         registry.adapters()
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from engine.errors import UsageError
-from engine.journal.events import encode_slice
+from engine.journal.events.inputs import encode_slice
 from engine.journal.journal import Event
 from engine.timeline import build_slices
 from engine.trading.risk import RiskLimits

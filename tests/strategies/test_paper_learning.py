@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from engine.journal.events import RETRAINED
+from engine.journal.events import Kind
 from engine.outcomes import match_outcomes
 from llm.model_files import fingerprint
 from llm.registry.registry import Registry
@@ -40,7 +40,7 @@ def plan_in(folder, retrain="weekly", **rest):
 
 def read_notes(folder):
     with open_journal(folder) as journal:
-        return [row.payload for row in journal.read(kinds=(RETRAINED,))]
+        return [row.payload for row in journal.read(kinds=(Kind.RETRAINED,))]
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_the_champion_of_an_instant_speaks_from_then_on_and_the_registry_stands_
             look=lambda: None,
             record_fault=lambda part, reason: told.append((part, reason)),
         )
-        said = [champions(day(number))["fingerprint"] for number in (5, 6, 8, 9)]
+        said = [champions(day(number)).fingerprint for number in (5, 6, 8, 9)]
         champions.close()
         again = ChampionWatcher(
             plan, journal, fingerprint=str, look=lambda: None, record_fault=lambda *_: None

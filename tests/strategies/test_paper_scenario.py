@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.errors import UsageError
-from engine.journal.events import encode_command
+from engine.journal.events import encode
 from engine.trading.risk import Command, CommandKind
 from strategies.config import load_config
 from strategies.console import utc_now
@@ -114,7 +114,7 @@ def test_a_command_from_outside_acts_in_a_replay_at_the_instant_that_was_reached
     at = datetime(2030, 1, 1, tzinfo=UTC)
     with open_journal(tmp_path) as journal:
         reached = max(row.as_of for row in journal.read(kinds=("slice",)))
-        journal.append([encode_command(Command(at=at, kind=CommandKind.PAUSE, author="ann", text=""))], at)
+        journal.append([encode(Command(at=at, kind=CommandKind.PAUSE, author="ann", text=""), at)], at)
     replay(tmp_path, ahead=1)
     (row,) = read_rows(tmp_path, "risk")
     assert row.as_of == reached

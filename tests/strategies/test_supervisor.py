@@ -200,7 +200,7 @@ def test_a_webhook_that_fails_is_named_in_the_journal_and_stops_nothing(tmp_path
         assert finish(make_plan(tmp_path, days=10, webhook=address)) is SessionEnd.FINISHED
     faults = [row.payload for row in read_rows(tmp_path, "fault")]
     assert {one["part"] for one in faults} == {"webhook"}
-    assert f"127.0.0.1 was not told: it answers {status}" in faults[0]["reason"]
+    assert f"127.0.0.1 could not be reached: it answers {status}" in faults[0]["reason"]
     assert len(taken) == 2
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from feeds.history.download import FetchReport, fetch_bars
-from feeds.history.store import BarStore, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import StoredBars
 from feeds.sources.ccxt_source import CcxtClient, ccxt_client
 from tests.support.servers.bars_on_disk import DATA, DAY_MS, text_rows
 from tests.support.servers.binance import BinanceServer

@@ -15,7 +15,7 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-from engine.journal.events import encode_slice
+from engine.journal.events.inputs import encode_slice
 from engine.journal.journal import Event, Journal
 from engine.model import Slice
 from engine.timeline import build_slices

@@ -15,9 +15,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from engine.journal.events import Kind
 from engine.journal.journal import Journal
 from strategies.runs import JOURNAL, list_runs
-from training.walkforward.record import GATED, PROMOTION, TRAINED
 
 COMMAND = (sys.executable, "-c", "from tui.cli.main import main; main()", "walkforward", "--json")
 
@@ -123,7 +123,7 @@ def read_journal(data: Path) -> dict[str, Any]:
     runs = list(list_runs(data))
     with Journal.open(data / "runs" / runs[0].run / JOURNAL, runs[0].run) as journal:
         journal.verify()
-        rows = list(journal.read(kinds=(TRAINED, GATED, PROMOTION)))
+        rows = list(journal.read(kinds=(Kind.FOLD_TRAINED, Kind.FOLD_GATED, Kind.PROMOTION)))
     events = [[row.kind, row.payload["arm"], row.payload["fold"], row.payload["challenger"]] for row in rows]
     return {"runs": [one.state for one in runs], "events": events}
 

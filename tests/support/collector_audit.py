@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from engine.calendars import Calendar
 from engine.instruments import Instrument
-from engine.journal.events import decode_slice, encode_bar_values, is_late
+from engine.journal.events import decode
+from engine.journal.events.inputs import encode_bar_values
 from engine.journal.journal import Row
 from engine.model import Bar, Phase, Slice
 
@@ -77,7 +78,8 @@ class Audit:
             self._expect(key not in self.closed, f"{symbol} {opens_at}: official open {official} stands")
 
     def _slice(self, row: Row, now: datetime) -> None:
-        slice_, late = decode_slice(row.as_of, row.payload), is_late(row.payload)
+        record = decode(row)
+        slice_, late = record.slice, record.late
         key = row.as_of, 0 if slice_.phase is Phase.CLOSE else 1
         self._expect(self._last is None or key > self._last, f"slice {row.seq} goes back in time")
         self._expect(row.as_of <= now + _JITTER, f"slice {row.seq} is from the future")

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from engine.calendars import load_calendar
 from engine.instruments import AssetClass, Instrument
-from engine.journal.events import decode_slice, is_late
+from engine.journal.events import decode
 from engine.journal.journal import Journal
 from engine.model import Bar, NewsItem, Phase, Precision, Slice
 from feeds.live.collector import Collector
@@ -132,7 +132,8 @@ def rows(journal: Journal, kind: str) -> list:
 
 
 def slices(journal: Journal) -> list[tuple[Slice, bool]]:
-    return [(decode_slice(row.as_of, row.payload), is_late(row.payload)) for row in rows(journal, "slice")]
+    records = map(decode, rows(journal, "slice"))
+    return [(record.slice, record.late) for record in records]
 
 
 def closes(journal: Journal) -> dict[tuple[str, datetime], tuple[Slice, bool]]:

@@ -20,6 +20,7 @@ def command(part):
 
 def double_parts():
     """Wrong without an adapter; what is trained before the market's reversal is right until then."""
+    from engine.journal.events.training import TrainingStep
     from llm.model_files import fingerprint
     from strategies.config import load_config
     from tests.support.walks import Doubles, write_adapter
@@ -28,7 +29,7 @@ def double_parts():
     class Learners(Doubles):
         def train(self, start, training, held_out, folder, on_event, on_progress):
             write_adapter(folder, "stale" if held_out.cutoff.date() < self.turn else "right")
-            on_event("training_step", {"step": 1, "reward": 0.5})
+            on_event(TrainingStep(step=1, figures={"reward": 0.5}))
             return TrainedAdapter(
                 folder=folder, fingerprint=fingerprint([folder]), passed_guards=True, reason=None, figures={}
             )

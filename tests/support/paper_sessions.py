@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from engine.corporate_actions import Dividend, Split
-from engine.journal.events import encode_command, encode_corporate_action
-from engine.journal.journal import Event, Journal
+from engine.journal.events import encode
+from engine.journal.events.inputs import Gap, ModelAdopted, Quotes
+from engine.journal.journal import Journal
 from engine.trading.risk import Command, CommandKind
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
@@ -32,7 +33,7 @@ COINS = sorted(symbol for symbol, one in FACTS.instruments.items() if one.calend
 
 (STOCK,) = sorted(FACTS.instruments.keys() - set(COINS))
 
-ADOPTION = {"fingerprint": "rule-2", "name": "second", "adapter": "two"}
+ADOPTION = ModelAdopted(fingerprint="rule-2", name="second", adapter="two")
 
 
 def in_memory():
@@ -49,11 +50,11 @@ def day(number, **rest):
 
 def command_at(kind, at, text=""):
     """A command of a person's at a simulated instant."""
-    return encode_command(Command(at=at, kind=CommandKind(kind), author="ann", text=text))
+    return encode(Command(at=at, kind=CommandKind(kind), author="ann", text=text), at)
 
 
 def quote_at(at, **prices):
-    return Event(kind="quote", as_of=at, payload={"quotes": {s: [p, at] for s, p in prices.items()}})
+    return encode(Quotes(quotes={symbol: (price, at) for symbol, price in prices.items()}), at)
 
 
 def session_opens(symbol):
@@ -69,10 +70,10 @@ def full_script():
         command_at("reduce", day(9, minutes=1)),
         command_at("resume", day(10, hours=8)),
         quote_at(day(11, hours=5), **{COINS[0]: FACTS.bars[COINS[0]][10].close * 1.01}),
-        Event(kind="gap", as_of=day(12, hours=2), payload={"symbol": COINS[1], "lacks": "official"}),
-        encode_corporate_action(Split(at=session_opens(STOCK)[9], symbol=STOCK, ratio=3.0)),
-        encode_corporate_action(Dividend(at=session_opens(STOCK)[11], symbol=STOCK, amount=0.25)),
-        Event(kind="adopted", as_of=day(17, hours=1), payload=ADOPTION),
+        encode(Gap(symbol=COINS[1], session=None, lacks="official", reason=""), day(12, hours=2)),
+        encode(split := Split(at=session_opens(STOCK)[9], symbol=STOCK, ratio=3.0), split.at),
+        encode(paid := Dividend(at=session_opens(STOCK)[11], symbol=STOCK, amount=0.25), paid.at),
+        encode(ADOPTION, day(17, hours=1)),
         command_at("flatten", day(19, hours=12), "out"),
         command_at("resume", day(21, hours=12)),
     ]

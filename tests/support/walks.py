@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine.journal.events.training import TrainingStep
 from llm.model_files import fingerprint
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import load_market_data
@@ -64,7 +65,7 @@ class Doubles:
         self.started_from.append(start.adapter and start.adapter.name)
         number = int(folder.name[-2:]) if folder.name[-2:].isdigit() else len(self.trained)
         skill = self.skills[min(number, len(self.skills)) - 1]
-        on_event("training_step", {"step": 1, "reward": 0.5})
+        on_event(TrainingStep(step=1, figures={"reward": 0.5}))
         on_progress("training", 1, 1)
         write_adapter(folder, skill, number)
         return TrainedAdapter(

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.instruments import Costs
-from engine.journal.events import DIVIDEND, SPLIT, decode_corporate_action
+from engine.journal.events import Kind, decode
 from engine.model import Direction, Forecast, Phase, Slice
 from engine.timeline import build_observations, build_slices
 from engine.trading.records import OrderRecord, OrderStatus
@@ -42,14 +42,14 @@ ADOPTED_AT = day(17, hours=1)
 
 def actions(kind):
     (event,) = (one for one in full_script() if one.kind == kind)
-    return decode_corporate_action(event.kind, event.as_of, event.payload)
+    return decode(event)
 
 
 @pytest.fixture(scope="module")
 def eventful(tmp_path_factory):
     """A session with commands, a split, a dividend and an adoption, and what it lived through."""
     folder = tmp_path_factory.mktemp("eventful")
-    replay(folder, full_script(), facts=with_splits(FACTS, [actions(SPLIT)]))
+    replay(folder, full_script(), facts=with_splits(FACTS, [actions(Kind.SPLIT)]))
     return folder, read_source(folder, NAME).experiences
 
 
@@ -66,7 +66,7 @@ def test_every_observation_is_what_the_student_was_shown_before_and_after_a_spli
     shown = {
         (row.payload["symbol"], row.as_of): row.payload["prompt"] for row in read_rows(folder, "forecast")
     }
-    split = actions(SPLIT)
+    split = actions(Kind.SPLIT)
     assert any(one.key[0] == STOCK and one.key[1] < split.at for one in lived)
     assert any(one.key[0] == STOCK and one.key[1] > split.at for one in lived)
     for one in lived:
@@ -79,7 +79,7 @@ def test_no_day_is_taught_whose_units_changed_or_whose_price_left_a_dividend(eve
     folder, lived = eventful
     decided = {row.as_of for row in read_rows(folder, "forecast") if row.payload["symbol"] == STOCK}
     kept = {one.key[1]: one for one in lived if one.key[0] == STOCK}
-    for action in (actions(SPLIT), actions(DIVIDEND)):
+    for action in (actions(Kind.SPLIT), actions(Kind.DIVIDEND)):
         before = sorted(at for at in decided if at < action.at)
         assert before[-1] not in kept
         assert before[-2] not in kept

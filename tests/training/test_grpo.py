@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from engine.errors import StudentError, UsageError
 from engine.instruments import DEFAULT_COSTS
+from engine.journal.events import encode
+from engine.journal.events.codec import encode_fields
 from engine.model import Direction
 from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
@@ -86,7 +88,7 @@ def train_once(
         held_out,
         folder,
         recipe,
-        lambda kind, payload: kept.append((kind, payload)),
+        lambda payload: kept.append((encode(payload, CUTOFF).kind, encode_fields(payload))),
         lambda *_: None,
     )
 

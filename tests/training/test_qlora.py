@@ -1,11 +1,10 @@
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from engine.journal.events.training import TrainingGuard
 from llm.student import Quantization, StudentSettings
 from llm.transformers_student import TransformersStudent, load_student
 from tests.support.students import make_small_model
@@ -69,15 +68,15 @@ def test_a_student_that_cannot_learn_in_four_bits_is_trained_unquantized_and_say
 ) -> None:
     monkeypatch.setattr("training.lora.has_stable_gradient", lambda *_: False)
     loaded: list[StudentSettings] = []
-    events: list[tuple[str, Mapping[str, Any]]] = []
+    events: list[TrainingGuard] = []
 
     def load(wanted: StudentSettings) -> TransformersStudent:
         loaded.append(wanted)
         return load_student(wanted)
 
-    settings, _ = trainable_student(quantized, load, lambda *event: events.append(event))
+    settings, _ = trainable_student(quantized, load, events.append)
     assert settings == replace(quantized, quantization=Quantization.NONE) == loaded[-1]
-    assert [(kind, payload["done"]) for kind, payload in events] == [("training_guard", "trains unquantized")]
+    assert [guard.done for guard in events] == ["trains unquantized"]
 
 
 def test_an_unquantized_student_is_taken_as_it_is(quantized: StudentSettings) -> None:

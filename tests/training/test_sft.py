@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.journal.events import encode
+from engine.journal.events.codec import encode_fields
 from engine.model import Direction, Forecast
 from engine.timeline import build_observations
 from llm.answers import parse_answer
@@ -204,7 +206,7 @@ def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data
             data.held_out,
             tmp_path / name,
             recipe,
-            lambda kind, said: events.append((kind, said)),
+            lambda payload: events.append((encode(payload, FIRST).kind, encode_fields(payload))),
             lambda *_: None,
         )
 

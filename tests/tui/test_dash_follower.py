@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.journal.events import decode
 from engine.journal.journal import Event, Journal
 from strategies.monitor.catalog import JournalPlace, JournalType
 from strategies.monitor.follower import RECENT, JournalFollower, JournalTail
 from strategies.monitor.journal_reader import JournalFile, Unreadable
 from tests.support.dash_scenes import NOW, tree
+from tests.support.journal_events import stored_payload
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -19,7 +21,9 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 def marks(count, first=0):
     for number in range(first, first + count):
         yield Event(
-            kind="mark", as_of=START + timedelta(hours=number), payload={"value": 100.0 + number, "cash": 1.0}
+            kind="mark",
+            as_of=START + timedelta(hours=number),
+            payload=stored_payload("mark", value=100.0 + number, cash=1.0),
         )
 
 
@@ -54,10 +58,10 @@ def path(tmp_path):
 
 def test_what_is_appended_is_seen_at_the_next_look(path):
     tail = open_tail(path)
-    assert caught_up(tail).money.on_valuation == 109.0
+    assert caught_up(tail).money.value == 109.0
     write(path, marks(5, first=10))
     view = caught_up(tail)
-    assert (view.newest, view.money.on_valuation, view.kinds) == (15, 114.0, {"mark": 15})
+    assert (view.newest, view.money.value, view.kinds) == (15, 114.0, {"mark": 15})
 
 
 def test_an_open_journal_is_read_beside_its_writer(path):
@@ -89,7 +93,7 @@ def test_a_long_journal_shows_its_end_at_once_and_counts_its_past_behind(tmp_pat
     assert first.money.value == 99.0 + 4 * RECENT
     last = caught_up(tail)
     assert last.kinds == {"mark": 4 * RECENT}
-    assert last.money.on_valuation == first.money.value
+    assert last.money.value == first.money.value
     assert last.money.equity[0].value == 100.0
 
 
@@ -112,7 +116,7 @@ def test_a_journal_that_was_replaced_is_read_anew(path, tmp_path):
     other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
     other.replace(path)
     view = caught_up(tail)
-    assert (view.newest, view.money.on_valuation) == (20, 619.0)
+    assert (view.newest, view.money.value) == (20, 619.0)
     assert "another journal took its place" in view.notice
 
 
@@ -122,7 +126,7 @@ def test_a_journal_that_was_copied_over_is_read_anew(path, tmp_path):
     other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
     shutil.copyfile(other, path)
     os.utime(path, (2e9, 2e9))
-    assert caught_up(tail).money.on_valuation == 619.0
+    assert caught_up(tail).money.value == 619.0
 
 
 def test_a_locked_journal_is_waited_for(path):
@@ -190,23 +194,17 @@ def test_an_event_that_is_no_json_is_counted_and_passed_over(path):
         )
     connection.close()
     view = caught_up(open_tail(path))
-    assert (view.newest, view.health.faulty, view.money.on_valuation) == (11, 1, 109.0)
+    assert (view.newest, view.health.faulty, view.money.value) == (11, 1, 109.0)
 
 
 def test_a_payload_of_a_megabyte_is_read_without_its_long_texts(path):
-    long = {
-        "symbol": "A",
-        "direction": "up",
-        "confidence": 0.6,
-        "close": 2.0,
-        "last_close": 1.0,
-        "output": "x" * 10**6,
-    }
+    long = stored_payload("forecast", symbol="A", output="x" * 10**6)
     write(path, [Event(kind="forecast", as_of=START, payload=long)])
     file = JournalFile(path)
     (row,) = file.page(10, 11, 5)
-    assert "output" not in row.payload
+    assert row.payload["output"] == ""
     assert (row.payload["symbol"], row.size > 10**6) == ("A", True)
+    assert decode(row).call.symbol == "A"
 
 
 def test_a_search_finds_what_is_far_back(path):

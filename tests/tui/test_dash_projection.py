@@ -10,6 +10,7 @@ from strategies.monitor.catalog import JournalPlace, JournalType
 from strategies.monitor.journal_reader import EventRow
 from strategies.monitor.projection import JournalProjection
 from tests.support.dash_scenes import load_snapshot, shared_folder
+from tests.support.journal_events import stored_payload
 from tui.dashboard.screens.news import first_prediction_after
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -39,8 +40,10 @@ KINDS = [
 
 
 def make_event(seq, kind, payload, hours=0, faulty=False):
+    """An event with the payload of the kind's example, and what `payload` changes in it."""
     at = START + timedelta(hours=hours)
-    return EventRow(seq=seq, as_of=at, recorded_at=at, kind=kind, payload=payload, chain="c", faulty=faulty)
+    stored = stored_payload(kind) | {"input": 0} | payload
+    return EventRow(seq=seq, as_of=at, recorded_at=at, kind=kind, payload=stored, chain="c", faulty=faulty)
 
 
 def call(seq, symbol, hours, last, direction="up", close=None, confidence=0.6):
@@ -108,7 +111,13 @@ def test_a_split_between_two_closes_is_no_fall():
 
 
 def test_an_abstention_is_counted_with_its_reason():
-    said = {"symbol": "A", "direction": None, "last_close": 1.0, "abstention": "late: too slow"}
+    said = {
+        "symbol": "A",
+        "direction": None,
+        "close": None,
+        "last_close": 1.0,
+        "abstention": "late: too slow",
+    }
     view = fold_events(make_event(1, "forecast", said))
     assert (view.score.abstentions, view.score.reasons) == (1, (("late", 1),))
 

@@ -149,19 +149,24 @@ EVENTS = st.lists(
 def untrusted_events(text):
     """Events of the kinds that show a text of their own, with that text in each of them."""
     yield "command", {"command": text, "author": text, "text": text}
-    yield "risk", {"was": text, "now": text, "cause": text, "author": text, "input": 60}
+    yield "command", {"author": f"a{text[:200]}", "text": text[:200]}
+    yield "risk", {"cause": text, "author": text, "input": 61}
     yield "order", {"symbol": text, "status": text, "reason": text, "number": text}
+    yield "order", {"symbol": text, "reason": text}
     yield "fill", {"symbol": text, "size": 1.0, "price": 1.0, "cost": 1.0}
     yield "source", {"source": text, "state": text, "reason": text}
     yield "fault", {"part": text, "state": text, "reason": text}
     yield "gap", {"symbol": text, "lacks": text, "reason": text}
-    yield "waiting", {"for": text, "until": text}
-    yield "walkforward_started", {"settings": {text: text, "method": text}, "folds": [text]}
-    yield "training_step", {"arm": text, "step": text, "reward": 1.0, "seconds": {text: 1.0, "total": 1.0}}
+    yield "waiting", {"for": text}
+    yield "walkforward_started", {"settings": {text: text, "method": text}, "folds": [{text: text}]}
+    yield "training_step", {"arm": text, "reward": 1.0, "seconds": {text: 1.0, "total": 1.0}}
     yield "training_look", {"arm": text, "fold": 1, "step": 1, "accuracy": 0.5}
     yield "training_guard", {"arm": text, "guard": text, "done": text, "value": 1.0, "limit": 1.0}
     yield "fold_gated", {"arm": text, "fold": 1, "reasons": [text], "measures": {text: [text, text]}}
     yield "forecast", {"symbol": text, "direction": None, "abstention": text, "last_close": 1.0}
+    yield "news", {"title": text, "source": text, "symbols": [text], "id": text}
+    yield "adopted", {"name": text}
+    yield "session_started", {"student": text, "about": {"replay": text}}
 
 
 def hostile_scene(events, title):

@@ -152,7 +152,7 @@ def test_a_backtest_has_parity_too(tmp_path, capsys):
         (["paper", "start", "somewhere"], ["add --replay"]),
         (["paper", "start", "--replay", "--speed", "0"], ["--speed 0", "max", "86400"]),
         (["paper", "start", "--replay", "--retrain", "hourly"], ["'hourly' does not fit"]),
-        (["paper", "start", "--replay", "--cash", "5"], ["begun with cash = 100000.0, not 5", "--name"]),
+        (["paper", "start", "--replay", "--cash", "5"], ["started with cash = 100000.0, not 5", "--name"]),
         (["paper", "status", "repaly"], ["no session 'repaly'", "did you mean replay?"]),
         (["paper", "halt", "replay"], ["has finished", "nothing to halt"]),
         (["paper", "stop", "nothing"], ["no session 'nothing'"]),

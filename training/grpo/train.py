@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.journal.events.training import TrainingDone, TrainingStep
 from engine.metrics.accuracy import hit
 from engine.model import Abstention, Direction
 from llm.answers import format_answer, parse_answer
@@ -60,9 +61,8 @@ def train_grpo(
 ) -> TrainedAdapter:
     """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
 
-    `on_event` gets "training_step" (the step, `of` how many, and `training.grpo.train.step_figures`),
-    "training_look" (the vitals on `held_out`), "training_guard" and "training_done". Equal arguments give
-    equal weights on one machine.
+    `on_event` gets a TrainingStep with `step_figures`, a TrainingLook with the metrics on `held_out`,
+    TrainingGuards and TrainingDone. Equal arguments give equal weights on one machine.
     """
     import torch
 
@@ -83,7 +83,7 @@ def train_grpo(
         )
 
         def on_step(number: int, figures: Mapping[str, Any], last: bool) -> bool:  # noqa: FBT001  # called back
-            on_event("training_step", {"step": number, "of": recipe.steps, **figures})
+            on_event(TrainingStep(step=number, of=recipe.steps, figures=figures))
             on_progress("training", number, recipe.steps)
             return watch.step(number, figures, last=last)
 
@@ -94,7 +94,7 @@ def train_grpo(
         settings = {"prompt": student.template.name, "released": _last_day(training, held_out)}
         write_adapter(trainer.model, folder, start.student, settings)
     figures = _figures(settled, watch, time.perf_counter() - clock)
-    on_event("training_done", {**figures, "clean": settled.passed_guards, "reason": settled.reason})
+    on_event(TrainingDone(clean=settled.passed_guards, reason=settled.reason, figures=figures))
     return TrainedAdapter(
         folder=folder,
         fingerprint=fingerprint([folder]),

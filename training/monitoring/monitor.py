@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.journal.events.training import TrainingEvent, TrainingGuard, TrainingLook
 from llm.student import TrainableStudent
 from training.dataset.experience import TrainingSet
 from training.monitoring.evaluation import ParsedAnswers, accuracy, compute_metrics, parse_answers
 from training.monitoring.guards import EvalMetrics, GuardLimits, GuardViolation, find_alarms, find_violations
 
-OnEvent = Callable[[str, Mapping[str, Any]], None]
+OnEvent = Callable[[TrainingEvent], None]
 """Called with a kind of event and its payload, as JSON types."""
 
 SAMPLED_METRICS = ("invalid", "dead_groups", "kl", "reward")
@@ -110,22 +111,16 @@ class TrainingMonitor:
         if not found:
             self._last_sound = (state, self._copy(), self._accuracy)
         seconds = time.perf_counter() - clock
-        self.on_event("training_look", {**state.as_json(), "accuracy": self._accuracy, "seconds": seconds})
+        figures = {**state.as_json(), "accuracy": self._accuracy, "seconds": seconds}
+        del figures["step"]
+        self.on_event(TrainingLook(step=number, figures=figures))
         self._report_violations(found, "watched")
 
     def _report_violations(self, found: Sequence[GuardViolation], done: str) -> None:
         for breach in found:
             value = breach.value if math.isfinite(breach.value) else None
-            self.on_event(
-                "training_guard",
-                {
-                    "step": self.history[-1].step,
-                    "guard": breach.guard,
-                    "value": value,
-                    "limit": breach.limit,
-                    "done": done,
-                },
-            )
+            step, limit = self.history[-1].step, breach.limit
+            self.on_event(TrainingGuard(step=step, guard=breach.guard, value=value, limit=limit, done=done))
 
     def _copy(self) -> dict[str, Any]:
         return {name: weight.detach().clone() for name, weight in self.weights.items()}

@@ -13,7 +13,10 @@ from typing import Any
 
 from engine.errors import UsageError
 from engine.journal.canonical import to_jsonable
-from engine.journal.journal import Event, Journal
+from engine.journal.events import encode
+from engine.journal.events.codec import encode_fields
+from engine.journal.events.training import Entered, Gated
+from engine.journal.journal import Journal
 from engine.outcomes import Scored
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
@@ -59,9 +62,9 @@ class _Round:
         """The student with an adapter of the registry, or as the run had it."""
         return student_settings(self.config, adapter.folder if adapter else None)
 
-    def append(self, kind: str, payload: Mapping[str, Any]) -> None:
+    def append(self, payload: object) -> None:
         """Put an event into the journal of the training."""
-        self.journal.append([Event(kind=kind, as_of=self.until, payload=to_jsonable(payload))], self.at)
+        self.journal.append([encode(payload, self.until)], self.at)
 
 
 def retrain(
@@ -153,7 +156,8 @@ def _gate_challenger(work: _Round, challenger: Adapter) -> dict[str, Any]:
         )
     else:
         work.registry.reject(challenger.name, at=work.at, by=GATE, reason=reason, scores=scores)
-    work.append("gated", {"adapter": challenger.name, **scores})
+    rest = {key: value for key, value in scores.items() if key != "promoted"}
+    work.append(Gated(adapter=challenger.name, promoted=scores["promoted"], verdict=rest))
     return {"adapter": challenger.name, **scores}
 
 
@@ -202,7 +206,7 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
         scores = to_jsonable(
             {**made.figures, "brier": brier, "clean": made.passed_guards, "reason": made.reason}
         )
-        entered = work.registry.register(
+        registered = work.registry.register(
             made.folder,
             parent=parent.name if parent else None,
             student=work.config.student,
@@ -213,17 +217,16 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
             at=max(work.at, fold.cutoff),
             base=base_fingerprint(work.config.student),
         )
-    said = {
-        "adapter": entered.name,
-        "parent": entered.parent,
-        "trained_on": len(data.training.items),
-        "held_out": len(data.held_out.items),
-        "cutoff": fold.cutoff,
-        "gate_at": fold.gate_at,
-        **scores,
-    }
-    work.append("entered", said)
-    return said
+    event = Entered(
+        adapter=registered.name,
+        parent=registered.parent,
+        trained_on=len(data.training.items),
+        cutoff=fold.cutoff,
+        gate_at=fold.gate_at,
+        scores={"held_out": len(data.held_out.items), **scores},
+    )
+    work.append(event)
+    return encode_fields(event)
 
 
 def register_champion(

@@ -1,4 +1,4 @@
-"""A round of training outside a walk-forward: the outcomes of a run or session, and a round by hand.
+"""The outcomes of a run or session, and training on them outside a walk-forward.
 
 Knows no registry and no gate.
 """
@@ -9,13 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.errors import JournalError, UsageError
+from engine.errors import INCOMPATIBLE, JournalError, UsageError
 from engine.journal.canonical import to_jsonable
-from engine.journal.journal import Event, Journal
+from engine.journal.events import Kind, decode_as, encode
+from engine.journal.events.codec import encode_fields
+from engine.journal.events.sessions import RunStarted
+from engine.journal.events.training import TrainedByHand
+from engine.journal.journal import Journal
 from strategies.config import BacktestConfig, student_settings
 from strategies.paper.files import session_folder
 from strategies.run_spec import read_start
-from strategies.runs import JOURNAL, STARTED, list_runs
+from strategies.runs import JOURNAL, list_runs
 from training.dataset.experience import Experience, longest_horizon
 from training.dataset.loaders import load_run_experiences, load_session_experiences
 from training.grpo.train import OnProgress
@@ -43,23 +47,23 @@ class OutcomeSource:
 
 
 def read_source(data_dir: Path, name: str | None, until: datetime | None = None) -> OutcomeSource:
-    """The outcomes of a run or a paper session, the newest run where None is named.
+    """Read the outcomes of a run or a paper session, the newest run where None is named.
 
     A session is read as it stood at `until` (None: now). Raises UsageError if there is none of that name, or
     if it has no outcome yet.
     """
     name = name or _newest_run(data_dir)
     if _is_session(data_dir, name):
-        config, lived = _read_session(data_dir, name, until)
+        config, experiences = _read_session(data_dir, name, until)
     else:
-        config, lived = _read_run(data_dir, name)
-    if not lived:
+        config, experiences = _read_run(data_dir, name)
+    if not experiences:
         raise UsageError(f"{name} has no forecast with a known outcome; choose another --from")
-    return OutcomeSource(run=name, config=config, experiences=lived)
+    return OutcomeSource(run=name, config=config, experiences=experiences)
 
 
 def open_training_journal(data_dir: Path, run: str) -> Journal:
-    """The journal of what was trained on a run or session; made if need be."""
+    """Open, or create, the journal of what was trained on a run or session."""
     folder = data_dir / "runs" / run
     folder.mkdir(parents=True, exist_ok=True)
     return Journal.open(folder / TRAINING_JOURNAL, run, create=True)
@@ -70,16 +74,17 @@ def _is_session(data_dir: Path, name: str) -> bool:
 
 
 def _read_run(data_dir: Path, name: str) -> tuple[BacktestConfig, list[Experience]]:
-    lived = load_run_experiences(data_dir, name)
+    experiences = load_run_experiences(data_dir, name)
     with Journal.open(data_dir / "runs" / name / JOURNAL, name) as journal:
-        return _decode_config(next(journal.read(0, kinds=[STARTED])).payload), lived
+        started = decode_as(RunStarted, next(journal.read(0, kinds=[Kind.RUN_STARTED])))
+        return _decode_config(started.config), experiences
 
 
 def _read_session(
     data_dir: Path, name: str, until: datetime | None
 ) -> tuple[BacktestConfig, list[Experience]]:
     with Journal.open(session_folder(data_dir, name) / JOURNAL, name) as journal:
-        about = read_start(journal)["about"]
+        about = read_start(journal).about
         if "config" not in about:
             raise UsageError(f"session {name} does not state its configuration; choose another --from")
         return _decode_config(about["config"]), load_session_experiences(journal, until)
@@ -89,13 +94,13 @@ def _decode_config(stated: Mapping[str, Any]) -> BacktestConfig:
     try:
         return BacktestConfig.model_validate(stated)
     except ValueError as error:
-        raise JournalError("its configuration is that of another version; use that one") from error
+        raise JournalError(f"its configuration cannot be read; {INCOMPATIBLE}") from error
 
 
 def last_fold(
     experiences: Sequence[Experience], until: datetime, settings: WalkForwardConfig
 ) -> tuple[Fold, FoldData]:
-    """The fold that ends with what is known, and its sets."""
+    """Return the fold that ends with what is known, and its sets."""
     fold = Fold(
         number=1,
         train_from=until - settings.train,
@@ -130,27 +135,26 @@ def train_once(
     start = student_settings(config)
     with open_training_journal(data_dir, source.run) as journal:
 
-        def note(kind: str, said: Mapping[str, Any]) -> None:
-            journal.append([Event(kind=kind, as_of=fold.cutoff, payload=to_jsonable(said))], clock())
+        def append(payload: object) -> None:
+            journal.append([encode(payload, fold.cutoff)], clock())
 
         trainer = (trainers or create_trainers(settings))[settings.method]
-        made = trainer(start, data.training, data.held_out, out, note, on_progress)
-        said: dict[str, Any] = to_jsonable(
-            {
-                "run": source.run,
-                "method": settings.method,
-                "adapter": str(made.folder),
-                "fingerprint": made.fingerprint,
-                "cutoff": fold.cutoff,
-                "trained_on": len(data.training.items),
-                "held_out": len(data.held_out.items),
-                "clean": made.passed_guards,
-                "reason": made.reason,
-                "figures": made.figures,
-            }
+        adapter = trainer(start, data.training, data.held_out, out, append, on_progress)
+        trained = TrainedByHand(
+            run=source.run,
+            method=settings.method,
+            adapter=str(adapter.folder),
+            fingerprint=adapter.fingerprint,
+            cutoff=fold.cutoff,
+            trained_on=len(data.training.items),
+            held_out=len(data.held_out.items),
+            clean=adapter.passed_guards,
+            reason=adapter.reason,
+            figures=adapter.figures,
         )
-        note("trained_by_hand", said)
-    return said
+        append(trained)
+    stated: dict[str, Any] = to_jsonable(encode_fields(trained))
+    return stated
 
 
 def _newest_run(data_dir: Path) -> str:

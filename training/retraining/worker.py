@@ -16,11 +16,14 @@ from typing import Any
 
 from engine.errors import ClosecallError
 from engine.journal.canonical import to_jsonable
+from engine.journal.events import Kind
 from engine.parent_process import call_at_stdin_eof, die_with_parent
-from llm.registry.events import GATE, PROMOTED, REJECTED
+from llm.registry.events import GATE
 from llm.registry.registry import Registry
 
 _LOW_PRIORITY = 10
+
+_VERDICTS = (Kind.ADAPTER_PROMOTED, Kind.ADAPTER_REJECTED)
 
 
 def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def _completed_gates(
         held = [
             change
             for change in registry.changes()
-            if change.at == at and change.kind in (PROMOTED, REJECTED) and change.payload["by"] == GATE
+            if change.at == at and change.kind in _VERDICTS and change.payload["by"] == GATE
         ]
     return [{"adapter": one.name, **one.payload["scores"]} for one in held if one.name not in names]
 

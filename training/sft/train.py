@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.journal.events.training import TrainingDone, TrainingLabels, TrainingStep
 from engine.model import Prediction
 from llm.answers import parse_answer
 from llm.backends import load_trainable_student
@@ -64,9 +65,9 @@ def train_sft(
 ) -> TrainedAdapter:
     """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
 
-    `on_event` gets "training_labels" (the recalibration), "training_step" (the step, `of` how many, loss),
-    "training_look" (the vitals on `held_out`), "training_guard" and "training_done". Equal arguments give
-    equal weights on one machine.
+    `on_event` gets TrainingLabels with the recalibration, a TrainingStep with the loss, a TrainingLook with
+    the metrics on `held_out`, TrainingGuards and TrainingDone. Equal arguments give equal weights on one
+    machine.
     """
     import torch
 
@@ -79,7 +80,7 @@ def train_sft(
     fit = fit_calibration(build_calibration_rows(training.items, stated, weights))
     reach = fit_move_multiplier(training.items, fit.probabilities, weights)
     said = {**_fit_figures(fit), "reach": reach}
-    on_event("training_labels", {**said, "items": len(training.items)})
+    on_event(TrainingLabels(items=len(training.items), figures=said))
     rows = sample_examples(
         training.items,
         [student.prompt(one.observation) for one in training.items],
@@ -102,7 +103,7 @@ def train_sft(
     watch.begin()
 
     def on_step(number: int, loss: float) -> bool:
-        on_event("training_step", {"step": number, "of": recipe.steps, "loss": loss})
+        on_event(TrainingStep(step=number, of=recipe.steps, figures={"loss": loss}))
         on_progress("training", number, recipe.steps)
         return watch.step(number, {}, last=number == recipe.steps)
 
@@ -119,7 +120,7 @@ def train_sft(
         "held_out_accuracy": settled.accuracy,
         "seconds": time.perf_counter() - began,
     }
-    on_event("training_done", {**figures, "clean": settled.passed_guards, "reason": settled.reason})
+    on_event(TrainingDone(clean=settled.passed_guards, reason=settled.reason, figures=figures))
     return TrainedAdapter(
         folder=folder,
         fingerprint=fingerprint([folder]),

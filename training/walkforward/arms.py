@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.errors import DataError
+from engine.journal.events.training import FoldGated, FoldTrained
 from engine.model import Bar, Observation, Prediction
 from engine.outcomes import Scored, match_outcomes
 from llm.answer_cache import AnswerCache
@@ -102,8 +103,8 @@ def run_arm(context: WalkForwardContext, method: Method, trainer: Trainer) -> li
     reigns = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
     for fold in context.folds:
         champion = reigns[-1].champion
-        challenger, said = _load_or_train(context, method, trainer, fold, champion)
-        if _gate_challenger(context, method, fold, champion, challenger, passed_guards=said["clean"]):
+        challenger, trained = _load_or_train(context, method, trainer, fold, champion)
+        if _gate_challenger(context, method, fold, champion, challenger, passed_guards=trained.clean):
             reigns.append(ChampionPeriod(since=fold.gate_at, champion=challenger))
     return reigns
 
@@ -124,19 +125,16 @@ def stitch_out_of_sample(
 
 def _load_or_train(
     context: WalkForwardContext, method: Method, trainer: Trainer, fold: Fold, champion: ModelRef
-) -> tuple[ModelRef, Mapping[str, Any]]:
-    key, folder = (
-        (method.value, fold.number),
-        context.folder / "adapters" / f"{method.value}-{fold.number:02}",
-    )
-    said = context.record.trained.get(key)
-    if said is None:
+) -> tuple[ModelRef, FoldTrained]:
+    folder = context.folder / "adapters" / f"{method.value}-{fold.number:02}"
+    trained = context.record.trained.get((method.value, fold.number))
+    if trained is None:
         shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed before it was on record
-        said = _train(context, method, trainer, fold, champion, folder)
-    elif not folder.is_dir() or fingerprint([folder]) != said["challenger"]:
+        trained = _train(context, method, trainer, fold, champion, folder)
+    elif not folder.is_dir() or fingerprint([folder]) != trained.challenger:
         raise DataError(f"{folder}: the adapter of fold {fold.number} was altered; start a new walk-forward")
-    require_past(folder.name, datetime.fromisoformat(said["cutoff"]), fold.cutoff)
-    return ModelRef(folder=folder, fingerprint=said["challenger"]), said
+    require_past(folder.name, trained.cutoff, fold.cutoff)
+    return ModelRef(folder=folder, fingerprint=trained.challenger), trained
 
 
 def _train(
@@ -146,36 +144,34 @@ def _train(
     fold: Fold,
     champion: ModelRef,
     folder: Path,
-) -> Mapping[str, Any]:
+) -> FoldTrained:
     arm = method.value
     place = f"fold {fold.number}/{len(context.folds)} {arm}"
     data = split_fold(context.experiences, fold, context.embargo)
     began = context.record.clock()
-    made = trainer(
+    adapter = trainer(
         replace(context.student, adapter=champion.folder),
         data.training,
         data.held_out,
         folder,
-        lambda kind, said: context.record.append(
-            kind, fold.cutoff, {"arm": arm, "fold": fold.number, **said}
-        ),
+        lambda event: context.record.append(replace(event, arm=arm, fold=fold.number), fold.cutoff),
         lambda stage, done, total: context.on_progress(f"{place}: {stage}", done, total),
     )
-    return context.record.append_trained(
-        (arm, fold.number),
-        fold.cutoff,
-        {
-            "champion": champion.fingerprint,
-            "challenger": made.fingerprint,
-            "cutoff": fold.cutoff,
-            "trained_on": len(data.training.items),
-            "held_out": len(data.held_out.items),
-            "clean": made.passed_guards,
-            "reason": made.reason,
-            "figures": made.figures,
-            "seconds": (context.record.clock() - began).total_seconds(),
-        },
+    trained = FoldTrained(
+        arm=arm,
+        fold=fold.number,
+        champion=champion.fingerprint,
+        challenger=adapter.fingerprint,
+        cutoff=fold.cutoff,
+        trained_on=len(data.training.items),
+        held_out=len(data.held_out.items),
+        clean=adapter.passed_guards,
+        reason=adapter.reason,
+        figures=adapter.figures,
+        seconds=(context.record.clock() - began).total_seconds(),
     )
+    context.record.append_trained(trained, fold.cutoff)
+    return trained
 
 
 def _gate_challenger(
@@ -187,13 +183,20 @@ def _gate_challenger(
     *,
     passed_guards: bool,
 ) -> bool:
-    key = (method.value, fold.number)
-    said = context.record.gated.get(key)
-    if said is None:
+    gated = context.record.gated.get((method.value, fold.number))
+    if gated is None:
         verdict = _verdict(context, method, fold, champion, challenger, passed_guards=passed_guards)
-        both = {"champion": champion.fingerprint, "challenger": challenger.fingerprint}
-        said = context.record.append_gated(key, fold.gate_at, {**both, **verdict.as_json()})
-    return bool(said["promoted"])
+        stated = verdict.as_json()
+        gated = FoldGated(
+            arm=method.value,
+            fold=fold.number,
+            champion=champion.fingerprint,
+            challenger=str(challenger.fingerprint),
+            promoted=stated.pop("promoted"),
+            verdict=stated,
+        )
+        context.record.append_gated(gated, fold.gate_at)
+    return gated.promoted
 
 
 def _verdict(

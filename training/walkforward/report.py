@@ -69,11 +69,12 @@ def build_report(
 
 def _fold_line(fold: Fold, arms: Mapping[str, ArmResult], record: FoldJournal) -> dict[str, Any]:
     keys = ("champion", "challenger", "trained_on", "held_out", "clean", "reason", "seconds")
-    verdict = ("promoted", "p_value", "brier_difference", "reasons")
+    verdict = ("p_value", "brier_difference", "reasons")
     return asdict(fold) | {
         "arms": {
-            name: {key: record.trained[name, fold.number][key] for key in keys}
-            | {key: record.gated[name, fold.number][key] for key in verdict}
+            name: {key: getattr(record.trained[name, fold.number], key) for key in keys}
+            | {"promoted": record.gated[name, fold.number].promoted}
+            | {key: record.gated[name, fold.number].verdict[key] for key in verdict}
             for name in arms
             if (name, fold.number) in record.gated
         }

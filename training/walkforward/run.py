@@ -6,13 +6,15 @@ before, and trades only after that. The result is what the champion of each day 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
 from engine.journal.canonical import row_digest
+from engine.journal.events import Kind, encode
+from engine.journal.events.sessions import RunFinished
 from engine.journal.journal import Journal
 from engine.model import Prediction
 from llm.answer_cache import AnswerCache
@@ -22,7 +24,7 @@ from strategies.backtest import Progress, Run, baseline_predictions, simulate_al
 from strategies.config import BacktestConfig
 from strategies.results import STUDENT, SimulationResult, build_result, record_trial
 from strategies.run_spec import encode_run_inputs
-from strategies.runs import FINISHED, JOURNAL, Recorder, export
+from strategies.runs import JOURNAL, Recorder, export
 from training.walkforward.arms import (
     ChampionPeriod,
     Trainer,
@@ -81,7 +83,7 @@ def walkforward(
 def _locked_record(name: str, folder: Path, clock: Callable[[], datetime]) -> Iterator[FoldJournal]:
     with lock_process(folder), Journal.open(folder / JOURNAL, name) as journal:
         record = FoldJournal.load(journal, clock)
-        if any(journal.read(0, kinds=[FINISHED])):
+        if any(journal.read(0, kinds=[Kind.RUN_FINISHED])):
             raise UsageError(
                 f"run {name} was finished by another process; show it with closecall runs {name}"
             )
@@ -119,9 +121,9 @@ def _finish_run(
     now = record.clock()
     recorder = Recorder(record.journal, now, batch=None)
     for event in encode_run_inputs(plan.config, facts, plan.student, now):
-        recorder.append(event.kind, event.as_of, dict(event.payload))
+        recorder.append(event)
     if facts.rates is not None:
-        recorder.append("rates", now, asdict(facts.rates))
+        recorder.append(encode(facts.rates, now))
     for (call, contender), one in zip(arms[traded].predictions_by_model, observed, strict=True):
         recorder.record_prediction(call, plan.student.prompt(one), contender.fingerprint)
     calls = arms[traded].calls
@@ -138,6 +140,6 @@ def _finish_run(
     result |= record_trial(name, facts, result, played[STUDENT], data_dir / "trials.jsonl", now)
     if plan.config.out is not None:
         export(plan.config.out, result, played[STUDENT], facts.bars)
-    recorder.append(FINISHED, record.clock(), result)
+    recorder.append(encode(RunFinished(result=result), record.clock()))
     recorder.flush()
     return result, played

@@ -95,7 +95,8 @@ def fetch_bars(
                 settings.model_copy(update={"store": store}), tied, data, progress, how, more
             )
     if as_json:
-        print_json(_to_jsonable({"fetched": [asdict(report) for report in reports]}))
+        keys = {"provenance": "said_by"}
+        print_json(_to_jsonable({"fetched": [_encode(report, keys) for report in reports]}))
     else:
         for report in reports:
             print_fetch_report(report)
@@ -199,7 +200,10 @@ def fetch_news(
     )
     for fault in (*report.faults, *report.article_faults):
         print_stderr(f"closecall: {fault}")
-    print_json(_to_jsonable(asdict(report))) if as_json else print_news(report)
+    if as_json:
+        print_json(_to_jsonable(_encode(report, {"text_sources": "speakers"})))
+    else:
+        print_news(report)
 
 
 @check_app.command("data")
@@ -225,13 +229,14 @@ def check_data(
     if store and not any(map(kept.symbols, kept.sources())):
         raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
     found = check_store(kept, now=utc_now()) if store else check_files(paths or [], now=utc_now())
-    harmful = sum(finding.harmful for finding in found)
+    blocking = sum(finding.blocking for finding in found)
     if as_json:
-        rows = [asdict(finding) | {"file": str(finding.file)} for finding in found]
-        print_json(_to_jsonable({"findings": rows, "harmful": harmful}))
+        keys = {"blocking": "harmful"}
+        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in found]
+        print_json(_to_jsonable({"findings": rows, "harmful": blocking}))
     else:
         print_findings(found)
-    if harmful:
+    if blocking:
         raise typer.Exit(_BLOCKING_HELP)
 
 
@@ -241,6 +246,11 @@ def _parse_adjustment(name: str | None, kinds: Any) -> Any:
     if name not in list(kinds):
         raise UsageError(f"--adjustment {name} is unknown; choose one of {', '.join(kinds)}")
     return kinds(name)
+
+
+def _encode(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of a dataclass by name, or by the name in `keys` where the JSON has another."""
+    return {keys.get(name, name): field for name, field in asdict(value).items()}
 
 
 def _to_jsonable(value: Any) -> Any:
@@ -270,7 +280,7 @@ def collect(
     from feeds.sources.registry import list_sources
     from strategies.config import load_config
     from strategies.live_data import collect_live
-    from strategies.monitor.descriptions import describe
+    from strategies.monitor.descriptions import COLLECTOR_KINDS, log_line
     from strategies.source_routing import RetryContext
 
     flags, tied = add_sources(flags, source, url)
@@ -280,8 +290,9 @@ def collect(
     require_used(flags, settings.store)
 
     def show(events: Any) -> None:
-        for line in filter(None, map(describe, events)):
-            print_stderr(line)
+        for line in (log_line(event) for event in events if event.kind in COLLECTOR_KINDS):
+            if line is not None:
+                print_stderr(line)
 
     place = working_dir(data)
     print_stderr(f"collecting into {place / 'collections' / name}; Ctrl-C ends it")

@@ -66,6 +66,9 @@ def start_session(
         typer.Option(metavar="N|max", help="Of a replay: N times as fast as time (86400: a day a second)."),
     ] = "max",
     name: Annotated[str | None, typer.Option(help="Default: replay, or live. The same one goes on.")] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A new session with the settings of this one.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
     dash: Annotated[
         bool, typer.Option("--dash", help="Run in the background, the dashboard in front.")
@@ -90,7 +93,14 @@ def start_session(
         raise UsageError("--source is for live prices; for days fetched from there: --replay --store SOURCE")
     flags, overrides = add_sources(flags | ({"bars": paths} if paths else {}), source, url)
     plan = build_launch_spec(
-        working_dir(data), name, config, flags, replay=replay, speed=speed, symbol_overrides=overrides
+        working_dir(data),
+        name,
+        config,
+        flags,
+        replay=replay,
+        speed=speed,
+        symbol_overrides=overrides,
+        like=like,
     )
     require_used(flags, plan.config.store)
     if dash:

@@ -5,17 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from engine.calendars import Calendar
+from engine.journal.events import Kind, decode
+from engine.journal.events.inputs import SessionFinished
+from engine.journal.events.outputs import PredictionRecord
+from engine.journal.events.sessions import SessionStarted, SessionStopped, Waiting
 from engine.journal.journal import Row
+from engine.trading.records import SessionSnapshot, Valuation
+from engine.trading.risk import RiskState
 from strategies.config import Retraining
 from strategies.console import print_stderr, utc_now
 from strategies.monitor.descriptions import (
-    call_text,
     decision_text,
-    describe_event,
-    event_instant,
+    log_line,
+    prediction_text,
     waiting_text,
 )
 from strategies.monitor.status import calendars_in, next_close
@@ -91,10 +95,10 @@ class ProgressLine:
         self._quiet_fills = quiet_fills
         self._cash = 0.0
         self._value: float | None = None
-        self._state = "active"
+        self._state: str = RiskState.ACTIVE
         self._call = ""
         self._reached: datetime | None = None
-        self._waiting: dict[str, Any] = {}
+        self._waiting: Waiting | None = None
         self._calendars: Mapping[str, Calendar] = {}
         self._shown = 0.0
         self._open = False
@@ -102,19 +106,19 @@ class ProgressLine:
         self._over = False
         self._turn = threading.RLock()
 
-    def on_start(self, start: Mapping[str, Any]) -> None:
-        """The first event of the session, which a start that goes on does not meet again."""
-        self._cash = start["cash"]
-        if not start["simulated"]:
-            self._calendars = calendars_in(start, self._now())
+    def on_start(self, started: SessionStarted) -> None:
+        """Take the session's first event, which is not shown again when it resumes."""
+        self._cash = started.cash
+        if not started.simulated:
+            self._calendars = calendars_in(started.calendars, self._now())
 
     def on_event(self, row: Row) -> None:
         """One event of the session's journal."""
         with self._turn:
             self._apply(row)
-        if row.kind == "fill" and self._quiet_fills:
+        if row.kind == Kind.FILL and self._quiet_fills:
             return
-        if (line := describe_event(row)) is not None:
+        if (line := log_line(row)) is not None:
             self.print_line(line)
 
     def print_line(self, line: str) -> None:
@@ -151,27 +155,25 @@ class ProgressLine:
             self._clear()
 
     def _apply(self, row: Row) -> None:
-        said = row.payload
-        match row.kind:
-            case "session_started":
-                self.on_start(said)
-            case "progress":
-                self._value, self._state = said["value"], said["state"]
-                self._reached = event_instant(row)
-            case "valuation":
-                self._value = said["value"]
-            case "forecast":
-                self._call = call_text(said)
-            case "waiting":
-                self._waiting = dict(said)
-            case "session_stopped" | "session_finished":
+        match decode(row):
+            case SessionStarted() as started:
+                self.on_start(started)
+            case SessionSnapshot() as snapshot:
+                self._value, self._state, self._reached = snapshot.value, snapshot.state, snapshot.at
+            case Valuation() as valuation:
+                self._value = valuation.value
+            case PredictionRecord() as record:
+                self._call = f"{record.call.symbol} {prediction_text(record.call)}"
+            case Waiting() as waiting:
+                self._waiting = waiting
+            case SessionStopped() | SessionFinished():
                 self._over = True
 
     def _line(self) -> str:
         parts = []
         if self._reached is not None:
             parts.append(f"{self._reached:%Y-%m-%d %H:%M}")
-        if self._state != "active":
+        if self._state != RiskState.ACTIVE:
             parts.append(self._state.upper())
         if self._value is not None:
             change = f" ({self._value / self._cash - 1:+.1%})" if self._cash else ""
@@ -181,7 +183,7 @@ class ProgressLine:
         if self._calendars and (close := next_close(self._calendars, self._now())):
             parts.append(decision_text(close, self._now()))
         if self._waiting:
-            parts.append(waiting_text(self._waiting, self._now()))
+            parts.append(waiting_text(self._waiting.awaited, self._waiting.until, self._now()))
         return " · ".join(parts)
 
     def _clear(self) -> None:

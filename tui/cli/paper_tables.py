@@ -34,7 +34,8 @@ def status_lines(found: Mapping[str, Any], now: datetime) -> list[str]:
     """The same, a line each."""
     lines = [_heading_line(found), _account_line(found)]
     if found["runs"] == "running" and found["waiting"] and not found["replay"]:
-        lines.append(f"It is {waiting_text(found['waiting'], now)}.")
+        until = datetime.fromisoformat(found["waiting"]["until"])
+        lines.append(f"It is {waiting_text(found['waiting']['for'], until, now)}.")
     if found["runs"] == "running" and found["next_decision"]:
         said = decision_text(datetime.fromisoformat(found["next_decision"]), now)
         lines.append(f"{said[:1].upper()}{said[1:]}.")

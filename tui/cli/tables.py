@@ -144,7 +144,7 @@ def print_fetch_report(report: Any) -> None:
     table = _table("symbol", "new", "stored", "gaps", "strays")
     for one in report.symbols:
         table.add_row(one.symbol, f"{one.new:,}", f"{one.stored:,}", str(len(one.gaps)), str(one.strays))
-    heading = f"{report.source}, {report.server_time:%Y-%m-%d %H:%M} UTC by its clock; {report.said_by}"
+    heading = f"{report.source}, {report.server_time:%Y-%m-%d %H:%M} UTC by its clock; {report.provenance}"
     console.print(Text(heading, style="bold"), soft_wrap=True)
     console.print(table)
     for one in report.symbols:
@@ -169,16 +169,21 @@ def print_news(report: Any) -> None:
 def print_findings(findings: Sequence[Any]) -> None:
     """What the checks found, what would harm first."""
     console = create_console()
-    harmful = sum(one.harmful for one in findings)
+    blocking = sum(finding.blocking for finding in findings)
     table = _table("harm", "kind", "place", "what")
-    ordered = sorted(findings, key=lambda one: not one.harmful)
-    for one in ordered[:_MOST_SHOWN]:
-        table.add_row("yes" if one.harmful else "no", str(one.kind), Text(one.place), Text(one.sentence))
+    ordered = sorted(findings, key=lambda finding: not finding.blocking)
+    for finding in ordered[:_MOST_SHOWN]:
+        table.add_row(
+            "yes" if finding.blocking else "no",
+            str(finding.kind),
+            Text(finding.place),
+            Text(finding.sentence),
+        )
     if findings:
         console.print(table)
     if len(findings) > _MOST_SHOWN:
         console.print(f"and {len(findings) - _MOST_SHOWN:,} more; --json has them all")
-    console.print(f"{pluralize(len(findings), 'finding')}, {harmful:,} would harm a backtest")
+    console.print(f"{pluralize(len(findings), 'finding')}, {blocking:,} would harm a backtest")
 
 
 def _table(*columns: str) -> Table:

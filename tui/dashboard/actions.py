@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.errors import ClosecallError
-from engine.journal.events import encode_command
+from engine.journal.events import encode
 from engine.trading.risk import Command, CommandKind
 from strategies.monitor.catalog import JournalType
-from strategies.monitor.descriptions import describe_row
+from strategies.monitor.descriptions import describe
 from strategies.monitor.follower import JournalFollower
 from strategies.monitor.journal_reader import EventRow
 from strategies.monitor.views import CallView, JournalView
@@ -125,7 +125,7 @@ def send_command(path: Path, key: str, name: str, why: str, at: datetime) -> Act
         file.close()
     command = Command(at=at, kind=CommandKind(name), author=author(), text=why[:400])
     with Journal.open(path, session, lock_timeout=2.0) as journal:
-        number = journal.append([encode_command(command)], at)[0]
+        number = journal.append([encode(command, at)], at)[0]
     return ActionResult(
         message=f"{name} is event {number}; waiting for the session's answer", key=key, event=number
     )
@@ -270,7 +270,7 @@ class BackgroundTasks:
         self.stop_search()
 
         def found(rows: list[EventRow], reached: int, ended: bool) -> None:  # noqa: FBT001  # of `Reader.search`
-            lines = tuple(describe_row(row) for row in rows)
+            lines = tuple(describe(row) for row in rows)
             self._later(answer, Search(text=text, kind=kind, rows=lines, reached=reached, ended=ended))
 
         self._searching = self._reader.search(key, kind, text, _MAX_FOUND, found)
