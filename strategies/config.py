@@ -126,7 +126,7 @@ class PaperTable(Table):
     late_seconds: Annotated[Amount, Field(validate_default=True)] = 1800.0
     retrain: Annotated[
         Retraining,
-        Field(description="never (default), daily, weekly, monthly, quarterly, on-drift."),
+        Field(description="When the session retrains its student."),
     ] = Retraining.NEVER
     method: str = "grpo"
     train_days: Annotated[int, Field(ge=1)] = 180
@@ -198,11 +198,12 @@ class MarketTable(Table):
         Field(description="Simulate a market whose news has no predictive value."),
     ] = True
     reversal: Annotated[
-        Day | None, Field(description="From this day good news of the simulated market is bad, and bad good.")
+        Day | None,
+        Field(description="First day on which news of the simulated market has the opposite effect."),
     ] = None
-    headlines: Annotated[
-        HeadlineSet, Field(description="Simulated templates: all, familiar or withheld.")
-    ] = HeadlineSet.FAMILIAR
+    headlines: Annotated[HeadlineSet, Field(description="Templates of the simulated headlines.")] = (
+        HeadlineSet.FAMILIAR
+    )
 
 
 def _address(value: object) -> object:
@@ -232,7 +233,7 @@ class WalkForwardTable(Table):
 
     method: Annotated[
         Literal["grpo", "sft", "none"] | None,
-        Field(description="How challengers are trained: grpo (the default), sft or none."),
+        Field(description="How challengers are trained (default grpo)."),
     ] = None
     train_days: Annotated[
         Days | None, Field(description="Days of outcomes that a challenger is trained on.")
@@ -246,8 +247,13 @@ class WalkForwardTable(Table):
     recency_half_life: Annotated[
         Amount | None, Field(description="Days after which an outcome counts half.")
     ] = None
-    embargo_days: Annotated[NotNegative | None, Field(description="Default: the longest horizon.")] = None
-    steps: Annotated[Days | None, Field(description="Training steps; default: the recipe's.")] = None
+    embargo_days: Annotated[
+        NotNegative | None,
+        Field(
+            description="Days between the last outcome trained on and the test; default: the longest horizon."
+        ),
+    ] = None
+    steps: Annotated[Days | None, Field(description="Training steps; default: those of the recipe.")] = None
     compare: Annotated[
         bool | None,
         Flag("--no-compare"),
@@ -286,9 +292,9 @@ class BacktestConfig(Table):
     champion: Annotated[
         bool, Field(exclude=True, description="Use the registry's current champion adapter.")
     ] = False
-    quantization: Annotated[Quantization, Field(description="none or nf4 (4-bit, bitsandbytes).")] = (
-        Quantization.NONE
-    )
+    quantization: Annotated[
+        Quantization, Field(description="Weights of the student (nf4: 4 bits, needs bitsandbytes).")
+    ] = Quantization.NONE
     prompt: str | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0

@@ -5,11 +5,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import typer
+from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -112,9 +114,33 @@ def _create_option(key: str, flag: str | None, text: str | None) -> _Option:
         flag=flag or stated.name or "--" + path[-1].replace("_", "-"),
         type=kind,
         metavar=metavar,
-        help=text or field.description,
+        help=_describe(field, text),
         commas=stated.commas,
     )
+
+
+def _describe(field: FieldInfo, text: str | None) -> str:
+    """Return the help of an option: its text, then what it may be and its default."""
+    sentence = (text or field.description or "").removesuffix(".")
+    kinds = get_args(field.annotation)
+    choices = next(filter(None, map(_list_choices, (field.annotation, *kinds))), ())
+    if choices:
+        sentence += f": {', '.join(choices[:-1])} or {choices[-1]}"
+    limits = [*field.metadata, *(limit for kind in kinds for limit in getattr(kind, "__metadata__", ()))]
+    bounds = [limit for known in limits for limit in getattr(known, "metadata", [known])]
+    least = [str(limit.ge) for limit in bounds if isinstance(limit, Ge)]
+    most = [str(limit.le) for limit in bounds if isinstance(limit, Le)]
+    notes = [f"{least[0]} to {most[0]}"] if least and most else []
+    if not isinstance(field.default, bool) and field.default and "default" not in sentence.lower():
+        default = field.default
+        notes.append(f"default {default:g}" if isinstance(default, float) else f"default {default}")
+    return sentence + (f" ({'; '.join(notes)})" if notes else "") + "."
+
+
+def _list_choices(annotation: Any) -> tuple[str, ...]:
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return tuple(annotation)
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def _find_field(path: tuple[str, ...]) -> FieldInfo:
