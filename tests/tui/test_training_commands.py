@@ -158,7 +158,7 @@ def test_a_report_of_retraining_names_the_drift_and_the_gates(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["walkforward", "--method", "dpo"], "choose one of grpo, sft, none"),
+        (["walkforward", "--method", "dpo"], "'grpo', 'sft' or 'none'"),
         (["walkforward", "--days", "100", "--bars", "x.csv"], "for the simulated market only"),
         (["walkforward", "--test-days", "60", "--step-days", "30"], "test windows would overlap"),
         (["walkforward", "--days", "100"], "two folds need 300"),
