@@ -13,7 +13,7 @@ from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar
-from feeds.files.tables import Row, quote_value, read_rows, table_files
+from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import a_share_code, known_names, parse_pair
 
 COLUMNS = ("date", "open", "high", "low", "close", "volume")
@@ -24,7 +24,7 @@ _PRICES = ("open", "high", "low", "close")
 _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?")
 
 
-def bar_files(paths: Sequence[Path]) -> dict[str, Path]:
+def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     """The bar files among `paths`, each a file or a folder, by symbol: the file's name without its ending.
 
     In a folder only tables with the bar columns count, and only headers are read. Raises DataError for a
@@ -32,7 +32,7 @@ def bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     seen: dict[str, Path] = {}
-    for path in table_files(paths, COLUMNS, "bar"):
+    for path in find_tables(paths, COLUMNS, "bar"):
         other = seen.setdefault(path.stem.casefold(), path)
         if other.resolve() != path.resolve():
             raise DataError(f"{path}: {path.stem} has bars in {other} already; leave one of the two out")
@@ -40,7 +40,7 @@ def bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     return files
 
 
-def date_span(path: Path) -> tuple[date, date]:
+def read_date_span(path: Path) -> tuple[date, date]:
     """The first and last date of a bar file, from which its calendar can be built. Raises DataError."""
     dates = [day for day, _ in _dated_rows(path)]
     return dates[0], dates[-1]

@@ -16,7 +16,7 @@ from pathlib import Path
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
-from feeds.files.tables import Row, quote_value, read_rows, table_files
+from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import NameTable
 
 COLUMNS = ("published_at", "source", "symbols", "title", "text")
@@ -65,7 +65,7 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
     kept: dict[str, NewsItem] = {}
     unmatched: Counter[str] = Counter()
     read = not_traded = 0
-    for path in table_files(paths, COLUMNS, "news"):
+    for path in find_tables(paths, COLUMNS, "news"):
         for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)

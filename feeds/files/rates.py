@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.errors import DataError
 from engine.fx import FxRates, FxRateSeries
-from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows, table_files
+from feeds.files.tables import Row, find_tables, parse_number, parse_timestamp, quote_value, read_rows
 
 COLUMNS = ("date", "close")
 
@@ -26,7 +26,7 @@ def read_rates(paths: Sequence[Path], base: str, constants: Mapping[str, float] 
     """
     series: dict[str, FxRateSeries] = {}
     places: dict[str, str] = dict.fromkeys(constants or {}, "[rates]")
-    for path in table_files(paths, COLUMNS, "rate"):
+    for path in find_tables(paths, COLUMNS, "rate"):
         currency, inverted = _parse_pair(path, base)
         if currency in places:
             raise DataError(f"{path}: {currency} has a rate in {places[currency]} already; leave one out")

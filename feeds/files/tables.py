@@ -42,7 +42,7 @@ def quote_value(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "…")
 
 
-def table_files(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list[Path]:
+def find_tables(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list[Path]:
     """The tables with the columns `needed` among `paths`; `kind` names them in errors ("bar").
 
     A file named in `paths` must be such a table. In a folder, other tables, other kinds of file and hidden
@@ -69,7 +69,7 @@ def read_columns(path: Path) -> tuple[str, ...]:
     """The column names of `path` in small letters. Reads no more than the header."""
     _require_file(path)
     if not _is_csv(path):
-        names = _parquet_columns(path) if _is_parquet(path) else line_columns(path)
+        names = _parquet_columns(path) if _is_parquet(path) else read_json_columns(path)
         return tuple(_normalize_column(name) for name in names)
     with _open_table(path) as file:
         start = file.read(_HEADER_BYTES)
@@ -145,7 +145,7 @@ def _list_tables(folder: Path) -> list[Path]:
 
 
 def _typed_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
-    return _parquet_rows(path, wanted) if _is_parquet(path) else line_rows(path, wanted)
+    return _parquet_rows(path, wanted) if _is_parquet(path) else read_json_rows(path, wanted)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -273,7 +273,7 @@ def parse_number(text: str) -> float | None:
 _MAX_LINE_LENGTH = 1_000_000
 
 
-def line_columns(path: Path) -> list[str]:
+def read_json_columns(path: Path) -> list[str]:
     """The keys of the first line; none where that is no JSON object, so that the file is no table."""
     for _, line in _read_lines(path):
         try:
@@ -284,13 +284,13 @@ def line_columns(path: Path) -> list[str]:
     return []
 
 
-def line_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
+def read_json_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
     """The columns of `wanted` that the first line has, then the cells of each row, with its line number.
 
     A key that is missing from a row is an empty cell; empty lines are passed over. Raises DataError for a
     line that is no JSON object, and for a cell that holds more than one value.
     """
-    names = [name for name in line_columns(path) if name.strip().lower() in wanted]
+    names = [name for name in read_json_columns(path) if name.strip().lower() in wanted]
     yield 0, names
     for number, line in _read_lines(path):
         try:

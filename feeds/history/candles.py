@@ -40,7 +40,7 @@ class Adjustment(StrEnum):
     SPLIT_DIVIDEND = "split+dividend"
 
 
-def price_fault(prices: Sequence[float], volume: float) -> str | None:
+def find_price_fault(prices: Sequence[float], volume: float) -> str | None:
     """Why open, high, low, close and volume cannot be right, or None where they can."""
     open_, high, low, close = prices
     for name, price in zip(("open", "high", "low", "close"), prices, strict=True):
@@ -57,7 +57,7 @@ def price_fault(prices: Sequence[float], volume: float) -> str | None:
 class Candle:
     """One finished span of trading: prices in the quote currency, volume in units of the instrument.
 
-    Raises ValueError for a start that is not in UTC and for what `price_fault` finds.
+    Raises ValueError for a start that is not in UTC and for what `find_price_fault` finds.
     """
 
     starts_at: datetime
@@ -69,7 +69,7 @@ class Candle:
 
     def __post_init__(self) -> None:
         require_utc(self.starts_at, "starts_at")
-        fault = price_fault(self.prices, self.volume)
+        fault = find_price_fault(self.prices, self.volume)
         if fault is not None:
             raise ValueError(fault)
 

@@ -48,7 +48,7 @@ class FetchReport:
     """What a fetch did, symbol by symbol, what time the source said it was, and who spoke for it."""
 
     source: str
-    said_by: str
+    provenance: str
     server_time: datetime
     symbols: tuple[SymbolReport, ...]
 
@@ -89,11 +89,13 @@ def fetch_bars(
             raise UsageError(
                 f"--since {since} is not over yet by the clock of {client.name}; give an earlier day"
             )
-        reports, patience = [], RetryPolicy(sleep, on_wait)
+        reports, retry_policy = [], RetryPolicy(sleep, on_wait)
         for symbol in dict.fromkeys(symbols):
-            one = _SymbolFetch(client, store, symbol, now, clock(), sleep, patience, on_progress)
+            one = _SymbolFetch(client, store, symbol, now, clock(), sleep, retry_policy, on_progress)
             reports.append(one.run(window, retry_gaps=retry_gaps, refresh=refresh))
-    return FetchReport(source=client.name, said_by=client.provenance, server_time=now, symbols=tuple(reports))
+    return FetchReport(
+        source=client.name, provenance=client.provenance, server_time=now, symbols=tuple(reports)
+    )
 
 
 class _SymbolFetch:
@@ -107,14 +109,14 @@ class _SymbolFetch:
         now: datetime,
         fetched_at: datetime,
         sleep: Callable[[float], None],
-        patience: RetryPolicy,
+        retry_policy: RetryPolicy,
         on_progress: OnProgress,
     ) -> None:
         self.client, self.store, self.symbol = client, store, symbol
         self.now, self.fetched_at = now, fetched_at
-        self.sleep, self.patience, self.on_progress = sleep, patience, on_progress
+        self.sleep, self.retry_policy, self.on_progress = sleep, retry_policy, on_progress
         self.place = f"{client.name} {symbol}"
-        self.holding = SymbolCandles(client.name, symbol, client.timeframe, client.adjustment)
+        self.history = SymbolCandles(client.name, symbol, client.timeframe, client.adjustment)
         self.new = self.strays = self.unwritten = self.done = 0
 
     def run(self, window: Window, *, retry_gaps: bool, refresh: bool) -> SymbolReport:
@@ -128,21 +130,21 @@ class _SymbolFetch:
             parts = [window] if window[0] < window[1] else []
         else:
             self._require_adjustment(stored.adjustment)
-            self.holding.load(stored, self.grid)
+            self.history.load(stored, self.grid)
             parts = self._missing_windows(window, stored, retry_gaps=retry_gaps)
         parts = [part for part in parts if self.grid.starts(*part)]
         if parts and stored is not None and not refresh and stored.adjustment is not Adjustment.RAW:
             self._require_unrestated()
         self._fetch(parts, hold_back=refresh)
-        if not self.holding.candles:
+        if not self.history.candles:
             raise SourceError(
                 f"{self.place}: no candle from {window[0]:%Y-%m-%d} on; check the symbol and the dates"
             )
         return SymbolReport(
             symbol=self.symbol,
             new=self.new,
-            stored=len(self.holding.candles),
-            gaps=self.holding.gaps(),
+            stored=len(self.history.candles),
+            gaps=self.history.gaps(),
             strays=self.strays,
         )
 
@@ -175,7 +177,7 @@ class _SymbolFetch:
 
     def _require_unrestated(self) -> None:
         """Refuse to go on where the source now gives other prices for the newest days that are stored."""
-        held = self.holding.latest(_OVERLAP)
+        held = self.history.latest(_OVERLAP)
         starts = [candle.starts_at for candle in held]
         until = starts[-1] + timeframe_step(self.client.timeframe)
         due = self.grid.starts(starts[0], until)
@@ -212,15 +214,15 @@ class _SymbolFetch:
                 further = max(ahead, bisect_left(starts, settled.resumes_at))
                 missing |= dict.fromkeys(starts[ahead:further], next(iter(missing.values())))
                 ahead, until = further, starts[further] if further < len(starts) else part[1]
-            said_by, fetched_at = self.client.provenance, self.fetched_at
-            span = Span(since=since, until=until, provenance=said_by, fetched_at=fetched_at)
-            self.new += self.holding.add(settled.candles, missing, span)
+            provenance, fetched_at = self.client.provenance, self.fetched_at
+            span = Span(since=since, until=until, provenance=provenance, fetched_at=fetched_at)
+            self.new += self.history.add(settled.candles, missing, span)
             self.strays += settled.strays
             self.unwritten += len(settled.candles) + 1
             self.done += min(ahead, len(starts)) - at
             since, at = until, ahead
             # Writing ever more at a time keeps the work in proportion to the history's length.
-            if not hold_back and self.unwritten * _CHECKPOINT >= len(self.holding.candles):
+            if not hold_back and self.unwritten * _CHECKPOINT >= len(self.history.candles):
                 self._write()
             self.on_progress(self.symbol, self.done, self.total)
 
@@ -236,12 +238,12 @@ class _SymbolFetch:
             def request() -> Sequence[Row]:
                 return self.client.candles(self.symbol, since, before)
 
-            return self.patience.call(request, self.place)
+            return self.retry_policy.call(request, self.place)
 
-        known = self.holding.neighbours(starts[0], until)
+        known = self.history.neighbours(starts[0], until)
         return reconcile(ask, starts, until, known, repairs_silently=self.client.repairs_silently)
 
     def _write(self) -> None:
-        if self.unwritten and self.holding.is_whole():
-            self.store.write(self.holding.to_stored_bars())
+        if self.unwritten and self.history.is_whole():
+            self.store.write(self.history.to_stored_bars())
             self.unwritten = 0

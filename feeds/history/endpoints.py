@@ -86,10 +86,10 @@ class HttpSession:
 
 
 @contextmanager
-def requests_through(module: Any, wire: HttpSession) -> Iterator[None]:
-    """Let a library's module, which calls `requests.get` itself, ask through `wire` meanwhile."""
+def redirect_requests(module: Any, http: HttpSession) -> Iterator[None]:
+    """Let a library's module, which calls `requests.get` itself, ask through `http` meanwhile."""
     plain = module.requests
-    module.requests = _Requests(plain, wire)
+    module.requests = _Requests(plain, http)
     try:
         yield
     finally:
@@ -99,12 +99,12 @@ def requests_through(module: Any, wire: HttpSession) -> Iterator[None]:
 class _Requests:
     """The two things that akshare uses of requests."""
 
-    def __init__(self, plain: Any, wire: HttpSession) -> None:
-        self._plain, self._wire = plain, wire
+    def __init__(self, plain: Any, http: HttpSession) -> None:
+        self._plain, self._http = plain, http
 
     def get(self, url: str, **settings: Any) -> Any:
-        answer = self._plain.get(self._wire.redirect(url), **settings)
-        self._wire.record_date(answer.headers)
+        answer = self._plain.get(self._http.redirect(url), **settings)
+        self._http.record_date(answer.headers)
         return answer
 
     def __getattr__(self, name: str) -> Any:

@@ -11,7 +11,7 @@ from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.model import Bar
-from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
+from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
 from feeds.history.store import BarStore
@@ -39,7 +39,7 @@ def import_bars(
     that are stored already must be the same there; `refresh` replaces them instead. Raises DataError and
     writes nothing of a file that cannot be taken.
     """
-    files = bar_files(paths)
+    files = find_bar_files(paths)
     now = clock()
     reports = []
     with store.writing(SOURCE):
@@ -50,7 +50,7 @@ def import_bars(
             )
             on_progress(symbol, number + 1, len(files))
     return FetchReport(
-        source=SOURCE, said_by="files on this machine", server_time=now, symbols=tuple(reports)
+        source=SOURCE, provenance="files on this machine", server_time=now, symbols=tuple(reports)
     )
 
 
@@ -63,14 +63,14 @@ def _import_file(
     *,
     refresh: bool,
 ) -> SymbolReport:
-    holding = SymbolCandles(SOURCE, instrument.symbol, "1d", adjustment)
+    history = SymbolCandles(SOURCE, instrument.symbol, "1d", adjustment)
     stored = None if refresh else store.find(SOURCE, instrument.symbol, "1d")
     if stored is not None and stored.adjustment is not adjustment:
         raise DataError(
             f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
             f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
         )
-    first, last = date_span(path)
+    first, last = read_date_span(path)
     since, until = midnight(first), midnight(last) + DAY
     if stored is not None:
         # What lies between a file and the store becomes part of the window, and so a gap with a name.
@@ -81,15 +81,15 @@ def _import_file(
     due = grid.starts(since, until)
     candles = _to_candles(read_bars(path, instrument, calendar), due, calendar)
     if stored is not None:
-        holding.load(stored, grid)
-        _require_agreement(path, candles, holding)
-    there = {candle.starts_at for candle in candles} | set(holding.candles)
+        history.load(stored, grid)
+        _require_agreement(path, candles, history)
+    there = {candle.starts_at for candle in candles} | set(history.candles)
     missing = {day: _NO_ROW for day in due if day not in there}
     span = Span(since=since, until=until, provenance=f"file {path.name}", fetched_at=now)
-    new = holding.add(candles, missing, span)
-    store.write(holding.to_stored_bars())
+    new = history.add(candles, missing, span)
+    store.write(history.to_stored_bars())
     return SymbolReport(
-        symbol=instrument.symbol, new=new, stored=len(holding.candles), gaps=holding.gaps(), strays=0
+        symbol=instrument.symbol, new=new, stored=len(history.candles), gaps=history.gaps(), strays=0
     )
 
 
@@ -109,9 +109,9 @@ def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar
     ]
 
 
-def _require_agreement(path: Path, candles: Sequence[Candle], holding: SymbolCandles) -> None:
+def _require_agreement(path: Path, candles: Sequence[Candle], history: SymbolCandles) -> None:
     for candle in candles:
-        other = holding.candles.get(candle.starts_at, candle)
+        other = history.candles.get(candle.starts_at, candle)
         if other != candle:
             raise DataError(
                 f"{path}: closes at {candle.close:g} on {candle.starts_at:%Y-%m-%d}, and at {other.close:g} "

@@ -164,7 +164,7 @@ def create_client(
     """See `feeds.sources.registry.SourceModule`."""
     if adjustment not in (None, Adjustment.RAW):
         raise UsageError(f"coins have no {adjustment} prices; leave --adjustment out")
-    return ccxt_client(source.partition(":")[2], timeframe=timeframe, clock=clock, url=url)
+    return create_ccxt_client(source.partition(":")[2], timeframe=timeframe, clock=clock, url=url)
 
 
 def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) -> "LiveExchange":  # noqa: ARG001
@@ -172,7 +172,7 @@ def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) ->
     return LiveExchange(client)
 
 
-def ccxt_client(
+def create_ccxt_client(
     exchange_id: str,
     *,
     timeframe: str = "1d",

@@ -12,7 +12,7 @@ from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import DAY, Adjustment
 from feeds.history.client import Row, TemporaryError
-from feeds.history.endpoints import requests_through
+from feeds.history.endpoints import redirect_requests
 from feeds.sources.stocks import (
     TIMEOUT_S,
     UNREADABLE,
@@ -56,8 +56,8 @@ class EastmoneyClient(StockClient):
         url: str | None,
     ) -> None:
         self._library = import_module("akshare")
-        said_by = f"EastMoney through akshare {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, said_by)
+        provenance = f"EastMoney through akshare {self._library.__version__}"
+        super().__init__(clock, get_instrument, timeout_s, url, provenance)
         self.adjustment = adjustment
         self._module = import_module("akshare.stock_feature.stock_hist_em")
 
@@ -107,7 +107,7 @@ class EastmoneyClient(StockClient):
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
         try:
-            with requests_through(self._module, self._wire), warnings.catch_warnings():
+            with redirect_requests(self._module, self._http), warnings.catch_warnings():
                 # akshare still calls parts of pandas that are to change in a later version.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 yield
@@ -126,13 +126,15 @@ def create_client(
 ) -> EastmoneyClient:
     """See `feeds.sources.registry.SourceModule`."""
     require_daily(source, timeframe)
-    return eastmoney_client(adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument)
+    return create_eastmoney_client(
+        adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument
+    )
 
 
 create_live_source = LiveStocks
 
 
-def eastmoney_client(
+def create_eastmoney_client(
     adjustment: Adjustment = Adjustment.RAW,
     *,
     clock: Callable[[], datetime],

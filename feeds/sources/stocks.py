@@ -45,7 +45,7 @@ class StockClient:
         provenance: str,
     ) -> None:
         self._clock, self._get_instrument, self._timeout_s = clock, get_instrument, timeout_s
-        self._wire = HttpSession(url)
+        self._http = HttpSession(url)
         self.provenance = describe_source(provenance, url)
 
     def server_time(self) -> datetime:
@@ -64,9 +64,9 @@ class StockClient:
         """
         if status >= 400:
             raise TemporaryError(f"HTTP {status}")
-        if self._wire.dated is None:
+        if self._http.dated is None:
             raise TemporaryError("the answer does not say what time it is")
-        return self._wire.dated
+        return self._http.dated
 
 
 def require_daily(source: str, timeframe: str) -> None:

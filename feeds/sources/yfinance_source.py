@@ -44,11 +44,11 @@ class YahooClient(StockClient):
         url: str | None,
     ) -> None:
         self._library = import_module("yfinance")
-        said_by = f"Yahoo through yfinance {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, said_by)
+        provenance = f"Yahoo through yfinance {self._library.__version__}"
+        super().__init__(clock, get_instrument, timeout_s, url, provenance)
         self.adjustment = adjustment
         # yfinance's own kind of session, which shows itself to Yahoo as a browser.
-        self._session = self._wire.wrap_session(import_module("yfinance._http").new_session())
+        self._session = self._http.wrap_session(import_module("yfinance._http").new_session())
         self._tickers: dict[str, Any] = {}
         cache = import_module("yfinance.cache")
         # yfinance would keep zones and Yahoo's cookie in files of its own.
@@ -112,7 +112,7 @@ class YahooClient(StockClient):
         """yfinance's object for a symbol, kept because a new one asks for its time zone first."""
         self._library.data.YfData(session=self._session)  # one for all of yfinance, whoever asked last
         if symbol not in self._tickers:
-            self._tickers[symbol] = self._library.Ticker(yahoo_symbol(symbol), session=self._session)
+            self._tickers[symbol] = self._library.Ticker(to_yahoo_symbol(symbol), session=self._session)
         return self._tickers[symbol]
 
 
@@ -127,13 +127,15 @@ def create_client(
 ) -> YahooClient:
     """See `feeds.sources.registry.SourceModule`."""
     require_daily(source, timeframe)
-    return yahoo_client(adjustment or Adjustment.SPLIT, clock=clock, url=url, get_instrument=get_instrument)
+    return create_yahoo_client(
+        adjustment or Adjustment.SPLIT, clock=clock, url=url, get_instrument=get_instrument
+    )
 
 
 create_live_source = LiveStocks
 
 
-def yahoo_client(
+def create_yahoo_client(
     adjustment: Adjustment = Adjustment.SPLIT,
     *,
     clock: Callable[[], datetime],
@@ -150,7 +152,7 @@ def yahoo_client(
     return YahooClient(adjustment, clock, get_instrument, timeout_s, url)
 
 
-def yahoo_symbol(symbol: str) -> str:
+def to_yahoo_symbol(symbol: str) -> str:
     """Yahoo's spelling: a share class is set off by a hyphen (BRK.B is BRK-B), an exchange by a dot."""
     found = _CLASS_SHARE.fullmatch(symbol)
     return f"{found[1]}-{found[2]}" if found else symbol

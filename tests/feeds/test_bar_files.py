@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.calendars import load_calendar
 from engine.errors import DataError
-from feeds.files.bars import date_span, guess_instrument, read_bars
+from feeds.files.bars import guess_instrument, read_bars, read_date_span
 
 HEADER = "date,open,high,low,close,volume"
 
@@ -42,7 +42,7 @@ def refusal(path: Path) -> str:
 def require_bars_or_one_line(path: Path) -> None:
     try:
         assert read(path)
-        assert date_span(path)
+        assert read_date_span(path)
     except DataError as error:
         assert "\n" not in str(error)
 
@@ -231,4 +231,4 @@ def test_a_parquet_file_with_one_wrong_byte_gives_bars_or_one_line(tmp_path, pla
 
 def test_the_span_of_a_file_is_its_first_and_last_date(tmp_path):
     path = write_file(tmp_path, HEADER, GOOD, "2024-07-09,,,,,")
-    assert date_span(path) == (date(2024, 7, 3), date(2024, 7, 9))
+    assert read_date_span(path) == (date(2024, 7, 3), date(2024, 7, 9))
