@@ -1,6 +1,6 @@
-"""Files of bars as a source of the store: what a user has on disk, named, dated and kept like the rest.
+"""Import bar files into the store.
 
-Knows files and calendars. It asks no network; a file that `feeds.files.bars` refuses is not imported.
+A file that `feeds.files.bars` refuses is not imported.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,11 +33,21 @@ def import_bars(
     get_instrument: Callable[[str], Instrument] = guess_instrument,
     refresh: bool = False,
 ) -> FetchReport:
-    """Take the bar files among `paths` into the store under the source "file", by the file's name.
+    """Import the bar files among `paths` into the store, under the source "file" and the file's name.
 
-    Sessions without a row become gaps, those between a file and what is stored already among them. Days
-    that are stored already must be the same there; `refresh` replaces them instead. Raises DataError and
-    writes nothing of a file that cannot be taken.
+    Sessions without a row become gaps, including those between a file and what is stored already.
+
+    Args:
+        paths: Files, or folders of files.
+        store: Where the bars are kept.
+        adjustment: How splits and dividends are worked into the prices of the files.
+        clock: Returns the time of this machine in UTC, for the record.
+        on_progress: Called with the symbol, how many files are done, and how many there are.
+        get_instrument: Returns the instrument of a symbol.
+        refresh: Replace what is stored; without it, days that are stored already must be the same there.
+
+    Raises:
+        DataError: For a file that cannot be imported; nothing of it is written.
     """
     files = find_bar_files(paths)
     now = clock()
@@ -73,7 +83,7 @@ def _import_file(
     first, last = read_date_span(path)
     since, until = midnight(first), midnight(last) + DAY
     if stored is not None:
-        # What lies between a file and the store becomes part of the window, and so a gap with a name.
+        # The days between a file and the store become part of the window, and so a gap.
         since, until = min(since, stored.until), max(until, stored.since)
     ends = [since, until, *((stored.since, stored.until) if stored is not None else ())]
     calendar = load_calendar(instrument.calendar, min(ends).date(), max(ends).date())
@@ -83,8 +93,8 @@ def _import_file(
     if stored is not None:
         history.load(stored, grid)
         _require_agreement(path, candles, history)
-    there = {candle.starts_at for candle in candles} | set(history.candles)
-    missing = {day: _NO_ROW for day in due if day not in there}
+    present = {candle.starts_at for candle in candles} | set(history.candles)
+    missing = {day: _NO_ROW for day in due if day not in present}
     span = Span(since=since, until=until, provenance=f"file {path.name}", fetched_at=now)
     new = history.add(candles, missing, span)
     store.write(history.to_stored_bars())
@@ -94,7 +104,7 @@ def _import_file(
 
 
 def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
-    """The bars by their trading days, all of which are in `due`."""
+    """Convert bars to candles by their trading days, all of which are in `due`."""
     opens = {session[0]: day for day in due if (session := calendar.session(day.date()))}
     return [
         Candle(

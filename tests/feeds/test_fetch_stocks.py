@@ -94,7 +94,7 @@ def test_a_split_that_came_after_the_last_fetch_is_noticed(yfinance, brk, tmp_pa
         client = create_yahoo_client(clock=clock, url=server.url)
         fetched(client, tmp_path, "BRK.B", until=date(2023, 6, 30))
         server.rows["BRK-B"] = halved
-        with pytest.raises(DataError, match="restated after a split or dividend; fetch anew with --refresh"):
+        with pytest.raises(DataError, match="restated after a split or dividend; fetch again with --refresh"):
             fetched(client, tmp_path, "BRK.B")
         assert cells(fetched(client, tmp_path, "BRK.B", refresh=True)) == parse_rows(halved)
 
