@@ -14,6 +14,7 @@ from engine.model import Bar, NewsItem
 from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
+from feeds.files.tables import read_once
 from feeds.history.file_import import SOURCE as FILES
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
@@ -174,6 +175,7 @@ _WARM_UP = timedelta(days=70)
 """Bars from before the start, so that the first forecast has a full window behind it."""
 
 
+@read_once()
 def load_files(config: BacktestConfig) -> MarketData:
     """The bars and news that `config` names. Raises DataError, also for data that would harm a backtest."""
     files = bar_files(config.bars)

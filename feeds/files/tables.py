@@ -11,10 +11,12 @@ import json
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.errors import DataError
 
@@ -168,11 +170,38 @@ def _require_file(path: Path) -> None:
         raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
 
 
-def _open_table(path: Path) -> io.BufferedReader:
+_kept: ContextVar[dict[Path, bytes] | None] = ContextVar("kept", default=None)
+
+_MAX_KEPT_BYTES = 64 * 2**20
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Read each table at most once within this context, whatever is asked of it, and forget it afterwards.
+
+    What is read stays the same where another program writes the file meanwhile. Tables above 64 MiB are not
+    kept. A nested context shares the tables of the outer one.
+    """
+    if _kept.get() is not None:
+        yield
+        return
+    token = _kept.set({})
     try:
-        return path.open("rb")
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _open_table(path: Path) -> BinaryIO:
+    kept = _kept.get()
+    try:
+        if kept is None or path.stat().st_size > _MAX_KEPT_BYTES:
+            return path.open("rb")
+        if path not in kept:
+            kept[path] = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; check that it can be read") from None
+    return io.BytesIO(kept[path])
 
 
 def _decode_text(path: Path, data: bytes) -> str:
@@ -209,7 +238,8 @@ def _parquet_columns(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        return [str(name) for name in pq.read_schema(path).names]
+        with _open_table(path) as file:
+            return [str(name) for name in pq.read_schema(file).names]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damage_error(path, error) from None
 
@@ -221,8 +251,8 @@ def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]
     names = [name for name in _parquet_columns(path) if _normalize_column(name) in wanted]
     yield 0, names
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns=names)
+        with _open_table(path) as file, pq.ParquetFile(file) as table_file:
+            table = table_file.read(columns=names)
         columns = [[_format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damage_error(path, error) from None
@@ -314,7 +344,7 @@ def _parse_json_cell(path: Path, number: int, name: str, value: Any) -> str:
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open("rb") as file:
+        with _open_table(path) as file:
             number = 0
             while line := file.readline(_MAX_LINE_LENGTH):
                 number += 1

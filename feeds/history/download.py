@@ -48,7 +48,7 @@ class FetchReport:
     """What a fetch did, symbol by symbol, what time the source said it was, and who spoke for it."""
 
     source: str
-    said_by: str
+    provenance: str
     server_time: datetime
     symbols: tuple[SymbolReport, ...]
 
@@ -93,7 +93,9 @@ def fetch_bars(
         for symbol in dict.fromkeys(symbols):
             one = _SymbolFetch(client, store, symbol, now, clock(), sleep, patience, on_progress)
             reports.append(one.run(window, retry_gaps=retry_gaps, refresh=refresh))
-    return FetchReport(source=client.name, said_by=client.provenance, server_time=now, symbols=tuple(reports))
+    return FetchReport(
+        source=client.name, provenance=client.provenance, server_time=now, symbols=tuple(reports)
+    )
 
 
 class _SymbolFetch:
@@ -212,8 +214,8 @@ class _SymbolFetch:
                 further = max(ahead, bisect_left(starts, settled.resumes_at))
                 missing |= dict.fromkeys(starts[ahead:further], next(iter(missing.values())))
                 ahead, until = further, starts[further] if further < len(starts) else part[1]
-            said_by, fetched_at = self.client.provenance, self.fetched_at
-            span = Span(since=since, until=until, provenance=said_by, fetched_at=fetched_at)
+            provenance, fetched_at = self.client.provenance, self.fetched_at
+            span = Span(since=since, until=until, provenance=provenance, fetched_at=fetched_at)
             self.new += self.holding.add(settled.candles, missing, span)
             self.strays += settled.strays
             self.unwritten += len(settled.candles) + 1

@@ -12,6 +12,7 @@ from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.model import Bar
 from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
+from feeds.files.tables import read_once
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
 from feeds.history.store import BarStore
@@ -23,6 +24,7 @@ SOURCE = "file"
 _NO_ROW = "the file has no row"
 
 
+@read_once()
 def import_bars(
     paths: Sequence[Path],
     store: BarStore,
@@ -50,7 +52,7 @@ def import_bars(
             )
             on_progress(symbol, number + 1, len(files))
     return FetchReport(
-        source=SOURCE, said_by="files on this machine", server_time=now, symbols=tuple(reports)
+        source=SOURCE, provenance="files on this machine", server_time=now, symbols=tuple(reports)
     )
 
 

@@ -56,8 +56,8 @@ class EastmoneyClient(StockClient):
         url: str | None,
     ) -> None:
         self._library = import_module("akshare")
-        said_by = f"EastMoney through akshare {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, said_by)
+        provenance = f"EastMoney through akshare {self._library.__version__}"
+        super().__init__(clock, get_instrument, timeout_s, url, provenance)
         self.adjustment = adjustment
         self._module = import_module("akshare.stock_feature.stock_hist_em")
 

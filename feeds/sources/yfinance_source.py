@@ -44,8 +44,8 @@ class YahooClient(StockClient):
         url: str | None,
     ) -> None:
         self._library = import_module("yfinance")
-        said_by = f"Yahoo through yfinance {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, said_by)
+        provenance = f"Yahoo through yfinance {self._library.__version__}"
+        super().__init__(clock, get_instrument, timeout_s, url, provenance)
         self.adjustment = adjustment
         # yfinance's own kind of session, which shows itself to Yahoo as a browser.
         self._session = self._wire.wrap_session(import_module("yfinance._http").new_session())
