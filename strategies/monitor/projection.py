@@ -20,6 +20,7 @@ from engine.journal.events.sessions import (
     RunFailed,
     RunFinished,
     RunInterrupted,
+    RunSettings,
     RunStarted,
     SessionResumed,
     SessionStarted,
@@ -80,6 +81,8 @@ class StatusTracker:
                 self._on_run_started(row, payload.config)
             case SessionStarted() if row.kind == Kind.SESSION_STARTED:
                 self._on_session_started(row, payload)
+            case RunSettings():
+                self.currency = _account_currency(payload)
             case SessionResumed() if self.state != "finished":
                 self.state = "begun"  # one that has finished and is opened again does nothing more
             case Waiting():
@@ -117,8 +120,13 @@ class StatusTracker:
         self.simulated = replayed.startswith("simulated")
         self.title = f"replay of {replayed}" if "replay" in started.about else "paper session"
         self.symbols = tuple(symbol[:20] for symbol in started.instruments)
-        currencies = {instrument.currency for instrument in started.instruments.values()}
-        self.currency = (started.base or (currencies.pop() if len(currencies) == 1 else ""))[:8]
+        self.currency = _account_currency(started)
+
+
+def _account_currency(started: SessionStarted) -> str:
+    """Return the base currency, or the one that all instruments are quoted in; empty where there is none."""
+    currencies = {instrument.currency for instrument in started.instruments.values()}
+    return (started.base or (currencies.pop() if len(currencies) == 1 else ""))[:8]
 
 
 HEAVY = (
