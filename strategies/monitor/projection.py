@@ -20,7 +20,6 @@ from engine.journal.events.sessions import (
     RunFailed,
     RunFinished,
     RunInterrupted,
-    RunSettings,
     RunStarted,
     SessionResumed,
     SessionStarted,
@@ -79,10 +78,8 @@ class StatusTracker:
                 self._on_end(row, payload)
             case RunStarted():
                 self._on_run_started(row, payload.config)
-            case SessionStarted() if row.kind == Kind.SESSION_STARTED:
+            case SessionStarted():
                 self._on_session_started(row, payload)
-            case RunSettings():
-                self.currency = _account_currency(payload)
             case SessionResumed() if self.state != "finished":
                 self.state = "begun"  # one that has finished and is opened again does nothing more
             case Waiting():
@@ -112,6 +109,9 @@ class StatusTracker:
         self.own_time = True
 
     def _on_session_started(self, row: EventRow, started: SessionStarted) -> None:
+        self.currency = _account_currency(started)
+        if row.kind != Kind.SESSION_STARTED:
+            return  # the settings of a run
         self.own_time = started.simulated
         self.started_at = row.recorded_at
         self.student = started.student[:60]
@@ -120,7 +120,6 @@ class StatusTracker:
         self.simulated = replayed.startswith("simulated")
         self.title = f"replay of {replayed}" if "replay" in started.about else "paper session"
         self.symbols = tuple(symbol[:20] for symbol in started.instruments)
-        self.currency = _account_currency(started)
 
 
 def _account_currency(started: SessionStarted) -> str:
