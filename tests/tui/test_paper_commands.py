@@ -230,7 +230,7 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
     assert "k3y" not in sent
     assert "signature" not in sent
     later, _ = run_typed("paper", "resume", "live", "--data-dir", tmp_path)
-    assert "obeys when it is started" in later
+    assert "applies it when it is started" in later
 
 
 def kinds(folder):

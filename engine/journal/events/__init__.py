@@ -1,6 +1,6 @@
-"""The words of all journals: every kind of event and its payload, encoded and decoded here only.
+"""Every kind of event of all journals with its payload, encoded and decoded here only.
 
-Knows JSON and values; it knows neither who writes a journal nor what is decided on an event.
+Independent of who writes a journal and of what follows from an event.
 """
 
 from collections.abc import Callable, Mapping
@@ -187,10 +187,10 @@ def decode(event: StoredEvent) -> Any:
 
 def decode_as(payload: type[T], event: StoredEvent) -> T:
     """Return the payload of an event that must be of one type. Raises JournalError if it is not."""
-    found = decode(event)
-    if not isinstance(found, payload):
+    decoded = decode(event)
+    if not isinstance(decoded, payload):
         raise JournalError(f"event of {event.as_of} is a {event.kind}, not a {_KINDS[payload]}")
-    return found
+    return decoded
 
 
 def input_seq(event: StoredEvent) -> int:

@@ -45,7 +45,7 @@ class RunSettings(SessionStarted):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionResumed:
-    """A session goes on after so many events; the outputs among them were replayed and match."""
+    """A session resumes after so many events; the outputs among them were replayed and match."""
 
     events: int
 
