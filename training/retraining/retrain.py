@@ -28,11 +28,11 @@ from llm.student import Student, StudentSettings
 from strategies.backtest import Run
 from strategies.config import BacktestConfig, student_settings
 from training.dataset.experience import Experience
-from training.grpo.train import OnProgress
 from training.promotion.evidence import net_returns
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
 from training.retraining.drift import detect_drift
 from training.retraining.source import last_fold, open_training_journal, read_source
+from training.trained_adapter import OnProgress
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.methods import create_trainers, select_config

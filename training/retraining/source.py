@@ -22,7 +22,7 @@ from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, list_runs
 from training.dataset.experience import Experience, longest_horizon
 from training.dataset.loaders import load_run_experiences, load_session_experiences
-from training.grpo.train import OnProgress
+from training.trained_adapter import OnProgress
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import Fold, FoldData, split_fold

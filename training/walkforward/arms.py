@@ -20,10 +20,10 @@ from llm.forecaster import forecast
 from llm.model_files import fingerprint
 from llm.student import Student, StudentSettings
 from training.dataset.experience import Experience, TrainingSet, require_past
-from training.grpo.train import OnProgress, TrainedAdapter
 from training.monitoring.monitor import OnEvent
 from training.promotion.evidence import net_returns
 from training.promotion.rule import GateRule, GateVerdict, evaluate_challenger
+from training.trained_adapter import OnProgress, TrainedAdapter
 from training.walkforward.config import Method
 from training.walkforward.folds import Fold, split_fold
 from training.walkforward.record import FoldJournal

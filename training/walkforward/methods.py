@@ -6,9 +6,10 @@ from pathlib import Path
 from llm.student import StudentSettings
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
-from training.grpo.train import OnProgress, TrainedAdapter, train_grpo
+from training.grpo.train import train_grpo
 from training.monitoring.monitor import OnEvent
 from training.sft.train import SftConfig, train_sft
+from training.trained_adapter import OnProgress, TrainedAdapter
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
 

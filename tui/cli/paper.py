@@ -67,7 +67,11 @@ def start_session(
     ] = "max",
     name: Annotated[str | None, typer.Option(help="Default: replay, or live. The same one goes on.")] = None,
     like: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A new session with the settings of this one.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Start a new session with the settings of session NAME; named NAME-2 without --name.",
+        ),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
     dash: Annotated[
@@ -160,14 +164,8 @@ def stop(name: Name, data: DataDir = None) -> None:
 
 
 @paper_app.command()
-def pause(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
-    """No orders until `resume`; positions stay as they are."""
-    _send_command("pause", name, reason, data, as_json=as_json)
-
-
-@paper_app.command()
 def resume(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
-    """Trade again, after a pause, a halt or a limit."""
+    """Trade again, after a halt or a limit."""
     _send_command("resume", name, reason, data, as_json=as_json)
 
 
@@ -179,8 +177,11 @@ def reduce(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJso
 
 @paper_app.command()
 def halt(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
-    """No orders at all until `resume`, also while the student is still thinking."""
+    """Give no order until `resume`, also while the student is still thinking; positions stay as they are."""
     _send_command("halt", name, reason, data, as_json=as_json)
+
+
+paper_app.command("pause", help="Alias of `halt`.")(halt)
 
 
 @paper_app.command()
