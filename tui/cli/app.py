@@ -89,32 +89,7 @@ app.add_typer(bench_app, name="bench")
 
 
 @app.command()
-@config_options(
-    "bars",
-    "store",
-    "news",
-    "symbols",
-    "start",
-    "end",
-    "student",
-    "adapter",
-    "champion",
-    "quantization",
-    "cash",
-    "fee_bps",
-    "slippage_bps",
-    "latency_bps",
-    "rates_files",
-    "base_currency",
-    "allow_bad_data",
-    "allow_short",
-    "seed",
-    "market.days",
-    "market.edge",
-    "market.reversal",
-    "market.headlines",
-    "out",
-)
+@config_options("*", "market.*", without=("feeds",))
 def backtest(
     flags: dict[str, Any], config: ConfigFile = None, data: DataDir = None, as_json: AsJson = False
 ) -> None:
