@@ -105,7 +105,7 @@ def backtest(
     if settings.out is not None:
         require_writable(settings.out, "--out")
     from strategies.backtest import backtest as run_backtest
-    from tui.cli.tables import print_result
+    from strategies.result_table import print_result
 
     try:
         with ProgressDisplay() as progress:
@@ -124,8 +124,9 @@ def runs(
 ) -> None:
     """List the backtests on record, newest first, or show one of them again."""
     from engine.journal.canonical import to_jsonable
+    from strategies.result_table import print_result
     from strategies.runs import list_runs, load_run
-    from tui.cli.tables import print_result, print_runs
+    from tui.cli.tables import print_runs
 
     if run is None:
         known = list(list_runs(data_dir(data)))
