@@ -222,9 +222,9 @@ class _Fetchers:
 
     def timed(self, root: Path) -> float:
         """How long a whole fetch takes, in seconds."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         self.run(root, None)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -87,7 +87,7 @@ class RunningSession:
     """The processes of one start, by part."""
 
     process: subprocess.Popen
-    begun: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     def parts(self) -> dict[str, int]:
         """Return the ids of the running processes by part."""
@@ -141,11 +141,11 @@ def start_scene(folder: Path, scene: str) -> RunningSession:
 
 def run_uninterrupted(folder: Path, scene: str) -> tuple[float, WatchedSession]:
     """Run the scene to its end without a kill; return the seconds it took, and the session at its end."""
-    begun = time.monotonic()
+    started = time.monotonic()
     if not (folder / "seconds").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         _wait_for_end(start_scene(folder, scene))
-        (folder / "seconds").write_text(str(time.monotonic() - begun))
+        (folder / "seconds").write_text(str(time.monotonic() - started))
     watched = WatchedSession(folder)
     watched.poll()
     return float((folder / "seconds").read_text()), watched
@@ -203,7 +203,7 @@ def _wait_for_moment(
     """Return at the moment; False if the session ended by itself before it."""
     until = time.monotonic() + LONGEST
     if moment == "start":
-        time.sleep(max(0.0, running.begun + dice.uniform(0.0, 12.0) - time.monotonic()))
+        time.sleep(max(0.0, running.started + dice.uniform(0.0, 12.0) - time.monotonic()))
         return running.process.poll() is None
     if moment in ("journal", "fill", "registry") and not _wait_until(
         running, until, lambda: watched.poll() or watched.slices >= aim

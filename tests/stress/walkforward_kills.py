@@ -1,7 +1,7 @@
 """A real walk-forward killed with SIGKILL again and again, for a bench; prints whether it ended the same.
 
 `closecall walkforward` runs once without a fault, and then in processes that are killed at random moments and
-started again until as many have died as were wanted and the last one has finished.
+started again, until the given number of them has died and the last one has finished.
 """
 
 import argparse

@@ -136,8 +136,8 @@ def draw_window(window: ShadowWindow, days: int, random: "Generator") -> tuple[l
     for day in range(days):
         for symbol in range(SYMBOLS):
             outcome = _outcome(day, symbol, float(moves[day, symbol]), gaps[:, day, symbol])
-            for side, stated in zip(sides, (champion, challenger), strict=True):
-                side.append((_forecast(outcome, float(stated[day, symbol])), outcome))
+            for side, probabilities in zip(sides, (champion, challenger), strict=True):
+                side.append((_forecast(outcome, float(probabilities[day, symbol])), outcome))
     return sides
 
 

@@ -208,7 +208,7 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
     settings, parent = work.settings, work.registry.champion(work.student)
     fold, data = last_fold(work.experiences, work.until, settings)
     with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
-        made = trainer(
+        trained = trainer(
             work.student_settings(parent),
             data.training,
             data.held_out,
@@ -216,17 +216,17 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
             work.append,
             work.on_progress,
         )
-        brier = made.figures.get("held_out", {}).get("brier")
+        brier = trained.figures.get("held_out", {}).get("brier")
         scores = to_jsonable(
-            {**made.figures, "brier": brier, "clean": made.passed_guards, "reason": made.reason}
+            {**trained.figures, "brier": brier, "clean": trained.passed_guards, "reason": trained.reason}
         )
         registered = work.registry.register(
-            made.folder,
+            trained.folder,
             parent=parent.name if parent else None,
             student=work.config.student,
             cutoff=fold.cutoff,
             recipe=to_jsonable({"method": settings.method, **select_config(settings).stored()}),
-            fingerprint=made.fingerprint,
+            fingerprint=trained.fingerprint,
             scores=scores,
             at=max(work.at, fold.cutoff),
             base=base_fingerprint(work.config.student),
@@ -246,7 +246,18 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
 def register_champion(
     run: Run, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
 ) -> str | None:
-    """Enter the adapter that was promoted last and return its name; None where none was."""
+    """Register the adapter that a walk-forward promoted last.
+
+    Args:
+        run: The walk-forward.
+        config: The backtest that it ran on.
+        settings: Its settings.
+        data_dir: The data folder, with the registry.
+        at: The current time.
+
+    Returns:
+        The name of the adapter; None if none was promoted.
+    """
     arm = settings.method.value
     promoted = [fold for fold in run.result["folds"] if _gate_scores(fold, arm).get("promoted")]
     if not promoted:
@@ -254,7 +265,7 @@ def register_champion(
     fold = promoted[-1]
     gate = _gate_scores(fold, arm)
     with Registry.open(data_dir) as registry:
-        entered = registry.register(
+        registered = registry.register(
             run.folder / "adapters" / f"{arm}-{fold['number']:02}",
             parent=None,
             student=config.student,
@@ -265,9 +276,9 @@ def register_champion(
             at=at,
             base=base_fingerprint(config.student),
         )
-    return entered.name
+    return registered.name
 
 
 def _gate_scores(fold: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = fold["arms"].get(arm, {})
-    return found
+    scores: Mapping[str, Any] = fold["arms"].get(arm, {})
+    return scores

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.errors import INCOMPATIBLE, JournalError, UsageError
+from engine.errors import UsageError
 from engine.journal.canonical import to_jsonable
 from engine.journal.events import Kind, decode_as, encode
 from engine.journal.events.codec import encode_fields
@@ -18,7 +18,7 @@ from strategies.paper.files import session_folder
 from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, list_runs
 from training.dataset.experience import Experience
-from training.dataset.loaders import load_run_experiences, load_session_experiences
+from training.dataset.loaders import decode_config, load_run_experiences, load_session_experiences
 from training.trained_adapter import OnProgress
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
@@ -80,7 +80,7 @@ def _read_run(data_dir: Path, name: str) -> tuple[BacktestConfig, list[Experienc
     experiences = load_run_experiences(data_dir, name)
     with Journal.open(data_dir / "runs" / name / JOURNAL, name) as journal:
         started = decode_as(RunStarted, next(journal.read(0, kinds=[Kind.RUN_STARTED])))
-        return _decode_config(started.config), experiences
+        return decode_config(started.config, name), experiences
 
 
 def _read_session(
@@ -90,14 +90,7 @@ def _read_session(
         about = read_start(journal).about
         if "config" not in about:
             raise UsageError(f"session {name} has no configuration in its journal; choose another --from")
-        return _decode_config(about["config"]), load_session_experiences(journal, until)
-
-
-def _decode_config(stated: Mapping[str, Any]) -> BacktestConfig:
-    try:
-        return BacktestConfig.model_validate(stated)
-    except ValueError as error:
-        raise JournalError(f"its configuration cannot be read; {INCOMPATIBLE}") from error
+        return decode_config(about["config"], name), load_session_experiences(journal, until)
 
 
 def last_fold(

@@ -130,8 +130,8 @@ def _difference(caller: str, against: str, measure: str, days: Sequence[Sequence
     low = high = p_better = None
     if mean is not None and count > 1:
         error = math.sqrt(math.fsum((day_mean - mean) ** 2 for day_mean in means) / (count - 1) / count)
-        reach = float(stdtrit(count - 1, 0.975)) * error
-        low, high = mean - reach, mean + reach
+        half_width = float(stdtrit(count - 1, 0.975)) * error
+        low, high = mean - half_width, mean + half_width
         gain = mean if measure == "accuracy" else -mean
         p_better = float(stdtr(count - 1, -gain / error)) if error > 0 else None
     return ScoreDifference(

@@ -1,15 +1,11 @@
 """Create the trainers that a walk-forward's settings select."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 
-from llm.student import StudentSettings
-from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.train import train_grpo
-from training.monitoring.monitor import OnEvent
 from training.sft.train import SftConfig, train_sft
-from training.trained_adapter import OnProgress, TrainedAdapter
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
 
@@ -17,23 +13,9 @@ from training.walkforward.config import Method, WalkForwardConfig
 def create_trainers(settings: WalkForwardConfig) -> Mapping[Method, Trainer]:
     """Create a trainer for each method, with the settings' seed, steps, weights and half-life."""
     return {
-        Method.GRPO: _create_trainer(train_grpo, build_grpo_config(settings)),
-        Method.SFT: _create_trainer(train_sft, build_sft_config(settings)),
+        Method.GRPO: partial(train_grpo, recipe=build_grpo_config(settings)),
+        Method.SFT: partial(train_sft, recipe=build_sft_config(settings)),
     }
-
-
-def _create_trainer(train: Callable[..., TrainedAdapter], recipe: GrpoConfig | SftConfig) -> Trainer:
-    def trainer(
-        start: StudentSettings,
-        training: TrainingSet,
-        held_out: TrainingSet,
-        folder: Path,
-        on_event: OnEvent,
-        on_progress: OnProgress,
-    ) -> TrainedAdapter:
-        return train(start, training, held_out, folder, recipe, on_event, on_progress)
-
-    return trainer
 
 
 def build_grpo_config(settings: WalkForwardConfig) -> GrpoConfig:
