@@ -84,7 +84,7 @@ class ExchangeSessions:
         return self.opens[at]
 
 
-def calendar_of(code: str, first: date, last: date) -> Calendar:
+def load_calendar(code: str, first: date, last: date) -> Calendar:
     """The calendar `code` for the days `first` to `last` and the month after them.
 
     `code` is "24/7" or a code of exchange_calendars. Where the exchange's record begins later or ends
@@ -97,11 +97,11 @@ def calendar_of(code: str, first: date, last: date) -> Calendar:
     with warnings.catch_warnings():
         # exchange_calendars still calls parts of pandas that are to change in a later version.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return _exchange(code, max(first, _EARLIEST), min(last, _LATEST) + _MARGIN)
+        return _load_exchange(code, max(first, _EARLIEST), min(last, _LATEST) + _MARGIN)
 
 
-def _exchange(code: str, first: date, last: date) -> Calendar:
-    recorded_from, recorded_to = _record(code)
+def _load_exchange(code: str, first: date, last: date) -> Calendar:
+    recorded_from, recorded_to = _recorded_span(code)
     start, end = max(first, recorded_from), min(last, recorded_to)
     if start >= end:
         raise _unknown_day(code, first, recorded_from, recorded_to)
@@ -116,7 +116,7 @@ def _exchange(code: str, first: date, last: date) -> Calendar:
     return ExchangeSessions(code=code, first=start, last=end, sessions=sessions, opens=opens)
 
 
-def _record(code: str) -> tuple[date, date]:
+def _recorded_span(code: str) -> tuple[date, date]:
     """The first and last day for which the exchange's holidays are recorded."""
     from exchange_calendars import get_calendar, get_calendar_names
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from engine.lots import wanted_position
+from engine.lots import target_position
 from engine.model import Bar, require_utc
 
 
@@ -46,7 +46,7 @@ class Dividend:
             raise ValueError(f"{self.symbol}: dividend {self.amount} is not an amount above zero")
 
 
-def after_split(held: float, ratio: float, lot: float) -> tuple[float, float]:
+def apply_split(held: float, ratio: float, lot: float) -> tuple[float, float]:
     """The position after a split, in signed units, and the rest that is paid out in cash.
 
     What is less than one unit of an instrument in whole units is paid out, as brokers do; a lot of more
@@ -55,7 +55,7 @@ def after_split(held: float, ratio: float, lot: float) -> tuple[float, float]:
     whole = held * ratio
     if lot == 0:
         return whole, 0.0
-    kept = wanted_position(whole, 1.0, 1.0, min(lot, 1.0))
+    kept = target_position(whole, 1.0, 1.0, min(lot, 1.0))
     return kept, whole - kept
 
 

@@ -1,5 +1,8 @@
 """The tree of errors that closecall raises on purpose, each with what the program does about it."""
 
+import difflib
+from collections.abc import Callable, Iterable
+
 
 class ClosecallError(Exception):
     """A problem the user can mend. The command prints its one line on stderr and exits with `exit_code`."""
@@ -21,6 +24,10 @@ class StudentError(ClosecallError):
     """A model that is missing, damaged or unsafe. Nothing is run or written; exit code 3."""
 
 
+INCOMPATIBLE = "it was written by an incompatible closecall version; open it with that version"
+"""What an error says of a stored value that cannot be read."""
+
+
 class JournalError(ClosecallError):
     """A journal that is damaged, locked or of another version. Nothing is appended to it; exit code 3."""
 
@@ -29,3 +36,26 @@ class CheckFailed(ClosecallError):
     """A check ran to its end and found a difference. The difference is printed; exit code 4."""
 
     exit_code = 4
+
+
+def suggest(
+    word: str,
+    known: Iterable[str],
+    otherwise: str = "",
+    *,
+    cutoff: float = 0.6,
+    show: Callable[[str], str] = str,
+) -> str:
+    """Return "did you mean X?" for the known word nearest to an unknown one, for the end of an error.
+
+    Args:
+        word: The unknown word.
+        known: All words that would have been right.
+        otherwise: What is returned where none is near; the default lists the first twelve.
+        cutoff: How near a word has to be, from 0 (anything) to 1 (equal).
+        show: How the near word is written.
+    """
+    known = list(known)
+    if near := difflib.get_close_matches(word, known, n=1, cutoff=cutoff):
+        return f"did you mean {show(near[0])}?"
+    return otherwise or f"choose among {', '.join(sorted(known)[:12])}"

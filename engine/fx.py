@@ -1,7 +1,7 @@
 """What one unit of a currency is worth in the base currency, as far as it is known at an instant.
 
 Knows no file and no price. A rate is known at its own close and never earlier, and it grows old: one that has
-not been renewed for `MOST_AGE` is refused, because a value at a rate of last month looks right and is not.
+not been renewed for `MAX_AGE` is refused, because a value at a rate of last month looks right and is not.
 """
 
 import math
@@ -15,11 +15,11 @@ from engine.errors import DataError
 from engine.model import require_utc
 
 # The longest that a market for currencies has been closed: a week of holidays between two weekends.
-MOST_AGE = timedelta(days=15)
+MAX_AGE = timedelta(days=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RateSeries:
+class FxRateSeries:
     """The worth of one unit of a currency, in the base currency, from each `known_at` (UTC) on.
 
     Raises ValueError unless both are of one length and not empty, the times ascend, and every value is finite
@@ -41,7 +41,7 @@ class RateSeries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class FxRates:
     """The rates of a run: `constants` that the user states, and `series` that change, by currency.
 
     `base` is the currency of cash, equity, costs and PnL; it is worth 1. A currency stands in one of the
@@ -50,7 +50,7 @@ class Rates:
 
     base: str
     constants: Mapping[str, float] = field(default_factory=dict)
-    series: Mapping[str, RateSeries] = field(default_factory=dict)
+    series: Mapping[str, FxRateSeries] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for currency in (*self.constants, *self.series):
@@ -61,10 +61,10 @@ class Rates:
         for value in self.constants.values():
             _require_rate(value)
 
-    def of(self, currency: str, at: datetime) -> float:
+    def rate(self, currency: str, at: datetime) -> float:
         """What one unit of `currency` is worth in the base currency by the last rate known at `at` (UTC).
 
-        Raises DataError where no rate is known then, or only one that is older than `MOST_AGE`.
+        Raises DataError where no rate is known then, or only one that is older than `MAX_AGE`.
         """
         if currency == self.base:
             return 1.0
@@ -79,22 +79,22 @@ class Rates:
                 f"no rate of {currency} in {self.base} is known at {at:%Y-%m-%d %H:%M}: the first is of "
                 f"{series.known_at[0]:%Y-%m-%d}; add earlier rates or choose a later start"
             )
-        if at - series.known_at[place] > MOST_AGE:
+        if at - series.known_at[place] > MAX_AGE:
             raise DataError(
                 f"the rate of {currency} in {self.base} at {at:%Y-%m-%d %H:%M} is of "
-                f"{series.known_at[place]:%Y-%m-%d}, more than {MOST_AGE.days} days before; add those between"
+                f"{series.known_at[place]:%Y-%m-%d}, more than {MAX_AGE.days} days before; add those between"
             )
         return series.values[place]
 
-    def require(self, currencies: Iterable[str], first: datetime, last: datetime) -> None:
+    def require_coverage(self, currencies: Iterable[str], first: datetime, last: datetime) -> None:
         """Raise DataError unless every one of `currencies` has a rate all the time from `first` to `last`."""
         for currency in sorted(set(currencies)):
-            self.of(currency, first)
+            self.rate(currency, first)
             series = self.series.get(currency)
             for earlier, later in pairwise(series.known_at if series else ()):
-                if later - earlier > MOST_AGE and earlier < last and first < later:
-                    self.of(currency, min(later - timedelta(microseconds=1), last))
-            self.of(currency, last)
+                if later - earlier > MAX_AGE and earlier < last and first < later:
+                    self.rate(currency, min(later - timedelta(microseconds=1), last))
+            self.rate(currency, last)
 
     def _remedy(self, currency: str) -> str:
         return (

@@ -70,12 +70,12 @@ class Costs:
                 raise ValueError(f"{name} {value} is not a number of zero or more")
 
     @property
-    def slip(self) -> float:
+    def slippage_fraction(self) -> float:
         """How far a fill lies from the official open, as a fraction of it."""
         return (self.slippage_bps + self.latency_bps) / 10_000
 
     @property
-    def fee(self) -> float:
+    def fee_fraction(self) -> float:
         """The commission as a fraction of the filled value."""
         return self.fee_bps / 10_000
 
@@ -95,7 +95,7 @@ _CODE = re.compile(r"[0-9]{6}")
 _TICK = 0.01
 
 # Adjusting prices for dividends rounds them again, which moves a limit by up to a tick.
-_NEAR = 1.05 * _TICK
+_TOLERANCE = 1.05 * _TICK
 
 # An open further beyond the limit than this belongs to another reference price: an ex-rights day, a listing.
 _BEYOND = 0.002
@@ -125,7 +125,9 @@ def limit_prices(previous_close: float, limit: float) -> tuple[float, float]:
     return _to_tick(down), _to_tick(up)
 
 
-def locked(instrument: Instrument, size: float, open_price: float, previous_close: float, day: date) -> str:
+def limit_lock_reason(
+    instrument: Instrument, size: float, open_price: float, previous_close: float, day: date
+) -> str:
     """Why an order of `size` (signed) cannot be filled at this open; empty if it can.
 
     Nobody sells at the upper limit and nobody buys at the lower one, so a purchase at the first and a sale at
@@ -135,9 +137,9 @@ def locked(instrument: Instrument, size: float, open_price: float, previous_clos
     if limit == 0 or previous_close <= 0:
         return ""
     down, up = limit_prices(previous_close, limit)
-    if size > 0 and -_NEAR <= open_price - up <= max(_NEAR, _BEYOND * up):
+    if size > 0 and -_TOLERANCE <= open_price - up <= max(_TOLERANCE, _BEYOND * up):
         return f"opened at the upper price limit of {up:.2f}, where nobody sells"
-    if size < 0 and -_NEAR <= down - open_price <= max(_NEAR, _BEYOND * down):
+    if size < 0 and -_TOLERANCE <= down - open_price <= max(_TOLERANCE, _BEYOND * down):
         return f"opened at the lower price limit of {down:.2f}, where nobody buys"
     return ""
 

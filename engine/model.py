@@ -82,7 +82,7 @@ class Bar:
             if not self.low <= price <= self.high:
                 raise ValueError(f"{name} {price} is outside low {self.low} to high {self.high}")
 
-    def opening(self) -> "Bar":
+    def at_open(self) -> "Bar":
         """What is known of this bar at its open: a flat bar without volume."""
         return Bar(
             symbol=self.symbol,
@@ -128,7 +128,7 @@ class NewsItem:
         """The title, or the text where the source gave no title."""
         return self.title or self.text
 
-    def concerns(self, symbol: str) -> bool:
+    def is_about(self, symbol: str) -> bool:
         """Whether the item is about `symbol` or about the whole market."""
         return not self.symbols or symbol in self.symbols
 
@@ -219,4 +219,4 @@ class Abstention:
     text: str = field(default="", compare=False)
 
 
-Call = Forecast | Abstention
+Prediction = Forecast | Abstention

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from engine.errors import DataError
-from engine.model import Bar, Call, require_utc
+from engine.model import Bar, Prediction, require_utc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +60,11 @@ class Outcome:
         return self.exit_open == self.fill_open
 
 
-Scored = tuple[Call, Outcome | None]
+Scored = tuple[Prediction, Outcome | None]
 """A call and what came of it; None while its next bar has not closed."""
 
 
-def outcomes(calls: Iterable[Call], bars: Mapping[str, Sequence[Bar]]) -> list[Scored]:
+def match_outcomes(calls: Iterable[Prediction], bars: Mapping[str, Sequence[Bar]]) -> list[Scored]:
     """Each call, in the order given, with its outcome, or with None where the next bar is not known yet.
 
     `bars` holds the closed bars of each symbol, oldest first. A call belongs to the bar that closes at its
@@ -76,12 +76,12 @@ def outcomes(calls: Iterable[Call], bars: Mapping[str, Sequence[Bar]]) -> list[S
     for call in calls:
         series = bars.get(call.symbol, ())
         if call.symbol not in places:
-            places[call.symbol] = _places(call.symbol, series)
-        scored.append((call, _outcome(call, series, places[call.symbol].get(call.as_of))))
+            places[call.symbol] = _index_by_close(call.symbol, series)
+        scored.append((call, _build_outcome(call, series, places[call.symbol].get(call.as_of))))
     return scored
 
 
-def _places(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
+def _index_by_close(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
     for earlier, later in pairwise(bars):
         if later.opens_at < earlier.closes_at:
             raise DataError(
@@ -91,7 +91,7 @@ def _places(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
     return {bar.closes_at: place for place, bar in enumerate(bars)}
 
 
-def _outcome(call: Call, bars: Sequence[Bar], place: int | None) -> Outcome | None:
+def _build_outcome(call: Prediction, bars: Sequence[Bar], place: int | None) -> Outcome | None:
     if place is None:
         raise DataError(
             f"{call.symbol}: no bar closes at {call.as_of}, when a call was made; score it with its own data"

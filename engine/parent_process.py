@@ -23,7 +23,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def tell_at_end_of_stdin(tell: Callable[[], None]) -> None:
+def call_at_stdin_eof(callback: Callable[[], None]) -> None:
     """Call `tell`, in a thread of its own, once nobody holds the other end of stdin any longer.
 
     Whatever else is written there is lost.
@@ -32,6 +32,6 @@ def tell_at_end_of_stdin(tell: Callable[[], None]) -> None:
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 4096):
             pass
-        tell()
+        callback()
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()

@@ -21,7 +21,7 @@ _RANK = {Phase.CLOSE: 0, Phase.OPEN: 1}
 _PHASES = (Phase.CLOSE, Phase.OPEN)
 
 
-def merge(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slice]:
+def build_slices(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slice]:
     """Yield the slices of `bars` and `news` in the order of time, CLOSE before OPEN at one instant.
 
     Each bar makes an OPEN slice (see `Bar.opening`) and a CLOSE slice; symbols that open or close at one
@@ -29,8 +29,8 @@ def merge(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slice]:
     after the last slice is left out. The order of the arguments' items changes nothing. Raises DataError
     where two bars of one symbol overlap, or where an item is given in another version under one id.
     """
-    facts = sorted(_facts(bars), key=lambda fact: fact[:3])
-    items = sorted(_distinct(news), key=lambda item: (item.available_at, item.source, item.id))
+    facts = sorted(_bar_events(bars), key=lambda fact: fact[:3])
+    items = sorted(_deduplicate(news), key=lambda item: (item.available_at, item.source, item.id))
     taken = 0
     for (as_of, rank), group in groupby(facts, key=lambda fact: fact[:2]):
         first = taken
@@ -44,7 +44,7 @@ def merge(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slice]:
         )
 
 
-def _facts(bars: Iterable[Bar]) -> Iterator[tuple[datetime, int, str, Bar]]:
+def _bar_events(bars: Iterable[Bar]) -> Iterator[tuple[datetime, int, str, Bar]]:
     by_opening = sorted(bars, key=lambda bar: (bar.symbol, bar.opens_at))
     for earlier, later in pairwise(by_opening):
         if earlier.symbol == later.symbol and later.opens_at < earlier.closes_at:
@@ -53,11 +53,11 @@ def _facts(bars: Iterable[Bar]) -> Iterator[tuple[datetime, int, str, Bar]]:
                 f" {earlier.opens_at} has closed; remove one of them"
             )
     for bar in by_opening:
-        yield bar.opens_at, _RANK[Phase.OPEN], bar.symbol, bar.opening()
+        yield bar.opens_at, _RANK[Phase.OPEN], bar.symbol, bar.at_open()
         yield bar.closes_at, _RANK[Phase.CLOSE], bar.symbol, bar
 
 
-def _distinct(news: Iterable[NewsItem]) -> Iterable[NewsItem]:
+def _deduplicate(news: Iterable[NewsItem]) -> Iterable[NewsItem]:
     known: dict[tuple[str, str], NewsItem] = {}
     for item in news:
         if known.setdefault((item.source, item.id), item) != item:
@@ -65,17 +65,17 @@ def _distinct(news: Iterable[NewsItem]) -> Iterable[NewsItem]:
     return known.values()
 
 
-MINIMUM_BARS = 6
+MIN_BARS = 6
 """Fewer closed bars than this say too little for a forecast: five returns and a volatility."""
 
 
-def observations(
+def build_observations(
     bars: Mapping[str, Sequence[Bar]],
     news: Sequence[NewsItem],
     *,
     window: int,
     start: datetime,
-    minimum: int = MINIMUM_BARS,
+    minimum: int = MIN_BARS,
 ) -> list[Observation]:
     """One observation for each close after `start`, ordered by (as_of, symbol).
 
@@ -87,12 +87,12 @@ def observations(
     seen = [
         observation
         for symbol, series in bars.items()
-        for observation in _of_symbol(symbol, series, by_availability, window, start, minimum)
+        for observation in _build_for_symbol(symbol, series, by_availability, window, start, minimum)
     ]
     return sorted(seen, key=attrgetter("as_of", "symbol"))
 
 
-def _of_symbol(
+def _build_for_symbol(
     symbol: str,
     series: Sequence[Bar],
     news: Sequence[NewsItem],
@@ -100,7 +100,7 @@ def _of_symbol(
     start: datetime,
     minimum: int,
 ) -> list[Observation]:
-    relevant = [item for item in news if item.concerns(symbol)]
+    relevant = [item for item in news if item.is_about(symbol)]
     times = [item.available_at for item in relevant]
     found = []
     for i, bar in enumerate(series):
@@ -118,34 +118,34 @@ def _of_symbol(
     return found
 
 
-_MOST_NEWS = 2000
+_MAX_NEWS = 2000
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class _Seen:
+class _SymbolWindow:
     bars: deque[Bar]
     count: int = 0
-    news: deque[NewsItem] = field(default_factory=lambda: deque(maxlen=_MOST_NEWS))
+    news: deque[NewsItem] = field(default_factory=lambda: deque(maxlen=_MAX_NEWS))
     closed_at: datetime = _NEVER
 
 
-class Watcher:
+class ObservationBuilder:
     """The windows of `symbols`, each of up to `window` closed bars."""
 
     def __init__(self, symbols: Iterable[str], window: int) -> None:
-        self._seen = {symbol: _Seen(deque(maxlen=window)) for symbol in symbols}
+        self._seen = {symbol: _SymbolWindow(deque(maxlen=window)) for symbol in symbols}
 
-    def remember(self, bar: Bar) -> None:
+    def add_history(self, bar: Bar) -> None:
         """A bar that closed before the session began."""
         self._close(self._seen[bar.symbol], bar)
 
-    def see(self, slice_: Slice) -> list[Observation]:
+    def on_slice(self, slice_: Slice) -> list[Observation]:
         """Take in a slice; the observations that its closes make, by symbol."""
         for item in slice_.news:
             for symbol, seen in self._seen.items():
-                if item.concerns(symbol):
+                if item.is_about(symbol):
                     seen.news.append(item)
         if slice_.phase is Phase.OPEN:
             return []
@@ -164,13 +164,13 @@ class Watcher:
         since = seen.closed_at
         self._close(seen, bar)
         fresh = [item for item in seen.news if since < item.available_at <= bar.closes_at]
-        seen.news = deque((item for item in seen.news if item.available_at > bar.closes_at), _MOST_NEWS)
-        if seen.count < MINIMUM_BARS:
+        seen.news = deque((item for item in seen.news if item.available_at > bar.closes_at), _MAX_NEWS)
+        if seen.count < MIN_BARS:
             return None
         fresh.sort(key=lambda item: (item.available_at, item.published_at, item.id))
         return Observation(symbol=bar.symbol, as_of=bar.closes_at, bars=tuple(seen.bars), news=tuple(fresh))
 
-    def _close(self, seen: _Seen, bar: Bar) -> None:
+    def _close(self, seen: _SymbolWindow, bar: Bar) -> None:
         seen.bars.append(bar)
         seen.count += 1
         seen.closed_at = bar.closes_at

@@ -38,13 +38,13 @@ def available_at(
         raise ValueError(f"latency {latency} is below zero")
     if first_seen_at is not None:
         return max(published_at, first_seen_at).astimezone(UTC) + latency
-    known = end_of(published_at, precision).astimezone(UTC)
+    known = end_of_period(published_at, precision).astimezone(UTC)
     if precision is not Precision.DAY:
         known += latency
     return known if zone_known else known + _LAST_ZONE
 
 
-def end_of(moment: datetime, precision: Precision) -> datetime:
+def end_of_period(moment: datetime, precision: Precision) -> datetime:
     """The end of the minute, hour or day that `moment` lies in, in its own zone; a second is exact."""
     match precision:
         case Precision.SECOND:

@@ -78,31 +78,31 @@ _JOINED = re.compile(rf"([A-Z0-9]{{2,15}}?)({'|'.join(_QUOTES)})")
 _A_SHARE = re.compile(r"(?:S[HZ])?([0-9]{6})(?:\.(?:SH|SS|SZ))?")
 
 
-def _word(word: str) -> str:
+def _normalize_word(word: str) -> str:
     """The form in which words are compared: one width, one case, without the mark of a cashtag."""
     return " ".join(unicodedata.normalize("NFKC", word).casefold().lstrip("$#").split())
 
 
-def _groups(table: str) -> dict[str, tuple[str, ...]]:
+def _parse_groups(table: str) -> dict[str, tuple[str, ...]]:
     groups = [
         tuple(word.strip() for word in group.split(","))
         for line in table.split("\n")
         for group in line.split("|")
     ]
-    return {_word(word): group for group in groups for word in group if word}
+    return {_normalize_word(word): group for group in groups for word in group if word}
 
 
 _KNOWN = {
-    AssetClass.COIN: _groups(_COINS),
-    AssetClass.STOCK: _groups(_STOCKS),
-    AssetClass.A_SHARE: _groups(_A_SHARES),
+    AssetClass.COIN: _parse_groups(_COINS),
+    AssetClass.STOCK: _parse_groups(_STOCKS),
+    AssetClass.A_SHARE: _parse_groups(_A_SHARES),
 }
 
 # Whether a topic is about coins alone.
 _TOPICS = dict.fromkeys(_COIN_TOPICS.split(), True) | dict.fromkeys(_MARKET_TOPICS.split(), False)
 
 
-def pair_of(symbol: str) -> tuple[str, str] | None:
+def parse_pair(symbol: str) -> tuple[str, str] | None:
     """Base and quote of a coin's symbol, as in BTCUSDT, BTC-USD and BTC/USDT; None for any other symbol.
 
     Without a separator the quote must be a dollar, or the base a coin of the built-in table.
@@ -111,7 +111,7 @@ def pair_of(symbol: str) -> tuple[str, str] | None:
     if found := _PAIR.fullmatch(upper):
         return found[1], found[2]
     found = _JOINED.fullmatch(upper)
-    if found and (found[2] in _DOLLARS or _word(found[1]) in _KNOWN[AssetClass.COIN]):
+    if found and (found[2] in _DOLLARS or _normalize_word(found[1]) in _KNOWN[AssetClass.COIN]):
         return found[1], found[2]
     return None
 
@@ -124,15 +124,15 @@ def a_share_code(symbol: str) -> str | None:
 
 def known_names(symbol: str, asset_class: AssetClass) -> tuple[str, ...]:
     """The words of the built-in table for an instrument, its own ticker first; its base alone if unknown."""
-    base = _base(symbol, asset_class)
-    others = _KNOWN[asset_class].get(_word(base), ())
-    return (base, *(word for word in others if _word(word) != _word(base)))
+    base = _base_symbol(symbol, asset_class)
+    others = _KNOWN[asset_class].get(_normalize_word(base), ())
+    return (base, *(word for word in others if _normalize_word(word) != _normalize_word(base)))
 
 
-def _base(symbol: str, asset_class: AssetClass) -> str:
+def _base_symbol(symbol: str, asset_class: AssetClass) -> str:
     match asset_class:
         case AssetClass.COIN:
-            pair = pair_of(symbol)
+            pair = parse_pair(symbol)
             return pair[0] if pair else symbol
         case AssetClass.A_SHARE:
             return a_share_code(symbol) or symbol
@@ -140,16 +140,16 @@ def _base(symbol: str, asset_class: AssetClass) -> str:
             return symbol
 
 
-def _spellings(instrument: Instrument) -> set[str]:
+def _list_spellings(instrument: Instrument) -> set[str]:
     """What an instrument is called before the user adds anything, ready for comparison."""
     words = {instrument.symbol, *instrument.names, *known_names(instrument.symbol, instrument.asset_class)}
     if instrument.asset_class is AssetClass.A_SHARE:
-        code = _base(instrument.symbol, instrument.asset_class)
+        code = _base_symbol(instrument.symbol, instrument.asset_class)
         words |= {f"sh{code}", f"sz{code}", f"{code}.SH", f"{code}.SS", f"{code}.SZ"}
     words |= {
         word.replace(".", mark) for word in words for mark in "-/" if re.fullmatch(r"[A-Z]+\.[A-Z]", word)
     }
-    return {_word(word) for word in words}
+    return {_normalize_word(word) for word in words}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,30 +174,32 @@ class NameTable:
             word: frozenset() for known in _KNOWN.values() for word in known
         }
         for instrument in traded:
-            for word in _spellings(instrument):
+            for word in _list_spellings(instrument):
                 symbols[word] = symbols.get(word, frozenset()) | {instrument.symbol}
         for name, words in (extra or {}).items():
-            for word in map(_word, words):
-                symbols[word] = symbols.get(word, frozenset()) | symbols.get(_word(name), frozenset())
+            for word in map(_normalize_word, words):
+                symbols[word] = symbols.get(word, frozenset()) | symbols.get(
+                    _normalize_word(name), frozenset()
+                )
         coins = frozenset(one.symbol for one in traded if one.asset_class is AssetClass.COIN)
         return cls(symbols=symbols, coins=coins, only_coins=len(coins) == len({one.symbol for one in traded}))
 
-    def knows(self, word: str) -> bool:
+    def contains(self, word: str) -> bool:
         """Whether `word` is a name or a topic, traded or not."""
-        return _word(word) in self.symbols or _word(word) in _TOPICS
+        return _normalize_word(word) in self.symbols or _normalize_word(word) in _TOPICS
 
     def resolve(self, word: str) -> frozenset[str]:
         """The traded symbols that `word` stands for; none for a topic, an unknown or an untraded name."""
-        return self.symbols.get(_word(word), frozenset())
+        return self.symbols.get(_normalize_word(word), frozenset())
 
-    def concerned(self, words: Iterable[str]) -> frozenset[str] | None:
+    def match_symbols(self, words: Iterable[str]) -> frozenset[str] | None:
         """The traded symbols that an item with these subjects concerns.
 
         An empty set means the whole market: no subject at all, or none but topics, one of them general, such
         as "economy". Topics such as "defi" concern the traded coins, which are the whole market where
         only coins are traded. None means that the item concerns nothing that is traded.
         """
-        subjects = [_word(word) for word in words]
+        subjects = [_normalize_word(word) for word in words]
         found = frozenset[str]().union(*(self.resolve(word) for word in subjects))
         if found or not subjects:
             return found

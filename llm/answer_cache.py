@@ -11,7 +11,7 @@ from typing import Self
 
 from engine.errors import JournalError
 
-_LOOKUP = 500
+_BATCH_SIZE = 500
 
 
 def answer_digest(fingerprint: str, prompt: str) -> str:
@@ -19,7 +19,7 @@ def answer_digest(fingerprint: str, prompt: str) -> str:
     return hashlib.sha256(f"{fingerprint}\n{prompt}".encode()).hexdigest()
 
 
-class Ledger:
+class AnswerCache:
     """Raw answers by digest in one SQLite file. Rows are only ever added; the first answer stays."""
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,7 @@ class Ledger:
         try:
             self._answers.metadata.create_all(self._engine)
         except sa.exc.DatabaseError as error:
-            raise self._unusable(error) from error
+            raise self._cache_error(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -49,23 +49,23 @@ class Ledger:
     ) -> None:
         self._engine.dispose()
 
-    def find(self, digests: Sequence[str]) -> dict[str, str]:
+    def get_many(self, digests: Sequence[str]) -> dict[str, str]:
         """The answers on record, by digest; digests without one are left out."""
         import sqlalchemy as sa
 
         found: dict[str, str] = {}
         try:
             with self._engine.connect() as connection:
-                for first in range(0, len(digests), _LOOKUP):
-                    some = digests[first : first + _LOOKUP]
+                for first in range(0, len(digests), _BATCH_SIZE):
+                    some = digests[first : first + _BATCH_SIZE]
                     columns = self._answers.c
                     query = sa.select(columns.digest, columns.answer).where(columns.digest.in_(some))
                     found.update((row.digest, row.answer) for row in connection.execute(query))
         except sa.exc.DatabaseError as error:
-            raise self._unusable(error) from error
+            raise self._cache_error(error) from error
         return found
 
-    def keep(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
+    def put_many(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
         """Add rows of digest, prompt and answer in one transaction; a digest on record stays as it is."""
         import sqlalchemy as sa
         from sqlalchemy.dialects.sqlite import insert
@@ -77,9 +77,9 @@ class Ledger:
             with self._engine.begin() as connection:
                 connection.execute(insert(self._answers).on_conflict_do_nothing(), rows)
         except sa.exc.DatabaseError as error:
-            raise self._unusable(error) from error
+            raise self._cache_error(error) from error
 
-    def _unusable(self, error: Exception) -> JournalError:
+    def _cache_error(self, error: Exception) -> JournalError:
         reason = str(getattr(error, "orig", error))
         return JournalError(
             f"{self._path}: the ledger cannot be used ({reason}); move the file away and run again"

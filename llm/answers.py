@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from engine.model import Abstention, Call, Direction, Forecast, Observation
+from engine.model import Abstention, Direction, Forecast, Observation, Prediction
 from llm.prompts import BASE
 
 GRAMMAR = r"""
@@ -24,25 +24,25 @@ _KEYS = ("direction", "confidence", "close")
 _LOWEST, _HIGHEST = 10.0, 1000.0
 
 
-def write(direction: Direction, confidence: float, close: float) -> str:
+def format_answer(direction: Direction, confidence: float, close: float) -> str:
     """The canonical answer; `confidence` is rounded to 0.01, `close` (rebased to 100) to 0.01."""
     stated = min(1.0, max(0.5, confidence))
     return f'{{"direction": "{direction}", "confidence": {stated:.2f}, "close": {close:.2f}}}'
 
 
-def read(text: str, observation: Observation) -> Call:
+def parse_answer(text: str, observation: Observation) -> Prediction:
     """The forecast in `text` in the observation's own prices, or an abstention that says what was wrong."""
-    return parse(text, observation.symbol, observation.as_of, observation.last_close)
+    return parse_answer_text(text, observation.symbol, observation.as_of, observation.last_close)
 
 
-def parse(text: str, symbol: str, as_of: datetime, last_close: float) -> Call:
-    """Like `read`, for a symbol, an instant and a last close in the quote currency."""
+def parse_answer_text(text: str, symbol: str, as_of: datetime, last_close: float) -> Prediction:
+    """Like `parse_answer`, for a symbol, an instant and a last close in the quote currency."""
 
     def abstain(reason: str) -> Abstention:
         return Abstention(symbol=symbol, as_of=as_of, reason=reason, last_close=last_close, text=text)
 
     try:
-        pairs = json.loads(text, object_pairs_hook=list, parse_constant=_refuse)
+        pairs = json.loads(text, object_pairs_hook=list, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return abstain("not JSON")
     if not _is_answer(pairs):
@@ -67,15 +67,15 @@ def parse(text: str, symbol: str, as_of: datetime, last_close: float) -> Call:
     )
 
 
-def _refuse(constant: str) -> float:
+def _refuse_constant(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON number")
 
 
 def _is_answer(pairs: object) -> bool:
-    return isinstance(pairs, Sequence) and tuple(_key(pair) for pair in pairs) == _KEYS
+    return isinstance(pairs, Sequence) and tuple(_parse_pair(pair) for pair in pairs) == _KEYS
 
 
-def _key(pair: object) -> object:
+def _parse_pair(pair: object) -> object:
     return pair[0] if isinstance(pair, tuple) and len(pair) == 2 else None
 
 

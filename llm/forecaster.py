@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.model import Call, Observation
-from llm.answer_cache import Ledger, answer_digest
-from llm.answers import read
+from engine.model import Observation, Prediction
+from llm.answer_cache import AnswerCache, answer_digest
+from llm.answers import parse_answer
 from llm.student import Progress, Student
 
 _KEEP_EVERY = 1024
@@ -15,13 +15,13 @@ _KEEP_EVERY = 1024
 class Forecasts:
     """The calls of a run in the order of its observations, with their prompts, and how many were asked."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[Prediction, ...]
     prompts: tuple[str, ...]
-    asked: int
+    num_generated: int
 
 
 def forecast(
-    observed: Sequence[Observation], student: Student, ledger: Ledger, on_progress: Progress
+    observed: Sequence[Observation], student: Student, ledger: AnswerCache, on_progress: Progress
 ) -> Forecasts:
     """One call for each observation, in order.
 
@@ -30,7 +30,7 @@ def forecast(
     """
     prompts = tuple(student.prompt(observation) for observation in observed)
     digests = [answer_digest(student.fingerprint, prompt) for prompt in prompts]
-    answers = ledger.find(list(dict.fromkeys(digests)))
+    answers = ledger.get_many(list(dict.fromkeys(digests)))
     missing = {d: p for d, p in zip(digests, prompts, strict=True) if d not in answers}
     waiting = list(missing.items())
     for first in range(0, len(waiting), _KEEP_EVERY):
@@ -41,9 +41,10 @@ def forecast(
 
         texts = student.answer([prompt for _, prompt in some], report)
         rows = [{"digest": d, "prompt": p, "answer": a} for (d, p), a in zip(some, texts, strict=True)]
-        ledger.keep(student.fingerprint, rows)
+        ledger.put_many(student.fingerprint, rows)
         answers.update((row["digest"], row["answer"]) for row in rows)
     calls = tuple(
-        read(answers[digest], observation) for digest, observation in zip(digests, observed, strict=True)
+        parse_answer(answers[digest], observation)
+        for digest, observation in zip(digests, observed, strict=True)
     )
-    return Forecasts(calls=calls, prompts=prompts, asked=len(waiting))
+    return Forecasts(calls=calls, prompts=prompts, num_generated=len(waiting))

@@ -59,9 +59,9 @@ def adapter_folder(path: Path) -> Path:
     return path
 
 
-def released(name: str, folder: Path) -> date | None:
+def release_date(name: str, folder: Path) -> date | None:
     """When a model was released, from its folder's closecall.json or the table of known models."""
-    stated = settings(folder).get("released")
+    stated = model_metadata(folder).get("released")
     if stated is None:
         return _RELEASES.get(name)
     try:
@@ -72,7 +72,7 @@ def released(name: str, folder: Path) -> date | None:
         ) from error
 
 
-def settings(folder: Path) -> Mapping[str, Any]:
+def model_metadata(folder: Path) -> Mapping[str, Any]:
     """What the folder's closecall.json says; empty where there is none."""
     path = folder / SETTINGS_FILE
     return _json_object(path, "the student's settings") if path.is_file() else {}

@@ -42,7 +42,7 @@ class PromptTemplate(Protocol):
         """The most headlines that are ever shown."""
 
 
-def fit(
+def fit_to_token_budget(
     template: PromptTemplate,
     observation: Observation,
     render: Callable[[Messages], str],
@@ -57,12 +57,12 @@ def fit(
     return text
 
 
-def defuse(text: str, limit: int) -> str:
+def sanitize(text: str, limit: int) -> str:
     """One line of untrusted text, without the brackets that chat formats use for their control tokens."""
     return " ".join(text.translate(_DEFUSED).split())[:limit].rstrip()
 
 
-def rebase(price: float, last_close: float) -> float:
+def rebase_price(price: float, last_close: float) -> float:
     """`price` on the scale where the last close is 100."""
     return price / last_close * BASE
 
@@ -81,16 +81,16 @@ class CompactTemplate:
     def messages(self, observation: Observation, headlines: int) -> Messages:
         """One user message: last returns in percent, the last bar, the newest headlines, oldest first."""
         closes = [bar.close for bar in observation.bars[-self.returns - 1 :]]
-        changes = " ".join(_percent(b / a - 1) for a, b in pairwise(closes))
+        changes = " ".join(_format_percent(b / a - 1) for a, b in pairwise(closes))
         last = observation.bars[-1]
         opening, high, low = (
-            f"{_capped(rebase(p, last.close)):.1f}" for p in (last.open, last.high, last.low)
+            f"{_cap_value(rebase_price(p, last.close)):.1f}" for p in (last.open, last.high, last.low)
         )
         volume = f"{_relative_volume(observation.bars):.1f}"
         lines = [f"returns {changes}", f"open {opening} high {high} low {low} volume {volume}"]
         for item in observation.news[len(observation.news) - headlines :]:
             mark = "*" if item.symbols else "-"
-            lines.append(f"{mark} {defuse(item.headline, self.headline_characters)}")
+            lines.append(f"{mark} {sanitize(item.headline, self.headline_characters)}")
         return [{"role": "user", "content": "\n".join(lines)}]
 
 
@@ -120,18 +120,18 @@ class FullTemplate:
         rows = [
             " ".join(
                 [bar.closes_at.date().isoformat()]
-                + [f"{rebase(p, last):.2f}" for p in (bar.open, bar.high, bar.low, bar.close)]
+                + [f"{rebase_price(p, last):.2f}" for p in (bar.open, bar.high, bar.low, bar.close)]
                 + [f"{bar.volume / volume if volume else 0.0:.2f}"]
             )
             for bar in observation.bars
         ]
         news = [
-            f"- {item.available_at:%Y-%m-%d %H:%M} {defuse(item.headline, self.headline_characters)}"
+            f"- {item.available_at:%Y-%m-%d %H:%M} {sanitize(item.headline, self.headline_characters)}"
             for item in observation.news[len(observation.news) - headlines :]
         ]
         content = "\n".join(
             [
-                f"Symbol: {defuse(observation.symbol, 20)}",
+                f"Symbol: {sanitize(observation.symbol, 20)}",
                 f"Now: {observation.as_of:%Y-%m-%d %H:%M} UTC",
                 "Bars (day open high low close volume/mean):",
                 *rows,
@@ -145,11 +145,11 @@ class FullTemplate:
 TEMPLATES: dict[str, PromptTemplate] = {"compact": CompactTemplate(), "full": FullTemplate()}
 
 
-def _percent(fraction: float) -> str:
+def _format_percent(fraction: float) -> str:
     return f"{max(-99.9, min(99.9, fraction * 100)):+.1f}"
 
 
-def _capped(value: float) -> float:
+def _cap_value(value: float) -> float:
     return max(1.0, min(999.9, value))
 
 

@@ -1,25 +1,26 @@
-"""What every student is: something that turns prompts into raw answers. Knows no market and no ledger."""
+"""The protocols of a student, which turns prompts into raw answers, and the settings of one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.errors import StudentError
 from engine.model import Observation
+from llm.prompts import PromptTemplate
 
 Progress = Callable[[int, int], None]
 """Called with prompts answered and prompts in all."""
 
 
 class Student(Protocol):
-    """A local model that forecasts. Equal prompts get equal answers, whatever stands beside them."""
+    """A model that forecasts. Equal prompts get equal answers, whatever else is in the batch."""
 
     @property
     def name(self) -> str:
-        """How the student is called in tables."""
+        """The student's name in tables."""
 
     @property
     def fingerprint(self) -> str:
@@ -31,13 +32,35 @@ class Student(Protocol):
 
     @property
     def released(self) -> date | None:
-        """The day from which what happened cannot be in the model; None where it is not known."""
+        """The day from which no event can be in the model's training data; None where it is not known."""
 
     def prompt(self, observation: Observation) -> str:
-        """The whole text the model is given, its chat template included."""
+        """Return the whole text that the model is given, its chat template included."""
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
-        """One raw answer for each prompt, in order."""
+        """Return one raw answer for each prompt, in order."""
+
+
+class TrainableStudent(Student, Protocol):
+    """A student whose model is in this process, for training it and for measuring it."""
+
+    @property
+    def template(self) -> PromptTemplate:
+        """How its prompts are written."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+
+    @property
+    def model(self) -> Any:
+        """The model of transformers with its adapter; the weights are read at the first use."""
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a prompt has."""
+
+    def generate(self, prompts: Sequence[str], length: int | None = None) -> list[str]:
+        """Return the answers of one `model.generate` call, prompts padded on the left to `length` tokens."""
 
 
 class Quantization(StrEnum):
@@ -58,22 +81,22 @@ class StudentSettings:
     batch: int = 64
 
 
-class StudentLate(StudentError):
-    """The student did not answer within its time. The session abstains and goes on."""
+class StudentTimeout(StudentError):
+    """The student did not answer within its time. The session abstains and continues."""
 
 
-class StudentGone(StudentError):
-    """The student has died or cannot be loaded. The session abstains and goes on."""
+class StudentUnavailable(StudentError):
+    """The student has died or cannot be loaded. The session abstains and continues."""
 
 
 class StudentInterrupted(StudentError):
-    """A person's command came while the student was asked. The session abstains and obeys."""
+    """A command arrived while the student was answering. The session abstains and obeys it."""
 
 
-class TimelyStudent(Protocol):
+class StudentClient(Protocol):
     """A student as a session asks it: each call ends within `seconds`, or raises one of the errors above.
 
-    `interrupted` is asked now and then while it waits; once it says yes, StudentInterrupted is raised.
+    `interrupted` is called while it waits; once it returns True, StudentInterrupted is raised.
     """
 
     @property
@@ -95,8 +118,8 @@ class TimelyStudent(Protocol):
         ...
 
 
-class InProcess:
-    """A student in the session's own process, which takes the time it takes."""
+class LocalStudentClient:
+    """A student in the session's own process, without a time limit."""
 
     def __init__(self, student: Student) -> None:
         self._student = student
@@ -113,7 +136,7 @@ class InProcess:
 
     def prompts(self, observed: Sequence[Observation], seconds: float) -> list[str]:  # noqa: ARG002  # protocol
         """The student's prompts."""
-        return [self._student.prompt(one) for one in observed]
+        return [self._student.prompt(observation) for observation in observed]
 
     def answers(
         self,

@@ -14,8 +14,8 @@ from typing import Any
 from engine.errors import StudentError
 from engine.model import Observation
 from llm.answers import GRAMMAR
-from llm.model_files import adapter_folder, fingerprint, model_folder, released, settings
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit
+from llm.model_files import adapter_folder, fingerprint, model_folder, model_metadata, release_date
+from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget
 from llm.student import Progress, Quantization, StudentSettings
 
 _ANSWER_TOKENS = 64
@@ -38,16 +38,16 @@ class TransformersStudent:
 
     def __init__(self, wanted: StudentSettings, folder: Path, adapter: Path | None) -> None:
         self.name = wanted.student if adapter is None else f"{wanted.student} + {adapter.name}"
-        self.released = _latest(
-            released(wanted.student, folder), released(str(adapter), adapter) if adapter else None
+        self.released = _latest_date(
+            release_date(wanted.student, folder), release_date(str(adapter), adapter) if adapter else None
         )
-        self.template = _template(wanted, folder)
+        self.template = _select_template(wanted, folder)
         self.window = self.template.window
         self._wanted = wanted
         self._folder = folder
         self._adapter = adapter
-        with _readable(f"student {wanted.student}"):
-            self.tokenizer = _tokenizer(folder)
+        with _translate_errors(f"student {wanted.student}"):
+            self.tokenizer = _load_tokenizer(folder)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,14 +59,14 @@ class TransformersStudent:
             self.template.name,
             GRAMMAR,
             str(self._wanted.batch),
-            _device(),
+            _select_device(),
         )
 
     @cached_property
     def model(self) -> Any:
         """The model with its adapter, for whoever trains it; the weights are read at the first use."""
-        with _readable(f"student {self.name}"):
-            return _model(self._folder, self._adapter, self._wanted.quantization)
+        with _translate_errors(f"student {self.name}"):
+            return _load_model(self._folder, self._adapter, self._wanted.quantization)
 
     @cached_property
     def _grammar(self) -> Any:
@@ -78,7 +78,7 @@ class TransformersStudent:
 
     def prompt(self, observation: Observation) -> str:
         """The chat text of an observation, thinking off, within the template's token limit."""
-        return fit(self.template, observation, self._render, self.count_tokens)
+        return fit_to_token_budget(self.template, observation, self._render, self.count_tokens)
 
     def count_tokens(self, text: str) -> int:
         """How many tokens a prompt has."""
@@ -143,13 +143,13 @@ class TransformersStudent:
         yield from sorted(waiting.items())
 
 
-def _latest(*dates: date | None) -> date | None:
+def _latest_date(*dates: date | None) -> date | None:
     known = [day for day in dates if day is not None]
     return max(known, default=None)
 
 
-def _template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
-    name = wanted.prompt or str(settings(folder).get("prompt", "full"))
+def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
+    name = wanted.prompt or str(model_metadata(folder).get("prompt", "full"))
     if name not in TEMPLATES:
         raise StudentError(
             f"{folder}: unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}"
@@ -157,7 +157,7 @@ def _template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
     return TEMPLATES[name]
 
 
-def _tokenizer(folder: Path) -> Any:
+def _load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -169,14 +169,14 @@ def _tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _device() -> str:
+def _select_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def _translate_errors(name: str) -> Iterator[None]:
     """Turn what transformers, peft and bitsandbytes raise on bad files into one line."""
     try:
         yield
@@ -195,13 +195,13 @@ def _require_complete(folder: Path, report: Mapping[str, Any]) -> None:
             raise StudentError(f"{folder}: {what}; fetch the model again")
 
 
-def _model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:
+def _load_model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # it would write into our own progress
-    device = _device()
+    device = _select_device()
     on_gpu = device == "cuda"
     compute = torch.bfloat16 if on_gpu else torch.float32
     nf4 = BitsAndBytesConfig(

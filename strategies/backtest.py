@@ -5,46 +5,47 @@ Knows no screen: progress goes to a function that is passed in, and so does the 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError
-from engine.journal.canonical import plain
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import encode
+from engine.journal.events.rules import RULES
+from engine.journal.events.sessions import Forecasting, RunFailed, RunFinished, RunInterrupted, RunStarted
 from engine.journal.journal import Journal
-from engine.model import Call, Observation
-from engine.timeline import merge, observations
+from engine.model import Observation, Prediction
+from engine.timeline import build_observations, build_slices
 from engine.trading.records import EngineResult
 from engine.trading.runner import run as run_engine
 from engine.trading.strategy import SliceStrategy
-from llm.answer_cache import Ledger
+from llm.answer_cache import AnswerCache
+from llm.backends import load_student
 from llm.forecaster import forecast
 from llm.model_files import fingerprint
-from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
+from llm.student import Student
 from strategies import baselines
-from strategies.config import BacktestConfig
-from strategies.llm_strategy import BuyAndHold, LLMStrategy, Stake
-from strategies.market_data import Facts, costs_of, gather
-from strategies.results import BASELINES, ORACLE, STUDENT, Played, count_trial, oracle_calls, result_of
-from strategies.runs import (
-    FAILED,
-    FINISHED,
-    FORECASTING,
-    INTERRUPTED,
-    JOURNAL,
-    STARTED,
-    Recorder,
-    export,
-    new_run,
+from strategies.config import BacktestConfig, student_settings
+from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
+from strategies.market_data import MarketData, build_costs, load_market_data
+from strategies.results import (
+    BASELINES,
+    ORACLE,
+    STUDENT,
+    SimulationResult,
+    build_result,
+    oracle_predictions,
+    record_trial,
 )
-from strategies.sizing import sizing_of, volatility
+from strategies.runs import JOURNAL, Recorder, create_run, export
+from strategies.sizing import build_sizing, volatility
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
 
-_JOURNALED_EVERY = timedelta(seconds=2)
+_PROGRESS_INTERVAL = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class Run:
     name: str
     folder: Path
     result: Mapping[str, Any]
-    played: Mapping[str, Played]
+    simulations: Mapping[str, SimulationResult]
 
 
 def backtest(
@@ -70,48 +71,42 @@ def backtest(
     `student` overrides the one that `config` names. Raises ClosecallError for what the user can mend; then
     nothing was written, or the run is on record as failed. Ctrl-C leaves a run on record as interrupted.
     """
-    from strategies.run_spec import run_inputs  # it builds on this module's sizing
+    from strategies.run_spec import encode_run_inputs  # it builds on this module's sizing
 
     on_progress("reading", 0, 0)
-    facts = gather(config, data_dir)
-    student = student or load_student(
-        StudentSettings(
-            student=config.student,
-            adapter=config.adapter,
-            quantization=config.quantization,
-            prompt=config.prompt,
-            batch=config.batch,
-        )
-    )
-    observed = observations(facts.bars, facts.news, window=student.window, start=facts.start)
+    facts = load_market_data(config, data_dir)
+    student = student or load_student(student_settings(config))
+    observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
     started_at = clock()
-    name, folder = new_run(data_dir, started_at)
+    name, folder = create_run(data_dir, started_at)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
         recorder = Recorder(journal, started_at)
-        recorder.note(STARTED, started_at, plain(config.model_dump(mode="json")))
+        recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if facts.rates is not None:
-            recorder.note("rates", started_at, asdict(facts.rates))
-        for event in run_inputs(config, facts, student, started_at):
-            recorder.note(event.kind, event.as_of, dict(event.payload))
+            recorder.append(encode(facts.rates, started_at))
+        for event in encode_run_inputs(config, facts, student, started_at):
+            recorder.append(event)
         recorder.flush()
-        with _on_record_whatever_happens(recorder, clock):
-            with Ledger(data_dir / "ledger.sqlite") as ledger:
-                made = forecast(observed, student, ledger, _told(recorder, clock, on_progress))
+        with _record_run_outcome(recorder, clock):
+            with AnswerCache(data_dir / "ledger.sqlite") as ledger:
+                made = forecast(observed, student, ledger, _progress_callback(recorder, clock, on_progress))
             adapter = fingerprint([config.adapter]) if config.adapter else None
             for call, prompt in zip(made.calls, made.prompts, strict=True):
-                recorder.call(call, prompt, adapter)
-            callers = {STUDENT: made.calls} | baseline_calls(config, facts, observed, made.calls)
-            played = play(config, facts, observed, callers, recorder, on_progress)
-            result = result_of(name, config, facts, observed, student, made.asked, played)
-            result |= count_trial(name, facts, result, played[STUDENT], data_dir / "trials.jsonl", started_at)
+                recorder.record_prediction(call, prompt, adapter)
+            callers = {STUDENT: made.calls} | baseline_predictions(config, facts, observed, made.calls)
+            played = simulate_all(config, facts, observed, callers, recorder, on_progress)
+            result = build_result(name, config, facts, observed, student, made.num_generated, played)
+            result |= record_trial(
+                name, facts, result, played[STUDENT], data_dir / "trials.jsonl", started_at
+            )
             if config.out is not None:
                 export(config.out, result, played[STUDENT], facts.bars)
-            recorder.note(FINISHED, clock(), result)
+            recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
-    return Run(name=name, folder=folder, result=result, played=played)
+    return Run(name=name, folder=folder, result=result, simulations=played)
 
 
-def _told(
+def _progress_callback(
     recorder: Recorder, clock: Callable[[], datetime], on_progress: Progress
 ) -> Callable[[int, int], None]:
     """Progress for whoever called, and from time to time for whoever reads the journal."""
@@ -121,85 +116,88 @@ def _told(
         nonlocal journaled_at
         on_progress("forecasting", done, total)
         at = clock()
-        if at - journaled_at >= _JOURNALED_EVERY:
+        if at - journaled_at >= _PROGRESS_INTERVAL:
             journaled_at = at
-            recorder.note(FORECASTING, at, {"done": done, "total": total})
+            recorder.append(encode(Forecasting(done=done, total=total), at))
             recorder.flush()
 
     return tell
 
 
 @contextmanager
-def _on_record_whatever_happens(recorder: Recorder, clock: Callable[[], datetime]) -> Iterator[None]:
+def _record_run_outcome(recorder: Recorder, clock: Callable[[], datetime]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = str(error) if isinstance(error, ClosecallError) else type(error).__name__
-        recorder.note(INTERRUPTED if interrupted else FAILED, clock(), {"reason": reason})
+        ended = RunInterrupted(reason=reason) if interrupted else RunFailed(reason=reason)
+        recorder.append(encode(ended, clock()))
         recorder.flush()
         raise
 
 
-def baseline_calls(
-    config: BacktestConfig, facts: Facts, observed: Sequence[Observation], calls: Sequence[Call]
-) -> dict[str, Sequence[Call]]:
+def baseline_predictions(
+    config: BacktestConfig, facts: MarketData, observed: Sequence[Observation], calls: Sequence[Prediction]
+) -> dict[str, Sequence[Prediction]]:
     """What every baseline would have called, and the oracle where there is one, by name."""
-    callers: dict[str, Sequence[Call]] = {
+    callers: dict[str, Sequence[Prediction]] = {
         "buy_and_hold": baselines.buy_and_hold(observed, facts.bars),
         "persistence": baselines.persistence(observed, facts.bars),
         "majority": baselines.majority(observed, facts.bars),
-        "random": baselines.random_caller(observed, config.seed),
+        "random": baselines.random_baseline(observed, config.seed),
     }
     if facts.oracle:
-        callers[ORACLE] = oracle_calls(calls, facts.oracle)
+        callers[ORACLE] = oracle_predictions(calls, facts.oracle)
     return callers
 
 
-def play(
+def simulate_all(
     config: BacktestConfig,
-    facts: Facts,
+    facts: MarketData,
     observed: Sequence[Observation],
-    callers: Mapping[str, Sequence[Call]],
+    predictions: Mapping[str, Sequence[Prediction]],
     recorder: Recorder,
     on_progress: Progress,
-) -> dict[str, Played]:
+) -> dict[str, SimulationResult]:
     """Every caller through the same engine; only the student's run is journaled.
 
     Baselines bet all that a symbol may have; the student, and any caller by another name, its confidence.
     """
     volatilities = {(one.symbol, one.as_of): volatility(one.bars) for one in observed}
     played = {}
-    for number, (name, calls) in enumerate(callers.items()):
-        on_progress("trading", number, len(callers))
+    for number, (name, calls) in enumerate(predictions.items()):
+        on_progress("trading", number, len(predictions))
         listener = recorder if name == STUDENT else None
-        played[name] = Played(calls=calls, engine=_trade(name, calls, volatilities, config, facts, listener))
-    on_progress("trading", len(callers), len(callers))
+        played[name] = SimulationResult(
+            calls=calls, engine=_simulate(name, calls, volatilities, config, facts, listener)
+        )
+    on_progress("trading", len(predictions), len(predictions))
     return played
 
 
-def _trade(
+def _simulate(
     name: str,
-    calls: Sequence[Call],
+    calls: Sequence[Prediction],
     volatilities: Mapping[tuple[str, datetime], float],
     config: BacktestConfig,
-    facts: Facts,
+    facts: MarketData,
     recorder: Recorder | None,
 ) -> EngineResult:
-    sizing = sizing_of(config, facts.instruments)
+    sizing = build_sizing(config, facts.instruments)
     settings: dict[str, Any] = {"calls": {(c.symbol, c.as_of): c for c in calls}, "sizing": sizing}
     strategy: type[SliceStrategy] = BuyAndHold
     if name != "buy_and_hold":
         strategy = LLMStrategy
         settings["volatilities"] = volatilities
-        settings["stake"] = Stake.FULL if name in BASELINES else Stake.CONFIDENCE
-    slices = merge(facts.traded_bars, facts.news)
+        settings["bet_sizing"] = BetSizing.FULL if name in BASELINES else BetSizing.CONFIDENCE
+    slices = build_slices(facts.traded_bars, facts.news)
     return run_engine(
-        recorder.slices(slices) if recorder else slices,
+        recorder.journal_slices(slices) if recorder else slices,
         strategy=strategy,
         settings=settings,
         instruments=facts.instruments,
-        costs=costs_of(config, facts.instruments),
+        costs=build_costs(config, facts.instruments),
         calendars=facts.calendars,
         cash=config.cash,
         rates=facts.rates,

@@ -15,7 +15,7 @@ from engine.model import Bar, Direction, Forecast, Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Tally:
+class _MoveCounts:
     """Days counted up to some close: rises, falls, and how often a move had the sign of the one before."""
 
     ups: int = 0
@@ -23,7 +23,7 @@ class _Tally:
     repeats: int = 0
     last: int = 0
 
-    def after(self, change: float) -> "_Tally":
+    def after(self, change: float) -> "_MoveCounts":
         sign = (change > 0) - (change < 0)
         if not sign:
             return self
@@ -42,53 +42,55 @@ class _Tally:
 
 def buy_and_hold(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
     """Always up; confidence: the share of rising days so far."""
-    return _each(observed, bars, lambda seen: (Direction.UP, _succession(seen.ups, seen.moves)))
+    return _predict_each(observed, bars, lambda seen: (Direction.UP, _laplace_share(seen.ups, seen.moves)))
 
 
 def persistence(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
     """The last day's direction again; confidence: how often that was right so far."""
-    return _each(
+    return _predict_each(
         observed,
         bars,
         lambda seen: (
             Direction.DOWN if seen.last < 0 else Direction.UP,
-            _succession(seen.repeats, max(0, seen.moves - 1)),
+            _laplace_share(seen.repeats, max(0, seen.moves - 1)),
         ),
     )
 
 
 def majority(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
     """The more frequent direction so far; confidence: its share."""
-    return _each(
+    return _predict_each(
         observed,
         bars,
         lambda seen: (
             Direction.UP if seen.ups >= seen.downs else Direction.DOWN,
-            _succession(max(seen.ups, seen.downs), seen.moves),
+            _laplace_share(max(seen.ups, seen.downs), seen.moves),
         ),
     )
 
 
-def random_caller(observed: Sequence[Observation], seed: int) -> list[Forecast]:
+def random_baseline(observed: Sequence[Observation], seed: int) -> list[Forecast]:
     """A fair coin for each decision, drawn from the seed, the symbol and the instant alone."""
     return [
         _forecast(
             one,
-            Direction.UP if _coin(f"{seed} {one.symbol} {one.as_of.isoformat()}") else Direction.DOWN,
+            Direction.UP if _coin_flip(f"{seed} {one.symbol} {one.as_of.isoformat()}") else Direction.DOWN,
             0.5,
         )
         for one in observed
     ]
 
 
-def _each(
+def _predict_each(
     observed: Sequence[Observation],
     bars: Mapping[str, Sequence[Bar]],
-    call: Callable[[_Tally], tuple[Direction, float]],
+    call: Callable[[_MoveCounts], tuple[Direction, float]],
 ) -> list[Forecast]:
     tallies = {
         symbol: list(
-            accumulate((b.close - a.close for a, b in pairwise(series)), _Tally.after, initial=_Tally())
+            accumulate(
+                (b.close - a.close for a, b in pairwise(series)), _MoveCounts.after, initial=_MoveCounts()
+            )
         )
         for symbol, series in bars.items()
     }
@@ -110,9 +112,9 @@ def _forecast(one: Observation, direction: Direction, confidence: float) -> Fore
     )
 
 
-def _succession(hits: int, tries: int) -> float:
+def _laplace_share(hits: int, tries: int) -> float:
     return (hits + 1) / (tries + 2)
 
 
-def _coin(text: str) -> bool:
+def _coin_flip(text: str) -> bool:
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 0

@@ -1,8 +1,7 @@
 """What a user can set for a run, from TOML and from flags, checked at the edge. Knows no data."""
 
-import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -22,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from engine.errors import UsageError
+from engine.errors import UsageError, suggest
 from engine.instruments import AssetClass
 from engine.trading.risk import RiskLimits
-from feeds.history.endpoints import require_address
+from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.student import Quantization, StudentSettings
 
@@ -49,7 +48,7 @@ class Retraining(StrEnum):
     ON_DRIFT = "on-drift"
 
 
-class Scripted(StrEnum):
+class ScenarioAction(StrEnum):
     """What a replay's script may have happen."""
 
     PAUSE = "pause"
@@ -63,9 +62,9 @@ class Scripted(StrEnum):
     GAP = "gap"
 
 
-_WANTS_VALUE = {Scripted.SPLIT, Scripted.DIVIDEND, Scripted.QUOTE}
+_WANTS_VALUE = {ScenarioAction.SPLIT, ScenarioAction.DIVIDEND, ScenarioAction.QUOTE}
 
-_WANTS_SYMBOL = _WANTS_VALUE | {Scripted.GAP}
+_WANTS_SYMBOL = _WANTS_VALUE | {ScenarioAction.GAP}
 
 
 class ScriptTable(Table):
@@ -76,7 +75,7 @@ class ScriptTable(Table):
     """
 
     at: AwareDatetime
-    do: Scripted
+    do: ScenarioAction
     symbol: str | None = None
     value: Amount | None = None
     text: Annotated[str, Field(max_length=400)] = ""
@@ -87,7 +86,7 @@ class ScriptTable(Table):
         return at.astimezone(UTC)
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_complete(self) -> Self:
         wanted = {"symbol": self.do in _WANTS_SYMBOL, "value": self.do in _WANTS_VALUE}
         for name, wants in wanted.items():
             if wants != (getattr(self, name) is not None):
@@ -116,7 +115,7 @@ class PaperTable(Table):
 
     @field_validator("late_seconds")
     @classmethod
-    def _in_time(cls, late: float, info: ValidationInfo) -> float:
+    def _check_late_seconds(cls, late: float, info: ValidationInfo) -> float:
         if info.data.get("deadline_seconds", 0.0) > late:
             raise ValueError("it must not be below deadline_seconds, or every answer could be late")
         return late
@@ -177,7 +176,7 @@ class MarketTable(Table):
 
 
 def _address(value: object) -> object:
-    return require_address(value) if isinstance(value, str) else value
+    return require_url(value) if isinstance(value, str) else value
 
 
 class SourceTable(Table):
@@ -198,14 +197,6 @@ class InstrumentTable(Table):
     names: tuple[str, ...] = ()
 
 
-class WeightsTable(Table):
-    """`[walkforward.weights]`: how much each part of the reward counts; the default is the recipe's."""
-
-    brier: NotNegative | None = None
-    close: NotNegative | None = None
-    pnl: NotNegative | None = None
-
-
 class WalkForwardTable(Table):
     """`[walkforward]`: flags of `closecall walkforward`; what is left out is the command's default."""
 
@@ -217,20 +208,19 @@ class WalkForwardTable(Table):
     embargo_days: NotNegative | None = None
     steps: Days | None = None
     compare: bool | None = None
-    weights: WeightsTable = WeightsTable()
+    weights: Mapping[str, NotNegative] = Field(default_factory=dict)
 
 
 class BacktestConfig(Table):
     """Everything that decides a backtest. Every field is a key of the TOML file; most are flags too.
 
-    Costs that are None are the defaults of each instrument's class. `gross` is the most that may be
-    invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
+    Costs that are None are the defaults of each instrument's class. `max_gross_exposure` is the most that may
+    be invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
     `store` names the sources of bars and `feeds` those of news, once for fetching, backtests and live work;
-    `sources` says where a source is reached, if not at its official address. `base`
-    is the currency of the account where `rates_files`, or constants in `rates`, bring several together.
-    `champion` asks for the registry's; the adapter that this comes to is what a run states.
-    `paper` and `risk` matter to paper sessions only, and `walkforward` to walk-forwards, whose journal states
-    it apart.
+    `sources` says where a source is reached, if not at its official address. `base_currency` is the currency
+    of the account where `rates_files`, or constants in `rates`, bring several together. `champion` asks for
+    the registry's; the adapter that this comes to is what a run states. `paper` and `risk` matter to paper
+    sessions only, and `walkforward` to walk-forwards, whose journal states it apart.
     """
 
     bars: tuple[Path, ...] = ()
@@ -253,11 +243,11 @@ class BacktestConfig(Table):
     borrow_rate: NotNegative | None = None
     allow_short: bool = False
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 7
-    gross: Share = 0.95
+    max_gross_exposure: Annotated[Share, Field(serialization_alias="gross")] = 0.95
     risk_aversion: Amount = 25.0
-    archive_latency_seconds: NotNegative = 60.0
-    allow_harmful: bool = False
-    base: str | None = None
+    news_latency_seconds: Annotated[NotNegative, Field(serialization_alias="archive_latency_seconds")] = 60.0
+    allow_bad_data: Annotated[bool, Field(serialization_alias="allow_harmful")] = False
+    base_currency: Annotated[str | None, Field(serialization_alias="base")] = None
     rates_files: tuple[Path, ...] = ()
     out: Path | None = None
     market: MarketTable = MarketTable()
@@ -265,36 +255,70 @@ class BacktestConfig(Table):
     risk: RiskTable = RiskTable()
     walkforward: Annotated[WalkForwardTable, Field(exclude=True)] = WalkForwardTable()
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
-    names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    aliases: Annotated[Mapping[str, tuple[str, ...]], Field(serialization_alias="names")] = Field(
+        default_factory=dict
+    )
     sources: Mapping[str, SourceTable] = Field(default_factory=dict)
     rates: Mapping[str, Amount] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_keys(cls, values: object) -> object:
+        """Journals of every version keep the keys of the first."""
+        return _with_new_keys(values) if isinstance(values, dict) else values
 
-def load_config(path: Path | None, flags: Mapping[str, Any]) -> BacktestConfig:
+    def stored(self) -> dict[str, Any]:
+        """This configuration as journals keep it: JSON types, under the keys of the first version."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+OLD_KEYS = {
+    "gross": "max_gross_exposure",
+    "archive_latency_seconds": "news_latency_seconds",
+    "allow_harmful": "allow_bad_data",
+    "base": "base_currency",
+    "names": "aliases",
+}
+"""Keys of earlier versions and what they are called now. They are read for ever."""
+
+
+def _with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    for old, new in OLD_KEYS.items():
+        if old in values and new in values:
+            raise ValueError(f"{old} is the former name of {new}; remove {old}")
+    return {OLD_KEYS.get(key, key): value for key, value in values.items()}
+
+
+def load_config(
+    path: Path | None, flags: Mapping[str, Any], on_message: Callable[[str], None] = lambda _: None
+) -> BacktestConfig:
     """The configuration of a file (or the defaults), with `flags` over it.
 
     Paths in the file are taken from the file's own folder; a student is a path where that folder has it,
     or where it begins with a dot. Raises UsageError for an unknown key, with the
-    nearest right one, and for a value that does not fit.
+    nearest right one, and for a value that does not fit. `on_message` receives a line for each key of an
+    earlier version.
     """
-    values = _read(path) if path is not None else {}
+    values = _read_table(path) if path is not None else {}
+    for old in OLD_KEYS.keys() & values.keys():
+        on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
     merged = ("market", "sources", "paper")
-    tables = {name: _over(values.get(name, {}), flags.get(name, {})) for name in merged}
+    tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})
     except ValidationError as error:
-        raise UsageError(_sentence(error, path, flags)) from error
+        raise UsageError(_describe_error(error, path, flags)) from error
     if config.start and config.end and config.end < config.start:
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
     return config
 
 
-def _over(table: object, flags: Mapping[str, Any]) -> object:
+def _merge_flags(table: object, flags: Mapping[str, Any]) -> object:
     """A table of the file with the flags for its keys over it; what is no table stays, to be refused."""
     return {**table, **flags} if isinstance(table, dict) else table
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_table(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -303,37 +327,38 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not valid TOML ({error}); mend that line") from error
     for key in ("bars", "news", "rates_files"):
         if isinstance(values.get(key), list):
-            values[key] = [_beside(path, entry) for entry in values[key]]
+            values[key] = [_resolve_path(path, entry) for entry in values[key]]
     for key in ("adapter", "out"):
         if key in values:
-            values[key] = _beside(path, values[key])
+            values[key] = _resolve_path(path, values[key])
     student = values.get("student")
     if isinstance(student, str) and (student.startswith((".", "~")) or (path.parent / student).is_dir()):
-        values["student"] = str(_beside(path, student))
+        values["student"] = str(_resolve_path(path, student))
     return values
 
 
-def _beside(config: Path, entry: object) -> object:
+def _resolve_path(config: Path, entry: object) -> object:
     return config.parent / Path(entry).expanduser() if isinstance(entry, str) else entry
 
 
-def _sentence(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
+def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
     """One line on the first problem; pydantic's own text names neither the file nor the remedy."""
     faults = error.errors()
     first = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
-    place = "the command line" if path is None or _from_flag(first["loc"], flags) else str(path)
+    place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _keys(first["loc"]), n=1, cutoff=0.4)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_keys(first['loc']))}"
-        return f"{place}: unknown key {where!r}; {remedy}"
+        known = _known_keys(first["loc"])
+        listed = f"known keys: {', '.join(known)}"
+        hint = suggest(str(first["loc"][-1]), known, listed, cutoff=0.4, show=repr)
+        return f"{place}: unknown key {where!r}; {hint}"
     message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
     given = repr(first["input"])
     given = given if len(given) <= 80 else given[:80] + "…"
     return f"{place}: {where} = {given} does not fit: {message[:1].lower()}{message[1:]}"
 
 
-def _from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> bool:
+def _is_from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> bool:
     """Whether a value was given by a flag, which may be one key of a table."""
     given: Any = flags
     for part in location[:2]:
@@ -344,14 +369,14 @@ def _from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> boo
     return True
 
 
-def _keys(location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     tables: dict[object, type[BaseModel]] = {
         "market": MarketTable,
         "instruments": InstrumentTable,
         "sources": SourceTable,
         "paper": PaperTable,
         "risk": RiskTable,
-        "walkforward": WeightsTable if "weights" in location[1:-1] else WalkForwardTable,
+        "walkforward": WalkForwardTable,
     }
     table = tables.get(location[0], BacktestConfig) if len(location) > 1 else BacktestConfig
     return list(table.model_fields)

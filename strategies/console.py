@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """The wall clock, in UTC. Nothing below `tui` reads it."""
     return datetime.now(UTC)
 
 
-def say(line: str) -> None:
+def print_stderr(line: str) -> None:
     """A line on stderr. Where nobody reads it any longer, the work goes on without."""
     try:
         sys.stderr.write(line + "\n")
@@ -20,9 +20,9 @@ def say(line: str) -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # until the process ends
 
 
-def say_wait(wait: Any) -> None:
+def print_wait(wait: Any) -> None:
     """Why a source is asked again, and when."""
-    say(wait_line(wait))
+    print_stderr(wait_line(wait))
 
 
 def wait_line(wait: Any) -> str:
@@ -33,6 +33,6 @@ def wait_line(wait: Any) -> str:
     )
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def pluralize(number: int, one: str, many: str = "") -> str:
     """A number with its noun: 1 symbol, 2 symbols."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from engine.model import Call, Forecast, Slice
+from engine.model import Forecast, Prediction, Slice
 from engine.trading.strategy import SliceStrategy
-from strategies.sizing import Sizing
+from strategies.sizing import PositionSizing
 
 Key = tuple[str, datetime]
 
 
-class Stake(StrEnum):
+class BetSizing(StrEnum):
     """How much a caller bets: by its stated confidence, or all that one symbol may have."""
 
     CONFIDENCE = "confidence"
@@ -25,24 +25,29 @@ class LLMStrategy(SliceStrategy):
     """
 
     def __init__(
-        self, *, calls: Mapping[Key, Call], volatilities: Mapping[Key, float], sizing: Sizing, stake: Stake
+        self,
+        *,
+        calls: Mapping[Key, Prediction],
+        volatilities: Mapping[Key, float],
+        sizing: PositionSizing,
+        bet_sizing: BetSizing,
     ) -> None:
         super().__init__()
         self._calls = calls
         self._volatilities = volatilities
         self._sizing = sizing
-        self._stake = stake
+        self._bet_sizing = bet_sizing
 
-    def decide(self, slice_: Slice) -> None:
+    def on_close(self, slice_: Slice) -> None:
         """Want the weight that each symbol's forecast is worth."""
         for symbol in slice_.bars:
             key = (symbol, slice_.as_of)
             call = self._calls.get(key)
             if isinstance(call, Forecast):
-                self.target(symbol, self._weight(call, self._volatilities[key]))
+                self.order_target_percent(symbol, self._weight(call, self._volatilities[key]))
 
     def _weight(self, call: Forecast, volatility: float) -> float:
-        if self._stake is Stake.FULL:
+        if self._bet_sizing is BetSizing.FULL:
             return self._sizing.full(call)
         return self._sizing.weight(call, volatility)
 
@@ -50,13 +55,13 @@ class LLMStrategy(SliceStrategy):
 class BuyAndHold(SliceStrategy):
     """Buys each symbol's full share at the first close with a call, and never trades again."""
 
-    def __init__(self, *, calls: Mapping[Key, Call], sizing: Sizing) -> None:
+    def __init__(self, *, calls: Mapping[Key, Prediction], sizing: PositionSizing) -> None:
         super().__init__()
         self._calls = calls
         self._sizing = sizing
 
-    def decide(self, slice_: Slice) -> None:
+    def on_close(self, slice_: Slice) -> None:
         """Buy what is not held yet."""
         for symbol in slice_.bars:
-            if (symbol, slice_.as_of) in self._calls and not self.held(symbol):
-                self.target(symbol, self._sizing.cap)
+            if (symbol, slice_.as_of) in self._calls and not self.position(symbol):
+                self.order_target_percent(symbol, self._sizing.cap)

@@ -1,24 +1,24 @@
 """All facts of a run in one shape, wherever they come from. Knows no student."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.calendars import Calendar, calendar_of
-from engine.errors import DataError, UsageError
-from engine.fx import Rates
+from engine.calendars import Calendar, load_calendar
+from engine.errors import DataError, UsageError, suggest
+from engine.fx import FxRates
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
 from engine.model import Bar, NewsItem
-from feeds.files.bars import bar_files, guess_instrument, read_bars, span_of
+from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
 from feeds.history.file_import import SOURCE as FILES
-from feeds.history.store import BarStore, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import StoredBars
 from feeds.news.store import NewsStore
-from feeds.quality.checks import Calendars, check_files, harm_in
+from feeds.quality.checks import Calendars, check_files, summarize_blocking
 from feeds.quality.findings import Finding
 from feeds.quality.stored import check_stored
 from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, simulate
@@ -28,11 +28,11 @@ from strategies.config import BacktestConfig, InstrumentTable
 
 SIMULATED_START = date(2023, 1, 1)
 
-_MOST_SIMULATED = 20_000
+_MAX_SIMULATED_SYMBOLS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class MarketData:
     """What a run is made on. `bars` may begin before `start`: decisions are taken on closes after it.
 
     `oracle` is empty for real data; `source` names the data in the record of trials; `rehearsed` tells
@@ -46,9 +46,9 @@ class Facts:
     start: datetime
     source: str
     simulated: bool
-    rehearsed: bool = False
+    is_training_market: bool = False
     oracle: Mapping[tuple[str, datetime], OracleView] = field(default_factory=dict)
-    rates: Rates | None = None
+    rates: FxRates | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -68,37 +68,37 @@ class Facts:
         return max(instrument.days_per_year for instrument in self.instruments.values())
 
 
-def gather(config: BacktestConfig, data_dir: Path) -> Facts:
+def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
     """Read or simulate everything that `config` asks for. Raises DataError or UsageError."""
 
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        facts = from_files(config)
+        facts = load_files(config)
     elif config.store:
-        facts = from_store(config, data_dir)
+        facts = load_store(config, data_dir)
     else:
-        facts = _simulated(config)
-    return _in_one_currency(config, facts)
+        facts = _simulate_market(config)
+    return _attach_rates(config, facts)
 
 
-def _in_one_currency(config: BacktestConfig, facts: Facts) -> Facts:
+def _attach_rates(config: BacktestConfig, facts: MarketData) -> MarketData:
     """The facts with the rates they need: none where all is quoted in one currency and none is asked for."""
     currencies = {instrument.currency for instrument in facts.instruments.values()}
     if not (config.rates or config.rates_files):
-        if len(currencies) > 1 or config.base not in (None, *currencies):
+        if len(currencies) > 1 or config.base_currency not in (None, *currencies):
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
                 "with --symbols, give --rates, or set `currency` under [instruments.SYMBOL]"
             )
         return facts
-    rates = read_rates(config.rates_files, config.base or "USD", config.rates)
+    rates = read_rates(config.rates_files, config.base_currency or "USD", config.rates)
     bars = facts.traded_bars
-    rates.require(currencies, min(b.opens_at for b in bars), max(b.closes_at for b in bars))
+    rates.require_coverage(currencies, min(b.opens_at for b in bars), max(b.closes_at for b in bars))
     return replace(facts, rates=rates)
 
 
-def costs_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> dict[str, Costs]:
+def build_costs(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> dict[str, Costs]:
     """Each symbol's costs: those of its class, but for what `config` states."""
     stated = {
         name: value
@@ -111,16 +111,16 @@ def costs_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> d
     }
 
 
-def _simulated(config: BacktestConfig) -> Facts:
+def _simulate_market(config: BacktestConfig) -> MarketData:
     if config.news:
         raise UsageError("--news needs --bars or --store: the simulated market writes its own news")
     start = config.start or SIMULATED_START
     days = (config.end - start).days + 1 if config.end else config.market.days
     if days < 2:
         raise UsageError(f"--end {config.end} is not after --start {start}; choose a later end")
-    if days > _MOST_SIMULATED:
+    if days > _MAX_SIMULATED_SYMBOLS:
         raise UsageError(
-            f"{days} simulated days to --end {config.end} are too many; stay within {_MOST_SIMULATED}"
+            f"{days} simulated days to --end {config.end} are too many; stay within {_MAX_SIMULATED_SYMBOLS}"
         )
     market = config.market
     try:
@@ -137,8 +137,8 @@ def _simulated(config: BacktestConfig) -> Facts:
     except ValueError as error:
         raise UsageError(f"[market]: {error}") from error
     made = simulate(settings)
-    picked = chosen(config.symbols, made.bars, "the simulated market")
-    return Facts(
+    picked = select_symbols(config.symbols, made.bars, "the simulated market")
+    return MarketData(
         instruments={symbol: made.instruments[symbol] for symbol in picked},
         calendars=made.calendars,
         bars={symbol: made.bars[symbol] for symbol in picked},
@@ -146,20 +146,19 @@ def _simulated(config: BacktestConfig) -> Facts:
         start=midnight(start),
         source=f"simulated:{config.seed}",
         simulated=True,
-        rehearsed=config.seed in TRAINING_SEEDS,
+        is_training_market=config.seed in TRAINING_SEEDS,
         oracle=made.oracle,
         notes=("The market, its news and every result are SIMULATED.",),
     )
 
 
-def chosen(wanted: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:
+def select_symbols(requested: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:
     """The wanted symbols, or all that are known, sorted. Raises DataError, with the nearest, for another."""
-    for symbol in wanted:
+    for symbol in requested:
         if symbol not in known:
-            near = difflib.get_close_matches(symbol, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(known)[:12])}"
+            hint = suggest(symbol, known, cutoff=0.4)
             raise DataError(f"{place}: no bars of symbol {symbol}; {hint}")
-    return sorted(set(wanted) or known)
+    return sorted(set(requested) or known)
 
 
 def midnight(day: date) -> datetime:
@@ -175,15 +174,15 @@ _WARM_UP = timedelta(days=70)
 """Bars from before the start, so that the first forecast has a full window behind it."""
 
 
-def from_files(config: BacktestConfig) -> Facts:
+def load_files(config: BacktestConfig) -> MarketData:
     """The bars and news that `config` names. Raises DataError, also for data that would harm a backtest."""
     files = bar_files(config.bars)
     for symbol, path in files.items():
         if not symbol.isprintable():
             raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
-    picked = chosen(config.symbols, files, ", ".join(str(path) for path in config.bars))
-    instruments = instruments_of(picked, config)
-    spans = {symbol: span_of(files[symbol]) for symbol in picked}
+    picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
+    instruments = build_instruments(picked, config)
+    spans = {symbol: date_span(files[symbol]) for symbol in picked}
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
         raise DataError(
@@ -196,17 +195,17 @@ def from_files(config: BacktestConfig) -> Facts:
             files[symbol],
             instrument,
             calendars[instrument.calendar],
-            since=_since(config),
+            since=_history_start(config),
             until=config.end,
         )
         for symbol, instrument in instruments.items()
     }
-    news = _archive(config, instruments)
-    notes = _checked([files[symbol] for symbol in picked], instruments, config)
-    return _facts(config, instruments, calendars, bars, news, notes, "files")
+    news = _read_archive(config, instruments)
+    notes = _check_files([files[symbol] for symbol in picked], instruments, config)
+    return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
 
 
-def from_store(config: BacktestConfig, data_dir: Path) -> Facts:
+def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     """What was fetched from the sources that `config.store` names, with the news seen so far.
 
     News named by `config.news` takes the place of the news that was fetched. Raises DataError.
@@ -221,8 +220,8 @@ def from_store(config: BacktestConfig, data_dir: Path) -> Facts:
         rest = "--bars PATH --adjustment raw" if source == FILES else "--symbols SYMBOL --since DATE"
         command = f"closecall fetch bars --source {source} {rest}"
         raise DataError(f"{store.root}: nothing is stored from {source}; run {command}")
-    picked = chosen(config.symbols, known, f"the store of {', '.join(config.store)}")
-    instruments = instruments_of(picked, config)
+    picked = select_symbols(config.symbols, known, f"the store of {', '.join(config.store)}")
+    instruments = build_instruments(picked, config)
     stored = {symbol: store.read(known[symbol], symbol) for symbol in picked}
     for symbol, one in stored.items():
         if not one.candles:
@@ -235,7 +234,7 @@ def from_store(config: BacktestConfig, data_dir: Path) -> Facts:
         symbol: tuple(
             bar
             for bar in one.bars(instruments[symbol], calendars[instruments[symbol].calendar])
-            if _within(bar.opens_at.date(), _since(config), config.end)
+            if _is_within(bar.opens_at.date(), _history_start(config), config.end)
         )
         for symbol, one in stored.items()
     }
@@ -249,17 +248,17 @@ def from_store(config: BacktestConfig, data_dir: Path) -> Facts:
         for one in stored.values()
         for finding in check_stored(store, one, instruments, now=None, calendars=calendars_)
     ]
-    notes = [*map(_said, stored.values()), *_accepted(found, config)]
+    notes = [*map(_describe_stored, stored.values()), *_accept_findings(found, config)]
     if config.news:
-        news = _archive(config, instruments)
+        news = _read_archive(config, instruments)
     else:
-        names = NameTable.for_instruments(instruments.values(), config.names)
-        latency = timedelta(seconds=config.archive_latency_seconds)
+        names = NameTable.for_instruments(instruments.values(), config.aliases)
+        latency = timedelta(seconds=config.news_latency_seconds)
         news = NewsStore(data_dir / NEWS_FILE).items(names, latency), []
-    return _facts(config, instruments, calendars, bars, news, notes, "store")
+    return _build_market_data(config, instruments, calendars, bars, news, notes, "store")
 
 
-def _facts(
+def _build_market_data(
     config: BacktestConfig,
     instruments: Mapping[str, Instrument],
     calendars: Mapping[str, Calendar],
@@ -267,14 +266,14 @@ def _facts(
     news: tuple[Sequence[NewsItem], list[str]],
     notes: list[str],
     source: str,
-) -> Facts:
+) -> MarketData:
     first = min(series[0].closes_at.date() for series in bars.values())
     start = midnight(config.start) if config.start else midnight(first) - timedelta(days=1)
     if not any(series[-1].closes_at > start for series in bars.values()):
         raise DataError(f"no bar from {config.start} on; choose an earlier --start")
     last = max(series[-1].closes_at for series in bars.values())
     items, about_news = news
-    return Facts(
+    return MarketData(
         instruments=instruments,
         calendars=calendars,
         bars=bars,
@@ -286,59 +285,59 @@ def _facts(
     )
 
 
-def _archive(
+def _read_archive(
     config: BacktestConfig, instruments: Mapping[str, Instrument]
 ) -> tuple[Sequence[NewsItem], list[str]]:
     if not config.news:
         return (), []
-    latency = timedelta(seconds=config.archive_latency_seconds)
-    archive = read_news(config.news, NameTable.for_instruments(instruments.values(), config.names), latency)
+    latency = timedelta(seconds=config.news_latency_seconds)
+    archive = read_news(config.news, NameTable.for_instruments(instruments.values(), config.aliases), latency)
     notes = [
         "News comes from an archive: without a time of first sight it counts as known "
-        f"{config.archive_latency_seconds:g} s after publication, by the day where only the day is known."
+        f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
     ]
     if archive.skipped_not_traded:
         notes.append(f"{archive.skipped_not_traded} news items on symbols that are not traded were skipped.")
     return archive.items, notes
 
 
-def _checked(
+def _check_files(
     files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
 ) -> list[str]:
-    return _accepted(check_files([*files, *config.news], instruments=instruments), config)
+    return _accept_findings(check_files([*files, *config.news], instruments=instruments), config)
 
 
-def _accepted(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:
+def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:
     """Refuse what would harm a backtest in the days asked for, or say what it was told to accept."""
-    since = _since(config)
-    harm = harm_in([f for f in findings if f.day is None or _within(f.day, since, config.end)])
-    if harm and not config.allow_harmful:
+    since = _history_start(config)
+    harm = summarize_blocking([f for f in findings if f.day is None or _is_within(f.day, since, config.end)])
+    if harm and not config.allow_bad_data:
         raise DataError(
-            f"{harm}; see closecall check data, choose other dates, or accept it with --allow-harmful"
+            f"{harm}; see closecall check data, choose other dates, or accept it with --allow-bad-data"
         )
-    return [f"Accepted as told by --allow-harmful: {harm}."] if harm else []
+    return [f"Accepted as told by --allow-bad-data: {harm}."] if harm else []
 
 
-def _said(stored: StoredBars) -> str:
+def _describe_stored(stored: StoredBars) -> str:
     gaps = ""
     if stored.gaps:
         lost = sum(gap.candles for gap in stored.gaps)
         gaps = f"; {len(stored.gaps)} named gaps ({lost} candles), the first {stored.gaps[0].first:%Y-%m-%d}"
     return (
-        f"{stored.symbol}: {stored.adjustment} prices by {stored.said_by}, "
+        f"{stored.symbol}: {stored.adjustment} prices by {stored.provenance}, "
         f"fetched {stored.fetched_at:%Y-%m-%d}{gaps}."
     )
 
 
-def _since(config: BacktestConfig) -> date | None:
+def _history_start(config: BacktestConfig) -> date | None:
     return config.start - _WARM_UP if config.start else None
 
 
-def _within(day: date, since: date | None, until: date | None) -> bool:
+def _is_within(day: date, since: date | None, until: date | None) -> bool:
     return (since is None or since <= day) and (until is None or day <= until)
 
 
-def instruments_of(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
+def build_instruments(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
     """What the symbols are: by their names, and by what the configuration states of them.
 
     Raises UsageError for a statement that cannot be.
@@ -369,6 +368,6 @@ def _calendars(
     for symbol, instrument in instruments.items():
         codes.setdefault(instrument.calendar, []).append(spans[symbol])
     return {
-        code: calendar_of(code, min(first for first, _ in some), max(last for _, last in some))
+        code: load_calendar(code, min(first for first, _ in some), max(last for _, last in some))
         for code, some in codes.items()
     }

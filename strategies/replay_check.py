@@ -1,39 +1,45 @@
-"""Whether a session can be had again from its inputs: replays them without its effects and compares.
+"""Replays a session or run from its recorded inputs and verifies that the outputs match.
 
 The inputs are those of `strategies.paper.state`, and each forecast as it was made: its prompt, its raw
-output, or the reason of its abstention. Orders, fills, marks and all else are regenerated and then held
-against what the journal says. Knows no student.
+output, or the reason of its abstention. Orders, fills, equity and all else are computed again and compared
+with the journal. Knows no student. A journal of rules that this version does not have is refused.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from engine.calendars import Calendar
 from engine.errors import JournalError
-from engine.journal.canonical import canonical_json, utc_text
-from engine.journal.events import FILL, FORECAST, MARK, ORDER, STEP, Statement, statement_event
-from engine.journal.journal import Journal, Row
-from engine.trading.inputs import Item
-from strategies.paper.forecasting import FORECAST_KEYS, made_before
-from strategies.paper.journal_writer import Stopped
-from strategies.paper.loop import new_board, trade
-from strategies.paper.outputs import Effect, Rows, journaled, plain_payload, session_digests
-from strategies.paper.state import FINISHED, INPUTS, SLICE, World
-from strategies.run_spec import (
-    HISTORY,
-    RATE,
-    SETTINGS,
-    STARTED,
-    settings_from_payload,
+from engine.journal.canonical import canonical_json
+from engine.journal.events import (
+    INPUT_KINDS,
+    RECORD_KINDS,
+    Kind,
+    decode_as,
+    encode,
+    encode_output,
+    input_seq,
+    without_input,
 )
+from engine.journal.events.outputs import SessionOutput, comparable_prediction
+from engine.journal.events.rules import require_rules
+from engine.journal.events.sessions import RunSettings
+from engine.journal.journal import Event, Journal, Row
+from engine.trading.inputs import EngineInput
+from strategies.paper.forecasting import replay_predictions
+from strategies.paper.journal_writer import StopRequested
+from strategies.paper.loop import create_context, run_engine
+from strategies.paper.outputs import Effect, EventCursor, load_outputs, plain_payload, session_digests
+from strategies.paper.state import SessionState
+from strategies.run_spec import decode_run_spec, read_replayable_start
 from strategies.sizing import volatility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parity:
+class ReplayReport:
     """What was compared. `digests` are those of the journal, `replayed` those of the inputs alone.
 
     The first four are as a backtest states them; `effects` is over everything that was done. `difference`
@@ -55,103 +61,104 @@ class Parity:
         return not self.difference and not self.chain and self.digests == self.replayed
 
 
-def check_parity(journal: Journal, calendars: Mapping[str, Calendar] | None = None) -> Parity:
-    """Replay the session from its inputs and compare. Raises JournalError for what cannot be read at all."""
-    effects = journaled(journal)
-    replay = _Replay(journal, calendars, until=max((e["input"] for _, e in effects), default=0))
-    made = replay.run()
-    return compared(journal, effects, made, inputs=replay.inputs, undecided=replay.undecided)
+def check_session_replay(journal: Journal, calendars: Mapping[str, Calendar] | None = None) -> ReplayReport:
+    """Replay the session from its inputs and compare.
+
+    Raises JournalError for a journal that cannot be read, RulesError for rules that this version lacks.
+    """
+    outputs = load_outputs(journal)
+    replay = _SessionReplay(journal, calendars, until=max((e["input"] for _, e in outputs), default=0))
+    replayed = replay.run()
+    return compare(journal, outputs, replayed, inputs=replay.inputs, undecided=replay.undecided)
 
 
-def compared(
-    journal: Journal, stated: list[Effect], made: list[Effect], *, inputs: int, undecided: int
-) -> Parity:
+def compare(
+    journal: Journal, journaled: list[Effect], replayed: list[Effect], *, inputs: int, undecided: int
+) -> ReplayReport:
     """What the journal states, held against what was made of its inputs."""
-    return Parity(
+    return ReplayReport(
         session=journal.session,
-        digests=session_digests(stated),
-        replayed=session_digests(made),
-        difference=_difference(stated, made),
+        digests=session_digests(journaled),
+        replayed=session_digests(replayed),
+        difference=_find_difference(journaled, replayed),
         inputs=inputs,
         undecided=undecided,
-        chain=_broken(journal),
+        chain=_first_broken_event(journal),
     )
 
 
-class _Replay:
+class _SessionReplay:
     def __init__(self, journal: Journal, calendars: Mapping[str, Calendar] | None, until: int) -> None:
-        first = next(journal.read(kinds=(STARTED,)), None)
-        if first is None:
-            raise JournalError(f"{journal.session} is no session with settings of its own; name a session")
-        self._settings = settings_from_payload(first.payload)
-        self._world = World(self._settings, calendars)
-        self._board = new_board(self._settings, self._world, self._state)
-        self._rows = Rows(journal, INPUTS)
-        self._forecasts = Rows(journal, (FORECAST,))
+        self._settings = decode_run_spec(read_replayable_start(journal))
+        self._state = SessionState(self._settings, calendars)
+        self._context = create_context(self._settings, self._state, self._emit)
+        self._rows = EventCursor(journal, INPUT_KINDS)
+        self._forecasts = EventCursor(journal, (Kind.FORECAST,))
         self._until = until
         self._row: Row | None = None
-        self._made: list[Effect] = []
+        self._outputs: list[Effect] = []
         self.inputs = self.undecided = 0
 
     def run(self) -> list[Effect]:
-        with suppress(Stopped):
-            trade(self._items(), self._settings, self._world, self._board)
+        with suppress(StopRequested):
+            run_engine(self._items(), self._settings, self._state, self._context)
         while self._rows.next() is not None:
             self.undecided += 1
-        return self._made
+        return self._outputs
 
-    def _items(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[EngineInput]:
         while (row := self._rows.peek()) is not None and row.seq <= self._until:
             self._rows.next()
             self._row = row
             self.inputs += 1
-            if row.kind == FINISHED:
+            if row.kind == Kind.SESSION_FINISHED:
                 return
-            taken = self._world.take(row)
+            taken = self._state.apply(row)
             if taken.observed:
-                rows = self._forecasts_of(row)
-                for made in made_before(taken.observed, rows):
-                    self._board.calls[made.call.symbol, row.as_of] = made.call
-                    payload = {**made.payload(), "adapter": self._world.adapter, "input": row.seq}
-                    self._made.append((FORECAST, plain_payload(payload)))
-                for one in taken.observed:
-                    self._board.volatilities[one.symbol, row.as_of] = volatility(one.bars)
+                rows = self._journaled_forecasts(row)
+                for record in replay_predictions(taken.observed, rows):
+                    self._context.predictions[record.call.symbol, row.as_of] = record.call
+                    self._add(encode_output(replace(record, adapter=self._state.adapter), row.seq, row.as_of))
+                for observation in taken.observed:
+                    self._context.volatilities[observation.symbol, row.as_of] = volatility(observation.bars)
             yield from taken.items
-            self._board.calls.clear()
-            self._board.volatilities.clear()
-        raise Stopped
+            self._context.predictions.clear()
+            self._context.volatilities.clear()
+        raise StopRequested
 
-    def _forecasts_of(self, row: Row) -> list[Row]:
-        found = []
-        while (known := self._forecasts.peek()) is not None and known.payload["input"] <= row.seq:
-            found.append(known)
+    def _journaled_forecasts(self, row: Row) -> list[Row]:
+        rows = []
+        while (known := self._forecasts.peek()) is not None and input_seq(known) <= row.seq:
+            rows.append(known)
             self._forecasts.next()
-        return found
+        return rows
 
-    def _state(self, statement: Statement) -> None:
+    def _emit(self, output: SessionOutput) -> None:
         if self._row is not None:
-            event = statement_event(statement, self._row.seq, self._row.as_of)
-            self._made.append((event.kind, plain_payload(event.payload)))
+            self._add(encode_output(output, self._row.seq, self._row.as_of))
+
+    def _add(self, event: Event) -> None:
+        self._outputs.append((event.kind, plain_payload(event.payload)))
 
 
-def _difference(journaled_: list[Effect], replayed: list[Effect]) -> str:
+def _find_difference(journaled_: list[Effect], replayed: list[Effect]) -> str:
     """The first effect that differs, with both values."""
     for number in range(max(len(journaled_), len(replayed))):
         was = journaled_[number] if number < len(journaled_) else None
         now = replayed[number] if number < len(replayed) else None
         if was != now:
-            return f"the journal says {_said(was)}, its inputs lead to {_said(now)}"
+            return f"the journal says {_describe_output(was)}, its inputs lead to {_describe_output(now)}"
     return ""
 
 
-def _said(effect: Effect | None) -> str:
+def _describe_output(effect: Effect | None) -> str:
     if effect is None:
         return "nothing"
     kind, payload = effect
     return f"{kind} {canonical_json(payload)}"
 
 
-def _broken(journal: Journal) -> str:
+def _first_broken_event(journal: Journal) -> str:
     try:
         journal.verify()
     except JournalError as error:
@@ -159,71 +166,68 @@ def _broken(journal: Journal) -> str:
     return ""
 
 
-_KINDS = (FORECAST, ORDER, FILL, MARK, STEP)
+def check_run_replay(journal: Journal, calendars: Mapping[str, Calendar] | None = None) -> ReplayReport:
+    """Replay a backtest from its inputs and compare.
 
-
-def check_run(journal: Journal, calendars: Mapping[str, Calendar] | None = None) -> Parity:
-    """Replay a backtest from its inputs and compare. Raises JournalError for one that cannot be."""
-    stated = [(row.kind, _stated(row)) for row in journal.read(kinds=_KINDS)]
+    Raises JournalError for a journal that cannot be read, RulesError for rules that this version lacks.
+    """
+    stated = [(row.kind, _stated_payload(row)) for row in journal.read(kinds=RECORD_KINDS)]
     replay = _RunReplay(journal, calendars)
-    made = replay.run()
+    replayed = replay.run()
     # A run states all its forecasts first; what is compared is each kind in its own order.
-    first = [effect for effect in made if effect[0] == FORECAST]
-    rest = [effect for effect in made if effect[0] != FORECAST]
-    return compared(journal, stated, first + rest, inputs=replay.inputs, undecided=0)
+    first = [effect for effect in replayed if effect[0] == Kind.FORECAST]
+    rest = [effect for effect in replayed if effect[0] != Kind.FORECAST]
+    return compare(journal, stated, first + rest, inputs=replay.inputs, undecided=0)
 
 
-def _stated(row: Row) -> Mapping[str, Any]:
-    """The payload, of a forecast as a session states it: with its instant, without what only runs add."""
-    if row.kind != FORECAST:
-        return row.payload
-    return {"as_of": utc_text(row.as_of)} | {
-        name: value for name, value in row.payload.items() if name in FORECAST_KEYS
-    }
+def _stated_payload(row: Row) -> Mapping[str, Any]:
+    return comparable_prediction(row.as_of, row.payload) if row.kind == Kind.FORECAST else row.payload
 
 
 class _RunReplay:
     def __init__(self, journal: Journal, calendars: Mapping[str, Calendar] | None) -> None:
-        first = next(journal.read(kinds=(SETTINGS,)), None)
+        first = next(journal.read(kinds=(Kind.SETTINGS,)), None)
         if first is None:
             raise JournalError(
                 f"run {journal.session} does not state its instruments, as older ones do not; run it again"
             )
         self._journal = journal
-        self._settings = settings_from_payload(first.payload)
-        self._world = World(self._settings, calendars)
-        self._board = new_board(self._settings, self._world, self._state)
-        self._made: list[Effect] = []
+        settings = decode_as(RunSettings, first)
+        require_rules(settings.rules, f"run {journal.session}", "run the backtest again")
+        self._settings = decode_run_spec(settings)
+        self._state = SessionState(self._settings, calendars)
+        self._context = create_context(self._settings, self._state, self._emit)
+        self._outputs: list[Effect] = []
         self._now = first.as_of
         self.inputs = 0
 
     def run(self) -> list[Effect]:
-        trade(self._items(), self._settings, self._world, self._board)
-        return self._made
+        run_engine(self._items(), self._settings, self._state, self._context)
+        return self._outputs
 
-    def _items(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[EngineInput]:
         forecasts: dict[datetime, list[Row]] = {}
-        for row in self._journal.read(kinds=(FORECAST,)):
+        for row in self._journal.read(kinds=(Kind.FORECAST,)):
             forecasts.setdefault(row.as_of, []).append(row)
-        rates = sorted(self._journal.read(kinds=(RATE,)), key=lambda row: row.as_of, reverse=True)
-        for row in self._journal.read(kinds=(HISTORY, SLICE)):
+        rates = sorted(self._journal.read(kinds=(Kind.RATE,)), key=lambda row: row.as_of, reverse=True)
+        for row in self._journal.read(kinds=(Kind.HISTORY, Kind.SLICE)):
             while rates and rates[-1].as_of <= row.as_of:
-                self._world.take(rates.pop())
+                self._state.apply(rates.pop())
             self.inputs += 1
             self._now = row.as_of
-            taken = self._world.take(row)
-            for made in made_before(taken.observed, forecasts.get(row.as_of, [])) if taken.observed else ():
-                self._board.calls[made.call.symbol, row.as_of] = made.call
-                self._made.append((FORECAST, plain_payload(made.payload())))
-            for one in taken.observed:
-                self._board.volatilities[one.symbol, row.as_of] = volatility(one.bars)
+            taken = self._state.apply(row)
+            rows = forecasts.get(row.as_of, [])
+            for record in replay_predictions(taken.observed, rows) if taken.observed else ():
+                self._context.predictions[record.call.symbol, row.as_of] = record.call
+                stored = plain_payload(encode(record, row.as_of).payload)
+                self._outputs.append((Kind.FORECAST, comparable_prediction(row.as_of, stored)))
+            for observation in taken.observed:
+                self._context.volatilities[observation.symbol, row.as_of] = volatility(observation.bars)
             yield from taken.items
-            self._board.calls.clear()
-            self._board.volatilities.clear()
+            self._context.predictions.clear()
+            self._context.volatilities.clear()
 
-    def _state(self, statement: Statement) -> None:
-        event = statement_event(statement, 0, self._now)
-        if event.kind in _KINDS:
-            payload: dict[str, Any] = plain_payload(event.payload)
-            del payload["input"]
-            self._made.append((event.kind, payload))
+    def _emit(self, output: SessionOutput) -> None:
+        event = encode_output(output, 0, self._now)
+        if event.kind in RECORD_KINDS:
+            self._outputs.append((event.kind, without_input(plain_payload(event.payload))))

@@ -6,18 +6,19 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from engine.journal.canonical import digest, plain
+from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import accuracy
 from engine.metrics.performance import deflated_sharpe, performance
+from engine.metrics.registry import compute_metrics
 from engine.metrics.significance import verdict
-from engine.metrics.trials import Trial, distinct, on_record, record, sharpe_variance
-from engine.model import Abstention, Call, Direction, Forecast, Observation
-from engine.outcomes import Scored, outcomes
-from engine.trading.records import EngineResult, OrderStatus
+from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
+from engine.model import Abstention, Direction, Forecast, Observation, Prediction
+from engine.outcomes import match_outcomes
+from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
 from strategies.config import BacktestConfig
-from strategies.market_data import Facts, costs_of
+from strategies.market_data import MarketData, build_costs
 
 STUDENT, ORACLE = "student", "oracle"
 
@@ -27,30 +28,31 @@ Key = tuple[str, datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
+class SimulationResult:
     """One caller's calls and what they came to in backtrader."""
 
-    calls: Sequence[Call]
+    calls: Sequence[Prediction]
     engine: EngineResult
 
 
-def scorecard(played: Mapping[str, Played], facts: Facts) -> dict[str, Any]:
+def scorecard(played: Mapping[str, SimulationResult], facts: MarketData) -> dict[str, Any]:
     """Scores by caller, verdict, digests and, on a simulated market, the share of the edge captured."""
-    scored = {name: outcomes(one.calls, facts.bars) for name, one in played.items()}
+    scored = {name: match_outcomes(one.calls, facts.bars) for name, one in played.items()}
     judged = verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
     student = played[STUDENT]
     return {
         "scores": {
-            name: _scores(scored[name], one.engine, facts.days_per_year) for name, one in played.items()
+            name: compute_metrics(scored[name], one.engine, facts.days_per_year)
+            for name, one in played.items()
         },
         "verdict": judged.result,
         "verdict_detail": asdict(judged),
         "edge_captured": edge_captured(student.calls, facts.oracle) if facts.oracle else None,
-        "digests": digests(student),
+        "digests": output_digests(student),
     }
 
 
-def edge_captured(calls: Sequence[Call], oracle: Mapping[Key, OracleView]) -> float | None:
+def edge_captured(calls: Sequence[Prediction], oracle: Mapping[Key, OracleView]) -> float | None:
     """The share of the oracle's edge that the calls captured; None where there is none.
 
     With q the oracle's probability of up: the mean of (q or 1 - q, by the called direction) - 1/2, over the
@@ -65,33 +67,33 @@ def edge_captured(calls: Sequence[Call], oracle: Mapping[Key, OracleView]) -> fl
     return captured / available if available > 0 else None
 
 
-def oracle_calls(calls: Sequence[Call], oracle: Mapping[Key, OracleView]) -> list[Forecast]:
+def oracle_predictions(calls: Sequence[Prediction], oracle: Mapping[Key, OracleView]) -> list[Forecast]:
     """What the oracle would have said at the same closes."""
     return [_oracle_call(call, oracle[call.symbol, call.as_of]) for call in calls]
 
 
-def digests(student: Played) -> dict[str, str]:
+def output_digests(student: SimulationResult) -> dict[str, str]:
     """SHA-256 over the canonical rows of the student's forecasts, orders, fills and equity."""
     engine = student.engine
     return {
-        "forecasts": digest(forecast_row(call) for call in student.calls),
-        "orders": digest(
+        "forecasts": row_digest(forecast_row(call) for call in student.calls),
+        "orders": row_digest(
             (o.number, o.decided_at, o.due_at, o.at, o.symbol, o.size, o.status, o.reason)
             for o in engine.orders
         ),
-        "fills": digest((f.at, f.symbol, f.size, f.price, f.cost) for f in engine.fills),
-        "equity": digest((m.at, m.value, m.cash) for m in engine.marks),
+        "fills": row_digest((f.at, f.symbol, f.size, f.price, f.cost) for f in engine.fills),
+        "equity": row_digest((m.at, m.value, m.cash) for m in engine.marks),
     }
 
 
-def forecast_row(call: Call) -> tuple[object, ...]:
+def forecast_row(call: Prediction) -> tuple[object, ...]:
     """as_of, symbol, direction, confidence, close, last close, abstention."""
     if isinstance(call, Abstention):
         return call.as_of, call.symbol, None, None, None, call.last_close, call.reason
     return call.as_of, call.symbol, call.direction, call.confidence, call.close, call.last_close, None
 
 
-def _oracle_call(call: Call, view: OracleView) -> Forecast:
+def _oracle_call(call: Prediction, view: OracleView) -> Forecast:
     up = view.probability_up >= 0.5
     limit = max if up else min
     return Forecast(
@@ -104,33 +106,18 @@ def _oracle_call(call: Call, view: OracleView) -> Forecast:
     )
 
 
-def _scores(scored: Sequence[Scored], engine: EngineResult, days_per_year: int) -> dict[str, Any]:
-    right = accuracy(scored)
-    earned = performance([(m.at, m.value) for m in engine.marks], engine.starting_cash, days_per_year)
-    return {
-        **asdict(right),
-        "total_return": earned.total_return,
-        "sharpe": earned.sharpe,
-        "max_drawdown": earned.max_drawdown,
-        "trades": len(engine.fills),
-        "rejected": sum(order.status is OrderStatus.REJECTED for order in engine.orders),
-        "expired": sum(order.status is OrderStatus.EXPIRED for order in engine.orders),
-        "costs_paid": sum(fill.cost for fill in engine.fills) + sum(step.borrow for step in engine.steps),
-    }
-
-
-def result_of(
+def build_result(
     name: str,
     config: BacktestConfig,
-    facts: Facts,
+    facts: MarketData,
     observed: Sequence[Observation],
     student: Student,
-    asked: int,
-    played: Mapping[str, Played],
+    num_generated: int,
+    simulations: Mapping[str, SimulationResult],
 ) -> dict[str, Any]:
     """Everything about a run but its place in the record of trials, as JSON types."""
     traded = facts.traded_bars
-    calls = played[STUDENT].calls
+    calls = simulations[STUDENT].calls
     forecasts = [call for call in calls if isinstance(call, Forecast)]
     made = {
         "run": name,
@@ -143,24 +130,29 @@ def result_of(
         "forecasts": len(forecasts),
         "forecasts_with_news": sum(bool(one.news) for one in observed),
         "abstentions": len(calls) - len(forecasts),
-        "asked": asked,
+        "asked": num_generated,
         "student": student.name,
         "student_fingerprint": student.fingerprint,
         "student_released": student.released,
-        **_contamination(config, forecasts, facts, student.released),
+        **_measure_contamination(config, forecasts, facts, student.released),
         "days_per_year": facts.days_per_year,
         "currency": facts.currency,
         "cash": config.cash,
-        "costs": {symbol: asdict(costs) for symbol, costs in costs_of(config, facts.instruments).items()},
+        "costs": {symbol: asdict(costs) for symbol, costs in build_costs(config, facts.instruments).items()},
         "notes": facts.notes,
-        **scorecard(played, facts),
+        **scorecard(simulations, facts),
     }
-    plain_made: dict[str, Any] = plain(made)
+    plain_made: dict[str, Any] = to_jsonable(made)
     return plain_made
 
 
-def count_trial(
-    name: str, facts: Facts, result: Mapping[str, Any], student: Played, path: Path, now: datetime
+def record_trial(
+    name: str,
+    facts: MarketData,
+    result: Mapping[str, Any],
+    student: SimulationResult,
+    path: Path,
+    now: datetime,
 ) -> dict[str, Any]:
     """Put the run on the record of trials; how many are on it for these data, and the Sharpe ratio deflated.
 
@@ -178,9 +170,9 @@ def count_trial(
         forecasts_digest=result["digests"]["forecasts"],
         daily_sharpe=earned.daily_sharpe,
     )
-    record(path, trial)
-    known = on_record(path, trial.data, trial.symbols, trial.start, trial.end)
-    different = distinct(known)
+    append_trial(path, trial)
+    known = find_trials(path, trial.data, trial.symbols, trial.start, trial.end)
+    different = distinct_trials(known)
     return {
         "trials": len(known),
         "distinct_trials": len(different),
@@ -188,8 +180,8 @@ def count_trial(
     }
 
 
-def _contamination(
-    config: BacktestConfig, forecasts: Sequence[Forecast], facts: Facts, released: date | None
+def _measure_contamination(
+    config: BacktestConfig, forecasts: Sequence[Forecast], facts: MarketData, released: date | None
 ) -> dict[str, Any]:
     """How many forecasts the model may have known the answer to, and the accuracy on the others.
 
@@ -197,13 +189,13 @@ def _contamination(
     adapter may have been trained on any market.
     """
     if facts.simulated:
-        known = len(forecasts) if facts.rehearsed else None if config.adapter else 0
+        known = len(forecasts) if facts.is_training_market else None if config.adapter else 0
         return {"contaminated_n": known, "after_release": None}
     if released is None:
         return {"contaminated_n": None, "after_release": None}
     release = datetime.combine(released, time(0), tzinfo=UTC)
     clean = [call for call in forecasts if call.as_of >= release]
-    scored = accuracy(outcomes(clean, facts.bars))
+    scored = accuracy(match_outcomes(clean, facts.bars))
     return {
         "contaminated_n": len(forecasts) - len(clean),
         "after_release": {

@@ -1,6 +1,6 @@
-"""What decides a paper session, as its journal's first event keeps it, and back again.
+"""What decides a paper session, and its first event and inputs.
 
-Knows no source of facts. What is stated here never changes within a session; what may change in its course
+Knows no source of data. What is stated here never changes within a session; what may change in its course
 (the student's adapter, rates, how far a calendar is known) comes as inputs of its own.
 """
 
@@ -10,26 +10,25 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from engine.calendars import ExchangeSessions
-from engine.errors import JournalError
-from engine.fx import Rates, RateSeries
-from engine.instruments import AssetClass, Costs, Instrument
-from engine.journal.events import (
-    dated_bar,
-)
+from engine.errors import INCOMPATIBLE, JournalError
+from engine.fx import FxRates, FxRateSeries
+from engine.instruments import Costs, Instrument
+from engine.journal.events import Kind, decode, decode_as, encode
+from engine.journal.events.inputs import History, Rate
+from engine.journal.events.rules import RULES, require_rules
+from engine.journal.events.sessions import RunSettings, SessionStarted
 from engine.journal.journal import Event, Journal
 from engine.model import require_utc
 from engine.trading.risk import RiskLimits
 from llm.student import Student
 from strategies.config import BacktestConfig
-from strategies.market_data import Facts, costs_of
-from strategies.sizing import Sizing, sizing_of
-
-STARTED, HISTORY, RATE = "session_started", "history", "rate"
+from strategies.market_data import MarketData, build_costs
+from strategies.sizing import PositionSizing, build_sizing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
-    """The parts of a session. `calendars` are the first and last day known, by code.
+class RunSpec:
+    """Everything that decides a session. `calendars` are the first and last day known, by code.
 
     `start` is the instant after which closes are decided on, `window` how many closed bars the student sees,
     `deadline` how long it may take for one close, and `late_after` how long after its instant a close may
@@ -43,7 +42,7 @@ class SessionSettings:
     costs: Mapping[str, Costs]
     calendars: Mapping[str, tuple[date, date]]
     cash: float
-    sizing: Sizing
+    sizing: PositionSizing
     limits: RiskLimits
     start: datetime
     window: int
@@ -62,19 +61,19 @@ class SessionSettings:
             raise ValueError(f"deadline {self.deadline} is not between 0 and late_after {self.late_after}")
 
 
-def settings_of(
-    config: BacktestConfig, facts: Facts, student: Student, limits: RiskLimits, **rest: Any
-) -> SessionSettings:
-    """The settings by which a session trades as a backtest of `config` over `facts` would.
+def build_run_spec(
+    config: BacktestConfig, facts: MarketData, student: Student, limits: RiskLimits, **rest: Any
+) -> RunSpec:
+    """Return the settings by which a session trades as a backtest of `config` over `facts` would.
 
-    `rest` are fields of SessionSettings that a backtest does not have.
+    `rest` are fields of RunSpec that a backtest does not have.
     """
-    return SessionSettings(
+    return RunSpec(
         instruments=facts.instruments,
-        costs=costs_of(config, facts.instruments),
-        calendars={code: _span(calendar) for code, calendar in facts.calendars.items()},
+        costs=build_costs(config, facts.instruments),
+        calendars={code: _encode_calendar(calendar) for code, calendar in facts.calendars.items()},
         cash=config.cash,
-        sizing=sizing_of(config, facts.instruments),
+        sizing=build_sizing(config, facts.instruments),
         limits=limits,
         start=facts.start,
         window=student.window,
@@ -87,85 +86,45 @@ def settings_of(
     )
 
 
-def started_event(settings: SessionSettings, at: datetime, about: Mapping[str, Any]) -> Event:
-    """The settings as the journal keeps them, with whatever else is to stand `about` the session."""
-    payload = {name: getattr(settings, name) for name in settings.__slots__} | {
-        "instruments": {symbol: asdict(one) for symbol, one in settings.instruments.items()},
-        "costs": {symbol: asdict(one) for symbol, one in settings.costs.items()},
-        "sizing": asdict(settings.sizing) | {"shortable": sorted(settings.sizing.shortable)},
-        "limits": asdict(settings.limits) | {"stale_after": settings.limits.stale_after.total_seconds()},
-        "deadline": settings.deadline.total_seconds(),
-        "late_after": settings.late_after.total_seconds(),
-        "about": dict(about),
-    }
-    return Event(kind=STARTED, as_of=at, payload=payload)
+def encode_run_spec(
+    spec: RunSpec, about: Mapping[str, Any], kind: type[SessionStarted] = SessionStarted
+) -> SessionStarted:
+    """Return the first payload of a session's journal, with whatever else is to be known `about` it."""
+    sizing = asdict(spec.sizing) | {"shortable": sorted(spec.sizing.shortable)}
+    values = {name: getattr(spec, name) for name in spec.__slots__}
+    return kind(**values | {"sizing": sizing, "about": about, "rules": RULES})
 
 
-def settings_from_payload(payload: Mapping[str, Any]) -> SessionSettings:
-    """The settings that `started_event` wrote. Raises JournalError if it did not."""
+def decode_run_spec(started: SessionStarted) -> RunSpec:
+    """Return the settings of a session. Raises JournalError where its sizing is that of another version."""
+    values = {name: getattr(started, name) for name in RunSpec.__slots__}
     try:
-        limits = payload["limits"]
-        return SessionSettings(
-            instruments={symbol: _instrument(one) for symbol, one in payload["instruments"].items()},
-            costs={symbol: Costs(**one) for symbol, one in payload["costs"].items()},
-            calendars={code: _days(span) for code, span in payload["calendars"].items()},
-            cash=payload["cash"],
-            sizing=Sizing(**payload["sizing"] | {"shortable": frozenset(payload["sizing"]["shortable"])}),
-            limits=RiskLimits(**limits | {"stale_after": timedelta(seconds=limits["stale_after"])}),
-            start=datetime.fromisoformat(payload["start"]),
-            window=payload["window"],
-            student=payload["student"],
-            fingerprint=payload["fingerprint"],
-            deadline=timedelta(seconds=payload["deadline"]),
-            late_after=timedelta(seconds=payload["late_after"]),
-            simulated=payload["simulated"],
-            base=payload["base"],
-            constants=payload["constants"],
-            notes=tuple(payload["notes"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise JournalError(
-            f"the session's settings cannot be read ({error}); another version wrote them, use that one"
-        ) from error
+        sizing = started.sizing | {"shortable": frozenset(started.sizing["shortable"])}  # type: ignore[operator]  # a dict
+        return RunSpec(**values | {"sizing": PositionSizing(**sizing)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(f"the sizing of the session cannot be read ({error}); {INCOMPATIBLE}") from error
 
 
-def history_events(facts: Facts) -> Iterator[Event]:
-    """The closed bars from before the start, by symbol: inputs like any other."""
+def encode_history(facts: MarketData) -> Iterator[Event]:
+    """Yield the closed bars from before the start, by symbol: inputs like any other."""
     for symbol, series in sorted(facts.bars.items()):
-        bars = [dated_bar(bar) for bar in series if bar.closes_at <= facts.start]
-        yield Event(kind=HISTORY, as_of=facts.start, payload={"symbol": symbol, "bars": bars})
+        bars = tuple(bar for bar in series if bar.closes_at <= facts.start)
+        yield encode(History(symbol=symbol, bars=bars), facts.start)
 
 
-def rate_events(facts: Facts) -> Iterator[Event]:
-    """Every rate of a series at the instant at which it became known."""
+def encode_rates(facts: MarketData) -> Iterator[Event]:
+    """Yield every rate of a series at the instant at which it became known."""
     for currency, series in sorted(facts.rates.series.items() if facts.rates else ()):
         for known_at, value in zip(series.known_at, series.values, strict=True):
-            yield Event(kind=RATE, as_of=known_at, payload={"currency": currency, "value": value})
+            yield encode(Rate(currency=currency, value=value), known_at)
 
 
-def _instrument(stored: Mapping[str, Any]) -> Instrument:
-    return Instrument(
-        **{
-            **stored,
-            "names": tuple(stored["names"]),
-            "asset_class": AssetClass(stored["asset_class"]),
-        }
-    )
-
-
-def _span(calendar: object) -> tuple[date, date]:
-    """The days a calendar knows; one that is open round the clock knows them all."""
+def _encode_calendar(calendar: object) -> tuple[date, date]:
+    """Return the first and last day of a calendar; one that is open round the clock has them all."""
     if isinstance(calendar, ExchangeSessions):
         return calendar.first, calendar.last
     return date(1900, 1, 1), date(2199, 12, 31)
 
-
-def _days(span: list[str]) -> tuple[date, date]:
-    first, last = span
-    return date.fromisoformat(first), date.fromisoformat(last)
-
-
-SETTINGS = "settings"
 
 _ENDLESS = timedelta(days=36_500)
 
@@ -180,31 +139,45 @@ _UNLIMITED = RiskLimits(
 )
 
 
-def run_inputs(config: BacktestConfig, facts: Facts, student: Student, at: datetime) -> list[Event]:
-    """What a run's journal needs, beside its slices and forecasts, to be had again: to be journaled first."""
-    settings = settings_of(config, facts, student, _UNLIMITED)
-    started = started_event(replace(settings, simulated=True), at, {})
-    return [replace(started, kind=SETTINGS), *history_events(facts), *rate_events(facts)]
+def encode_run_inputs(
+    config: BacktestConfig, facts: MarketData, student: Student, at: datetime
+) -> list[Event]:
+    """Return what a run's journal needs, beside its slices and forecasts, to be replayed: journaled first."""
+    spec = replace(build_run_spec(config, facts, student, _UNLIMITED), simulated=True)
+    settings = encode_run_spec(spec, {}, RunSettings)
+    return [encode(settings, at), *encode_history(facts), *encode_rates(facts)]
 
 
-def started_of(journal: Journal) -> Mapping[str, Any]:
-    """How a session began. Raises JournalError for a journal that does not say."""
+def read_start(journal: Journal) -> SessionStarted:
+    """Return how a session began. Raises JournalError for a journal that does not say."""
     first = next(journal.read(0), None)
-    if first is None or first.kind != STARTED:
+    if first is None or first.kind != Kind.SESSION_STARTED:
         raise JournalError(f"{journal.session} does not say how it was started; name a session")
-    return first.payload
+    return decode_as(SessionStarted, first)
 
 
-def rates_of(journal: Journal, started: Mapping[str, Any], until: datetime | None = None) -> Rates | None:
-    """The rates that a session was told of, by `until` or at all; None where it has one currency."""
-    if started["base"] is None:
+def read_replayable_start(journal: Journal) -> SessionStarted:
+    """Return how a session began, if this version can replay it.
+
+    Raises JournalError for a journal that is no session's, RulesError for rules that this version lacks.
+    """
+    started = read_start(journal)
+    remedy = f"for a new session with its settings: closecall paper start --like {journal.session}"
+    require_rules(started.rules, f"session {journal.session}", remedy)
+    return started
+
+
+def read_rates(journal: Journal, spec: RunSpec, until: datetime | None = None) -> FxRates | None:
+    """Return the rates that a session knew, by `until` or at all; None where it has one currency."""
+    if spec.base is None:
         return None
-    told: dict[str, dict[datetime, float]] = {}
-    for row in journal.read(kinds=(RATE,)):
+    by_currency: dict[str, dict[datetime, float]] = {}
+    for row in journal.read(kinds=(Kind.RATE,)):
         if until is None or row.as_of <= until:
-            told.setdefault(row.payload["currency"], {})[row.as_of] = row.payload["value"]
+            rate: Rate = decode(row)
+            by_currency.setdefault(rate.currency, {})[row.as_of] = rate.value
     series = {
-        currency: RateSeries(known_at=tuple(sorted(known)), values=tuple(known[at] for at in sorted(known)))
-        for currency, known in told.items()
+        currency: FxRateSeries(known_at=tuple(sorted(known)), values=tuple(known[at] for at in sorted(known)))
+        for currency, known in by_currency.items()
     }
-    return Rates(base=started["base"], constants=started["constants"], series=series)
+    return FxRates(base=spec.base, constants=spec.constants, series=series)

@@ -4,31 +4,28 @@ Knows nothing of how a run is made.
 """
 
 import csv
-import difflib
 import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DataError, JournalError, UsageError
-from engine.journal.canonical import plain
-from engine.journal.events import slice_payload
+from engine.errors import DataError, JournalError, UsageError, suggest
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import END_KINDS, Kind, decode_as, encode
+from engine.journal.events.inputs import SliceRecord
+from engine.journal.events.outputs import PredictionRecord
+from engine.journal.events.sessions import RunFinished, RunStarted
 from engine.journal.journal import Event, Journal
-from engine.model import Bar, Call, Forecast, Slice
-from engine.outcomes import outcomes
-from engine.trading.records import Fill, Mark, OrderRecord, Record, Step
-from strategies.results import Played, forecast_row
+from engine.model import Bar, Prediction, Slice
+from engine.outcomes import match_outcomes
+from engine.trading.records import Record
+from strategies.results import SimulationResult, forecast_row
 
 JOURNAL = "journal.sqlite"
-
-STARTED, FINISHED, INTERRUPTED, FAILED = "run_started", "run_finished", "run_interrupted", "run_failed"
-
-FORECASTING = "forecasting"
-"""How many closes are forecast so far, told from time to time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +39,7 @@ class RunSummary:
     result: Mapping[str, Any]
 
 
-def new_run(data_dir: Path, now: datetime) -> tuple[str, Path]:
+def create_run(data_dir: Path, now: datetime) -> tuple[str, Path]:
     """Make the folder of a new run, named after the second in which it started."""
     runs = data_dir / "runs"
     runs.mkdir(parents=True, exist_ok=True)
@@ -62,43 +59,44 @@ def list_runs(data_dir: Path) -> Iterator[RunSummary]:
     folders = sorted((f for f in runs.glob("*") if (f / JOURNAL).is_file()), reverse=True)
     for folder in folders:
         try:
-            yield _summary(folder)
+            yield _read_summary(folder)
         except JournalError:
             yield RunSummary(run=folder.name, started_at=None, state="damaged", config={}, result={})
 
 
-def find_run(data_dir: Path, name: str) -> RunSummary:
+def load_run(data_dir: Path, name: str) -> RunSummary:
     """One finished run by its name. Raises UsageError if there is none, or if it has no result."""
     folder = data_dir / "runs" / name
     if not (folder / JOURNAL).is_file():
-        near = difflib.get_close_matches(name, [f.name for f in (data_dir / "runs").glob("*")], n=1)
-        hint = f"did you mean {near[0]}?" if near else "closecall runs lists them"
+        known = [other.name for other in (data_dir / "runs").glob("*")]
+        hint = suggest(name, known, "closecall runs lists them")
         raise UsageError(f"there is no run {name!r} in {data_dir}; {hint}")
-    found = _summary(folder)
+    found = _read_summary(folder)
     if not found.result:
         raise UsageError(f"run {name} is {found.state} and has no result; start it again")
     return found
 
 
-def _summary(folder: Path) -> RunSummary:
+def _read_summary(folder: Path) -> RunSummary:
     # A run's first and last events say it all; a journal may have a hundred thousand between them.
     with Journal.open(folder / JOURNAL, folder.name) as journal:
         last = max(1, journal.last_seq)
         ends = [next(journal.read(seq - 1), None) for seq in (1, last)]
     events = {row.kind: row for row in ends if row is not None}
-    started = events.get(STARTED)
-    ended = next((kind for kind in (FINISHED, INTERRUPTED, FAILED) if kind in events), None)
+    started = events.get(Kind.RUN_STARTED)
+    finished = events.get(Kind.RUN_FINISHED)
+    ended = next((kind for kind in END_KINDS if kind in events), None)
     return RunSummary(
         run=folder.name,
         started_at=started.recorded_at if started else None,
         state=ended.removeprefix("run_") if ended else "unfinished",
-        config=started.payload if started else {},
-        result=events[FINISHED].payload if FINISHED in events else {},
+        config=decode_as(RunStarted, started).config if started else {},
+        result=decode_as(RunFinished, finished).result if finished else {},
     )
 
 
 def export(
-    folder: Path, result: Mapping[str, Any], student: Played, bars: Mapping[str, Sequence[Bar]]
+    folder: Path, result: Mapping[str, Any], student: SimulationResult, bars: Mapping[str, Sequence[Bar]]
 ) -> None:
     """Write result.json, forecasts.csv, orders.csv, fills.csv and equity.csv. Raises DataError."""
     engine = student.engine
@@ -106,7 +104,7 @@ def export(
         (*row[:6], outcome.next_close if outcome else None, row[6])
         for row, (_, outcome) in (
             (forecast_row(call), scored)
-            for call, scored in zip(student.calls, outcomes(student.calls, bars), strict=True)
+            for call, scored in zip(student.calls, match_outcomes(student.calls, bars), strict=True)
         )
     )
     tables: dict[str, tuple[str, Iterable[Sequence[object]]]] = {
@@ -152,7 +150,7 @@ def _csv(header: str, rows: Iterable[Sequence[object]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header.split(","))
     for row in rows:
-        writer.writerow(["" if cell is None else plain(cell) for cell in row])
+        writer.writerow(["" if cell is None else to_jsonable(cell) for cell in row])
     return text.getvalue()
 
 
@@ -172,9 +170,9 @@ class Recorder:
         self._waiting: list[Event] = []
         self._now = recorded_at
 
-    def note(self, kind: str, as_of: datetime, payload: dict[str, Any]) -> None:
+    def append(self, event: Event) -> None:
         """Add an event of any kind."""
-        self._waiting.append(Event(kind=kind, as_of=as_of, payload=payload))
+        self._waiting.append(event)
         if self._batch is not None and len(self._waiting) >= self._batch:
             self.flush()
 
@@ -183,37 +181,20 @@ class Recorder:
         self._journal.append(self._waiting, self._recorded_at)
         self._waiting = []
 
-    def slices(self, slices: Iterable[Slice]) -> Iterator[Slice]:
+    def journal_slices(self, slices: Iterable[Slice]) -> Iterator[Slice]:
         """The same slices, each journaled before it is handed on."""
         for slice_ in slices:
             self._now = slice_.as_of
-            self.note("slice", slice_.as_of, slice_payload(slice_))
+            self.append(encode(SliceRecord(slice=slice_), slice_.as_of))
             yield slice_
 
-    def call(self, call: Call, prompt: str, adapter: str | None) -> None:
+    def record_prediction(self, call: Prediction, prompt: str, adapter: str | None) -> None:
         """Journal a forecast or an abstention with its prompt, raw output and adapter.
 
-        `adapter` is the fingerprint of the adapter that spoke; None is the base model alone.
+        `adapter` is the fingerprint of the adapter that answered; None is the base model alone.
         """
-        made = {"prompt": prompt, "output": call.text, "adapter": adapter}
-        self.note("forecast", call.as_of, call_payload(call) | made)
+        self.append(encode(PredictionRecord(call=call, prompt=prompt, adapter=adapter), call.as_of))
 
     def record(self, record: Record) -> None:
         """Journal what the engine did at the current slice."""
-        self.note(_KINDS[type(record)], self._now, asdict(record))
-
-
-_KINDS: dict[type, str] = {OrderRecord: "order", Fill: "fill", Mark: "mark", Step: "step"}
-
-
-def call_payload(call: Call) -> dict[str, Any]:
-    """A call as JSON; what an abstention lacks is None."""
-    stated = isinstance(call, Forecast)
-    return {
-        "symbol": call.symbol,
-        "direction": call.direction if isinstance(call, Forecast) else None,
-        "confidence": call.confidence if isinstance(call, Forecast) else None,
-        "close": call.close if isinstance(call, Forecast) else None,
-        "last_close": call.last_close,
-        "abstention": None if stated else getattr(call, "reason", None),
-    }
+        self.append(encode(record, self._now))

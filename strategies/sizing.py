@@ -16,11 +16,11 @@ from strategies.config import BacktestConfig
 
 _MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
 
-_LEAST_VOLATILITY = 0.001
+_MIN_VOLATILITY = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizing:
+class PositionSizing:
     """The rule and its limits.
 
     `cap` bounds the weight of one symbol, a fraction of equity; only symbols in `shortable` go below zero.
@@ -33,14 +33,14 @@ class Sizing:
     def weight(self, forecast: Forecast, volatility: float) -> float:
         """The signed weight for a forecast; `volatility` is the standard deviation of a day's return."""
         edge = (2 * forecast.confidence - 1) * _MEAN_ABSOLUTE
-        wanted = edge / (self.risk_aversion * max(volatility, _LEAST_VOLATILITY))
-        return self._allowed(forecast, forecast.direction.sign * min(wanted, self.cap))
+        wanted = edge / (self.risk_aversion * max(volatility, _MIN_VOLATILITY))
+        return self._clip_weight(forecast, forecast.direction.sign * min(wanted, self.cap))
 
     def full(self, forecast: Forecast) -> float:
         """The cap in the called direction, for callers whose confidence is not meant to be traded."""
-        return self._allowed(forecast, forecast.direction.sign * self.cap)
+        return self._clip_weight(forecast, forecast.direction.sign * self.cap)
 
-    def _allowed(self, forecast: Forecast, weight: float) -> float:
+    def _clip_weight(self, forecast: Forecast, weight: float) -> float:
         return weight if forecast.symbol in self.shortable else max(weight, 0.0)
 
 
@@ -51,11 +51,11 @@ def volatility(bars: Sequence[Bar]) -> float:
     return math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
 
 
-def sizing_of(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> Sizing:
+def build_sizing(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> PositionSizing:
     """The sizing rule of a run over these symbols."""
     shortable = (symbol for symbol, one in instruments.items() if config.allow_short and one.shortable)
-    return Sizing(
+    return PositionSizing(
         risk_aversion=config.risk_aversion,
-        cap=config.gross / len(instruments),
+        cap=config.max_gross_exposure / len(instruments),
         shortable=frozenset(shortable),
     )

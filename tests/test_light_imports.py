@@ -14,7 +14,7 @@ SCREEN = {"textual", "rich", "typer"}
 NETWORK = {"ccxt", "requests", "httpx", "aiohttp", "feedparser", "newspaper", "urllib3", "huggingface_hub"}
 
 
-def loaded(code, *words):
+def list_loaded(code, *words):
     """The top-level modules that a fresh interpreter has loaded after `code`."""
     report = "import sys; open(sys.argv[1], 'w').write(' '.join(sys.modules))"
     with tempfile.TemporaryDirectory() as folder:
@@ -30,7 +30,9 @@ def loaded(code, *words):
 
 def after_command(code, *words):
     """The modules loaded after a command line that ends with the exit code `code`."""
-    return loaded(f"import sys; from tui.cli.main import run; assert run(sys.argv[2:]) == {code}", *words)
+    return list_loaded(
+        f"import sys; from tui.cli.main import run; assert run(sys.argv[2:]) == {code}", *words
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,16 +58,17 @@ def test_a_wrong_flag_is_refused_before_anything_heavy_is_loaded():
 )
 def test_the_engine_loads_no_model_no_screen_and_no_network(module):
     models = {"torch", "transformers", "peft", "trl"}
-    assert loaded(f"import {module}") & (models | SCREEN | NETWORK) == set()
+    assert list_loaded(f"import {module}") & (models | SCREEN | NETWORK) == set()
 
 
 @pytest.mark.parametrize("module", ["feeds.files.bars", "feeds.files.news", "feeds.simulated.market"])
 def test_the_feeds_load_no_model_and_no_screen(module):
-    assert loaded(f"import {module}") & (HEAVY | SCREEN) == set()
+    assert list_loaded(f"import {module}") & (HEAVY | SCREEN) == set()
 
 
 @pytest.mark.parametrize("module", ["llm.transformers_student", "strategies.backtest", "strategies.runs"])
 def test_students_and_the_front_door_load_no_model_before_they_need_one(module):
     assert (
-        loaded(f"import {module}") & ({"torch", "transformers", "peft", "pandas"} | SCREEN | NETWORK) == set()
+        list_loaded(f"import {module}") & ({"torch", "transformers", "peft", "pandas"} | SCREEN | NETWORK)
+        == set()
     )

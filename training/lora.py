@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.journal.events.training import TrainingGuard
 from llm.model_files import SETTINGS_FILE
-from llm.student import Quantization, StudentSettings
-from llm.transformers_student import TransformersStudent
+from llm.student import Quantization, StudentSettings, TrainableStudent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lora:
+class LoraShape:
     """The shape of a new adapter: terms of `rank`, scaled by `alpha / rank`.
 
     They are on every linear layer of the blocks between two shares of the model's `depth`; at least one block
@@ -32,7 +32,7 @@ class Lora:
         return list(range(first, max(first + 1, round(self.depth[1] * count))))
 
 
-def adaptable(student: TransformersStudent, start: StudentSettings, shape: Lora) -> Any:
+def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraShape) -> Any:
     """The student's model with a trainable adapter: the one that `start` names, or a new one.
 
     The student answers with the adapter from then on, as it changes. A new one is drawn from torch's
@@ -83,14 +83,14 @@ def write_adapter(model: Any, folder: Path, student: str, settings: Mapping[str,
         model.peft_config["default"].base_model_name_or_path = student
         model.save_pretrained(made, selected_adapters=["default"], save_embedding_layers=False)
         (made / "README.md").unlink(missing_ok=True)
-        _in_one_order(made / "adapter_config.json")
+        _sort_target_modules(made / "adapter_config.json")
         (made / SETTINGS_FILE).write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         made.replace(folder)
 
 
-def _in_one_order(config: Path) -> None:
+def _sort_target_modules(config: Path) -> None:
     """peft writes the names of its layers in the order of a set, another one in every process."""
     stated = json.loads(config.read_text(encoding="utf-8"))
     stated["target_modules"] = sorted(stated["target_modules"])
@@ -102,35 +102,34 @@ _TRIED = "The next close"
 
 def trainable_student(
     start: StudentSettings,
-    load: Callable[[StudentSettings], TransformersStudent],
-    on_event: Callable[[str, Mapping[str, Any]], None],
-) -> tuple[StudentSettings, TransformersStudent]:
+    load: Callable[[StudentSettings], TrainableStudent],
+    on_event: Callable[[TrainingGuard], None],
+) -> tuple[StudentSettings, TrainableStudent]:
     """The student to train and the settings it was loaded with: as `start` has it, or unquantized.
 
-    The latter is told as an event "training_guard".
+    The latter is reported as a TrainingGuard.
     """
-    if start.quantization is Quantization.NONE or learns_after_answering(load(start), start):
+    if start.quantization is Quantization.NONE or has_stable_gradient(load(start), start):
         return start, load(start)
     on_event(
-        "training_guard",
-        {
-            "step": 0,
-            "guard": "gradient of quantized weights",
-            "value": None,
-            "limit": None,
-            "done": "trains unquantized",
-        },
+        TrainingGuard(
+            step=0,
+            guard="gradient of quantized weights",
+            value=None,
+            limit=None,
+            done="trains unquantized",
+        )
     )
     plain = replace(start, quantization=Quantization.NONE)
     return plain, load(plain)
 
 
-def learns_after_answering(student: TransformersStudent, start: StudentSettings) -> bool:
+def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bool:
     """Whether an adapter on the student's weights has the same gradient after an answer as before it."""
     import torch
 
-    model = adaptable(student, start, Lora(rank=2, alpha=2))
-    _stir(model)
+    model = add_adapter(student, start, LoraShape(rank=2, alpha=2))
+    _perturb_adapter(model)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*an autograd kernel was not registered")
@@ -147,7 +146,7 @@ def learns_after_answering(student: TransformersStudent, start: StudentSettings)
     )
 
 
-def _stir(model: Any) -> None:
+def _perturb_adapter(model: Any) -> None:
     """Give the second factor of a new adapter some size, or the first would have no gradient to compare."""
     import torch
 
@@ -158,7 +157,7 @@ def _stir(model: Any) -> None:
             weight.data.copy_(noise.to(weight.device, weight.dtype))
 
 
-def _gradients(model: Any, student: TransformersStudent) -> list[Any]:
+def _gradients(model: Any, student: TrainableStudent) -> list[Any]:
     ids = student.tokenizer(_TRIED, return_tensors="pt", add_special_tokens=False).input_ids
     ids = ids.to(model.device)
     model.zero_grad(set_to_none=True)

@@ -9,28 +9,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from strategies.monitor.catalog import Sort
+from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import CallView, JournalView
 
-MOST_EVENTS = 60_000
+MAX_EVENTS = 60_000
 
 _SECONDS = 60.0
 
 Rewards = dict[str, dict[str, object]]
-"""The parts of the reward by name, for each decision by `name_of`; or `why` there are none, under "why"."""
+"""The parts of the reward by name, for each decision by `decision_key`; or the reason under "why"."""
 
 
-def name_of(call: CallView) -> str:
+def decision_key(call: CallView) -> str:
     """What names a decision among those of its journal."""
     return f"{call.symbol} {call.as_of.isoformat()}"
 
 
-def reckon(journal: JournalView) -> Rewards:
+def compute_rewards(journal: JournalView) -> Rewards:
     """The rewards of all decisions of a run or session. Takes seconds: call it in a thread."""
-    if journal.place.sort not in (Sort.RUN, Sort.SESSION):
-        return _none("reckoned for runs and sessions only")
-    if journal.newest > MOST_EVENTS:
-        return _none(f"reckoned for journals of up to {MOST_EVENTS:,} events")
+    if journal.place.type not in (JournalType.RUN, JournalType.SESSION):
+        return _no_reward("reckoned for runs and sessions only")
+    if journal.newest > MAX_EVENTS:
+        return _no_reward(f"reckoned for journals of up to {MAX_EVENTS:,} events")
     folder = journal.place.path.parent
     try:
         done = subprocess.run(  # noqa: S603  # this module, with a folder's own name
@@ -40,7 +40,7 @@ def reckon(journal: JournalView) -> Rewards:
                 "training.reward_report",
                 str(folder.parent.parent),
                 folder.name,
-                journal.place.sort,
+                journal.place.type,
             ],
             capture_output=True,
             timeout=_SECONDS,
@@ -50,34 +50,38 @@ def reckon(journal: JournalView) -> Rewards:
         found = json.loads(done.stdout or b"null")
     except (OSError, ValueError, subprocess.TimeoutExpired):
         found = None
-    return found if isinstance(found, dict) else _none("could not be reckoned from this journal")
+    return found if isinstance(found, dict) else _no_reward("could not be reckoned from this journal")
 
 
-def reward_in(rewards: Rewards, call: CallView) -> dict[str, object]:
+def get_reward(rewards: Rewards, call: CallView) -> dict[str, object]:
     """One decision's part of them."""
     unknown: dict[str, object] = {"why": "its step has not ended, or its window is not whole"}
-    return rewards.get("why") or rewards.get(name_of(call), unknown)
+    return rewards.get("why") or rewards.get(decision_key(call), unknown)
 
 
-def _none(why: str) -> Rewards:
+def _no_reward(why: str) -> Rewards:
     return {"why": {"why": why}}
 
 
 def main(words: Sequence[str]) -> None:
     """Print the rewards of a data folder's run or session as JSON."""
     from engine.errors import ClosecallError
-    from training.dataset.loaders import from_run, from_session_named
-    from training.rewards import Weights, reward_of
+    from training.dataset.loaders import load_named_session_experiences, load_run_experiences
+    from training.rewards import Weights, compute_call_reward
 
-    data_dir, name, sort = Path(words[0]), words[1], Sort(words[2])
+    data_dir, name, sort = Path(words[0]), words[1], JournalType(words[2])
     weights = Weights()
     try:
-        lived = (from_run if sort is Sort.RUN else from_session_named)(data_dir, name)
+        lived = (load_run_experiences if sort is JournalType.RUN else load_named_session_experiences)(
+            data_dir, name
+        )
     except ClosecallError as error:
-        said = _none(str(error)[:200])
+        said = _no_reward(str(error)[:200])
     else:
         said = {
-            f"{one.key[0]} {one.key[1].isoformat()}": dict(reward_of(one.call, one, weights).as_json())
+            f"{one.key[0]} {one.key[1].isoformat()}": dict(
+                compute_call_reward(one.call, one, weights).as_json()
+            )
             for one in lived
             if one.call is not None
         }

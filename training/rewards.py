@@ -1,6 +1,6 @@
-"""What an answer was worth once its outcome is known. Small pure functions; knows no model and no trainer.
+"""The reward of an answer once its outcome is known: small pure functions and the registry of its parts.
 
-A reward is the weighted sum of three parts, each highest in expectation for the truth:
+A reward is the weighted sum of the parts in `PARTS`, each highest in expectation for the truth:
 
 - `brier`, 1 - (p - y)^2 (Brier 1950), in [0, 1]: the stated probability of a rise against what happened.
 - `close`, -((f - r) / sigma)^2, in [-64, 0]: the return called against the one that came. The label r is
@@ -16,15 +16,19 @@ An answer that cannot be read is worth `MARGIN` less than the worst one that cou
 anything by itself.
 """
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
+from engine.errors import UsageError, suggest
 from engine.metrics.accuracy import hit
-from engine.model import Abstention, Call, Direction, Forecast
+from engine.model import Abstention, Direction, Forecast, Prediction
 from engine.outcomes import Outcome
-from llm.answers import parse, read
-from training.dataset.counterfactual import Taken, take
+from llm.answers import parse_answer, parse_answer_text
+from training.dataset.counterfactual import StepResult, simulate_step
 from training.dataset.experience import Experience
 
 LABEL_LIMIT = 3.0
@@ -42,31 +46,83 @@ MARGIN = 0.1
 _LEAST_VOLATILITY = 0.001
 
 
+class Choice(StrEnum):
+    """What an answer decides, in order; a part of the reward counts from the choice that settles it."""
+
+    CONFIDENCE = "confidence"
+    CLOSE = "close"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """How much each part counts; 0 leaves it out. Raises ValueError for one that is negative or not finite.
+class RewardPart:
+    """One part of the reward.
+
+    Attributes:
+        weight: Its weight by default.
+        low: Its least value, and `high` its largest, before the weight.
+        choice: The choice of an answer that settles it (see `training.grpo.advantages`).
+        score: Its value for a forecast and the step that was taken on it.
+        worst: The least value that a valid answer to an observation could have had.
+        help: What it rewards.
+    """
+
+    weight: float
+    low: float
+    high: float
+    choice: Choice
+    score: Callable[[Forecast, Experience, StepResult], float]
+    worst: Callable[[Experience], float]
+    help: str
+
+
+class Weights(Mapping[str, float]):
+    """How much each part counts, by its name; 0 leaves it out, and what is not given has its default.
 
     The defaults keep the best answer within 0.02 of the true probability, and the worst answers near enough
     to the rest that a few unreadable ones do not drown a batch.
+
+    Raises:
+        UsageError: For a name that is no part of the reward.
+        ValueError: For a weight that is negative or not finite.
     """
 
-    brier: float = 1.0
-    close: float = 0.03
-    pnl: float = 0.02
+    __slots__ = ("_values",)
 
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+    def __init__(self, **weights: float) -> None:
+        for name, value in weights.items():
+            if name not in PARTS:
+                raise UsageError(
+                    f"weights: unknown part of the reward {name!r}; {suggest(name, PARTS, show=repr)}"
+                )
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"weight {name} = {value} is not a number of zero or more")
+        self._values = {name: weights.get(name, part.weight) for name, part in PARTS.items()}
 
-    def total(self, brier: float, close: float, pnl: float) -> float:
-        """The weighted sum of the parts."""
-        return self.brier * brier + self.close * close + self.pnl * pnl
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def total(self, parts: Mapping[str, float], choice: Choice | None = None) -> float:
+        """Return the weighted sum of the parts, or of those that one choice settles."""
+        # Added one after the other: a compensated sum would differ in the last digit.
+        return functools.reduce(
+            operator.add,
+            (
+                self[name] * value
+                for name, value in parts.items()
+                if choice is None or PARTS[name].choice is choice
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:
-    """What one answer was worth: `total`, and the parts before their weights.
+    """What one answer was worth: `total`, and the `parts` before their weights.
 
     `brier_gain` is the Brier part less that of the base rate known at the decision, for the reader: among
     answers to one prompt it differs from `brier` by a constant. `net_return` is that of the step taken. An
@@ -75,25 +131,36 @@ class Reward:
     """
 
     total: float
-    brier: float
-    close: float
-    pnl: float
+    parts: Mapping[str, float]
     brier_gain: float
     net_return: float
     valid: bool
-    call: Call
+    call: Prediction
+
+    @property
+    def brier(self) -> float:
+        """The Brier part."""
+        return self.parts["brier"]
+
+    @property
+    def close(self) -> float:
+        """The part of the close."""
+        return self.parts["close"]
 
     def as_json(self) -> dict[str, float | bool | str | None]:
-        """The figures by name, and why an answer was invalid."""
-        figures = {name: getattr(self, name) for name in ("total", *PARTS, "brier_gain", "net_return")}
+        """Return the figures by name, and why an answer was invalid."""
         reason = self.call.reason if isinstance(self.call, Abstention) else None
-        return figures | {"valid": self.valid, "reason": reason}
+        return {
+            "total": self.total,
+            **self.parts,
+            "brier_gain": self.brier_gain,
+            "net_return": self.net_return,
+            "valid": self.valid,
+            "reason": reason,
+        }
 
 
-PARTS = ("brier", "close", "pnl")
-
-
-def happened(outcome: Outcome) -> float:
+def observed_rise(outcome: Outcome) -> float:
     """1 for a rise from close to close, 0 for a fall, 0.5 for a tie."""
     return 0.5 if outcome.tie else float(outcome.next_close > outcome.last_close)
 
@@ -103,89 +170,133 @@ def brier(probability_up: float, rose: float) -> float:
     return 1.0 - (probability_up - rose) ** 2
 
 
-def close_score(called: float, came: float, volatility: float) -> float:
+def close_score(called: float, actual: float, volatility: float) -> float:
     """-((f - r) / sigma)^2, in [-64, 0], of two returns as fractions; best for the mean of the label.
 
     The label is winsorised at `LABEL_LIMIT` and the call read at most `CALL_LIMIT` standard deviations away;
     `volatility` is that of a day's return, at least 0.001.
     """
     sigma = max(volatility, _LEAST_VOLATILITY)
-    return 0.0 - (_within(called / sigma, CALL_LIMIT) - _within(came / sigma, LABEL_LIMIT)) ** 2
+    return 0.0 - (_clip(called / sigma, CALL_LIMIT) - _clip(actual / sigma, LABEL_LIMIT)) ** 2
 
 
-def pnl_score(taken: Taken, volatility: float, risk_aversion: float) -> float:
+def pnl_score(step: StepResult, volatility: float, risk_aversion: float) -> float:
     """lambda (R - lambda/2 w^2 sigma^2), in [-3, 3], of a step that was taken (Markowitz 1952)."""
     sigma = max(volatility, _LEAST_VOLATILITY)
-    charge = risk_aversion / 2 * (taken.weight * sigma) ** 2
-    return _within(risk_aversion * (taken.net_return - charge), PNL_LIMIT)
+    charge = risk_aversion / 2 * (step.weight * sigma) ** 2
+    return _clip(risk_aversion * (step.net_return - charge), PNL_LIMIT)
 
 
-def reward(text: str, experience: Experience, weights: Weights) -> Reward:
+def compute_reward(text: str, experience: Experience, weights: Weights) -> Reward:
     """What the answer `text`, whatever it is, was worth as an answer to `experience.observation`."""
     symbol, as_of = experience.key
-    return reward_of(parse(text, symbol, as_of, experience.observation.last_close), experience, weights)
+    return compute_call_reward(
+        parse_answer_text(text, symbol, as_of, experience.observation.last_close), experience, weights
+    )
 
 
-def reward_of(call: Call, experience: Experience, weights: Weights) -> Reward:
-    """What a call was worth; an abstention counts as an invalid answer."""
-    out, situation = experience.outcome, experience.situation
-    rose, taken = happened(out), take(call, out, situation)
+def compute_call_reward(call: Prediction, experience: Experience, weights: Weights) -> Reward:
+    """Return what a prediction was worth; an abstention counts as an invalid answer."""
+    taken = simulate_step(call, experience.outcome, experience.trade_context)
     if isinstance(call, Forecast):
-        parts = (
-            brier(call.probability_up, rose),
-            close_score(call.close / call.last_close - 1, out.close_return, situation.volatility),
-            pnl_score(taken, situation.volatility, situation.sizing.risk_aversion),
-        )
-        total = weights.total(*parts)
+        parts = {name: part.score(call, experience, taken) for name, part in PARTS.items()}
+        total = weights.total(parts)
     else:
-        parts = worst(experience)
-        total = weights.total(*parts) - MARGIN
+        parts = worst_parts(experience)
+        total = weights.total(parts) - MARGIN
     return Reward(
         total=total,
-        brier=parts[0],
-        close=parts[1],
-        pnl=parts[2],
-        brier_gain=parts[0] - brier(experience.base_rate, rose),
+        parts=parts,
+        brier_gain=parts["brier"] - brier(experience.base_rate, observed_rise(experience.outcome)),
         net_return=taken.net_return,
         valid=isinstance(call, Forecast),
         call=call,
     )
 
 
-def worst(experience: Experience) -> tuple[float, float, float]:
-    """The least value of each part that a valid answer to this very observation could have had.
+def worst_parts(experience: Experience) -> dict[str, float]:
+    """Return the least value of each part that a valid answer to this very observation could have had."""
+    return {name: part.worst(experience) for name, part in PARTS.items()}
 
-    The PnL part is concave in the position, so its least value is at the largest one either way, at none, or,
-    where the market refuses an order, at the one already held.
+
+def _score_brier(call: Forecast, experience: Experience, _taken: StepResult) -> float:
+    return brier(call.probability_up, observed_rise(experience.outcome))
+
+
+def _worst_brier(experience: Experience) -> float:
+    rose = observed_rise(experience.outcome)
+    return min(brier(0.0, rose), brier(1.0, rose))
+
+
+def _score_close(call: Forecast, experience: Experience, _taken: StepResult) -> float:
+    volatility = experience.trade_context.volatility
+    return close_score(call.close / call.last_close - 1, experience.outcome.close_return, volatility)
+
+
+def _worst_close(experience: Experience) -> float:
+    sigma = max(experience.trade_context.volatility, _LEAST_VOLATILITY)
+    return -((CALL_LIMIT + abs(_clip(experience.outcome.close_return / sigma, LABEL_LIMIT))) ** 2)
+
+
+def _score_pnl(_call: Prediction, experience: Experience, taken: StepResult) -> float:
+    context = experience.trade_context
+    return pnl_score(taken, context.volatility, context.sizing.risk_aversion)
+
+
+def _worst_pnl(experience: Experience) -> float:
+    """Concave in the position: least at the largest one either way, at none, or at the one already held.
+
+    The last is where the market refuses an order.
     """
-    out, situation = experience.outcome, experience.situation
-    rose = happened(out)
-    sigma = max(situation.volatility, _LEAST_VOLATILITY)
-    came = _within(out.close_return / sigma, LABEL_LIMIT)
-    calls = [*_extremes(experience), _silence(experience)]
-    return (
-        min(brier(0.0, rose), brier(1.0, rose)),
-        -((CALL_LIMIT + abs(came)) ** 2),
-        min(
-            pnl_score(take(call, out, situation), situation.volatility, situation.sizing.risk_aversion)
-            for call in calls
-        ),
-    )
+    calls = [*_extremes(experience), _abstention_reward(experience)]
+    steps = (simulate_step(call, experience.outcome, experience.trade_context) for call in calls)
+    return min(_score_pnl(call, experience, step) for call, step in zip(calls, steps, strict=True))
 
 
-def means(rewards: Sequence[Reward]) -> dict[str, float | None]:
+PARTS: Mapping[str, RewardPart] = {
+    "brier": RewardPart(
+        weight=1.0,
+        low=0.0,
+        high=1.0,
+        choice=Choice.CONFIDENCE,
+        score=_score_brier,
+        worst=_worst_brier,
+        help="1 - (p - y)^2: the stated probability of a rise against what happened",
+    ),
+    "close": RewardPart(
+        weight=0.03,
+        low=-((LABEL_LIMIT + CALL_LIMIT) ** 2),
+        high=0.0,
+        choice=Choice.CLOSE,
+        score=_score_close,
+        worst=_worst_close,
+        help="-((f - r) / sigma)^2: the forecast return against the one that came, in daily deviations",
+    ),
+    "pnl": RewardPart(
+        weight=0.02,
+        low=-PNL_LIMIT,
+        high=PNL_LIMIT,
+        choice=Choice.CONFIDENCE,
+        score=_score_pnl,
+        worst=_worst_pnl,
+        help="lambda (R - lambda/2 w^2 sigma^2): the net return of the step taken, less its charge for risk",
+    ),
+}
+"""The parts by name, in the order in which they are added up and shown."""
+
+
+def mean_rewards(rewards: Sequence[Reward]) -> dict[str, float | None]:
     """Figures of a batch for journal and screen, as JSON types; None where nothing can be averaged.
 
     `total` and `invalid` (a share) are over all, the others over the valid answers.
     """
-    valid = [one for one in rewards if one.valid]
-    figures = {
-        name: _mean([getattr(one, name) for one in valid]) for name in (*PARTS, "brier_gain", "net_return")
-    }
+    valid = [reward for reward in rewards if reward.valid]
     return {
-        "total": _mean([one.total for one in rewards]),
-        "invalid": _mean([float(not one.valid) for one in rewards]),
-        **figures,
+        "total": _mean([reward.total for reward in rewards]),
+        "invalid": _mean([float(not reward.valid) for reward in rewards]),
+        **{name: _mean([reward.parts[name] for reward in valid]) for name in PARTS},
+        "brier_gain": _mean([reward.brier_gain for reward in valid]),
+        "net_return": _mean([reward.net_return for reward in valid]),
     }
 
 
@@ -198,7 +309,7 @@ def completion_text(completion: object) -> str:
     raise TypeError(f"{type(completion).__name__} is neither text nor chat messages")
 
 
-def _extremes(experience: Experience) -> list[Call]:
+def _extremes(experience: Experience) -> list[Prediction]:
     symbol, as_of = experience.key
     last = experience.observation.last_close
     return [
@@ -208,13 +319,13 @@ def _extremes(experience: Experience) -> list[Call]:
     ]
 
 
-def _silence(experience: Experience) -> Call:
+def _abstention_reward(experience: Experience) -> Prediction:
     symbol, as_of = experience.key
     last = experience.observation.last_close
     return Abstention(symbol=symbol, as_of=as_of, reason="", last_close=last)
 
 
-def _within(value: float, limit: float) -> float:
+def _clip(value: float, limit: float) -> float:
     return max(-limit, min(limit, value))
 
 
@@ -226,4 +337,4 @@ def direction_score(text: str, experience: Experience) -> float:
     """1 for an answer with the direction that came, 0 for another or an invalid one, 0.5 for any at a tie."""
     if experience.outcome.tie:
         return 0.5
-    return float(hit(read(text, experience.observation), experience.outcome) is True)
+    return float(hit(parse_answer(text, experience.observation), experience.outcome) is True)

@@ -4,22 +4,22 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from strategies.console import counted
+from strategies.console import pluralize
 
 NONE = "-"
 
 
-def percent(value: float | None, digits: int = 1) -> str:
+def format_percent(value: float | None, digits: int = 1) -> str:
     """A share."""
     return NONE if value is None else f"{value * 100:.{digits}f}%"
 
 
-def signed_percent(value: float | None, digits: int = 1) -> str:
+def format_signed_percent(value: float | None, digits: int = 1) -> str:
     """A return, with its sign."""
     return NONE if value is None else f"{value * 100:+.{digits}f}%"
 
 
-def amount(value: float | None, *, signed: bool = False) -> str:
+def format_amount(value: float | None, *, signed: bool = False) -> str:
     """Money, without decimals from ten thousand on."""
     if value is None:
         return NONE
@@ -27,19 +27,19 @@ def amount(value: float | None, *, signed: bool = False) -> str:
     return f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
 
 
-def price(value: float | None) -> str:
+def format_price(value: float | None) -> str:
     """A price with six significant digits."""
     return NONE if value is None else f"{value:,.6g}"
 
 
-def count(value: float) -> str:
+def format_count(value: float) -> str:
     """A number of things: 950, 12.3k, 1.05M."""
     if value < 10_000:
         return f"{value:,.0f}"
     return f"{value / 1e3:,.1f}k" if value < 1e6 else f"{value / 1e6:,.2f}M"
 
 
-def size(number: float | None) -> str:
+def format_bytes(number: float | None) -> str:
     """Bytes."""
     if number is None:
         return NONE
@@ -50,7 +50,7 @@ def size(number: float | None) -> str:
     return f"{number:,.1f} TB"
 
 
-def span(length: timedelta) -> str:
+def format_duration(length: timedelta) -> str:
     """A duration in its largest unit: 12 s, 5 min, 3 h, 2 d."""
     seconds = abs(length.total_seconds())
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
@@ -59,17 +59,17 @@ def span(length: timedelta) -> str:
     return f"{seconds / 86_400:.0f} d"
 
 
-def day(at: datetime | None, zone: tzinfo = UTC) -> str:
+def format_date(at: datetime | None, zone: tzinfo = UTC) -> str:
     """A date."""
     return NONE if at is None else f"{at.astimezone(zone):%Y-%m-%d}"
 
 
-def moment(at: datetime | None, zone: tzinfo = UTC) -> str:
+def format_datetime(at: datetime | None, zone: tzinfo = UTC) -> str:
     """A date and a time of day, 16 cells."""
     return NONE if at is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
-def short(at: datetime | None, zone: tzinfo = UTC) -> str:
+def format_short_datetime(at: datetime | None, zone: tzinfo = UTC) -> str:
     """Month, day and time of day, 11 cells."""
     return NONE if at is None else f"{at.astimezone(zone):%m-%d %H:%M}"
 
@@ -86,16 +86,16 @@ _SHIPPED = "tiny"
 NOTICE = "Research software. Not financial advice."
 
 
-def number(digits: int) -> Callable[[float | None], str]:
+def number_formatter(digits: int) -> Callable[[float | None], str]:
     """A writer of numbers with so many decimals."""
     return lambda value: "-" if value is None else f"{value:,.{digits}f}"
 
 
-def conclusions(result: Mapping[str, Any]) -> list[str]:
+def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     """What may and may not be concluded, a sentence each."""
     lines = [_verdict_line(result["verdict_detail"])]
     if result["edge_captured"] is not None:
-        lines.append(f"Edge captured: {percent(result['edge_captured'])} of what the oracle knew.")
+        lines.append(f"Edge captured: {format_percent(result['edge_captured'])} of what the oracle knew.")
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
     lines.append(_sharpe_line(result))
@@ -116,7 +116,7 @@ def _verdict_line(verdict: Mapping[str, Any]) -> str:
     )
     bounds = ""
     if verdict["low"] is not None:
-        days = counted(verdict["days"], "day")
+        days = pluralize(verdict["days"], "day")
         bounds = f" (95%: {verdict['low'] * 100:+.1f} to {verdict['high'] * 100:+.1f}, {days})"
     needed = ""
     if verdict["result"] == "inconclusive" and verdict["days_needed"] is not None:
@@ -125,7 +125,7 @@ def _verdict_line(verdict: Mapping[str, Any]) -> str:
 
 
 def _contaminated_line(result: Mapping[str, Any]) -> str:
-    share = f"Contaminated: {result['contaminated_n']:,} of {counted(result['forecasts'], 'forecast')}"
+    share = f"Contaminated: {result['contaminated_n']:,} of {pluralize(result['forecasts'], 'forecast')}"
     if result["simulated"]:
         return f"{share} are on training seeds; the student may know the answers."
     before = f"{share} are before its release, {result['student_released']};"
@@ -140,17 +140,18 @@ def _rejection_lines(result: Mapping[str, Any]) -> list[str]:
     if student["trades"] or not student["rejected"]:
         return []
     return [
-        f"No fill: {counted(student['rejected'], 'order')} of the student rejected, mostly because its share "
+        f"No fill: {pluralize(student['rejected'], 'order')} of the student rejected, mostly "
+        "because its share "
         f"of {result['cash']:,.0f} {result['currency']} buys less than one lot; raise --cash, or set a "
         "smaller `lot` under [instruments.SYMBOL]. --out DIR writes each reason."
     ]
 
 
 def _sharpe_line(result: Mapping[str, Any]) -> str:
-    trials = f"{counted(result['trials'], 'run')} on these data on record"
+    trials = f"{pluralize(result['trials'], 'run')} on these data on record"
     if result["deflated_sharpe"] is None:
         return f"Trials: {trials}."
     return (
         f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that the student's Sharpe "
-        f"ratio is more than luck among them is {percent(result['deflated_sharpe'])}."
+        f"ratio is more than luck among them is {format_percent(result['deflated_sharpe'])}."
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
-def utc_text(moment: datetime, precision: Literal["auto", "microseconds"] = "auto") -> str:
+def format_utc(moment: datetime, precision: Literal["auto", "microseconds"] = "auto") -> str:
     """ISO 8601 in UTC with a closing Z; "auto" leaves out microseconds that are zero.
 
     Raises ValueError for a time without a zone.
@@ -27,14 +27,14 @@ def canonical_json(mapping: Mapping[str, object]) -> str:
     """JSON with sorted keys, no spaces and no escapes beyond those that JSON demands.
 
     Floats are written by `repr` (shortest text that reads back to the same float), enums as their value,
-    datetimes by `utc_text`, dates in ISO 8601, tuples as lists. Raises ValueError for a number that is
+    datetimes by `format_utc`, dates in ISO 8601, tuples as lists. Raises ValueError for a number that is
     not finite, a time without a zone and text that UTF-8 cannot hold; TypeError for any other type,
     sets among them (they have no order), and for a key that is not a string.
     """
-    return _text(mapping)
+    return _format_cell(mapping)
 
 
-def digest(rows: Iterable[Sequence[object]]) -> str:
+def row_digest(rows: Iterable[Sequence[object]]) -> str:
     """SHA-256, in hex, of the rows as lines of UTF-8: each a JSON list of its cells, ended by a newline.
 
     Cells are written as in `canonical_json`. A time and its text are one and the same, so rows read back
@@ -43,43 +43,43 @@ def digest(rows: Iterable[Sequence[object]]) -> str:
     """
     sha = hashlib.sha256()
     for row in rows:
-        sha.update(_text(list(row)).encode())
+        sha.update(_format_cell(list(row)).encode())
         sha.update(b"\n")
     return sha.hexdigest()
 
 
-def _text(value: object) -> str:
-    text = _encode(_plain(value))
+def _format_cell(value: object) -> str:
+    text = _encode(_to_jsonable(value))
     if not text.isascii():
         text.encode()  # news may carry half a surrogate pair, which neither SQLite nor SHA-256 can take
     return text
 
 
-def _plain(value: object) -> object:
+def _to_jsonable(value: object) -> object:
     if isinstance(value, Enum):
-        return _plain(value.value)
+        return _to_jsonable(value.value)
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime):
-        return utc_text(value)
+        return format_utc(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return _plain_mapping(value)
+        return _to_jsonable_mapping(value)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_jsonable(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no canonical text: {value!r}")
 
 
-def _plain_mapping(mapping: Mapping[object, object]) -> dict[str, object]:
+def _to_jsonable_mapping(mapping: Mapping[object, object]) -> dict[str, object]:
     plain: dict[str, object] = {}
     for key, value in mapping.items():
         if not isinstance(key, str):
             raise TypeError(f"key {key!r} is not a string")
-        plain[key] = _plain(value)
+        plain[key] = _to_jsonable(value)
     return plain
 
 
-def plain(value: object) -> Any:
+def to_jsonable(value: object) -> Any:
     """A value as JSON types: what `--json` prints and the journal keeps."""
     return json.loads(canonical_json({"value": value}))["value"]

@@ -3,7 +3,7 @@
 It knows events, numbers and digests. It does not know what a payload means, how the table is kept
 (`engine.journal.store` does) or what time it is: `recorded_at` is passed in.
 
-The chain of an event is the SHA-256 (`engine.journal.canonical.digest`) of one row: the chain before it,
+The chain of an event is the SHA-256 (`engine.journal.canonical.row_digest`) of one row: the chain before it,
 session, seq, as_of, recorded_at, kind, payload. Before the first event stands the SHA-256 of the session's
 name. It shows any change within the journal; events missing from its end show against a `last_chain` that was
 noted elsewhere.
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import JournalError
-from engine.journal.canonical import canonical_json, digest, utc_text
+from engine.journal.canonical import canonical_json, format_utc, row_digest
 from engine.model import require_utc
 
 if TYPE_CHECKING:
@@ -100,15 +100,15 @@ class Journal:
     @property
     def last_seq(self) -> int:
         """The number of the newest event, 0 before the first."""
-        return self.tip[0]
+        return self.head[0]
 
     @property
     def last_chain(self) -> str:
         """The chain of the newest event: equal for two journals only if all their events are."""
-        return self.tip[1]
+        return self.head[1]
 
     @property
-    def tip(self) -> tuple[int, str]:
+    def head(self) -> tuple[int, str]:
         """Number and chain of the newest event, read together."""
         with self._store.reading():
             newest = self._store.newest(self._session)
@@ -156,10 +156,10 @@ class Journal:
         while page := self._store.page(self._session, last, None, _PAGE):
             for row in page:
                 if row.seq != last + 1:
-                    raise self._altered(last + 1)
+                    raise self._corruption_error(last + 1)
                 chain = chain_after(chain, row)
                 if row.chain != chain:
-                    raise self._altered(row.seq)
+                    raise self._corruption_error(row.seq)
                 last = row.seq
 
     def _row(self, stored: "StoredRow") -> Row:
@@ -174,9 +174,9 @@ class Journal:
                 chain=stored.chain,
             )
         except (TypeError, ValueError) as error:
-            raise self._altered(stored.seq) from error
+            raise self._corruption_error(stored.seq) from error
 
-    def _altered(self, seq: int) -> JournalError:
+    def _corruption_error(self, seq: int) -> JournalError:
         return JournalError(
             f"{self._store.place}: event {seq} of session {self._session} was altered or removed; "
             f"restore the journal from a copy (closecall paper export saves the good part of a session's)"
@@ -192,8 +192,8 @@ def chain_after(before: str, cells: tuple[object, ...]) -> str:
     """The chain of a row, whose first six cells are those of `StoredRow`, after another one's."""
     # Whatever an altered cell now holds, it is only text here, and the wrong one.
     told = (cell if isinstance(cell, str | int) else repr(cell) for cell in cells[:6])
-    return digest([(before, *told)])
+    return row_digest([(before, *told)])
 
 
 def _instant(moment: datetime) -> str:
-    return utc_text(moment, "microseconds")
+    return format_utc(moment, "microseconds")

@@ -19,14 +19,14 @@ _PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rescued:
+class RecoveryReport:
     """How many events are good, and why the next one is not; empty where nothing is wrong."""
 
     events: int
     reason: str
 
 
-def rescue(where: Path, session: str, into: Path, group: Callable[[StoredRow], object]) -> Rescued:
+def recover(where: Path, session: str, into: Path, group: Callable[[StoredRow], object]) -> RecoveryReport:
     """Copy the good part of a session's journal into a new one, to the letter.
 
     Neighbours with an equal `group` that is not None belong together; where the journal is damaged, the last
@@ -38,15 +38,15 @@ def rescue(where: Path, session: str, into: Path, group: Callable[[StoredRow], o
     reading = _Reading(where, session)
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".closecall-") as scratch:
         part = Path(scratch) / into.name
-        copied = _copied(reading, part, group)
+        copied = _copy_rows(reading, part, group)
         if not copied:
             why = reading.reason or "there are no events of that session"
             raise JournalError(f"{where}: nothing of session {session} can be saved ({why}); restore a copy")
         part.replace(into)
-    return Rescued(events=copied, reason=reading.reason)
+    return RecoveryReport(events=copied, reason=reading.reason)
 
 
-def _copied(reading: "_Reading", part: Path, group: Callable[[StoredRow], object]) -> int:
+def _copy_rows(reading: "_Reading", part: Path, group: Callable[[StoredRow], object]) -> int:
     store = Store(part, create=True, lock_timeout=10.0)
     copied, held = 0, list[StoredRow]()
     try:
@@ -56,16 +56,16 @@ def _copied(reading: "_Reading", part: Path, group: Callable[[StoredRow], object
             since = len(rows)
             while last is not None and since and group(rows[since - 1]) == last:
                 since -= 1
-            copied += _written(store, rows[:since])
+            copied += _write_rows(store, rows[:since])
             held = rows[since:]
         if not reading.reason:
-            copied += _written(store, held)
+            copied += _write_rows(store, held)
     finally:
         store.close()
     return copied
 
 
-def _written(store: Store, rows: list[StoredRow]) -> int:
+def _write_rows(store: Store, rows: list[StoredRow]) -> int:
     if rows:
         with store.writing():
             store.insert(rows)
@@ -110,20 +110,20 @@ class _Reading:
                 size = max(1, size // 10)
 
 
-TIP = "journal.tip"
+CHECKPOINT_FILE = "journal.tip"
 
 _WIDTH = 240
 
 
-class Tip:
+class Checkpoint:
     """The note beside a journal. One that cannot be read or written counts as none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def note(self, journal: Journal) -> None:
+    def save(self, journal: Journal) -> None:
         """Note the journal's newest event: in one short write, which a killed process has done or not."""
-        seq, chain = journal.tip
+        seq, chain = journal.head
         said = json.dumps({"session": journal.session, "seq": seq, "chain": chain}).ljust(_WIDTH)
         with suppress(OSError):  # the disk may be full; the last note stays true
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -132,7 +132,7 @@ class Tip:
             finally:
                 os.close(file)
 
-    def missing(self, journal: Journal) -> int:
+    def missing_events(self, journal: Journal) -> int:
         """How many events were noted and are gone from the journal's end, 0 if none are known to be.
 
         Raises JournalError where the event that was noted is now another one.

@@ -230,7 +230,7 @@ def _reason(error: SQLAlchemyError) -> str:
     return f"{lines[0]}; check the database"
 
 
-_PASSING = (
+_TRANSIENT_ERRORS = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
     "SQLITE_FULL",
@@ -240,11 +240,11 @@ _PASSING = (
 )
 
 
-def passes(error: JournalError) -> bool:
+def is_transient(error: JournalError) -> bool:
     """Whether the journal may be written again later: it is locked, the disk is full or cannot be reached.
 
     A journal that is damaged or was altered does not mend itself.
     """
     cause = getattr(error.__cause__, "orig", None)
     name = str(getattr(cause, "sqlite_errorname", ""))
-    return name.startswith(_PASSING) or (not name and type(cause).__name__ == "OperationalError")
+    return name.startswith(_TRANSIENT_ERRORS) or (not name and type(cause).__name__ == "OperationalError")

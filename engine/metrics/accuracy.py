@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 
-from engine.model import Call, Direction, Forecast
+from engine.model import Direction, Forecast, Prediction
 from engine.outcomes import Outcome, Scored
 
 
@@ -39,7 +39,7 @@ class Accuracy:
     close_mae_bps: float | None
 
 
-def hit(call: Call, outcome: Outcome | None) -> bool | None:
+def hit(call: Prediction, outcome: Outcome | None) -> bool | None:
     """Whether a forecast's direction was right close to close.
 
     None for an abstention, a tie and an outcome not known: neither hit nor miss.
@@ -49,14 +49,14 @@ def hit(call: Call, outcome: Outcome | None) -> bool | None:
     return (outcome.next_close > outcome.last_close) == (call.direction is Direction.UP)
 
 
-def hit_open(call: Call, outcome: Outcome | None) -> bool | None:
+def hit_open(call: Prediction, outcome: Outcome | None) -> bool | None:
     """Whether a forecast's direction was right from the next open to the one after; None as in `hit`."""
     if outcome is None or outcome.exit_open is None or outcome.tie_open or not isinstance(call, Forecast):
         return None
     return (outcome.exit_open > outcome.fill_open) == (call.direction is Direction.UP)
 
 
-def day_of(call: Call) -> date:
+def decision_day(call: Prediction) -> date:
     """The UTC date that ends at or holds a decision: one cluster, for what moves all symbols on one day.
 
     A coin's day ends at midnight and a stock's some hours before; both belong to the same date.
@@ -65,13 +65,13 @@ def day_of(call: Call) -> date:
 
 
 def accuracy(scored: Iterable[Scored]) -> Accuracy:
-    """Score calls paired with their outcomes (see `engine.outcomes.outcomes`), in any order."""
+    """Score calls paired with their outcomes (see `engine.outcomes.match_outcomes`), in any order."""
     pairs = list(scored)
     known = [(call, out) for call, out in pairs if isinstance(call, Forecast) and out is not None]
     hits = [(call, right) for call, out in known if (right := hit(call, out)) is not None]
     opens = [right for call, out in known if (right := hit_open(call, out)) is not None]
     clusters = _by_day(hits)
-    bounds = share_interval(clusters)
+    bounds = proportion_ci(clusters)
     forecasts = sum(isinstance(call, Forecast) for call, _ in pairs)
     return Accuracy(
         n=len(hits),
@@ -92,8 +92,8 @@ def accuracy(scored: Iterable[Scored]) -> Accuracy:
 def _by_day(hits: Iterable[tuple[Forecast, bool]]) -> list[tuple[int, int]]:
     days: dict[date, tuple[int, int]] = {}
     for call, right in hits:
-        total, count = days.get(day_of(call), (0, 0))
-        days[day_of(call)] = (total + right, count + 1)
+        total, count = days.get(decision_day(call), (0, 0))
+        days[decision_day(call)] = (total + right, count + 1)
     return list(days.values())
 
 
@@ -125,7 +125,7 @@ def standard_error(clusters: Sequence[tuple[int, int]]) -> float:
     return math.sqrt(squares * groups / (groups - 1)) / count**2
 
 
-def share_interval(
+def proportion_ci(
     clusters: Sequence[tuple[int, int]], *, low: float = 0.0, high: float = 1.0
 ) -> tuple[float, float] | None:
     """The 95% interval of sum(total) / sum(count), clipped to `low` and `high`; None below two clusters.

@@ -36,7 +36,7 @@ def performance(marks: Iterable[EquityMark], cash: float, days_per_year: int) ->
 
     Raises ValueError for marks out of order or not finite, and for cash that is not above zero.
     """
-    curve = _checked(marks, cash)
+    curve = _validate_marks(marks, cash)
     returns = daily_returns(curve, cash)
     daily = daily_sharpe(returns)
     return Performance(
@@ -89,7 +89,7 @@ def max_drawdown(values: Iterable[float], cash: float) -> float:
     return deepest
 
 
-def expected_best(trials: int, variance: float) -> float:
+def expected_max_sharpe(trials: int, variance: float) -> float:
     """The Sharpe ratio that the best of `trials` independent ones without skill would show by luck.
 
     `variance` is that of the trials' Sharpe ratios; Bailey and López de Prado 2014, by extreme
@@ -115,7 +115,7 @@ def deflated_sharpe(returns: Sequence[float], trials: int, variance: float | Non
     if ratio is None:
         return None
     freedom = len(returns) - 1
-    luck = expected_best(trials, 1.0 / freedom if variance is None else variance)
+    luck = expected_max_sharpe(trials, 1.0 / freedom if variance is None else variance)
     mean = math.fsum(returns) / len(returns)
     second, third, fourth = (math.fsum((r - mean) ** k for r in returns) / len(returns) for k in (2, 3, 4))
     skewness, kurtosis = third / second**1.5, fourth / second**2
@@ -125,7 +125,7 @@ def deflated_sharpe(returns: Sequence[float], trials: int, variance: float | Non
     return NormalDist().cdf((ratio - luck) * math.sqrt(freedom / spread))
 
 
-def _checked(marks: Iterable[EquityMark], cash: float) -> list[EquityMark]:
+def _validate_marks(marks: Iterable[EquityMark], cash: float) -> list[EquityMark]:
     if not (math.isfinite(cash) and cash > 0):
         raise ValueError(f"cash {cash} is not an amount above zero")
     curve = list(marks)

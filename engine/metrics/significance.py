@@ -10,14 +10,14 @@ from datetime import date, datetime
 from enum import StrEnum
 from statistics import NormalDist
 
-from engine.metrics.accuracy import day_of, hit, share_interval, standard_error
+from engine.metrics.accuracy import decision_day, hit, proportion_ci, standard_error
 from engine.outcomes import Scored
 
 MIN_DAYS = 30
 """Below this many shared days the verdict is always inconclusive."""
 
 
-class Result(StrEnum):
+class Conclusion(StrEnum):
     """What the sample says of the student against the best baseline."""
 
     BETTER = "better"
@@ -40,7 +40,7 @@ class Verdict:
     difference is 0 or there are fewer than two days.
     """
 
-    result: Result
+    result: Conclusion
     baseline: str | None
     decisions: int
     days: int
@@ -51,7 +51,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Paired:
+class _PairedScores:
     """What one baseline shares with the student; a cluster is a day's (sum of differences, decisions)."""
 
     name: str
@@ -74,12 +74,12 @@ def verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[Scored]]
     this sample, a student without any edge is called `better` in less than 2.5% of samples and `worse` in
     more: up to 2.5% for each independent baseline (7% of 500 simulated markets with three).
     """
-    ours = _hits(student)
-    pairs = [_paired(name, ours, _hits(theirs)) for name, theirs in baselines.items()]
+    ours = _hits_by_decision(student)
+    pairs = [_pair_scores(name, ours, _hits_by_decision(theirs)) for name, theirs in baselines.items()]
     shared = [pair for pair in pairs if pair.decisions]
     if not shared:
         return Verdict(
-            result=Result.INCONCLUSIVE,
+            result=Conclusion.INCONCLUSIVE,
             baseline=None,
             decisions=0,
             days=0,
@@ -88,22 +88,22 @@ def verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[Scored]]
             high=None,
             days_needed=None,
         )
-    return _judged(max(shared, key=lambda pair: pair.rank))
+    return _evaluate(max(shared, key=lambda pair: pair.rank))
 
 
-def _hits(scored: Iterable[Scored]) -> dict[tuple[str, datetime], tuple[date, bool]]:
+def _hits_by_decision(scored: Iterable[Scored]) -> dict[tuple[str, datetime], tuple[date, bool]]:
     return {
-        (call.symbol, call.as_of): (day_of(call), right)
+        (call.symbol, call.as_of): (decision_day(call), right)
         for call, outcome in scored
         if (right := hit(call, outcome)) is not None
     }
 
 
-def _paired(
+def _pair_scores(
     name: str,
     ours: Mapping[tuple[str, datetime], tuple[date, bool]],
     theirs: Mapping[tuple[str, datetime], tuple[date, bool]],
-) -> _Paired:
+) -> _PairedScores:
     days: dict[date, tuple[int, int]] = {}
     hits = 0
     for decision, (day, right) in ours.items():
@@ -112,16 +112,16 @@ def _paired(
             days[day] = (total + right - theirs[decision][1], count + 1)
             hits += theirs[decision][1]
     decisions = sum(count for _, count in days.values())
-    return _Paired(name=name, decisions=decisions, hits=hits, clusters=tuple(days.values()))
+    return _PairedScores(name=name, decisions=decisions, hits=hits, clusters=tuple(days.values()))
 
 
-def _judged(pair: _Paired) -> Verdict:
+def _evaluate(pair: _PairedScores) -> Verdict:
     difference = sum(total for total, _ in pair.clusters) / pair.decisions
-    bounds = share_interval(pair.clusters, low=-1.0, high=1.0)
+    bounds = proportion_ci(pair.clusters, low=-1.0, high=1.0)
     days = len(pair.clusters)
-    result = Result.INCONCLUSIVE
+    result = Conclusion.INCONCLUSIVE
     if bounds is not None and days >= MIN_DAYS:
-        result = Result.BETTER if bounds[0] > 0 else Result.WORSE if bounds[1] < 0 else result
+        result = Conclusion.BETTER if bounds[0] > 0 else Conclusion.WORSE if bounds[1] < 0 else result
     return Verdict(
         result=result,
         baseline=pair.name,
@@ -130,11 +130,11 @@ def _judged(pair: _Paired) -> Verdict:
         difference=difference,
         low=None if bounds is None else bounds[0],
         high=None if bounds is None else bounds[1],
-        days_needed=days if result is not Result.INCONCLUSIVE else _days_needed(pair, difference),
+        days_needed=days if result is not Conclusion.INCONCLUSIVE else _days_needed(pair, difference),
     )
 
 
-def _days_needed(pair: _Paired, difference: float) -> int | None:
+def _days_needed(pair: _PairedScores, difference: float) -> int | None:
     days = len(pair.clusters)
     if days < 2 or difference == 0:
         return None

@@ -45,7 +45,7 @@ class Trial:
             raise ValueError(f"a trial ends on {self.end}, before it starts on {self.start}")
 
 
-def record(path: Path, trial: Trial) -> None:
+def append_trial(path: Path, trial: Trial) -> None:
     """Add one line to the record and wait until the disk has it. The folder is made if need be.
 
     Show a run's result only after this returns: then a line cut off by a crash was never anyone's result.
@@ -70,7 +70,7 @@ def record(path: Path, trial: Trial) -> None:
         raise DataError(f"{path}: the trial was not recorded in full; make room on the disk and run again")
 
 
-def on_record(path: Path, data: str, symbols: Sequence[str], start: date, end: date) -> list[Trial]:
+def find_trials(path: Path, data: str, symbols: Sequence[str], start: date, end: date) -> list[Trial]:
     """The trials on the same data, oldest first: same source, a shared symbol, overlapping dates.
 
     Moving the dates a little or leaving out a symbol so does not start the count again. A line cut off
@@ -80,12 +80,12 @@ def on_record(path: Path, data: str, symbols: Sequence[str], start: date, end: d
     wanted = set(symbols)
     return [
         trial
-        for trial in _trials(path)
+        for trial in _read_trials(path)
         if trial.data == data and trial.start <= end and start <= trial.end and wanted & set(trial.symbols)
     ]
 
 
-def distinct(trials: Iterable[Trial]) -> list[Trial]:
+def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
     """The newest trial of each `forecasts_digest`, in order of record: what a deflation counts.
 
     Running the same forecasts again, or at other costs, is not another draw of luck; of several runs
@@ -107,7 +107,7 @@ def sharpe_variance(trials: Iterable[Trial]) -> float | None:
     return variance(ratios) if len(ratios) > 1 else None
 
 
-def _trials(path: Path) -> list[Trial]:
+def _read_trials(path: Path) -> list[Trial]:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -120,11 +120,11 @@ def _trials(path: Path) -> list[Trial]:
             cells = json.loads(line)
         except ValueError:
             continue  # empty, or cut off
-        trials.append(_trial(cells, f"{path}:{number}"))
+        trials.append(_parse_trial(cells, f"{path}:{number}"))
     return trials
 
 
-def _trial(cells: object, place: str) -> Trial:
+def _parse_trial(cells: object, place: str) -> Trial:
     try:
         if not isinstance(cells, dict):
             raise TypeError("not an object")

@@ -22,7 +22,7 @@ class EngineClock:
     def __init__(self) -> None:
         self._last = 0.0
 
-    def tick(self, as_of: datetime) -> float:
+    def advance(self, as_of: datetime) -> float:
         """The engine's time, in backtrader's float days, of the next slice, which is known at `as_of`."""
         self._last = max(float(bt.date2num(as_of)), self._last + _MILLISECOND)
         return self._last
@@ -46,14 +46,14 @@ class SymbolFeed(bt.feed.DataBase):
         self.seen_at: datetime | None = None
         self._moment = 0.0
 
-    def offer(self, bar: Bar, as_of: datetime, moment: float) -> None:
+    def push_bar(self, bar: Bar, as_of: datetime, moment: float) -> None:
         """Move backtrader on to `bar`, known at `as_of`, at the engine's time `moment`."""
         if self.bar is not None and bar.opens_at > self.bar.opens_at:
             self.previous_close = self.bar.close
         self.bar, self.price, self.seen_at, self._moment = bar, bar.close * self.rate, as_of, moment
         self.next(ticks=False)
 
-    def exchange(self, rate: float, as_of: datetime) -> None:
+    def set_rate(self, rate: float, as_of: datetime) -> None:
         """Value the last known price at `rate`, known at `as_of`, from now on."""
         if rate == self.rate:
             return

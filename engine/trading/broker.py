@@ -12,12 +12,12 @@ from typing import Any
 
 import backtrader as bt
 
-from engine.corporate_actions import after_split
-from engine.instruments import Costs, Instrument, locked
+from engine.corporate_actions import apply_split
+from engine.instruments import Costs, Instrument, limit_lock_reason
 from engine.model import Bar, Phase, Slice
 from engine.trading.bar_feed import SymbolFeed
-from engine.trading.pnl import Accounts, commission, fill_price, slippage_cost
-from engine.trading.records import Fill, Mark, OrderRecord, OrderStatus, Record
+from engine.trading.pnl import PnLTracker, commission, fill_price, slippage_cost
+from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus, Record
 
 # What is left of cash after spending all of it, as a fraction of the order, is rounding and not a debt.
 _ROUNDING = 1e-12
@@ -46,7 +46,7 @@ class SliceBroker(bt.brokers.BackBroker):
         self.margin = margin
         self.now: Slice | None = None
         self.waiting: dict[str, OrderRecord] = {}
-        self.accounts = Accounts(costs, sink)
+        self.accounts = PnLTracker(costs, sink)
         self.gross = 0.0
         self._feeds = feeds
         self._instruments = instruments
@@ -54,7 +54,9 @@ class SliceBroker(bt.brokers.BackBroker):
         self._sink = sink
         self._orders: dict[str, Any] = {}
         for symbol, cost in costs.items():
-            self.setcommission(cost.fee, commtype=bt.CommInfoBase.COMM_PERC, stocklike=True, name=symbol)
+            self.setcommission(
+                cost.fee_fraction, commtype=bt.CommInfoBase.COMM_PERC, stocklike=True, name=symbol
+            )
 
     def place(self, feed: SymbolFeed, record: OrderRecord) -> None:
         """Keep an order until the next open of its symbol."""
@@ -69,7 +71,7 @@ class SliceBroker(bt.brokers.BackBroker):
 
     sell = buy
 
-    def withdraw(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
+    def cancel_order(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
         """Take back the waiting order of `symbol`, if there is one, and record `status`."""
         if symbol in self.waiting:
             self.cancel(self._orders[symbol])
@@ -78,20 +80,20 @@ class SliceBroker(bt.brokers.BackBroker):
     def split(self, feed: SymbolFeed, symbol: str, ratio: float) -> None:
         """Restate the position of `symbol` in units of after a split; what is no whole unit is paid out."""
         position = self.positions[feed]
-        left, rest = after_split(position.size, ratio, self._instruments[symbol].lot)
+        left, rest = apply_split(position.size, ratio, self._instruments[symbol].lot)
         feed.split(ratio)
         self.accounts.split(symbol, ratio, left, feed.price)
         self.cash += rest * feed.price
         position.size, position.price = left, position.price / ratio
         self._get_value()
 
-    def earn(self, feed: SymbolFeed, symbol: str, amount: float) -> None:
+    def apply_dividend(self, feed: SymbolFeed, symbol: str, amount: float) -> None:
         """Pay a dividend of `amount` a unit, in the quote currency, on what is held; a short pays it."""
         size = self.positions[feed].size
         if size:
             paid = size * amount * feed.rate
             self.cash += paid
-            self.accounts.earn(symbol, paid)
+            self.accounts.apply_dividend(symbol, paid)
             self._get_value()
 
     def next(self) -> None:
@@ -108,7 +110,7 @@ class SliceBroker(bt.brokers.BackBroker):
             self._fill_waiting(now)
             self._get_value()
         elif now.bars:
-            self._sink(Mark(at=now.as_of, value=value, cash=self.cash))
+            self._sink(EquityPoint(at=now.as_of, value=value, cash=self.cash))
 
     def _fill_waiting(self, now: Slice) -> None:
         ready = [self.waiting[symbol] for symbol in now.bars if symbol in self.waiting]
@@ -118,9 +120,9 @@ class SliceBroker(bt.brokers.BackBroker):
                 continue  # a command came between this open and its slice: never at a price from before it
             if record.due_at is not None and bar.opens_at > record.due_at:
                 reason = f"no open at {record.due_at.isoformat()}; the next was {bar.opens_at.isoformat()}"
-                self.withdraw(record.symbol, OrderStatus.EXPIRED, now.as_of, reason)
+                self.cancel_order(record.symbol, OrderStatus.EXPIRED, now.as_of, reason)
             elif refusal := self._refusal(record, bar):
-                self.withdraw(record.symbol, OrderStatus.REJECTED, now.as_of, refusal)
+                self.cancel_order(record.symbol, OrderStatus.REJECTED, now.as_of, refusal)
             else:
                 self._fill(record, bar, now.as_of)
 
@@ -128,7 +130,7 @@ class SliceBroker(bt.brokers.BackBroker):
         """Why the market or the account forbids an order; empty if both allow it."""
         feed, instrument = self._feeds[record.symbol], self._instruments[record.symbol]
         day = bar.opens_at.date()
-        if reason := locked(instrument, record.size, bar.open, feed.previous_close, day):
+        if reason := limit_lock_reason(instrument, record.size, bar.open, feed.previous_close, day):
             return f"{record.symbol} {reason}"
         return self._shortfall(record, bar.open * feed.rate)
 
@@ -141,7 +143,7 @@ class SliceBroker(bt.brokers.BackBroker):
             return ""
         costs = self._costs[record.symbol]
         price = fill_price(size, open_price, costs)
-        paid = _paid(size, price, costs)
+        paid = cash_flow(size, price, costs)
         if size > 0 and self.cash - paid < -_ROUNDING * paid:
             return f"costs {paid:.2f} but cash is {self.cash:.2f}"
         return self._margin_refusal(record.symbol, after, open_price, self.cash - paid)
@@ -187,7 +189,7 @@ class SliceBroker(bt.brokers.BackBroker):
         # below zero, be it by rounding. What can be afforded was decided before; the rest is lent.
         costs = self._costs[order.data.bar.symbol]
         price = fill_price(order.size, popen, costs)
-        paid = _paid(order.size, price, costs)
+        paid = cash_flow(order.size, price, costs)
         left = self.cash - paid
         lent = abs(paid) - left if left < abs(paid) * 1e-9 else 0.0
         self.cash += lent
@@ -210,6 +212,6 @@ class SliceBroker(bt.brokers.BackBroker):
         return float(self._value)
 
 
-def _paid(size: float, price: float, costs: Costs) -> float:
+def cash_flow(size: float, price: float, costs: Costs) -> float:
     """The cash that a fill takes, commission included; negative: the cash that a sale brings."""
     return size * price + commission(size, price, costs)

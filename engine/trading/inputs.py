@@ -14,7 +14,7 @@ from engine.trading.risk import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quotes:
+class LastPrices:
     """Last traded prices by symbol, in the quote currency: they value positions and fill nothing."""
 
     at: datetime
@@ -22,7 +22,7 @@ class Quotes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lapse:
+class OpenMissed:
     """Orders of `symbols` that wait are void: the open they waited for was missed."""
 
     at: datetime
@@ -31,12 +31,12 @@ class Lapse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class TimeAdvanced:
     """It is `at` now, and nothing else came."""
 
     at: datetime
 
 
-Between = Quotes | Lapse | Tick | Command | Split | Dividend
+NonSliceInput = LastPrices | OpenMissed | TimeAdvanced | Command | Split | Dividend
 
-Item = Slice | Between
+EngineInput = Slice | NonSliceInput

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.instruments import Costs
-from engine.trading.records import Fill, Step
+from engine.trading.records import Fill, HoldingPeriod
 
 BORROW_DAYS_PER_YEAR = 365
 
 
 def fill_price(size: float, open_price: float, costs: Costs) -> float:
     """The price at which `size` is filled: the official open moved by slippage and latency against it."""
-    return open_price * (1 + costs.slip) if size > 0 else open_price * (1 - costs.slip)
+    return (
+        open_price * (1 + costs.slippage_fraction) if size > 0 else open_price * (1 - costs.slippage_fraction)
+    )
 
 
 def slippage_cost(size: float, open_price: float, price: float) -> float:
@@ -25,7 +27,7 @@ def slippage_cost(size: float, open_price: float, price: float) -> float:
 
 def commission(size: float, price: float, costs: Costs) -> float:
     """The fee on the filled value."""
-    return abs(size) * costs.fee * price
+    return abs(size) * costs.fee_fraction * price
 
 
 def trade_cost(size: float, open_price: float, costs: Costs) -> float:
@@ -42,7 +44,7 @@ def borrow_cost(position: float, open_price: float, days: float, costs: Costs) -
     return max(-position, 0.0) * open_price * costs.borrow_rate * days / BORROW_DAYS_PER_YEAR
 
 
-def step_pnl(position: float, price_change: float, cost: float) -> float:
+def period_pnl(position: float, price_change: float, cost: float) -> float:
     """Position times the price change over the step, less the cost of getting and holding it."""
     return position * price_change - cost
 
@@ -56,7 +58,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Running:
+class _OpenPeriod:
     started_at: datetime
     start_price: float
     equity: float
@@ -69,13 +71,13 @@ class _Running:
     income: float = 0.0
 
 
-class Accounts:
+class PnLTracker:
     """The steps of one run. `sink` receives each step when it has ended, `costs` are by symbol."""
 
-    def __init__(self, costs: Mapping[str, Costs], sink: Callable[[Step], None]) -> None:
+    def __init__(self, costs: Mapping[str, Costs], sink: Callable[[HoldingPeriod], None]) -> None:
         self._costs = costs
         self._sink = sink
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, _OpenPeriod] = {}
 
     def charge_borrow(self, symbol: str, at: datetime) -> float:
         """Add to the running step what borrowing `symbol` cost since the last charge; return the amount."""
@@ -96,7 +98,7 @@ class Accounts:
         ended = self._running.get(symbol)
         if ended is not None:
             self._end(symbol, ended, price, at, is_open=False)
-        self._running[symbol] = _Running(
+        self._running[symbol] = _OpenPeriod(
             started_at=at,
             start_price=price,
             equity=equity,
@@ -112,7 +114,7 @@ class Accounts:
         running.commission += fill.commission
         running.slippage += fill.slippage
 
-    def earn(self, symbol: str, amount: float) -> None:
+    def apply_dividend(self, symbol: str, amount: float) -> None:
         """Add income to the running step: a dividend, or what a split paid out; negative if it was paid."""
         self._running[symbol].income += amount
 
@@ -138,14 +140,14 @@ class Accounts:
             self._end(symbol, running, price, at, is_open=True)
         self._running.clear()
 
-    def _end(self, symbol: str, running: _Running, price: float, at: datetime, *, is_open: bool) -> None:
+    def _end(self, symbol: str, running: _OpenPeriod, price: float, at: datetime, *, is_open: bool) -> None:
         if running.position == 0 and running.change == 0 and running.income == 0:
             return
         cost = running.commission + running.slippage + running.borrow
         price_change = price - running.start_price
-        pnl = step_pnl(running.position, price_change, cost) + running.income
+        pnl = period_pnl(running.position, price_change, cost) + running.income
         self._sink(
-            Step(
+            HoldingPeriod(
                 symbol=symbol,
                 started_at=running.started_at,
                 ended_at=at,

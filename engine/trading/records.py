@@ -21,7 +21,7 @@ class OrderStatus(StrEnum):
     FILLED = "filled"
     REJECTED = "rejected"
     EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
+    CANCELLED = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class EquityPoint:
     """The portfolio's value and its cash after a slice in which a bar closed, at the last known prices."""
 
     at: datetime
@@ -76,7 +76,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class HoldingPeriod:
     """From one OPEN of a symbol to its next, while a position was held or changed.
 
     `position` is held after the fill at the start, `change` what that fill traded. `cost` is
@@ -105,7 +105,7 @@ class Step:
     income: float = 0.0
 
 
-Record = OrderRecord | Fill | Mark | Step
+Record = OrderRecord | Fill | EquityPoint | HoldingPeriod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +121,8 @@ class EngineResult:
     value: float
     orders: tuple[OrderRecord, ...]
     fills: tuple[Fill, ...]
-    marks: tuple[Mark, ...]
-    steps: tuple[Step, ...]
+    marks: tuple[EquityPoint, ...]
+    steps: tuple[HoldingPeriod, ...]
     analyses: Mapping[str, Any]
 
 
@@ -135,7 +135,7 @@ class Valuation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class SessionSnapshot:
     """Where a session stands after an input: state and cause, value and cash, positions and waiting orders.
 
     Positions and orders are in signed units by symbol; value and cash in the base currency.

@@ -29,7 +29,7 @@ class CommandKind(StrEnum):
     FLATTEN = "flatten"
 
     @property
-    def stops(self) -> bool:
+    def blocks_orders(self) -> bool:
         """Whether no order of the strategy's may follow."""
         return self in (CommandKind.PAUSE, CommandKind.HALT, CommandKind.FLATTEN)
 
@@ -110,7 +110,7 @@ class RiskChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class OrderRequest:
     """An order that a strategy would give: sizes in signed units, `price` and amounts in the base currency.
 
     `others` is the absolute value of all other symbols' positions with their waiting orders filled.
@@ -118,35 +118,35 @@ class Proposal:
 
     at: datetime
     symbol: str
-    held: float
+    position: float
     size: float
     price: float
     equity: float
-    others: float
+    other_exposure: float
 
 
 @dataclass(slots=True, kw_only=True)
-class _Cause:
+class _Restriction:
     state: RiskState
     text: str
 
 
 @dataclass(slots=True)
-class RiskGuard:
+class RiskEngine:
     """The state of one session. Starts ACTIVE."""
 
     limits: RiskLimits
     flattening: bool = False
-    _person: _Cause = field(default_factory=lambda: _Cause(state=RiskState.ACTIVE, text=""))
-    _causes: dict[str, _Cause] = field(default_factory=dict)
-    _told: tuple[RiskState, str] = (RiskState.ACTIVE, "")
+    _operator: _Restriction = field(default_factory=lambda: _Restriction(state=RiskState.ACTIVE, text=""))
+    _restrictions: dict[str, _Restriction] = field(default_factory=dict)
+    _reported: tuple[RiskState, str] = (RiskState.ACTIVE, "")
     _day: date | None = None
     _day_start: float = 0.0
     _peak: float = 0.0
     _last: float = 0.0
-    _ordered: int = 0
-    _calls: deque[bool] = field(default_factory=deque)
-    _stale: frozenset[str] = frozenset()
+    _order_times: int = 0
+    _recent_abstentions: deque[bool] = field(default_factory=deque)
+    _stale_symbols: frozenset[str] = frozenset()
 
     @property
     def state(self) -> RiskState:
@@ -158,125 +158,125 @@ class RiskGuard:
         """Why the state is what it is; empty while nothing ever happened."""
         return self._strictest().text
 
-    def command(self, command: Command) -> list[RiskChange]:
+    def on_command(self, command: Command) -> list[RiskChange]:
         """Do what a person says."""
         said = f"{command.kind}: {command.text}" if command.text else str(command.kind)
         match command.kind:
             case CommandKind.RESUME | CommandKind.REDUCE:
-                self._acknowledge()
+                self._reset_limits()
                 to = RiskState.ACTIVE if command.kind is CommandKind.RESUME else RiskState.REDUCING
             case _:
                 self.flattening = self.flattening or command.kind is CommandKind.FLATTEN
                 to = RiskState.HALTED
-        self._person = _Cause(state=to, text=said)
-        return self._changes(command.at, command.author, always=True)
+        self._operator = _Restriction(state=to, text=said)
+        return self._state_changes(command.at, command.author, always=True)
 
-    def value(self, at: datetime, equity: float) -> list[RiskChange]:
+    def on_equity(self, at: datetime, equity: float) -> list[RiskChange]:
         """The portfolio is worth `equity` at `at`: check the daily loss and the drawdown."""
-        self._turn_day(at)
+        self._roll_day(at)
         self._peak = max(self._peak, equity)
         self._last = equity
         limits = self.limits
         if self._day_start > 0 and equity <= self._day_start * (1 - limits.daily_loss):
             text = f"daily loss {1 - equity / self._day_start:.1%} reached the limit {limits.daily_loss:.1%}"
-            self._causes.setdefault("daily loss", _Cause(state=RiskState.REDUCING, text=text))
+            self._restrictions.setdefault("daily loss", _Restriction(state=RiskState.REDUCING, text=text))
         if self._peak > 0 and equity <= self._peak * (1 - limits.drawdown):
             text = f"drawdown {1 - equity / self._peak:.1%} reached the limit {limits.drawdown:.1%}"
-            self._causes.setdefault("drawdown", _Cause(state=RiskState.HALTED, text=text))
-        return self._changes(at)
+            self._restrictions.setdefault("drawdown", _Restriction(state=RiskState.HALTED, text=text))
+        return self._state_changes(at)
 
-    def stale(self, at: datetime, symbols: Iterable[str]) -> list[RiskChange]:
+    def on_stale_prices(self, at: datetime, symbols: Iterable[str]) -> list[RiskChange]:
         """These held symbols are overdue at `at`."""
         now = frozenset(symbols)
-        if now - self._stale:
+        if now - self._stale_symbols:
             text = f"no price in time for {', '.join(sorted(now))}"
-            self._causes["stale"] = _Cause(state=RiskState.REDUCING, text=text)
+            self._restrictions["stale"] = _Restriction(state=RiskState.REDUCING, text=text)
         elif not now:
-            self._causes.pop("stale", None)
-        self._stale = now
-        return self._changes(at)
+            self._restrictions.pop("stale", None)
+        self._stale_symbols = now
+        return self._state_changes(at)
 
-    def called(self, at: datetime, abstained: Iterable[bool]) -> list[RiskChange]:
+    def on_predictions(self, at: datetime, abstained: Iterable[bool]) -> list[RiskChange]:
         """The student made these calls; True stands for an abstention."""
         window = self.limits.abstention_window
-        self._calls.extend(abstained)
-        while len(self._calls) > window:
-            self._calls.popleft()
-        rate = sum(self._calls) / window
+        self._recent_abstentions.extend(abstained)
+        while len(self._recent_abstentions) > window:
+            self._recent_abstentions.popleft()
+        rate = sum(self._recent_abstentions) / window
         if rate >= self.limits.abstention_rate:
-            text = f"{sum(self._calls)} of the last {window} calls were abstentions"
-            self._causes.setdefault("abstentions", _Cause(state=RiskState.REDUCING, text=text))
+            text = f"{sum(self._recent_abstentions)} of the last {window} calls were abstentions"
+            self._restrictions.setdefault("abstentions", _Restriction(state=RiskState.REDUCING, text=text))
         else:
-            self._causes.pop("abstentions", None)
-        return self._changes(at)
+            self._restrictions.pop("abstentions", None)
+        return self._state_changes(at)
 
-    def ordered(self, at: datetime) -> None:
+    def on_order(self, at: datetime) -> None:
         """An order was given at `at`."""
-        self._turn_day(at)
-        self._ordered += 1
+        self._roll_day(at)
+        self._order_times += 1
 
-    def forbids_all(self) -> str:
+    def halt_reason(self) -> str:
         """Why no order may be given; empty if some may."""
         strictest = self._strictest()
         return f"halted ({strictest.text})" if strictest.state is RiskState.HALTED else ""
 
-    def permit(self, order: Proposal) -> tuple[float, str]:
+    def check_order(self, order: OrderRequest) -> tuple[float, str]:
         """How much of the order may be given, in signed units, and why not all of it."""
-        if forbidden := self.forbids_all():
+        if forbidden := self.halt_reason():
             return 0.0, forbidden
-        after = order.held + order.size
-        if 0 <= after <= order.held or order.held <= after <= 0:
+        after = order.position + order.size
+        if 0 <= after <= order.position or order.position <= after <= 0:
             return order.size, ""
         if refusal := self._refusal(order, after):
-            turns = order.held * after < 0
-            return (-order.held if turns else 0.0), refusal
+            turns = order.position * after < 0
+            return (-order.position if turns else 0.0), refusal
         return order.size, ""
 
-    def flat(self) -> None:
+    def on_flat(self) -> None:
         """Nothing is held any longer."""
         self.flattening = False
 
-    def _refusal(self, order: Proposal, after: float) -> str:
+    def _refusal(self, order: OrderRequest, after: float) -> str:
         """Why an order that makes a position larger, or turns it, may not be given whole."""
         limits = self.limits
         strictest = self._strictest()
         if strictest.state is RiskState.REDUCING:
             return f"no new risk while reducing ({strictest.text})"
-        self._turn_day(order.at)
-        if self._ordered >= limits.orders_per_day:
+        self._roll_day(order.at)
+        if self._order_times >= limits.orders_per_day:
             return f"the limit of {limits.orders_per_day} orders a day is reached"
         own = abs(after) * order.price / order.equity
         if own > limits.symbol_exposure:
             return f"{order.symbol} would be {own:.1%} of equity, the limit is {limits.symbol_exposure:.1%}"
-        total = own + order.others / order.equity
+        total = own + order.other_exposure / order.equity
         if total > limits.total_exposure:
             return f"exposure would be {total:.1%} of equity, the limit is {limits.total_exposure:.1%}"
         return ""
 
-    def _strictest(self) -> _Cause:
-        found = self._person
-        for cause in self._causes.values():
+    def _strictest(self) -> _Restriction:
+        found = self._operator
+        for cause in self._restrictions.values():
             if _RANK[cause.state] > _RANK[found.state]:
                 found = cause
         return found
 
-    def _turn_day(self, at: datetime) -> None:
+    def _roll_day(self, at: datetime) -> None:
         day = at.date()
         if self._day is not None and day <= self._day:
             return
-        self._day, self._day_start, self._ordered = day, self._last, 0
-        self._causes.pop("daily loss", None)
+        self._day, self._day_start, self._order_times = day, self._last, 0
+        self._restrictions.pop("daily loss", None)
 
-    def _acknowledge(self) -> None:
-        self._causes.clear()
-        self._calls.clear()
+    def _reset_limits(self) -> None:
+        self._restrictions.clear()
+        self._recent_abstentions.clear()
         self.flattening = False
         self._day_start = self._peak = self._last
 
-    def _changes(self, at: datetime, author: str = "risk", *, always: bool = False) -> list[RiskChange]:
+    def _state_changes(self, at: datetime, author: str = "risk", *, always: bool = False) -> list[RiskChange]:
         strictest = self._strictest()
-        now, was = (strictest.state, strictest.text), self._told
+        now, was = (strictest.state, strictest.text), self._reported
         if now[0] == was[0] and not always:
             return []
-        self._told = now
+        self._reported = now
         return [RiskChange(at=at, was=was[0], now=now[0], cause=now[1] or "the cause is gone", author=author)]

@@ -19,25 +19,33 @@ from engine.instruments import Costs, Instrument
 from engine.model import Phase, Slice
 from engine.trading.bar_feed import EngineClock, SymbolFeed
 from engine.trading.broker import SliceBroker
-from engine.trading.inputs import Between, Item, Lapse
-from engine.trading.orders import OrderDesk
-from engine.trading.records import EngineResult, Fill, Mark, OrderRecord, OrderStatus, Record, Step
-from engine.trading.risk import RiskGuard
+from engine.trading.inputs import EngineInput, NonSliceInput, OpenMissed
+from engine.trading.orders import OrderManager
+from engine.trading.records import (
+    EngineResult,
+    EquityPoint,
+    Fill,
+    HoldingPeriod,
+    OrderRecord,
+    OrderStatus,
+    Record,
+)
+from engine.trading.risk import RiskEngine
 from engine.trading.strategy import SliceStrategy
 
 # The least equity for each unit of gross exposure; FINRA rule 4210 asks for this much of long positions.
 MAINTENANCE_MARGIN = 0.25
 
 
-class KnownRates(Protocol):
-    """What currencies are worth: `engine.fx.Rates`, or those that a session has learned so far."""
+class FxRateSource(Protocol):
+    """What currencies are worth: `engine.fx.FxRates`, or those that a session has learned so far."""
 
     @property
     def base(self) -> str:
         """The currency of cash, equity and costs."""
         ...
 
-    def of(self, currency: str, at: datetime) -> float:
+    def rate(self, currency: str, at: datetime) -> float:
         """What one unit of `currency` is worth in the base currency at `at`. Raises DataError if unknown."""
         ...
 
@@ -51,12 +59,12 @@ class SliceCerebro(bt.Cerebro):
     """
 
     def __init__(
-        self, items: Iterable[Item], instruments: Mapping[str, Instrument], rates: KnownRates | None
+        self, items: Iterable[EngineInput], instruments: Mapping[str, Instrument], rates: FxRateSource | None
     ) -> None:
         super().__init__()
-        self.desk: OrderDesk
+        self.desk: OrderManager
         self.moment = 0.0
-        self._items = items
+        self._inputs = items
         self._rates = rates
         foreign = [one for one in instruments.values() if rates is not None and one.currency != rates.base]
         self._foreign = {one.symbol: one.currency for one in foreign}
@@ -65,25 +73,27 @@ class SliceCerebro(bt.Cerebro):
         (strategy,) = runstrats
         clock = EngineClock()
         last: Slice | None = None
-        for item in self._items:
+        for item in self._inputs:
             if not isinstance(item, Slice):
-                self._between(item, last, strategy)
+                self._apply_non_slice_input(item, last, strategy)
                 continue
             if last is not None and item.as_of < last.as_of:
                 raise DataError(f"slice of {item.as_of} comes after that of {last.as_of}; sort them by time")
             last = self._broker.now = item
-            self.moment = clock.tick(item.as_of)
+            self.moment = clock.advance(item.as_of)
             if self._rates is not None:
-                self._exchange(self._rates, item.as_of)
+                self._update_rates(self._rates, item.as_of)
             for symbol, bar in item.bars.items():
-                self._feed(symbol).offer(bar, item.as_of, self.moment)
+                self._feed(symbol).push_bar(bar, item.as_of, self.moment)
             self._brokernotify()
-            self.desk.guard_margin()
+            self.desk.enforce_margin()
             strategy._next()
             if self._event_stop:
                 return
 
-    def _between(self, item: Between, last: Slice | None, strategy: SliceStrategy) -> None:
+    def _apply_non_slice_input(
+        self, item: NonSliceInput, last: Slice | None, strategy: SliceStrategy
+    ) -> None:
         """Act on what is no slice, without moving backtrader: orders see an instant without bars.
 
         It is never before the newest slice, whatever clock dated it. An open at the very instant of a command
@@ -96,14 +106,14 @@ class SliceCerebro(bt.Cerebro):
             case Split():
                 self.desk.split(item)
             case Dividend():
-                self.desk.earn(item)
-            case Lapse():
-                self.desk.lapse(item.symbols, item.reason)
-        strategy.heed(item)
+                self.desk.apply_dividend(item)
+            case OpenMissed():
+                self.desk.expire_orders(item.symbols, item.reason)
+        strategy.on_event(item)
 
-    def _exchange(self, rates: KnownRates, as_of: datetime) -> None:
+    def _update_rates(self, rates: FxRateSource, as_of: datetime) -> None:
         for symbol, currency in self._foreign.items():
-            self.desk.feeds[symbol].exchange(rates.of(currency, as_of), as_of)
+            self.desk.feeds[symbol].set_rate(rates.rate(currency, as_of), as_of)
 
     def _feed(self, symbol: str) -> SymbolFeed:
         feed = self.desk.feeds.get(symbol)
@@ -114,7 +124,7 @@ class SliceCerebro(bt.Cerebro):
         return feed
 
 
-class _Collector:
+class _RecordCollector:
     """Sorts records by kind, unless none is to be kept, and passes each on at once."""
 
     def __init__(self, on_record: Callable[[Record], None] | None, *, keep: bool) -> None:
@@ -122,8 +132,8 @@ class _Collector:
         self._keep = keep
         self.orders: list[OrderRecord] = []
         self.fills: list[Fill] = []
-        self.marks: list[Mark] = []
-        self.steps: list[Step] = []
+        self.marks: list[EquityPoint] = []
+        self.steps: list[HoldingPeriod] = []
 
     def __call__(self, record: Record) -> None:
         if self._keep:
@@ -138,14 +148,14 @@ class _Collector:
                     self.orders.append(record)
             case Fill():
                 self.fills.append(record)
-            case Mark():
+            case EquityPoint():
                 self.marks.append(record)
-            case Step():
+            case HoldingPeriod():
                 self.steps.append(record)
 
 
 def run(
-    slices: Iterable[Item],
+    slices: Iterable[EngineInput],
     *,
     strategy: Callable[..., SliceStrategy],
     settings: Mapping[str, Any] = MappingProxyType({}),
@@ -154,8 +164,8 @@ def run(
     calendars: Mapping[str, Calendar],
     cash: float,
     margin: float = MAINTENANCE_MARGIN,
-    rates: KnownRates | None = None,
-    gate: RiskGuard | None = None,
+    rates: FxRateSource | None = None,
+    risk: RiskEngine | None = None,
     keep: bool = True,
     analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     on_record: Callable[[Record], None] | None = None,
@@ -170,14 +180,14 @@ def run(
     each slice; without rates all instruments have one currency. `slices` may block until the next one is
     there, and hold commands, last prices, splits and dividends between slices. `gate` holds the limits.
     Without `keep` the result has no records, so that a run of years takes no more memory than one of days.
-    `on_record` receives each record at once, an order first as pending and again when it is settled.
+    `find_trials` receives each record at once, an order first as pending and again when it is settled.
     `analyzers` makes backtrader analyzers, by name.
 
     Raises UsageError for a run that cannot be made of these parts, DataError for slices out of order or
-    of an unknown symbol or without a rate, and whatever `slices`, `strategy` or `on_record` raise.
+    of an unknown symbol or without a rate, and whatever `slices`, `strategy` or `find_trials` raise.
     """
     _check(instruments, costs, calendars, cash, rates)
-    collector = _Collector(on_record, keep=keep)
+    collector = _RecordCollector(on_record, keep=keep)
     cerebro = SliceCerebro(slices, instruments, rates)
     feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
     broker = SliceBroker(feeds=feeds, instruments=instruments, costs=costs, margin=margin, sink=collector)
@@ -185,8 +195,8 @@ def run(
     cerebro.setbroker(broker)
     for symbol, feed in feeds.items():
         cerebro.adddata(feed, name=symbol)
-    cerebro.desk = OrderDesk(
-        broker=broker, feeds=feeds, instruments=instruments, calendars=calendars, sink=collector, gate=gate
+    cerebro.desk = OrderManager(
+        broker=broker, feeds=feeds, instruments=instruments, calendars=calendars, sink=collector, risk=risk
     )
     cerebro.addstrategy(strategy, **settings)
     for name, analyzer in analyzers.items():
@@ -213,7 +223,7 @@ def _check(
     costs: Mapping[str, Costs],
     calendars: Mapping[str, Calendar],
     cash: float,
-    rates: KnownRates | None,
+    rates: FxRateSource | None,
 ) -> None:
     if not instruments:
         raise UsageError("a run needs at least one instrument; name a symbol")

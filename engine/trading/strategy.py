@@ -8,7 +8,7 @@ from typing import Any
 import backtrader as bt
 
 from engine.model import Phase, Slice
-from engine.trading.inputs import Between
+from engine.trading.inputs import NonSliceInput
 
 
 class SliceStrategy(bt.Strategy):
@@ -19,43 +19,43 @@ class SliceStrategy(bt.Strategy):
     backtrader's own `buy` and `sell` are refused.
     """
 
-    def decide(self, slice_: Slice) -> None:
+    def on_close(self, slice_: Slice) -> None:
         """Look at a CLOSE slice and call `target` for each symbol whose position is to change."""
 
-    def watch(self, slice_: Slice) -> None:
+    def on_slice(self, slice_: Slice) -> None:
         """Look at any slice, whatever its phase; for risk limits and commands."""
 
-    def heed(self, item: Between) -> None:
+    def on_event(self, item: NonSliceInput) -> None:
         """Look at what came between slices, such as a command; the engine has acted on it."""
 
-    def target(self, symbol: str, weight: float, reason: str = "") -> None:
+    def order_target_percent(self, symbol: str, weight: float, reason: str = "") -> None:
         """Want the position of `symbol` to be `weight` of equity, a fraction; negative is short.
 
         The order is filled at the next OPEN of the symbol, and replaces one that waits. Raises ValueError
         for a symbol that the run does not have and for a weight that is not finite.
         """
-        self.cerebro.desk.target(symbol, weight, reason)
+        self.cerebro.desk.order_target_percent(symbol, weight, reason)
 
-    def withdraw(self, symbol: str, reason: str) -> None:
+    def cancel_order(self, symbol: str, reason: str) -> None:
         """Take back the waiting order of `symbol`, if there is one that the margin limit did not give."""
-        self.cerebro.desk.withdraw(symbol, reason)
+        self.cerebro.desk.cancel_order(symbol, reason)
 
     @property
     def equity(self) -> float:
         """The portfolio's value at the last known prices, in the base currency."""
         return float(self.broker.getvalue())
 
-    def held(self, symbol: str) -> float:
+    def position(self, symbol: str) -> float:
         """The position of `symbol` in signed units."""
-        held: float = self.cerebro.desk.held(symbol)
+        held: float = self.cerebro.desk.position(symbol)
         return held
 
     def next(self) -> None:
         """Called by backtrader once for each slice."""
         slice_ = self.cerebro.desk.now
-        self.watch(slice_)
+        self.on_slice(slice_)
         if slice_.phase is Phase.CLOSE:
-            self.decide(slice_)
+            self.on_close(slice_)
 
     def _clk_update(self) -> int:
         # backtrader asks every feed for its length and time; the slice knows its time already.

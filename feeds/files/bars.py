@@ -13,8 +13,8 @@ from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar
-from feeds.files.tables import Row, rows_of, shown, table_files
-from feeds.symbols import a_share_code, known_names, pair_of
+from feeds.files.tables import Row, quote_value, read_rows, table_files
+from feeds.symbols import a_share_code, known_names, parse_pair
 
 COLUMNS = ("date", "open", "high", "low", "close", "volume")
 
@@ -40,9 +40,9 @@ def bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     return files
 
 
-def span_of(path: Path) -> tuple[date, date]:
+def date_span(path: Path) -> tuple[date, date]:
     """The first and last date of a bar file, from which its calendar can be built. Raises DataError."""
-    dates = [day for day, _ in _dated(path)]
+    dates = [day for day, _ in _dated_rows(path)]
     return dates[0], dates[-1]
 
 
@@ -60,8 +60,8 @@ def read_bars(
     a row outside the window nothing else is looked at. Raises DataError, also for an empty window.
     """
     bars = tuple(
-        _bar(row, day, instrument, calendar)
-        for day, row in _dated(path)
+        _build_bar(row, day, instrument, calendar)
+        for day, row in _dated_rows(path)
         if (since is None or since <= day) and (until is None or day <= until)
     )
     if not bars:
@@ -86,7 +86,7 @@ def guess_instrument(symbol: str) -> Instrument:
             currency="CNY",
             lot=100.0,
         )
-    if pair := pair_of(symbol):
+    if pair := parse_pair(symbol):
         return Instrument(
             symbol=symbol,
             names=known_names(symbol, AssetClass.COIN),
@@ -107,11 +107,11 @@ def guess_instrument(symbol: str) -> Instrument:
     )
 
 
-def _dated(path: Path) -> Iterator[tuple[date, Row]]:
+def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
     """The rows of a bar file with their dates, which ascend. Raises DataError where they do not."""
     last: date | None = None
-    for row in rows_of(path, COLUMNS):
-        day = _day(row)
+    for row in read_rows(path, COLUMNS):
+        day = _parse_day(row)
         if last is not None and day <= last:
             fault = "comes twice" if day == last else f"comes after {last}"
             raise DataError(f"{row.place}: date {day} {fault}; give one row a day, oldest first")
@@ -121,19 +121,21 @@ def _dated(path: Path) -> Iterator[tuple[date, Row]]:
         raise DataError(f"{path}: a header and no rows; give at least one bar")
 
 
-def _day(row: Row) -> date:
+def _parse_day(row: Row) -> date:
     text = row.cells["date"]
     found = _DAY.fullmatch(text)
     try:
         return date.fromisoformat(found[1] if found else "")
     except ValueError:
-        raise DataError(f"{row.place}: date {shown(text)} is not a day; write it as YYYY-MM-DD") from None
+        raise DataError(
+            f"{row.place}: date {quote_value(text)} is not a day; write it as YYYY-MM-DD"
+        ) from None
 
 
-def _bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) -> Bar:
+def _build_bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) -> Bar:
     opens_at, closes_at = _session(row, day, instrument, calendar)
-    open_, high, low, close = (_number(row, name) for name in _PRICES)
-    volume = _number(row, "volume")
+    open_, high, low, close = (_parse_number(row, name) for name in _PRICES)
+    volume = _parse_number(row, "volume")
     try:
         return Bar(
             symbol=instrument.symbol,
@@ -164,12 +166,12 @@ def _session(row: Row, day: date, instrument: Instrument, calendar: Calendar) ->
     return session
 
 
-def _number(row: Row, name: str) -> float:
+def _parse_number(row: Row, name: str) -> float:
     text = row.cells[name]
     try:
         return float(text)
     except ValueError:
-        fault = f"{shown(text)} is not a number" if text else "is empty"
+        fault = f"{quote_value(text)} is not a number" if text else "is empty"
         raise DataError(
             f"{row.place}: {name} {fault}; mend or remove the row, or choose other dates"
         ) from None

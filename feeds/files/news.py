@@ -16,7 +16,7 @@ from pathlib import Path
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
-from feeds.files.tables import Row, rows_of, shown, table_files
+from feeds.files.tables import Row, quote_value, read_rows, table_files
 from feeds.symbols import NameTable
 
 COLUMNS = ("published_at", "source", "symbols", "title", "text")
@@ -66,16 +66,16 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
     unmatched: Counter[str] = Counter()
     read = not_traded = 0
     for path in table_files(paths, COLUMNS, "news"):
-        for row in rows_of(path, COLUMNS, OPTIONAL_COLUMNS):
+        for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS):
             read += 1
-            subjects = subjects_of(row.cells["symbols"], names)
-            symbols = names.concerned(subjects)
-            item = _item(row, symbols or frozenset(), latency)
+            subjects = split_subjects(row.cells["symbols"], names)
+            symbols = names.match_symbols(subjects)
+            item = _parse_item(row, symbols or frozenset(), latency)
             if symbols is None:
                 not_traded += 1
-                unmatched.update(clean(subject, 40) for subject in subjects)
+                unmatched.update(clean_text(subject, 40) for subject in subjects)
             else:
-                kept[item.id] = _merged(kept[item.id], item) if item.id in kept else item
+                kept[item.id] = _merge_items(kept[item.id], item) if item.id in kept else item
     return NewsArchive(
         items=tuple(sorted(kept.values(), key=lambda item: (item.available_at, item.id))),
         read=read,
@@ -88,13 +88,13 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
 def news_id(source: str, published_at: datetime, title: str, text: str) -> str:
     """The id of an item, the same wherever it was read: 16 hexadecimal digits of a SHA-256.
 
-    `published_at` is in UTC; `source`, `title` and `text` are clean (see `clean`).
+    `published_at` is in UTC; `source`, `title` and `text` are clean (see `clean_text`).
     """
     parts = (source, published_at.isoformat(), title, text)
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
-def clean(text: str, length: int) -> str:
+def clean_text(text: str, length: int) -> str:
     """`text` on one line of at most `length` characters, single-spaced.
 
     Characters of the Unicode category C (control, format, private, unassigned) become spaces.
@@ -104,12 +104,12 @@ def clean(text: str, length: int) -> str:
     return " ".join(text.split())[:length].rstrip()
 
 
-def subjects_of(cell: str, names: NameTable) -> list[str]:
+def split_subjects(cell: str, names: NameTable) -> list[str]:
     """The subjects in a symbols cell, separated by semicolons, commas, bars or spaces.
 
     A name that the table knows is not taken apart: "Bitcoin Cash ETH" has two subjects.
     """
-    if names.knows(cell):
+    if names.contains(cell):
         return [cell]
     return [subject for part in re.split(r"[;,|]", cell) for subject in _phrases(part.split(), names)]
 
@@ -119,24 +119,24 @@ def _phrases(words: list[str], names: NameTable) -> Iterator[str]:
     while at < len(words):
         for length in range(min(_WORDS_OF_A_NAME, len(words) - at), 0, -1):
             phrase = " ".join(words[at : at + length])
-            if length == 1 or names.knows(phrase):
+            if length == 1 or names.contains(phrase):
                 yield phrase
                 at += length
                 break
 
 
-def _merged(first: NewsItem, again: NewsItem) -> NewsItem:
+def _merge_items(first: NewsItem, again: NewsItem) -> NewsItem:
     if first.available_at != again.available_at:
         return first
     whole_market = not first.symbols or not again.symbols
     return replace(first, symbols=frozenset() if whole_market else first.symbols | again.symbols)
 
 
-def _item(row: Row, symbols: frozenset[str], latency: timedelta) -> NewsItem:
-    local, precision, zone_known = _published(row)
-    first_seen_at = _first_seen(row)
-    source = clean(row.cells["source"], SOURCE_LENGTH)
-    title, text = clean(row.cells["title"], TITLE_LENGTH), clean(row.cells["text"], TEXT_LENGTH)
+def _parse_item(row: Row, symbols: frozenset[str], latency: timedelta) -> NewsItem:
+    local, precision, zone_known = _parse_published(row)
+    first_seen_at = _parse_first_seen(row)
+    source = clean_text(row.cells["source"], SOURCE_LENGTH)
+    title, text = clean_text(row.cells["title"], TITLE_LENGTH), clean_text(row.cells["text"], TEXT_LENGTH)
     if not (title or text):
         raise DataError(f"{row.place}: title and text are empty; fill one or remove the row")
     published_at = local.astimezone(UTC)
@@ -156,31 +156,33 @@ def _item(row: Row, symbols: frozenset[str], latency: timedelta) -> NewsItem:
     )
 
 
-def _published(row: Row) -> tuple[datetime, Precision, bool]:
+def _parse_published(row: Row) -> tuple[datetime, Precision, bool]:
     """When an item was published in the zone of its source, how exactly, and whether that zone is known.
 
     The precision is the coarser of the stated one and the one in which the time is written: "second"
     beside a date alone would make it known at that day's first instant.
     """
-    moment, written, zone_known = _moment(row, "published_at")
+    moment, written, zone_known = _parse_moment(row, "published_at")
     stated = row.cells.get("precision", "").lower()
     if stated and stated not in _COARSENESS:
         known = ", ".join(_COARSENESS)
-        raise DataError(f"{row.place}: precision {shown(stated)} is unknown; write {known} or leave it empty")
+        raise DataError(
+            f"{row.place}: precision {quote_value(stated)} is unknown; write {known} or leave it empty"
+        )
     precision = max(Precision(stated or written), written, key=_COARSENESS.index)
     return moment, precision, zone_known
 
 
-def _first_seen(row: Row) -> datetime | None:
+def _parse_first_seen(row: Row) -> datetime | None:
     if not row.cells.get("first_seen_at"):
         return None
-    moment, _, zone_known = _moment(row, "first_seen_at")
+    moment, _, zone_known = _parse_moment(row, "first_seen_at")
     if not zone_known:
         raise DataError(f"{row.place}: first_seen_at has no zone; end it in Z or an offset such as +08:00")
     return moment.astimezone(UTC)
 
 
-def _moment(row: Row, column: str) -> tuple[datetime, Precision, bool]:
+def _parse_moment(row: Row, column: str) -> tuple[datetime, Precision, bool]:
     """A cell's time, the precision in which it is written, and whether it states a zone."""
     text = row.cells[column]
     found = _TIME.fullmatch(text)
@@ -190,13 +192,13 @@ def _moment(row: Row, column: str) -> tuple[datetime, Precision, bool]:
         moment = datetime.min
     offset = moment.utcoffset() or timedelta(0)
     if not found or not 1900 <= moment.year < 2200 or abs(offset) > _WIDEST_OFFSET:
-        fault = f"{shown(text)} is not a time" if text else "is empty"
+        fault = f"{quote_value(text)} is not a time" if text else "is empty"
         raise DataError(f"{row.place}: {column} {fault}; write it as 2024-05-31T13:45:00Z or 2024-05-31")
     zone_known = moment.tzinfo is not None
-    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written(found), zone_known
+    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written_precision(found), zone_known
 
 
-def _written(found: re.Match[str]) -> Precision:
+def _written_precision(found: re.Match[str]) -> Precision:
     if found["second"]:
         return Precision.SECOND
     if found["minute"]:

@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from engine.errors import DataError
-from engine.fx import Rates, RateSeries
-from feeds.files.tables import Row, number_of, rows_of, shown, stamp_of, table_files
+from engine.fx import FxRates, FxRateSeries
+from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows, table_files
 
 COLUMNS = ("date", "close")
 
 
-def read_rates(paths: Sequence[Path], base: str, constants: Mapping[str, float] | None = None) -> Rates:
+def read_rates(paths: Sequence[Path], base: str, constants: Mapping[str, float] | None = None) -> FxRates:
     """The rates in `paths`, each a file or a folder, and `constants` by currency, all against `base`.
 
     A file is named after its pair: the column `close` of CNYUSD.csv (also CNY-USD.csv) has the price of one
@@ -24,21 +24,21 @@ def read_rates(paths: Sequence[Path], base: str, constants: Mapping[str, float] 
     path that is missing or no such table, a pair without `base`, a currency that comes twice, a date that is
     none or does not ascend, and a rate that is not a number above zero.
     """
-    series: dict[str, RateSeries] = {}
+    series: dict[str, FxRateSeries] = {}
     places: dict[str, str] = dict.fromkeys(constants or {}, "[rates]")
     for path in table_files(paths, COLUMNS, "rate"):
-        currency, inverted = _pair(path, base)
+        currency, inverted = _parse_pair(path, base)
         if currency in places:
             raise DataError(f"{path}: {currency} has a rate in {places[currency]} already; leave one out")
         places[currency] = str(path)
-        series[currency] = _series(path, inverted=inverted)
+        series[currency] = _read_series(path, inverted=inverted)
     try:
-        return Rates(base=base, constants=dict(constants or {}), series=series)
+        return FxRates(base=base, constants=dict(constants or {}), series=series)
     except ValueError as error:
         raise DataError(f"[rates]: {error}; mend or remove it") from None
 
 
-def _pair(path: Path, base: str) -> tuple[str, bool]:
+def _parse_pair(path: Path, base: str) -> tuple[str, bool]:
     """The other currency of a file's pair, and whether its price is that of the base currency."""
     name = path.stem.upper()
     for mark in "-_":
@@ -52,43 +52,45 @@ def _pair(path: Path, base: str) -> tuple[str, bool]:
             parts = [base, name.removeprefix(base)]
     if len(parts) != 2 or (parts[0] == base) == (parts[1] == base) or not all(parts):
         raise DataError(
-            f"{path}: {shown(path.stem)} is no rate against {base}; name the file after its pair, "
+            f"{path}: {quote_value(path.stem)} is no rate against {base}; name the file after its pair, "
             f"as in CNY{base}.csv" + (" or EURUSD.csv with another --base" if base != "USD" else "")
         )
     return (parts[1], True) if parts[0] == base else (parts[0], False)
 
 
-def _series(path: Path, *, inverted: bool) -> RateSeries:
+def _read_series(path: Path, *, inverted: bool) -> FxRateSeries:
     known_at, values = [], []
-    for day, value in _dated(path):
+    for day, value in _dated_rows(path):
         known_at.append(datetime.combine(day, time(), UTC) + timedelta(days=1))
         values.append(1 / value if inverted else value)
     if not known_at:
         raise DataError(f"{path}: a header and no rows; give at least one rate")
-    return RateSeries(known_at=tuple(known_at), values=tuple(values))
+    return FxRateSeries(known_at=tuple(known_at), values=tuple(values))
 
 
-def _dated(path: Path) -> Iterator[tuple[date, float]]:
+def _dated_rows(path: Path) -> Iterator[tuple[date, float]]:
     last: date | None = None
-    for row in rows_of(path, COLUMNS):
-        day = _day(row)
+    for row in read_rows(path, COLUMNS):
+        day = _parse_day(row)
         if last is not None and day <= last:
             raise DataError(f"{row.place}: date {day} after {last}; give one row a day, oldest first")
         last = day
-        yield day, _rate(row)
+        yield day, _parse_rate(row)
 
 
-def _day(row: Row) -> date:
+def _parse_day(row: Row) -> date:
     text = row.cells["date"]
-    stamp = stamp_of(text)
+    stamp = parse_timestamp(text)
     if stamp is None or stamp.time() != time():
-        raise DataError(f"{row.place}: date {shown(text)} is not a day; write it as YYYY-MM-DD")
+        raise DataError(f"{row.place}: date {quote_value(text)} is not a day; write it as YYYY-MM-DD")
     return stamp.date()
 
 
-def _rate(row: Row) -> float:
+def _parse_rate(row: Row) -> float:
     text = row.cells["close"]
-    value = number_of(text)
+    value = parse_number(text)
     if value is None or not (math.isfinite(value) and value > 0) or 1 / value == math.inf:
-        raise DataError(f"{row.place}: close {shown(text)} is not a rate above zero; mend or remove the row")
+        raise DataError(
+            f"{row.place}: close {quote_value(text)} is not a rate above zero; mend or remove the row"
+        )
     return value

@@ -37,7 +37,7 @@ class Row:
         return f"{self.path}, {'row' if _is_parquet(self.path) else 'line'} {self.number}"
 
 
-def shown(value: str) -> str:
+def quote_value(value: str) -> str:
     """`value` quoted on one line, cut to 40 characters, safe to print whatever it holds."""
     return repr(value if len(value) <= 40 else value[:40] + "…")
 
@@ -51,8 +51,8 @@ def table_files(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list
     """
     found: list[Path] = []
     for path in paths:
-        if stat.S_ISDIR(_mode(path)):
-            within = [file for file in _candidates(path) if not _missing(columns_of(file), needed)]
+        if stat.S_ISDIR(_file_mode(path)):
+            within = [file for file in _list_tables(path) if not _missing_columns(read_columns(file), needed)]
             if not within:
                 raise DataError(
                     f"{path}: no {kind} file in this folder; put a .csv or .parquet file there "
@@ -60,27 +60,27 @@ def table_files(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list
                 )
             found += within
         else:
-            require_columns(path, columns_of(path), needed)
+            require_columns(path, read_columns(path), needed)
             found.append(path)
     return found
 
 
-def columns_of(path: Path) -> tuple[str, ...]:
+def read_columns(path: Path) -> tuple[str, ...]:
     """The column names of `path` in small letters. Reads no more than the header."""
     _require_file(path)
     if not _is_csv(path):
         names = _parquet_columns(path) if _is_parquet(path) else line_columns(path)
-        return tuple(_column(name) for name in names)
-    with _opened(path) as file:
+        return tuple(_normalize_column(name) for name in names)
+    with _open_table(path) as file:
         start = file.read(_HEADER_BYTES)
     line = start.splitlines()[0] if start.strip() else b""
     try:
-        return tuple(_column(name) for name in next(csv.reader([_text(path, line)]), []))
+        return tuple(_normalize_column(name) for name in next(csv.reader([_decode_text(path, line)]), []))
     except csv.Error as error:
         raise DataError(f"{path}, line 1: {error}; save it as a comma-separated table") from None
 
 
-def rows_of(
+def read_rows(
     path: Path,
     needed: Sequence[str],
     optional: Sequence[str] = (),
@@ -94,7 +94,7 @@ def rows_of(
     """
     _require_file(path)
     rows = _csv_rows(path) if _is_csv(path) else _typed_rows(path, {*needed, *optional})
-    header = [_column(name) for name in next(rows)[1]]
+    header = [_normalize_column(name) for name in next(rows)[1]]
     require_columns(path, header, needed)
     wanted = [(name, header.index(name)) for name in (*needed, *optional) if name in header]
     for number, cells in rows:
@@ -113,9 +113,9 @@ def rows_of(
 
 def require_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
     """Raise DataError unless each column of `needed` is in `header` once."""
-    missing = _missing(header, needed)
+    missing = _missing_columns(header, needed)
     if missing:
-        found = ", ".join(shown(name) for name in header[:12]) or "none"
+        found = ", ".join(quote_value(name) for name in header[:12]) or "none"
         raise DataError(
             f"{path}: no column {', '.join(missing)}; found {found}; name the columns in the header"
         )
@@ -124,15 +124,15 @@ def require_columns(path: Path, header: Sequence[str], needed: Sequence[str]) ->
             raise DataError(f"{path}: column {name} is there twice; remove or rename one")
 
 
-def _missing(header: Iterable[str], needed: Sequence[str]) -> list[str]:
+def _missing_columns(header: Iterable[str], needed: Sequence[str]) -> list[str]:
     return [name for name in needed if name not in header]
 
 
-def _column(name: str) -> str:
+def _normalize_column(name: str) -> str:
     return name.strip().lower()
 
 
-def _candidates(folder: Path) -> list[Path]:
+def _list_tables(folder: Path) -> list[Path]:
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
@@ -156,7 +156,7 @@ def _is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def _mode(path: Path) -> int:
+def _file_mode(path: Path) -> int:
     try:
         return path.stat().st_mode
     except (OSError, ValueError):
@@ -164,18 +164,18 @@ def _mode(path: Path) -> int:
 
 
 def _require_file(path: Path) -> None:
-    if not stat.S_ISREG(_mode(path)) or path.suffix.lower() not in _SUFFIXES:
+    if not stat.S_ISREG(_file_mode(path)) or path.suffix.lower() not in _SUFFIXES:
         raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
 
 
-def _opened(path: Path) -> io.BufferedReader:
+def _open_table(path: Path) -> io.BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; check that it can be read") from None
 
 
-def _text(path: Path, data: bytes) -> str:
+def _decode_text(path: Path, data: bytes) -> str:
     if not data.strip():
         raise DataError(f"{path}: the file is empty; give one with a header and rows")
     try:
@@ -190,8 +190,8 @@ def _text(path: Path, data: bytes) -> str:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with _opened(path) as file:
-        text = _text(path, file.read())
+    with _open_table(path) as file:
+        text = _decode_text(path, file.read())
     # Strict, because a quote that never closes would otherwise swallow the rest of the file unseen.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     start = 1
@@ -211,37 +211,37 @@ def _parquet_columns(path: Path) -> list[str]:
     try:
         return [str(name) for name in pq.read_schema(path).names]
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
 
 
 def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [name for name in _parquet_columns(path) if _column(name) in wanted]
+    names = [name for name in _parquet_columns(path) if _normalize_column(name) in wanted]
     yield 0, names
     try:
         with pq.ParquetFile(path) as file:
             table = file.read(columns=names)
-        columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
+        columns = [[_format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
     for number, cells in enumerate(zip(*columns, strict=True), start=1):
         yield number, list(cells)
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     if isinstance(value, list):
-        return ";".join(_cell(item) for item in value)
+        return ";".join(_format_cell(item) for item in value)
     return str(value)
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: not a readable Parquet file ({shown(str(error))}); write it again")
+def _damage_error(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: not a readable Parquet file ({quote_value(str(error))}); write it again")
 
 
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
@@ -249,7 +249,7 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
 _STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?")
 
 
-def stamp_of(text: str) -> datetime | None:
+def parse_timestamp(text: str) -> datetime | None:
     """A date or a time as it is written, naive where no zone stands beside it; None if it is neither.
 
     A date alone is its midnight. Written as YYYY-MM-DD, or YYYY-MM-DDTHH:MM with what may follow.
@@ -262,7 +262,7 @@ def stamp_of(text: str) -> datetime | None:
         return None
 
 
-def number_of(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """A number, which may be infinite or not a number ("nan"); None for anything else."""
     try:
         return float(text)
@@ -270,12 +270,12 @@ def number_of(text: str) -> float | None:
         return None
 
 
-_LONGEST_LINE = 1_000_000
+_MAX_LINE_LENGTH = 1_000_000
 
 
 def line_columns(path: Path) -> list[str]:
     """The keys of the first line; none where that is no JSON object, so that the file is no table."""
-    for _, line in _lines(path):
+    for _, line in _read_lines(path):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -292,17 +292,17 @@ def line_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
     """
     names = [name for name in line_columns(path) if name.strip().lower() in wanted]
     yield 0, names
-    for number, line in _lines(path):
+    for number, line in _read_lines(path):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number}: not a JSON object; mend or remove the line")
-        yield number, [_json_cell(path, number, name, row.get(name)) for name in names]
+        yield number, [_parse_json_cell(path, number, name, row.get(name)) for name in names]
 
 
-def _json_cell(path: Path, number: int, name: str, value: Any) -> str:
+def _parse_json_cell(path: Path, number: int, name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
@@ -312,15 +312,15 @@ def _json_cell(path: Path, number: int, name: str, value: Any) -> str:
     raise DataError(f"{path}, line {number}: {name} is no text; write it as one value")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with path.open("rb") as file:
             number = 0
-            while line := file.readline(_LONGEST_LINE):
+            while line := file.readline(_MAX_LINE_LENGTH):
                 number += 1
-                if len(line) == _LONGEST_LINE:
+                if len(line) == _MAX_LINE_LENGTH:
                     raise DataError(
-                        f"{path}, line {number}: longer than {_LONGEST_LINE:,} bytes; split the line"
+                        f"{path}, line {number}: longer than {_MAX_LINE_LENGTH:,} bytes; split the line"
                     )
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if text.strip():

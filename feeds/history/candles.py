@@ -148,7 +148,7 @@ class SessionGrid:
         return session[1] + self.delay
 
 
-def step_of(timeframe: str) -> timedelta:
+def timeframe_step(timeframe: str) -> timedelta:
     """The length of a timeframe such as "1d". Raises UsageError for an unknown one."""
     if timeframe not in TIMEFRAMES:
         raise UsageError(f"timeframe {timeframe[:20]!r} is unknown; choose one of {', '.join(TIMEFRAMES)}")
@@ -160,7 +160,7 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def gaps_of(symbol: str, missing: dict[datetime, str], present: Iterable[datetime]) -> tuple[Gap, ...]:
+def find_gaps(symbol: str, missing: dict[datetime, str], present: Iterable[datetime]) -> tuple[Gap, ...]:
     """Named gaps: runs of missing starts, with their reasons, that no present start interrupts."""
     marks = sorted([*missing.items(), *((at, "") for at in present)])
     runs: list[list[tuple[datetime, str]]] = []

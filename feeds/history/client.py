@@ -1,7 +1,6 @@
-"""What the fetch loop asks of a source of candles, and how it bears with one that does not answer.
+"""The protocol of a source of candles, and the retries for one that does not answer.
 
-Knows waiting and giving up. It knows no exchange and no library; clients translate their library's errors
-into the two kinds below.
+It depends on no exchange and no library; clients translate their library's errors into the two kinds below.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +12,12 @@ from typing import Protocol, TypeVar
 from engine.errors import DataError
 from feeds.history.candles import Adjustment, Grid
 
-TRIES = 8
+MAX_TRIES = 8
 
-FIRST_TRIES = 5
+MAX_FIRST_TRIES = 5
 """For a source that has not answered yet: it may be the connection that is not there."""
 
-LONGEST_WAIT = 900.0
+MAX_WAIT = 900.0
 
 _DEEPEST = 12
 
@@ -31,8 +30,11 @@ class SourceError(DataError):
     """A source that does not answer, or refuses to. What came before is kept; exit code 3."""
 
 
-class Unanswered(Exception):
+class TemporaryError(Exception):
     """No usable answer this time: ask again. `wait` is how many seconds the source demands, if it said so."""
+
+    journal_name = "Unanswered"
+    """What journals call it: the name of the first version."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -53,20 +55,20 @@ class Wait:
 OnWait = Callable[[Wait], None]
 
 
-def unseen(wait: Wait) -> None:
-    """A pause that nobody is told of."""
+def ignore_wait(wait: Wait) -> None:
+    """Report no pause."""
 
 
 class BarClient(Protocol):
     """One source of candles in one timeframe and one adjustment.
 
-    `name` is the source in the store, such as "ccxt:binance"; `said_by` names exchange and library with
+    `name` is the source in the store, such as "ccxt:binance"; `provenance` names exchange and library with
     its version; `page` is how many candles one request can bring. `repairs_silently` says that the library
     drops repeated rows unseen, so that a candle counts only once two answers agree on it.
     """
 
     name: str
-    said_by: str
+    provenance: str
     timeframe: str
     adjustment: Adjustment
     page: int
@@ -77,7 +79,7 @@ class BarClient(Protocol):
         ...
 
     def server_time(self) -> datetime:
-        """What time it is by the source's own clock, in UTC. Raises Unanswered."""
+        """What time it is by the source's own clock, in UTC. Raises TemporaryError."""
         ...
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:
@@ -88,32 +90,40 @@ class BarClient(Protocol):
         """Rows (start in milliseconds since 1970, open, high, low, close, volume), as the source gave them.
 
         They should start from `since` (included) to `until` (excluded), `page` at most; nothing about
-        them is trusted. Raises Unanswered, or SourceError where asking again is of no use.
+        them is trusted. Raises TemporaryError, or SourceError where asking again is of no use.
         """
         ...
 
 
-def patiently(
+def retry(
     call: Callable[[], Answer],
     place: str,
     sleep: Callable[[float], None],
     *,
-    on_wait: OnWait = unseen,
-    tries: int = TRIES,
+    on_wait: OnWait = ignore_wait,
+    tries: int = MAX_TRIES,
 ) -> Answer:
-    """The answer of `call`, asked up to `tries` times with pauses of 1, 2, 4, … 60 seconds, or as demanded.
+    """Return the answer of `call`, retried with pauses of 1, 2, 4, … 60 seconds, or as the source demands.
 
-    `place` names source and symbol in the error; `on_wait` is told of each pause. Raises SourceError after
-    the last try, and at once where the source demands a pause of more than fifteen minutes.
+    Args:
+        call: The request.
+        place: Source and symbol, for the error.
+        sleep: Waits for a number of seconds.
+        on_wait: Called before each pause.
+        tries: How often the source is asked at most.
+
+    Raises:
+        SourceError: After the last try, and at once where the source demands a pause of more than fifteen
+            minutes.
     """
     tried = 0
     while True:
         try:
             return call()
-        except Unanswered as fault:
+        except TemporaryError as fault:
             tried += 1
             demanded = fault.wait or 0.0
-            if demanded > LONGEST_WAIT:
+            if demanded > MAX_WAIT:
                 raise SourceError(
                     f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what came before "
                     f"is kept, run the same command again after that"
@@ -128,22 +138,22 @@ def patiently(
             sleep(pause)
 
 
-class Patience:
-    """`patiently` for one source: until it has answered once, it is given up sooner."""
+class RetryPolicy:
+    """`retry` for one source: until it has answered once, it is given up sooner."""
 
-    def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = unseen) -> None:
+    def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = ignore_wait) -> None:
         self._sleep, self._on_wait = sleep, on_wait
-        self._tries = FIRST_TRIES
+        self._tries = MAX_FIRST_TRIES
 
-    def ask(self, call: Callable[[], Answer], place: str) -> Answer:
-        """The answer of `call`. Raises SourceError."""
-        answer = patiently(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
-        self._tries = TRIES
+    def call(self, call: Callable[[], Answer], place: str) -> Answer:
+        """Return the answer of `call`. Raises SourceError."""
+        answer = retry(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
+        self._tries = MAX_TRIES
         return answer
 
 
-def demanded_wait(retry_after: str | None, answered_at: str | None) -> float | None:
-    """Seconds that a Retry-After header demands; a date in it is read against the answer's own Date header.
+def parse_retry_after(retry_after: str | None, answered_at: str | None) -> float | None:
+    """Return the seconds that a Retry-After header demands; a date counts from the answer's Date header.
 
     None where there is none or it cannot be read (RFC 9110, 10.2.3).
     """
@@ -158,16 +168,16 @@ def demanded_wait(retry_after: str | None, answered_at: str | None) -> float | N
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, cut to 120 characters, with its type."""
+    """Return the first line of an error's message, cut to 120 characters, with its type."""
     lines = str(error).splitlines()
     text = "".join(mark for mark in (lines[0] if lines else "")[:120] if mark.isprintable())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def system_reason(error: BaseException) -> str:
-    """What the system said below an error, such as "Connection refused"; empty where it said nothing.
+    """Return the operating system's message below an error, such as "Connection refused", or nothing.
 
-    An error's own text may hold an address; this one does not.
+    An error's own text may hold an address; this message does not.
     """
     cause: BaseException | None = error
     for _ in range(_DEEPEST):

@@ -1,109 +1,20 @@
-"""Fetch what the store lacks of each symbol, page by page, so that it can be killed at any moment.
+"""Download the bars that the store lacks, page by page, so that it can be interrupted at any moment.
 
-Knows windows, pages and what is missing. How an answer is believed is in `settling`, how a source is borne
-with in `bar_sources`, how a file is written in `store`. It knows no library.
+What makes an answer trustworthy is in `reconcile`, retries are in `client`, files in `store`.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from engine.errors import DataError, UsageError
-from feeds.history.candles import DAY, Adjustment, Candle, Gap, Grid, gaps_of, midnight, step_of
-from feeds.history.client import BarClient, OnWait, Patience, Row, SourceError, unseen
-from feeds.history.reconcile import Settled, settle
-from feeds.history.store import BarStore, Span, StoredBars
-
-_NEIGHBOURS = 3
-
-
-class Holding:
-    """The growing facts about one symbol of one source. It may have holes while a fetch runs."""
-
-    def __init__(self, source: str, symbol: str, timeframe: str, adjustment: Adjustment) -> None:
-        self.source, self.symbol, self.timeframe, self.adjustment = source, symbol, timeframe, adjustment
-        self.candles: dict[datetime, Candle] = {}
-        self.missing: dict[datetime, str] = {}
-        self.spans: list[Span] = []
-        self._order: list[datetime] = []
-
-    def take_up(self, stored: StoredBars, grid: Grid) -> None:
-        """Begin with what is stored; `grid` says which candles its gaps are made of."""
-        self.candles = {candle.starts_at: candle for candle in stored.candles}
-        self._order = list(self.candles)
-        self.spans = list(stored.spans)
-        for gap in stored.gaps:
-            due = [*grid.starts(gap.first, gap.last), gap.last]
-            self.missing |= dict.fromkeys(due, gap.reason)
-
-    def add(self, candles: Iterable[Candle], missing: Mapping[datetime, str], span: Span) -> int:
-        """Lay the answers for `span` over what was known there; how many of the candles are new."""
-        new = 0
-        for candle in candles:
-            start = candle.starts_at
-            if start not in self.candles:
-                new += 1
-                insort(self._order, start)
-            self.candles[start] = candle
-            self.missing.pop(start, None)
-        self.missing |= {start: reason for start, reason in missing.items() if start not in self.candles}
-        self.spans = _overlaid(self.spans, span)
-        return new
-
-    def around(self, since: datetime, until: datetime) -> list[Candle]:
-        """The three candles before `since` and the three from `until` on, as far as they are known."""
-        left, right = bisect_left(self._order, since), bisect_left(self._order, until)
-        near = self._order[max(0, left - _NEIGHBOURS) : left] + self._order[right : right + _NEIGHBOURS]
-        return [self.candles[start] for start in near]
-
-    def newest(self, count: int) -> list[Candle]:
-        """The last `count` candles, oldest first."""
-        return [self.candles[start] for start in self._order[-count:]]
-
-    def gaps(self) -> tuple[Gap, ...]:
-        """The missing candles as runs with one reason each."""
-        return gaps_of(self.symbol, self.missing, self._order)
-
-    def is_whole(self) -> bool:
-        """Whether there is a candle, and no hole between the spans, so that it may be stored."""
-        pairs = zip(self.spans, self.spans[1:], strict=False)
-        return bool(self.candles) and all(left.until == right.since for left, right in pairs)
-
-    def stored(self) -> StoredBars:
-        """The facts as the store keeps them. Raises ValueError unless `is_whole`."""
-        return StoredBars(
-            source=self.source,
-            symbol=self.symbol,
-            timeframe=self.timeframe,
-            adjustment=self.adjustment,
-            candles=tuple(self.candles[start] for start in self._order),
-            gaps=self.gaps(),
-            spans=tuple(self.spans),
-        )
-
-
-def _overlaid(spans: Iterable[Span], new: Span) -> list[Span]:
-    """The spans with `new` over them; neighbours that one fetch asked for become one."""
-    pieces = [new]
-    for span in spans:
-        if span.since < new.since:
-            pieces.append(replace(span, until=min(span.until, new.since)))
-        if span.until > new.until:
-            pieces.append(replace(span, since=max(span.since, new.until)))
-    joined: list[Span] = []
-    for piece in sorted(pieces, key=lambda each: each.since):
-        last = joined[-1] if joined else None
-        if last and (last.until, last.said_by, last.fetched_at) == (
-            piece.since,
-            piece.said_by,
-            piece.fetched_at,
-        ):
-            joined[-1] = replace(last, until=piece.until)
-        else:
-            joined.append(piece)
-    return joined
-
+from feeds.history.candles import DAY, Adjustment, Gap, midnight, timeframe_step
+from feeds.history.client import BarClient, OnWait, RetryPolicy, Row, SourceError, ignore_wait
+from feeds.history.reconcile import ReconciledWindow, reconcile
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import Span, StoredBars
+from feeds.history.symbol_candles import SymbolCandles
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -152,7 +63,7 @@ def fetch_bars(
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
     on_progress: OnProgress,
-    on_wait: OnWait = unseen,
+    on_wait: OnWait = ignore_wait,
     retry_gaps: bool = False,
     refresh: bool = False,
 ) -> FetchReport:
@@ -170,22 +81,22 @@ def fetch_bars(
     if until is not None and until < since:
         raise UsageError(f"--until {until} is before --since {since}; give a later day")
     with store.writing(client.name):
-        Patience(sleep, on_wait).ask(lambda: client.require(symbols), client.name)
-        now = Patience(sleep, on_wait).ask(client.server_time, client.name)
+        RetryPolicy(sleep, on_wait).call(lambda: client.require(symbols), client.name)
+        now = RetryPolicy(sleep, on_wait).call(client.server_time, client.name)
         end = midnight(until) + DAY if until is not None else now
         window = (midnight(since), min(end, now))
         if window[1] <= window[0]:
             raise UsageError(
                 f"--since {since} is not over yet by the clock of {client.name}; give an earlier day"
             )
-        reports, patience = [], Patience(sleep, on_wait)
+        reports, patience = [], RetryPolicy(sleep, on_wait)
         for symbol in dict.fromkeys(symbols):
-            one = _Fetch(client, store, symbol, now, clock(), sleep, patience, on_progress)
+            one = _SymbolFetch(client, store, symbol, now, clock(), sleep, patience, on_progress)
             reports.append(one.run(window, retry_gaps=retry_gaps, refresh=refresh))
-    return FetchReport(source=client.name, said_by=client.said_by, server_time=now, symbols=tuple(reports))
+    return FetchReport(source=client.name, said_by=client.provenance, server_time=now, symbols=tuple(reports))
 
 
-class _Fetch:
+class _SymbolFetch:
     """The fetch of one symbol."""
 
     def __init__(
@@ -196,14 +107,14 @@ class _Fetch:
         now: datetime,
         fetched_at: datetime,
         sleep: Callable[[float], None],
-        patience: Patience,
+        patience: RetryPolicy,
         on_progress: OnProgress,
     ) -> None:
         self.client, self.store, self.symbol = client, store, symbol
         self.now, self.fetched_at = now, fetched_at
         self.sleep, self.patience, self.on_progress = sleep, patience, on_progress
         self.place = f"{client.name} {symbol}"
-        self.holding = Holding(client.name, symbol, client.timeframe, client.adjustment)
+        self.holding = SymbolCandles(client.name, symbol, client.timeframe, client.adjustment)
         self.new = self.strays = self.unwritten = self.done = 0
 
     def run(self, window: Window, *, retry_gaps: bool, refresh: bool) -> SymbolReport:
@@ -217,8 +128,8 @@ class _Fetch:
             parts = [window] if window[0] < window[1] else []
         else:
             self._require_adjustment(stored.adjustment)
-            self.holding.take_up(stored, self.grid)
-            parts = self._lacking(window, stored, retry_gaps=retry_gaps)
+            self.holding.load(stored, self.grid)
+            parts = self._missing_windows(window, stored, retry_gaps=retry_gaps)
         parts = [part for part in parts if self.grid.starts(*part)]
         if parts and stored is not None and not refresh and stored.adjustment is not Adjustment.RAW:
             self._require_unrestated()
@@ -252,9 +163,9 @@ class _Fetch:
                 f"or replace it with --refresh"
             )
 
-    def _lacking(self, window: Window, stored: StoredBars, *, retry_gaps: bool) -> list[Window]:
+    def _missing_windows(self, window: Window, stored: StoredBars, *, retry_gaps: bool) -> list[Window]:
         """The parts of the window to ask for, ascending."""
-        after = step_of(self.client.timeframe)
+        after = timeframe_step(self.client.timeframe)
         gaps, tail = list(stored.gaps), stored.until
         if gaps and not self.grid.starts(gaps[-1].last + after, stored.until):
             tail = gaps.pop().first
@@ -264,11 +175,11 @@ class _Fetch:
 
     def _require_unrestated(self) -> None:
         """Refuse to go on where the source now gives other prices for the newest days that are stored."""
-        held = self.holding.newest(_OVERLAP)
+        held = self.holding.latest(_OVERLAP)
         starts = [candle.starts_at for candle in held]
-        until = starts[-1] + step_of(self.client.timeframe)
+        until = starts[-1] + timeframe_step(self.client.timeframe)
         due = self.grid.starts(starts[0], until)
-        said = {candle.starts_at: candle for candle in self._settle(due, until).candles}
+        said = {candle.starts_at: candle for candle in self._reconcile(due, until).candles}
         for candle in held:
             other = said.get(candle.starts_at, candle)
             if any(abs(a / b - 1) > _RESTATED for a, b in zip(other.prices, candle.prices, strict=True)):
@@ -294,15 +205,15 @@ class _Fetch:
         while at < len(starts):
             ahead = at + self.client.page
             until = starts[ahead] if ahead < len(starts) else part[1]
-            settled = self._settle(starts[at:ahead], until)
+            settled = self._reconcile(starts[at:ahead], until)
             missing = dict(settled.missing)
             if settled.resumes_at is not None and ahead < len(starts):
                 # Nothing until then: every answer said so, and asking page by page would not say more.
                 further = max(ahead, bisect_left(starts, settled.resumes_at))
                 missing |= dict.fromkeys(starts[ahead:further], next(iter(missing.values())))
                 ahead, until = further, starts[further] if further < len(starts) else part[1]
-            said_by, fetched_at = self.client.said_by, self.fetched_at
-            span = Span(since=since, until=until, said_by=said_by, fetched_at=fetched_at)
+            said_by, fetched_at = self.client.provenance, self.fetched_at
+            span = Span(since=since, until=until, provenance=said_by, fetched_at=fetched_at)
             self.new += self.holding.add(settled.candles, missing, span)
             self.strays += settled.strays
             self.unwritten += len(settled.candles) + 1
@@ -313,7 +224,7 @@ class _Fetch:
                 self._write()
             self.on_progress(self.symbol, self.done, self.total)
 
-    def _settle(self, starts: Sequence[datetime], until: datetime) -> Settled:
+    def _reconcile(self, starts: Sequence[datetime], until: datetime) -> ReconciledWindow:
         asked = False
 
         def ask(since: datetime, before: datetime) -> Sequence[Row]:
@@ -325,12 +236,12 @@ class _Fetch:
             def request() -> Sequence[Row]:
                 return self.client.candles(self.symbol, since, before)
 
-            return self.patience.ask(request, self.place)
+            return self.patience.call(request, self.place)
 
-        known = self.holding.around(starts[0], until)
-        return settle(ask, starts, until, known, repairs_silently=self.client.repairs_silently)
+        known = self.holding.neighbours(starts[0], until)
+        return reconcile(ask, starts, until, known, repairs_silently=self.client.repairs_silently)
 
     def _write(self) -> None:
         if self.unwritten and self.holding.is_whole():
-            self.store.write(self.holding.stored())
+            self.store.write(self.holding.to_stored_bars())
             self.unwritten = 0

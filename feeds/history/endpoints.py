@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-def require_address(url: str) -> str:
+def require_url(url: str) -> str:
     """`url` without a slash at its end. Raises ValueError for what is no plain http(s) address.
 
     A user name or password in it is refused, because addresses are shown and stored.
@@ -28,41 +28,41 @@ def require_address(url: str) -> str:
     return url.rstrip("/")
 
 
-def moved(address: str, url: str) -> str:
+def rebase_url(address: str, url: str) -> str:
     """`address` with its scheme and host replaced by `url`, whose own path comes before the old one."""
     _, _, rest = address.partition("://")
     _, slash, path = rest.partition("/")
     return url + slash + path
 
 
-def moved_table(table: Mapping[str, Any], url: str) -> dict[str, Any]:
+def rebase_table(table: Mapping[str, Any], url: str) -> dict[str, Any]:
     """A table of addresses, which may hold tables, with all of them moved to `url`."""
     return {
-        name: moved_table(entry, url) if isinstance(entry, Mapping) else moved(str(entry), url)
+        name: rebase_table(entry, url) if isinstance(entry, Mapping) else rebase_url(str(entry), url)
         for name, entry in table.items()
     }
 
 
-def told(said_by: str, url: str | None) -> str:
+def describe_source(provenance: str, url: str | None) -> str:
     """Who says it, and where that is not the official address; of an address only scheme and host."""
     if url is None:
-        return said_by
+        return provenance
     parts = urlsplit(url)
-    return f"{said_by} at {parts.scheme}://{parts.netloc} (not the official address)"
+    return f"{provenance} at {parts.scheme}://{parts.netloc} (not the official address)"
 
 
-class Wire:
+class HttpSession:
     """What passes between a library and its source: led to `url` where one is given, each Date noted."""
 
     def __init__(self, url: str | None) -> None:
         self._url = url
         self.dated: datetime | None = None
 
-    def led(self, address: str) -> str:
+    def redirect(self, address: str) -> str:
         """The address to ask in place of `address`."""
-        return address if self._url is None else moved(address, self._url)
+        return address if self._url is None else rebase_url(address, self._url)
 
-    def note(self, headers: Mapping[str, str]) -> None:
+    def record_date(self, headers: Mapping[str, str]) -> None:
         """Keep what time an answer says it is: its Date and, from a cache, its Age (RFC 9110 and 9111)."""
         age = headers.get("Age") or "0"
         try:
@@ -72,13 +72,13 @@ class Wire:
         except (TypeError, ValueError, OverflowError):
             self.dated = None
 
-    def over(self, session: Any) -> Any:
+    def wrap_session(self, session: Any) -> Any:
         """The session of requests or curl_cffi itself, from now on led and noted."""
         plain = session.request
 
         def request(method: Any, url: str, *rest: Any, **settings: Any) -> Any:
-            answer = plain(method, self.led(url), *rest, **settings)
-            self.note(answer.headers)
+            answer = plain(method, self.redirect(url), *rest, **settings)
+            self.record_date(answer.headers)
             return answer
 
         session.request = request
@@ -86,7 +86,7 @@ class Wire:
 
 
 @contextmanager
-def requests_through(module: Any, wire: Wire) -> Iterator[None]:
+def requests_through(module: Any, wire: HttpSession) -> Iterator[None]:
     """Let a library's module, which calls `requests.get` itself, ask through `wire` meanwhile."""
     plain = module.requests
     module.requests = _Requests(plain, wire)
@@ -99,12 +99,12 @@ def requests_through(module: Any, wire: Wire) -> Iterator[None]:
 class _Requests:
     """The two things that akshare uses of requests."""
 
-    def __init__(self, plain: Any, wire: Wire) -> None:
+    def __init__(self, plain: Any, wire: HttpSession) -> None:
         self._plain, self._wire = plain, wire
 
     def get(self, url: str, **settings: Any) -> Any:
-        answer = self._plain.get(self._wire.led(url), **settings)
-        self._wire.note(answer.headers)
+        answer = self._plain.get(self._wire.redirect(url), **settings)
+        self._wire.record_date(answer.headers)
         return answer
 
     def __getattr__(self, name: str) -> Any:

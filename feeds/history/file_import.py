@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.model import Bar
-from feeds.files.bars import bar_files, guess_instrument, read_bars, span_of
+from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
-from feeds.history.download import FetchReport, Holding, OnProgress, SymbolReport
-from feeds.history.store import BarStore, Span
+from feeds.history.download import FetchReport, OnProgress, SymbolReport
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import Span
+from feeds.history.symbol_candles import SymbolCandles
 
 SOURCE = "file"
 
@@ -28,7 +30,7 @@ def import_bars(
     *,
     clock: Callable[[], datetime],
     on_progress: OnProgress,
-    instrument_of: Callable[[str], Instrument] = guess_instrument,
+    get_instrument: Callable[[str], Instrument] = guess_instrument,
     refresh: bool = False,
 ) -> FetchReport:
     """Take the bar files among `paths` into the store under the source "file", by the file's name.
@@ -43,14 +45,16 @@ def import_bars(
     with store.writing(SOURCE):
         for number, (symbol, path) in enumerate(files.items()):
             on_progress(symbol, number, len(files))
-            reports.append(_import(path, instrument_of(symbol), store, adjustment, now, refresh=refresh))
+            reports.append(
+                _import_file(path, get_instrument(symbol), store, adjustment, now, refresh=refresh)
+            )
             on_progress(symbol, number + 1, len(files))
     return FetchReport(
         source=SOURCE, said_by="files on this machine", server_time=now, symbols=tuple(reports)
     )
 
 
-def _import(
+def _import_file(
     path: Path,
     instrument: Instrument,
     store: BarStore,
@@ -59,37 +63,37 @@ def _import(
     *,
     refresh: bool,
 ) -> SymbolReport:
-    holding = Holding(SOURCE, instrument.symbol, "1d", adjustment)
+    holding = SymbolCandles(SOURCE, instrument.symbol, "1d", adjustment)
     stored = None if refresh else store.find(SOURCE, instrument.symbol, "1d")
     if stored is not None and stored.adjustment is not adjustment:
         raise DataError(
             f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
             f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
         )
-    first, last = span_of(path)
+    first, last = date_span(path)
     since, until = midnight(first), midnight(last) + DAY
     if stored is not None:
         # What lies between a file and the store becomes part of the window, and so a gap with a name.
         since, until = min(since, stored.until), max(until, stored.since)
     ends = [since, until, *((stored.since, stored.until) if stored is not None else ())]
-    calendar = calendar_of(instrument.calendar, min(ends).date(), max(ends).date())
+    calendar = load_calendar(instrument.calendar, min(ends).date(), max(ends).date())
     grid = SessionGrid(calendar=calendar)
     due = grid.starts(since, until)
-    candles = _candles(read_bars(path, instrument, calendar), due, calendar)
+    candles = _to_candles(read_bars(path, instrument, calendar), due, calendar)
     if stored is not None:
-        holding.take_up(stored, grid)
+        holding.load(stored, grid)
         _require_agreement(path, candles, holding)
     there = {candle.starts_at for candle in candles} | set(holding.candles)
     missing = {day: _NO_ROW for day in due if day not in there}
-    span = Span(since=since, until=until, said_by=f"file {path.name}", fetched_at=now)
+    span = Span(since=since, until=until, provenance=f"file {path.name}", fetched_at=now)
     new = holding.add(candles, missing, span)
-    store.write(holding.stored())
+    store.write(holding.to_stored_bars())
     return SymbolReport(
         symbol=instrument.symbol, new=new, stored=len(holding.candles), gaps=holding.gaps(), strays=0
     )
 
 
-def _candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
+def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
     """The bars by their trading days, all of which are in `due`."""
     opens = {session[0]: day for day in due if (session := calendar.session(day.date()))}
     return [
@@ -105,7 +109,7 @@ def _candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -
     ]
 
 
-def _require_agreement(path: Path, candles: Sequence[Candle], holding: Holding) -> None:
+def _require_agreement(path: Path, candles: Sequence[Candle], holding: SymbolCandles) -> None:
     for candle in candles:
         other = holding.candles.get(candle.starts_at, candle)
         if other != candle:

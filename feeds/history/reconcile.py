@@ -14,9 +14,9 @@ from statistics import median
 from feeds.history.candles import EPOCH, Candle
 from feeds.history.client import Row
 
-ASKS = 5
+MAX_ATTEMPTS = 5
 
-ABSURD = 10.0
+OUTLIER_REASON = 10.0
 
 _NEIGHBOURS = 3
 
@@ -30,7 +30,7 @@ Ask = Callable[[datetime, datetime], Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class ReconciledWindow:
     """What became of each start of a window: its candle, or the reason why there is none.
 
     `resumes_at`: where the window is empty and every answer jumped beyond it, the nearest start that any of
@@ -44,7 +44,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sifted:
+class _SiftedAnswer:
     """One answer: candles that are valid and said in one version only, doubts, and what lay outside."""
 
     candles: Mapping[datetime, Candle]
@@ -54,14 +54,14 @@ class _Sifted:
     strays: int
 
 
-def settle(
+def reconcile(
     ask: Ask,
     starts: Sequence[datetime],
     until: datetime,
     known: Sequence[Candle],
     *,
     repairs_silently: bool = False,
-) -> Settled:
+) -> ReconciledWindow:
     """Ask for the window of `starts`, which ends before `until`, until each is settled, five times at most.
 
     A candle is settled when one ordered answer, or two others, gave it and more answers agree on it than
@@ -75,22 +75,22 @@ def settle(
     strays = 0
     open_, first, end = list(starts), starts[0], until
     settled: dict[datetime, Candle] = {}
-    for _ in range(ASKS):
-        answer = _sift(ask(first, end), window, starts[0], until)
+    for _ in range(MAX_ATTEMPTS):
+        answer = _sift_rows(ask(first, end), window, starts[0], until)
         for start, candle in answer.candles.items():
             seen[start][candle] += _FIRM if answer.ordered and not repairs_silently else 1
         reasons |= answer.doubts
         beyond.append(answer.beyond)
         strays = max(strays, answer.strays)
-        settled, faults = _judge(seen, known)
+        settled, faults = _assess_candles(seen, known)
         reasons |= faults
         open_ = [start for start in starts if start not in settled]
         if not open_:
             break
-        first, end = _around(starts, open_[0], open_[-1], until)
+        first, end = _widen_window(starts, open_[0], open_[-1], until)
     missing = {start: f"{reasons.get(start, _UNSAID)} (asked {len(beyond)} times)" for start in open_}
     jumps = [each for each in beyond if each is not None]
-    return Settled(
+    return ReconciledWindow(
         candles=tuple(settled[start] for start in starts if start in settled),
         missing=missing,
         resumes_at=min(jumps) if not seen and len(jumps) == len(beyond) else None,
@@ -98,7 +98,7 @@ def settle(
     )
 
 
-def _around(
+def _widen_window(
     starts: Sequence[datetime], first: datetime, last: datetime, until: datetime
 ) -> tuple[datetime, datetime]:
     """What to ask again: with some candles on both sides, which an answer about another time would belie."""
@@ -107,12 +107,12 @@ def _around(
     return since, starts[after] if after < len(starts) else until
 
 
-def _sift(rows: Sequence[Row], window: set[datetime], since: datetime, until: datetime) -> _Sifted:
+def _sift_rows(rows: Sequence[Row], window: set[datetime], since: datetime, until: datetime) -> _SiftedAnswer:
     versions: defaultdict[datetime, set[Candle | str]] = defaultdict(set)
     beyond: list[datetime] = []
     last, ordered, strays = EPOCH, True, 0
     for row in rows:
-        start = _start(row)
+        start = _parse_start(row)
         if start is None:
             strays += 1
             continue
@@ -120,7 +120,7 @@ def _sift(rows: Sequence[Row], window: set[datetime], since: datetime, until: da
         if start >= until:
             beyond.append(start)
         elif start in window:
-            versions[start].add(_candle(start, row))
+            versions[start].add(_parse_candle(start, row))
         elif start >= since:
             strays += 1
     candles: dict[datetime, Candle] = {}
@@ -134,10 +134,10 @@ def _sift(rows: Sequence[Row], window: set[datetime], since: datetime, until: da
         else:
             candles[start] = only
     nearest = min(beyond, default=None)
-    return _Sifted(candles=candles, doubts=doubts, ordered=ordered, beyond=nearest, strays=strays)
+    return _SiftedAnswer(candles=candles, doubts=doubts, ordered=ordered, beyond=nearest, strays=strays)
 
 
-def _start(row: Row) -> datetime | None:
+def _parse_start(row: Row) -> datetime | None:
     """The row's start, or None where it is no time at all."""
     try:
         stamp = row[0]
@@ -148,7 +148,7 @@ def _start(row: Row) -> datetime | None:
         return None
 
 
-def _candle(start: datetime, row: Row) -> Candle | str:
+def _parse_candle(start: datetime, row: Row) -> Candle | str:
     """The row as a candle, or why it cannot be one."""
     if len(row) != 6:
         return f"a row has {len(row)} cells, not 6"
@@ -164,7 +164,7 @@ def _candle(start: datetime, row: Row) -> Candle | str:
         return str(error)
 
 
-def _judge(
+def _assess_candles(
     seen: Mapping[datetime, Counter[Candle]], known: Sequence[Candle]
 ) -> tuple[dict[datetime, Candle], dict[datetime, str]]:
     """The candles that are settled by now, and what is wrong with the others."""
@@ -178,10 +178,10 @@ def _judge(
         at = place[start]
         left = [likely[each] for each in order[max(0, at - _NEIGHBOURS) : at]]
         right = [likely[each] for each in order[at + 1 : at + 1 + _NEIGHBOURS]]
-        sane = Counter({candle: n for candle, n in votes.items() if not absurd(candle, left, right)})
+        sane = Counter({candle: n for candle, n in votes.items() if not is_outlier(candle, left, right)})
         if not sane:
             close = votes.most_common(1)[0][0].close
-            faults[start] = f"a price near {close:g} is more than {ABSURD:g} times off its neighbours"
+            faults[start] = f"a price near {close:g} is more than {OUTLIER_REASON:g} times off its neighbours"
             continue
         best, weight = sane.most_common(1)[0]
         if weight >= _FIRM and weight > sane.total() - weight:
@@ -191,7 +191,7 @@ def _judge(
     return settled, faults
 
 
-def absurd(candle: Candle, left: Sequence[Candle], right: Sequence[Candle]) -> bool:
+def is_outlier(candle: Candle, left: Sequence[Candle], right: Sequence[Candle]) -> bool:
     """Whether a price is over ten times above, or below a tenth of, the closes on both sides.
 
     A side counts by the median of its closes; at an end of what is known, by each close of the other side.
@@ -202,4 +202,6 @@ def absurd(candle: Candle, left: Sequence[Candle], right: Sequence[Candle]) -> b
         levels = [each.close for each in (*left, *right)]
     if not levels:
         return False
-    return max(candle.prices) > ABSURD * max(levels) or min(candle.prices) * ABSURD < min(levels)
+    return max(candle.prices) > OUTLIER_REASON * max(levels) or min(candle.prices) * OUTLIER_REASON < min(
+        levels
+    )

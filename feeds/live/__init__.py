@@ -1,4 +1,1 @@
-"""Live work: what happens now goes into the journal, complete and dated when it became known.
-
-Knows sources and calendars; decides nothing.
-"""
+"""The collector: live bars, quotes and news go into the journal, dated when they became known."""

@@ -1,19 +1,20 @@
-"""Which bars of a source's answer can be believed: closed by its own clock, and no longer changing.
+"""Confirm live bars: closed by the source's own clock, and unchanged between two answers.
 
-Knows sessions and answers; it knows no journal but what `expects` tells, and asks nobody.
+`ConfirmationBuffer` decides which bars are confirmed; `BarReceiver` asks the sources and fills it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from engine.journal.canonical import utc_text
+from engine.journal.events import encode
+from engine.journal.events.inputs import Refused
 from engine.journal.journal import Event
 from engine.model import Bar
-from feeds.live import events as facts
-from feeds.live.journal_state import Book
+from feeds.live.events import encode_quotes
+from feeds.live.journal_state import CollectorJournal
 from feeds.live.pending_slice import usable_quotes
-from feeds.live.polling import Contacts, Inquiry, T
+from feeds.live.polling import PollResult, SourcePoller, T
 from feeds.live.protocols import Opening
 from feeds.live.schedule import Schedule
 from feeds.live.settings import Limits
@@ -22,35 +23,49 @@ DAILY = "1d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A closed bar as the source has shown it since `shown_at`; settled once it was shown again later."""
+class UnconfirmedBar:
+    """A closed bar as the source has shown it since `shown_at`; confirmed once it was shown again later."""
 
     bar: Bar
     shown_at: datetime
-    settled: bool = False
+    confirmed: bool = False
 
 
-class Arrivals:
-    """The closed bars that are not journaled yet, by symbol and open."""
+class ConfirmationBuffer:
+    """The closed bars that are not journaled yet, by symbol and open.
+
+    `is_expected` returns whether the journal lacks a bar or has other values; other bars are dropped.
+    """
 
     def __init__(
-        self, schedule: Schedule, expects: Callable[[Bar], bool], *, margin: timedelta, settle: timedelta
+        self, schedule: Schedule, is_expected: Callable[[Bar], bool], *, margin: timedelta, settle: timedelta
     ) -> None:
         self._schedule = schedule
-        self._expects = expects
+        self._is_expected = is_expected
         self._margin = margin
         self._settle = settle
-        self._bars: dict[str, dict[datetime, Candidate]] = {}
-        self._why: dict[str, str] = {}
+        self._bars: dict[str, dict[datetime, UnconfirmedBar]] = {}
+        self._no_bar_reasons: dict[str, str] = {}
         self._failures: dict[str, str] = {}
 
-    def take(self, symbol: str, bars: Iterable[Bar], server_time: datetime, market: datetime) -> list[Event]:
-        """Replace what was known of `symbol` by a whole new answer; returns the refusals.
+    def add_answer(
+        self, symbol: str, bars: Iterable[Bar], server_time: datetime, market: datetime
+    ) -> list[Event]:
+        """Replace what is known of a symbol by a new answer.
 
-        A bar counts once both the source's clock is past its close by the margin and the market's time is
-        past its close. `server_time` was asked for before the bars.
+        A bar counts as closed once the source's clock is past its close by the margin and the market's time
+        is past its close.
+
+        Args:
+            symbol: The symbol that was asked about.
+            bars: The whole answer.
+            server_time: The source's time just before the answer.
+            market: The exchanges' time.
+
+        Returns:
+            The events of refused bars.
         """
-        shown: dict[datetime, Candidate] = {}
+        shown: dict[datetime, UnconfirmedBar] = {}
         refused: dict[datetime, str] = {}
         unfinished = False
         for bar in bars:
@@ -59,62 +74,60 @@ class Arrivals:
             elif server_time < bar.closes_at + self._margin or market < bar.closes_at:
                 unfinished = True
             else:
-                shown[bar.opens_at] = self._shown(bar, market)
+                shown[bar.opens_at] = self._confirm(bar, market)
         for opens_at in refused:
             shown.pop(opens_at, None)
-        self._bars[symbol] = {at: each for at, each in shown.items() if self._expects(each.bar)}
-        self._why[symbol] = (
+        self._bars[symbol] = {at: entry for at, entry in shown.items() if self._is_expected(entry.bar)}
+        self._no_bar_reasons[symbol] = (
             "the source shows the bar as unfinished" if unfinished else "the source has no finished bar"
         )
         return [
-            Event(
-                kind="refused",
-                as_of=market,
-                payload={"symbol": symbol, "opens_at": utc_text(opens_at), "reason": fault},
-            )
+            encode(Refused(symbol=symbol, opens_at=opens_at, reason=fault), market)
             for opens_at, fault in refused.items()
         ]
 
-    def failed(self, symbol: str, why: str) -> None:
-        """The source could not be asked about `symbol`; what is known of it stays."""
-        self._failures[symbol] = f"the source failed: {why}"
+    def on_failure(self, symbol: str, reason: str) -> None:
+        """Record that the source failed for `symbol`; its bars are kept."""
+        self._failures[symbol] = f"the source failed: {reason}"
 
-    def answered(self, symbol: str) -> None:
-        """The source could be asked about `symbol`."""
+    def on_answer(self, symbol: str) -> None:
+        """Record that the source answered about `symbol`."""
         self._failures.pop(symbol, None)
 
-    def drop(self, bars: Iterable[Bar]) -> None:
-        """These were journaled."""
+    def discard(self, bars: Iterable[Bar]) -> None:
+        """Drop bars that were journaled."""
         for bar in list(bars):
             self._bars.get(bar.symbol, {}).pop(bar.opens_at, None)
 
-    def settled(self, symbol: str, opens_at: datetime) -> Bar | None:
-        """The bar, if two answers that lie far enough apart agree on it."""
-        found = self._bars.get(symbol, {}).get(opens_at)
-        return found.bar if found and found.settled else None
+    def confirmed_bar(self, symbol: str, opens_at: datetime) -> Bar | None:
+        """Return the bar, if two answers that lie far enough apart agree on it."""
+        entry = self._bars.get(symbol, {}).get(opens_at)
+        return entry.bar if entry and entry.confirmed else None
 
-    def all_settled(self) -> list[Bar]:
-        """Every bar on which two answers agree."""
-        held = (each for by_open in self._bars.values() for each in by_open.values())
-        return [each.bar for each in held if each.settled]
+    def confirmed_bars(self) -> list[Bar]:
+        """Return every bar on which two answers agree."""
+        entries = (entry for by_open in self._bars.values() for entry in by_open.values())
+        return [entry.bar for entry in entries if entry.confirmed]
 
-    def unsettled(self) -> set[str]:
-        """The symbols with a bar that may still change."""
+    def unconfirmed_symbols(self) -> set[str]:
+        """Return the symbols with a bar that may still change."""
         return {
-            symbol for symbol, held in self._bars.items() if any(not each.settled for each in held.values())
+            symbol
+            for symbol, by_open in self._bars.items()
+            if any(not entry.confirmed for entry in by_open.values())
         }
 
-    def why_not(self, symbol: str, opens_at: datetime) -> str:
-        """Why there is no settled bar."""
+    def missing_reason(self, symbol: str, opens_at: datetime) -> str:
+        """Return why there is no confirmed bar."""
         if opens_at in self._bars.get(symbol, {}):
             return "the source's bar is still changing"
-        return self._failures.get(symbol) or self._why.get(symbol, "the source was not asked")
+        return self._failures.get(symbol) or self._no_bar_reasons.get(symbol, "the source was not asked")
 
-    def why_no_open(self, symbol: str) -> str:
-        """Why something of a symbol's open is not known."""
+    def missing_open_reason(self, symbol: str) -> str:
+        """Return why a part of a symbol's open is not known."""
         return self._failures.get(symbol, "the source does not state it")
 
-    def _fault(self, symbol: str, bar: Bar, shown: dict[datetime, Candidate]) -> str | None:
+    def _fault(self, symbol: str, bar: Bar, shown: dict[datetime, UnconfirmedBar]) -> str | None:
         if bar.symbol != symbol or bar.timeframe != DAILY:
             return f"a bar of {bar.symbol} {bar.timeframe} instead"
         if not self._schedule.is_session(symbol, bar.opens_at, bar.closes_at):
@@ -123,81 +136,85 @@ class Arrivals:
             return "two different bars of one session in one answer"
         return None
 
-    def _shown(self, bar: Bar, market: datetime) -> Candidate:
-        before = self._bars.get(bar.symbol, {}).get(bar.opens_at)
-        if before and before.bar == bar and before.shown_at <= market:
-            settled = before.settled or market - before.shown_at >= self._settle
-            return replace(before, settled=settled)
-        return Candidate(bar=bar, shown_at=market)
+    def _confirm(self, bar: Bar, market: datetime) -> UnconfirmedBar:
+        earlier = self._bars.get(bar.symbol, {}).get(bar.opens_at)
+        if earlier and earlier.bar == bar and earlier.shown_at <= market:
+            confirmed = earlier.confirmed or market - earlier.shown_at >= self._settle
+            return replace(earlier, confirmed=confirmed)
+        return UnconfirmedBar(bar=bar, shown_at=market)
 
 
-class Receiver:
-    """The answers of all sources about bars, opens and last prices."""
+class BarReceiver:
+    """Receives the sources' answers about bars, opens and last prices."""
 
-    def __init__(self, contacts: Contacts, arrivals: Arrivals, book: Book, limits: Limits) -> None:
-        self._contacts = contacts
-        self._arrivals = arrivals
-        self._book = book
+    def __init__(
+        self, poller: SourcePoller, buffer: ConfirmationBuffer, journal: CollectorJournal, limits: Limits
+    ) -> None:
+        self._poller = poller
+        self._buffer = buffer
+        self._journal = journal
         self._limits = limits
 
-    def market(self) -> datetime:
-        """What time it is on the exchanges."""
-        return self._contacts.market()
+    def market_time(self) -> datetime:
+        """Return the exchanges' time."""
+        return self._poller.market_time()
 
-    def settled(self, symbol: str, opens_at: datetime) -> Bar | None:
-        """The closed bar of that session, once it has stopped changing."""
-        return self._arrivals.settled(symbol, opens_at)
+    def confirmed_bar(self, symbol: str, opens_at: datetime) -> Bar | None:
+        """Return the closed bar of that session, once it is confirmed."""
+        return self._buffer.confirmed_bar(symbol, opens_at)
 
-    def unsettled(self) -> set[str]:
-        """The symbols with a closed bar that may still change."""
-        return self._arrivals.unsettled()
+    def unconfirmed_symbols(self) -> set[str]:
+        """Return the symbols with a closed bar that may still change."""
+        return self._buffer.unconfirmed_symbols()
 
-    def why_not(self, symbol: str, opens_at: datetime, lacks: str) -> str:
-        """Why the session's closed bar ("bar"), or something of its open, has not come."""
+    def missing_reason(self, symbol: str, opens_at: datetime, lacks: str) -> str:
+        """Return why the session's closed bar (`lacks` is "bar"), or a part of its open, is missing."""
         if lacks == "bar":
-            return self._arrivals.why_not(symbol, opens_at)
-        return self._arrivals.why_no_open(symbol)
+            return self._buffer.missing_reason(symbol, opens_at)
+        return self._buffer.missing_open_reason(symbol)
 
-    def journaled(self, bars: Iterable[Bar]) -> None:
-        """These bars need not be kept any longer."""
-        self._arrivals.drop(bars)
+    def discard(self, bars: Iterable[Bar]) -> None:
+        """Drop bars that were journaled."""
+        self._buffer.discard(bars)
 
     def ask_bars(self, oldest: Mapping[str, datetime]) -> None:
         """Ask for the bars of each symbol from the given instant on, and further back for corrections."""
         since = {
-            symbol: min(at - self._limits.look_back, self._book.recent(symbol, at))
+            symbol: min(at - self._limits.look_back, self._journal.recent_open(symbol, at))
             for symbol, at in oldest.items()
         }
-        learned = self._contacts.inquire(
+        result = self._poller.poll(
             sorted(oldest), lambda source, symbol: source.closed_bars(symbol, since[symbol])
         )
-        events = learned.events
-        market = self.market()
-        for symbol, (bars, server_time) in learned.values.items():
-            events += self._arrivals.take(symbol, bars, server_time, market)
-        self._account(learned)
-        differing = [bar for bar in self._arrivals.all_settled() if self._book.has(bar)]
-        self._book.append([*events, *self._book.corrections(differing, market)])
-        self._arrivals.drop(differing)
+        events = result.events
+        market = self.market_time()
+        for symbol, (bars, server_time) in result.values.items():
+            events += self._buffer.add_answer(symbol, bars, server_time, market)
+        self._record_failures(result)
+        differing = [bar for bar in self._buffer.confirmed_bars() if self._journal.contains(bar)]
+        self._journal.append([*events, *self._journal.append_corrections(differing, market)])
+        self._buffer.discard(differing)
 
     def ask_openings(self, opens_at: Mapping[str, datetime]) -> dict[str, tuple[Opening, datetime]]:
-        """What the sources say of each symbol's open at the given instant, with their clock just before."""
-        learned = self._contacts.inquire(
-            sorted(opens_at), lambda source, symbol: source.opening(symbol, opens_at[symbol])
+        """Return each symbol's open at the given instant, with the source's time just before."""
+        result = self._poller.poll(
+            sorted(opens_at), lambda source, symbol: source.session_open(symbol, opens_at[symbol])
         )
-        self._account(learned)
-        self._book.append(learned.events)
-        return learned.values
+        self._record_failures(result)
+        self._journal.append(result.events)
+        return result.values
 
-    def observe(self, symbols: Iterable[str]) -> None:
+    def journal_quotes(self, symbols: Iterable[str]) -> None:
         """Journal the last prices of `symbols`."""
-        learned = self._contacts.inquire(sorted(symbols), lambda source, symbol: source.quote(symbol))
-        newest = {symbol: at + self._limits.clock_tolerance for symbol, (_, at) in learned.values.items()}
-        quotes = usable_quotes({symbol: value for symbol, (value, _) in learned.values.items()}, newest)
-        self._book.append([*learned.events, *([facts.quote(self.market(), quotes)] if quotes else [])])
+        result = self._poller.poll(sorted(symbols), lambda source, symbol: source.quote(symbol))
+        newest = {symbol: at + self._limits.clock_tolerance for symbol, (_, at) in result.values.items()}
+        quotes = usable_quotes({symbol: value for symbol, (value, _) in result.values.items()}, newest)
+        self._journal.append(
+            [*result.events, *([encode_quotes(self.market_time(), quotes)] if quotes else [])]
+        )
 
-    def _account(self, learned: Inquiry[T]) -> None:
-        for symbol in learned.values:
-            self._arrivals.answered(symbol)
-        for symbol, why in learned.errors.items():
-            self._arrivals.failed(symbol, why)
+    def _record_failures(self, result: PollResult[T]) -> None:
+        for symbol in result.values:
+            self._buffer.on_answer(symbol)
+        for symbol, reason in result.errors.items():
+            self._buffer.on_failure(symbol, reason)

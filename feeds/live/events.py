@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.calendars import Session
-from engine.journal.events import bar_values, slice_payload
+from engine.journal.events import encode
+from engine.journal.events.inputs import Correction, Gap, PriceAt, Quotes, SliceRecord, encode_bar_values
 from engine.journal.journal import Event
 from engine.model import Bar, NewsItem, Phase, Slice
 from feeds.history.candles import EPOCH, price_fault
@@ -17,20 +18,20 @@ from feeds.live.protocols import Opening, Quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class SliceStamp:
     """How a slice is dated: its place in the journal's order, and whether it comes too late to decide on."""
 
     as_of: datetime
     late: bool
 
 
-def close_slice(stamp: Stamp, bars: Mapping[str, Bar], waiting: Iterable[NewsItem]) -> Event:
+def encode_close_slice(stamp: SliceStamp, bars: Mapping[str, Bar], waiting: Iterable[NewsItem]) -> Event:
     """The CLOSE slice of `bars`, with the news that was available by then."""
-    return _slice(stamp, Phase.CLOSE, bars, waiting, {})
+    return _encode_slice(stamp, Phase.CLOSE, bars, waiting)
 
 
-def open_slice(
-    stamp: Stamp,
+def encode_open_slice(
+    stamp: SliceStamp,
     openings: Mapping[str, Opening],
     sessions: Mapping[str, Session],
     waiting: Iterable[NewsItem],
@@ -40,38 +41,34 @@ def open_slice(
     Its bars carry the price that a fill gets: the observed one where there is one, else the official open.
     Both stand beside it: `official` by symbol, and `observed` as [price, at], or null where not known.
     """
-    bars = {symbol: _flat(symbol, _price(each), sessions[symbol]) for symbol, each in openings.items()}
-    beside = {
-        "official": {symbol: each.official for symbol, each in openings.items()},
-        "observed": {symbol: _quoted(each.observed) for symbol, each in openings.items()},
+    bars = {
+        symbol: _flat_bar(symbol, _first_price(each), sessions[symbol]) for symbol, each in openings.items()
     }
-    return _slice(stamp, Phase.OPEN, bars, waiting, beside)
+    official = {symbol: each.official for symbol, each in openings.items()}
+    observed = {symbol: _price(each.observed) for symbol, each in openings.items()}
+    return _encode_slice(stamp, Phase.OPEN, bars, waiting, official, observed)
 
 
-def gap(at: datetime, symbol: str, session: Session | None, lacks: str, reason: str) -> Event:
-    """A fact that did not come in time.
-
-    `lacks` is "bar" for all that a close tells, "open" for all that an open tells, "official" or "observed"
-    for one of its two prices, and "calendar" where the symbol's sessions are not known any further.
-    """
-    payload = {"symbol": symbol, "session": session, "lacks": lacks, "reason": reason}
-    return Event(kind="gap", as_of=at, payload=payload)
+def encode_gap(at: datetime, symbol: str, session: Session | None, lacks: str, reason: str) -> Event:
+    """Return the event of what did not come in time; `lacks` is explained at `Gap`."""
+    return encode(Gap(symbol=symbol, session=session, lacks=lacks, reason=reason), at)
 
 
-def correction(at: datetime, bar: Bar, was: list[float]) -> Event:
+def encode_correction(at: datetime, bar: Bar, was: list[float]) -> Event:
     """A closed bar that now differs from what was journaled. It changes no past decision."""
-    return _correction(at, bar, Phase.CLOSE, was, bar_values(bar))
+    return _encode_correction(at, bar, Phase.CLOSE, was, encode_bar_values(bar))
 
 
-def open_correction(at: datetime, bar: Bar, was: float | None) -> Event:
+def encode_open_correction(at: datetime, bar: Bar, was: float | None) -> Event:
     """An official open that differs from what was journaled, or was not known then."""
-    return _correction(at, bar, Phase.OPEN, [was], [bar.open])
+    return _encode_correction(at, bar, Phase.OPEN, [was], [bar.open])
 
 
-def quote(at: datetime, quotes: Mapping[str, Quote]) -> Event:
+def encode_quotes(at: datetime, quotes: Mapping[str, Quote]) -> Event:
     """Last prices by symbol, as [price, at]."""
-    payload = {"quotes": {symbol: _quoted(each) for symbol, each in sorted(quotes.items())}}
-    return Event(kind="quote", as_of=at, payload=payload)
+    return encode(
+        Quotes(quotes={symbol: (each.price, each.at) for symbol, each in sorted(quotes.items())}), at
+    )
 
 
 def is_price(value: float | None) -> bool:
@@ -79,32 +76,30 @@ def is_price(value: float | None) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
-def _slice(
-    stamp: Stamp,
+def _encode_slice(
+    stamp: SliceStamp,
     phase: Phase,
     bars: Mapping[str, Bar],
     waiting: Iterable[NewsItem],
-    beside: Mapping[str, object],
+    official: Mapping[str, float | None] | None = None,
+    observed: Mapping[str, PriceAt | None] | None = None,
 ) -> Event:
     known = (item for item in waiting if item.available_at <= stamp.as_of)
     news = tuple(sorted(known, key=lambda item: (item.available_at, item.source, item.id)))
     slice_ = Slice(as_of=stamp.as_of, phase=phase, bars=bars, news=news)
-    payload = slice_payload(slice_) | {"late": stamp.late, **beside}
-    return Event(kind="slice", as_of=stamp.as_of, payload=payload)
+    record = SliceRecord(slice=slice_, late=stamp.late, official=official, observed=observed)
+    return encode(record, stamp.as_of)
 
 
-def _correction(at: datetime, bar: Bar, phase: Phase, was: Sequence[float | None], now: list[float]) -> Event:
-    payload = {
-        "symbol": bar.symbol,
-        "phase": phase,
-        "session": [bar.opens_at, bar.closes_at],
-        "was": was,
-        "now": now,
-    }
-    return Event(kind="correction", as_of=at, payload=payload)
+def _encode_correction(
+    at: datetime, bar: Bar, phase: Phase, was: Sequence[float | None], now: list[float]
+) -> Event:
+    session = bar.opens_at, bar.closes_at
+    correction = Correction(symbol=bar.symbol, phase=phase, session=session, was=tuple(was), now=tuple(now))
+    return encode(correction, at)
 
 
-def _flat(symbol: str, price: float, session: Session) -> Bar:
+def _flat_bar(symbol: str, price: float, session: Session) -> Bar:
     opens_at, closes_at = session
     return Bar(
         symbol=symbol,
@@ -118,18 +113,18 @@ def _flat(symbol: str, price: float, session: Session) -> Bar:
     )
 
 
-def _price(opening: Opening) -> float:
+def _first_price(opening: Opening) -> float:
     stated = opening.observed.price if opening.observed else opening.official
     if stated is None:
         raise ValueError("an opening without any price makes no slice")
     return stated
 
 
-def _quoted(quote_: Quote | None) -> list[object] | None:
-    return None if quote_ is None else [quote_.price, quote_.at]
+def _price(quote: Quote | None) -> PriceAt | None:
+    return None if quote is None else (quote.price, quote.at)
 
 
-def starts_at(row: Sequence[object]) -> datetime | None:
+def parse_start(row: Sequence[object]) -> datetime | None:
     """The row's start, from milliseconds since 1970 in its first cell; None where that is no time."""
     stamp = row[0] if row else None
     if isinstance(stamp, bool) or not isinstance(stamp, int | float):
@@ -140,7 +135,7 @@ def starts_at(row: Sequence[object]) -> datetime | None:
         return None
 
 
-def bar_of(symbol: str, row: Sequence[object], session: Session) -> Bar | None:
+def parse_bar(symbol: str, row: Sequence[object], session: Session) -> Bar | None:
     """The row (start, open, high, low, close, volume) as the bar of `session`; None where it is no bar."""
     cells = row[1:6]
     if len(cells) < 5 or any(isinstance(cell, bool) or not isinstance(cell, int | float) for cell in cells):

@@ -1,4 +1,4 @@
-"""A news feed as a live source: each poll is a pass over it, and what is new is kept with its first sight."""
+"""A news feed as a live source: each poll is one pass over it, whose new items go into the news store."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,8 +10,8 @@ from feeds.news.store import NewsStore
 from feeds.symbols import NameTable
 
 
-class Wire:
-    """A `NewsSource` over one feed, whose items for what is traded it hands on once."""
+class NewsFeed:
+    """A `NewsSource` over one feed; it returns each item that concerns a traded symbol once."""
 
     def __init__(
         self,
@@ -27,11 +27,11 @@ class Wire:
 
     @property
     def name(self) -> str:
-        """The feed's address."""
+        """Return the feed's address."""
         return self._url
 
     def poll(self) -> Sequence[NewsItem]:
-        """What the feed shows that was not seen before. Raises DataError where it does not answer."""
+        """Return the items that were not seen before. Raises DataError where the feed does not answer."""
         report = fetch_news([self._url], self._store, self._names, clock=self._clock, sleep=self._sleep)
         if report.faults:
             raise DataError(report.faults[0])

@@ -1,7 +1,8 @@
-"""What a live source of bars or news has to answer. Knows no exchange and no schedule.
+"""The protocols of live sources of bars and news.
 
-An implementation asks with a time limit and raises whatever it likes: a failure is asked again later and is
-named in the journal by the type of its exception alone, since an error's text may hold an address.
+An implementation sets a time limit on its requests and may raise any exception: the source is asked again
+later, and the journal names the failure by the type of the exception alone, because its text may contain an
+address.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from engine.model import Bar, NewsItem, require_utc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """A traded price in the quote currency, and the instant in UTC that the source gives it."""
+    """A traded price in the quote currency, and the source's time of it in UTC."""
 
     price: float
     at: datetime
@@ -25,7 +26,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a source says of a session's open: the official open, and the last price it has seen traded."""
+    """A session's open by a source: the official open, and the last traded price."""
 
     official: float | None
     observed: Quote | None
@@ -36,23 +37,23 @@ class BarSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What the journal calls it, such as "ccxt:binance"."""
+        """Return the name for the journal, such as "ccxt:binance"."""
         ...
 
     def server_time(self) -> datetime:
-        """What time the source has, in UTC."""
+        """Return the source's own time, in UTC."""
         ...
 
     def closed_bars(self, symbol: str, since: datetime) -> Sequence[Bar]:
-        """The bars that open at or after `since`; an unfinished one may be among them."""
+        """Return the bars that open at or after `since`; an unfinished one may be among them."""
         ...
 
-    def opening(self, symbol: str, session_open: datetime) -> Opening:
-        """What is known of the session that opens at `session_open`, which is not over."""
+    def session_open(self, symbol: str, session_open: datetime) -> Opening:
+        """Return the open of the session that starts at `session_open` and is not over."""
         ...
 
     def quote(self, symbol: str) -> Quote:
-        """The last traded price."""
+        """Return the last traded price."""
         ...
 
 
@@ -61,9 +62,9 @@ class NewsSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What the journal calls it when it fails."""
+        """Return the name for the journal."""
         ...
 
     def poll(self) -> Sequence[NewsItem]:
-        """What the feed shows now; items that it showed before may be among them."""
+        """Return the current items; items of an earlier poll may be among them."""
         ...

@@ -1,6 +1,6 @@
-"""Runs a collector by the wall clock, with APScheduler as its alarm.
+"""Run a collector by the wall clock, with APScheduler as its alarm.
 
-Knows no source and no journal: the collector works in the thread that calls, the scheduler only wakes it.
+The collector works in the calling thread; the scheduler only wakes it.
 """
 
 import threading
@@ -9,14 +9,18 @@ from datetime import UTC, datetime
 
 from feeds.live.collector import Collector
 
-_LOOK_UP = 0.2
+_STOP_CHECK_SECONDS = 0.2
 
 
-def run_live(collector: Collector, *, clock: Callable[[], datetime], stop: threading.Event) -> None:
-    """Step `collector` whenever it wants to be called, until `stop` is set.
+def run_scheduler(collector: Collector, *, clock: Callable[[], datetime], stop: threading.Event) -> None:
+    """Step `collector` whenever it is due, until `stop` is set.
 
-    `clock` is this machine's time in UTC. A step that has begun is finished first; whatever it raises, a
-    JournalError above all, ends the run and is raised here.
+    A step that has begun is finished first. What it raises, such as a JournalError, ends the run.
+
+    Args:
+        collector: The collector to run.
+        clock: Returns this machine's time, in UTC.
+        stop: Ends the run when set.
     """
     from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]  # has none
     from apscheduler.triggers.date import DateTrigger  # type: ignore[import-untyped]  # has none
@@ -32,9 +36,9 @@ def run_live(collector: Collector, *, clock: Callable[[], datetime], stop: threa
                 DateTrigger(run_date=wake, timezone=UTC),
                 id="collector",
                 replace_existing=True,
-                misfire_grace_time=None,  # an alarm that comes too late still has to wake
+                misfire_grace_time=None,  # a late alarm must still wake the loop
             )
-            while not alarm.wait(_LOOK_UP) and not stop.is_set():
+            while not alarm.wait(_STOP_CHECK_SECONDS) and not stop.is_set():
                 pass
             alarm.clear()
     finally:

@@ -1,4 +1,4 @@
-"""How long a collector waits, and how often it asks. Knows durations only."""
+"""The durations of a collector: how long it waits, and how often it asks."""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -8,11 +8,11 @@ from datetime import timedelta
 class Limits:
     """The collector's durations, all above zero. Raises ValueError for one that is not.
 
-    A bar counts as closed when the exchange's clock is `margin` past its close and the bar has not changed
-    for `settle`. A slice waits for its laggards for `patience` after a close and `open_patience` after an
-    open, and at least for `grace` once it is its turn. One that is journaled more than `late_after` after
-    its instant is marked as late. Laggards and corrections are looked for as far back as `look_back`, the
-    former every `seek_every`. Clocks that differ by up to `clock_tolerance` agree.
+    A bar is confirmed when the exchange's clock is `margin` past its close and the bar has not changed for
+    `settle`. A slice waits for missing bars until `patience` after a close or `open_patience` after an open,
+    and at least `grace` from when it became the next one. A slice journaled more than `late_after` after its
+    instant is marked as late. Missing bars and corrections are looked for up to `look_back`, the former every
+    `seek_every`. Clocks that differ by up to `clock_tolerance` agree.
     """
 
     margin: timedelta = timedelta(seconds=5)
@@ -33,9 +33,9 @@ class Limits:
     back_off_at_most: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if getattr(self, each.name) <= timedelta(0):
-                raise ValueError(f"{each.name} {getattr(self, each.name)} is not above zero")
+        for duration in fields(self):
+            if getattr(self, duration.name) <= timedelta(0):
+                raise ValueError(f"{duration.name} {getattr(self, duration.name)} is not above zero")
         if self.late_after <= max(self.patience, self.open_patience):
             raise ValueError(
                 "late_after must be longer than the patience, or waiting alone makes slices late"
@@ -44,5 +44,5 @@ class Limits:
             raise ValueError("grace must be longer than settle, or no bar can arrive in time")
 
     def seconds(self) -> dict[str, float]:
-        """Each duration in seconds, by name."""
-        return {each.name: getattr(self, each.name).total_seconds() for each in fields(self)}
+        """Return each duration in seconds, by name."""
+        return {duration.name: getattr(self, duration.name).total_seconds() for duration in fields(self)}

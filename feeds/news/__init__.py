@@ -1,4 +1,1 @@
-"""News from feeds and pages: fetched safely, read, told apart, and kept with its first sight.
-
-Knows no price.
-"""
+"""News from feeds and web pages: download, parse, deduplicate and store with the time of first sight."""

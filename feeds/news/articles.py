@@ -1,7 +1,7 @@
-"""The text of a saved article page, behind one function.
+"""Extract the text of an article from a fetched HTML page, with newspaper and trafilatura.
 
-Knows HTML pages, not the network: newspaper and trafilatura get the page that was fetched, and nothing else.
-Which of them spoke is recorded. docs/decisions/0006-article-text.md has the figures behind the choice.
+Neither of them touches the network, and which one gave the text is recorded.
+docs/decisions/0006-article-text.md has the figures behind the choice.
 """
 
 import codecs
@@ -12,18 +12,19 @@ from enum import StrEnum
 from typing import Any
 
 from engine.errors import DataError
-from feeds.news.http import Page, place
+from feeds.news.http import Page
 from feeds.news.sandbox import Run
+from feeds.news.url_policy import redact_url
 
-_ENOUGH = 0.6
-"""newspaper is believed where it finds this part of the page's paragraph text, counted in characters."""
+_MIN_NEWSPAPER_SHARE = 0.6
+"""newspaper's text is used where it has this share of the characters in the page's paragraphs."""
 
-_MORE = 1.5
-"""Else trafilatura is, where it finds so many times as much."""
+_MIN_TRAFILATURA_RATIO = 1.5
+"""Otherwise trafilatura's is, where it is so many times as long as newspaper's."""
 
-_TITLE_LENGTH, _TEXT_LENGTH = 1_000, 200_000
+_MAX_TITLE_LENGTH, _MAX_TEXT_LENGTH = 1_000, 200_000
 
-_LONGEST_PAGE = 3_000_000
+_MAX_PAGE_LENGTH = 3_000_000
 
 _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
@@ -32,7 +33,7 @@ _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]+)", 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
-class Speaker(StrEnum):
+class TextSource(StrEnum):
     """Where the text of an item comes from."""
 
     NEWSPAPER = "newspaper"
@@ -42,50 +43,61 @@ class Speaker(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Article:
-    """A page's title and text, either of which may be empty, and whose text it is."""
+    """A page's title and text, either of which may be empty, and where the text comes from."""
 
     title: str
     text: str
-    speaker: Speaker
+    text_source: TextSource
 
 
 def read_article(page: Page, summary: str, run: Run) -> Article:
-    """The article on `page`, or the feed's own `summary` where the page shows less text than that.
+    """Return the article on `page`.
 
-    `run` calls the extractors (`Confined`). Raises DataError for a page that is not HTML or that they cannot
-    read within their limits.
+    Args:
+        page: The fetched page.
+        summary: The feed's own summary, which is used where the page has less text.
+        run: Calls the extractors, usually a `Sandbox`.
+
+    Raises:
+        DataError: For a page that is not HTML, or that the extractors cannot read within their limits.
     """
     if "html" not in page.content_type.lower() and page.content_type:
-        raise DataError(f"{place(page.url)}: not an HTML page; its feed's summary is kept")
+        raise DataError(f"{redact_url(page.url)}: not an HTML page; its feed's summary is kept")
     try:
-        found = run(extract, decoded(page.body, page.content_type))
+        article = run(extract_article, decode_page(page.body, page.content_type))
     except DataError as error:
-        raise DataError(f"{place(page.url)}: {error}") from None
-    if len(found["text"]) < len(summary):
-        return Article(title=found["title"], text=summary, speaker=Speaker.SUMMARY)
-    return Article(title=found["title"], text=found["text"], speaker=Speaker(found["speaker"]))
+        raise DataError(f"{redact_url(page.url)}: {error}") from None
+    if len(article["text"]) < len(summary):
+        return Article(title=article["title"], text=summary, text_source=TextSource.SUMMARY)
+    return Article(
+        title=article["title"], text=article["text"], text_source=TextSource(article["text_source"])
+    )
 
 
-def extract(html: str) -> dict[str, str]:
-    """Title, text and speaker of a page, as plain JSON.
+def extract_article(html: str) -> dict[str, str]:
+    """Return `title`, `text` and `text_source` of a page, as plain JSON.
 
-    newspaper's text, or trafilatura's where newspaper has less than 60% of the text in the page's paragraphs
-    and trafilatura has at least half as much again. Pages are read up to 3,000,000 characters.
+    The text is newspaper's, or trafilatura's where newspaper has less than 60% of the text in the page's
+    paragraphs and trafilatura more than 1.5 times as much. Pages are read up to 3,000,000 characters.
     """
-    html = _DECLARATION.sub("", html[:_LONGEST_PAGE].replace("\0", " "))
-    title, text = _by_newspaper(html)
-    speaker = Speaker.NEWSPAPER
-    if len(text) < _ENOUGH * _paragraphs(html) or not text:
-        other = _by_trafilatura(html)
-        if len(other) > _MORE * len(text):
-            text, speaker = other, Speaker.TRAFILATURA
-    return {"title": title[:_TITLE_LENGTH], "text": text[:_TEXT_LENGTH], "speaker": speaker.value}
+    html = _DECLARATION.sub("", html[:_MAX_PAGE_LENGTH].replace("\0", " "))
+    title, text = _extract_with_newspaper(html)
+    text_source = TextSource.NEWSPAPER
+    if len(text) < _MIN_NEWSPAPER_SHARE * _count_paragraph_characters(html) or not text:
+        other = _extract_with_trafilatura(html)
+        if len(other) > _MIN_TRAFILATURA_RATIO * len(text):
+            text, text_source = other, TextSource.TRAFILATURA
+    return {
+        "title": title[:_MAX_TITLE_LENGTH],
+        "text": text[:_MAX_TEXT_LENGTH],
+        "text_source": text_source.value,
+    }
 
 
-def decoded(body: bytes, content_type: str) -> str:
-    """The characters of a page: by its byte-order mark, header or meta tag, else UTF-8, else Windows-1252.
+def decode_page(body: bytes, content_type: str) -> str:
+    """Decode a page by its byte-order mark, header or meta tag, else as UTF-8, else as Windows-1252.
 
-    What cannot be decoded becomes U+FFFD.
+    Bytes that cannot be decoded become U+FFFD.
     """
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8"),
@@ -113,10 +125,10 @@ def _is_text_encoding(name: str) -> bool:
         return False
 
 
-def _by_newspaper(html: str) -> tuple[str, str]:
-    """Title and text by newspaper; empty where it stumbles, as it does on a page without a body."""
+def _extract_with_newspaper(html: str) -> tuple[str, str]:
+    """Return title and text by newspaper; empty where it fails, as on a page without a body."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it was written for older Pythons
+        warnings.simplefilter("ignore")  # written for older Pythons
         from newspaper import Article as Newspaper
         from newspaper import Config
         from newspaper.article import ArticleDownloadState
@@ -125,32 +137,32 @@ def _by_newspaper(html: str) -> tuple[str, str]:
         config.fetch_images = False
         config.follow_meta_refresh = False
         config.memoize_articles = False
-        # The address only serves to complete links, which are not used.
+        # The address only completes links, which are not used.
         article = Newspaper("https://page.invalid/", config=config)
         article.set_html(html)
         article.download_state = ArticleDownloadState.SUCCESS
         try:
             article.parse()
-        except Exception:  # it documents no errors, and raises many on odd pages
+        except Exception:  # its errors are undocumented, and many on odd pages
             return "", ""
     return str(article.title or ""), str(article.text or "")
 
 
-def _by_trafilatura(html: str) -> str:
+def _extract_with_trafilatura(html: str) -> str:
     import trafilatura
 
     return trafilatura.extract(html, include_comments=False, include_tables=False) or ""
 
 
-def _paragraphs(html: str) -> int:
-    """How many characters stand in the page's paragraphs."""
-    tree = _tree(html)
+def _count_paragraph_characters(html: str) -> int:
+    """Return the number of characters in the page's paragraphs."""
+    tree = _parse_html(html)
     if tree is None:
         return 0
     return sum(len(" ".join(str(paragraph.text_content()).split())) for paragraph in tree.iter("p"))
 
 
-def _tree(html: str) -> Any:
+def _parse_html(html: str) -> Any:
     from lxml import etree
     from lxml import html as lxml_html
 
@@ -158,6 +170,6 @@ def _tree(html: str) -> Any:
         tree = lxml_html.document_fromstring(html)
     except (etree.LxmlError, ValueError):
         return None
-    for unseen in list(tree.iter("script", "style", "noscript")):
-        unseen.drop_tree()
+    for element in list(tree.iter("script", "style", "noscript")):
+        element.drop_tree()
     return tree

@@ -1,7 +1,7 @@
-"""One pass over news feeds: what is new goes into the store, dated when it became known.
+"""Download news: one pass over the feeds, whose new items go into the store with the time of first sight.
 
-Ties the modules of news together and knows no model. Every loop is bounded: feeds, entries, articles, tries
-and waits. The clock and the way to wait are passed in.
+Every loop is bounded: feeds, entries, articles, tries and waits. The clock and the sleep function are passed
+in.
 """
 
 from collections import Counter
@@ -11,44 +11,45 @@ from datetime import UTC, datetime, timedelta
 
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
-from feeds.files.news import SOURCE_LENGTH, TEXT_LENGTH, TITLE_LENGTH, clean
-from feeds.news.articles import Article, Speaker, read_article
-from feeds.news.dedup import Repeats, Sighting, Why
-from feeds.news.entities import subjects_in
-from feeds.news.http import Limits, Origin, Page, SourceBusy, get, origins, place
+from feeds.files.news import SOURCE_LENGTH, TEXT_LENGTH, TITLE_LENGTH, clean_text
+from feeds.news.articles import Article, TextSource, read_article
+from feeds.news.dedup import DuplicateIndex, DuplicateReason, ItemFingerprint
+from feeds.news.entities import find_subjects
+from feeds.news.http import Limits, Page, SourceBusy, fetch_page
 from feeds.news.rss import Entry, Feed, read_feed
-from feeds.news.sandbox import Confined, Run
-from feeds.news.store import NewsStore, Seen
+from feeds.news.sandbox import Run, Sandbox
+from feeds.news.store import NewsStore, StoredItem
+from feeds.news.url_policy import Origin, origins, redact_url
 from feeds.symbols import NameTable
 
-_LONGEST_WAIT = 30.0
+_MAX_WAIT = 30.0
 
-_HOST_FAULTS = 3
-"""After so many pages that did not answer, a host is not asked for more of them."""
+_MAX_HOST_FAULTS = 3
+"""After so many pages that did not answer, a host is not asked for more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchSettings:
     """How a pass fetches.
 
-    `latency` is what reaching a decision takes beyond first sight. An item dated more than `tolerance` after
-    now is refused. At most `most_articles` pages are fetched (none at 0), `pause` seconds apart; of any
-    further item the feed's own summary is kept. Each address is tried `tries` times at most.
+    An item becomes available `latency` after first sight; one dated more than `tolerance` after now is
+    refused. At most `max_articles` pages are fetched (none at 0), `pause` seconds apart; further items keep
+    the feed's own summary. Each address is tried up to `tries` times.
     """
 
     latency: timedelta = timedelta(0)
     tolerance: timedelta = timedelta(minutes=5)
-    most_articles: int = 100
+    max_articles: int = 100
     pause: float = 0.5
     tries: int = 3
     limits: Limits = field(default_factory=Limits)
 
 
-class Pages:
-    """What one pass fetches from the hosts that are `named` and from public ones.
+class PageFetcher:
+    """Fetches feeds and article pages during one pass, from the hosts in `named` and from public ones.
 
-    `sleep` waits for seconds; `run` calls the parsers. `article_faults` has a line for each page that was
-    not to be had.
+    `sleep` waits for seconds; `run` calls the parsers. `article_faults` has a line for each page that could
+    not be fetched or read.
     """
 
     def __init__(
@@ -60,51 +61,51 @@ class Pages:
         self.article_faults: list[str] = []
 
     def feed(self, url: str) -> Feed:
-        """The feed at `url`. Raises DataError where it cannot be fetched or read."""
-        return read_feed(self._page(url), self._run)
+        """Return the feed at `url`. Raises DataError where it cannot be fetched or read."""
+        return read_feed(self._fetch_page(url), self._run)
 
     def article(self, entry: Entry) -> Article:
-        """The page behind an entry, or the feed's own summary where it is not to be had."""
-        summary = Article(title="", text=entry.summary, speaker=Speaker.SUMMARY)
-        host = "".join(place(entry.link).split("/")[2:3])
-        if not host or self._articles >= self._settings.most_articles:
+        """Return the article of an entry, or the feed's own summary where the page cannot be had."""
+        summary = Article(title="", text=entry.summary, text_source=TextSource.SUMMARY)
+        host = "".join(redact_url(entry.link).split("/")[2:3])
+        if not host or self._articles >= self._settings.max_articles:
             return summary
-        if self._host_faults[host] >= _HOST_FAULTS:
+        if self._host_faults[host] >= _MAX_HOST_FAULTS:
             return summary
         self._articles += 1
         self._sleep(self._settings.pause)
         try:
-            return read_article(self._page(entry.link), entry.summary, self._run)
+            return read_article(self._fetch_page(entry.link), entry.summary, self._run)
         except DataError as error:
             self._host_faults[host] += isinstance(error, SourceBusy)
             self.article_faults.append(str(error))
             return summary
 
-    def _page(self, url: str) -> Page:
-        """What `url` answers, after so many tries as the settings allow."""
+    def _fetch_page(self, url: str) -> Page:
+        """Return the page at `url`, with as many tries as the settings allow."""
         for attempt in range(1, self._settings.tries):
             try:
-                return get(url, self._named, self._settings.limits)
+                return fetch_page(url, self._named, self._settings.limits)
             except SourceBusy as error:
-                self._sleep(min(2.0**attempt if error.wait is None else error.wait, _LONGEST_WAIT))
-        return get(url, self._named, self._settings.limits)
+                self._sleep(min(2.0**attempt if error.wait is None else error.wait, _MAX_WAIT))
+        return fetch_page(url, self._named, self._settings.limits)
 
 
-_REMEMBERED = timedelta(days=30)
+_COMPARED_SPAN = timedelta(days=30)
 """Titles and texts of this time are compared; feeds list little that is older."""
 
-# The clock of the zone that is furthest ahead of UTC; a time without a zone may be of that zone.
-_FIRST_ZONE = timedelta(hours=14)
+# The zone that is furthest ahead of UTC; a time without a zone may be in it.
+_EASTERNMOST_OFFSET = timedelta(hours=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
-    """What a pass found.
+    """The result of one pass.
 
-    `items` are the new ones that concern what is traded, in the order of the store. Of the entries `read`,
-    each is `stored`, `repeated` (by why), from the `future` or `empty`. `not_traded` and `undated` count
-    among the stored, and `speakers` tells whose texts those have. `faults` has a line for each feed that
-    could not be read, `article_faults` one for each page.
+    `items` are the new ones that concern a traded symbol, in store order. Each of the entries `read` is
+    `stored`, `repeated` (by reason), from the `future` or `empty`. `not_traded`, `undated` and `text_sources`
+    count the stored ones. `faults` has a line for each feed that could not be read, `article_faults` one for
+    each page.
     """
 
     items: tuple[NewsItem, ...]
@@ -112,10 +113,10 @@ class FetchReport:
     stored: int
     not_traded: int
     undated: int
-    repeated: Mapping[Why, int]
+    repeated: Mapping[DuplicateReason, int]
     future: int
     empty: int
-    speakers: Mapping[Speaker, int]
+    text_sources: Mapping[TextSource, int]
     faults: tuple[str, ...]
     article_faults: tuple[str, ...]
 
@@ -132,32 +133,42 @@ def fetch_news(
 ) -> FetchReport:
     """Fetch each feed of `urls` once and append what was not seen before to `store`.
 
-    `clock` gives the time in UTC, `sleep` waits for seconds. `run` calls the parsers, by default in a child
-    process that ends with this call. Hosts in `urls` are trusted to be meant, also internal ones; links and
-    redirects to other internal hosts are refused. A feed that fails is in the report, and the others go on.
-    Raises DataError for an address that cannot be used, and for a store that cannot be read or written.
+    Hosts in `urls` may be internal; links and redirects to other internal hosts are refused. A feed that
+    fails is in the report, and the others are still fetched.
+
+    Args:
+        urls: The addresses of RSS or Atom feeds.
+        store: The store to extend.
+        names: The names of the traded instruments.
+        clock: Returns the time in UTC.
+        sleep: Waits for a number of seconds.
+        settings: How to fetch; the defaults if None.
+        run: Calls the parsers; if None, in a child process that ends with this call.
+
+    Raises:
+        DataError: For an address that cannot be used, and a store that cannot be read or written.
     """
     named = origins(urls)
-    with Confined() as confined:
+    with Sandbox() as sandbox:
         settings = settings or FetchSettings()
-        pages = Pages(named, settings, sleep, run or confined)
-        return _Pass(pages, store, names, clock, settings).report(urls)
+        pages = PageFetcher(named, settings, sleep, run or sandbox)
+        return _FetchPass(pages, store, names, clock, settings).report(urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _FoundEntry:
     entry: Entry
     feed: str
     source: str
     at: datetime
 
 
-class _Pass:
-    """The state of one pass: what is known so far, and what was counted."""
+class _FetchPass:
+    """The state of one pass: the index of known items, and the counts."""
 
     def __init__(
         self,
-        pages: Pages,
+        pages: PageFetcher,
         store: NewsStore,
         names: NameTable,
         clock: Callable[[], datetime],
@@ -165,19 +176,19 @@ class _Pass:
     ) -> None:
         self._pages, self._store, self._names = pages, store, names
         self._clock, self._settings = clock, settings
-        self._repeats = _remembered(store, clock())
+        self._index = _load_recent(store, clock())
         self._counts: Counter[str] = Counter()
-        self._repeated: Counter[Why] = Counter()
-        self._speakers: Counter[Speaker] = Counter()
+        self._repeated: Counter[DuplicateReason] = Counter()
+        self._text_sources: Counter[TextSource] = Counter()
         self._faults: list[str] = []
         self._items: list[NewsItem] = []
 
     def report(self, urls: Sequence[str]) -> FetchReport:
         """Fetch, store and count."""
-        found = [one for url in dict.fromkeys(urls) for one in self._entries(url)]
-        # Of several versions the first that was published stays, whichever feed was asked first.
-        for one in sorted(found, key=lambda one: one.at):
-            self._take(one)
+        entries = [entry for url in dict.fromkeys(urls) for entry in self._fetch_entries(url)]
+        # Of several versions the first published is kept, whichever feed was asked first.
+        for found in sorted(entries, key=lambda found: found.at):
+            self._process_entry(found)
         count = self._counts
         return FetchReport(
             items=tuple(self._items),
@@ -188,12 +199,12 @@ class _Pass:
             repeated=dict(self._repeated),
             future=count["future"],
             empty=count["empty"],
-            speakers=dict(self._speakers),
+            text_sources=dict(self._text_sources),
             faults=tuple(self._faults),
             article_faults=tuple(self._pages.article_faults),
         )
 
-    def _entries(self, url: str) -> list[_Found]:
+    def _fetch_entries(self, url: str) -> list[_FoundEntry]:
         try:
             feed = self._pages.feed(url)
         except DataError as error:
@@ -202,87 +213,92 @@ class _Pass:
         now = self._clock()
         self._counts["read"] += len(feed.entries) + feed.empty
         self._counts["empty"] += feed.empty
-        source = feed.title or clean(place(url).split("/")[2], SOURCE_LENGTH)
+        source = feed.title or clean_text(redact_url(url).split("/")[2], SOURCE_LENGTH)
         known = [entry for entry in feed.entries if not self._is_future(entry, now)]
         self._counts["future"] += len(feed.entries) - len(known)
         return [
-            _Found(entry=entry, feed=place(url), source=source, at=entry.published_at or now)
+            _FoundEntry(entry=entry, feed=redact_url(url), source=source, at=entry.published_at or now)
             for entry in known
         ]
 
     def _is_future(self, entry: Entry, now: datetime) -> bool:
-        zone = timedelta(0) if entry.zone_known else _FIRST_ZONE
+        zone = timedelta(0) if entry.zone_known else _EASTERNMOST_OFFSET
         return entry.published_at is not None and entry.published_at - zone > now + self._settings.tolerance
 
-    def _take(self, one: _Found) -> None:
-        """Store an entry unless it is a repeat, by what the feed says or else by its whole text."""
-        sighting = _sighting(one, one.entry.title, one.entry.summary)
-        if why := self._repeats.why(sighting):
-            self._repeat(sighting, why)
+    def _process_entry(self, found: _FoundEntry) -> None:
+        """Store an entry unless it duplicates another by the feed's own text or by its whole text."""
+        fingerprint = _build_fingerprint(found, found.entry.title, found.entry.summary)
+        if reason := self._index.find_reason(fingerprint):
+            self._count_duplicate(fingerprint, reason)
             return
-        article = self._pages.article(one.entry)
-        title = one.entry.title or clean(article.title, TITLE_LENGTH)
-        text = clean(article.text, TEXT_LENGTH)
-        sighting = _sighting(one, title, text)
-        if why := self._repeats.why(sighting):
-            self._repeat(sighting, why)
+        article = self._pages.article(found.entry)
+        title = found.entry.title or clean_text(article.title, TITLE_LENGTH)
+        text = clean_text(article.text, TEXT_LENGTH)
+        fingerprint = _build_fingerprint(found, title, text)
+        if reason := self._index.find_reason(fingerprint):
+            self._count_duplicate(fingerprint, reason)
             return
-        self._keep(one, title, text, article.speaker)
-        self._repeats.remember(sighting)
+        self._store_entry(found, title, text, article.text_source)
+        self._index.add(fingerprint)
 
-    def _repeat(self, sighting: Sighting, why: Why) -> None:
-        self._repeated[why] += 1
-        self._repeats.remember(sighting, compare=False)
+    def _count_duplicate(self, fingerprint: ItemFingerprint, reason: DuplicateReason) -> None:
+        self._repeated[reason] += 1
+        self._index.add(fingerprint, compare=False)
 
-    def _keep(self, one: _Found, title: str, text: str, speaker: Speaker) -> None:
-        # The text is part of the item, so it was not seen before its page was.
+    def _store_entry(self, found: _FoundEntry, title: str, text: str, text_source: TextSource) -> None:
+        # The text is part of the item, so first sight is when its page was fetched.
         first_seen_at = self._clock().astimezone(UTC)
-        dated = one.entry.published_at is not None
-        seen = Seen(
-            source=one.source,
+        dated = found.entry.published_at is not None
+        stored = StoredItem(
+            source=found.source,
             title=title,
             text=text,
-            published_at=one.entry.published_at or first_seen_at,
-            precision=one.entry.precision if dated else Precision.SECOND,
-            zone_known=one.entry.zone_known if dated else True,
+            published_at=found.entry.published_at or first_seen_at,
+            precision=found.entry.precision if dated else Precision.SECOND,
+            zone_known=found.entry.zone_known if dated else True,
             dated=dated,
             first_seen_at=first_seen_at,
-            subjects=subjects_in(title, text, self._names),
-            feed=one.feed,
-            link=one.entry.link,
-            guid=_identity(one.entry),
-            speaker=speaker,
+            subjects=find_subjects(title, text, self._names),
+            feed=found.feed,
+            link=found.entry.link,
+            guid=_entry_identity(found.entry),
+            text_source=text_source,
         )
-        self._store.append([seen])
-        item = seen.item(self._names, self._settings.latency)
+        self._store.append([stored])
+        item = stored.item(self._names, self._settings.latency)
         self._counts.update({"stored": 1, "undated": not dated, "not traded": item is None})
-        self._speakers[speaker] += 1
+        self._text_sources[text_source] += 1
         if item is not None:
             self._items.append(item)
 
 
-def _remembered(store: NewsStore, now: datetime) -> Repeats:
-    repeats = Repeats()
-    for seen in store.read():
-        recent = now - seen.first_seen_at <= _REMEMBERED
-        sighting = Sighting(
-            feed=seen.feed,
-            guid=seen.guid,
-            link=seen.link,
-            title=seen.title,
-            text=seen.text,
-            at=seen.published_at,
+def _load_recent(store: NewsStore, now: datetime) -> DuplicateIndex:
+    index = DuplicateIndex()
+    for stored in store.read():
+        recent = now - stored.first_seen_at <= _COMPARED_SPAN
+        fingerprint = ItemFingerprint(
+            feed=stored.feed,
+            guid=stored.guid,
+            link=stored.link,
+            title=stored.title,
+            text=stored.text,
+            at=stored.published_at,
         )
-        repeats.remember(sighting, compare=recent)
-    return repeats
+        index.add(fingerprint, compare=recent)
+    return index
 
 
-def _sighting(one: _Found, title: str, text: str) -> Sighting:
-    return Sighting(
-        feed=one.feed, guid=_identity(one.entry), link=one.entry.link, title=title, text=text, at=one.at
+def _build_fingerprint(found: _FoundEntry, title: str, text: str) -> ItemFingerprint:
+    return ItemFingerprint(
+        feed=found.feed,
+        guid=_entry_identity(found.entry),
+        link=found.entry.link,
+        title=title,
+        text=text,
+        at=found.at,
     )
 
 
-def _identity(entry: Entry) -> str:
-    """The entry's guid; where it has neither guid nor link, what else names it in its feed."""
+def _entry_identity(entry: Entry) -> str:
+    """Return the entry's guid; without guid and link, what else identifies it in its feed."""
     return entry.guid or ("" if entry.link else f"{entry.title} {entry.published_at} {entry.summary[:100]}")

@@ -1,8 +1,7 @@
-"""What a free text is about: the names in it, in English and Chinese.
+"""Find the instruments a text mentions, in English and Chinese, by the names in `feeds.symbols`.
 
-Knows words and their neighbours, by the table of `feeds.symbols`; it judges nothing. Many tickers and names
-are ordinary words as well ("near", "link", "visa", 苹果): those count where they are written as a ticker, or
-where other words say that the text is about coins or companies.
+Many tickers and names are ordinary words as well ("near", "link", "visa", 苹果): those count where they are
+written as a ticker, or where other words show that the text is about coins or companies.
 """
 
 import re
@@ -12,13 +11,13 @@ from collections.abc import Iterator
 from feeds.symbols import NameTable
 
 OTHER = "other"
-"""The subject of a text that names nothing the table knows: it concerns nothing that is traded."""
+"""The subject of a text without a known name: it concerns nothing that is traded."""
 
-_LEAD_LENGTH = 500
+_SEARCHED_LENGTH = 500
 
-_WORDS_OF_A_NAME = 4
+_MAX_NAME_WORDS = 4
 
-_LONGEST_CHINESE = 8
+_MAX_CHINESE_LENGTH = 8
 
 _TOKEN = re.compile(r"\$?[A-Za-z0-9&]+(?:[.\-/'’&][A-Za-z0-9]+)*")
 
@@ -31,27 +30,27 @@ _A_SHARE = re.compile(
 _IN_BRACKETS = re.compile(r"[(（](?:[A-Z][A-Za-z]{2,9}\s*[:：]\s*)?(\$?[A-Z][A-Z.]{0,5})[)）]")
 
 
-def _words(listed: str) -> frozenset[str]:
+def _split_words(listed: str) -> frozenset[str]:
     return frozenset(word.strip() for word in listed.split(","))
 
 
-# Tickers that are no name: they count in capitals only, and beside words about coins or companies.
-_COIN_TICKERS = _words(
+# Tickers that are also words: they count in capitals only, and beside words about coins or companies.
+_COIN_TICKERS = _split_words(
     "link, near, sand, mana, atom, dash, op, uni, ton, arb, apt, fil, vet, algo, sol, dot, ada, icp, inj, "
     "neo, axs, mkr, crv, grt, luna, pol"
 )
 
-_COMPANY_TICKERS = _words(
+_COMPANY_TICKERS = _split_words(
     "cost, coin, hood, dis, hd, ms, ba, ma, mu, ge, gm, ko, pep, wfc, bac, pg, mcd, boe, all, low, now"
 )
 
-# Names that are words of the language too: they count with a capital, and beside such words.
-_COMMON_COINS = _words(
+# Names that are also words: they count with a capital only, and beside such words.
+_COMMON_COINS = _split_words(
     "stellar, maker, cosmos, avalanche, polygon, tron, terra, quant, ripple, tether, ether, optimism, "
     "stacks, sui, pepe, the graph, the sandbox, internet computer, 雪崩, 波卡"
 )
 
-_COMMON_COMPANIES = _words(
+_COMMON_COMPANIES = _split_words(
     "apple, visa, meta, ford, oracle, target, intel, gap, gree, midea, yili, longi, citi, alphabet, "
     "amazon, 苹果"
 )
@@ -71,101 +70,107 @@ _ABOUT_COMPANIES = re.compile(
     re.I,
 )
 
-_BANKING = "业"
+_BANKING_SUFFIX = "业"
 
 
-def subjects_in(title: str, text: str, names: NameTable) -> tuple[str, ...]:
-    """The names and topics that an item is about, as `NameTable.concerned` takes them; in their order.
+def find_subjects(title: str, text: str, names: NameTable) -> tuple[str, ...]:
+    """Return the names and topics that an item mentions, in their order, for `NameTable.match_symbols`.
 
-    Those in the title, or, where it has none, those in the first 500 characters of the text. The longest
-    name wins: "Bitcoin Cash" is not bitcoin, and 比特币现金 is not 比特币. A text that names nothing is about
-    `OTHER`.
+    The longest name wins: "Bitcoin Cash" is not bitcoin, and 比特币现金 is not 比特币.
+
+    Args:
+        title: The title, whose names are returned if it has any.
+        text: The text, whose first 500 characters are searched otherwise.
+        names: The names that are known.
+
+    Returns:
+        The subjects, or `OTHER` alone where none is found.
     """
-    around = unicodedata.normalize("NFKC", f"{title}\n{text[:_LEAD_LENGTH]}")
-    for part in (title, text[:_LEAD_LENGTH]):
+    context = unicodedata.normalize("NFKC", f"{title}\n{text[:_SEARCHED_LENGTH]}")
+    for part in (title, text[:_SEARCHED_LENGTH]):
         part = unicodedata.normalize("NFKC", part)
-        found = dict.fromkeys((*_written_as_tickers(part, names), *_named(part, around, names)))
-        if found:
-            return tuple(found)
+        subjects = dict.fromkeys((*_find_tickers(part, names), *_find_names(part, context, names)))
+        if subjects:
+            return tuple(subjects)
     return (OTHER,)
 
 
-def _written_as_tickers(part: str, names: NameTable) -> Iterator[str]:
-    for found in (*_A_SHARE.finditer(part), *_IN_BRACKETS.finditer(part)):
-        word = (found[1] or found[0]).lstrip("$")
-        if names.knows(word):
+def _find_tickers(part: str, names: NameTable) -> Iterator[str]:
+    for match in (*_A_SHARE.finditer(part), *_IN_BRACKETS.finditer(part)):
+        word = (match[1] or match[0]).lstrip("$")
+        if names.contains(word):
             yield word.casefold()
 
 
-def _named(part: str, around: str, names: NameTable) -> Iterator[str]:
-    yield from _named_in_chinese(part, around, names)
+def _find_names(part: str, context: str, names: NameTable) -> Iterator[str]:
+    yield from _find_chinese_names(part, context, names)
     tokens = list(_TOKEN.finditer(part))
     shouting = sum(token[0].isupper() for token in tokens) > len(tokens) / 2 and len(tokens) > 3
     at = 0
     while at < len(tokens):
         length = next(
-            (size for size in _sizes(tokens, at) if _counts(part, tokens, at, size, names)),
+            (size for size in _name_sizes(tokens, at) if _is_known_name(part, tokens, at, size, names)),
             0,
         )
         if length:
             written = part[tokens[at].start() : tokens[at + length - 1].end()]
-            word = _bare(written, names)
-            if _is_meant(written, word, part[tokens[at + length - 1].end() :], around, shouting=shouting):
+            word = _strip_name(written, names)
+            if _is_meant(written, word, part[tokens[at + length - 1].end() :], context, shouting=shouting):
                 yield word
         at += length or 1
 
 
-def _sizes(tokens: list[re.Match[str]], at: int) -> range:
-    return range(min(_WORDS_OF_A_NAME, len(tokens) - at), 0, -1)
+def _name_sizes(tokens: list[re.Match[str]], at: int) -> range:
+    return range(min(_MAX_NAME_WORDS, len(tokens) - at), 0, -1)
 
 
-def _counts(part: str, tokens: list[re.Match[str]], at: int, size: int, names: NameTable) -> bool:
-    """Whether `size` tokens from `at` on, with single spaces between, are one known name."""
+def _is_known_name(part: str, tokens: list[re.Match[str]], at: int, size: int, names: NameTable) -> bool:
+    """Return whether `size` tokens from `at` on, with single spaces between them, are one known name."""
     gaps = (
-        part[one.end() : two.start()]
-        for one, two in zip(tokens[at : at + size], tokens[at + 1 : at + size], strict=False)
+        part[left.end() : right.start()]
+        for left, right in zip(tokens[at : at + size], tokens[at + 1 : at + size], strict=False)
     )
     if any(gap != " " for gap in gaps):
         return False
-    return names.knows(_bare(part[tokens[at].start() : tokens[at + size - 1].end()], names))
+    return names.contains(_strip_name(part[tokens[at].start() : tokens[at + size - 1].end()], names))
 
 
-def _bare(written: str, names: NameTable) -> str:
-    """A name as the table has it: without a possessive, and the first half of a pair or compound it lacks."""
+def _strip_name(written: str, names: NameTable) -> str:
+    """Return a name without its possessive and, where the table lacks a pair or compound, its first half."""
     word = re.sub(r"['’]s$", "", written).casefold()
-    if not names.knows(word) and " " not in word:
+    if not names.contains(word) and " " not in word:
         word = re.split(r"[-/]", word)[0]
     return word.lstrip("$")
 
 
-def _is_meant(written: str, word: str, after: str, around: str, *, shouting: bool) -> bool:
-    """Whether a known word means what the table says, by how it is written and by what stands around it."""
+def _is_meant(written: str, word: str, after: str, context: str, *, shouting: bool) -> bool:
+    """Return whether a known word means the instrument, by its spelling and the words around it."""
     if written.startswith("$"):
         return True
     if word in _COMMON_COINS or word in _COMMON_COMPANIES:
-        return written[0].isupper() and (_is_beside(word, around) or bool(_COMPANY_AFTER.match(after)))
+        return written[0].isupper() and (_is_beside(word, context) or bool(_COMPANY_AFTER.match(after)))
     if word in _COIN_TICKERS or word in _COMPANY_TICKERS or len(word) <= 2:
-        return len(word) > 1 and written.isupper() and not shouting and _is_beside(word, around)
+        return len(word) > 1 and written.isupper() and not shouting and _is_beside(word, context)
     return not word.isdigit()
 
 
-def _is_beside(word: str, around: str) -> bool:
+def _is_beside(word: str, context: str) -> bool:
     of_coins = word in _COIN_TICKERS or word in _COMMON_COINS
-    return bool((_ABOUT_COINS if of_coins else _ABOUT_COMPANIES).search(around))
+    return bool((_ABOUT_COINS if of_coins else _ABOUT_COMPANIES).search(context))
 
 
-def _named_in_chinese(part: str, around: str, names: NameTable) -> Iterator[str]:
+def _find_chinese_names(part: str, context: str, names: NameTable) -> Iterator[str]:
     at = 0
     while at < len(part):
         if not _CHINESE.match(part[at]):
             at += 1
             continue
         length = next(
-            (size for size in range(_LONGEST_CHINESE, 1, -1) if names.knows(part[at : at + size])), 0
+            (size for size in range(_MAX_CHINESE_LENGTH, 1, -1) if names.contains(part[at : at + size])), 0
         )
         word, after = part[at : at + length].strip(), part[at + length : at + length + 1]
         common = word in _COMMON_COINS or word in _COMMON_COMPANIES
-        banking = word.endswith("银行") and after == _BANKING
-        if length and not banking and (not common or _is_beside(word, around)):
+        banking = word.endswith("银行") and after == _BANKING_SUFFIX
+        if length and not banking and (not common or _is_beside(word, context)):
             yield word.casefold()
         at += length or 1

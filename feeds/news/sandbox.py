@@ -1,8 +1,8 @@
-"""Functions that read hostile input, run in a child process with limits.
+"""Run parsers of hostile input in a child process with limits of time and memory.
 
-Knows processes, not what is read. Parsers of feeds and pages can be made to run for hours, to fill the
-memory or to crash; a child that takes too long is ended, and the caller gets one clear error. The child gets
-no network, no variable of the environment but a few, and hands back JSON only.
+A feed or page can be made so that its parser runs for hours, fills the memory or crashes. A child that takes
+too long is killed, and the caller gets one clear error. The child has no network and few environment
+variables, and returns JSON only.
 """
 
 import base64
@@ -23,11 +23,17 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROO
 
 _START = "from feeds.news.sandbox import serve; serve()"
 
-_SIZE = 8
+_HEADER_BYTES = 8
 
-_LONGEST_ANSWER = 32_000_000
+_MAX_ANSWER_BYTES = 32_000_000
 
-_NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.bind")
+_NETWORK_EVENTS = (
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.sendto",
+    "socket.bind",
+)
 
 Run = Callable[..., Any]
 
@@ -39,11 +45,11 @@ class _Child:
     answers: IO[bytes]
 
 
-class Confined:
-    """Calls functions in one child process, which it starts at the first call and again after a failure.
+class Sandbox:
+    """Call functions in one child process, started at the first call and again after a failure.
 
-    `seconds` is what one call may take, with the child's start; `memory` is the child's address space in
-    bytes, kept where the system can limit it (not on Windows). To be closed, or used in a `with` statement.
+    `seconds` limits one call, with the child's start; `memory` limits the child's address space in bytes,
+    where the system can do so (not on Windows). Close it, or use it in a `with` statement.
     """
 
     def __init__(self, *, seconds: float = 20.0, memory: int = 1_500_000_000) -> None:
@@ -51,24 +57,24 @@ class Confined:
         self._memory = memory
         self._child: _Child | None = None
 
-    def __enter__(self) -> "Confined":
+    def __enter__(self) -> "Sandbox":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __call__(self, function: Callable[..., Any], *arguments: object) -> Any:
-        """What a function of a module, called in the child, gives back as JSON.
+        """Call a module's function in the child and return its result, which went through JSON.
 
-        Raises DataError, with no place in it, where the function failed, took too long or too much memory.
+        Raises DataError, without a place in its message, where the function failed or exceeded the limits.
         """
-        child = self._started()
+        child = self._ensure_started()
         timer = threading.Timer(self._seconds, child.process.kill)
         timer.daemon = True
         timer.start()
         try:
-            _send(child.requests, _request(function.__module__, function.__name__, arguments))
-            answer = json.loads(_received(child.answers))
+            _send(child.requests, _encode_request(function.__module__, function.__name__, arguments))
+            answer = json.loads(_receive(child.answers))
         except (OSError, EOFError, ValueError):
             self.close()
             limits = f"{self._seconds:g} s and {self._memory // 1_000_000:,} MB"
@@ -80,7 +86,7 @@ class Confined:
         return answer["value"]
 
     def close(self) -> None:
-        """End the child."""
+        """Kill the child."""
         child, self._child = self._child, None
         if child is not None:
             child.process.kill()
@@ -89,18 +95,18 @@ class Confined:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _started(self) -> _Child:
+    def _ensure_started(self) -> _Child:
         if self._child is None or self._child.process.poll() is not None:
             self.close()
-            self._child = _start()
-            with contextlib.suppress(OSError):  # a child that cannot start shows at the first call
+            self._child = _start_child()
+            with contextlib.suppress(OSError):  # a child that cannot start fails at the first call
                 _send(self._child.requests, str(self._memory).encode())
         return self._child
 
 
-def _start() -> _Child:
+def _start_child() -> _Child:
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    # feedparser takes some dates through the local zone, which must not have hours that do not exist.
+    # feedparser converts some dates through the local zone, which must have no skipped hours.
     kept |= {"TZ": "UTC", "PYTHONUTF8": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     process = subprocess.Popen(  # noqa: S603 - nothing from outside is in the command
         [sys.executable, "-c", _START],
@@ -115,19 +121,19 @@ def _start() -> _Child:
 
 
 def serve() -> None:
-    """What the child does: answer the calls from standard input on standard output, until that is closed."""
+    """Answer calls from standard input on standard output until it is closed: the child's main loop."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints would be taken for an answer
-    _limit_memory(int(_received(requests)))
+    os.dup2(2, 1)  # output of a library would be taken for an answer
+    _limit_memory(int(_receive(requests)))
     sys.addaudithook(_refuse_network)
     with contextlib.suppress(EOFError):
         while True:
-            module, name, arguments = _read_request(_received(requests))
-            _send(answers, json.dumps(_answer(module, name, arguments)).encode())
+            module, name, arguments = _read_request(_receive(requests))
+            _send(answers, json.dumps(_run_request(module, name, arguments)).encode())
 
 
-def _request(module: str, name: str, arguments: tuple[object, ...]) -> bytes:
-    """A call as JSON; of bytes, which JSON does not have, the base64 text stands in a list of one."""
+def _encode_request(module: str, name: str, arguments: tuple[object, ...]) -> bytes:
+    """Return a call as JSON, in which bytes are a list with one base64 text."""
     plain = [
         [base64.b64encode(argument).decode()] if isinstance(argument, bytes) else argument
         for argument in arguments
@@ -137,11 +143,11 @@ def _request(module: str, name: str, arguments: tuple[object, ...]) -> bytes:
 
 def _read_request(data: bytes) -> tuple[str, str, tuple[object, ...]]:
     module, name, plain = json.loads(data)
-    read = (base64.b64decode(one[0]) if isinstance(one, list) else one for one in plain)
-    return module, name, tuple(read)
+    arguments = (base64.b64decode(value[0]) if isinstance(value, list) else value for value in plain)
+    return module, name, tuple(arguments)
 
 
-def _answer(module: str, name: str, arguments: tuple[object, ...]) -> dict[str, Any]:
+def _run_request(module: str, name: str, arguments: tuple[object, ...]) -> dict[str, Any]:
     try:
         return {"value": getattr(importlib.import_module(module), name)(*arguments)}
     except MemoryError:
@@ -159,19 +165,19 @@ def _limit_memory(size: int) -> None:
 
 
 def _refuse_network(event: str, _: tuple[Any, ...]) -> None:
-    if event in _NETWORK:
+    if event in _NETWORK_EVENTS:
         raise OSError("a parser has no network")
 
 
 def _send(pipe: IO[bytes], data: bytes) -> None:
-    pipe.write(len(data).to_bytes(_SIZE, "big") + data)
+    pipe.write(len(data).to_bytes(_HEADER_BYTES, "big") + data)
     pipe.flush()
 
 
-def _received(pipe: IO[bytes]) -> bytes:
-    head = pipe.read(_SIZE)
+def _receive(pipe: IO[bytes]) -> bytes:
+    head = pipe.read(_HEADER_BYTES)
     size = int.from_bytes(head, "big")
-    data = pipe.read(size) if len(head) == _SIZE and size <= _LONGEST_ANSWER else b""
-    if len(head) < _SIZE or len(data) < size:
+    data = pipe.read(size) if len(head) == _HEADER_BYTES and size <= _MAX_ANSWER_BYTES else b""
+    if len(head) < _HEADER_BYTES or len(data) < size:
         raise EOFError
     return data

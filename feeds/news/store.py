@@ -1,7 +1,6 @@
-"""What was seen of the news, in the order of sight: one JSON line for an item, only ever appended.
+"""The store of downloaded news: an append-only file with one JSON line for each item, in order of sight.
 
-Knows the file, not where items come from. The lines have the columns of a news archive and some more, so a
-store is also an archive with first sights.
+Its columns include those of a news archive, so a store can be read as an archive with first sights.
 """
 
 import contextlib
@@ -17,19 +16,18 @@ from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
 from feeds.files.news import news_id
-from feeds.news.articles import Speaker
+from feeds.news.articles import TextSource
 from feeds.symbols import NameTable
 
-_TEXTS = ("source", "title", "text", "feed", "link", "guid")
+_TEXT_COLUMNS = ("source", "title", "text", "feed", "link", "guid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """An item as it was seen.
+class StoredItem:
+    """An item as it was first seen.
 
-    Without a date (`dated` false) `published_at` is the first sight. `subjects` are names and topics as
-    `NameTable.concerned` takes them, whatever is traded. `feed` is the feed's address without its query, and
-    `speaker` says whose text it is.
+    For an item without a date (`dated` is false) `published_at` is the first sight. `subjects` are names and
+    topics for `NameTable.match_symbols`, whether traded or not. `feed` is the feed's address without query.
     """
 
     source: str
@@ -44,16 +42,16 @@ class Seen:
     feed: str
     link: str
     guid: str
-    speaker: Speaker
+    text_source: TextSource
 
     @property
     def id(self) -> str:
-        """The item's id, as an archive would have it."""
+        """Return the item's id, which is the same in an archive."""
         return news_id(self.source, self.published_at, self.title, self.text)
 
     def item(self, names: NameTable, latency: timedelta) -> NewsItem | None:
-        """The item for what is traded, `latency` after first sight; None if it concerns nothing traded."""
-        symbols = names.concerned(self.subjects)
+        """Return the item, available `latency` after first sight; None if it concerns nothing in `names`."""
+        symbols = names.match_symbols(self.subjects)
         if symbols is None:
             return None
         return NewsItem(
@@ -77,16 +75,16 @@ class Seen:
 
 
 class NewsStore:
-    """A store in the file `path`, which comes into being with the first item. One process may write to it."""
+    """The news store in the file `path`, created with the first item. One process may write to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> tuple[Seen, ...]:
-        """All items, oldest sight first.
+    def read(self) -> tuple[StoredItem, ...]:
+        """Return all items, oldest sight first.
 
-        A last line without its end is what a crash left of a write, and is passed over. Raises DataError for
-        any other line that is damaged.
+        A last line without a line end is left from a crash and is skipped. Raises DataError for any other
+        damaged line.
         """
         try:
             data = self.path.read_bytes()
@@ -95,16 +93,16 @@ class NewsStore:
         except OSError as error:
             raise DataError(f"{self.path}: {error.strerror}; check that it can be read") from None
         lines = data.split(b"\n")[:-1]
-        return tuple(self._seen(number, line) for number, line in enumerate(lines, start=1))
+        return tuple(self._parse_item(number, line) for number, line in enumerate(lines, start=1))
 
     def items(self, names: NameTable, latency: timedelta = timedelta(0)) -> tuple[NewsItem, ...]:
-        """The items for what `names` says is traded, by `available_at` and then id."""
-        found = {one.id: item for one in self.read() if (item := one.item(names, latency))}
-        return tuple(sorted(found.values(), key=lambda item: (item.available_at, item.id)))
+        """Return the items that concern instruments in `names`, by `available_at` and then id."""
+        items_by_id = {stored.id: item for stored in self.read() if (item := stored.item(names, latency))}
+        return tuple(sorted(items_by_id.values(), key=lambda item: (item.available_at, item.id)))
 
-    def append(self, seen: Iterable[Seen]) -> None:
-        """Add items at the end; they are on disk when this returns. Raises DataError where that fails."""
-        lines = "".join(json.dumps(_row(one), ensure_ascii=False) + "\n" for one in seen)
+    def append(self, items: Iterable[StoredItem]) -> None:
+        """Append items and wait until they are on disk. Raises DataError where that fails."""
+        lines = "".join(json.dumps(_encode_item(item), ensure_ascii=False) + "\n" for item in items)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
@@ -117,20 +115,20 @@ class NewsStore:
                 f"{self.path}: {error.strerror}; check the folder and the space on disk"
             ) from None
 
-    def _seen(self, number: int, line: bytes) -> Seen:
+    def _parse_item(self, number: int, line: bytes) -> StoredItem:
         try:
             row = json.loads(line)
             published_at = datetime.fromisoformat(row["published_at"])
-            texts = {name: _text(row[name]) for name in _TEXTS}
-            return Seen(
+            texts = {name: _require_text(row[name]) for name in _TEXT_COLUMNS}
+            return StoredItem(
                 **texts,
                 published_at=published_at.replace(tzinfo=UTC),
                 precision=Precision(row["precision"]),
                 zone_known=published_at.tzinfo is not None,
                 dated=bool(row["dated"]),
                 first_seen_at=datetime.fromisoformat(row["first_seen_at"]).astimezone(UTC),
-                subjects=tuple(subject for subject in _text(row["symbols"]).split(";") if subject),
-                speaker=Speaker(row["text_from"]),
+                subjects=tuple(subject for subject in _require_text(row["symbols"]).split(";") if subject),
+                text_source=TextSource(row["text_from"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
@@ -139,27 +137,27 @@ class NewsStore:
             ) from None
 
 
-def _row(one: Seen) -> dict[str, Any]:
-    """An item under the names of an archive's columns; a time whose zone is not known is written without."""
-    published_at = one.published_at.replace(tzinfo=None).isoformat()
+def _encode_item(item: StoredItem) -> dict[str, Any]:
+    """Return an item with the column names of an archive; a time without a known zone has none."""
+    published_at = item.published_at.replace(tzinfo=None).isoformat()
     return {
-        "published_at": published_at + ("Z" if one.zone_known else ""),
-        "precision": one.precision.value,
-        "first_seen_at": one.first_seen_at.replace(tzinfo=None).isoformat() + "Z",
-        "source": one.source,
-        "symbols": ";".join(one.subjects),
-        "title": one.title,
-        "text": one.text,
-        "dated": one.dated,
-        "text_from": one.speaker.value,
-        "feed": one.feed,
-        "link": one.link,
-        "guid": one.guid,
+        "published_at": published_at + ("Z" if item.zone_known else ""),
+        "precision": item.precision.value,
+        "first_seen_at": item.first_seen_at.replace(tzinfo=None).isoformat() + "Z",
+        "source": item.source,
+        "symbols": ";".join(item.subjects),
+        "title": item.title,
+        "text": item.text,
+        "dated": item.dated,
+        "text_from": item.text_source.value,
+        "feed": item.feed,
+        "link": item.link,
+        "guid": item.guid,
     }
 
 
 def _drop_unfinished_line(path: Path, size: int) -> None:
-    """Cut off what a crash left after the last line's end."""
+    """Truncate what a crash left after the last line end."""
     if size == 0:
         return
     with contextlib.closing(path.open("r+b")) as file:
@@ -167,16 +165,16 @@ def _drop_unfinished_line(path: Path, size: int) -> None:
         while end > 0:
             start = max(0, end - 65_536)
             file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                end = start + found + 1
+            line_end = file.read(end - start).rfind(b"\n")
+            if line_end >= 0:
+                end = start + line_end + 1
                 break
             end = start
         if end < size:
             file.truncate(end)
 
 
-def _text(value: object) -> str:
+def _require_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value

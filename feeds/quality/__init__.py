@@ -1,1 +1,1 @@
-"""Checks of bars and news before they are used."""
+"""Data checks: find bars and news that cannot be right before a backtest uses them."""

@@ -1,6 +1,6 @@
-"""Holds the dates of a bar file against its market's calendar: missing, closed, shifted and unfinished days.
+"""Check the dates of a bar file against its market's calendar: missing, closed, shifted, unfinished days.
 
-Knows sessions, not prices. Dates of a market that never closes cannot be seen to be shifted.
+In a market that never closes, shifted dates cannot be detected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,80 +11,92 @@ from itertools import pairwise
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import AssetClass, Instrument
-from feeds.quality.findings import Finder, Finding, Kind, counted
+from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
 _DAY = timedelta(days=1)
 
-# Fewer rows on closed days than this are single wrong dates, not a file whose dates are shifted.
-_LEAST_SHIFTED = 3
+# Fewer rows on closed days are single wrong dates, not a file whose dates are shifted.
+_MIN_SHIFTED = 3
 
 
 def check_days(
-    rows: Sequence[BarRow], instrument: Instrument, calendar: Calendar, find: Finder, now: datetime | None
+    rows: Sequence[BarRow],
+    instrument: Instrument,
+    calendar: Calendar,
+    new_finding: FindingFactory,
+    now: datetime | None,
 ) -> list[Finding]:
-    """What the dates of `rows`, ascending, say against `calendar`; `now` (UTC) is when the file is read."""
-    found: list[Finding] = []
-    closed = [row for row in rows if _closed(calendar, row.day)]
-    if len(closed) >= _LEAST_SHIFTED and (shift := _shift(rows, closed, calendar)):
+    """Return the findings on the dates of one file.
+
+    Args:
+        rows: The rows, ascending by date.
+        instrument: The instrument whose market they are of.
+        calendar: That market's calendar.
+        new_finding: Creates the findings of this file.
+        now: When the file is read, in UTC; None to skip the check for unfinished sessions.
+    """
+    findings: list[Finding] = []
+    closed = [row for row in rows if _is_closed(calendar, row.day)]
+    if len(closed) >= _MIN_SHIFTED and (shift := _detect_shift(rows, closed, calendar)):
         first, last = closed[0], closed[-1]
         fault = (
             f"the dates from {first.day} to {last.day} are a day {'late' if shift < _DAY else 'early'}, "
             f"{len(closed):,} of them on days on which {instrument.calendar} was closed; "
             "date each bar with the day of its session in the market's own zone"
         )
-        found.append(find(Kind.SHIFTED, first.line, first.day, f"{-shift.days:+d} day", fault))
-        rows = _moved(rows, closed, shift)
+        findings.append(new_finding(Kind.SHIFTED, first.line, first.day, f"{-shift.days:+d} day", fault))
+        rows = _shift_rows(rows, closed, shift)
     else:
         for row in closed:
             fault = (
                 f"{row.day} ({row.day:%A}) is a day on which {instrument.calendar} was closed; "
                 "correct the date, or remove the row"
             )
-            found.append(find(Kind.CLOSED_DAY, row.line, row.day, str(row.day), fault))
-    found += _gaps(rows, instrument, calendar, find)
+            findings.append(new_finding(Kind.CLOSED_DAY, row.line, row.day, str(row.day), fault))
+    findings += _check_gaps(rows, instrument, calendar, new_finding)
     if now is not None:
-        found += _unfinished(rows, calendar, find, now)
-    return found
+        findings += _check_unfinished(rows, calendar, new_finding, now)
+    return findings
 
 
 def _session(calendar: Calendar, day: date) -> Session | None:
-    """The session of `day`; None if the market stayed closed, or if the calendar does not know the day."""
+    """Return the session of `day`; None if the market was closed or the calendar does not cover the day."""
     try:
         return calendar.session(day)
     except DataError:
         return None
 
 
-def _closed(calendar: Calendar, day: date) -> bool:
-    """Whether the market is known to have been closed on `day`."""
+def _is_closed(calendar: Calendar, day: date) -> bool:
+    """Return whether the market is known to have been closed on `day`."""
     try:
         return calendar.session(day) is None
     except DataError:
         return False
 
 
-def _shift(rows: Sequence[BarRow], closed: Sequence[BarRow], calendar: Calendar) -> timedelta | None:
-    """By how much the dates around `closed` must be moved to fall on sessions; None if no day helps."""
+def _detect_shift(rows: Sequence[BarRow], closed: Sequence[BarRow], calendar: Calendar) -> timedelta | None:
+    """Return by how much to move the dates around `closed` so that they fall on sessions, if a day helps."""
     first, last = closed[0].day, closed[-1].day
     within = [row for row in rows if first <= row.day <= last]
     if len(closed) < len(within) / 20:
         return None
     for shift in (-_DAY, _DAY):
-        if sum(_closed(calendar, row.day + shift) for row in within) <= len(closed) / 10:
+        if sum(_is_closed(calendar, row.day + shift) for row in within) <= len(closed) / 10:
             return shift
     return None
 
 
-def _moved(rows: Sequence[BarRow], closed: Sequence[BarRow], shift: timedelta) -> list[BarRow]:
-    """The rows with the dates that they should have; those up to a week beside the closed days move too."""
+def _shift_rows(rows: Sequence[BarRow], closed: Sequence[BarRow], shift: timedelta) -> list[BarRow]:
+    """Return the rows with corrected dates; rows within a week of the closed days move too."""
     first, last = closed[0].day - 7 * _DAY, closed[-1].day + 7 * _DAY
     moved = (replace(row, day=row.day + shift) if first <= row.day <= last else row for row in rows)
     return sorted({row.day: row for row in moved}.values(), key=lambda row: row.day)
 
 
-def _gaps(
-    rows: Sequence[BarRow], instrument: Instrument, calendar: Calendar, find: Finder
+def _check_gaps(
+    rows: Sequence[BarRow], instrument: Instrument, calendar: Calendar, new_finding: FindingFactory
 ) -> Iterator[Finding]:
     suspended = instrument.asset_class is AssetClass.A_SHARE
     advice = (
@@ -96,12 +108,14 @@ def _gaps(
         between = (later.day - earlier.day).days
         days = (earlier.day + number * _DAY for number in range(1, between))
         if missing := [day for day in days if _session(calendar, day)]:
-            what = counted(len(missing), "session")
-            fault = f"{what} missing from {missing[0]} to {missing[-1]}; {advice}"
-            yield find(Kind.GAP, later.line, missing[0], what, fault, harmful=not suspended)
+            count = pluralize(len(missing), "session")
+            fault = f"{count} missing from {missing[0]} to {missing[-1]}; {advice}"
+            yield new_finding(Kind.GAP, later.line, missing[0], count, fault, blocking=not suspended)
 
 
-def _unfinished(rows: Sequence[BarRow], calendar: Calendar, find: Finder, now: datetime) -> Iterator[Finding]:
+def _check_unfinished(
+    rows: Sequence[BarRow], calendar: Calendar, new_finding: FindingFactory, now: datetime
+) -> Iterator[Finding]:
     for row in rows:
         session = _session(calendar, row.day)
         if session and session[1] > now:
@@ -109,4 +123,4 @@ def _unfinished(rows: Sequence[BarRow], calendar: Calendar, find: Finder, now: d
                 f"the session of {row.day} closes at {session[1]:%Y-%m-%d %H:%M} UTC, later than now; "
                 "remove the row until it has closed"
             )
-            yield find(Kind.UNFINISHED, row.line, row.day, str(row.day), fault)
+            yield new_finding(Kind.UNFINISHED, row.line, row.day, str(row.day), fault)

@@ -1,4 +1,4 @@
-"""What a check of data states: one finding, one place, one sentence. Knows no rule."""
+"""The finding of a data check: what is wrong, where, and what to do about it."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What is wrong, or looks so."""
+    """What a finding is about."""
 
     UNREADABLE = "unreadable"
     NUMBER = "number"
@@ -31,11 +31,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing in one file.
+    """One fault in one file.
 
-    `line` is the first line it concerns (the row in a Parquet file), `day` the date there, `value` what
-    stands there; `symbol` is empty for news. `harmful` tells that a backtest on the file would be wrong or be
-    refused; what is not harmful is worth knowing. `sentence` says what it is and what to do.
+    `line` is the first line it concerns (in a Parquet file the row), `day` the date and `value` the text
+    there; `symbol` is empty for news. `blocking` is true where a backtest on the file would be refused or
+    wrong. `sentence` states the fault and the remedy.
     """
 
     kind: Kind
@@ -44,19 +44,19 @@ class Finding:
     line: int | None
     day: date | None
     value: str
-    harmful: bool
+    blocking: bool
     sentence: str
 
     @property
     def place(self) -> str:
-        """The file with the line, as errors name it."""
+        """Return the file with the line, as in error messages."""
         what = "row" if self.file.suffix.lower() == ".parquet" else "line"
         return f"{self.file}, {what} {self.line}" if self.line is not None else str(self.file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finder:
-    """Makes the findings of one file, whose `symbol` is empty for news."""
+class FindingFactory:
+    """Create the findings of one file; `symbol` is empty for news."""
 
     file: Path
     symbol: str = ""
@@ -69,9 +69,18 @@ class Finder:
         value: str,
         sentence: str,
         *,
-        harmful: bool = True,
+        blocking: bool = True,
     ) -> Finding:
-        """A finding in this file; a value that is long is cut."""
+        """Return a finding in this file.
+
+        Args:
+            kind: What the finding is about.
+            line: The first line it concerns; None for the whole file.
+            day: The date in that line, if it has one.
+            value: The offending text, cut to 40 characters.
+            sentence: The fault and the remedy.
+            blocking: Whether a backtest on the file would be refused or wrong.
+        """
         return Finding(
             kind=kind,
             file=self.file,
@@ -79,33 +88,33 @@ class Finder:
             line=line,
             day=day,
             value=value[:40],
-            harmful=harmful,
+            blocking=blocking,
             sentence=sentence,
         )
 
 
-def counted(count: int, what: str) -> str:
-    """'1 row', '3 rows'."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def pluralize(count: int, noun: str) -> str:
+    """Return a count with its noun: '1 row', '3 rows'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def misplaced(times: Sequence[datetime | date]) -> list[int]:
-    """The places of the fewest items without which `times` never descends, ascending.
+def find_misplaced(times: Sequence[datetime | date]) -> list[int]:
+    """Return the indices of the fewest items whose removal leaves `times` in ascending order.
 
-    They are what is left beside a longest ascending run, so that one wrong year in the middle of a file is
-    one item and not every item after it (Fredman 1975, in n log n).
+    They are the complement of a longest ascending subsequence (Fredman 1975, in n log n), so that one wrong
+    year in the middle of a file is one item, not every item after it.
     """
     keys: list[Any] = []
     ends: list[int] = []
-    before: list[int] = []
-    for place, moment in enumerate(times):
-        at = bisect_right(keys, moment)
-        before.append(ends[at - 1] if at else -1)
-        keys[at : at + 1] = [moment]
-        ends[at : at + 1] = [place]
+    previous: list[int] = []
+    for index, moment in enumerate(times):
+        length = bisect_right(keys, moment)
+        previous.append(ends[length - 1] if length else -1)
+        keys[length : length + 1] = [moment]
+        ends[length : length + 1] = [index]
     kept = set()
-    place = ends[-1] if ends else -1
-    while place >= 0:
-        kept.add(place)
-        place = before[place]
-    return [place for place in range(len(times)) if place not in kept]
+    index = ends[-1] if ends else -1
+    while index >= 0:
+        kept.add(index)
+        index = previous[index]
+    return [index for index in range(len(times)) if index not in kept]

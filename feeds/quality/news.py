@@ -1,7 +1,7 @@
-"""Looks for news with times that cannot be right: from the future of its own archive, or of its reader.
+"""Find news whose times cannot be right: later than the archive around it, or later than now.
 
-Knows times and order, not texts. An archive is written as time goes on, so an item that is dated after those
-that follow it was not known when it says.
+An archive is written in order of time, so an item dated after those that follow it was not known at the time
+it states.
 """
 
 from collections import Counter
@@ -12,45 +12,44 @@ from pathlib import Path
 
 from engine.errors import DataError
 from feeds.files.news import COLUMNS, OPTIONAL_COLUMNS
-from feeds.files.tables import Row, rows_of, shown, stamp_of
-from feeds.quality.findings import Finder, Finding, Kind, counted, misplaced
+from feeds.files.tables import Row, parse_timestamp, quote_value, read_rows
+from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
 
-# Clocks of publishers and readers differ by minutes; a time without a zone by up to half a day and more.
-_CLOCKS = timedelta(minutes=5)
+# Clocks of publishers and readers differ by minutes; a time without a zone by more than half a day.
+_CLOCK_SLACK = timedelta(minutes=5)
 
-_ZONES = timedelta(hours=14)
+_ZONE_SLACK = timedelta(hours=14)
 
-# Items of one hour stand in any order, and those that have a day only before those that have a time.
-_UNSORTED = timedelta(days=1)
+# Items of one hour come in any order, and items with a date alone before those with a time.
+_ORDER_SLACK = timedelta(days=1)
 
-# The share of items out of order from which an archive is taken to be in no order at all.
-_NO_ORDER = 0.05
+# Above this share of items out of order, the archive is taken to be unordered.
+_MAX_MISPLACED_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Dated:
+class _DatedLine:
     line: int
     at: datetime
     text: str
 
 
 def check_news(path: Path, *, now: datetime | None = None) -> list[Finding]:
-    """Everything that is wrong with one news file; `now` (UTC) is when it is read, None where nobody knows.
-
-    Raises nothing on account of what the file holds.
-    """
+    """Return all findings on one news file, whatever it contains; `now` (UTC) is when it is read."""
     return _NewsCheck(path, now).findings
 
 
 class _NewsCheck:
     def __init__(self, path: Path, now: datetime | None) -> None:
         self.findings: list[Finding] = []
-        self._find, self._now = Finder(file=path), now
-        self._again: Counter[tuple[str, ...]] = Counter()
+        self._new_finding, self._now = FindingFactory(file=path), now
+        self._occurrences: Counter[tuple[str, ...]] = Counter()
         self._check_order(list(self._read()))
-        if repeated := sum(self._again.values()) - len(self._again):
-            fault = f"{counted(repeated, 'item')} with the time, source and words of another; read once only"
-            self._add(Kind.DUPLICATE, None, None, str(repeated), fault, harmful=False)
+        if repeated := sum(self._occurrences.values()) - len(self._occurrences):
+            fault = (
+                f"{pluralize(repeated, 'item')} with the time, source and words of another; read once only"
+            )
+            self._add(Kind.DUPLICATE, None, None, str(repeated), fault, blocking=False)
 
     def _add(
         self,
@@ -60,29 +59,30 @@ class _NewsCheck:
         value: str,
         sentence: str,
         *,
-        harmful: bool = True,
+        blocking: bool = True,
     ) -> None:
         day = at.date() if at else None
-        self.findings.append(self._find(kind, line, day, value, sentence, harmful=harmful))
+        self.findings.append(self._new_finding(kind, line, day, value, sentence, blocking=blocking))
 
-    def _read(self) -> Iterator[_Dated]:
-        path = self._find.file
+    def _read(self) -> Iterator[_DatedLine]:
+        path = self._new_finding.file
         try:
-            for row in rows_of(path, COLUMNS, OPTIONAL_COLUMNS, on_ragged=self._ragged):
-                if item := self._item(row):
+            for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS, on_ragged=self._add_ragged):
+                if item := self._check_item(row):
                     yield item
         except DataError as error:
             self._add(Kind.UNREADABLE, None, None, "", str(error).removeprefix(f"{path}").lstrip(":, "))
 
-    def _ragged(self, row: Row, error: DataError) -> None:
+    def _add_ragged(self, row: Row, error: DataError) -> None:
         self._add(Kind.UNREADABLE, row.number, None, "", str(error).removeprefix(f"{row.place}: "))
 
-    def _item(self, row: Row) -> _Dated | None:
+    def _check_item(self, row: Row) -> _DatedLine | None:
         text = row.cells["published_at"]
-        published = stamp_of(text)
+        published = parse_timestamp(text)
         if published is None or not 1900 <= published.year < 2200:
             fault = (
-                f"published_at {shown(text)} is not a time; write it as 2024-05-31T13:45:00Z or 2024-05-31"
+                f"published_at {quote_value(text)} is not a time; write it as "
+                "2024-05-31T13:45:00Z or 2024-05-31"
             )
             self._add(Kind.DATE, row.number, None, text, fault)
             return None
@@ -90,50 +90,51 @@ class _NewsCheck:
             fault = "title and text are empty; fill one or remove the row"
             self._add(Kind.UNREADABLE, row.number, published, "", fault)
         at = published.astimezone(UTC) if published.tzinfo else published.replace(tzinfo=UTC)
-        self._again[text, row.cells["source"], row.cells["title"], row.cells["text"]] += 1
-        slack = _CLOCKS if published.tzinfo else _ZONES
-        self._check_sight(row, at, slack)
+        self._occurrences[text, row.cells["source"], row.cells["title"], row.cells["text"]] += 1
+        slack = _CLOCK_SLACK if published.tzinfo else _ZONE_SLACK
+        self._check_first_seen(row, at, slack)
         if self._now is not None and at > self._now + slack:
-            self._future(row.number, at, text, f"it is read at {self._now:%Y-%m-%d %H:%M} UTC")
-        return _Dated(line=row.number, at=at, text=text)
+            self._add_future(row.number, at, text, f"it is read at {self._now:%Y-%m-%d %H:%M} UTC")
+        return _DatedLine(line=row.number, at=at, text=text)
 
-    def _check_sight(self, row: Row, at: datetime, slack: timedelta) -> None:
+    def _check_first_seen(self, row: Row, at: datetime, slack: timedelta) -> None:
         text = row.cells.get("first_seen_at", "")
-        seen = stamp_of(text)
+        seen = parse_timestamp(text)
         if text and (seen is None or seen.tzinfo is None):
             fault = (
-                f"first_seen_at {shown(text)} is no time with a zone; end it in Z or an offset such as +08:00"
+                f"first_seen_at {quote_value(text)} is no time with a zone; end it in Z or an "
+                "offset such as +08:00"
             )
             self._add(Kind.DATE, row.number, at, text, fault)
         elif seen is not None and at > seen.astimezone(UTC) + slack:
-            self._future(row.number, at, row.cells["published_at"], f"it was first seen at {text[:40]}")
+            self._add_future(row.number, at, row.cells["published_at"], f"it was first seen at {text[:40]}")
 
-    def _future(self, line: int, at: datetime, value: str, but: str) -> None:
-        fault = f"published at {value[:40]}, but {but}; correct the time or remove the item"
+    def _add_future(self, line: int, at: datetime, value: str, reason: str) -> None:
+        fault = f"published at {value[:40]}, but {reason}; correct the time or remove the item"
         self._add(Kind.FUTURE_NEWS, line, at, value, fault)
 
-    def _check_order(self, items: Sequence[_Dated]) -> None:
-        known = [item for item in items if self._now is None or item.at <= self._now + _ZONES]
-        if known and known[0].at > known[-1].at:
-            known.reverse()
-        odd = misplaced([item.at for item in known])
-        if len(odd) > max(3, _NO_ORDER * len(known)):
+    def _check_order(self, items: Sequence[_DatedLine]) -> None:
+        ordered = [item for item in items if self._now is None or item.at <= self._now + _ZONE_SLACK]
+        if ordered and ordered[0].at > ordered[-1].at:
+            ordered.reverse()
+        misplaced = find_misplaced([item.at for item in ordered])
+        if len(misplaced) > max(3, _MAX_MISPLACED_SHARE * len(ordered)):
             return
-        astray = set(odd)
-        for place in odd:
-            item = known[place]
-            following = _nearest(known, astray, range(place + 1, len(known)))
-            leading = _nearest(known, astray, range(place - 1, -1, -1))
-            if following and item.at > following.at + _UNSORTED:
-                but = f"it stands before an item of {following.at:%Y-%m-%d}"
-                self._future(item.line, item.at, item.text, but)
-            elif leading and item.at < leading.at - _UNSORTED:
+        excluded = set(misplaced)
+        for index in misplaced:
+            item = ordered[index]
+            following = _nearest(ordered, excluded, range(index + 1, len(ordered)))
+            leading = _nearest(ordered, excluded, range(index - 1, -1, -1))
+            if following and item.at > following.at + _ORDER_SLACK:
+                reason = f"it stands before an item of {following.at:%Y-%m-%d}"
+                self._add_future(item.line, item.at, item.text, reason)
+            elif leading and item.at < leading.at - _ORDER_SLACK:
                 fault = (
                     f"published at {item.text[:40]}, but it stands after an item of {leading.at:%Y-%m-%d}; "
                     "if it was written down late, give its first_seen_at"
                 )
-                self._add(Kind.ORDER, item.line, item.at, item.text, fault, harmful=False)
+                self._add(Kind.ORDER, item.line, item.at, item.text, fault, blocking=False)
 
 
-def _nearest(items: Sequence[_Dated], astray: set[int], places: range) -> _Dated | None:
-    return next((items[place] for place in places if place not in astray), None)
+def _nearest(items: Sequence[_DatedLine], excluded: set[int], indices: range) -> _DatedLine | None:
+    return next((items[index] for index in indices if index not in excluded), None)

@@ -1,36 +1,37 @@
-"""Looks for prices that are not the market's: single outliers, and splits that were never adjusted for.
+"""Find prices that are not the market's: single outliers, and splits that were never adjusted for.
 
-Knows opens, closes, ranges and volumes of one symbol in order, and compares them with their neighbours only.
-All scales are medians of absolute deviations, which a wrong price does not move (Hampel 1974).
+Each price is compared with its neighbours of the same symbol. All scales are median absolute deviations,
+which a wrong price does not move (Hampel 1974); moves are natural logarithms of price ratios.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, price_limit
-from feeds.quality.findings import Finder, Finding, Kind, counted
+from feeds.quality.findings import Finding, FindingFactory, Kind
 from feeds.quality.rows import BarRow
 
 Series = np.ndarray[Any, np.dtype[np.float64]]
 
-_LEAST_ROWS = 8
+_MIN_ROWS = 8
 
 _WINDOW = 61
 
-_NORMAL = 1.4826  # A normal distribution's standard deviation over its median absolute deviation.
+# A normal distribution's standard deviation over its median absolute deviation.
+_MAD_TO_SIGMA = 1.4826
 
-_FLOOR = 0.002
+_MIN_SCALE = 0.002
 
-# An outlier goes and comes back by this much (log), by this many scales, and all but this share of the way.
+# An outlier leaves and returns by this much (log), by this many scales, up to this share of the move.
 # The widest real ones in a hundred files of coins and shares: 0.13 at 9.6 scales, 0.10 at 11.5.
 _SPIKE, _SPIKE_SCALES, _SPIKE_LEFT = 0.12, 12.0, 0.4
 
-# Where one day's close is the next one's open, the price between two days moves by a wrong price only.
-# A move as wide as _HUGE that comes back is not seen elsewhere either.
+# Where one day's close is the next one's open, only a wrong price makes the price move between two days.
+# A move as wide as _HUGE that returns does not occur elsewhere either.
 _BODY_SCALES, _HUGE, _HUGE_SCALES = 4.0, 0.35, 6.0
 
 # A high or low this far (log) from open and close; flash crashes of large shares reach 0.21 and 20 scales.
@@ -38,40 +39,52 @@ _WICK, _WICK_SCALES = 0.35, 30.0
 
 _BREAK, _BREAK_SCALES, _BREAK_NEAR, _RATIO_NEAR = 0.2, 10.0, 3.0, 0.04
 
-# Beyond this (log), a price that changes overnight and stays is a split whatever its ratio.
+# Beyond this (log), a lasting overnight change is a split whatever its ratio.
 _ANY_RATIO = 0.8
 
 _FORWARD = (1 / 2, 1 / 3, 2 / 3, *(1 / n for n in range(4, 11)), 1 / 15, 1 / 20, 1 / 25, 1 / 50, 1 / 100)
 
 _RATIOS = _FORWARD + tuple(1 / ratio for ratio in _FORWARD)
 
-# A crash is traded more than a split: 5 to 20 times the usual volume, against 1/ratio times.
+# A crash trades 5 to 20 times the usual volume, a split 1/ratio times.
 _CRASH_VOLUME = 2.5
 
 _LISTING_DAYS = 5
 
 
-def check_prices(rows: Sequence[BarRow], instrument: Instrument, find: Finder) -> list[Finding]:
-    """What the prices of `rows`, ascending by date, say against their neighbours, without unsound rows."""
-    unsound = {later.day for earlier, later in pairwise(rows) if not earlier.sound}
-    rows = [row for row in rows if row.sound]
-    if len(rows) < _LEAST_ROWS:
+def check_prices(
+    rows: Sequence[BarRow], instrument: Instrument, new_finding: FindingFactory
+) -> list[Finding]:
+    """Return the findings on the prices of one file; rows that are not valid are skipped.
+
+    Args:
+        rows: The rows, ascending by date.
+        instrument: Decides the price limit, and whether the market ever closes.
+        new_finding: Creates the findings of this file.
+    """
+    after_invalid = {later.day for earlier, later in pairwise(rows) if not earlier.is_valid}
+    rows = [row for row in rows if row.is_valid]
+    if len(rows) < _MIN_ROWS:
         return []
     moves = _Moves(rows)
-    spikes = dict(_spikes(moves, joined=instrument.calendar == ROUND_THE_CLOCK))
-    found = [_outlier(rows[place], what, find) for place, what in spikes.items()]
-    found += [_wick(rows[place], side, find) for place, side in _wicks(moves, rows) if place not in spikes]
-    beside = {near for place in spikes for near in (place, place + 1)}
-    found += [
-        _split(rows[place], ratio, moves.busier(place), find)
-        for place, ratio in _breaks(moves, rows, instrument)
-        if place not in beside and rows[place].day not in unsound
+    spikes = dict(_find_spikes(moves, joined=instrument.calendar == ROUND_THE_CLOCK))
+    findings = [_outlier_finding(rows[index], part, new_finding) for index, part in spikes.items()]
+    findings += [
+        _wick_finding(rows[index], side, new_finding)
+        for index, side in _find_wicks(moves, rows)
+        if index not in spikes
     ]
-    return found
+    near_spikes = {neighbour for index in spikes for neighbour in (index, index + 1)}
+    findings += [
+        _split_finding(rows[index], ratio, moves.relative_volume(index), new_finding)
+        for index, ratio in _find_breaks(moves, rows, instrument)
+        if index not in near_spikes and rows[index].day not in after_invalid
+    ]
+    return findings
 
 
 class _Moves:
-    """Log moves: `gap` from the last close to the open, `body` from open to close; and their scales."""
+    """Log moves and their scales: `gap` from the last close to the open, `body` from open to close."""
 
     def __init__(self, rows: Sequence[BarRow]) -> None:
         opens, closes = _logs(row.open for row in rows), _logs(row.close for row in rows)
@@ -80,10 +93,10 @@ class _Moves:
         self.gap_scale, self.body_scale = _scale(self.gap), _scale(self.body)
         self.volume = np.array([row.volume for row in rows])
 
-    def busier(self, place: int) -> float:
-        """How many times the usual volume was traded from `place` on; 1 where volume says nothing."""
-        before = float(np.median(self.volume[max(0, place - 20) : place]))
-        after = float(np.median(self.volume[place : place + 5]))
+    def relative_volume(self, index: int) -> float:
+        """Return the volume from row `index` on over the usual volume; 1 where either is zero."""
+        before = float(np.median(self.volume[max(0, index - 20) : index]))
+        after = float(np.median(self.volume[index : index + 5]))
         return after / before if before > 0 and after > 0 else 1.0
 
 
@@ -93,141 +106,111 @@ def _logs(prices: Iterable[float]) -> Series:
 
 
 def _scale(moves: Series) -> Series:
-    """The larger of the scale of all moves and that of the 61 around each: a wild month is no outlier."""
+    """Return the larger of the scale of all moves and of the 61 around each, so that a wild month passes."""
     deviation = np.abs(moves - np.median(moves))
-    scale = np.full(len(moves), max(_NORMAL * float(np.median(deviation)), _FLOOR))
+    scale = np.full(len(moves), max(_MAD_TO_SIGMA * float(np.median(deviation)), _MIN_SCALE))
     if len(moves) <= _WINDOW:
         return scale
     padded = np.pad(deviation, _WINDOW // 2, mode="reflect")
     around = np.median(np.lib.stride_tricks.sliding_window_view(padded, _WINDOW), axis=1)
-    wider: Series = np.maximum(scale, _NORMAL * around)
+    wider: Series = np.maximum(scale, _MAD_TO_SIGMA * around)
     return wider
 
 
-def _spikes(moves: _Moves, *, joined: bool) -> Iterator[tuple[int, str]]:
-    """Rows whose bar, close or open leaves its neighbours and comes back. `joined`: no break between days."""
+def _find_spikes(moves: _Moves, *, joined: bool) -> Iterator[tuple[int, str]]:
+    """Yield rows whose bar, close or open leaves its neighbours and returns.
+
+    `joined` is true for a market that never closes, where a close is the next open.
+    """
     gap, body = moves.gap, moves.body
     gaps, bodies = np.abs(gap) / moves.gap_scale, np.abs(body) / moves.body_scale
-    for place in range(1, len(gap) - 1):
-        there, within, back = gap[place], body[place], gap[place + 1]
-        if _returns(there, back, within) and _stands_out(gaps[place], gaps[place + 1], there, back):
-            yield place, "bar"
+    for index in range(1, len(gap) - 1):
+        away, within, back = gap[index], body[index], gap[index + 1]
+        if _returns(away, back, within) and _stands_out(gaps[index], gaps[index + 1], away, back):
+            yield index, "bar"
         elif _returns(within, back) and _stands_out(
-            gaps[place + 1], bodies[place], within, back, joined=joined
+            gaps[index + 1], bodies[index], within, back, joined=joined
         ):
-            yield place, "close"
-        elif _returns(there, within) and _stands_out(
-            gaps[place], bodies[place], there, within, joined=joined
-        ):
-            yield place, "open"
+            yield index, "close"
+        elif _returns(away, within) and _stands_out(gaps[index], bodies[index], away, within, joined=joined):
+            yield index, "open"
 
 
-def _returns(there: float, again: float, between: float = 0.0) -> bool:
-    least = min(abs(there), abs(again))
-    return there * again < 0 and least > _SPIKE and abs(there + between + again) <= _SPIKE_LEFT * least
+def _returns(away: float, back: float, between: float = 0.0) -> bool:
+    least = min(abs(away), abs(back))
+    return away * back < 0 and least > _SPIKE and abs(away + between + back) <= _SPIKE_LEFT * least
 
 
-def _stands_out(overnight: float, other: float, there: float, back: float, *, joined: bool = False) -> bool:
-    """Whether two moves are many scales wide, the `overnight` one and the `other`."""
-    if min(abs(there), abs(back)) > _HUGE:
+def _stands_out(overnight: float, other: float, away: float, back: float, *, joined: bool = False) -> bool:
+    """Return whether the `overnight` move and the `other` one are many scales wide."""
+    if min(abs(away), abs(back)) > _HUGE:
         return min(overnight, other) > _HUGE_SCALES or (joined and other > _BODY_SCALES)
     return overnight > _SPIKE_SCALES and other > (_BODY_SCALES if joined else _SPIKE_SCALES)
 
 
-def _wicks(moves: _Moves, rows: Sequence[BarRow]) -> Iterator[tuple[int, str]]:
-    for place, row in enumerate(rows):
-        least = max(_WICK, _WICK_SCALES * float(moves.body_scale[place]))
+def _find_wicks(moves: _Moves, rows: Sequence[BarRow]) -> Iterator[tuple[int, str]]:
+    for index, row in enumerate(rows):
+        least = max(_WICK, _WICK_SCALES * float(moves.body_scale[index]))
         if math.log(row.high / max(row.open, row.close)) > least:
-            yield place, "high"
+            yield index, "high"
         elif math.log(min(row.open, row.close) / row.low) > least:
-            yield place, "low"
+            yield index, "low"
 
 
-def _breaks(moves: _Moves, rows: Sequence[BarRow], instrument: Instrument) -> Iterator[tuple[int, float]]:
-    """Rows at whose open the price has changed and stays, with the ratio of the new price to the old."""
-    for place in range(1, len(rows)):
-        gap = float(moves.gap[place])
+def _find_breaks(
+    moves: _Moves, rows: Sequence[BarRow], instrument: Instrument
+) -> Iterator[tuple[int, float]]:
+    """Yield rows at whose open the price changes for good, with the ratio of the new price to the old."""
+    for index in range(1, len(rows)):
+        gap = float(moves.gap[index])
         ratio = math.exp(gap)
-        if abs(gap + moves.body[place]) < abs(gap) / 2:
+        if abs(gap + moves.body[index]) < abs(gap) / 2:
             continue
         if instrument.asset_class is AssetClass.A_SHARE:
-            limit = price_limit(instrument, rows[place].day)
-            if place >= _LISTING_DAYS and limit and abs(ratio - 1) > limit + 0.01:
-                yield place, ratio
-        elif abs(gap) > max(_BREAK, _BREAK_SCALES * float(moves.gap_scale[place])):
-            near = min(_RATIO_NEAR, max(0.025, _BREAK_NEAR * float(moves.gap_scale[place])))
-            simple = min(abs(gap - math.log(one)) for one in _RATIOS) <= near
+            limit = price_limit(instrument, rows[index].day)
+            if index >= _LISTING_DAYS and limit and abs(ratio - 1) > limit + 0.01:
+                yield index, ratio
+        elif abs(gap) > max(_BREAK, _BREAK_SCALES * float(moves.gap_scale[index])):
+            near = min(_RATIO_NEAR, max(0.025, _BREAK_NEAR * float(moves.gap_scale[index])))
+            simple = min(abs(gap - math.log(split)) for split in _RATIOS) <= near
             joined = instrument.calendar == ROUND_THE_CLOCK
-            quiet = joined or moves.busier(place) < _CRASH_VOLUME * max(1.0, 1 / ratio)
+            quiet = joined or moves.relative_volume(index) < _CRASH_VOLUME * max(1.0, 1 / ratio)
             if quiet and (simple or joined or abs(gap) > _ANY_RATIO):
-                yield place, ratio
+                yield index, ratio
 
 
-def _outlier(row: BarRow, what: str, find: Finder) -> Finding:
-    value = row.open if what == "open" else row.close
+def _outlier_finding(row: BarRow, part: str, new_finding: FindingFactory) -> Finding:
+    value = row.open if part == "open" else row.close
     fault = (
-        f"the {what} of {row.day} ({value:g}) leaves the prices before and after it, which agree; "
+        f"the {part} of {row.day} ({value:g}) leaves the prices before and after it, which agree; "
         "compare it with another source"
     )
-    return find(Kind.OUTLIER, row.line, row.day, f"{value:g}", fault)
+    return new_finding(Kind.OUTLIER, row.line, row.day, f"{value:g}", fault)
 
 
-def _wick(row: BarRow, side: str, find: Finder) -> Finding:
+def _wick_finding(row: BarRow, side: str, new_finding: FindingFactory) -> Finding:
     value = row.high if side == "high" else row.low
     fault = (
         f"the {side} of {row.day} ({value:g}) is far from open {row.open:g} and close {row.close:g}; "
         "no fill is made at it, but compare it with another source"
     )
-    return find(Kind.OUTLIER, row.line, row.day, f"{value:g}", fault, harmful=False)
+    return new_finding(Kind.OUTLIER, row.line, row.day, f"{value:g}", fault, blocking=False)
 
 
-def _split(row: BarRow, ratio: float, busier: float, find: Finder) -> Finding:
-    nearest = min(_RATIOS, key=lambda one: abs(math.log(ratio / one)))
-    near = f", near {_fraction(nearest)}" if abs(math.log(ratio / nearest)) < _RATIO_NEAR else ""
+def _split_finding(row: BarRow, ratio: float, relative_volume: float, new_finding: FindingFactory) -> Finding:
+    nearest = min(_RATIOS, key=lambda split: abs(math.log(ratio / split)))
+    near = f", near {_format_fraction(nearest)}" if abs(math.log(ratio / nearest)) < _RATIO_NEAR else ""
     fault = (
         f"the price opens on {row.day} at {ratio:.4g} of the last close{near}, and stays there with "
-        f"{busier:.1f} times the volume: it looks like a split or a dividend that was not adjusted for; "
-        "use adjusted prices, or start after it"
+        f"{relative_volume:.1f} times the volume: it looks like a split or a dividend that was "
+        "not adjusted for; use adjusted prices, or start after it"
     )
-    return find(Kind.SPLIT, row.line, row.day, f"{ratio:.4g}", fault)
+    return new_finding(Kind.SPLIT, row.line, row.day, f"{ratio:.4g}", fault)
 
 
-def _fraction(ratio: float) -> str:
+def _format_fraction(ratio: float) -> str:
     for below in (1, 2, 3):
         for above in (ratio * below, below / ratio):
             if abs(above - round(above)) < 1e-9:
                 return f"{round(above)}/{below}" if ratio > 1 else f"{below}/{round(above)}"
     return f"{ratio:.4g}"
-
-
-def check_volume(rows: Sequence[BarRow], find: Finder) -> list[Finding]:
-    """What the volumes of `rows`, ascending by date, say; unsound rows are left out."""
-    rows = [row for row in rows if row.sound]
-    empty = [row for row in rows if row.volume == 0]
-    if len(empty) > len(rows) / 2:
-        fault = f"{len(empty):,} of {len(rows):,} rows have no volume; nothing can be told from it here"
-        return [find(Kind.ZERO_VOLUME, empty[0].line, empty[0].day, "0", fault, harmful=False)]
-    return [*_silences(rows, find), *_repeats(rows, find)]
-
-
-def _silences(rows: Sequence[BarRow], find: Finder) -> Iterator[Finding]:
-    for silent, group in groupby(rows, key=lambda row: row.volume == 0):
-        if silent:
-            several = list(group)
-            first, flat = several[0], any(row.high == row.low for row in several)
-            why = (
-                "and one price: nobody traded, and a fill there is fiction; remove the rows"
-                if flat
-                else "although the price moved: the volume is wrong or missing, the prices may be right"
-            )
-            fault = f"volume 0 in {counted(len(several), 'row')} from {first.day}, {why}"
-            yield find(Kind.ZERO_VOLUME, first.line, first.day, "0", fault, harmful=flat)
-
-
-def _repeats(rows: Sequence[BarRow], find: Finder) -> Iterator[Finding]:
-    for earlier, later in pairwise(rows):
-        if later.volume > 0 and earlier.numbers == later.numbers:
-            fault = (
-                f"{later.day} has every number of {earlier.day}, and its volume; take it from another source"
-            )
-            yield find(Kind.DUPLICATE, later.line, later.day, str(later.day), fault)

@@ -1,7 +1,6 @@
-"""Reads a bar file that may be wrong anywhere, and says what is wrong with each row by itself.
+"""Read a bar file that may be wrong anywhere, and report what is wrong with each row by itself.
 
-Knows columns, numbers and order; it knows no calendar and compares no prices. What `feeds.files.bars` refuses
-at the first fault is read to its end here, and the rows that can be used are handed on.
+Where `feeds.files.bars` stops at the first fault, this reads to the end and returns the usable rows.
 """
 
 import math
@@ -12,15 +11,15 @@ from itertools import groupby
 
 from engine.errors import DataError
 from feeds.files.bars import COLUMNS
-from feeds.files.tables import Row, number_of, rows_of, shown, stamp_of
-from feeds.quality.findings import Finder, Finding, Kind, counted, misplaced
+from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows
+from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
 
 _PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarRow:
-    """One row of a bar file with a date of its own. `sound` tells that its numbers make a possible bar."""
+    """One row of a bar file that has a date; `is_valid` where its numbers make a possible bar."""
 
     line: int
     day: date
@@ -29,121 +28,129 @@ class BarRow:
     low: float
     close: float
     volume: float
-    sound: bool
+    is_valid: bool
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """Its prices and volume."""
+        """Return open, high, low, close and volume."""
         return self.open, self.high, self.low, self.close, self.volume
 
 
 class RowCheck:
-    """The rows of one file: `rows` are usable and ascend by date, `findings` are the faults of single rows.
+    """The rows of one bar file, and the faults of single rows.
 
-    Both are filled by the constructor, which raises nothing on account of what the file holds.
+    The constructor reads the file, whatever it contains: `rows` are usable and ascend by date, `findings`
+    has the faults.
     """
 
-    def __init__(self, find: Finder) -> None:
+    def __init__(self, new_finding: FindingFactory) -> None:
         self.findings: list[Finding] = []
-        self._find = find
-        self.rows: list[BarRow] = self._in_order(self._read())
+        self._new_finding = new_finding
+        self.rows: list[BarRow] = self._sort_rows(self._read())
 
     def _read(self) -> list[BarRow]:
         stamped: list[tuple[Row, datetime]] = []
         try:
-            for row in rows_of(self._find.file, COLUMNS, on_ragged=self._ragged):
+            for row in read_rows(self._new_finding.file, COLUMNS, on_ragged=self._add_ragged):
                 text = row.cells["date"]
-                stamp = stamp_of(text)
+                stamp = parse_timestamp(text)
                 if stamp is not None:
                     stamped.append((row, stamp))
                 else:
-                    fault = f"date {shown(text)} is not a day; write it as YYYY-MM-DD"
-                    self.findings.append(self._find(Kind.DATE, row.number, None, text, fault))
+                    fault = f"date {quote_value(text)} is not a day; write it as YYYY-MM-DD"
+                    self.findings.append(self._new_finding(Kind.DATE, row.number, None, text, fault))
         except DataError as error:
-            fault = str(error).removeprefix(f"{self._find.file}").lstrip(":, ")
-            self.findings.append(self._find(Kind.UNREADABLE, None, None, "", fault))
+            fault = str(error).removeprefix(f"{self._new_finding.file}").lstrip(":, ")
+            self.findings.append(self._new_finding(Kind.UNREADABLE, None, None, "", fault))
         if not stamped and not self.findings:
             fault = "a header and no rows; give at least one bar"
-            self.findings.append(self._find(Kind.UNREADABLE, None, None, "", fault))
+            self.findings.append(self._new_finding(Kind.UNREADABLE, None, None, "", fault))
         self._check_clock(stamped)
-        return list(self._bars(stamped))
+        return list(self._parse_bars(stamped))
 
-    def _ragged(self, row: Row, error: DataError) -> None:
+    def _add_ragged(self, row: Row, error: DataError) -> None:
         fault = str(error).removeprefix(f"{row.place}: ")
-        self.findings.append(self._find(Kind.UNREADABLE, row.number, None, "", fault))
+        self.findings.append(self._new_finding(Kind.UNREADABLE, row.number, None, "", fault))
 
     def _check_clock(self, stamped: Sequence[tuple[Row, datetime]]) -> None:
-        odd = [(row, stamp) for row, stamp in stamped if stamp.time() != time()]
-        if odd:
-            row, stamp = odd[0]
+        with_time = [(row, stamp) for row, stamp in stamped if stamp.time() != time()]
+        if with_time:
+            row, stamp = with_time[0]
             text = row.cells["date"]
             fault = (
-                f"{counted(len(odd), 'row')} with a time that is not midnight, the first {shown(text)}; "
+                f"{pluralize(len(with_time), 'row')} with a time that is not midnight, the first "
+                f"{quote_value(text)}; "
                 "find out which day each bar stands for in its market's zone, and write that date alone"
             )
-            self.findings.append(self._find(Kind.CLOCK, row.number, stamp.date(), text, fault))
+            self.findings.append(self._new_finding(Kind.CLOCK, row.number, stamp.date(), text, fault))
 
-    def _bars(self, stamped: Iterable[tuple[Row, datetime]]) -> Iterator[BarRow]:
+    def _parse_bars(self, stamped: Iterable[tuple[Row, datetime]]) -> Iterator[BarRow]:
         faulty: list[tuple[str, Row, date]] = []
         for row, stamp in stamped:
             texts = {name: row.cells[name] for name in (*_PRICES, "volume")}
-            values = {name: number_of(text) for name, text in texts.items()}
-            wrong = [name for name, value in values.items() if not _possible(name, value)]
+            values = {name: parse_number(text) for name, text in texts.items()}
+            wrong = [name for name, value in values.items() if not _is_possible(name, value)]
             numbers = {name: math.nan if value is None else value for name, value in values.items()}
-            fault = "" if wrong else _contradiction(**numbers)
-            faulty += [(f"{name} {_said(texts[name])}", row, stamp.date()) for name in wrong[:1]]
+            fault = "" if wrong else _find_contradiction(**numbers)
+            faulty += [(f"{name} {_describe_cell(texts[name])}", row, stamp.date()) for name in wrong[:1]]
             if fault:
-                remedy = f"{fault}; mend the row from another source or remove it"
-                self.findings.append(self._find(Kind.OHLC, row.number, stamp.date(), fault, remedy))
-            yield BarRow(line=row.number, day=stamp.date(), **numbers, sound=not (wrong or fault))
-        for said, group in groupby(faulty, key=lambda one: one[0]):
-            several = list(group)
-            _, row, day = several[0]
-            fault = f"{said} in {counted(len(several), 'row')} from {day}; mend the rows or remove them"
-            self.findings.append(self._find(Kind.NUMBER, row.number, day, said, fault))
+                remedy = f"{fault}; correct the row from another source or remove it"
+                self.findings.append(self._new_finding(Kind.OHLC, row.number, stamp.date(), fault, remedy))
+            yield BarRow(line=row.number, day=stamp.date(), **numbers, is_valid=not (wrong or fault))
+        for description, group in groupby(faulty, key=lambda entry: entry[0]):
+            rows = list(group)
+            _, row, day = rows[0]
+            fault = (
+                f"{description} in {pluralize(len(rows), 'row')} from {day}; correct the rows or remove them"
+            )
+            self.findings.append(self._new_finding(Kind.NUMBER, row.number, day, description, fault))
 
-    def _in_order(self, rows: list[BarRow]) -> list[BarRow]:
-        """The rows with ascending dates, one for each; the others are found out of order or to come twice."""
-        odd = misplaced([row.day for row in rows])
-        if len(odd) > len(rows) / 2:
+    def _sort_rows(self, rows: list[BarRow]) -> list[BarRow]:
+        """Return the rows in ascending order, one per date; report those out of order and those repeated."""
+        misplaced = find_misplaced([row.day for row in rows])
+        if len(misplaced) > len(rows) / 2:
             first = rows[0]
             fault = f"the rows begin at {first.day} and go back in time; sort them, oldest first"
-            self.findings.append(self._find(Kind.ORDER, first.line, first.day, str(first.day), fault))
-            rows, odd = sorted(rows, key=lambda row: row.day), []
-        astray = set(odd)
+            self.findings.append(self._new_finding(Kind.ORDER, first.line, first.day, str(first.day), fault))
+            rows, misplaced = sorted(rows, key=lambda row: row.day), []
+        excluded = set(misplaced)
         kept: dict[date, BarRow] = {}
-        for place, row in enumerate(rows):
-            if place not in astray:
-                self._keep(kept, row)
-        for row in (rows[place] for place in odd):
+        for index, row in enumerate(rows):
+            if index not in excluded:
+                self._append_if_ordered(kept, row)
+        for row in (rows[index] for index in misplaced):
             if row.day in kept:
-                self._keep(kept, row)
+                self._append_if_ordered(kept, row)
             else:
                 fault = f"date {row.day} is not in the order of time; correct the date or move the row"
-                self.findings.append(self._find(Kind.ORDER, row.line, row.day, str(row.day), fault))
+                self.findings.append(self._new_finding(Kind.ORDER, row.line, row.day, str(row.day), fault))
         return list(kept.values())
 
-    def _keep(self, kept: dict[date, BarRow], row: BarRow) -> None:
+    def _append_if_ordered(self, kept: dict[date, BarRow], row: BarRow) -> None:
         first = kept.setdefault(row.day, row)
         if first is not row:
             which = "the same numbers as" if first.numbers == row.numbers else "other numbers than"
             fault = f"{row.day} comes twice, with {which} in line {first.line}; keep one of the two"
-            self.findings.append(self._find(Kind.DUPLICATE, row.line, row.day, str(row.day), fault))
+            self.findings.append(self._new_finding(Kind.DUPLICATE, row.line, row.day, str(row.day), fault))
 
 
-def _possible(name: str, value: float | None) -> bool:
+def _is_possible(name: str, value: float | None) -> bool:
     if value is None or not math.isfinite(value):
         return False
     return value >= 0 if name == "volume" else value > 0
 
 
-def _said(text: str) -> str:
+def _describe_cell(text: str) -> str:
     if not text:
         return "is empty"
-    return f"{shown(text)} is not a number" if number_of(text) is None else f"{shown(text)} is not possible"
+    return (
+        f"{quote_value(text)} is not a number"
+        if parse_number(text) is None
+        else f"{quote_value(text)} is not possible"
+    )
 
 
-def _contradiction(*, high: float, low: float, **ends: float) -> str:
+def _find_contradiction(*, high: float, low: float, **ends: float) -> str:
     if high < low:
         return f"high {high:g} is below low {low:g}"
     for name in ("open", "close"):

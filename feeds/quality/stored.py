@@ -1,20 +1,21 @@
-"""The checks of data on what was fetched. Knows the store; the rules are those for files."""
+"""Run the data checks on the bar store, with the rules for files."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
 from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
-from feeds.history.store import BarStore, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import StoredBars
 from feeds.quality.checks import Calendars, check_rows
-from feeds.quality.findings import Finder, Finding
+from feeds.quality.findings import Finding, FindingFactory
 from feeds.quality.rows import BarRow
 
 _DAILY = "1d"
 
 
 def check_store(store: BarStore, *, now: datetime | None = None) -> list[Finding]:
-    """Everything that is wrong with the daily candles of all sources in `store`; a row is a candle."""
+    """Return all findings on the daily candles of every source in `store`; a row is a candle."""
     calendars = Calendars()
     return [
         finding
@@ -32,7 +33,15 @@ def check_stored(
     now: datetime | None,
     calendars: Calendars,
 ) -> list[Finding]:
-    """The findings on one symbol; `instruments` says what it is, else its name does."""
+    """Return the findings on one stored symbol.
+
+    Args:
+        store: The store, which names the file.
+        stored: What it holds of the symbol.
+        instruments: Instruments by symbol; one that is not in it is guessed from its name.
+        now: When the check is made, in UTC; None to skip the check for unfinished sessions.
+        calendars: Calendars to share between checks.
+    """
     instrument = instruments.get(stored.symbol) or guess_instrument(stored.symbol)
     file = store.path(stored.source, stored.symbol, stored.timeframe)
     rows = [
@@ -44,8 +53,8 @@ def check_stored(
             low=candle.low,
             close=candle.close,
             volume=candle.volume,
-            sound=True,
+            is_valid=True,
         )
         for number, candle in enumerate(stored.candles, start=1)
     ]
-    return check_rows(rows, instrument, Finder(file=file, symbol=stored.symbol), now, calendars)
+    return check_rows(rows, instrument, FindingFactory(file=file, symbol=stored.symbol), now, calendars)

@@ -47,44 +47,44 @@ class Headline:
 
 
 @cache
-def _book() -> Mapping[str, Mapping[str, Sequence[str]]]:
+def _load_templates() -> Mapping[str, Mapping[str, Sequence[str]]]:
     loaded: dict[str, dict[str, list[str]]] = tomllib.loads(
         files("feeds").joinpath("headlines.toml").read_text(encoding="utf-8")
     )
     return loaded
 
 
-def words(kind: str) -> Sequence[str]:
+def list_words(kind: str) -> Sequence[str]:
     """The fictional names of one kind: "coins" and "stocks" as "Name:TICKER", "peers", "places"."""
-    return _book()["words"][kind]
+    return _load_templates()["words"][kind]
 
 
-def templates(topic: str, strength: str, headlines: HeadlineSet) -> tuple[str, ...]:
+def list_templates(topic: str, strength: str, headlines: HeadlineSet) -> tuple[str, ...]:
     """The templates about "asset" or "market" of one strength that belong to a set."""
-    numbered = enumerate(_book()[topic][strength])
+    numbered = enumerate(_load_templates()[topic][strength])
     if headlines is HeadlineSet.ALL:
         return tuple(text for _, text in numbered)
     withheld = headlines is HeadlineSet.WITHHELD
     return tuple(text for i, text in numbered if (i % WITHHELD_EVERY == WITHHELD_EVERY - 1) == withheld)
 
 
-def draw(topic: str, name: str, headlines: HeadlineSet, rng: "Generator") -> Headline:
+def draw_headline(topic: str, name: str, headlines: HeadlineSet, rng: "Generator") -> Headline:
     """One random headline about "asset" `name`, or about the "market" (where `name` is not used)."""
     odds = _ASSET_ODDS if topic == "asset" else _MARKET_ODDS
     strength = str(rng.choice(list(odds), p=list(odds.values())))
-    choices = templates(topic, strength, headlines)
+    choices = list_templates(topic, strength, headlines)
     template = choices[int(rng.integers(len(choices)))]
-    return Headline(title=_fill(template, name, rng), strength=STRENGTHS[strength])
+    return Headline(title=_fill_template(template, name, rng), strength=STRENGTHS[strength])
 
 
-def _fill(template: str, name: str, rng: "Generator") -> str:
+def _fill_template(template: str, name: str, rng: "Generator") -> str:
     def word(match: re.Match[str]) -> str:
         slot = match.group(1)
         if slot == "name":
             return name
         if slot == "n":
             return str(int(rng.integers(2, 40)))
-        pool = words("peers" if slot == "peer" else "places")
+        pool = list_words("peers" if slot == "peer" else "places")
         return pool[int(rng.integers(len(pool)))]
 
     return re.sub(r"\{(\w+)\}", word, template)

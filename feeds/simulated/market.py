@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar, NewsItem, Precision
-from feeds.simulated.headlines import HeadlineSet, draw, words
+from feeds.simulated.headlines import HeadlineSet, draw_headline, list_words
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -60,8 +60,8 @@ class MarketSettings:
 
     def __post_init__(self) -> None:
         for kind in ("coins", "stocks"):
-            if not 0 <= getattr(self, kind) <= len(words(kind)):
-                raise ValueError(f"{kind} {getattr(self, kind)} is not between 0 and {len(words(kind))}")
+            if not 0 <= getattr(self, kind) <= len(list_words(kind)):
+                raise ValueError(f"{kind} {getattr(self, kind)} is not between 0 and {len(list_words(kind))}")
         if self.coins + self.stocks == 0:
             raise ValueError("a market needs at least one coin or stock")
         if self.days < 2:
@@ -99,17 +99,17 @@ def simulate(settings: MarketSettings) -> SimulatedMarket:
         "stocks", settings.stocks, names
     )
     codes = {i.calendar for i in instruments}
-    calendars = {code: calendar_of(code, settings.start, last) for code in codes}
-    market_news = _market_news(settings, default_rng([settings.seed, 1]))
+    calendars = {code: load_calendar(code, settings.start, last) for code in codes}
+    market_news = _make_market_news(settings, default_rng([settings.seed, 1]))
     bars: dict[str, tuple[Bar, ...]] = {}
     news = [item for item, _ in market_news]
     oracle: dict[tuple[str, datetime], OracleView] = {}
     for number, instrument in enumerate(instruments):
-        sessions = _sessions(calendars[instrument.calendar], settings)
+        sessions = _list_sessions(calendars[instrument.calendar], settings)
         if not sessions:
             continue
-        path = _Path(instrument, settings, default_rng([settings.seed, 2, number]), market_news)
-        path.walk(sessions)
+        path = _PricePath(instrument, settings, default_rng([settings.seed, 2, number]), market_news)
+        path.simulate(sessions)
         bars[instrument.symbol] = tuple(path.bars)
         news += path.news
         oracle |= path.oracle
@@ -125,8 +125,8 @@ def simulate(settings: MarketSettings) -> SimulatedMarket:
 
 def _instruments(kind: str, count: int, rng: "Generator") -> list[Instrument]:
     coin = kind == "coins"
-    picked = rng.permutation(len(words(kind)))[:count]
-    named = [words(kind)[i].split(":") for i in picked]
+    picked = rng.permutation(len(list_words(kind)))[:count]
+    named = [list_words(kind)[i].split(":") for i in picked]
     return [
         Instrument(
             symbol=ticker,
@@ -141,12 +141,12 @@ def _instruments(kind: str, count: int, rng: "Generator") -> list[Instrument]:
     ]
 
 
-def _sessions(calendar: Calendar, settings: MarketSettings) -> list[tuple[datetime, datetime]]:
+def _list_sessions(calendar: Calendar, settings: MarketSettings) -> list[tuple[datetime, datetime]]:
     days = (settings.start + timedelta(days=n) for n in range(settings.days))
     return [session for day in days if (session := calendar.session(day))]
 
 
-def _item(title: str, at: datetime, symbol: str | None, number: int) -> NewsItem:
+def _make_item(title: str, at: datetime, symbol: str | None, number: int) -> NewsItem:
     return NewsItem(
         id=f"sim-{symbol or 'market'}-{number}",
         source="simulated",
@@ -161,20 +161,20 @@ def _item(title: str, at: datetime, symbol: str | None, number: int) -> NewsItem
     )
 
 
-def _market_news(settings: MarketSettings, rng: "Generator") -> list[tuple[NewsItem, float]]:
+def _make_market_news(settings: MarketSettings, rng: "Generator") -> list[tuple[NewsItem, float]]:
     midnight = datetime.combine(settings.start, datetime.min.time(), tzinfo=UTC)
     news = []
     for day in range(settings.days):
         if rng.random() >= _MARKET_NEWS_ODDS:
             continue
         at = midnight + timedelta(days=day, seconds=int(rng.integers(86_400)))
-        headline = draw("market", "", settings.headlines, rng)
-        news.append((_item(headline.title, at, None, day), headline.strength))
+        headline = draw_headline("market", "", settings.headlines, rng)
+        news.append((_make_item(headline.title, at, None, day), headline.strength))
     return news
 
 
 @dataclass(slots=True)
-class _Path:
+class _PricePath:
     """One symbol's walk through its sessions."""
 
     instrument: Instrument
@@ -185,7 +185,7 @@ class _Path:
     news: list[NewsItem] = field(default_factory=list)
     oracle: dict[tuple[str, datetime], OracleView] = field(default_factory=dict)
 
-    def walk(self, sessions: Sequence[tuple[datetime, datetime]]) -> None:
+    def simulate(self, sessions: Sequence[tuple[datetime, datetime]]) -> None:
         market_times = [item.available_at for item, _ in self.market_news]
         rng = self.rng
         coin = self.instrument.asset_class is AssetClass.COIN
@@ -226,8 +226,8 @@ class _Path:
         seconds = int((closes_at - known).total_seconds())
         for _ in range(int(self.rng.choice(len(_OWN_NEWS_ODDS), p=_OWN_NEWS_ODDS))):
             at = known + timedelta(seconds=int(self.rng.integers(1, seconds + 1)))
-            headline = draw("asset", self.instrument.names[0], self.settings.headlines, self.rng)
-            self.news.append(_item(headline.title, at, self.instrument.symbol, len(self.news)))
+            headline = draw_headline("asset", self.instrument.names[0], self.settings.headlines, self.rng)
+            self.news.append(_make_item(headline.title, at, self.instrument.symbol, len(self.news)))
             total += headline.strength
         return total
 
@@ -245,16 +245,16 @@ class _Path:
         gap = sigma * 0.01 * rng.standard_normal()
         if not coin:
             gap = 0.2 * log_return + 0.2 * sigma * rng.standard_normal()
-        opening = _price(previous * math.exp(gap))
-        close = _price(previous * math.exp(log_return))
+        opening = _round_price(previous * math.exp(gap))
+        close = _round_price(previous * math.exp(log_return))
         reach = 0.5 * sigma * abs(rng.standard_normal(2))
         return Bar(
             symbol=self.instrument.symbol,
             opens_at=opens_at,
             closes_at=closes_at,
             open=opening,
-            high=max(opening, close, _price(max(opening, close) * math.exp(reach[0]))),
-            low=min(opening, close, _price(min(opening, close) * math.exp(-reach[1]))),
+            high=max(opening, close, _round_price(max(opening, close) * math.exp(reach[0]))),
+            low=min(opening, close, _round_price(min(opening, close) * math.exp(-reach[1]))),
             close=close,
             volume=float(
                 round(base_volume * math.exp(0.3 * rng.standard_normal() + 0.3 * abs(log_return) / sigma))
@@ -262,7 +262,7 @@ class _Path:
         )
 
 
-def _price(value: float) -> float:
+def _round_price(value: float) -> float:
     """Seven significant digits, as exchanges quote."""
     return float(f"{value:.7g}")
 

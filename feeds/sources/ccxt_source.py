@@ -4,19 +4,27 @@ Knows ccxt: how it is set up without keys, paged, and which of its errors pass b
 public endpoints only, and it judges no candle.
 """
 
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any, TypeVar
 
-from engine.errors import DataError, UsageError
+from engine.calendars import Calendar
+from engine.errors import DataError, UsageError, suggest
+from engine.instruments import Instrument
 from engine.model import Bar
-from feeds.history.candles import EPOCH, Adjustment, EvenGrid, Grid, step_of
-from feeds.history.client import Row, SourceError, Unanswered, demanded_wait, first_line, system_reason
-from feeds.history.endpoints import moved_table, told
-from feeds.live.events import bar_of, starts_at
+from feeds.history.candles import EPOCH, Adjustment, EvenGrid, Grid, timeframe_step
+from feeds.history.client import (
+    Row,
+    SourceError,
+    TemporaryError,
+    first_line,
+    parse_retry_after,
+    system_reason,
+)
+from feeds.history.endpoints import describe_source, rebase_table
+from feeds.live.events import parse_bar, parse_start
 from feeds.live.protocols import Opening, Quote
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -36,41 +44,40 @@ class CcxtClient:
     adjustment = Adjustment.RAW
     repairs_silently = False
 
-    def __init__(self, exchange: Any, timeframe: str, said_by: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, exchange: Any, timeframe: str, provenance: str, clock: Callable[[], datetime]) -> None:
         self.name = f"ccxt:{exchange.id}"
-        self.said_by = said_by
+        self.provenance = provenance
         self.timeframe = timeframe
-        self.page = _page_of(exchange)
+        self.page = _page_size(exchange)
         self._exchange, self._clock = exchange, clock
-        self._step = step_of(timeframe)
+        self._step = timeframe_step(timeframe)
         self._wait: float | None = None
         self._status = 0
         self._plain = exchange.on_rest_response
         exchange.on_rest_response = self._on_answer
         # ccxt would sort the rows and cut them to the limit, and so hide the second version of a candle.
-        exchange.parse_ohlcvs = self._uncut
+        exchange.parse_ohlcvs = self._require_complete
 
     def require(self, symbols: Sequence[str]) -> None:
         """Raise DataError for a symbol that is no spot market of the exchange."""
-        markets: Mapping[str, Any] = self._call(self._exchange.load_markets)
+        markets: Mapping[str, Any] = self._request(self._exchange.load_markets)
         spot = [name for name, market in markets.items() if market.get("spot")]
         for symbol in symbols:
             if symbol not in spot:
-                near = difflib.get_close_matches(symbol, spot, n=1, cutoff=0.0)
-                hint = f"did you mean {near[0]}?" if near else "it lists no spot market"
+                hint = suggest(symbol, spot, "it lists no spot market", cutoff=0.0)
                 raise DataError(f"{self.name}: no spot market {symbol[:40]!r}; {hint}")
 
     def server_time(self) -> datetime:
         """The exchange's own clock; our own where ccxt knows no way to ask for it."""
         if not self._exchange.has["fetchTime"]:
             return self._clock()
-        stamp = self._call(self._exchange.fetch_time)
+        stamp = self._request(self._exchange.fetch_time)
         if isinstance(stamp, bool) or not isinstance(stamp, int) or stamp <= 0:
-            raise Unanswered("the exchange does not say what time it is")
+            raise TemporaryError("the exchange does not say what time it is")
         try:
             return EPOCH + stamp * _MILLISECOND
         except OverflowError:
-            raise Unanswered("the exchange's clock is out of range") from None
+            raise TemporaryError("the exchange's clock is out of range") from None
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:  # noqa: ARG002 - same for all
         """Candles follow one another without a pause; days are UTC days."""
@@ -80,21 +87,21 @@ class CcxtClient:
         """One request; an exchange that has nothing at `since` may answer with what comes later."""
         limit = -((since - until) // self._step)
         stamp = (since - EPOCH) // _MILLISECOND
-        rows = self._call(lambda: self._exchange.fetch_ohlcv(symbol, self.timeframe, stamp, limit))
+        rows = self._request(lambda: self._exchange.fetch_ohlcv(symbol, self.timeframe, stamp, limit))
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-            raise Unanswered("the answer is no list of candles")
+            raise TemporaryError("the answer is no list of candles")
         # Some exchanges give the newest first; what is neither way round shows up as disorder.
         return rows[::-1] if rows and rows[-1] < rows[0] else rows
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The last traded price, and the instant that the exchange gives it. Raises Unanswered."""
-        ticker = self._call(lambda: self._exchange.fetch_ticker(symbol))
+        """The last traded price, and the instant that the exchange gives it. Raises TemporaryError."""
+        ticker = self._request(lambda: self._exchange.fetch_ticker(symbol))
         price, stamp = ticker.get("last"), ticker.get("timestamp")
         if not isinstance(price, int | float) or not isinstance(stamp, int):
-            raise Unanswered("the ticker has no last price with its time")
+            raise TemporaryError("the ticker has no last price with its time")
         return float(price), EPOCH + stamp * _MILLISECOND
 
-    def _uncut(self, rows: Sequence[Any], market: Any = None, *_: object) -> list[Any]:
+    def _require_complete(self, rows: Sequence[Any], market: Any = None, *_: object) -> list[Any]:
         return [self._exchange.parse_ohlcv(row, market) for row in rows]
 
     def _on_answer(
@@ -102,32 +109,35 @@ class CcxtClient:
     ) -> str:
         """Note what the exchange demands; ccxt itself takes a truncated answer for an empty list."""
         self._status = code
-        self._wait = demanded_wait(headers.get("Retry-After"), headers.get("Date"))
+        self._wait = parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
         if code < 400:
             try:
                 json.loads(body)
             except ValueError:
-                raise Unanswered("the answer is not whole") from None
+                raise TemporaryError("the answer is not whole") from None
         return str(self._plain(code, reason, url, method, headers, body, *rest))
 
-    def _call(self, request: Callable[[], Answer]) -> Answer:
+    def _request(self, request: Callable[[], Answer]) -> Answer:
         ccxt = import_module("ccxt")
         self._wait, self._status = None, 0
         try:
             return request()
-        except Unanswered:
+        except TemporaryError:
             raise
         except ccxt.BaseError as error:
-            if self._passes(error, isinstance(error, ccxt.OperationFailed)):
-                raise Unanswered(self._reason(error), self._wait) from None
+            if self._is_transient(error, isinstance(error, ccxt.OperationFailed)):
+                raise TemporaryError(self._describe_error(error), self._wait) from None
             raise SourceError(
-                f"{self.name}: refuses the request ({self._reason(error)}); check the symbol, the timeframe "
+                f"{self.name}: refuses the request ({self._describe_error(error)}); check the "
+                "symbol, the timeframe "
                 f"and whether it serves your country"
             ) from None
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-            raise Unanswered(f"an answer that ccxt cannot read, {first_line(error)}", self._wait) from None
+            raise TemporaryError(
+                f"an answer that ccxt cannot read, {first_line(error)}", self._wait
+            ) from None
 
-    def _passes(self, error: Exception, operation_failed: bool) -> bool:  # noqa: FBT001 - ccxt's own word
+    def _is_transient(self, error: Exception, operation_failed: bool) -> bool:  # noqa: FBT001 - ccxt's own word
         """Whether asking again may help: by the status where there is one, else by ccxt's kind of error."""
         from requests import RequestException
 
@@ -135,11 +145,31 @@ class CcxtClient:
             return self._status in _PASSING or self._status >= 500
         return operation_failed or isinstance(error.__cause__, RequestException)
 
-    def _reason(self, error: Exception) -> str:
+    def _describe_error(self, error: Exception) -> str:
         kind = type(error).__name__
         if self._status:
             return f"HTTP {self._status}, {kind}"
         return f"{kind}, {cause}" if (cause := system_reason(error)) else kind
+
+
+def create_client(
+    source: str,
+    *,
+    timeframe: str,
+    adjustment: Adjustment | None,
+    clock: Callable[[], datetime],
+    url: str | None,
+    get_instrument: Callable[[str], Instrument],  # noqa: ARG001  # coins need none
+) -> CcxtClient:
+    """See `feeds.sources.registry.SourceModule`."""
+    if adjustment not in (None, Adjustment.RAW):
+        raise UsageError(f"coins have no {adjustment} prices; leave --adjustment out")
+    return ccxt_client(source.partition(":")[2], timeframe=timeframe, clock=clock, url=url)
+
+
+def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) -> "LiveExchange":  # noqa: ARG001
+    """See `feeds.sources.registry.SourceModule`."""
+    return LiveExchange(client)
 
 
 def ccxt_client(
@@ -159,10 +189,10 @@ def ccxt_client(
     """
     ccxt = import_module("ccxt")
 
-    step_of(timeframe)
+    timeframe_step(timeframe)
     if exchange_id not in ccxt.exchanges:
-        near = difflib.get_close_matches(exchange_id, ccxt.exchanges, n=1, cutoff=0.0)
-        raise UsageError(f"exchange {exchange_id[:40]!r} is unknown; did you mean {near[0]}?")
+        hint = suggest(exchange_id, ccxt.exchanges, cutoff=0.0)
+        raise UsageError(f"exchange {exchange_id[:40]!r} is unknown; {hint}")
     exchange = getattr(ccxt, exchange_id)(
         {
             "enableRateLimit": True,
@@ -176,13 +206,15 @@ def ccxt_client(
     if not exchange.has["fetchOHLCV"] or timeframe not in (exchange.timeframes or {timeframe: ""}):
         raise UsageError(f"{exchange_id} gives no {timeframe} candles; choose another timeframe or exchange")
     if url:
-        exchange.urls["api"] = moved_table(exchange.urls["api"], url)
+        exchange.urls["api"] = rebase_table(exchange.urls["api"], url)
     if urls:
         exchange.urls["api"] = {**exchange.urls["api"], **urls}
-    return CcxtClient(exchange, timeframe, told(f"{exchange_id} through ccxt {ccxt.__version__}", url), clock)
+    return CcxtClient(
+        exchange, timeframe, describe_source(f"{exchange_id} through ccxt {ccxt.__version__}", url), clock
+    )
 
 
-def _page_of(exchange: Any) -> int:
+def _page_size(exchange: Any) -> int:
     """How many candles one request may ask for: what ccxt says of the exchange's spot markets, or 100."""
     features = (exchange.features or {}).get("spot") or {}
     limit = (features.get("fetchOHLCV") or {}).get("limit")
@@ -211,10 +243,10 @@ class LiveExchange:
         """The days from `since` on; the running one is among them. Rows that are no bar are left out."""
         until = self._client.server_time() + _DAY
         rows = self._client.candles(symbol, since, until)
-        days = [(at, row) for row in rows if (at := starts_at(row)) is not None and at >= since]
-        return [bar for at, row in days if (bar := bar_of(symbol, row, (at, at + _DAY))) is not None]
+        days = [(at, row) for row in rows if (at := parse_start(row)) is not None and at >= since]
+        return [bar for at, row in days if (bar := parse_bar(symbol, row, (at, at + _DAY))) is not None]
 
-    def opening(self, symbol: str, session_open: datetime) -> Opening:
+    def session_open(self, symbol: str, session_open: datetime) -> Opening:
         """The open of the running day, as soon as the exchange shows its candle, and the last trade."""
         bars = self.closed_bars(symbol, session_open)
         official = next((bar.open for bar in bars if bar.opens_at == session_open), None)

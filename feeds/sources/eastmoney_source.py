@@ -11,9 +11,17 @@ from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import DAY, Adjustment
-from feeds.history.client import Row, Unanswered
+from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import requests_through
-from feeds.sources.stocks import TIMEOUT_S, UNREADABLE, StockClient, day_after, library, stamp
+from feeds.sources.stocks import (
+    TIMEOUT_S,
+    UNREADABLE,
+    LiveStocks,
+    StockClient,
+    day_after,
+    require_daily,
+    to_milliseconds,
+)
 from feeds.symbols import a_share_code
 
 _LOT = 100
@@ -43,13 +51,13 @@ class EastmoneyClient(StockClient):
         self,
         adjustment: Adjustment,
         clock: Callable[[], datetime],
-        instrument_of: Callable[[str], Instrument],
+        get_instrument: Callable[[str], Instrument],
         timeout_s: float,
         url: str | None,
     ) -> None:
-        self._library = library("akshare", "china")
+        self._library = import_module("akshare")
         said_by = f"EastMoney through akshare {self._library.__version__}"
-        super().__init__(clock, instrument_of, timeout_s, url, said_by)
+        super().__init__(clock, get_instrument, timeout_s, url, said_by)
         self.adjustment = adjustment
         self._module = import_module("akshare.stock_feature.stock_hist_em")
 
@@ -61,7 +69,7 @@ class EastmoneyClient(StockClient):
 
     def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
         """One request for the days from `since` to the one before `until`."""
-        with self._asking():
+        with self._translate_errors():
             frame = self._library.stock_zh_a_hist(
                 symbol=a_share_code(symbol),
                 period="daily",
@@ -74,52 +82,69 @@ class EastmoneyClient(StockClient):
                 return []
             columns = [frame[name].tolist() for name in ("开盘", "最高", "最低", "收盘")]
             volumes = [float(lots) * _LOT for lots in frame["成交量"].tolist()]
-            days = [stamp(day) for day in frame["日期"].tolist()]
+            days = [to_milliseconds(day) for day in frame["日期"].tolist()]
         return list(zip(days, *columns, volumes, strict=True))
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
         """The close of the newest minute with a trade, and that minute, but not after the answer itself.
 
-        Raises Unanswered.
+        Raises TemporaryError.
         """
-        with self._asking():
+        with self._translate_errors():
             minutes = self._library.stock_zh_a_hist_min_em(symbol=a_share_code(symbol), period="1")
             traded = minutes[minutes["成交量"] > 0].iloc[-1]
             at = datetime.fromisoformat(str(traded["时间"])).replace(tzinfo=_SHANGHAI).astimezone(UTC)
             price = float(traded["收盘"])
         # A minute is named by its end, which may be still to come.
-        return price, min(at, self._dated(200))
+        return price, min(at, self._answer_date(200))
 
     def answer_time(self) -> datetime:
-        """What time EastMoney's answers say it is. Raises Unanswered."""
-        with self._asking():
+        """What time EastMoney's answers say it is. Raises TemporaryError."""
+        with self._translate_errors():
             answer = self._module.requests.get(_CLOCK, params=_SMALL, timeout=self._timeout_s)
-        return self._dated(answer.status_code)
+        return self._answer_date(answer.status_code)
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             with requests_through(self._module, self._wire), warnings.catch_warnings():
                 # akshare still calls parts of pandas that are to change in a later version.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 yield
         except UNREADABLE as error:
-            raise Unanswered(type(error).__name__) from None
+            raise TemporaryError(type(error).__name__) from None
+
+
+def create_client(
+    source: str,
+    *,
+    timeframe: str,
+    adjustment: Adjustment | None,
+    clock: Callable[[], datetime],
+    url: str | None,
+    get_instrument: Callable[[str], Instrument],
+) -> EastmoneyClient:
+    """See `feeds.sources.registry.SourceModule`."""
+    require_daily(source, timeframe)
+    return eastmoney_client(adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument)
+
+
+create_live_source = LiveStocks
 
 
 def eastmoney_client(
     adjustment: Adjustment = Adjustment.RAW,
     *,
     clock: Callable[[], datetime],
-    instrument_of: Callable[[str], Instrument] = guess_instrument,
+    get_instrument: Callable[[str], Instrument] = guess_instrument,
     timeout_s: float = TIMEOUT_S,
     url: str | None = None,
 ) -> EastmoneyClient:
     """A client of EastMoney: raw prices, or those with splits and dividends worked in ("qfq").
 
-    `url` takes the place of its address. Raises UsageError without akshare, and for prices with splits
-    alone, which EastMoney does not have.
+    `url` takes the place of its address. Raises UsageError for prices with splits alone, which
+    EastMoney does not have.
     """
     if adjustment is Adjustment.SPLIT:
         raise UsageError("eastmoney has no split-only prices; fetch with --adjustment raw or split+dividend")
-    return EastmoneyClient(adjustment, clock, instrument_of, timeout_s, url)
+    return EastmoneyClient(adjustment, clock, get_instrument, timeout_s, url)

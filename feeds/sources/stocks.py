@@ -6,17 +6,16 @@ Knows calendars, our own clock and how an optional library is asked for; it know
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
-from engine.calendars import Calendar, Session, calendar_of
+from engine.calendars import Calendar, Session, load_calendar
 from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from engine.model import Bar
 from feeds.history.candles import DAY, EPOCH, Grid, SessionGrid
-from feeds.history.client import Row, Unanswered
-from feeds.history.endpoints import Wire, told
-from feeds.live.events import bar_of, starts_at
+from feeds.history.client import Row, TemporaryError
+from feeds.history.endpoints import HttpSession, describe_source
+from feeds.live.events import parse_bar, parse_start
 from feeds.live.protocols import Opening, Quote
 
 TIMEOUT_S = 20.0
@@ -40,14 +39,14 @@ class StockClient:
     def __init__(
         self,
         clock: Callable[[], datetime],
-        instrument_of: Callable[[str], Instrument],
+        get_instrument: Callable[[str], Instrument],
         timeout_s: float,
         url: str | None,
-        said_by: str,
+        provenance: str,
     ) -> None:
-        self._clock, self._instrument_of, self._timeout_s = clock, instrument_of, timeout_s
-        self._wire = Wire(url)
-        self.said_by = told(said_by, url)
+        self._clock, self._get_instrument, self._timeout_s = clock, get_instrument, timeout_s
+        self._wire = HttpSession(url)
+        self.provenance = describe_source(provenance, url)
 
     def server_time(self) -> datetime:
         """Our own clock, by which a fetch of past days goes."""
@@ -55,30 +54,28 @@ class StockClient:
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:
         """One candle for each session of the symbol's exchange."""
-        code = self._instrument_of(symbol).calendar
-        return SessionGrid(calendar=calendar_of(code, since.date(), until.date()))
+        code = self._get_instrument(symbol).calendar
+        return SessionGrid(calendar=load_calendar(code, since.date(), until.date()))
 
-    def _dated(self, status: int) -> datetime:
+    def _answer_date(self, status: int) -> datetime:
         """What time the last answer said it is, in whole seconds, so up to one behind.
 
-        Raises Unanswered also where its HTTP status says that it is no answer.
+        Raises TemporaryError also where its HTTP status says that it is no answer.
         """
         if status >= 400:
-            raise Unanswered(f"HTTP {status}")
+            raise TemporaryError(f"HTTP {status}")
         if self._wire.dated is None:
-            raise Unanswered("the answer does not say what time it is")
+            raise TemporaryError("the answer does not say what time it is")
         return self._wire.dated
 
 
-def library(name: str, extra: str) -> Any:
-    """An optional library. Raises UsageError, which names the extra to install, where it is not there."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"this source needs {error.name}; run: pip install 'closecall[{extra}]'") from None
+def require_daily(source: str, timeframe: str) -> None:
+    """Raise UsageError for candles of another length than a day."""
+    if timeframe != "1d":
+        raise UsageError(f"{source} gives daily candles only; leave --timeframe {timeframe} out")
 
 
-def stamp(day: object) -> object:
+def to_milliseconds(day: object) -> object:
     """Milliseconds since 1970 of a date's midnight; what is no date stays what it is, to be refused."""
     if not isinstance(day, date) or day != day:
         return None
@@ -100,7 +97,7 @@ _DAY = timedelta(days=1)
 
 
 class StockService(Protocol):
-    """What is asked of a client of stocks' prices. Each method raises Unanswered."""
+    """What is asked of a client of stocks' prices. Each method raises TemporaryError."""
 
     name: str
 
@@ -146,19 +143,19 @@ class LiveStocks:
         bars = []
         for row in rows:
             session = self._session(symbol, row)
-            if session and session[0] >= since and self._final(symbol, session, now):
-                bar = bar_of(symbol, row, session)
+            if session and session[0] >= since and self._is_final(symbol, session, now):
+                bar = parse_bar(symbol, row, session)
                 bars += [bar] if bar else []
         return bars
 
-    def opening(self, symbol: str, session_open: datetime) -> Opening:
+    def session_open(self, symbol: str, session_open: datetime) -> Opening:
         """The last trade and, once there was one in this session, the open of the running day's row."""
         quote = self.quote(symbol)
         official = None
         if quote.at >= session_open:
             rows = self._service.candles(symbol, session_open, session_open + _DAY)
             found = (row for row in rows if (at := self._session(symbol, row)) and at[0] == session_open)
-            official = _price(next(found, ()))
+            official = _parse_price(next(found, ()))
         return Opening(official=official, observed=quote)
 
     def quote(self, symbol: str) -> Quote:
@@ -167,7 +164,7 @@ class LiveStocks:
         return Quote(price=price, at=at)
 
     def _session(self, symbol: str, row: Row) -> Session | None:
-        day = starts_at(row)
+        day = parse_start(row)
         if day is None:
             return None
         try:
@@ -176,14 +173,14 @@ class LiveStocks:
             return None  # a day that the calendar does not know is none that is waited for
         return session or (day, day + _DAY)
 
-    def _final(self, symbol: str, session: Session, now: datetime) -> bool:
+    def _is_final(self, symbol: str, session: Session, now: datetime) -> bool:
         since_close = now - session[1]
         if since_close < FINAL_AFTER:
             return False
         return since_close >= SURELY_FINAL_AFTER or self.quote(symbol).at >= session[1]
 
 
-def _price(row: Row) -> float | None:
+def _parse_price(row: Row) -> float | None:
     """The open of a row, where it is a price."""
     cell = row[1] if len(row) > 1 else None
     if isinstance(cell, bool) or not isinstance(cell, int | float):

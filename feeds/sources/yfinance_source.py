@@ -12,8 +12,16 @@ from engine.errors import UsageError
 from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment
-from feeds.history.client import Row, Unanswered, first_line
-from feeds.sources.stocks import TIMEOUT_S, UNREADABLE, StockClient, day_after, library, stamp
+from feeds.history.client import Row, TemporaryError, first_line
+from feeds.sources.stocks import (
+    TIMEOUT_S,
+    UNREADABLE,
+    LiveStocks,
+    StockClient,
+    day_after,
+    require_daily,
+    to_milliseconds,
+)
 
 _CLASS_SHARE = re.compile(r"([A-Z]+)\.([A-C])")
 
@@ -31,16 +39,16 @@ class YahooClient(StockClient):
         self,
         adjustment: Adjustment,
         clock: Callable[[], datetime],
-        instrument_of: Callable[[str], Instrument],
+        get_instrument: Callable[[str], Instrument],
         timeout_s: float,
         url: str | None,
     ) -> None:
-        self._library = library("yfinance", "stocks")
+        self._library = import_module("yfinance")
         said_by = f"Yahoo through yfinance {self._library.__version__}"
-        super().__init__(clock, instrument_of, timeout_s, url, said_by)
+        super().__init__(clock, get_instrument, timeout_s, url, said_by)
         self.adjustment = adjustment
         # yfinance's own kind of session, which shows itself to Yahoo as a browser.
-        self._session = self._wire.over(import_module("yfinance._http").new_session())
+        self._session = self._wire.wrap_session(import_module("yfinance._http").new_session())
         self._tickers: dict[str, Any] = {}
         cache = import_module("yfinance.cache")
         # yfinance would keep zones and Yahoo's cookie in files of its own.
@@ -58,35 +66,35 @@ class YahooClient(StockClient):
         except import_module("yfinance.exceptions").YFPricesMissingError:
             return []
         columns = [frame[name].tolist() for name in ("Open", "High", "Low", "Close", "Volume")]
-        days = [stamp(moment.date()) for moment in frame.index]
+        days = [to_milliseconds(moment.date()) for moment in frame.index]
         return list(zip(days, *columns, strict=True))
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The last price of the regular session, and when it was traded. Raises Unanswered."""
+        """The last price of the regular session, and when it was traded. Raises TemporaryError."""
         try:
             self._history(symbol, {"period": "1d"})
             facts = self._ticker(symbol).get_history_metadata()
             price, at = facts["regularMarketPrice"], facts["regularMarketTime"]
             return float(price), at.to_pydatetime().astimezone(UTC)
         except (import_module("yfinance.exceptions").YFException, *UNREADABLE) as error:
-            raise Unanswered(_reason(error)) from None
+            raise TemporaryError(_describe_error(error)) from None
 
     def answer_time(self) -> datetime:
-        """What time Yahoo's answers say it is. Raises Unanswered."""
+        """What time Yahoo's answers say it is. Raises TemporaryError."""
         backend = import_module("yfinance._http")
         try:
             answer = self._session.get(
                 _CLOCK, params={"range": "1d", "interval": "1d"}, timeout=self._timeout_s
             )
         except (backend.requests.exceptions.RequestException, *UNREADABLE) as error:
-            raise Unanswered(_reason(error)) from None
-        return self._dated(answer.status_code)
+            raise TemporaryError(_describe_error(error)) from None
+        return self._answer_date(answer.status_code)
 
     def _history(self, symbol: str, window: dict[str, str]) -> Any:
         errors = import_module("yfinance.exceptions")
         self._library.data.YfData.cache_get.cache_clear()
         try:
-            with _outspoken(self._library):
+            with _raise_errors(self._library):
                 return self._ticker(symbol).history(
                     **window,
                     interval="1d",
@@ -98,7 +106,7 @@ class YahooClient(StockClient):
         except errors.YFPricesMissingError:
             raise
         except (errors.YFException, *UNREADABLE) as error:
-            raise Unanswered(_reason(error)) from None
+            raise TemporaryError(_describe_error(error)) from None
 
     def _ticker(self, symbol: str) -> Any:
         """yfinance's object for a symbol, kept because a new one asks for its time zone first."""
@@ -108,21 +116,38 @@ class YahooClient(StockClient):
         return self._tickers[symbol]
 
 
+def create_client(
+    source: str,
+    *,
+    timeframe: str,
+    adjustment: Adjustment | None,
+    clock: Callable[[], datetime],
+    url: str | None,
+    get_instrument: Callable[[str], Instrument],
+) -> YahooClient:
+    """See `feeds.sources.registry.SourceModule`."""
+    require_daily(source, timeframe)
+    return yahoo_client(adjustment or Adjustment.SPLIT, clock=clock, url=url, get_instrument=get_instrument)
+
+
+create_live_source = LiveStocks
+
+
 def yahoo_client(
     adjustment: Adjustment = Adjustment.SPLIT,
     *,
     clock: Callable[[], datetime],
-    instrument_of: Callable[[str], Instrument] = guess_instrument,
+    get_instrument: Callable[[str], Instrument] = guess_instrument,
     timeout_s: float = TIMEOUT_S,
     url: str | None = None,
 ) -> YahooClient:
     """A client of Yahoo, or of `url` in its place.
 
-    Raises UsageError without yfinance, and for raw prices, which Yahoo does not have.
+    Raises UsageError for raw prices, which Yahoo does not have.
     """
     if adjustment is Adjustment.RAW:
         raise UsageError("yfinance has no raw prices; fetch with --adjustment split or split+dividend")
-    return YahooClient(adjustment, clock, instrument_of, timeout_s, url)
+    return YahooClient(adjustment, clock, get_instrument, timeout_s, url)
 
 
 def yahoo_symbol(symbol: str) -> str:
@@ -131,13 +156,13 @@ def yahoo_symbol(symbol: str) -> str:
     return f"{found[1]}-{found[2]}" if found else symbol
 
 
-def _reason(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     """An error's first line, without curl's advice on its error codes."""
     return first_line(error).partition(" See http")[0].rstrip(".")
 
 
 @contextmanager
-def _outspoken(yfinance: Any) -> Iterator[None]:
+def _raise_errors(yfinance: Any) -> Iterator[None]:
     """Let yfinance raise its errors instead of logging them and answering with nothing."""
     debug = yfinance.config.debug
     before = debug.hide_exceptions

@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import StudentError
 from llm.model_files import TINY, adapter_folder, fingerprint, model_folder
 
-_KEPT = (".safetensors", ".json", ".jinja", ".txt", ".model")
+_ADAPTER_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
 
 # The files that a fingerprint covers: nothing else of a folder is copied, pickles least of all.
@@ -80,7 +80,7 @@ def check_files(folder: Path, expected: str, what: str) -> None:
         )
 
 
-def copy_whole(source: Path, staging: Path, target: Path) -> None:
+def copy_atomically(source: Path, staging: Path, target: Path) -> None:
     """Copy an adapter's files so that `target` appears whole, and lasts, or not at all.
 
     `staging` is a folder on the same file system that does not exist yet. Raises StudentError if the
@@ -89,19 +89,19 @@ def copy_whole(source: Path, staging: Path, target: Path) -> None:
     try:
         staging.mkdir()
         for path in sorted(source.iterdir()):
-            if path.is_file() and path.suffix in _KEPT:
+            if path.is_file() and path.suffix in _ADAPTER_FILES:
                 shutil.copyfile(path, staging / path.name)
-                _flush(staging / path.name)
-        _flush(staging)
+                _fsync(staging / path.name)
+        _fsync(staging)
         staging.rename(target)
-        _flush(target.parent)
+        _fsync(target.parent)
     except OSError as error:
         raise StudentError(
             f"{target}: the adapter could not be copied here ({error.strerror}); make room and write access"
         ) from error
 
 
-def _flush(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Have the disk keep a file or a folder's names: the event that lists them must not outlive them."""
     if os.name != "posix" and path.is_dir():
         return  # elsewhere a folder cannot be opened

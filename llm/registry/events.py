@@ -1,4 +1,4 @@
-"""What the registry's journal says, and the state that follows from it: adapters, champions, their history.
+"""The state that follows from the registry's journal: adapters, champions, their history.
 
 Pure: rows in, state out. It knows no files, no locks and no clock.
 """
@@ -10,15 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JournalError
+from engine.journal.events import Kind, decode, encode
+from engine.journal.events.sessions import RegistryChanged
+from engine.journal.events.training import (
+    AdapterEntered,
+    AdapterPromoted,
+    AdapterRejected,
+    AdapterScored,
+    ChampionRolledBack,
+)
 from engine.journal.journal import Event, Row
 from llm.registry.adapters import Adapter, Status
 
-ENTERED, PROMOTED, REJECTED = "adapter_entered", "adapter_promoted", "adapter_rejected"
-
-SCORED, ROLLED_BACK = "adapter_scored", "champion_rolled_back"
-
 GATE = "gate"
-"""Who promotes, rejects or scores where the gate decided: its events are counted as gates held."""
+"""Who promotes, rejects or scores where the gate decided: its events are counted as its verdicts."""
+
+RegistryEvent = AdapterEntered | AdapterPromoted | AdapterRejected | AdapterScored | ChampionRolledBack
+"""What the registry's journal holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +47,18 @@ class Change:
     chain: str
 
     def event(self, as_of: datetime) -> Event:
-        """This change for the journal of a session that learns of it at `as_of`."""
-        return Event(
-            kind="registry_changed",
-            as_of=as_of,
-            payload={
-                "registry_seq": self.seq,
-                "registry_chain": self.chain,
-                "at": self.at,
-                "change": self.kind,
-                "student": self.student,
-                "name": self.name,
-                "champion": self.champion,
-                "payload": self.payload,
-            },
+        """Return this change as an event for the journal of a session that learns of it at `as_of`."""
+        changed = RegistryChanged(
+            registry_seq=self.seq,
+            registry_chain=self.chain,
+            at=self.at,
+            change=self.kind,
+            student=self.student,
+            name=self.name,
+            champion=self.champion,
+            payload=self.payload,
         )
+        return encode(changed, as_of)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,21 +82,16 @@ class RegistryState:
         stack = self.stacks.get(student)
         return stack[-1] if stack else None
 
-    def turns(self, student: str) -> list[Change]:
+    def champion_changes(self, student: str) -> list[Change]:
         """The changes of a student's champion, in order."""
-        kinds = (PROMOTED, ROLLED_BACK)
+        kinds = (Kind.ADAPTER_PROMOTED, Kind.CHAMPION_ROLLED_BACK)
         return [change for change in self.changes if change.student == student and change.kind in kinds]
 
     def apply(self, row: Row) -> None:
-        """Take in the next row. Raises JournalError for one that this version cannot read."""
-        try:
-            student, name = self._applied(row)
-        except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(
-                f"event {row.seq} ({row.kind}) of the registry of {self.home} cannot be read; "
-                "it was written by another version of closecall, use that one"
-            ) from error
+        """Apply the next row. Raises JournalError for one that this version cannot read."""
+        name = self._apply_event(row)
         self.seq = row.seq
+        student = self.adapters[name].student
         self.changes.append(
             Change(
                 seq=row.seq,
@@ -105,49 +105,57 @@ class RegistryState:
             )
         )
 
-    def _applied(self, row: Row) -> tuple[str, str]:
-        said = row.payload
-        name = str(said["name"])
-        if row.kind == ENTERED:
-            self.adapters[name] = self._entered(row)
-            self.identities[said["identity"]] = name
-        elif row.kind == PROMOTED:
-            self._stand_down(self.adapters[name].student)
-            self.stacks.setdefault(self.adapters[name].student, []).append(name)
-            self._mark(name, Status.CHAMPION)
-        elif row.kind == ROLLED_BACK:
-            self._roll_back(self.adapters[name].student, int(said["depth"]))
-        elif row.kind == REJECTED:
-            self._mark(name, Status.REJECTED)
-        elif row.kind != SCORED:
-            raise ValueError(f"unknown kind {row.kind}")
-        return self.adapters[name].student, name
+    def _apply_event(self, row: Row) -> str:
+        """Apply an event and return the name of the adapter that it is about."""
+        event = decode(row)
+        if not isinstance(event, RegistryEvent):
+            raise JournalError(
+                f"event {row.seq} ({row.kind}) of the registry of {self.home} is none of its own"
+            )
+        if isinstance(event, AdapterEntered):
+            self.adapters[event.name] = self._build_adapter(event, row.as_of)
+            self.identities[event.identity] = event.name
+        if event.name not in self.adapters:
+            raise JournalError(
+                f"event {row.seq} ({row.kind}) of the registry of {self.home}: {event.name} was never "
+                "registered; restore the registry's journal from a copy"
+            )
+        student = self.adapters[event.name].student
+        match event:
+            case AdapterPromoted():
+                self._demote(student)
+                self.stacks.setdefault(student, []).append(event.name)
+                self._set_status(event.name, Status.CHAMPION)
+            case ChampionRolledBack():
+                self._roll_back(student, event.depth)
+            case AdapterRejected():
+                self._set_status(event.name, Status.REJECTED)
+        return event.name
 
-    def _entered(self, row: Row) -> Adapter:
-        said = row.payload
+    def _build_adapter(self, entered: AdapterEntered, at: datetime) -> Adapter:
         return Adapter(
-            name=said["name"],
-            parent=said["parent"],
-            student=said["student"],
-            base=said["base"],
-            cutoff=datetime.fromisoformat(said["cutoff"]),
-            recipe=said["recipe"],
-            fingerprint=said["fingerprint"],
-            scores=said["scores"],
+            name=entered.name,
+            parent=entered.parent,
+            student=entered.student,
+            base=entered.base,
+            cutoff=entered.cutoff,
+            recipe=entered.recipe,
+            fingerprint=entered.fingerprint,
+            scores=entered.scores,
             status=Status.CHALLENGER,
-            created_at=row.as_of,
-            folder=self.home / said["name"],
+            created_at=at,
+            folder=self.home / entered.name,
         )
 
     def _roll_back(self, student: str, depth: int) -> None:
-        self._stand_down(student)
-        del self.stacks[student][depth:]
+        self._demote(student)
+        del self.stacks.get(student, [])[depth:]
         if (after := self.champion(student)) is not None:
-            self._mark(after, Status.CHAMPION)
+            self._set_status(after, Status.CHAMPION)
 
-    def _stand_down(self, student: str) -> None:
+    def _demote(self, student: str) -> None:
         if (before := self.champion(student)) is not None:
-            self._mark(before, Status.RETIRED)
+            self._set_status(before, Status.RETIRED)
 
-    def _mark(self, name: str, status: Status) -> None:
+    def _set_status(self, name: str, status: Status) -> None:
         self.adapters[name] = replace(self.adapters[name], status=status)

@@ -4,7 +4,6 @@ The state is the registry's own journal and nothing else: a promotion is one eve
 is killed leaves the champion before or the one after. It knows no trainer and no gate, and no clock.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,19 +11,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.errors import StudentError, UsageError
-from engine.journal.canonical import canonical_json, digest
+from engine.errors import StudentError, UsageError, suggest
+from engine.journal.canonical import canonical_json, row_digest
+from engine.journal.events.training import (
+    AdapterPromoted,
+    AdapterRejected,
+    AdapterScored,
+    ChampionRolledBack,
+)
 from llm.registry.adapters import Adapter, Status, base_fingerprint, check_files, student_key
-from llm.registry.events import GATE, PROMOTED, REJECTED, ROLLED_BACK, SCORED, Change, RegistryState
+from llm.registry.events import GATE, Change, RegistryState
 from llm.registry.store import JOURNAL, RegistryStore
 from llm.student import StudentSettings
 
 
-def known(state: RegistryState, name: str) -> Adapter:
+def get_adapter(state: RegistryState, name: str) -> Adapter:
     """The adapter of that name. Raises UsageError, with the nearest name, where there is none."""
     if name not in state.adapters:
-        near = difflib.get_close_matches(name, list(state.adapters), n=1)
-        hint = f"did you mean {near[0]}?" if near else "closecall models list shows them"
+        hint = suggest(name, state.adapters, "closecall models list shows them")
         raise UsageError(f"there is no adapter {name!r} on record; {hint}")
     return state.adapters[name]
 
@@ -33,7 +37,7 @@ def check_parent(state: RegistryState, parent: str | None, student: str, cutoff:
     """Raises UsageError for a parent that is unknown, of another student, or has seen later data."""
     if parent is None:
         return
-    elder = known(state, parent)
+    elder = get_adapter(state, parent)
     if elder.student != student:
         raise UsageError(f"parent {parent} belongs to {elder.student}, not to {student}; name another")
     if elder.cutoff > cutoff:
@@ -45,7 +49,7 @@ def check_parent(state: RegistryState, parent: str | None, student: str, cutoff:
 
 def check_instant(state: RegistryState, student: str, at: datetime) -> None:
     """Raises UsageError for an instant before the last change of the student's champion."""
-    last = max((turn.at for turn in state.turns(student)), default=at)
+    last = max((turn.at for turn in state.champion_changes(student)), default=at)
     if at < last:
         raise UsageError(
             f"the champion of {student} changed at {last}, after {at}; check the clock, "
@@ -53,7 +57,7 @@ def check_instant(state: RegistryState, student: str, at: datetime) -> None:
         )
 
 
-def only_student(state: RegistryState) -> str:
+def sole_student(state: RegistryState) -> str:
     """The one student that has a champion. Raises UsageError where there is none, or a choice."""
     students = [student for student, stack in state.stacks.items() if stack]
     if len(students) == 1:
@@ -64,7 +68,7 @@ def only_student(state: RegistryState) -> str:
     raise UsageError(f"{len(students)} students have a champion; {remedy}")
 
 
-def sound(adapter: Adapter) -> bool:
+def is_intact(adapter: Adapter) -> bool:
     """Whether the adapter's files are those on record, and safe to load."""
     try:
         check_files(adapter.folder, adapter.fingerprint, adapter.name)
@@ -119,7 +123,7 @@ class Registry:
         """Release the journal. Closing twice does no harm."""
         self._store.close()
 
-    def enter(
+    def register(
         self,
         folder: Path,
         *,
@@ -148,7 +152,7 @@ class Registry:
             "recipe": recipe,
             "fingerprint": fingerprint,
         }
-        identity = digest([[said, at]])
+        identity = row_digest([[said, at]])
         canonical_json(scores)
         if at < cutoff:
             raise UsageError(
@@ -156,11 +160,13 @@ class Registry:
                 "an adapter from the future is refused"
             )
         check_files(folder, fingerprint, f"adapter {folder}")
-        with self._store.turn() as state:
+        with self._store.transaction() as state:
             name = state.identities.get(identity)
             if name is None:
                 check_parent(state, parent, said["student"], cutoff)
-                name = self._store.take_in(folder, at, {**said, "scores": scores, "identity": identity})
+                name = self._store.import_adapter(
+                    folder, at, {**said, "scores": scores, "identity": identity}
+                )
             return state.adapters[name]
 
     def promote(
@@ -179,8 +185,8 @@ class Registry:
         `student` (where given), and an instant before its entry or before the last change of champion;
         StudentError for files that are no longer those on record.
         """
-        with self._store.turn() as state:
-            adapter = known(state, name)
+        with self._store.transaction() as state:
+            adapter = get_adapter(state, name)
             if student is not None and student_key(student) != adapter.student:
                 raise UsageError(
                     f"adapter {name} belongs to {adapter.student}, not to {student}; name another"
@@ -196,8 +202,8 @@ class Registry:
                 )
             check_files(adapter.folder, adapter.fingerprint, f"adapter {name}")
             before = state.champion(adapter.student)
-            said = {"name": name, "before": before, "by": by, "reason": reason, "scores": scores or {}}
-            return self._store.append(PROMOTED, at, said)
+            promoted = AdapterPromoted(name=name, before=before, by=by, reason=reason, scores=scores or {})
+            return self._store.append(promoted, at)
 
     def rollback(self, *, at: datetime, by: str, reason: str, student: str | None = None) -> Change:
         """Go back to the champion before, or to the bare base model; once more goes one further back.
@@ -205,50 +211,50 @@ class Registry:
         One whose files are no longer those on record is passed over, so that there is always a way back.
         `student` may be left out where only one has a champion. Raises UsageError where there is none.
         """
-        with self._store.turn() as state:
-            key = only_student(state) if student is None else student_key(student)
+        with self._store.transaction() as state:
+            key = sole_student(state) if student is None else student_key(student)
             stack = state.stacks.get(key, [])
             if not stack:
                 raise UsageError(f"student {key} has no champion to roll back; it answers without an adapter")
             check_instant(state, key, at)
             depth = len(stack) - 1
-            while depth and not sound(state.adapters[stack[depth - 1]]):
+            while depth and not is_intact(state.adapters[stack[depth - 1]]):
                 depth -= 1
-            said = {
-                "name": stack[-1],
-                "to": stack[depth - 1] if depth else None,
-                "depth": depth,
-                "passed_over": stack[depth:-1],
-                "by": by,
-                "reason": reason,
-            }
-            return self._store.append(ROLLED_BACK, at, said)
+            rolled_back = ChampionRolledBack(
+                name=stack[-1],
+                to=stack[depth - 1] if depth else None,
+                depth=depth,
+                passed_over=tuple(stack[depth:-1]),
+                by=by,
+                reason=reason,
+            )
+            return self._store.append(rolled_back, at)
 
     def reject(
         self, name: str, *, at: datetime, reason: str, by: str = GATE, scores: Mapping[str, Any] | None = None
     ) -> Change:
         """Put on record that an adapter was judged and not promoted. Raises UsageError for the champion."""
-        with self._store.turn() as state:
-            if known(state, name).status is Status.CHAMPION:
+        with self._store.transaction() as state:
+            if get_adapter(state, name).status is Status.CHAMPION:
                 raise UsageError(f"adapter {name} is the champion; closecall models rollback replaces it")
-            said = {"name": name, "by": by, "reason": reason, "scores": scores or {}}
-            return self._store.append(REJECTED, at, said)
+            rejected = AdapterRejected(name=name, by=by, reason=reason, scores=scores or {})
+            return self._store.append(rejected, at)
 
-    def score(self, name: str, *, at: datetime, by: str, scores: Mapping[str, Any]) -> Change:
+    def add_scores(self, name: str, *, at: datetime, by: str, scores: Mapping[str, Any]) -> Change:
         """Add scores to an adapter's history that change nothing, such as a gate's wish for more days."""
-        with self._store.turn() as state:
-            known(state, name)
-            return self._store.append(SCORED, at, {"name": name, "by": by, "scores": scores})
+        with self._store.transaction() as state:
+            get_adapter(state, name)
+            return self._store.append(AdapterScored(name=name, by=by, scores=scores), at)
 
     def adapters(self) -> list[Adapter]:
         """All adapters on record, in the order in which they were entered."""
         return list(self._store.refresh().adapters.values())
 
-    def show(self, name: str) -> History:
+    def get(self, name: str) -> History:
         """One adapter with its history. Raises UsageError for an unknown name."""
         state = self._store.refresh()
         return History(
-            adapter=known(state, name),
+            adapter=get_adapter(state, name),
             changes=tuple(one for one in state.changes if name in (one.name, one.payload.get("to"))),
             children=tuple(one.name for one in state.adapters.values() if one.parent == name),
         )
@@ -262,7 +268,7 @@ class Registry:
     def champion_at(self, student: str, instant: datetime) -> Adapter | None:
         """The champion at an instant, changes at that instant included; its status is that of today."""
         state = self._store.refresh()
-        past = (turn for turn in reversed(state.turns(student_key(student))) if turn.at <= instant)
+        past = (turn for turn in reversed(state.champion_changes(student_key(student))) if turn.at <= instant)
         name = next((turn.champion for turn in past), None)
         return None if name is None else state.adapters[name]
 
@@ -270,7 +276,7 @@ class Registry:
         """The events numbered above `since_seq`, in order; `Change.event` makes one a session's own."""
         return self._store.refresh().changes[since_seq:]
 
-    def gates_held(self, student: str) -> int:
+    def gate_results(self, student: str) -> int:
         """How many verdicts of the gate on a student's adapters are on record."""
         key = student_key(student)
         return sum(one.student == key and one.payload.get("by") == GATE for one in self.changes())

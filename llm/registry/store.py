@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JournalError
-from engine.journal.journal import Event, Journal
-from llm.registry.adapters import adapter_names, check_files, copy_whole
-from llm.registry.events import ENTERED, Change, RegistryState
+from engine.journal.events import encode
+from engine.journal.events.training import AdapterEntered
+from engine.journal.journal import Journal
+from llm.registry.adapters import adapter_names, check_files, copy_atomically
+from llm.registry.events import Change, RegistryEvent, RegistryState
 
 SESSION = "registry"
 
@@ -54,7 +56,7 @@ class RegistryStore:
         return self.state
 
     @contextmanager
-    def turn(self) -> Iterator[RegistryState]:
+    def transaction(self) -> Iterator[RegistryState]:
         """The only right to change the registry, and the state that holds as long as it lasts.
 
         Raises JournalError where another process does not finish in time. A process that is killed
@@ -68,24 +70,26 @@ class RegistryStore:
                 )
             yield self.refresh()
 
-    def append(self, kind: str, at: datetime, payload: Mapping[str, object]) -> Change:
-        """Record one event; call it inside `turn`. This is the instant at which a change holds."""
-        self._journal.append([Event(kind=kind, as_of=at, payload=payload)], recorded_at=at)
+    def append(self, event: RegistryEvent, at: datetime) -> Change:
+        """Record one event; call it inside `transaction`. This is the instant at which a change holds."""
+        self._journal.append([encode(event, at)], recorded_at=at)
         return self.refresh().changes[-1]
 
-    def take_in(self, source: Path, at: datetime, said: Mapping[str, Any]) -> str:
+    def import_adapter(self, source: Path, at: datetime, details: Mapping[str, Any]) -> str:
         """Copy an adapter in and put it on record under a free name, which is returned; inside `turn`."""
-        name = next(name for name in adapter_names(at, said["identity"]) if name not in self.state.adapters)
+        name = next(
+            name for name in adapter_names(at, details["identity"]) if name not in self.state.adapters
+        )
         marker, target = self._folder / "entering" / name, self.state.home / name
         self._clear(marker)
         marker.mkdir()
         try:
-            copy_whole(source, marker / "files", target)
-            check_files(target, said["fingerprint"], f"adapter {name}")
+            copy_atomically(source, marker / "files", target)
+            check_files(target, details["fingerprint"], f"adapter {name}")
         except BaseException:  # also Ctrl-C must not leave half an adapter
             self._clear(marker)
             raise
-        self.append(ENTERED, at, {"name": name, **said})
+        self.append(AdapterEntered(name=name, **details), at)
         marker.rmdir()
         return name
 

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
-from llm.student import Progress, StudentGone, StudentInterrupted, StudentLate, StudentSettings
-from llm.worker.messages import day_from, observation_payload, settings_payload
+from llm.student import Progress, StudentInterrupted, StudentSettings, StudentTimeout, StudentUnavailable
+from llm.worker.messages import decode_day, encode_observation, encode_settings
 
 STUDENT_COMMAND = (sys.executable, "-P", "-m", "llm.worker.process")
 
@@ -26,12 +26,12 @@ _LOOK_EVERY = 0.1
 
 _PIECE = 65_536
 
-_MOST_DEATHS = 6
+MAX_RESTARTS = 6
 
-_LONGEST_PAUSE = 30.0
+_MAX_PAUSE = 30.0
 
 
-class _Died(Exception):
+class _ProcessDied(Exception):
     """The process is no more; the text says how."""
 
 
@@ -50,14 +50,14 @@ class _Process:
         self._read = bytearray()
         self.pid = self._process.pid
 
-    def converse(self, line: bytes, look: Callable[[], None]) -> bytes:
+    def request(self, line: bytes, look: Callable[[], None]) -> bytes:
         """Write a line and read one, calling `look` about ten times a second; raises what `look` raises."""
         unsent = memoryview(line)
         while True:
             look()
             ready, writable, _ = select.select([self._out], [self._in] if unsent else [], [], _LOOK_EVERY)
             if writable:
-                unsent = self._written(unsent)
+                unsent = self._write(unsent)
             if ready and (answer := self._line()) is not None:
                 return answer
 
@@ -69,18 +69,18 @@ class _Process:
             if pipe is not None:
                 pipe.close()
 
-    def _written(self, unsent: memoryview) -> memoryview:
+    def _write(self, unsent: memoryview) -> memoryview:
         try:
             return unsent[os.write(self._in, unsent[:_PIECE]) :]
         except BlockingIOError:
             return unsent
         except OSError as error:
-            raise _Died(self._how()) from error
+            raise _ProcessDied(self._describe_exit()) from error
 
     def _line(self) -> bytes | None:
         piece = os.read(self._out, _PIECE)
         if not piece:
-            raise _Died(self._how())
+            raise _ProcessDied(self._describe_exit())
         self._read += piece
         end = self._read.find(b"\n", max(0, len(self._read) - len(piece)))
         if end < 0:
@@ -88,7 +88,7 @@ class _Process:
         line, self._read = bytes(self._read[:end]), self._read[end + 1 :]
         return line
 
-    def _how(self) -> str:
+    def _describe_exit(self) -> str:
         try:
             code = self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -106,11 +106,11 @@ class StudentHost:
         self,
         *,
         look: Callable[[], None] = lambda: None,
-        died: Callable[[str], None] = lambda _how: None,
+        on_death: Callable[[str], None] = lambda _how: None,
         command: tuple[str, ...] = STUDENT_COMMAND,
     ) -> None:
         self._look = look
-        self._died = died
+        self._on_death = on_death
         self._command = command
         self._process: _Process | None = None
         self._number = 0
@@ -148,15 +148,15 @@ class StudentHost:
             if interrupted():
                 raise StudentInterrupted("a command came before the student answered; resume to go on")
             if time.monotonic() >= until:
-                raise StudentLate(f"no answer within {seconds:g} s; see whether the machine is too slow")
+                raise StudentTimeout(f"no answer within {seconds:g} s; see whether the machine is too slow")
 
         try:
-            answer = self._answered(question, look)
-        except (StudentLate, StudentInterrupted):
+            answer = self._request_with_restart(question, look)
+        except (StudentTimeout, StudentInterrupted):
             self.end()  # it may hang, and an answer that comes later would be taken for another
             raise
         if "error" in answer:
-            raise StudentGone(answer["error"])
+            raise StudentUnavailable(answer["error"])
         return answer["answer"]
 
     def end(self) -> None:
@@ -165,78 +165,82 @@ class StudentHost:
             self._process.end()
             self._process = None
 
-    def _answered(self, question: Mapping[str, object], look: Callable[[], None]) -> dict[str, Any]:
-        for _ in range(_MOST_DEATHS):
+    def _request_with_restart(
+        self, question: Mapping[str, object], look: Callable[[], None]
+    ) -> dict[str, Any]:
+        for _ in range(MAX_RESTARTS):
             while time.monotonic() < self._not_before:
                 look()
                 time.sleep(_LOOK_EVERY)
             try:
-                found = self._once(question, look)
-            except _Died as error:
-                self._bury(str(error))
+                found = self._request_once(question, look)
+            except _ProcessDied as error:
+                self._on_exit(str(error))
                 continue
             self._deaths = 0
             return found
-        raise StudentGone(f"the student's process died {_MOST_DEATHS} times in a row; see the session's log")
+        raise StudentUnavailable(
+            f"the student's process died {MAX_RESTARTS} times in a row; see the session's log"
+        )
 
-    def _once(self, question: Mapping[str, object], look: Callable[[], None]) -> dict[str, Any]:
+    def _request_once(self, question: Mapping[str, object], look: Callable[[], None]) -> dict[str, Any]:
         if self._process is None:
             self._process = _Process(self._command)
         self._number += 1
         line = canonical_json({"number": self._number, **question}) + "\n"
-        answer: dict[str, Any] = json.loads(self._process.converse(line.encode(), look))
+        answer: dict[str, Any] = json.loads(self._process.request(line.encode(), look))
         if answer["number"] != self._number:
-            raise _Died("answered another question")
+            raise _ProcessDied("answered another question")
         return answer
 
-    def _bury(self, how: str) -> None:
+    def _on_exit(self, how: str) -> None:
         self.end()
-        pause = 0.0 if self._deaths == 0 else min(2.0 ** (self._deaths - 1), _LONGEST_PAUSE)
+        pause = 0.0 if self._deaths == 0 else min(2.0 ** (self._deaths - 1), _MAX_PAUSE)
         self._deaths += 1
         self._not_before = time.monotonic() + pause
-        self._died(f"the student's process {how}; it is started again")
+        self._on_death(f"the student's process {how}; it is started again")
 
 
 class RemoteStudent:
-    """One student of a host: a `llm.student.Student` and a `llm.student.TimelyStudent`.
+    """One student of a host: a `llm.student.Student` and a `llm.student.StudentClient`.
 
     `seconds` is the limit for what has none of its own, such as loading it.
     """
 
     def __init__(self, host: StudentHost, wanted: StudentSettings, seconds: float) -> None:
         self._host = host
-        self._wanted = settings_payload(wanted)
+        self._wanted = encode_settings(wanted)
         self._seconds = seconds
 
     @cached_property
-    def _described(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         return dict(self._host.ask({"ask": "describe", "student": self._wanted}, self._seconds))
 
     @property
     def name(self) -> str:
         """As of `llm.student.Student`, like the three that follow. Raises StudentError where it is gone."""
-        return str(self._described["name"])
+        return str(self._description["name"])
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over everything but the prompt that decides an answer."""
-        return str(self._described["fingerprint"])
+        return str(self._description["fingerprint"])
 
     @property
     def window(self) -> int:
         """How many closed bars its prompts look at."""
-        return int(self._described["window"])
+        return int(self._description["window"])
 
     @property
     def released(self) -> date | None:
         """The day from which what happened cannot be in the model."""
-        return day_from(self._described["released"])
+        return decode_day(self._description["released"])
 
     def prompts(
         self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False
     ) -> list[str]:
         """The whole prompt for each observation, in order."""
-        asked = [observation_payload(one) for one in observed]
+        asked = [encode_observation(one) for one in observed]
         question = {"ask": "prompts", "student": self._wanted, "observed": asked}
         return list(self._host.ask(question, seconds, interrupted))
 

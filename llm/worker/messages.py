@@ -5,12 +5,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.journal.events import bar_from_dated, dated_bar, news_from_payload, news_payload
+from engine.journal.events.inputs import decode_bar, decode_news, encode_bar, encode_news
 from engine.model import Observation
 from llm.student import Quantization, StudentSettings
 
 
-def settings_payload(wanted: StudentSettings) -> dict[str, Any]:
+def encode_settings(wanted: StudentSettings) -> dict[str, Any]:
     """Settings as JSON types."""
     return {
         "student": wanted.student,
@@ -21,8 +21,8 @@ def settings_payload(wanted: StudentSettings) -> dict[str, Any]:
     }
 
 
-def settings_from(payload: Mapping[str, Any]) -> StudentSettings:
-    """What `settings_payload` wrote."""
+def decode_settings(payload: Mapping[str, Any]) -> StudentSettings:
+    """What `encode_settings` wrote."""
     adapter = payload["adapter"]
     return StudentSettings(
         student=payload["student"],
@@ -33,26 +33,26 @@ def settings_from(payload: Mapping[str, Any]) -> StudentSettings:
     )
 
 
-def observation_payload(one: Observation) -> dict[str, Any]:
+def encode_observation(one: Observation) -> dict[str, Any]:
     """An observation as `engine.journal.canonical.canonical_json` can write it."""
     return {
         "symbol": one.symbol,
         "as_of": one.as_of,
-        "bars": [dated_bar(bar) for bar in one.bars],
-        "news": [news_payload(item) for item in one.news],
+        "bars": [encode_bar(bar) for bar in one.bars],
+        "news": [encode_news(item) for item in one.news],
     }
 
 
-def observation_from(payload: Mapping[str, Any]) -> Observation:
-    """What `observation_payload` wrote, once it was JSON."""
+def decode_observation(payload: Mapping[str, Any]) -> Observation:
+    """What `encode_observation` wrote, once it was JSON."""
     return Observation(
         symbol=payload["symbol"],
         as_of=datetime.fromisoformat(payload["as_of"]),
-        bars=tuple(bar_from_dated(payload["symbol"], stored) for stored in payload["bars"]),
-        news=tuple(news_from_payload(item) for item in payload["news"]),
+        bars=tuple(decode_bar(payload["symbol"], stored) for stored in payload["bars"]),
+        news=tuple(decode_news(item) for item in payload["news"]),
     )
 
 
-def day_from(text: str | None) -> date | None:
+def decode_day(text: str | None) -> date | None:
     """A day, or none."""
     return None if text is None else date.fromisoformat(text)

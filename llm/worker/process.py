@@ -15,11 +15,11 @@ from typing import IO, Any
 from engine.errors import ClosecallError
 from engine.journal.canonical import canonical_json
 from engine.parent_process import die_with_parent
+from llm.backends import load_student
 from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
-from llm.worker.messages import observation_from, settings_from
+from llm.worker.messages import decode_observation, decode_settings
 
-_KEPT = 2
+_MAX_LOADED = 2
 
 Load = Callable[[StudentSettings], Student]
 
@@ -46,17 +46,17 @@ class _Students:
         self._load = load
         self._loaded: OrderedDict[StudentSettings, Student] = OrderedDict()
 
-    def of(self, wanted: StudentSettings) -> Student:
+    def get(self, wanted: StudentSettings) -> Student:
         if wanted not in self._loaded:
             self._loaded[wanted] = self._load(wanted)
-            while len(self._loaded) > _KEPT:
+            while len(self._loaded) > _MAX_LOADED:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(wanted)
         return self._loaded[wanted]
 
 
 def _answer(students: _Students, question: Mapping[str, Any]) -> object:
-    student = students.of(settings_from(question["student"]))
+    student = students.get(decode_settings(question["student"]))
     match question["ask"]:
         case "describe":
             return {
@@ -66,7 +66,7 @@ def _answer(students: _Students, question: Mapping[str, Any]) -> object:
                 "released": student.released,
             }
         case "prompts":
-            return [student.prompt(observation_from(one)) for one in question["observed"]]
+            return [student.prompt(decode_observation(one)) for one in question["observed"]]
         case "answers":
             return student.answer(question["prompts"], lambda _done, _total: None)
     raise ValueError(f"nobody asks {question['ask']!r}")

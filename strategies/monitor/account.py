@@ -1,18 +1,19 @@
-"""Equity, what holding would have made, positions and prices, as events go by. Knows no forecast's worth."""
+"""Equity, buy-and-hold, positions and prices, from the events of a journal. Scores no forecast."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
 
-from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import MoneyView, Point, PositionView
+from engine.corporate_actions import Split
+from engine.journal.events.inputs import Quotes
+from engine.model import Prediction, Slice
+from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus, SessionSnapshot, Valuation
+from strategies.monitor.views import AccountView, Point, PositionView
 
-MOST_POINTS = 600
+MAX_POINTS = 600
 
 
 class Curve:
-    """Points that never become more than twice as many as can be drawn: every other one goes then."""
+    """Keeps at most twice as many points as can be drawn, dropping every other one beyond that."""
 
     def __init__(self) -> None:
         self._points: list[Point] = []
@@ -21,28 +22,28 @@ class Curve:
         self.last: Point | None = None
 
     def add(self, at: datetime, value: float) -> None:
-        """The next point."""
+        """Add the next point."""
         self.last = Point(at=at, value=value)
         if self._seen % self._every == 0:
             self._points.append(self.last)
-            if len(self._points) > 2 * MOST_POINTS:
+            if len(self._points) > 2 * MAX_POINTS:
                 self._points = self._points[::2]
                 self._every *= 2
         self._seen += 1
 
     def points(self) -> tuple[Point, ...]:
-        """What is kept, with the newest point at its end."""
+        """Return what is kept, with the newest point at its end."""
         end = () if self.last is None or (self._points and self._points[-1] is self.last) else (self.last,)
         return (*self._points, *end)
 
 
-class Money:
-    """What the account is worth and what it holds."""
+class AccountTracker:
+    """The account's value and its positions."""
 
     def __init__(self) -> None:
         self.start: float | None = None
         self._equity = Curve()
-        self._hold = Curve()
+        self._buy_and_hold = Curve()
         self._cash: float | None = None
         self._peak = self._fall = self._costs = 0.0
         self._fills = 0
@@ -57,115 +58,110 @@ class Money:
         self._waiting: dict[str, float] = {}
         self._prices: dict[str, tuple[float, datetime]] = {}
 
-    def value(self, at: datetime, payload: Mapping[str, Any]) -> None:
-        """The account was valued."""
-        value = fields.number(payload, "value")
-        if value is None:
-            return
+    def on_valuation(self, at: datetime, valued: EquityPoint | Valuation) -> None:
+        """Add a value of the account, as of `at`."""
         day = (at - timedelta(microseconds=1)).date()
         if self._day is None or day > self._day:
             self._day, self._day_start = day, self._equity.last.value if self._equity.last else self.start
-        self._cash = fields.number(payload, "cash") if "cash" in payload else self._cash
+        if isinstance(valued, EquityPoint):
+            self._cash = valued.cash
         if self._equity.last is None or at >= self._equity.last.at:
-            self._equity.add(at, value)
-        self._peak = max(self._peak, value)
+            self._equity.add(at, valued.value)
+        self._peak = max(self._peak, valued.value)
         if self._peak > 0:
-            self._fall = max(self._fall, 1 - value / self._peak)
+            self._fall = max(self._fall, 1 - valued.value / self._peak)
 
-    def held(self, payload: Mapping[str, Any]) -> None:
-        """A session told what it holds and what waits."""
-        said = fields.mapping(payload, "positions")
-        self._sizes = {str(symbol): size for symbol in said if (size := fields.number(said, symbol))}
-        waits = fields.mapping(payload, "waiting")
-        self._waiting = {str(symbol): size for symbol in waits if (size := fields.number(waits, symbol))}
+    def on_snapshot(self, snapshot: SessionSnapshot) -> None:
+        """Take the positions and waiting orders that a session states."""
+        self._sizes = {symbol: size for symbol, size in snapshot.positions.items() if size}
+        self._waiting = {symbol: size for symbol, size in snapshot.waiting.items() if size}
 
-    def settled(self, payload: Mapping[str, Any]) -> None:
-        """An order got a status; once it is no longer pending, nothing waits for its symbol."""
-        if payload.get("status") != "pending":
-            self._waiting.pop(fields.text(payload, "symbol", 40), None)
+    def on_order(self, order: OrderRecord) -> None:
+        """Apply an order's status; once it is no longer pending, nothing waits for its symbol."""
+        if order.status is not OrderStatus.PENDING:
+            self._waiting.pop(order.symbol, None)
 
-    def fill(self, payload: Mapping[str, Any]) -> None:
-        """An order was filled."""
-        symbol, size = fields.text(payload, "symbol", 40), fields.number(payload, "size") or 0.0
-        price = fields.number(payload, "price")
+    def on_fill(self, fill: Fill) -> None:
+        """Apply a fill to position, entry price and costs."""
+        symbol, size, price = fill.symbol, fill.size, fill.price
         before = self._sizes.get(symbol, 0.0)
         after = before + size
-        if price is not None and (before * size >= 0 or before * after < 0):
+        if before * size >= 0 or before * after < 0:
             paid = self._entry.get(symbol, 0.0) * before if before * size > 0 else 0.0
             bought = size if before * size >= 0 else after
             self._entry[symbol] = (paid + price * bought) / after if after else price
-        self._rates[symbol] = fields.number(payload, "rate") or 1.0
-        self._costs += fields.number(payload, "cost") or 0.0
+        self._rates[symbol] = fill.rate
+        self._costs += fill.cost
         self._fills += 1
         self._sizes[symbol] = 0.0 if abs(after) < 1e-9 * max(1.0, abs(before)) else after
 
-    def split(self, payload: Mapping[str, Any]) -> None:
-        """A symbol's units changed."""
-        symbol, ratio = fields.text(payload, "symbol", 40), fields.number(payload, "ratio")
-        if ratio:
-            self._sizes[symbol] = self._sizes.get(symbol, 0.0) * ratio
-            for book in (self._entry, self._first):
-                if symbol in book:
-                    book[symbol] /= ratio
+    def on_split(self, split: Split) -> None:
+        """Restate a symbol's position and prices in its new units."""
+        self._sizes[split.symbol] = self._sizes.get(split.symbol, 0.0) * split.ratio
+        for book in (self._entry, self._first):
+            if split.symbol in book:
+                book[split.symbol] /= split.ratio
 
-    def price(self, symbol: str, price: float | None, at: datetime) -> None:
-        """A price was learned."""
+    def on_price(self, symbol: str, price: float, at: datetime) -> None:
+        """Take a price, unless a newer one is known."""
         known = self._prices.get(symbol)
-        if price is not None and (known is None or at >= known[1]):
+        if known is None or at >= known[1]:
             self._prices[symbol] = price, at
 
-    def bars(self, row: Seen) -> None:
-        """The prices of a slice: its close where there is one, else its open."""
-        for symbol, values in fields.mapping(row.payload, "bars").items():
-            if isinstance(values, list) and values:
-                close = fields.finite(values[3] if len(values) > 3 else values[0])
-                self.price(str(symbol)[:40], close, row.as_of)
+    def on_slice(self, slice_: Slice) -> None:
+        """Take the prices of a slice: closes, or opens where that is all that is known."""
+        for symbol, bar in slice_.bars.items():
+            self.on_price(symbol, bar.close, slice_.as_of)
 
-    def quotes(self, row: Seen) -> None:
-        """Last prices between slices."""
-        for symbol, said in fields.mapping(row.payload, "quotes").items():
-            if isinstance(said, list) and said:
-                self.price(str(symbol)[:40], fields.finite(said[0]), row.as_of)
+    def on_quotes(self, at: datetime, quotes: Quotes) -> None:
+        """Take last prices between slices."""
+        for symbol, (price, _) in quotes.quotes.items():
+            self.on_price(symbol, price, at)
 
-    def close(self, row: Seen) -> None:
-        """A call stated its symbol's last close, which is what a holder of it has."""
-        symbol, close = fields.text(row.payload, "symbol", 40), fields.number(row.payload, "last_close")
+    def on_prediction(self, call: Prediction) -> None:
+        """Take the last close that a prediction states, which is also what a holder of the symbol has."""
+        symbol, close, at = call.symbol, call.last_close, call.as_of
         if not close:
             return
-        if self._closes_at is not None and row.as_of > self._closes_at and self._ratio:
-            self._hold.add(self._closes_at, sum(self._ratio.values()) / len(self._ratio))
-        self._closes_at = row.as_of
+        if self._closes_at is not None and at > self._closes_at and self._ratio:
+            self._buy_and_hold.add(self._closes_at, sum(self._ratio.values()) / len(self._ratio))
+        self._closes_at = at
         self._ratio[symbol] = close / self._first.setdefault(symbol, close)
-        self.price(symbol, close, row.as_of)
+        self.on_price(symbol, close, at)
 
-    def view(self) -> MoneyView:
-        """The account so far; `hold` is scaled to the starting cash."""
+    @property
+    def prices(self) -> Mapping[str, float]:
+        """The newest known price by symbol."""
+        return {symbol: price for symbol, (price, _) in self._prices.items()}
+
+    def view(self) -> AccountView:
+        """Return the account so far; `hold` is scaled to the starting cash."""
         last = self._equity.last
         today = last.value - self._day_start if last and self._day_start is not None else None
         start = self.start or (self._equity.points()[0].value if last else None)
-        return MoneyView(
+        return AccountView(
             start=start,
             value=last.value if last else start,
             cash=self._cash,
             at=last.at if last else None,
             today=today,
             equity=self._equity.points(),
-            hold=tuple(_scaled(self._hold.points(), start)),
+            hold=tuple(_scale_points(self._buy_and_hold.points(), start)),
             drawdown=self._fall,
             costs=self._costs,
             fills=self._fills,
         )
 
     def positions(self) -> tuple[PositionView, ...]:
-        """What is held or waits to be, largest first."""
+        """Return what is held or waits to be, largest first."""
         symbols = {s for s, size in self._sizes.items() if size} | self._waiting.keys()
-        found = [self._position(symbol) for symbol in symbols]
-        return tuple(sorted(found, key=lambda one: (-abs(one.value or 0.0), one.symbol)))
+        positions = map(self._position, symbols)
+        return tuple(sorted(positions, key=lambda view: (-abs(view.market_value or 0.0), view.symbol)))
 
     def _position(self, symbol: str) -> PositionView:
         price = self._prices.get(symbol)
         return PositionView(
-            symbol=symbol,
+            symbol=symbol[:40],
             size=self._sizes.get(symbol, 0.0),
             entry=self._entry.get(symbol) if self._sizes.get(symbol) else None,
             price=price[0] if price else None,
@@ -175,5 +171,5 @@ class Money:
         )
 
 
-def _scaled(points: Iterable[Point], start: float | None) -> Iterable[Point]:
-    return (Point(at=one.at, value=one.value * (start or 1.0)) for one in points)
+def _scale_points(points: Iterable[Point], start: float | None) -> Iterable[Point]:
+    return (Point(at=point.at, value=point.value * (start or 1.0)) for point in points)

@@ -16,11 +16,11 @@ TRAINING = "training.sqlite"
 
 REGISTRY = Path("models", JOURNAL)
 
-MOST = 40
+MAX_PLACES = 40
 """How many journals are looked at, the newest first."""
 
 
-class Sort(StrEnum):
+class JournalType(StrEnum):
     """What a journal belongs to."""
 
     SESSION = "session"
@@ -30,53 +30,57 @@ class Sort(StrEnum):
     REGISTRY = "registry"
 
 
-FOLDERS = {Sort.SESSION: "sessions", Sort.RUN: "runs", Sort.COLLECTION: "collections"}
+FOLDERS = {JournalType.SESSION: "sessions", JournalType.RUN: "runs", JournalType.COLLECTION: "collections"}
 
-LOCKS = {Sort.SESSION: "session.lock", Sort.RUN: "lock"}
+LOCKS = {JournalType.SESSION: "session.lock", JournalType.RUN: "lock"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class JournalPlace:
     """One journal: whose it is, by which name, and its path."""
 
-    sort: Sort
+    type: JournalType
     name: str
     path: Path
 
     @property
     def key(self) -> str:
         """What names it among all journals of a data folder."""
-        return f"{self.sort}/{self.name}"
+        return f"{self.type}/{self.name}"
 
 
-def places(data_dir: Path) -> list[Place]:
+def list_places(data_dir: Path) -> list[JournalPlace]:
     """All journals of a data folder: registry, sessions, then runs, collections, trainings, newest first."""
     kept = [(sort, data_dir / folder, JOURNAL) for sort, folder in FOLDERS.items()]
-    kept.append((Sort.TRAINING, data_dir / FOLDERS[Sort.RUN], TRAINING))
+    kept.append((JournalType.TRAINING, data_dir / FOLDERS[JournalType.RUN], TRAINING))
     found = [
-        (_changed(path), Place(sort=sort, name=path.parent.name, path=path))
+        (_modified_at(path), JournalPlace(type=sort, name=path.parent.name, path=path))
         for sort, folder, name in kept
-        for path in _journals(folder, name)
+        for path in _list_journals(folder, name)
     ]
-    found.sort(key=lambda pair: (pair[1].sort is not Sort.SESSION, -pair[0], pair[1].name))
+    found.sort(key=lambda pair: (pair[1].type is not JournalType.SESSION, -pair[0], pair[1].name))
     registry = data_dir / REGISTRY
-    first = [Place(sort=Sort.REGISTRY, name="registry", path=registry)] if registry.is_file() else []
-    return [*first, *(place for _, place in found[:MOST])]
+    first = (
+        [JournalPlace(type=JournalType.REGISTRY, name="registry", path=registry)]
+        if registry.is_file()
+        else []
+    )
+    return [*first, *(place for _, place in found[:MAX_PLACES])]
 
 
-def holder(place: Place) -> int | None:
+def lock_owner(place: JournalPlace) -> int | None:
     """The process that has the session or walk-forward open; None where none has, or where it is unknown.
 
     Looks at the system's list of locks, and never takes one itself: that could turn a session away.
     """
-    name = LOCKS.get(place.sort)
+    name = LOCKS.get(place.type)
     if name is None:
         return None
     try:
         stat = (place.path.parent / name).stat()
         locks = Path("/proc/locks").read_text()
     except OSError:
-        return _by_number(place.path.parent / name)
+        return _owner_by_pid(place.path.parent / name)
     wanted = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
     for line in locks.splitlines():
         words = line.split()
@@ -85,7 +89,7 @@ def holder(place: Place) -> int | None:
     return None
 
 
-def _by_number(lock: Path) -> int | None:
+def _owner_by_pid(lock: Path) -> int | None:
     """As the lock file says, on systems without such a list."""
     try:
         number = int(lock.read_text().strip())
@@ -95,7 +99,7 @@ def _by_number(lock: Path) -> int | None:
     return number
 
 
-def _journals(folder: Path, name: str) -> list[Path]:
+def _list_journals(folder: Path, name: str) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             paths = [Path(entry.path, name) for entry in entries if entry.is_dir(follow_symlinks=True)]
@@ -104,7 +108,7 @@ def _journals(folder: Path, name: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _changed(path: Path) -> float:
+def _modified_at(path: Path) -> float:
     """When the journal was last written, by its log where there is one; 0 if it has just gone."""
     times = [0.0]
     for each in (path, path.with_name(path.name + "-wal")):

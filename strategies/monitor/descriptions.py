@@ -1,285 +1,320 @@
-"""A session's events in one line each, for the screen and the log. Reads and decides nothing."""
+"""One line of text for each event: on the dashboard, in the session log, for the webhook and the terminal."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.journal.events import CHANGED, RETRAINED
-from engine.journal.journal import Row
-from strategies.console import counted
+from engine.corporate_actions import Dividend, Split
+from engine.errors import JournalError
+from engine.journal.events import PAYLOADS, Kind, StoredEvent, decode
+from engine.journal.events.inputs import (
+    CalendarExtended,
+    ClockMeasured,
+    Collecting,
+    Correction,
+    Gap,
+    History,
+    ModelAdopted,
+    Quotes,
+    Rate,
+    Refused,
+    SessionFinished,
+    SliceRecord,
+    SourceState,
+)
+from engine.journal.events.outputs import PredictionRecord
+from engine.journal.events.sessions import (
+    Fault,
+    Forecasting,
+    RegistryChanged,
+    Retrained,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    SessionResumed,
+    SessionStarted,
+    SessionStopped,
+    Waiting,
+)
+from engine.model import Forecast, NewsItem, Prediction
+from engine.trading.records import (
+    EquityPoint,
+    Fill,
+    HoldingPeriod,
+    OrderRecord,
+    OrderStatus,
+    SessionSnapshot,
+    Valuation,
+)
+from engine.trading.risk import Command, RiskChange
+from strategies.console import pluralize
 from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import Line
+from strategies.monitor.views import EventLine
 
-STATES = ("session_started", "session_resumed", "session_stopped", "session_finished")
+NOTIFIED_KINDS = (
+    Kind.SESSION_STARTED,
+    Kind.SESSION_RESUMED,
+    Kind.SESSION_STOPPED,
+    Kind.SESSION_FINISHED,
+    Kind.RISK,
+    Kind.FAULT,
+    Kind.ADOPTED,
+    Kind.RETRAINED,
+)
+"""What a webhook receives."""
 
-CHANGES = (*STATES, "risk", "fault", "adopted", RETRAINED)
-"""What a webhook is told of."""
+COLLECTOR_KINDS = (
+    Kind.SLICE,
+    Kind.GAP,
+    Kind.CORRECTION,
+    Kind.REFUSED,
+    Kind.SOURCE,
+    Kind.CLOCK,
+    Kind.COLLECTING,
+)
+"""What a collector prints, and a live session logs."""
 
-TOLD = (*CHANGES, CHANGED, "command", "fill", "forecast", "progress", "waiting", "valuation")
+LOGGED_KINDS = (*NOTIFIED_KINDS, *COLLECTOR_KINDS, Kind.REGISTRY_CHANGED, Kind.COMMAND, Kind.FILL)
+"""What the session log and the terminal show."""
 
-LIVE = ("slice", "gap", "correction", "refused", "source", "clock", "collecting")
+FOLLOWED_KINDS = (*LOGGED_KINDS, Kind.FORECAST, Kind.PROGRESS, Kind.WAITING, Kind.VALUATION)
+"""What a supervisor reads: what is logged, and what moves a figure on the terminal."""
 
-_LONGEST = 300
+_MAX_LENGTH, _MAX_SYMBOL, _MAX_PRICES = 300, 40, 8
 
-
-def log_line(row: Row) -> str | None:
-    """What happened, or None for what only moves a figure on the screen."""
-    if row.kind in LIVE:
-        return event_line(row) if "late" in row.payload or row.kind != "slice" else None
-    if row.kind == "forecast":
-        return None
-    said = _sentence(row.kind, row.payload)
-    return None if said is None else f"{instant_of(row):%Y-%m-%d %H:%M} {said}"[:_LONGEST]
+_GOOD: Mapping[OrderStatus, bool] = {
+    OrderStatus.FILLED: True,
+    OrderStatus.REJECTED: False,
+    OrderStatus.EXPIRED: False,
+}
 
 
-def instant_of(row: Row) -> datetime:
-    """When something was done: in a replay a person's command has another time than what it acts on."""
-    said = row.payload.get("at")
-    return datetime.fromisoformat(said) if isinstance(said, str) else row.as_of
+def describe(event: StoredEvent, payload: object = None) -> EventLine:
+    """Return an event in a line; `payload` is what it holds, where that is decoded already.
 
-
-def call_text(payload: Mapping[str, Any]) -> str:
-    """A forecast or an abstention in a few words."""
-    if payload["abstention"] is not None:
-        return f"{payload['symbol']} abstained ({payload['abstention']})"
-    arrow = {"up": "▲", "down": "▼"}.get(payload["direction"], "=")
-    change = payload["close"] / payload["last_close"] - 1
-    return (
-        f"{payload['symbol']} {arrow} {payload['direction']} {payload['confidence']:.0%}, close {change:+.1%}"
+    One that cannot be read says so, and one of another version shows its short values.
+    """
+    seq = getattr(event, "seq", 0)
+    payload = payload or decode_or_none(event)
+    if payload is None:
+        return EventLine(seq=seq, at=event.as_of, kind=event.kind, text="cannot be read", good=False)
+    text_of = _TEXTS.get(type(payload))
+    at = getattr(payload, "at", None)
+    symbol = str(event.payload.get("symbol", ""))
+    return EventLine(
+        seq=seq,
+        at=at if isinstance(at, datetime) else event.as_of,  # a command has the wall clock's in a replay
+        kind=event.kind,
+        text=(text_of(payload) if text_of else fields.summarize_payload(event.payload))[:_MAX_LENGTH],
+        symbol=symbol[:_MAX_SYMBOL],
+        good=payload.size > 0 if isinstance(payload, Fill) else None,
     )
 
 
-def waiting_text(payload: Mapping[str, Any], now: datetime) -> str:
-    """What is waited for, and for how long."""
-    until = datetime.fromisoformat(payload["until"])
+def decode_or_none(event: StoredEvent) -> object | None:
+    """Return the payload of an event, None where it cannot be read; of an unknown kind the mapping itself."""
+    if getattr(event, "faulty", False):
+        return None
+    if event.kind not in PAYLOADS:
+        return event.payload
+    try:
+        payload: object = decode(event)
+    except JournalError:
+        return None
+    return payload
+
+
+def log_line(event: StoredEvent) -> str | None:
+    """Return an event as the log, the terminal and the webhook show it; None for what they leave out."""
+    collected = event.kind != Kind.SLICE or "late" in event.payload
+    return format_line(describe(event)) if event.kind in LOGGED_KINDS and collected else None
+
+
+def format_line(line: EventLine) -> str:
+    """Return a line with its instant and symbol."""
+    seconds = ":%S" if line.at.second else ""
+    return " ".join(filter(None, (f"{line.at:%Y-%m-%d %H:%M{seconds}}", line.symbol, line.text)))[
+        :_MAX_LENGTH
+    ]
+
+
+def order_line(seq: int, order: OrderRecord) -> EventLine:
+    """Return an order in its newest status, which is the line's kind."""
+    size = f"{order.size:+,.6g}" if order.size else ""
+    return EventLine(
+        seq=seq,
+        at=order.at,
+        kind=order.status,
+        text="  ".join(filter(None, (size, order.reason[:_MAX_LENGTH]))),
+        symbol=order.symbol[:_MAX_SYMBOL],
+        good=_GOOD.get(order.status),
+    )
+
+
+def fill_line(seq: int, fill: Fill) -> EventLine:
+    """Return a fill with its size, price and cost."""
+    return EventLine(
+        seq=seq,
+        at=fill.at,
+        kind="buy" if fill.size > 0 else "sell",
+        text=f"{fill.size:+,.6g} at {fill.price:,.6g}  cost {fill.cost:,.2f}",
+        symbol=fill.symbol[:_MAX_SYMBOL],
+        good=fill.size > 0,
+    )
+
+
+def prediction_text(call: Prediction) -> str:
+    """Return a forecast or an abstention in a few words."""
+    if not isinstance(call, Forecast):
+        return f"abstained ({call.reason})"
+    change = f" ({call.close / call.last_close - 1:+.1%})" if call.last_close else ""
+    arrow = "▲" if call.direction.sign > 0 else "▼"
+    return f"{arrow} {call.direction} {call.confidence:.0%}, close {call.close:,.6g}{change}"
+
+
+def call_text(stated: Mapping[str, Any]) -> str:
+    """Return a forecast or an abstention, as `paper status --json` states it, in a few words."""
+    if stated["abstention"] is not None:
+        return f"{stated['symbol']} abstained ({stated['abstention']})"
+    arrow = {"up": "▲", "down": "▼"}.get(stated["direction"], "=")
+    change = stated["close"] / stated["last_close"] - 1
+    return f"{stated['symbol']} {arrow} {stated['direction']} {stated['confidence']:.0%}, close {change:+.1%}"
+
+
+def waiting_text(awaited: str, until: datetime, now: datetime) -> str:
+    """Return what is waited for, and for how long."""
     if until <= now:
-        return f"working on {payload['for']}"
-    return f"waiting for {payload['for']} until {until:%H:%M:%S} UTC ({span_text(until - now)})"
+        return f"working on {awaited}"
+    return f"waiting for {awaited} until {until:%H:%M:%S} UTC ({span_text(until - now)})"
 
 
 def decision_text(close: datetime, now: datetime) -> str:
-    """When the next decision falls."""
+    """Return when the next decision falls."""
     return f"next decision at the close of {close:%Y-%m-%d %H:%M} UTC (in {span_text(close - now)})"
 
 
 def span_text(span: timedelta) -> str:
-    """A span of time, in two units."""
+    """Return a span of time in two units."""
     left = int(max(0.0, span.total_seconds()))
     if left >= 86_400:
         return f"{left // 86_400} d {left // 3600 % 24} h"
-    return (
-        f"{left // 3600} h {left // 60 % 60:02d} min"
-        if left >= 3600
-        else f"{left // 60} min {left % 60:02d} s"
-    )
+    if left >= 3600:
+        return f"{left // 3600} h {left // 60 % 60:02d} min"
+    return f"{left // 60} min {left % 60:02d} s"
 
 
-def _sentence(kind: str, said: Mapping[str, Any]) -> str | None:
-    match kind:
-        case "session_started":
-            return f"begun with {', '.join(sorted(said['instruments']))}; student {said['student']}"
-        case "session_resumed":
-            return f"goes on after {said['events']:,} events, all of which came out the same again"
-        case "session_stopped":
-            return f"stopped: {said['reason']}"
-        case "session_finished":
-            return "finished"
-        case "risk":
-            return f"{said['was']} → {said['now']}: {said['cause']} (by {said['author']})"
-        case "command":
-            text = f": {said['text']}" if said["text"] else ""
-            return f"{said['author']} says {said['command']}{text}"
-        case "fault":
-            states = {"down": "is down", "up": "is right again after", "was": "was at fault"}
-            return f"{said['part']} {states[said['state']]}: {said['reason']}"
-        case "adopted":
-            return f"the student is {said['name']} from here on"
-    return _learning(kind, said) or _trading(kind, said)
+def answer_line(sent: Mapping[str, Any]) -> str:
+    """Return what became of a command, as `strategies.paper_runtime.control.send_command` reports it."""
+    name = sent["session"]
+    journaled = f"session {name}: {sent['command']} by {sent['author']} is journaled"
+    if sent["answer"] is not None:
+        return f"{journaled}, and done: {sent['answer']['was']} → {sent['answer']['now']}"
+    if sent["running"]:
+        return f"{journaled}; the session has not answered yet, closecall paper status {name} shows it"
+    return f"{journaled}; the session does not run, and obeys when it is started"
 
 
-def _trading(kind: str, said: Mapping[str, Any]) -> str | None:
-    if kind == "fill":
-        done = "bought" if said["size"] > 0 else "sold"
-        return (
-            f"{done} {abs(said['size']):g} {said['symbol']} at {said['price']:,.6g}, cost {said['cost']:,.2f}"
-        )
-    return None
+def _describe_slice(record: SliceRecord) -> str:
+    bars = record.slice.bars
+    prices = [f"{symbol[:_MAX_SYMBOL]} {bar.close:g}" for symbol, bar in bars.items()][:_MAX_PRICES]
+    more = f" and {len(bars) - _MAX_PRICES} more" if len(bars) > _MAX_PRICES else ""
+    news = f"; {pluralize(len(record.slice.news), 'news item')}" if record.slice.news else ""
+    late = ", late" if record.late else ""
+    return f"{record.slice.phase}{late}: {', '.join(prices)}{more}{news}"
 
 
-def _learning(kind: str, said: Mapping[str, Any]) -> str | None:
-    if kind == CHANGED:
-        return f"registry: {said['change'].replace('_', ' ')} {said['name']}"
-    if kind != RETRAINED:
-        return None
-    if "failed" in said:
-        return f"retraining failed: {said['failed']}"
-    report = said["report"]
+def _describe_risk(change: RiskChange) -> str:
+    return f"{change.was} → {change.now}: {change.cause} (by {change.author})"
+
+
+def _describe_fault(fault: Fault) -> str:
+    match fault.state:
+        case "down":
+            return f"{fault.part} is down: {fault.reason}"
+        case "up":
+            return f"{fault.part} recovered from: {fault.reason}"
+    return f"{fault.part} had a fault: {fault.reason}"
+
+
+def _describe_retrained(retrained: Retrained) -> str:
+    if retrained.failed is not None:
+        return f"retraining failed: {retrained.failed}"
+    report = retrained.report or {}
     done = [
-        f"{one['adapter']} was judged and {'promoted' if one['promoted'] else 'not promoted'}"
-        for one in report["gated"]
+        f"{gated.get('adapter')} was {'promoted' if gated.get('promoted') else 'not promoted'}"
+        for gated in fields.get_list(report, "gated")
+        if isinstance(gated, dict)
     ]
-    if made := report["trained"]:
-        done.append(f"{made['adapter']} was trained and is to be judged from {made['gate_at'][:10]} on")
-    return f"retrained: {'; '.join(done) or 'nothing was to be trained or judged'}"
+    if trained := fields.get_mapping(report, "trained"):
+        day = fields.get_text(trained, "gate_at", 10)
+        done.append(f"{trained.get('adapter')} was trained and is to be judged from {day} on")
+    return f"retrained: {'; '.join(done) or 'nothing was due'}"
 
 
-def answer_line(done: Mapping[str, Any]) -> str:
-    """What became of a command."""
-    said = f"session {done['session']}: {done['command']} by {done['author']} is journaled"
-    if done["answer"] is not None:
-        return f"{said}, and done: {done['answer']['was']} → {done['answer']['now']}"
-    if done["running"]:
-        return (
-            f"{said}; the session has not come to it yet, closecall paper status {done['session']} shows it"
-        )
-    return f"{said}; the session does not run, and obeys when it is started"
+def _describe_prediction(record: PredictionRecord) -> str:
+    return prediction_text(record.call)
 
 
-_GOOD = {"filled": True, "rejected": False, "expired": False, "promoted": True}
-
-
-def journal_line(row: Seen) -> Line:
-    """An event in a line."""
-    said = "cannot be read" if row.faulty else _SAID.get(row.kind, fields.brief)(row.payload)
-    return Line(
-        seq=row.seq,
-        at=row.as_of,
-        kind=row.kind,
-        said=said,
-        symbol=fields.text(row.payload, "symbol", 40),
-        good=False if row.faulty else None,
+def _describe_snapshot(snapshot: SessionSnapshot) -> str:
+    return (
+        f"{snapshot.state}, {len(snapshot.positions)} held, {len(snapshot.waiting)} orders waiting, "
+        f"value {snapshot.value:,.2f}, cash {snapshot.cash:,.2f}"
     )
 
 
-def order_line(row: Seen) -> Line:
-    """An order in its newest status."""
-    said, status = row.payload, fields.text(row.payload, "status", 12)
-    reason, size = fields.text(said, "reason"), fields.number(said, "size")
-    return Line(
-        seq=row.seq,
-        at=fields.moment(said, "at") or row.as_of,  # a command's own event has the wall clock's
-        kind=status,
-        said="  ".join(filter(None, (f"{size:+,.6g}" if size else "", reason))),
-        symbol=fields.text(said, "symbol", 40),
-        good=_GOOD.get(status),
-    )
+def _describe_command(command: Command) -> str:
+    return f"{command.kind} by {command.author}" + (f": {command.text}" if command.text else "")
 
 
-def fill_line(row: Seen) -> Line:
-    """A fill: size, price, cost."""
-    said = row.payload
-    size, price, cost = (fields.number(said, name) or 0.0 for name in ("size", "price", "cost"))
-    return Line(
-        seq=row.seq,
-        at=row.as_of,
-        kind="buy" if size > 0 else "sell",
-        said=f"{size:+,.6g} at {price:,.6g}  cost {cost:,.2f}",
-        symbol=fields.text(said, "symbol", 40),
-        good=size > 0,
-    )
+def _describe_order(order: OrderRecord) -> str:
+    return f"{order.status} {order.size:+,.6g}" + (f": {order.reason}" if order.reason else "")
 
 
-def _slice(said: Mapping[str, Any]) -> str:
-    bars, news = fields.mapping(said, "bars"), fields.items(said, "news")
-    late = ", late" if said.get("late") else ""
-    return f"{fields.text(said, 'phase', 8)}, {len(bars)} symbols, {len(news)} news{late}"
+def _describe_fill(fill: Fill) -> str:
+    done = "bought" if fill.size > 0 else "sold"
+    return f"{done} {abs(fill.size):,.6g} at {fill.price:,.6g}, cost {fill.cost:,.2f}"
 
 
-def _forecast(said: Mapping[str, Any]) -> str:
-    if said.get("abstention") is not None:
-        return f"abstained: {fields.text(said, 'abstention')}"
-    way = {"up": "▲ up", "down": "▼ down"}.get(fields.text(said, "direction", 8), "?")
-    confidence, close = fields.number(said, "confidence") or 0.0, fields.number(said, "close") or 0.0
-    return f"{way} {confidence:.0%}, close {close:,.6g} after {fields.number(said, 'last_close') or 0:,.6g}"
+_FAILURES = {"Unanswered": "it gives no answer", "TimeoutError": "it does not answer in time"}
 
-
-def _mark(said: Mapping[str, Any]) -> str:
-    return f"value {fields.number(said, 'value') or 0:,.2f}, cash {fields.number(said, 'cash') or 0:,.2f}"
-
-
-def _order(said: Mapping[str, Any]) -> str:
-    size, reason = fields.number(said, "size") or 0.0, fields.text(said, "reason")
-    return f"{fields.text(said, 'status', 12)} {size:+,.6g}" + (f": {reason}" if reason else "")
-
-
-def _fill(said: Mapping[str, Any]) -> str:
-    size, price, cost = (fields.number(said, name) or 0.0 for name in ("size", "price", "cost"))
-    return f"{size:+,.6g} at {price:,.6g}, cost {cost:,.2f}"
-
-
-def _step(said: Mapping[str, Any]) -> str:
-    pnl, back = fields.number(said, "pnl") or 0.0, fields.number(said, "net_return") or 0.0
-    return f"pnl {pnl:+,.2f}, return {back:+.3%}"
-
-
-def _risk(said: Mapping[str, Any]) -> str:
-    return f"{fields.text(said, 'was', 12)} → {fields.text(said, 'now', 12)}: {fields.text(said, 'cause')}"
-
-
-def _command(said: Mapping[str, Any]) -> str:
-    text = fields.text(said, "text")
-    return f"{fields.text(said, 'command', 20)} by {fields.text(said, 'author', 40)}" + (
-        f": {text}" if text else ""
-    )
-
-
-def _waiting(said: Mapping[str, Any]) -> str:
-    return f"for {fields.text(said, 'for')} until {fields.text(said, 'until', 20)}"
-
-
-def _progress(said: Mapping[str, Any]) -> str:
-    held, waits = fields.mapping(said, "positions"), fields.mapping(said, "waiting")
-    return f"{fields.text(said, 'state', 12)}, {len(held)} held, {len(waits)} orders waiting, {_mark(said)}"
-
-
-_SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "slice": _slice,
-    "forecast": _forecast,
-    "mark": _mark,
-    "valuation": lambda said: f"value {fields.number(said, 'value') or 0:,.2f}",
-    "order": _order,
-    "fill": _fill,
-    "step": _step,
-    "risk": _risk,
-    "command": _command,
-    "waiting": _waiting,
-    "progress": _progress,
-    "news": lambda said: f"{fields.text(said, 'source', 40)}: {fields.text(said, 'title')}",
-    "quote": lambda said: f"{len(fields.mapping(said, 'quotes'))} prices",
-    "run_finished": lambda said: f"verdict {fields.text(said, 'verdict', 20)}",
-    "history": lambda said: f"{len(fields.items(said, 'bars'))} bars from before the start",
+_TEXTS: Mapping[type, Callable[[Any], str]] = {
+    SessionStarted: lambda e: f"session started with {', '.join(sorted(e.instruments))}; student {e.student}",
+    SessionResumed: lambda e: f"session resumed after {e.events:,} events; all outputs matched",
+    SessionStopped: lambda e: f"session stopped: {e.reason}",
+    SessionFinished: lambda _: "session finished",
+    Waiting: lambda e: f"for {e.awaited} until {e.until:%Y-%m-%d %H:%M:%S}",
+    Fault: _describe_fault,
+    ModelAdopted: lambda e: f"student {e.name or e.fingerprint[:12]} is used from here on",
+    Retrained: _describe_retrained,
+    RegistryChanged: lambda e: f"registry: {e.change.replace('_', ' ')} {e.name}",
+    Command: _describe_command,
+    RiskChange: _describe_risk,
+    SliceRecord: _describe_slice,
+    Gap: lambda e: f"gap: lacks {e.lacks}; {e.reason}",
+    Correction: lambda e: f"correction: {e.phase} was {list(e.was)}, is {list(e.now)}",
+    Refused: lambda e: f"refused: {e.opens_at:%Y-%m-%d %H:%M}; {e.reason}",
+    SourceState: lambda e: f"{e.source} is {e.state}: {_FAILURES.get(e.reason, e.reason)}",
+    ClockMeasured: lambda e: (
+        f"clock of {e.source} {'agrees with' if e.agrees else 'differs from'} this machine's, "
+        f"{e.offset_seconds:+.1f} s"
+    ),
+    Collecting: lambda e: "collecting from " + "; ".join(e.sources.values()),
+    NewsItem: lambda e: f"{e.source}: {e.title}",
+    Quotes: lambda e: pluralize(len(e.quotes), "price"),
+    History: lambda e: f"{pluralize(len(e.bars), 'bar')} from before the start",
+    Rate: lambda e: f"one {e.currency} is worth {e.value:,.6g}",
+    CalendarExtended: lambda e: f"calendar {e.code} is known to {e.last}",
+    Split: lambda e: f"split: one share is {e.ratio:g}",
+    Dividend: lambda e: f"dividend of {e.amount:,.6g}",
+    PredictionRecord: _describe_prediction,
+    OrderRecord: _describe_order,
+    Fill: _describe_fill,
+    EquityPoint: lambda e: f"value {e.value:,.2f}, cash {e.cash:,.2f}",
+    Valuation: lambda e: f"value {e.value:,.2f}",
+    HoldingPeriod: lambda e: f"pnl {e.pnl:+,.2f}, return {e.net_return:+.3%}",
+    SessionSnapshot: _describe_snapshot,
+    Forecasting: lambda e: f"{e.done:,} of {e.total:,} forecast",
+    RunFinished: lambda e: f"verdict {fields.get_text(e.result, 'verdict', 20)}",
+    RunInterrupted: lambda e: f"interrupted: {e.reason}",
+    RunFailed: lambda e: f"failed: {e.reason}",
 }
-
-
-_REASONS = {"Unanswered": "it gives no answer", "TimeoutError": "it does not answer in time"}
-
-
-def event_line(event: Any) -> str | None:
-    """What a collector has journaled, in one line; None for what comes every minute."""
-    told = event.payload
-    match event.kind:
-        case "slice":
-            late = ", late" if told["late"] else ""
-            prices = ", ".join(
-                f"{symbol} {bar[min(3, len(bar) - 1)]:g}" for symbol, bar in told["bars"].items()
-            )
-            what = f"{told['phase']}{late}: {prices}" + (
-                f"; {counted(len(told['news']), 'news item')}" if told["news"] else ""
-            )
-        case "gap":
-            what = f"gap: {told['symbol']} lacks {told['lacks']}; {told['reason']}"
-        case "correction":
-            what = f"correction: {told['symbol']} {told['phase']} was {told['was']}, is {told['now']}"
-        case "refused":
-            what = f"refused: {told['symbol']} {told['opens_at']}; {told['reason']}"
-        case "source":
-            what = f"{told['source']} is {told['state']}: {_REASONS.get(told['reason'], told['reason'])}"
-        case "clock":
-            agrees = "agrees with" if told["agrees"] else "differs from"
-            what = f"clock of {told['source']} {agrees} this machine's, {told['offset_seconds']:+.1f} s"
-        case "collecting":
-            what = "collecting from " + "; ".join(told["sources"].values())
-        case _:
-            return None
-    return f"{event.as_of:%Y-%m-%d %H:%M:%S} {what}"

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 
-def number(payload: Mapping[str, Any], name: str) -> float | None:
+def get_number(payload: Mapping[str, Any], name: str) -> float | None:
     """A finite number."""
-    return finite(payload.get(name))
+    return as_finite(payload.get(name))
 
 
-def finite(value: object) -> float | None:
+def as_finite(value: object) -> float | None:
     """A value that is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -22,25 +22,25 @@ def finite(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def text(payload: Mapping[str, Any], name: str, most: int = 300) -> str:
+def get_text(payload: Mapping[str, Any], name: str, most: int = 300) -> str:
     """A text of at most so many characters; empty where there is none."""
     value = payload.get(name)
     return "" if value is None else str(value)[:most]
 
 
-def mapping(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def get_mapping(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A mapping, empty where there is none."""
     value = payload.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def items(payload: Mapping[str, Any], name: str) -> list[Any]:
+def get_list(payload: Mapping[str, Any], name: str) -> list[Any]:
     """A list, empty where there is none."""
     value = payload.get(name)
     return value if isinstance(value, list) else []
 
 
-def moment(payload: Mapping[str, Any], name: str) -> datetime | None:
+def get_instant(payload: Mapping[str, Any], name: str) -> datetime | None:
     """An instant."""
     try:
         found = datetime.fromisoformat(str(payload.get(name)))
@@ -49,13 +49,13 @@ def moment(payload: Mapping[str, Any], name: str) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def brief(payload: Mapping[str, Any], most: int = 160) -> str:
+def summarize_payload(payload: Mapping[str, Any], most: int = 160) -> str:
     """A payload in one line, its short values first."""
     parts: list[str] = []
     for name, value in payload.items():
         if name in ("input", "replay"):
             continue
-        said = _brief_value(value)
+        said = _summarize_value(value)
         if said:
             parts.append(f"{str(name)[:24]} {said}")
         if sum(map(len, parts)) > most:
@@ -63,7 +63,7 @@ def brief(payload: Mapping[str, Any], most: int = 160) -> str:
     return ", ".join(parts)[:most]
 
 
-def _brief_value(value: object) -> str:
+def _summarize_value(value: object) -> str:
     if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, bool):

@@ -14,10 +14,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from strategies.monitor.catalog import Place, Sort, holder, places
-from strategies.monitor.journal_reader import JournalFile, Seen, Unreadable
-from strategies.monitor.projection import HEAVY, Board
-from strategies.monitor.views import JournalView, Scene
+from strategies.monitor.catalog import JournalPlace, JournalType, list_places, lock_owner
+from strategies.monitor.journal_reader import EventRow, JournalFile, Unreadable
+from strategies.monitor.projection import HEAVY, JournalProjection
+from strategies.monitor.views import JournalView, Snapshot
 
 RECENT = 3000
 """How many of the last events are folded whole, kinds and all."""
@@ -30,10 +30,10 @@ _SPAN = 500
 _STILL = 60.0
 
 
-class Tail:
+class JournalTail:
     """One journal, from its first event to its newest."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: JournalPlace) -> None:
         self.place = place
         self.file = JournalFile(place.path)
         self._signature: object = None
@@ -53,7 +53,7 @@ class Tail:
 
     def poll(self, now: datetime) -> None:
         """Take in one more page. Never raises for what is wrong with a journal: `view` tells it."""
-        signature = _signature(self.place.path)
+        signature = _file_signature(self.place.path)
         if signature == self._signature and self.caught_up and not self._trouble:
             self._stale = self._stale or self._rate > 0
             self._measure(now)
@@ -68,7 +68,7 @@ class Tail:
         self._signature = signature
         if self._trouble:
             if self._notice_at != now:
-                self._say(now, f"can be read again (before: {self._trouble})")
+                self._set_notice(now, f"can be read again (before: {self._trouble})")
             self._trouble, self._trouble_at = "", None
         self._measure(now)
         self._stale = True
@@ -87,21 +87,21 @@ class Tail:
                 trouble_at=self._trouble_at,
                 rate=self._rate,
             )
-        if self._view.state in ("finished", "failed", "interrupted") or self._ends_never:
+        if self._view.state in ("finished", "failed", "interrupted") or self._is_endless:
             return self._view
-        return self._alive(self._view, now)
+        return self._is_alive(self._view, now)
 
     def close(self) -> None:
         """Let the file go."""
         self.file.close()
 
     @property
-    def _ends_never(self) -> bool:
-        return self.place.sort in (Sort.REGISTRY, Sort.TRAINING)
+    def _is_endless(self) -> bool:
+        return self.place.type in (JournalType.REGISTRY, JournalType.TRAINING)
 
     def _begin(self) -> None:
-        self._board = Board(self.place)
-        self._preview: Board | None = None
+        self._board = JournalProjection(self.place)
+        self._preview: JournalProjection | None = None
         self._cursor = self._newest = 0
         self._chain: str | None = None
         self._whole_from: int | None = None
@@ -110,43 +110,43 @@ class Tail:
         newest = self.file.newest()
         if self._cursor and self.file.chain(self._cursor) != self._chain:
             self._begin()
-            self._say(now, "another journal took its place; it was read anew")
+            self._set_notice(now, "another journal took its place; it was read anew")
         self._newest = newest
         if self._whole_from is None:
             # The registry's state hangs on every event of it, and each of them is small.
-            registry = self.place.sort is Sort.REGISTRY
+            registry = self.place.type is JournalType.REGISTRY
             self._whole_from = 0 if registry else max(0, newest - RECENT)
             if self._whole_from > 2 * _SPAN:
-                self._preview = self._ahead(newest - _FIRST, newest)
+                self._preview = self._build_preview(newest - _FIRST, newest)
                 return  # so that it is shown before any of the past is counted
         until = min(newest, self._cursor + _SPAN)
         if until > self._cursor:
-            self._take(until)
+            self._apply_page(until)
         if self._cursor >= self._newest:
             self._preview = None
 
-    def _take(self, until: int) -> None:
+    def _apply_page(self, until: int) -> None:
         whole = self._whole_from or 0
         if self._cursor < whole:
             until = min(until, whole)
         listed = self._cursor >= whole
-        rows = self.file.page(self._cursor, until, _SPAN, () if listed else HEAVY)
-        counts = self.file.counts(self._cursor, until)
+        rows = self.file.page(self._cursor, until, _SPAN, without=() if listed else HEAVY)
+        counts = self.file.count_kinds(self._cursor, until)
         chain = self.file.chain(until)
         for row in rows:
             self._board.fold(row, listed=listed)
         self._board.count(counts)
         self._cursor, self._chain = until, chain
 
-    def _ahead(self, since: int, newest: int) -> Board:
+    def _build_preview(self, since: int, newest: int) -> JournalProjection:
         """A board of the beginning and the end alone, to be shown until the past is counted."""
-        board = Board(self.place)
+        board = JournalProjection(self.place)
         for first, last in ((0, 2), (since, newest)):
             for row in self.file.page(first, last, RECENT):
                 board.fold(row, listed=first > 0)
         return board
 
-    def _say(self, now: datetime, what: str) -> None:
+    def _set_notice(self, now: datetime, what: str) -> None:
         self._notice, self._notice_at = f"{now:%H:%M:%S} UTC: {what}", now
 
     def _measure(self, now: datetime) -> None:
@@ -160,18 +160,18 @@ class Tail:
             self._rate = max(0.0, (self._newest - before[1]) / seconds) if seconds > 0 else 0.0
             self._polled = now, self._newest
 
-    def _alive(self, view: JournalView, now: datetime) -> JournalView:
+    def _is_alive(self, view: JournalView, now: datetime) -> JournalView:
         """Whether a process goes on with it: by its lock, else by when it was last written."""
-        held = holder(self.place) is not None
-        if self.place.sort is Sort.SESSION:
+        held = lock_owner(self.place) is not None
+        if self.place.type is JournalType.SESSION:
             state = "running" if held else "stopped" if view.state == "stopped" else "no process"
         else:
-            recent = held or now.timestamp() - _written(self.place.path) < _STILL
+            recent = held or now.timestamp() - _modified_at(self.place.path) < _STILL
             state = "running" if recent else "unfinished"
         return replace(view, state=state, held=held)
 
 
-def _signature(path: Path) -> object:
+def _file_signature(path: Path) -> object:
     found: list[tuple[int, ...] | None] = []
     for each in (path, path.with_name(path.name + "-wal")):
         try:
@@ -183,7 +183,7 @@ def _signature(path: Path) -> object:
     return tuple(found)
 
 
-def _written(path: Path) -> float:
+def _modified_at(path: Path) -> float:
     times = [0.0]
     for each in (path, path.with_name(path.name + "-wal")):
         try:
@@ -193,32 +193,35 @@ def _written(path: Path) -> float:
     return max(times)
 
 
-EVERY = 0.5
+POLL_INTERVAL = 0.5
 
-_LOOK_AROUND = 2.0
+_RESCAN_INTERVAL = 2.0
 
 _SEARCH_SPAN = 50_000
 
-_BREATH = 0.01
+_YIELD_SECONDS = 0.01
 
 _QUIET = 0.3
 
-Found = Callable[[list[Seen], int, bool], None]
+Found = Callable[[list[EventRow], int, bool], None]
 """Told what a search found so far, down to which number it has looked, and whether it is at its end."""
 
 
-class Reader:
+class JournalFollower:
     """Follows the journals of `data_dir`; `poll` is one round, `start` makes rounds until `stop`."""
 
     def __init__(
-        self, data_dir: Path, clock: Callable[[], datetime], on_scene: Callable[[Scene], None] | None = None
+        self,
+        data_dir: Path,
+        clock: Callable[[], datetime],
+        on_scene: Callable[[Snapshot], None] | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._clock = clock
         self._on_scene = on_scene
-        self._tails: dict[str, Tail] = {}
+        self._tails: dict[str, JournalTail] = {}
         self._first = ""
-        self._looked = float("-inf")
+        self._scanned_at = float("-inf")
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -237,21 +240,21 @@ class Reader:
         if self._thread is not None:
             self._thread.join(timeout=2.0)
 
-    def hush(self) -> None:
+    def yield_to_input(self) -> None:
         """A person acts: leave the processor to the screen for a moment, and count on afterwards."""
         self._quiet_until = time.monotonic() + _QUIET
 
-    def prefer(self, key: str) -> None:
+    def prioritize(self, key: str) -> None:
         """Read this journal before the others."""
         self._first = key
 
-    def fetch(self, key: str, seq: int, on_found: Callable[[Seen | None], None]) -> None:
+    def fetch(self, key: str, seq: int, on_found: Callable[[EventRow | None], None]) -> None:
         """One event whole, told from the reading thread."""
 
         def work() -> None:
             tail = self._tails.get(key)
             try:
-                on_found(tail.file.one(seq) if tail else None)
+                on_found(tail.file.read_event(seq) if tail else None)
             except Unreadable:
                 on_found(None)
 
@@ -261,13 +264,13 @@ class Reader:
         """The newest events of a kind with a text, told a part at a time; set the event to give up."""
         cancelled = threading.Event()
 
-        def work(before: int | None = None, so_far: tuple[Seen, ...] = ()) -> None:
+        def work(before: int | None = None, so_far: tuple[EventRow, ...] = ()) -> None:
             tail = self._tails.get(key)
             if cancelled.is_set() or tail is None:
                 return
             try:
                 start = tail.file.newest() + 1 if before is None else before
-                more = tail.file.found(start, most - len(so_far), _SEARCH_SPAN, kind=kind, text=text)
+                more = tail.file.search(start, most - len(so_far), _SEARCH_SPAN, kind=kind, text=text)
             except Unreadable:
                 on_found(list(so_far), 0, True)  # noqa: FBT003  # finished
                 return
@@ -280,17 +283,17 @@ class Reader:
         self._asked.put(work)
         return cancelled
 
-    def poll(self) -> Scene:
+    def poll(self) -> Snapshot:
         """One round: look around now and then, take in a page of each journal, say what is known."""
         began = time.perf_counter()
-        if began - self._looked >= _LOOK_AROUND:
-            self._look_around()
-            self._looked = began
+        if began - self._scanned_at >= _RESCAN_INTERVAL:
+            self._rescan()
+            self._scanned_at = began
         now = self._clock()
-        views = [self._followed(tail, now) for tail in self._in_turn()]
+        views = [self._follow(tail, now) for tail in self._ordered_tails()]
         order = {key: place for place, key in enumerate(self._tails)}
         views.sort(key=lambda view: order[view.place.key])
-        return Scene(
+        return Snapshot(
             at=now,
             data_dir=str(self._data_dir),
             journals=tuple(views),
@@ -300,7 +303,7 @@ class Reader:
             problem=self._problem,
         )
 
-    def read_all(self) -> Scene:
+    def read_all(self) -> Snapshot:
         """Rounds until every journal is folded to its end, for a look that is had once."""
         scene = self.poll()
         while not self.caught_up:
@@ -317,22 +320,24 @@ class Reader:
         for tail in self._tails.values():
             tail.close()
 
-    def _in_turn(self) -> list[Tail]:
+    def _ordered_tails(self) -> list[JournalTail]:
         return sorted(self._tails.values(), key=lambda tail: tail.place.key != self._first)
 
-    def _followed(self, tail: Tail, now: datetime) -> JournalView:
+    def _follow(self, tail: JournalTail, now: datetime) -> JournalView:
         tail.poll(now)
         return tail.view(now)
 
-    def _look_around(self) -> None:
-        there = {place.key: place for place in places(self._data_dir)}
-        kept: dict[str, Tail] = {key: self._tails.get(key) or Tail(place) for key, place in there.items()}
+    def _rescan(self) -> None:
+        there = {place.key: place for place in list_places(self._data_dir)}
+        kept: dict[str, JournalTail] = {
+            key: self._tails.get(key) or JournalTail(place) for key, place in there.items()
+        }
         for key, tail in self._tails.items():
             # One that was shown and is gone stays on the screen, which says that it is gone.
             if key not in kept:
                 kept[key] = tail
         self._tails = dict(list(kept.items())[:80])
-        self._problem = _problem_of(self._data_dir)
+        self._problem = _find_problem(self._data_dir)
 
     def _run(self) -> None:
         try:
@@ -341,18 +346,20 @@ class Reader:
                 scene = self.poll()
                 if self._on_scene is not None and not self._stopping.is_set():
                     self._on_scene(scene)
-                self._between(began + EVERY)
+                self._work_until(began + POLL_INTERVAL)
         finally:
             self.close()
 
-    def _between(self, until: float) -> None:
+    def _work_until(self, until: float) -> None:
         """Do what is asked; count on without haste while journals are not at their end."""
         while not self._stopping.is_set():
             left = until - time.monotonic()
             hushed = time.monotonic() < self._quiet_until
-            busy = [] if hushed else [tail for tail in self._in_turn() if not tail.caught_up]
+            busy = [] if hushed else [tail for tail in self._ordered_tails() if not tail.caught_up]
             try:
-                self._asked.get(timeout=_BREATH if busy and left > 0 else max(0.0, min(left, _QUIET)))()
+                self._asked.get(
+                    timeout=_YIELD_SECONDS if busy and left > 0 else max(0.0, min(left, _QUIET))
+                )()
             except queue.Empty:
                 if left <= 0:
                     return
@@ -360,7 +367,7 @@ class Reader:
                 busy[0].poll(self._clock())
 
 
-def _problem_of(data_dir: Path) -> str:
+def _find_problem(data_dir: Path) -> str:
     if not data_dir.exists():
         return f"{data_dir} does not exist yet; closecall backtest makes it"
     return (

@@ -1,18 +1,18 @@
-"""Forecasts joined with what came of them, as events go by; the whole past is kept as counts only.
+"""Forecasts joined with their outcomes, from the events of a journal; the past is kept as counts only.
 
-What came of a call is the close that its symbol's next call states as its last one: every close is followed
-by a call or an abstention. Knows no money.
+The outcome of a call is the close that its symbol's next call states as its last one: every close is followed
+by a call or an abstention. Knows no account.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
 
-from engine.metrics.accuracy import share_interval
-from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
+from engine.corporate_actions import Split
+from engine.journal.events.outputs import PredictionRecord
+from engine.metrics.accuracy import proportion_ci
+from engine.model import Abstention
 from strategies.monitor.views import Bucket, CallView, ScoreView
 
 KEPT = 300
@@ -22,8 +22,8 @@ _WIDTH = 0.05
 _BUCKETS = 10
 
 
-class Calls:
-    """The last calls and the score of all."""
+class ForecastTracker:
+    """Keeps the last calls and the score of all."""
 
     def __init__(self) -> None:
         self._kept: dict[int, CallView] = {}
@@ -35,58 +35,64 @@ class Calls:
         self._reasons: Counter[str] = Counter()
         self._bounds: tuple[int, tuple[float, float] | None] = (-1, None)
 
-    def forecast(self, row: Seen) -> None:
-        """A call was journaled."""
-        said = row.payload
+    def add(self, seq: int, record: PredictionRecord) -> None:
+        """Add a prediction, which settles the one before it on its symbol."""
+        stated = record.call
+        abstained = isinstance(stated, Abstention)
         call = CallView(
-            seq=row.seq,
-            symbol=fields.text(said, "symbol", 40),
-            as_of=row.as_of,
-            direction=fields.text(said, "direction", 8) or None,
-            confidence=fields.number(said, "confidence"),
-            close=fields.number(said, "close"),
-            last_close=fields.number(said, "last_close"),
-            abstention=fields.text(said, "abstention") or None,
-            adapter=fields.text(said, "adapter", 64) or None,
+            seq=seq,
+            symbol=stated.symbol[:40],
+            as_of=stated.as_of,
+            direction=None if isinstance(stated, Abstention) else stated.direction.value,
+            confidence=None if isinstance(stated, Abstention) else stated.confidence,
+            close=None if isinstance(stated, Abstention) else stated.close,
+            last_close=stated.last_close,
+            abstention=stated.reason[:300] if isinstance(stated, Abstention) else None,
+            adapter=record.adapter[:64] if record.adapter else None,
         )
         before = self._open.get(call.symbol)
-        if before is not None and before.as_of < call.as_of and call.last_close is not None:
+        if before is not None and before.as_of < call.as_of:
             self._settle(before, replace(before, came=call.last_close, came_at=call.as_of))
         self._open[call.symbol] = call
         self._kept[call.seq] = call
         if len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
-        if call.direction is None:
+        if abstained:
             self._abstained += 1
             self._reasons[(call.abstention or "no reason").split(":")[0][:60]] += 1
             if len(self._reasons) > 100:
                 self._reasons = Counter(dict(self._reasons.most_common(50)))
 
-    def split(self, payload: Mapping[str, Any]) -> None:
-        """A symbol's prices are in other units from here on."""
-        symbol, ratio = fields.text(payload, "symbol", 40), fields.number(payload, "ratio")
-        call = self._open.get(symbol)
-        if call is None or not ratio or call.last_close is None:
+    def split(self, split: Split) -> None:
+        """Restate the open call of a symbol whose prices are in other units from here on."""
+        call = self._open.get(split.symbol[:40])
+        if call is None or call.last_close is None:
             return
+        ratio = split.ratio
         close = None if call.close is None else call.close / ratio
         self._swap(call, replace(call, close=close, last_close=call.last_close / ratio))
 
     def last(self) -> tuple[CallView, ...]:
-        """The last calls, oldest first, with what came of them."""
+        """Return the last calls, oldest first, with their outcomes."""
         return tuple(self._kept.values())
 
+    @property
+    def newest(self) -> Mapping[str, CallView]:
+        """The newest call of each symbol."""
+        return self._open
+
     def view(self) -> ScoreView:
-        """The score so far."""
+        """Return the score so far."""
         n = sum(count for _, count in self._days.values())
         if self._bounds[0] != n:
             clusters = [(right, count) for right, count in self._days.values() if count]
-            self._bounds = n, share_interval(clusters)
+            self._bounds = n, proportion_ci(clusters)
         bounds = self._bounds[1]
         return ScoreView(
             n=n,
             hits=sum(right for right, _ in self._days.values()),
             ties=self._ties,
-            pending=sum(one.direction is not None for one in self._open.values()),
+            pending=sum(call.direction is not None for call in self._open.values()),
             abstentions=self._abstained,
             low=bounds[0] if bounds else None,
             high=bounds[1] if bounds else None,
@@ -110,8 +116,8 @@ class Calls:
             return
         day = (
             after.as_of - timedelta(microseconds=1)
-        ).date()  # the cluster of `engine.metrics.accuracy.day_of`
-        place = bucket_of(after.confidence)
+        ).date()  # the cluster of `engine.metrics.accuracy.decision_day`
+        place = bucket_index(after.confidence)
         for counts in (self._days.setdefault(day, [0, 0]), self._buckets[place]):
             counts[0] += after.hit
             counts[1] += 1
@@ -122,6 +128,6 @@ class Calls:
             self._kept[before.seq] = after
 
 
-def bucket_of(confidence: float | None) -> int:
-    """The place of a confidence among the buckets from 0.5 to 1."""
+def bucket_index(confidence: float | None) -> int:
+    """Return the index of a confidence among the buckets from 0.5 to 1."""
     return min(_BUCKETS - 1, max(0, int(((confidence or 0.5) - 0.5) / _WIDTH + 1e-9)))

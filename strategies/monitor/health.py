@@ -1,73 +1,82 @@
-"""Sources, clocks, gaps, faults and delays, as a session's or a collection's journal tells them."""
+"""Sources, clocks, gaps, faults and delays, from the journal of a session or a collection."""
 
 from collections import deque
 from datetime import datetime
 from typing import TypeVar
 
-from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import HealthView, Line
+from engine.journal.events import StoredEvent
+from engine.journal.events.inputs import ClockMeasured, Correction, Gap, Refused, SourceState
+from engine.journal.events.sessions import Fault, Waiting
+from strategies.monitor.descriptions import describe
+from strategies.monitor.views import EventLine, HealthView
 
-KINDS = frozenset({"source", "clock", "gap", "refused", "correction", "fault"})
+HealthEvent = SourceState | ClockMeasured | Gap | Refused | Correction | Fault
 
-_MOST = 200
+_MAX_NAMES, _MAX_FAULTS = 200, 5
 
 _T = TypeVar("_T")
 
 
-class Healths:
-    """How well facts come in."""
+class HealthTracker:
+    """The health of what a session or a collection works with."""
 
     def __init__(self) -> None:
         self.faulty = 0
+        self.faults: deque[tuple[Fault, datetime]] = deque(maxlen=_MAX_FAULTS)
+        self.down: dict[str, tuple[Fault, datetime]] = {}
         self._sources: dict[str, tuple[str, str, datetime]] = {}
         self._parts: dict[str, tuple[str, str, datetime]] = {}
         self._clock: dict[str, tuple[float, datetime]] = {}
-        self._gaps: deque[Line] = deque(maxlen=_MOST)
+        self._gaps: deque[EventLine] = deque(maxlen=_MAX_NAMES)
         self._gap_count = self._refused = self._corrections = 0
         self._latency: float | None = None
         self._asked_at: datetime | None = None
         self._thinking: float | None = None
 
-    def take(self, row: Seen) -> None:
-        """One event about a source, the clock, a gap or a fault."""
-        said = row.payload
-        match row.kind:
-            case "source":
-                state = fields.text(said, "state", 12), fields.text(said, "reason"), row.as_of
-                _put(self._sources, fields.text(said, "source", 60), state)
-            case "fault":
-                state = fields.text(said, "state", 12), fields.text(said, "reason"), row.as_of
-                _put(self._parts, fields.text(said, "part", 60), state)
-            case "clock":
-                offset = fields.number(said, "offset_seconds") or 0.0
-                _put(self._clock, fields.text(said, "source", 60), (offset, row.as_of))
-            case "refused":
+    def apply(self, event: StoredEvent, payload: HealthEvent) -> None:
+        """Apply an event about a source, the clock, a gap or a fault."""
+        at = event.as_of
+        match payload:
+            case SourceState():
+                _put_recent(
+                    self._sources, payload.source[:60], (payload.state[:12], payload.reason[:300], at)
+                )
+            case Fault():
+                _put_recent(self._parts, payload.part[:60], (payload.state[:12], payload.reason[:300], at))
+                self._add_fault(payload, at)
+            case ClockMeasured():
+                _put_recent(self._clock, payload.source[:60], (payload.offset_seconds, at))
+            case Refused():
                 self._refused += 1
-            case "correction":
+            case Correction():
                 self._corrections += 1
-            case _:
+            case Gap():
                 self._gap_count += 1
-                symbol = fields.text(said, "symbol", 40)
-                lacks = f"{fields.text(said, 'lacks', 20)}: {fields.text(said, 'reason')}".removesuffix(": ")
-                self._gaps.append(Line(seq=row.seq, at=row.as_of, kind="gap", said=lacks, symbol=symbol))
+                self._gaps.append(describe(event, payload))
 
-    def came(self, row: Seen) -> None:
-        """A slice was journaled so long after its instant."""
-        self._latency = (row.recorded_at - row.as_of).total_seconds()
+    def _add_fault(self, fault: Fault, at: datetime) -> None:
+        self.faults.append((fault, at))
+        if fault.state == "down":
+            self.down[fault.part] = fault, at
+        elif fault.state == "up":
+            self.down.pop(fault.part, None)
 
-    def asked(self, row: Seen) -> None:
-        """The session waits: for the student, perhaps."""
-        self._asked_at = row.recorded_at if "student" in fields.text(row.payload, "for") else None
+    def on_slice(self, as_of: datetime, recorded_at: datetime) -> None:
+        """Note how long after its instant a slice was journaled."""
+        self._latency = (recorded_at - as_of).total_seconds()
 
-    def answered(self, row: Seen) -> None:
-        """A call was journaled."""
+    def on_waiting(self, waiting: Waiting, recorded_at: datetime) -> None:
+        """Note since when a session waits for its student."""
+        self._asked_at = recorded_at if "student" in waiting.awaited else None
+
+    def on_prediction(self, recorded_at: datetime) -> None:
+        """Note how long the student took."""
         if self._asked_at is not None:
-            self._thinking = (row.recorded_at - self._asked_at).total_seconds()
+            self._thinking = (recorded_at - self._asked_at).total_seconds()
             self._asked_at = None
 
     def view(self) -> HealthView:
-        """What is known."""
+        """Return what is known."""
         return HealthView(
             sources=tuple((name, *state) for name, state in sorted(self._sources.items())),
             parts=tuple((name, *state) for name, state in sorted(self._parts.items())),
@@ -82,8 +91,8 @@ class Healths:
         )
 
 
-def _put(book: dict[str, _T], name: str, value: _T) -> None:
-    """Keep the newest of a hundred names."""
+def _put_recent(book: dict[str, _T], name: str, value: _T) -> None:
+    """Keep the newest hundred names."""
     book.pop(name, None)
     book[name] = value
     if len(book) > 100:

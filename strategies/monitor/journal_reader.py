@@ -20,12 +20,13 @@ from engine.errors import ClosecallError
 VERSION = 1
 """The newest version of a journal that can be read (`engine.journal.store`)."""
 
-LARGEST = 64_000
+MAX_PAYLOAD_BYTES = 64_000
 """Characters of a payload that are read; of a larger one the long texts are left out."""
 
 _WAIT = 0.2
 
-_TEXTS = "'$.prompt', '$.output', '$.news', '$.text', '$.bars'"
+_SHORTENED = "'$.prompt', '', '$.output', '', '$.text', '', '$.news', json('[]'), '$.bars', json('{}')"
+"""What a large payload states instead of its long values, so that it can still be decoded."""
 
 
 class Unreadable(ClosecallError):
@@ -33,7 +34,7 @@ class Unreadable(ClosecallError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class EventRow:
     """One event as read: `payload` is empty where it is no JSON object, and `faulty` then."""
 
     seq: int
@@ -68,7 +69,7 @@ class JournalFile:
 
     def newest(self) -> int:
         """The number of the last event, 0 where there is none. Raises Unreadable, as all reading does."""
-        with self._reading() as connection:
+        with self._translate_errors() as connection:
             return int(
                 connection.execute(
                     "SELECT coalesce(max(seq), 0) FROM journal_events WHERE session = ?", (self._session,)
@@ -77,23 +78,32 @@ class JournalFile:
 
     def chain(self, seq: int) -> str | None:
         """The chain of one event, which tells two journals apart; None where there is no such event."""
-        with self._reading() as connection:
+        with self._translate_errors() as connection:
             row = connection.execute(
                 "SELECT chain FROM journal_events WHERE session = ? AND seq = ?", (self._session, seq)
             ).fetchone()
         return None if row is None else str(row[0])
 
-    def page(self, since: int, until: int, size: int, without: Sequence[str] = ()) -> list[Seen]:
-        """At most `size` events with since < seq <= until, in order, but those of some kinds."""
-        marks = ", ".join("?" * len(without))
+    def page(
+        self,
+        since: int,
+        until: int,
+        size: int,
+        *,
+        only: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+    ) -> list[EventRow]:
+        """Return at most `size` events with since < seq <= until, in order, by their kinds."""
+        kinds = without if only is None else only
+        which = f"{'NOT IN' if only is None else 'IN'} ({', '.join('?' * len(kinds))})"
         return self._rows(
-            f"seq > ? AND seq <= ? AND kind NOT IN ({marks}) ORDER BY seq LIMIT ?",
-            (since, until, *without, size),
+            f"seq > ? AND seq <= ? AND kind {which} ORDER BY seq LIMIT ?",
+            (since, until, *map(str, kinds), size),
         )
 
-    def counts(self, since: int, until: int) -> dict[str, int]:
+    def count_kinds(self, since: int, until: int) -> dict[str, int]:
         """How many events of each kind have since < seq <= until."""
-        with self._reading() as connection:
+        with self._translate_errors() as connection:
             rows = connection.execute(
                 "SELECT kind, count(*) FROM journal_events WHERE session = ? AND seq > ? AND seq <= ? "
                 "GROUP BY kind",
@@ -101,12 +111,12 @@ class JournalFile:
             ).fetchall()
         return {str(kind): int(number) for kind, number in rows}
 
-    def one(self, seq: int) -> Seen | None:
+    def read_event(self, seq: int) -> EventRow | None:
         """One event with its whole payload, up to a megabyte."""
         found = self._rows("seq = ? LIMIT 1", (seq,), largest=1_000_000)
         return found[0] if found else None
 
-    def found(self, before: int, size: int, span: int, *, kind: str = "", text: str = "") -> list[Seen]:
+    def search(self, before: int, size: int, span: int, *, kind: str = "", text: str = "") -> list[EventRow]:
         """The last events with before - span <= seq < before, newest first, of a kind and with a text."""
         where, values = "seq < ? AND seq >= ?", list[object]([before, before - span])
         if kind:
@@ -115,22 +125,22 @@ class JournalFile:
             where, values = where + " AND instr(lower(payload), ?) > 0", [*values, text.lower()]
         return self._rows(f"{where} ORDER BY seq DESC LIMIT ?", (*values, size), largest=2000)
 
-    def _rows(self, where: str, values: Sequence[object], largest: int = LARGEST) -> list[Seen]:
+    def _rows(self, where: str, values: Sequence[object], largest: int = MAX_PAYLOAD_BYTES) -> list[EventRow]:
         # What stands in `where` is written here; values from outside are bound.
         query = (
             "SELECT seq, as_of, recorded_at, kind, chain, length(payload), "  # noqa: S608  # see above
             f"CASE WHEN length(payload) <= {largest:d} THEN payload "
-            f"WHEN json_valid(payload) THEN json_remove(payload, {_TEXTS}) END "
+            f"WHEN json_valid(payload) THEN json_replace(payload, {_SHORTENED}) END "
             f"FROM journal_events WHERE session = ? AND {where}"
         )
-        with self._reading() as connection:
+        with self._translate_errors() as connection:
             rows = connection.execute(query, (self._session, *values)).fetchall()
-        return [_seen(row) for row in rows]
+        return [_parse_row(row) for row in rows]
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _translate_errors(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield self._current()
+            yield self._connect()
         except Unreadable:
             self.close()
             raise
@@ -139,9 +149,9 @@ class JournalFile:
             raise Unreadable(_reason(error)) from error
         except OSError as error:
             self.close()
-            raise Unreadable(_missing(error)) from error
+            raise Unreadable(_missing_file_error(error)) from error
 
-    def _current(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         """The connection to the file that is at the path now."""
         stat = self.path.stat()
         live = self.path.with_name(self.path.name + "-wal").exists()
@@ -177,7 +187,7 @@ class JournalFile:
         self._session = ""
 
 
-def _seen(row: tuple[Any, ...]) -> Seen:
+def _parse_row(row: tuple[Any, ...]) -> EventRow:
     seq, as_of, recorded_at, kind, chain, size, text = row
     faulty = False
     try:
@@ -186,7 +196,7 @@ def _seen(row: tuple[Any, ...]) -> Seen:
         payload = None
     if not isinstance(payload, dict):
         payload, faulty = {}, True
-    return Seen(
+    return EventRow(
         seq=int(seq),
         as_of=_instant(as_of),
         recorded_at=_instant(recorded_at),
@@ -226,7 +236,7 @@ def _reason(error: sqlite3.Error) -> str:
     return f"cannot be read ({str(error)[:120]})"
 
 
-def _missing(error: OSError) -> str:
+def _missing_file_error(error: OSError) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "is gone: it was moved or removed"
     return f"cannot be read ({error.strerror or error})"

@@ -1,41 +1,60 @@
-"""Folds the events of one journal, in order, into what the dashboard shows of it.
+"""Folds the events of one journal, in order, into what every reader shows of it.
 
-Pure: events in, `JournalView` out; whatever an event holds, it is folded or counted as faulty. Knows no file,
-no clock and no screen.
+Pure: events in, `JournalView` out; an event that cannot be read is counted as faulty. Knows no file, no clock
+and no screen.
 """
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from engine.corporate_actions import Split
+from engine.errors import JournalError
+from engine.journal.events import Kind, input_seq
+from engine.journal.events.inputs import ModelAdopted, Quotes, SessionFinished, SliceRecord
+from engine.journal.events.outputs import PredictionRecord
+from engine.journal.events.sessions import (
+    Forecasting,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    SessionResumed,
+    SessionStarted,
+    SessionStopped,
+    Waiting,
+)
+from engine.journal.events.training import WalkForwardStarted
+from engine.model import NewsItem
+from engine.trading.records import EquityPoint, Fill, OrderRecord, SessionSnapshot, Valuation
+from engine.trading.risk import Command, RiskChange
 from strategies.monitor import fields
-from strategies.monitor.account import Money
-from strategies.monitor.catalog import Place, Sort
-from strategies.monitor.descriptions import fill_line, journal_line, order_line
-from strategies.monitor.forecasts import Calls
-from strategies.monitor.health import KINDS as HEALTH
-from strategies.monitor.health import Healths
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.registry import Registrations
-from strategies.monitor.training import KINDS as TRAINING
-from strategies.monitor.training import Trainings
-from strategies.monitor.views import CommandView, JournalView, Line, NewsView, RiskView
+from strategies.monitor.account import AccountTracker
+from strategies.monitor.catalog import JournalPlace, JournalType
+from strategies.monitor.descriptions import decode_or_none, describe, fill_line, order_line
+from strategies.monitor.forecasts import ForecastTracker
+from strategies.monitor.health import HealthEvent, HealthTracker
+from strategies.monitor.journal_reader import EventRow
+from strategies.monitor.registry import RegistryTracker
+from strategies.monitor.training import TrainingPayload, TrainingTracker
+from strategies.monitor.views import CommandView, EventLine, JournalView, NewsView, RiskView
 
-_ENDS = {
-    "run_finished": "finished",
-    "run_interrupted": "interrupted",
-    "run_failed": "failed",
-    "session_finished": "finished",
-    "session_stopped": "stopped",
+_ENDS: Mapping[type, str] = {
+    RunFinished: "finished",
+    RunInterrupted: "interrupted",
+    RunFailed: "failed",
+    SessionFinished: "finished",
+    SessionStopped: "stopped",
 }
 
 
-class Standing:
+class StatusTracker:
     """Where a journal's own process stands, as far as its events tell."""
 
-    def __init__(self, sort: Sort) -> None:
-        self._sort = sort
+    def __init__(self, sort: JournalType) -> None:
+        self._type = sort
         self.state = "begun"
         self.title = self.student = self.currency = self.reason = ""
         self.simulated = self.own_time = False
@@ -48,163 +67,202 @@ class Standing:
         self.waiting_until: datetime | None = None
         self.result: Mapping[str, Any] = {}
 
-    def take(self, row: Seen) -> None:
-        """The next event, of any kind."""
+    def apply(self, row: EventRow, payload: object) -> None:
+        """Apply the next event, of any kind."""
         if self.last_at is None or row.recorded_at > self.last_at:
             self.last_at = row.recorded_at
-        if row.kind in ("slice", "mark", "quote"):
-            self.reached = max(self.reached or row.as_of, row.as_of)
-        if row.kind in _ENDS:
-            self._ended(row)
-        elif row.kind == "run_started":
-            self._run(row)
-        elif row.kind == "session_started":
-            self._session(row)
-        elif row.kind == "session_resumed":
-            # One that has finished and is opened again does nothing more.
-            self.state = self.state if self.state == "finished" else "begun"
-        elif row.kind == "waiting":
-            self.waiting_for = fields.text(row.payload, "for")
-            self.waiting_until = fields.moment(row.payload, "until")
-        elif row.kind == "walkforward_started":
-            self.title = f"walk-forward, {fields.text(fields.mapping(row.payload, 'settings'), 'method', 12)}"
-        elif row.kind == "adopted":
-            self.student = fields.text(row.payload, "name", 60) or fields.text(row.payload, "fingerprint", 12)
+        match payload:
+            case SliceRecord() | EquityPoint() | Quotes():
+                self.reached = max(self.reached or row.as_of, row.as_of)
+            case RunFinished() | RunInterrupted() | RunFailed() | SessionFinished() | SessionStopped():
+                self._on_end(row, payload)
+            case RunStarted():
+                self._on_run_started(row, payload.config)
+            case SessionStarted() if row.kind == Kind.SESSION_STARTED:
+                self._on_session_started(row, payload)
+            case SessionResumed() if self.state != "finished":
+                self.state = "begun"  # one that has finished and is opened again does nothing more
+            case Waiting():
+                self.waiting_for, self.waiting_until = payload.awaited[:300], payload.until
+            case WalkForwardStarted():
+                self.title = f"walk-forward, {fields.get_text(payload.settings, 'method', 12)}"
+            case ModelAdopted():
+                self.student = (payload.name or payload.fingerprint[:12])[:60]
 
-    def _ended(self, row: Seen) -> None:
-        self.state, self.ended_at = _ENDS[row.kind], row.recorded_at
-        self.reason = fields.text(row.payload, "reason")
+    def _on_end(self, row: EventRow, payload: object) -> None:
+        self.state, self.ended_at = _ENDS[type(payload)], row.recorded_at
+        self.reason = str(getattr(payload, "reason", ""))[:300]
         self.waiting_for, self.waiting_until = "", None
-        if row.kind == "run_finished":
-            self.result = row.payload
-            self.simulated = bool(row.payload.get("simulated"))
-            self.currency = fields.text(row.payload, "currency", 8)
-            self.symbols = tuple(str(one)[:20] for one in fields.items(row.payload, "symbols"))
+        if isinstance(payload, RunFinished):
+            result = payload.result
+            self.result = result
+            self.simulated = bool(result.get("simulated"))
+            self.currency = fields.get_text(result, "currency", 8)
+            self.symbols = tuple(str(symbol)[:20] for symbol in fields.get_list(result, "symbols"))
 
-    def _run(self, row: Seen) -> None:
-        said = row.payload
+    def _on_run_started(self, row: EventRow, config: Mapping[str, Any]) -> None:
         self.started_at = row.recorded_at
-        self.student = fields.text(said, "student", 60)
-        self.simulated = not (said.get("bars") or said.get("store"))
-        self.symbols = tuple(str(one)[:20] for one in fields.items(said, "symbols"))
+        self.student = fields.get_text(config, "student", 60)
+        self.simulated = not (config.get("bars") or config.get("store"))
+        self.symbols = tuple(str(symbol)[:20] for symbol in fields.get_list(config, "symbols"))
         self.title = "backtest"
         self.own_time = True
 
-    def _session(self, row: Seen) -> None:
-        said = row.payload
-        about = fields.mapping(said, "about")
-        self.own_time = bool(said.get("simulated"))
+    def _on_session_started(self, row: EventRow, started: SessionStarted) -> None:
+        self.own_time = started.simulated
         self.started_at = row.recorded_at
-        self.student = fields.text(said, "student", 60)
+        self.student = started.student[:60]
         # A replay's time is simulated, and so is its market unless it names real bars.
-        self.simulated = str(about.get("replay", "")).startswith("simulated")
-        self.title = f"replay of {fields.text(about, 'replay', 60)}" if "replay" in about else "paper session"
-        self.symbols = tuple(str(one)[:20] for one in fields.mapping(said, "instruments"))
-        quotes = {
-            fields.text(one, "quote_currency", 8)
-            for one in fields.mapping(said, "instruments").values()
-            if isinstance(one, dict)
-        }
-        self.currency = fields.text(said, "base", 8) or (quotes.pop() if len(quotes) == 1 else "")
+        replayed = fields.get_text(started.about, "replay", 60)
+        self.simulated = replayed.startswith("simulated")
+        self.title = f"replay of {replayed}" if "replay" in started.about else "paper session"
+        self.symbols = tuple(symbol[:20] for symbol in started.instruments)
+        currencies = {instrument.currency for instrument in started.instruments.values()}
+        self.currency = (started.base or (currencies.pop() if len(currencies) == 1 else ""))[:8]
 
 
-HEAVY = ("slice", "quote", "valuation", "progress", "step", "history", "rate", "news")
-"""Kinds of which the past is not read: only the last of them say anything now."""
+HEAVY = (
+    Kind.SLICE,
+    Kind.QUOTE,
+    Kind.VALUATION,
+    Kind.PROGRESS,
+    Kind.STEP,
+    Kind.HISTORY,
+    Kind.RATE,
+    Kind.NEWS,
+)
+"""Kinds of which the past is not read: only the last of them matter now."""
 
-_LINES, _NEWS, _ORDERS = 400, 120, 120
+_LINES, _NEWS, _ORDERS, _COMMANDS = 400, 120, 120, 60
 
 
-class Board:
-    """All that one journal's events came to so far."""
+class JournalProjection:
+    """What follows from the events of one journal so far.
 
-    def __init__(self, place: Place) -> None:
+    `started`, `snapshot`, `valuation`, `risk_change`, `waiting` and `retrained` are the newest of their kind.
+    """
+
+    def __init__(self, place: JournalPlace) -> None:
         self._place = place
-        self._standing = Standing(place.sort)
-        self._calls = Calls()
-        self._money = Money()
-        self._health = Healths()
-        self._trainings = Trainings()
-        self._registrations = Registrations(place.path.parent) if place.sort is Sort.REGISTRY else None
+        self._status = StatusTracker(place.type)
+        self.calls = ForecastTracker()
+        self.account = AccountTracker()
+        self.health = HealthTracker()
+        self._trainings = TrainingTracker()
+        self._registrations = (
+            RegistryTracker(place.path.parent) if place.type is JournalType.REGISTRY else None
+        )
         self._kinds: Counter[str] = Counter()
-        self._lines: deque[Line] = deque(maxlen=_LINES)
-        self._orders: OrderedDict[str, Line] = OrderedDict()
-        self._fills: deque[Line] = deque(maxlen=_ORDERS)
+        self._lines: deque[EventLine] = deque(maxlen=_LINES)
+        self._orders: OrderedDict[int, EventLine] = OrderedDict()
+        self._fills: deque[EventLine] = deque(maxlen=_ORDERS)
         self._commands: OrderedDict[int, CommandView] = OrderedDict()
         self._risk = RiskView()
-        self._risks: deque[Line] = deque(maxlen=60)
+        self._risks: deque[EventLine] = deque(maxlen=60)
         self._news: OrderedDict[tuple[str, str], NewsView] = OrderedDict()
         self._instants = 0
-        self._asked = (0, 0)
+        self._forecast_progress = (0, 0)
         self._called_at: datetime | None = None
         self._valued = 0
-        self._do: dict[str, Callable[[Seen], None]] = {
-            "forecast": self._forecast,
-            "forecasting": self._forecasting,
-            "mark": self._valuation,
-            "valuation": self._valuation,
-            "progress": self._progress,
-            "order": self._order,
-            "fill": self._fill,
-            "slice": self._slice,
-            "quote": self._money.quotes,
-            "news": lambda row: self._item(row, row.payload),
-            "command": self._command,
-            "risk": self._risk_changed,
-            "split": self._split,
+        self.started: SessionStarted | None = None
+        self.snapshot: SessionSnapshot | None = None
+        self.value: float | None = None
+        self.risk_change: RiskChange | None = None
+        self.waiting: Waiting | None = None
+        self.retrained: Mapping[str, Any] | None = None
+        self._handlers: dict[type, Callable[[EventRow, Any], None]] = {
+            PredictionRecord: self._on_prediction,
+            Forecasting: self._on_forecasting,
+            EquityPoint: self._on_valuation,
+            Valuation: self._on_valuation,
+            SessionSnapshot: self._on_snapshot,
+            OrderRecord: self._on_order,
+            Fill: self._on_fill,
+            SliceRecord: self._on_slice,
+            Quotes: lambda row, quotes: self.account.on_quotes(row.as_of, quotes),
+            NewsItem: lambda row, item: self._add_news(row.seq, item),
+            Command: self._on_command,
+            RiskChange: self._on_risk_change,
+            Split: self._on_split,
+            Waiting: self._on_waiting,
+            SessionStarted: self._on_started,
+            RunStarted: lambda _row, run: self._set_start(fields.get_number(run.config, "cash"), {}),
         }
 
+    @property
+    def student(self) -> str:
+        """The student in use."""
+        return self._status.student
+
+    @property
+    def currency(self) -> str:
+        """The account's currency; empty where that is not known."""
+        return self._status.currency
+
+    @property
+    def finished(self) -> bool:
+        """Whether the journal's last word is that it has ended."""
+        return self._status.state == "finished"
+
+    @property
+    def unanswered(self) -> list[CommandView]:
+        """The commands that the session has not applied yet."""
+        return [command for command in self._commands.values() if not command.answer]
+
     def count(self, kinds: dict[str, int]) -> None:
-        """So many events of each kind were passed, folded or not."""
+        """Count so many events of each kind, folded or not."""
         self._kinds.update(kinds)
 
-    def fold(self, row: Seen, *, listed: bool) -> None:
-        """Take in the next event; `listed` keeps a line of it."""
+    def fold(self, row: EventRow, *, listed: bool) -> None:
+        """Apply the next event; `listed` keeps a line of it."""
+        payload = decode_or_none(row)
         if listed:
-            self._lines.append(journal_line(row))
-        if row.faulty:
-            self._health.faulty += 1
+            self._lines.append(describe(row, payload))
+        if payload is None:
+            self.health.faulty += 1
             return
         try:
-            self._standing.take(row)
-            if row.kind in HEALTH:
-                self._health.take(row)
-            elif row.kind in TRAINING:
-                self._trainings.take(row)
-            elif self._registrations is not None:
-                self._registrations.take(row)
-            elif (do := self._do.get(row.kind)) is not None:
-                do(row)
-            elif row.kind == "waiting":
-                self._health.asked(row)
-            elif row.kind in ("session_started", "run_started"):
-                self._begun(row)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError):
-            self._health.faulty += 1
+            self._apply(row, payload)
+        except (JournalError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError):
+            self.health.faulty += 1
+
+    def _apply(self, row: EventRow, payload: object) -> None:
+        self._status.apply(row, payload)
+        if (handle := self._handlers.get(type(payload))) is not None:
+            handle(row, payload)
+        elif isinstance(payload, HealthEvent):
+            self.health.apply(row, payload)
+        elif isinstance(payload, TrainingPayload):
+            self._trainings.apply(row.payload, row.recorded_at, payload)
+        elif self._registrations is not None:
+            self._registrations.apply(row)
+        elif row.kind == Kind.RETRAINED:
+            self.retrained = row.payload
 
     def view(self, **rest: Any) -> JournalView:
-        """What is known now; `rest` are the fields that a journal does not tell."""
-        standing = self._standing
+        """Return what is known now; `rest` are the fields that a journal does not state."""
+        status = self._status
         return JournalView(
             place=self._place,
-            simulated=standing.simulated,
-            own_time=standing.own_time,
-            title=standing.title,
-            student=standing.student,
-            symbols=standing.symbols,
-            currency=standing.currency,
-            started_at=standing.started_at,
-            ended_at=standing.ended_at,
-            last_at=standing.last_at,
-            reached=standing.reached,
-            waiting_for=standing.waiting_for,
-            waiting_until=standing.waiting_until,
-            reason=standing.reason,
-            result=standing.result,
+            simulated=status.simulated,
+            own_time=status.own_time,
+            title=status.title,
+            student=status.student,
+            symbols=status.symbols,
+            currency=status.currency,
+            started_at=status.started_at,
+            ended_at=status.ended_at,
+            last_at=status.last_at,
+            reached=status.reached,
+            waiting_for=status.waiting_for,
+            waiting_until=status.waiting_until,
+            reason=status.reason,
+            result=status.result,
             kinds=dict(self._kinds),
-            money=self._money.view(),
-            score=self._calls.view(),
-            calls=self._calls.last(),
-            positions=self._money.positions(),
+            money=self.account.view(),
+            score=self.calls.view(),
+            calls=self.calls.last(),
+            positions=self.account.positions(),
             orders=tuple(self._orders.values()),
             fills=tuple(self._fills),
             commands=tuple(self._commands.values()),
@@ -212,120 +270,114 @@ class Board:
             risks=tuple(self._risks),
             news=tuple(self._news.values()),
             training=self._trainings.view(),
-            health=self._health.view(),
+            health=self.health.view(),
             registry=self._registrations.view() if self._registrations else None,
             lines=tuple(self._lines),
-            asked=self._asked,
+            asked=self._forecast_progress,
             done=self._share_done(),
-            **({"state": standing.state} | rest),
+            **({"state": status.state} | rest),
         )
 
     def _share_done(self) -> float | None:
-        """The share of a run's closes that were traded, or, as long as none is journaled, forecast."""
-        if self._place.sort is not Sort.RUN or self._standing.result:
+        """Return the share of a run's closes that were traded, or, as long as none is journaled, forecast."""
+        if self._place.type is not JournalType.RUN or self._status.result:
             return None
-        done, total = (self._valued, self._instants) if self._instants else self._asked
+        done, total = (self._valued, self._instants) if self._instants else self._forecast_progress
         return min(1.0, done / total) if total else None
 
-    def _begun(self, row: Seen) -> None:
-        said = row.payload
-        self._money.start = fields.number(said, "cash")
-        self._risk = RiskView(state=self._risk.state, limits=fields.mapping(said, "limits"))
+    def _on_started(self, row: EventRow, started: SessionStarted) -> None:
+        if row.kind == Kind.SESSION_STARTED:
+            self.started = started
+            self._set_start(started.cash, fields.get_mapping(row.payload, "limits"))
 
-    def _forecast(self, row: Seen) -> None:
+    def _set_start(self, cash: float | None, limits: Mapping[str, Any]) -> None:
+        self.account.start = cash
+        self._risk = replace(self._risk, limits=limits)
+
+    def _on_prediction(self, row: EventRow, record: PredictionRecord) -> None:
         if row.as_of != self._called_at:
             self._called_at = row.as_of
             self._instants += 1
-        self._calls.forecast(row)
-        self._money.close(row)
-        self._health.answered(row)
+        self.calls.add(row.seq, record)
+        self.account.on_prediction(record.call)
+        self.health.on_prediction(row.recorded_at)
 
-    def _forecasting(self, row: Seen) -> None:
-        done, total = (fields.number(row.payload, name) or 0 for name in ("done", "total"))
-        self._asked = int(done), int(total)
+    def _on_forecasting(self, _row: EventRow, progress: Forecasting) -> None:
+        self._forecast_progress = progress.done, progress.total
 
-    def _valuation(self, row: Seen) -> None:
-        self._valued += row.kind == "mark"
-        self._money.value(row.as_of, row.payload)
+    def _on_valuation(self, row: EventRow, valued: EquityPoint | Valuation) -> None:
+        self._valued += isinstance(valued, EquityPoint)
+        if isinstance(valued, Valuation):
+            self.value = valued.value
+        self.account.on_valuation(row.as_of, valued)
 
-    def _progress(self, row: Seen) -> None:
-        said = row.payload
-        self._money.held(said)
-        state, cause = fields.text(said, "state", 12), fields.text(said, "cause")
-        if (state, cause) != (self._risk.state, self._risk.cause):
-            at = _said_at(row)
-            self._risk = RiskView(state=state, cause=cause, at=at, limits=self._risk.limits)
+    def _on_snapshot(self, _row: EventRow, snapshot: SessionSnapshot) -> None:
+        self.snapshot, self.value = snapshot, snapshot.value
+        self.account.on_snapshot(snapshot)
+        if (snapshot.state, snapshot.cause[:300]) != (self._risk.state, self._risk.cause):
+            limits, cause = self._risk.limits, snapshot.cause[:300]
+            self._risk = RiskView(state=snapshot.state, cause=cause, at=snapshot.at, limits=limits)
 
-    def _order(self, row: Seen) -> None:
-        number = fields.text(row.payload, "number", 20)
-        self._money.settled(row.payload)
-        self._orders.pop(number, None)
-        self._orders[number] = order_line(row)
+    def _on_order(self, row: EventRow, order: OrderRecord) -> None:
+        self.account.on_order(order)
+        self._orders.pop(order.number, None)
+        self._orders[order.number] = order_line(row.seq, order)
         if len(self._orders) > _ORDERS:
             self._orders.popitem(last=False)
 
-    def _fill(self, row: Seen) -> None:
-        self._money.fill(row.payload)
-        self._fills.append(fill_line(row))
+    def _on_fill(self, row: EventRow, fill: Fill) -> None:
+        self.account.on_fill(fill)
+        self._fills.append(fill_line(row.seq, fill))
 
-    def _split(self, row: Seen) -> None:
-        self._money.split(row.payload)
-        self._calls.split(row.payload)
+    def _on_split(self, _row: EventRow, split: Split) -> None:
+        self.account.on_split(split)
+        self.calls.split(split)
 
-    def _slice(self, row: Seen) -> None:
-        self._money.bars(row)
-        self._health.came(row)
-        for item in fields.items(row.payload, "news"):
-            if isinstance(item, dict):
-                self._item(row, item)
+    def _on_slice(self, row: EventRow, record: SliceRecord) -> None:
+        self.account.on_slice(record.slice)
+        self.health.on_slice(row.as_of, row.recorded_at)
+        for item in record.slice.news:
+            self._add_news(row.seq, item)
 
-    def _item(self, row: Seen, said: dict[str, Any]) -> None:
-        key = fields.text(said, "source", 60), fields.text(said, "id", 200)
+    def _add_news(self, seq: int, item: NewsItem) -> None:
+        key = item.source[:60], item.id[:200]
         self._news.pop(key, None)
         self._news[key] = NewsView(
-            at=fields.moment(said, "available_at") or row.as_of,
-            title=fields.text(said, "title"),
+            at=item.available_at,
+            title=item.title[:300],
             source=key[0],
-            symbols=tuple(str(one)[:20] for one in fields.items(said, "symbols")[:8]),
-            seq=row.seq,
+            symbols=tuple(symbol[:20] for symbol in sorted(item.symbols)[:8]),
+            seq=seq,
         )
         if len(self._news) > _NEWS:
             self._news.popitem(last=False)
 
-    def _command(self, row: Seen) -> None:
-        said = row.payload
+    def _on_waiting(self, row: EventRow, waiting: Waiting) -> None:
+        self.waiting = waiting
+        self.health.on_waiting(waiting, row.recorded_at)
+
+    def _on_command(self, row: EventRow, command: Command) -> None:
         self._commands[row.seq] = CommandView(
             seq=row.seq,
             at=row.as_of,
             recorded_at=row.recorded_at,
-            command=fields.text(said, "command", 20),
-            author=fields.text(said, "author", 60),
-            text=fields.text(said, "text"),
+            command=command.kind,
+            author=command.author[:60],
+            text=command.text[:300],
         )
-        if len(self._commands) > 60:
+        if len(self._commands) > _COMMANDS:
             self._commands.popitem(last=False)
 
-    def _risk_changed(self, row: Seen) -> None:
-        said = row.payload
-        state, cause, author = (fields.text(said, name) for name in ("now", "cause", "author"))
+    def _on_risk_change(self, row: EventRow, change: RiskChange) -> None:
+        self.risk_change = change
         self._risk = RiskView(
-            state=state[:12], cause=cause, author=author, at=_said_at(row), limits=self._risk.limits
+            state=change.now,
+            cause=change.cause[:300],
+            author=change.author[:300],
+            at=change.at,
+            limits=self._risk.limits,
         )
-        self._risks.append(journal_line(row))
-        asked = self._commands.get(int(fields.number(said, "input") or -1))
-        if asked is not None:
-            answer = f"{fields.text(said, 'was', 12)} → {state[:12]}"
-            self._commands[asked.seq] = CommandView(
-                seq=asked.seq,
-                at=asked.at,
-                recorded_at=asked.recorded_at,
-                command=asked.command,
-                author=asked.author,
-                text=asked.text,
-                answer=answer,
-            )
-
-
-def _said_at(row: Seen) -> datetime:
-    """The instant that an effect states: where time is simulated, a command's event has the wall clock's."""
-    return fields.moment(row.payload, "at") or row.as_of
+        self._risks.append(describe(row, change))
+        number = input_seq(row)
+        if (asked := self._commands.get(number)) is not None:
+            self._commands[number] = replace(asked, answer=f"{change.was} → {change.now}")

@@ -1,158 +1,130 @@
-"""Where a session stands, out of its journal and its locks. Prints nothing, asks no process."""
+"""The state of a session from its journal and locks, as JSON types: a view of its projection."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError, JournalError
-from engine.journal.canonical import plain
-from engine.journal.events import RETRAINED
-from engine.journal.journal import Journal, Row
-from strategies.paper.files import journal_path, runner_of, session_folder, supervisor_of
-from strategies.run_spec import STARTED
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import Kind
+from engine.journal.events.codec import encode_fields
+from strategies.monitor.catalog import JournalPlace, JournalType
+from strategies.monitor.follower import RECENT
+from strategies.monitor.journal_reader import JournalFile, Unreadable
+from strategies.monitor.projection import JournalProjection
+from strategies.monitor.views import CallView
+from strategies.paper.files import journal_path, runner_pid, session_folder, supervisor_pid
 
-_STEADY = (
-    STARTED,
-    "session_resumed",
-    "session_stopped",
-    "session_finished",
-    "waiting",
-    "progress",
-    "valuation",
-    "risk",
-    "fault",
-    "adopted",
-    "command",
-    RETRAINED,
+_KINDS = (
+    Kind.SESSION_STARTED,
+    Kind.SESSION_RESUMED,
+    Kind.SESSION_STOPPED,
+    Kind.SESSION_FINISHED,
+    Kind.WAITING,
+    Kind.PROGRESS,
+    Kind.VALUATION,
+    Kind.RISK,
+    Kind.FAULT,
+    Kind.ADOPTED,
+    Kind.COMMAND,
+    Kind.RETRAINED,
 )
+"""What the state follows from; of all other kinds the newest events are enough."""
 
-_TAIL = 6000
-
-_MOST_FAULTS = 5
-
-
-class _Reading:
-    """The newest of everything, while the journal is read from its beginning."""
-
-    def __init__(self) -> None:
-        self.newest: dict[str, Row] = {}
-        self.down: dict[str, Mapping[str, Any]] = {}
-        self.faults: list[Mapping[str, Any]] = []
-        self.unanswered: dict[int, Row] = {}
-
-    def take(self, row: Row) -> None:
-        self.newest[row.kind] = row
-        if row.kind == "fault":
-            self._fault(row)
-        if row.kind == "command":
-            self.unanswered[row.seq] = row
-        if row.kind == "risk":
-            self.unanswered.pop(row.payload["input"], None)
-
-    def said(self, kind: str) -> Mapping[str, Any]:
-        """The newest payload of a kind, empty where there is none."""
-        return self.newest[kind].payload if kind in self.newest else {}
-
-    def _fault(self, row: Row) -> None:
-        told = {**row.payload, "at": row.as_of}
-        if row.payload["state"] == "down":
-            self.down[row.payload["part"]] = told
-        elif row.payload["state"] == "up":
-            self.down.pop(row.payload["part"], None)
-        self.faults = [*self.faults, told][-_MOST_FAULTS:]
+_PAGE = 2000
 
 
-def standing(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
-    """Everything but the scored table, as JSON types. Raises JournalError for a journal that is damaged."""
+def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
+    """Return everything but the scored table. Raises JournalError for a journal that is damaged."""
+    path = journal_path(data_dir, name)
+    try:
+        projection, events = _read_projection(JournalPlace(type=JournalType.SESSION, name=name, path=path))
+    except Unreadable as error:
+        raise JournalError(f"{path}: {error}") from error
+    started = projection.started
     folder = session_folder(data_dir, name)
-    reading = _Reading()
-    with Journal.open(journal_path(data_dir, name), name) as journal:
-        for row in journal.read(kinds=_STEADY):
-            reading.take(row)
-        prices, calls = _newest(journal)
-        events = journal.last_seq
-    if STARTED not in reading.newest:
-        raise JournalError(f"session {name} was not begun to its end; remove {folder} and start it again")
-    begun, progress, risk = (reading.said(kind) for kind in (STARTED, "progress", "risk"))
-    value = _value(reading)
-    found = {
+    if started is None:
+        raise JournalError(f"session {name} was not created completely; remove {folder} and start it again")
+    snapshot, risk = projection.snapshot, projection.risk_change
+    codes = started.calendars
+    status = {
         "session": name,
-        "replay": begun["simulated"],
-        "simulated": str(begun["about"].get("replay", "")).startswith("simulated"),
-        "runs": _runs(folder, reading),
-        "process": supervisor_of(folder) or runner_of(folder),
-        "state": progress.get("state", "active") if not risk else risk["now"],
-        "cause": risk.get("cause", ""),
-        "author": risk.get("author", ""),
-        "waiting": reading.said("waiting") or None,
-        "next_decision": None if begun["simulated"] else next_close(calendars_in(begun, now), now),
-        "symbols": sorted(begun["instruments"]),
-        "student": reading.said("adopted").get("name", begun["student"]),
-        "reached": reading.said("progress")["at"] if "progress" in reading.newest else None,
-        "currency": _currency(begun),
-        "cash_at_start": begun["cash"],
-        "cash": progress.get("cash", begun["cash"]),
-        "equity": begun["cash"] if value is None else value,
+        "replay": started.simulated,
+        "simulated": str(started.about.get("replay", "")).startswith("simulated"),
+        "runs": _runs(folder, projection),
+        "process": supervisor_pid(folder) or runner_pid(folder),
+        "state": risk.now if risk else snapshot.state if snapshot else "active",
+        "cause": risk.cause if risk else "",
+        "author": risk.author if risk else "",
+        "waiting": encode_fields(projection.waiting) if projection.waiting else None,
+        "next_decision": None if started.simulated else next_close(calendars_in(codes, now), now),
+        "symbols": sorted(started.instruments),
+        "student": projection.student,
+        "reached": snapshot.at if snapshot else None,
+        "currency": projection.currency,
+        "cash_at_start": started.cash,
+        "cash": snapshot.cash if snapshot else started.cash,
+        "equity": started.cash if projection.value is None else projection.value,
         "positions": [
-            {"symbol": symbol, "size": size, "price": prices.get(symbol)}
-            for symbol, size in progress.get("positions", {}).items()
+            {"symbol": symbol, "size": size, "price": projection.account.prices.get(symbol)}
+            for symbol, size in (snapshot.positions if snapshot else {}).items()
         ],
-        "orders": progress.get("waiting", {}),
-        "forecasts": [calls[symbol] for symbol in sorted(calls)],
-        "down": list(reading.down.values()),
-        "faults": reading.faults,
-        "unanswered": [row.payload["command"] for row in reading.unanswered.values()],
-        "retrained": reading.said(RETRAINED) or None,
+        "orders": snapshot.waiting if snapshot else {},
+        "forecasts": [_forecast(call) for _, call in sorted(projection.calls.newest.items())],
+        "down": [encode_fields(fault) | {"at": at} for fault, at in projection.health.down.values()],
+        "faults": [encode_fields(fault) | {"at": at} for fault, at in projection.health.faults],
+        "unanswered": [command.command for command in projection.unanswered],
+        "retrained": projection.retrained,
         "events": events,
     }
-    made: dict[str, Any] = plain(found)
-    return made
+    plain: dict[str, Any] = to_jsonable(status)
+    return plain
 
 
-def _runs(folder: Path, reading: _Reading) -> str:
-    if "session_finished" in reading.newest:
+def _read_projection(place: JournalPlace) -> tuple[JournalProjection, int]:
+    """Return a session's projection and the number of its events."""
+    projection, file = JournalProjection(place), JournalFile(place.path)
+    try:
+        newest = file.newest()
+        recent, cursor = max(0, newest - RECENT), 0
+        while cursor < newest:
+            until = recent if cursor < recent else newest
+            rows = file.page(cursor, until, _PAGE, only=_KINDS if cursor < recent else None)
+            for row in rows:
+                projection.fold(row, listed=False)
+            cursor = rows[-1].seq if len(rows) == _PAGE else until
+    finally:
+        file.close()
+    if faulty := projection.health.faulty:
+        raise JournalError(
+            f"{place.path}: {faulty} events cannot be read; restore the journal from a copy "
+            f"(closecall paper export {place.name} saves what comes before the first damaged event)"
+        )
+    return projection, newest
+
+
+def _runs(folder: Path, projection: JournalProjection) -> str:
+    if projection.finished:
         return "finished"
-    if supervisor_of(folder) is not None or runner_of(folder) is not None:
-        return "running"
-    return "stopped"
+    running = supervisor_pid(folder) is not None or runner_pid(folder) is not None
+    return "running" if running else "stopped"
 
 
-def _value(reading: _Reading) -> float | None:
-    """The newest value: at a close, or at last prices between two."""
-    rows = [reading.newest[kind] for kind in ("progress", "valuation") if kind in reading.newest]
-    return max(rows, key=lambda row: row.seq).payload["value"] if rows else None
-
-
-def _currency(begun: Mapping[str, Any]) -> str:
-    return str(begun["base"] or next(iter(begun["instruments"].values()))["currency"])
-
-
-def _newest(journal: Journal) -> tuple[dict[str, float], dict[str, Mapping[str, Any]]]:
-    """Last prices and last calls by symbol, from the end of the journal."""
-    prices: dict[str, float] = {}
-    calls: dict[str, Mapping[str, Any]] = {}
-    since = max(0, journal.last_seq - _TAIL)
-    for row in journal.read(since, ("slice", "quote", "forecast")):
-        if row.kind == "slice":
-            prices |= {symbol: bar[min(3, len(bar) - 1)] for symbol, bar in row.payload["bars"].items()}
-        elif row.kind == "quote":
-            prices |= {symbol: told[0] for symbol, told in row.payload["quotes"].items()}
-        else:
-            kept = ("symbol", "direction", "confidence", "close", "last_close", "abstention")
-            calls[row.payload["symbol"]] = {name: row.payload[name] for name in kept} | {"as_of": row.as_of}
-    return prices, calls
+def _forecast(call: CallView) -> dict[str, Any]:
+    keys = ("symbol", "direction", "confidence", "close", "last_close", "abstention", "as_of")
+    return {key: getattr(call, key) for key in keys}
 
 
 _FAR = 15
 """Days within which each market has a session, through the longest holidays."""
 
 
-def calendars_in(begun: Mapping[str, Any], at: datetime) -> dict[str, Calendar]:
-    """The calendars of a session's instruments around `at`, by code. `begun` is its first event."""
+def calendars_in(codes: Iterable[str], at: datetime) -> dict[str, Calendar]:
+    """Return the calendars of these codes around `at`."""
     day = at.date()
-    return {code: calendar_of(code, day - timedelta(days=3), day) for code in begun["calendars"]}
+    return {code: load_calendar(code, day - timedelta(days=3), day) for code in codes}
 
 
 def next_close(calendars: Mapping[str, Calendar], at: datetime) -> datetime | None:

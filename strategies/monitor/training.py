@@ -1,4 +1,4 @@
-"""Training as its journals tell it: steps, looks at unseen days, guards, folds, verdicts. Knows no model."""
+"""Training from its journals: steps, evaluations on unseen days, guards, folds, verdicts. Knows no model."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,73 +6,79 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from engine.journal.events.training import (
+    Entered,
+    FoldGated,
+    FoldTrained,
+    Gated,
+    Promotion,
+    TrainedByHand,
+    TrainingDone,
+    TrainingEvent,
+    TrainingGuard,
+    TrainingLabels,
+    TrainingLook,
+    TrainingStep,
+    WalkForwardStarted,
+)
 from strategies.monitor import fields
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import FoldView, LookView, TrainingView
+from strategies.monitor.views import EvaluationView, FoldView, TrainingView
 
-KINDS = frozenset(
-    {
-        "walkforward_started",
-        "training_labels",
-        "training_step",
-        "training_look",
-        "training_guard",
-        "training_done",
-        "fold_trained",
-        "fold_gated",
-        "promotion",
-        "gated",
-        "entered",
-        "trained_by_hand",
-    }
+TrainingPayload = (
+    WalkForwardStarted | TrainingEvent | FoldTrained | FoldGated | Promotion | Gated | Entered | TrainedByHand
 )
 
-_STEPS, _FOLDS, _LOOKS, _GUARDS = 600, 60, 200, 12
+_MAX_STEPS, _MAX_FOLDS, _MAX_EVALUATIONS, _GUARDS = 600, 60, 200, 12
 
 
-class Trainings:
-    """What a walk-forward or the rounds on one run have done."""
+class TrainingTracker:
+    """The progress of a walk-forward, or of the trainings on one run."""
 
     def __init__(self) -> None:
-        self._steps: deque[Mapping[str, Any]] = deque(maxlen=_STEPS)
-        self._looks: deque[LookView] = deque(maxlen=_LOOKS)
+        self._steps: deque[Mapping[str, Any]] = deque(maxlen=_MAX_STEPS)
+        self._looks: deque[EvaluationView] = deque(maxlen=_MAX_EVALUATIONS)
         self._folds: dict[tuple[str, int], FoldView] = {}
         self._planned = 0
         self._now = ""
         self._at: datetime | None = None
         self._settings: Mapping[str, Any] = {}
 
-    def take(self, row: Seen) -> None:
-        """One event of a training."""
-        said, kind = row.payload, row.kind
-        self._at = row.recorded_at
-        arm, fold = fields.text(said, "arm", 20), int(fields.number(said, "fold") or 0)
-        place = f"fold {fold} {arm}: " if fold else ""
-        match kind:
-            case "walkforward_started":
-                self._settings = fields.mapping(said, "settings")
-                both = fields.text(self._settings, "method", 8) == "grpo" and self._settings.get("compare")
-                self._planned = len(fields.items(said, "folds")) * (2 if both else 1)
-                self._now = "plan on record; training the first fold"
-            case "training_labels":
-                self._now = f"{place}labels recalibrated, {fields.text(said, 'items')} lessons"
-            case "training_step":
-                self._steps.append(said)
-                most = fields.number(said, "of")
-                self._now = f"{place}training, step {fields.text(said, 'step', 12)}"
-                self._now += f" of {most:.0f}" if most else ""
-            case "training_look":
-                step = int(fields.number(said, "step") or 0)
-                self._looks.append(LookView(arm=arm, fold=fold, step=step, figures=said))
-            case "training_guard":
-                self._guard(said)
-            case "training_done":
-                self._now = f"{place}trained in {fields.number(said, 'seconds') or 0:.0f} s"
-            case _:
-                self._judged(row, arm, fold, place)
+    def apply(self, stored: Mapping[str, Any], recorded_at: datetime, payload: TrainingPayload) -> None:
+        """Apply one event of a training: as `stored`, and its decoded payload."""
+        self._at = recorded_at
+        match payload:
+            case WalkForwardStarted():
+                self._settings = payload.settings
+                both = payload.settings.get("method") == "grpo" and payload.settings.get("compare")
+                self._planned = len(payload.folds) * (2 if both else 1)
+                self._now = "the plan is recorded; training the first fold"
+            case TrainingLabels() | TrainingStep() | TrainingLook() | TrainingGuard() | TrainingDone():
+                self._apply_progress(stored, payload)
+            case FoldTrained() | Entered() | TrainedByHand():
+                self._on_trained(stored, payload)
+            case FoldGated() | Gated():
+                self._on_gated(stored, payload)
+
+    def _apply_progress(self, stored: Mapping[str, Any], event: TrainingEvent) -> None:
+        place = f"fold {event.fold} {(event.arm or '')[:20]}: " if event.fold else ""
+        match event:
+            case TrainingLabels():
+                self._now = f"{place}labels recalibrated, {event.items} examples"
+            case TrainingStep():
+                self._steps.append(stored)
+                self._now = f"{place}training, step {event.step}" + (f" of {event.of}" if event.of else "")
+            case TrainingLook():
+                arm = (event.arm or "")[:20]
+                look = EvaluationView(arm=arm, fold=event.fold or 0, step=event.step, figures=stored)
+                self._looks.append(look)
+            case TrainingGuard():
+                self._on_guard(event)
+            case TrainingDone():
+                seconds = fields.get_number(event.figures, "seconds") or 0.0
+                self._now = f"{place}trained in {seconds:.0f} s"
 
     def view(self) -> TrainingView:
-        """What is known."""
+        """Return what is known."""
         return TrainingView(
             steps=tuple(self._steps),
             looks=tuple(self._looks),
@@ -83,27 +89,37 @@ class Trainings:
             settings=self._settings,
         )
 
-    def _guard(self, said: Mapping[str, Any]) -> None:
-        """A guard spoke of the last look; one that speaks again tells what was done about it."""
-        last = self._looks.pop() if self._looks else LookView(arm="", fold=0, step=0, figures={})
-        value, limit = (fields.number(said, name) for name in ("value", "limit"))
+    def _on_guard(self, guard: TrainingGuard) -> None:
+        """Add a guard to the last evaluation; of the same one again only what was done last is kept."""
+        last = self._looks.pop() if self._looks else EvaluationView(arm="", fold=0, step=0, figures={})
+        value, limit = guard.value, guard.limit
         figures = "" if value is None or limit is None else f" {value:.4g}, limit {limit:.4g}"
-        name = fields.text(said, "guard", 60)
-        before = [one for one in last.guards if not one.startswith(name)]
-        spoken = (*before, f"{name}{figures}: {fields.text(said, 'done', 60)}")
-        self._looks.append(replace(last, guards=spoken[-_GUARDS:]))
+        name = guard.guard[:60]
+        before = [line for line in last.guards if not line.startswith(name)]
+        guards = (*before, f"{name}{figures}: {guard.done[:60]}")
+        self._looks.append(replace(last, guards=guards[-_GUARDS:]))
 
-    def _judged(self, row: Seen, arm: str, fold: int, place: str) -> None:
-        said = row.payload
-        if row.kind in ("entered", "trained_by_hand", "gated"):
-            arm, fold = fields.text(said, "adapter", 60), 0
-        known = self._folds.get((arm, fold), FoldView(arm=arm, number=fold))
-        if row.kind in ("fold_trained", "entered", "trained_by_hand"):
-            self._folds[arm, fold] = FoldView(arm=arm, number=fold, trained=said, gated=known.gated)
-            self._now = f"{place or arm + ': '}trained; the challenger is in the shadow"
-        elif row.kind in ("fold_gated", "gated"):
-            self._folds[arm, fold] = FoldView(arm=arm, number=fold, trained=known.trained, gated=said)
-            outcome = "promoted" if said.get("promoted") else "not promoted"
-            self._now = f"{place or arm + ': '}gated, {outcome}"
-        while len(self._folds) > _FOLDS:
+    def _on_trained(self, stored: Mapping[str, Any], trained: FoldTrained | Entered | TrainedByHand) -> None:
+        key = (
+            (trained.arm[:20], trained.fold)
+            if isinstance(trained, FoldTrained)
+            else (trained.adapter[:60], 0)
+        )
+        known = self._folds.get(key) or FoldView(arm=key[0], number=key[1])
+        self._put(key, replace(known, trained=stored))
+        self._now = f"{_place(key)}trained; the challenger runs in shadow"
+
+    def _on_gated(self, stored: Mapping[str, Any], gated: FoldGated | Gated) -> None:
+        key = (gated.arm[:20], gated.fold) if isinstance(gated, FoldGated) else (gated.adapter[:60], 0)
+        known = self._folds.get(key) or FoldView(arm=key[0], number=key[1])
+        self._put(key, replace(known, gated=stored))
+        self._now = f"{_place(key)}gated, {'promoted' if gated.promoted else 'not promoted'}"
+
+    def _put(self, key: tuple[str, int], fold: FoldView) -> None:
+        self._folds[key] = fold
+        if len(self._folds) > _MAX_FOLDS:
             del self._folds[next(iter(self._folds))]
+
+
+def _place(key: tuple[str, int]) -> str:
+    return f"fold {key[1]} {key[0]}: " if key[1] else f"{key[0]}: "

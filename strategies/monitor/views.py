@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from strategies.monitor.catalog import Place
+from strategies.monitor.catalog import JournalPlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +107,12 @@ class PositionView:
     waiting: float = 0.0
 
     @property
-    def value(self) -> float | None:
+    def market_value(self) -> float | None:
         """Size times price in the account's currency."""
         return None if self.price is None else self.size * self.price * self.rate
 
     @property
-    def gain(self) -> float | None:
+    def unrealized_pnl(self) -> float | None:
         """What the position has gained since it was entered, before costs."""
         if self.price is None or self.entry is None:
             return None
@@ -120,7 +120,7 @@ class PositionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoneyView:
+class AccountView:
     """Equity, and what buying all symbols at once and holding them would have made of the cash."""
 
     start: float | None = None
@@ -135,19 +135,19 @@ class MoneyView:
     fills: int = 0
 
     @property
-    def gained(self) -> float | None:
+    def total_return(self) -> float | None:
         """The return since the start."""
         return self.value / self.start - 1 if self.value is not None and self.start else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class EventLine:
     """Something that happened, in a line: when, of what kind, what is said, and its event."""
 
     seq: int
     at: datetime
     kind: str
-    said: str
+    text: str
     symbol: str = ""
     good: bool | None = None
 
@@ -198,7 +198,7 @@ class FoldView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookView:
+class EvaluationView:
     """One look at the student's answers on unseen days: its figures, and the guards that spoke then."""
 
     arm: str
@@ -213,7 +213,7 @@ class TrainingView:
     """Steps as they were journaled, newest last, and the folds so far of the `planned` of all arms."""
 
     steps: tuple[Mapping[str, Any], ...] = ()
-    looks: tuple[LookView, ...] = ()
+    looks: tuple[EvaluationView, ...] = ()
     folds: tuple[FoldView, ...] = ()
     planned: int = 0
     now: str = ""
@@ -228,7 +228,7 @@ class HealthView:
     sources: tuple[tuple[str, str, str, datetime], ...] = ()
     parts: tuple[tuple[str, str, str, datetime], ...] = ()
     clock: tuple[tuple[str, float, datetime], ...] = ()
-    gaps: tuple[Line, ...] = ()
+    gaps: tuple[EventLine, ...] = ()
     gap_count: int = 0
     refused: int = 0
     corrections: int = 0
@@ -247,7 +247,7 @@ class JournalView:
     forecast and are to be, and `done` the share that was traded, or forecast as long as none is traded.
     """
 
-    place: Place
+    place: JournalPlace
     state: str = "unknown"
     simulated: bool = False
     own_time: bool = False
@@ -267,15 +267,15 @@ class JournalView:
     counted: int = 0
     kinds: Mapping[str, int] = field(default_factory=dict)
     rate: float = 0.0
-    money: MoneyView = field(default_factory=MoneyView)
+    money: AccountView = field(default_factory=AccountView)
     score: ScoreView = field(default_factory=ScoreView)
     calls: tuple[CallView, ...] = ()
     positions: tuple[PositionView, ...] = ()
-    orders: tuple[Line, ...] = ()
-    fills: tuple[Line, ...] = ()
+    orders: tuple[EventLine, ...] = ()
+    fills: tuple[EventLine, ...] = ()
     commands: tuple[CommandView, ...] = ()
     risk: RiskView = field(default_factory=RiskView)
-    risks: tuple[Line, ...] = ()
+    risks: tuple[EventLine, ...] = ()
     news: tuple[NewsView, ...] = ()
     training: TrainingView = field(default_factory=TrainingView)
     health: HealthView = field(default_factory=HealthView)
@@ -283,7 +283,7 @@ class JournalView:
     done: float | None = None
     asked: tuple[int, int] = (0, 0)
     registry: "RegistryView | None" = None
-    lines: tuple[Line, ...] = ()
+    lines: tuple[EventLine, ...] = ()
     trouble: str = ""
     trouble_at: datetime | None = None
     notice: str = ""
@@ -311,11 +311,11 @@ class RegistryView:
 
     adapters: tuple[AdapterView, ...] = ()
     champions: tuple[tuple[str, str], ...] = ()
-    changes: tuple[Line, ...] = ()
+    changes: tuple[EventLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Snapshot:
     """Everything at one moment. `disk_free` is in bytes, `memory` that of this process."""
 
     at: datetime

@@ -4,10 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-REPLAYED = "replay"
-"""The key under which a replayed input has its place in the replay; what lacks it came from outside."""
-
-_LOOK_UP = 0.2
+POLL_INTERVAL = 0.2
 
 
 class Source(Protocol):
@@ -18,7 +15,7 @@ class Source(Protocol):
         ...
 
 
-class Timekeeper(Protocol):
+class Clock(Protocol):
     """The time of a session: this machine's, or a simulated one."""
 
     @property
@@ -34,16 +31,16 @@ class Timekeeper(Protocol):
         """Come back at `until`, or earlier."""
         ...
 
-    def reach(self, at: datetime) -> None:
+    def advance_to(self, at: datetime) -> None:
         """The input of this instant is worked on; it is that time now, where time is simulated."""
         ...
 
-    def hold(self, until: datetime) -> None:
+    def wait_real_time(self, until: datetime) -> None:
         """Like `wait`, for something of this machine's: simulated time stands still meanwhile."""
         ...
 
 
-class SimulatedTime:
+class SimulatedClock:
     """Time that jumps to whatever is waited for, or passes `speed` times as fast as `sleep` takes.
 
     `pause` lets seconds of this machine pass, where it is this machine that is waited for.
@@ -73,32 +70,35 @@ class SimulatedTime:
         if self._sleep is None:
             self._now = max(self._now, until)
             return
-        seconds = min(max(0.0, (until - self._now).total_seconds() / self._speed), _LOOK_UP)
+        seconds = min(max(0.0, (until - self._now).total_seconds() / self._speed), POLL_INTERVAL)
         self._sleep(seconds)
         moved = self._now + timedelta(seconds=seconds * self._speed)
-        self._now = until if seconds < _LOOK_UP else min(until, moved)
+        self._now = until if seconds < POLL_INTERVAL else min(until, moved)
 
-    def reach(self, at: datetime) -> None:
+    def advance_to(self, at: datetime) -> None:
         """It is `at` now, also when inputs were journaled ahead."""
         self._now = at
 
-    def hold(self, until: datetime) -> None:
+    def wait_real_time(self, until: datetime) -> None:
         """A moment of this machine's, and none of the simulated time."""
         del until
-        self._pause(_LOOK_UP)
+        self._pause(POLL_INTERVAL)
 
 
-class RealTime:
+class SystemClock:
     """This machine's clock and a way to sleep, passed in; a wait ends after `look_up` seconds at most."""
 
     simulated = False
 
     def __init__(
-        self, clock: Callable[[], datetime], sleep: Callable[[float], None], look_up: float = _LOOK_UP
+        self,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        poll_interval: float = POLL_INTERVAL,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._look_up = look_up
+        self._poll_interval = poll_interval
 
     def now(self) -> datetime:
         """What the clock says."""
@@ -108,11 +108,11 @@ class RealTime:
         """Sleep until then, or for a moment."""
         seconds = (until - self._clock()).total_seconds()
         if seconds > 0:
-            self._sleep(min(seconds, self._look_up))
+            self._sleep(min(seconds, self._poll_interval))
 
-    def reach(self, at: datetime) -> None:
+    def advance_to(self, at: datetime) -> None:
         """Nothing: real time passes by itself."""
 
-    def hold(self, until: datetime) -> None:
+    def wait_real_time(self, until: datetime) -> None:
         """The same as `wait`: this machine's time is the session's."""
         self.wait(until)

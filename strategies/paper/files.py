@@ -1,6 +1,5 @@
-"""Where sessions live, how one is begun, and how one process at a time has it open. Knows no source."""
+"""The files of sessions: creating one, and opening it for one process at a time. Knows no source."""
 
-import difflib
 import fcntl
 import os
 import re
@@ -10,38 +9,48 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import JournalError, UsageError
+from engine.errors import INCOMPATIBLE, JournalError, UsageError, suggest
+from engine.journal.events import Kind, decode_as, encode
+from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Event, Journal
-from engine.journal.recovery import TIP, Tip
+from engine.journal.recovery import CHECKPOINT_FILE, Checkpoint
 from strategies.config import BacktestConfig
 from strategies.paper.lock import SessionLock
-from strategies.paper.session import PaperSession, Parts
-from strategies.run_spec import STARTED, SessionSettings, started_event
+from strategies.paper.session import PaperSession, SessionDeps
+from strategies.run_spec import RunSpec, encode_run_spec
 from strategies.runs import JOURNAL
 
 SESSIONS, LOCK = "sessions", "session.lock"
 
 
 def session_folder(data_dir: Path, name: str) -> Path:
-    """The folder of a session. Raises UsageError for a name that is no word."""
+    """Return the folder of a session. Raises UsageError for a name that is no word."""
     if not re.fullmatch(r"[\w-][\w.-]{0,59}", name):
         raise UsageError(f"session {name[:40]!r}: use letters, digits, dots, dashes and underscores")
     return data_dir / SESSIONS / name
 
 
-def start_session(
+def create_session(
     data_dir: Path,
     name: str,
-    settings: SessionSettings,
+    settings: RunSpec,
     inputs: Iterable[Event],
     *,
     at: datetime,
     about: Mapping[str, Any],
 ) -> None:
-    """Begin a session's journal with its settings and first inputs (history), in one transaction.
+    """Create a session's journal with its settings and first inputs (history), in one transaction.
 
-    `about` is whatever else is to stand with the settings, such as the configuration. Raises UsageError for a
-    session that has begun already.
+    Args:
+        data_dir: The data folder.
+        name: The session's name.
+        settings: What decides the session.
+        inputs: Its first inputs.
+        at: When it is created.
+        about: Whatever else is to be known of it, such as the configuration.
+
+    Raises:
+        UsageError: There is a session of that name.
     """
     folder = session_folder(data_dir, name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,32 +60,39 @@ def start_session(
     ):
         if journal.last_seq:
             raise UsageError(f"there is a session {name} already; resume it, or choose another name")
-        journal.append([started_event(settings, at, about), *inputs], at)
+        journal.append([encode(encode_run_spec(settings, about), at), *inputs], at)
 
 
 @contextmanager
 def open_session(
-    data_dir: Path, name: str, parts: Callable[[Journal], Parts], *, lock_timeout: float = 10.0
+    data_dir: Path, name: str, parts: Callable[[Journal], SessionDeps], *, lock_timeout: float = 10.0
 ) -> Iterator[PaperSession]:
-    """A session that was begun, for this process alone; `parts` is given its journal.
+    """Open a session for this process alone.
 
-    Raises UsageError if there is none of that name or another process has it open, JournalError for a journal
-    that cannot be used.
+    Args:
+        data_dir: The data folder.
+        name: The session's name.
+        parts: Returns what the session works with, given its journal.
+        lock_timeout: How many seconds to wait for a locked journal.
+
+    Raises:
+        UsageError: There is no session of that name, or another process has it open.
+        JournalError: Its journal cannot be used.
     """
     folder = session_folder(data_dir, name)
     if not (folder / JOURNAL).is_file():
-        near = difflib.get_close_matches(name, [each.name for each in (data_dir / SESSIONS).glob("*")], n=1)
-        hint = f"did you mean {near[0]}?" if near else "start one first"
+        known = [each.name for each in (data_dir / SESSIONS).glob("*")]
+        hint = suggest(name, known, "start one first")
         raise UsageError(f"there is no session {name!r} in {data_dir}; {hint}")
     with (
         SessionLock(folder / LOCK),
         Journal.open(folder / JOURNAL, name, lock_timeout=lock_timeout) as journal,
     ):
-        yield PaperSession(journal, parts(journal), Tip(folder / TIP))
+        yield PaperSession(journal, parts(journal), Checkpoint(folder / CHECKPOINT_FILE))
 
 
-def begun(data_dir: Path, name: str) -> Mapping[str, Any] | None:
-    """What a session's first event says, or None where nothing was begun."""
+def read_start(data_dir: Path, name: str) -> SessionStarted | None:
+    """Return a session's first payload, or None where there is no session of that name."""
     path = journal_path(data_dir, name)
     if not path.is_file():
         return None
@@ -84,19 +100,17 @@ def begun(data_dir: Path, name: str) -> Mapping[str, Any] | None:
         first = next(journal.read(0), None)
     if first is None:
         return None
-    if first.kind != STARTED:
+    if first.kind != Kind.SESSION_STARTED:
         raise JournalError(f"{path}: begins with {first.kind}, so it is no session's; restore it from a copy")
-    return first.payload
+    return decode_as(SessionStarted, first)
 
 
-def config_of(said: Mapping[str, Any]) -> BacktestConfig:
-    """The configuration that a session began with."""
+def decode_config(start: SessionStarted) -> BacktestConfig:
+    """Return the configuration that a session began with. Raises JournalError if it cannot be read."""
     try:
-        return BacktestConfig.model_validate(said["about"]["config"])
+        return BacktestConfig.model_validate(start.about["config"])
     except (KeyError, TypeError, ValueError) as error:
-        raise JournalError(
-            "the session's configuration cannot be read; another version wrote it, use that one"
-        ) from error
+        raise JournalError(f"the session's configuration cannot be read; {INCOMPATIBLE}") from error
 
 
 SUPERVISOR_LOCK = "supervisor.lock"
@@ -105,32 +119,32 @@ LOG, OUTPUT, LEARNING = "session.log", "background.log", "learning"
 
 
 def journal_path(data_dir: Path, name: str) -> Path:
-    """A session's journal. Raises UsageError for a name that is no word."""
+    """Return the path of a session's journal. Raises UsageError for a name that is no word."""
     return session_folder(data_dir, name) / JOURNAL
 
 
 def session_names(data_dir: Path) -> list[str]:
-    """All sessions that have a journal, by name."""
+    """Return the names of all sessions that have a journal."""
     return sorted(path.parent.name for path in (data_dir / SESSIONS).glob(f"*/{JOURNAL}"))
 
 
 def learning_dir(data_dir: Path, name: str, *, replay: bool) -> Path:
-    """Where a session's registry is: the user's own, but for a replay, whose time is not ours."""
+    """Return the folder of a session's registry: the user's, or its own for a replay in simulated time."""
     return session_folder(data_dir, name) / LEARNING if replay else data_dir
 
 
-def supervisor_of(folder: Path) -> int | None:
-    """The process that keeps a session running, if one does."""
-    return _holder(folder / SUPERVISOR_LOCK)
+def supervisor_pid(folder: Path) -> int | None:
+    """Return the process that keeps a session running, if one does."""
+    return _lock_owner(folder / SUPERVISOR_LOCK)
 
 
-def runner_of(folder: Path) -> int | None:
-    """The process that has a session open, if one does."""
-    return _holder(folder / LOCK)
+def runner_pid(folder: Path) -> int | None:
+    """Return the process that has a session open, if one does."""
+    return _lock_owner(folder / LOCK)
 
 
-def _holder(lock: Path) -> int | None:
-    """Who holds a lock: its number stands in the file, which means nothing while nobody does."""
+def _lock_owner(lock: Path) -> int | None:
+    """Return the process that holds a lock, which is written in the file; None where nobody does."""
     try:
         file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -138,8 +152,8 @@ def _holder(lock: Path) -> int | None:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        said = os.read(file, 20).decode(errors="replace").strip()
-        return int(said) if said.isdigit() else 0
+        number = os.read(file, 20).decode(errors="replace").strip()
+        return int(number) if number.isdigit() else 0
     finally:
         os.close(file)
     return None

@@ -1,126 +1,116 @@
-"""How the closes of one slice come to their calls: as journaled, from the ledger, from the student, or not.
+"""Predictions on the closes of one slice: as journaled, from the answer cache, or from the student.
 
 Fails closed: whatever goes wrong is an abstention with its reason. Knows no engine and no order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.errors import JournalError, StudentError
+from engine.journal.events import decode_as
+from engine.journal.events.outputs import PredictionRecord
 from engine.journal.journal import Row
-from engine.model import Abstention, Call, Observation
+from engine.model import Abstention, Observation
 from llm.answer_cache import answer_digest
-from llm.answers import read
-from llm.student import StudentInterrupted, StudentLate, TimelyStudent
-from strategies.runs import call_payload
+from llm.answers import parse_answer
+from llm.student import StudentClient, StudentInterrupted, StudentTimeout
 
-LATE = "late: the close was learned after its time"
+ARRIVED_LATE = "late: the close was learned after its time"
 
-NOT_IN_TIME = "late: the student did not answer in time"
+TIMED_OUT = "late: the student did not answer in time"
 
 INTERRUPTED = "halted: a command came before the answer"
 
-GONE = "the student cannot be asked"
-
-FORECAST_KEYS = (
-    "symbol",
-    "direction",
-    "confidence",
-    "close",
-    "last_close",
-    "abstention",
-    "prompt",
-    "output",
-)
-"""What the payload of every forecast states, in runs as in sessions."""
+UNAVAILABLE = "the student cannot be asked"
 
 
 class Answers(Protocol):
-    """Raw answers by digest, such as `llm.answer_cache.Ledger`."""
+    """Raw answers by digest, such as `llm.answer_cache.AnswerCache`."""
 
-    def find(self, digests: Sequence[str]) -> Mapping[str, str]:
+    def get_many(self, digests: Sequence[str]) -> Mapping[str, str]:
         """The answers on record, by digest."""
         ...
 
-    def keep(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
+    def put_many(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
         """Put rows of digest, prompt and answer on record."""
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A call with the prompt it answers; the prompt is empty where none could be made."""
-
-    call: Call
-    prompt: str = ""
-
-    def payload(self) -> dict[str, Any]:
-        """The call as the journal keeps it."""
-        beside = {"as_of": self.call.as_of, "prompt": self.prompt, "output": self.call.text}
-        return call_payload(self.call) | beside
-
-
-def abstain(observed: Sequence[Observation], reason: str, prompts: Sequence[str] = ()) -> list[Made]:
-    """No call for any of the observations, for one reason."""
+def abstain(
+    observed: Sequence[Observation], reason: str, prompts: Sequence[str] = ()
+) -> list[PredictionRecord]:
+    """Return an abstention on each observation, all for one reason."""
     return [
-        Made(
-            call=Abstention(symbol=one.symbol, as_of=one.as_of, reason=reason, last_close=one.last_close),
+        PredictionRecord(
+            call=Abstention(
+                symbol=observation.symbol,
+                as_of=observation.as_of,
+                reason=reason,
+                last_close=observation.last_close,
+            ),
             prompt=prompts[place] if place < len(prompts) else "",
         )
-        for place, one in enumerate(observed)
+        for place, observation in enumerate(observed)
     ]
 
 
-def made_before(observed: Sequence[Observation], rows: Sequence[Row]) -> list[Made]:
-    """The calls that the journal holds: read anew from their raw outputs, or abstained as they were.
+def replay_predictions(observed: Sequence[Observation], rows: Sequence[Row]) -> list[PredictionRecord]:
+    """Return the predictions that the journal holds, parsed again from their raw outputs.
 
     Raises JournalError if they are not those of the observations.
     """
-    if [one.symbol for one in observed] != [row.payload["symbol"] for row in rows]:
+    records = [decode_as(PredictionRecord, row) for row in rows]
+    if [each.symbol for each in observed] != [record.call.symbol for record in records]:
+        where = f"event {rows[0].seq}" if rows else f"the slice of {observed[0].as_of}"
         raise JournalError(
-            f"event {rows[0].seq}: the forecasts from here on are not those of their slice; "
+            f"{where}: the forecasts from here on are not those of their slice; "
             "restore the journal from a copy"
         )
-    return [_before(one, row.payload) for one, row in zip(observed, rows, strict=True)]
+    return [_replay_prediction(each, record) for each, record in zip(observed, records, strict=True)]
 
 
-def ask(
+def predict(
     observed: Sequence[Observation],
-    student: Callable[[], TimelyStudent],
+    student: Callable[[], StudentClient],
     answers: Answers,
     *,
     seconds: float,
     interrupted: Callable[[], bool],
     fault: Callable[[str, str | None], None],
-) -> list[Made]:
-    """Calls from the ledger, else from the student within `seconds`, else abstentions.
+) -> list[PredictionRecord]:
+    """Return predictions from the answer cache, else from the student, else abstentions.
 
-    `fault` is told of a part ("student" or "ledger") what is wrong with it, or None once it is right.
+    Args:
+        observed: What to predict on, of one slice.
+        student: Loads the student.
+        answers: The answer cache.
+        seconds: How long the student may take.
+        interrupted: Whether a person stopped all orders meanwhile.
+        fault: Called with a part ("student" or "ledger") and what is wrong with it, None once it works.
     """
     prompts: Sequence[str] = ()
     try:
         asked = student()
         prompts = asked.prompts(observed, seconds)
-        texts = _answers(prompts, asked, answers, seconds, interrupted, fault)
+        texts = _get_answers(prompts, asked, answers, seconds, interrupted, fault)
     except StudentInterrupted:
         return abstain(observed, INTERRUPTED, prompts)
-    except StudentLate as error:
+    except StudentTimeout as error:
         fault("student", str(error))
-        return abstain(observed, NOT_IN_TIME, prompts)
+        return abstain(observed, TIMED_OUT, prompts)
     except StudentError as error:
         fault("student", str(error))
-        return abstain(observed, GONE, prompts)
+        return abstain(observed, UNAVAILABLE, prompts)
     fault("student", None)
     return [
-        Made(call=read(text, one), prompt=prompt)
-        for text, one, prompt in zip(texts, observed, prompts, strict=True)
+        PredictionRecord(call=parse_answer(text, observation), prompt=prompt)
+        for text, observation, prompt in zip(texts, observed, prompts, strict=True)
     ]
 
 
-def _answers(
+def _get_answers(
     prompts: Sequence[str],
-    student: TimelyStudent,
+    student: StudentClient,
     answers: Answers,
     seconds: float,
     interrupted: Callable[[], bool],
@@ -128,7 +118,7 @@ def _answers(
 ) -> list[str]:
     digests = [answer_digest(student.fingerprint, prompt) for prompt in prompts]
     try:
-        known = dict(answers.find(digests))
+        known = dict(answers.get_many(digests))
     except JournalError as error:
         fault("ledger", str(error))
         known = {}
@@ -138,14 +128,15 @@ def _answers(
         known |= zip(missing, texts, strict=True)
         rows = [{"digest": d, "prompt": p, "answer": known[d]} for d, p in missing.items()]
         try:
-            answers.keep(student.fingerprint, rows)
+            answers.put_many(student.fingerprint, rows)
             fault("ledger", None)
         except JournalError as error:
             fault("ledger", str(error))
     return [known[digest] for digest in digests]
 
 
-def _before(one: Observation, payload: Mapping[str, Any]) -> Made:
-    if payload["output"]:
-        return Made(call=read(payload["output"], one), prompt=payload["prompt"])
-    return abstain([one], payload["abstention"], [payload["prompt"]])[0]
+def _replay_prediction(observation: Observation, record: PredictionRecord) -> PredictionRecord:
+    call = record.call
+    if call.text:
+        return PredictionRecord(call=parse_answer(call.text, observation), prompt=record.prompt)
+    return abstain([observation], getattr(call, "reason", ""), [record.prompt])[0]

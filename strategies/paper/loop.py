@@ -1,39 +1,43 @@
-"""The engine as a session and the check of parity run it: one call, so that both do the same."""
+"""The engine as a session and the replay check run it: one call, so that both do the same."""
 
 from collections.abc import Callable, Iterable
 
-from engine.journal.events import Statement
-from engine.trading.inputs import Item
+from engine.journal.events.outputs import SessionOutput
+from engine.trading.inputs import EngineInput
 from engine.trading.records import EngineResult
-from engine.trading.risk import RiskGuard
+from engine.trading.risk import RiskEngine
 from engine.trading.runner import run
-from strategies.paper.state import World
-from strategies.paper.strategy import Board, PaperStrategy
-from strategies.run_spec import SessionSettings
+from strategies.paper.state import SessionState
+from strategies.paper.strategy import PaperStrategy, SessionContext
+from strategies.run_spec import RunSpec
 
 
-def new_board(settings: SessionSettings, world: World, state: Callable[[Statement], None]) -> Board:
-    """The board of a session that begins; `state` is told everything that is done."""
-    return Board(
-        guard=RiskGuard(settings.limits),
+def create_context(
+    settings: RunSpec, state: SessionState, emit: Callable[[SessionOutput], None]
+) -> SessionContext:
+    """Return the context of a session that begins; `emit` is called with everything that is done."""
+    return SessionContext(
+        risk=RiskEngine(settings.limits),
         instruments=settings.instruments,
-        calendars=world.calendars,
-        state=state,
+        calendars=state.calendars,
+        emit=emit,
     )
 
 
-def trade(items: Iterable[Item], settings: SessionSettings, world: World, board: Board) -> EngineResult:
-    """Run backtrader over the items until they end; records go to the board and are not kept."""
+def run_engine(
+    items: Iterable[EngineInput], settings: RunSpec, state: SessionState, context: SessionContext
+) -> EngineResult:
+    """Run backtrader over the items until they end; records go to the context and are not kept."""
     return run(
         items,
         strategy=PaperStrategy,
-        settings={"board": board, "sizing": settings.sizing},
+        settings={"context": context, "sizing": settings.sizing},
         instruments=settings.instruments,
         costs=settings.costs,
-        calendars=world.calendars,
+        calendars=state.calendars,
         cash=settings.cash,
-        rates=world.rates,
-        gate=board.guard,
+        rates=state.rates,
+        risk=context.risk,
         keep=False,
-        on_record=board.state,
+        on_record=context.emit,
     )

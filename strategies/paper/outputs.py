@@ -1,7 +1,7 @@
-"""What a session did about its inputs: collected, committed after them, and compared when it is done again.
+"""The outputs of a session's inputs: collected, committed after them, and compared on replay.
 
-Each effect names the number of its input as `input`. All effects of one input stand in one transaction. Knows
-payloads and the journal's order; it does not know why anything was done.
+Each output names the number of its input. All outputs of one input are in one transaction. Knows the
+journal's order, and not why anything was done.
 """
 
 import json
@@ -12,15 +12,16 @@ from itertools import islice
 from typing import Any
 
 from engine.errors import JournalError
-from engine.journal.canonical import canonical_json, digest, utc_text
-from engine.journal.events import EFFECTS, FILL, FORECAST, MARK, ORDER, Statement, statement_event
+from engine.journal.canonical import canonical_json, format_utc, row_digest
+from engine.journal.events import OUTPUT_KINDS, Kind, encode_output, input_seq, without_input
+from engine.journal.events.outputs import PredictionRecord, SessionOutput
 from engine.journal.journal import Event, Journal, Row
 
 _PAGE = 1000
 
 
-class Rows:
-    """The events of some kinds in the order of their numbers, as far as the journal goes at each look."""
+class EventCursor:
+    """Reads the events of some kinds in order, as far as the journal goes at each call."""
 
     def __init__(self, journal: Journal, kinds: Collection[str], since_seq: int = 0) -> None:
         self._journal = journal
@@ -29,7 +30,7 @@ class Rows:
         self._waiting: deque[Row] = deque()
 
     def peek(self) -> Row | None:
-        """The next event, or None if there is none yet."""
+        """Return the next event, or None if there is none yet."""
         if not self._waiting:
             self._waiting.extend(islice(self._journal.read(self._since, self._kinds), _PAGE))
             if self._waiting:
@@ -37,160 +38,166 @@ class Rows:
         return self._waiting[0] if self._waiting else None
 
     def next(self) -> Row | None:
-        """The next event, which is then behind; None if there is none yet."""
-        found = self.peek()
-        if found is not None:
+        """Return the next event and move past it; None if there is none yet."""
+        row = self.peek()
+        if row is not None:
             self._waiting.popleft()
-        return found
+        return row
 
 
-class Effects:
-    """The effects of one input after the other. `now` dates what is committed.
+class OutputLog:
+    """Collects the outputs of one input after the other. `now` dates what is committed.
 
-    An input whose effects stand in the journal is done again to the letter, or JournalError is raised with
-    what was and what is now.
+    An input whose outputs are in the journal must lead to the same ones again, else JournalError is raised
+    with both values.
     """
 
     def __init__(self, journal: Journal, now: Callable[[], datetime]) -> None:
         self._journal = journal
         self._now = now
-        self._known = Rows(journal, EFFECTS)
+        self._replayed = EventCursor(journal, OUTPUT_KINDS)
         self._input: Row | None = None
         self._at: datetime | None = None
-        self._made: list[Event] = []
-        self._before: list[Row] = []
+        self._emitted: list[Event] = []
+        self._journaled: list[Row] = []
         self._pending: list[Event] = []
         self._at_end = False
 
-    def begin(self, row: Row, at: datetime) -> list[Row]:
-        """All that is stated belongs to this input, which acts at `at`; returns its journaled effects."""
-        self._input, self._at, self._made, self._before = row, at, [], []
-        while (known := self._peek()) is not None and known.payload["input"] <= row.seq:
-            if known.payload["input"] < row.seq:
-                raise self._differs(
-                    f"event {known.seq} follows from {known.payload['input']}, which leads to nothing"
+    def begin_input(self, row: Row, at: datetime) -> list[Row]:
+        """Begin an input, which acts at `at`, and return its journaled outputs."""
+        self._input, self._at, self._emitted, self._journaled = row, at, [], []
+        while (known := self._peek()) is not None and (number := input_seq(known)) <= row.seq:
+            if number < row.seq:
+                raise self._divergence_error(
+                    f"event {known.seq} follows from {number}, which leads to nothing"
                 )
-            self._before.append(known)
-            self._known.next()
-        return self._before
+            self._journaled.append(known)
+            self._replayed.next()
+        return self._journaled
 
-    def state(self, statement: Statement) -> None:
-        """The engine or the strategy did something about the input."""
+    def emit(self, output: SessionOutput) -> None:
+        """Add what the engine or the strategy did about the input."""
         row = self._current()
-        self._made.append(statement_event(statement, row.seq, self._at or row.as_of))
+        self._emitted.append(encode_output(output, row.seq, self._at or row.as_of))
 
-    def forecast(self, as_of: datetime, payload: Mapping[str, Any]) -> None:
-        """A call was made, or not made, for the input."""
-        self._made.append(
-            Event(kind=FORECAST, as_of=as_of, payload={**payload, "input": self._current().seq})
-        )
+    def emit_prediction(self, record: PredictionRecord) -> None:
+        """Add a prediction, or an abstention, on the input."""
+        self._emitted.append(encode_output(record, self._current().seq, record.call.as_of))
 
-    def end(self) -> None:
-        """The input is done: compare its effects with those of before, or keep them to be committed."""
-        if self._before:
+    def finish_input(self) -> None:
+        """End the input: compare its outputs with the journaled ones, or keep them to be committed."""
+        if self._journaled:
             self._compare()
-        elif self._made and (later := self._peek()) is not None:
-            raise self._differs(
-                f"event {self._current().seq} has no effects, and event {later.payload['input']} has"
+        elif self._emitted and (later := self._peek()) is not None:
+            raise self._divergence_error(
+                f"event {self._current().seq} has no effects, and event {input_seq(later)} has"
             )
         else:
-            self._pending += self._made
-        self._made, self._before = [], []
+            self._pending += self._emitted
+        self._emitted, self._journaled = [], []
 
     @property
     def pending(self) -> int:
-        """How many effects wait to be committed."""
+        """The number of outputs that wait to be committed."""
         return len(self._pending)
 
     def flush(self) -> None:
-        """Commit what waits in one transaction; what could not be written waits on. Raises JournalError."""
+        """Commit what waits in one transaction; it is kept where that fails. Raises JournalError."""
         if self._pending:
             self._journal.append(self._pending, self._now())
             self._pending = []
 
     def _peek(self) -> Row | None:
-        """The next effect from before this run; nobody else appends any, so its first end is the last."""
-        found = None if self._at_end else self._known.peek()
-        self._at_end = found is None
-        return found
+        """Return the next output of an earlier run; nobody else appends any, so its first end is the last."""
+        row = None if self._at_end else self._replayed.peek()
+        self._at_end = row is None
+        return row
 
     def _compare(self) -> None:
-        """Raise JournalError at the first effect that is not the one of before."""
-        for number in range(max(len(self._before), len(self._made))):
-            was = self._before[number] if number < len(self._before) else None
-            now = self._made[number] if number < len(self._made) else None
-            if was is None or now is None or was.kind != now.kind or not _same(now.payload, was.payload):
+        """Raise JournalError at the first output that is not the journaled one."""
+        for number in range(max(len(self._journaled), len(self._emitted))):
+            was = self._journaled[number] if number < len(self._journaled) else None
+            now = self._emitted[number] if number < len(self._emitted) else None
+            if (
+                was is None
+                or now is None
+                or was.kind != now.kind
+                or not _is_same_value(now.payload, was.payload)
+            ):
                 old, new = (f"{e.kind} {canonical_json(e.payload)}" if e else "nothing" for e in (was, now))
-                raise self._differs(f"event {self._current().seq} led to {old} and now leads to {new}")
+                raise self._divergence_error(
+                    f"event {self._current().seq} led to {old} and now leads to {new}"
+                )
 
     def _current(self) -> Row:
         if self._input is None:
             raise RuntimeError("nothing can be stated before the first input")
         return self._input
 
-    def _differs(self, what: str) -> JournalError:
+    def _divergence_error(self, what: str) -> JournalError:
         return JournalError(
             f"session {self._journal.session}: {what}; restore the journal from a copy, or use the version "
             "that wrote it"
         )
 
 
-def _same(made: object, stored: object) -> bool:
-    """Whether a value is what a journal hands back as `stored`, which holds JSON types only."""
-    if isinstance(made, datetime):
-        return utc_text(made) == stored
-    if isinstance(made, Mapping):
-        alike = isinstance(stored, Mapping) and made.keys() == stored.keys()
-        return alike and all(_same(value, stored[key]) for key, value in made.items())  # type: ignore[index]  # alike: a mapping too
-    if isinstance(made, list | tuple):
-        alike = isinstance(stored, list) and len(made) == len(stored)
-        return alike and all(map(_same, made, stored))  # type: ignore[call-overload]  # a list too
-    return made == stored
+def _is_same_value(value: object, stored: object) -> bool:
+    """Return whether a journal hands back a value as `stored`, which holds JSON types only."""
+    if isinstance(value, datetime):
+        return format_utc(value) == stored
+    if isinstance(value, Mapping):
+        alike = isinstance(stored, Mapping) and value.keys() == stored.keys()
+        return alike and all(_is_same_value(inner, stored[key]) for key, inner in value.items())  # type: ignore[index]  # alike: a mapping too
+    if isinstance(value, list | tuple):
+        alike = isinstance(stored, list) and len(value) == len(stored)
+        return alike and all(map(_is_same_value, value, stored))  # type: ignore[call-overload]  # a list too
+    return value == stored
 
 
-_COLUMNS = {
-    FORECAST: ("as_of", "symbol", "direction", "confidence", "close", "last_close", "abstention"),
-    ORDER: ("number", "decided_at", "due_at", "at", "symbol", "size", "status", "reason"),
-    FILL: ("at", "symbol", "size", "price", "cost"),
-    MARK: ("at", "value", "cash"),
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    Kind.FORECAST: ("as_of", "symbol", "direction", "confidence", "close", "last_close", "abstention"),
+    Kind.ORDER: ("number", "decided_at", "due_at", "at", "symbol", "size", "status", "reason"),
+    Kind.FILL: ("at", "symbol", "size", "price", "cost"),
+    Kind.MARK: ("at", "value", "cash"),
 }
 
-_NAMES = {FORECAST: "forecasts", ORDER: "orders", FILL: "fills", MARK: "equity"}
+_NAMES: Mapping[str, str] = {
+    Kind.FORECAST: "forecasts",
+    Kind.ORDER: "orders",
+    Kind.FILL: "fills",
+    Kind.MARK: "equity",
+}
 
 Effect = tuple[str, Mapping[str, Any]]
 """Kind and payload as JSON types."""
 
 
 def session_digests(effects: list[Effect]) -> dict[str, str]:
-    """SHA-256 over the canonical rows of forecasts, orders, fills and equity, as a backtest's, and over all.
+    """Return the SHA-256 of the canonical rows of forecasts, orders, fills and equity, and of all outputs.
 
-    An order counts in its last status; one that still waits counts as pending.
+    The first four are those of a backtest. An order counts in its last status, pending where it still waits.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in _COLUMNS}
     orders: dict[int, tuple[Any, ...]] = {}
     for kind, payload in effects:
         if kind in _COLUMNS:
             row = tuple(payload.get(column) for column in _COLUMNS[kind])
-            if kind == ORDER:
+            if kind == Kind.ORDER:
                 orders[payload["number"]] = row
             else:
                 rows[kind].append(row)
-    rows[ORDER] = [orders[number] for number in sorted(orders)]
-    found = {_NAMES[kind]: digest(some) for kind, some in rows.items()}
-    return found | {"effects": digest((kind, _without_number(payload)) for kind, payload in effects)}
+    rows[Kind.ORDER] = [orders[number] for number in sorted(orders)]
+    digests = {_NAMES[kind]: row_digest(some) for kind, some in rows.items()}
+    # Notes on restarts stand between the inputs of some journals and shift their numbers.
+    return digests | {"effects": row_digest((kind, without_input(payload)) for kind, payload in effects)}
 
 
-def _without_number(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Notes on restarts stand between the inputs of some journals and shift their numbers."""
-    return {name: value for name, value in payload.items() if name != "input"}
-
-
-def journaled(journal: Journal) -> list[Effect]:
-    """All effects that the journal holds."""
-    return [(row.kind, row.payload) for row in journal.read(kinds=EFFECTS)]
+def load_outputs(journal: Journal) -> list[Effect]:
+    """Return all outputs that the journal holds."""
+    return [(row.kind, row.payload) for row in journal.read(kinds=OUTPUT_KINDS)]
 
 
 def plain_payload(payload: Mapping[str, object]) -> dict[str, Any]:
-    """A payload as a journal hands it back."""
+    """Return a payload as a journal hands it back."""
     plain: dict[str, Any] = json.loads(canonical_json(payload))
     return plain

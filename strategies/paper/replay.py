@@ -4,7 +4,6 @@ Knows facts and how to put them in a session's journal, one instant after the ot
 with them it does as it would with a collector's. A replay that was killed goes on where its journal ends.
 """
 
-import difflib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,24 +14,23 @@ from typing import Any
 
 from engine.calendars import Calendar
 from engine.corporate_actions import Dividend, Split, split_bar
-from engine.errors import UsageError
-from engine.journal.canonical import plain
-from engine.journal.events import command_event, corporate_event, slice_payload
+from engine.errors import UsageError, suggest
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import INPUT_KINDS, Kind, encode, replay_number, with_replay_number
+from engine.journal.events.inputs import Gap, ModelAdopted, Quotes, SliceRecord
 from engine.journal.journal import Event, Journal
 from engine.model import Phase, Slice
-from engine.timeline import merge, observations
+from engine.timeline import build_observations, build_slices
 from engine.trading.risk import Command, CommandKind, RiskLimits
-from feeds.live.events import gap
-from llm.answer_cache import Ledger, answer_digest
+from llm.answer_cache import AnswerCache, answer_digest
 from llm.forecaster import forecast
-from llm.student import InProcess, Student, TimelyStudent
-from strategies.config import BacktestConfig, Scripted, ScriptTable
-from strategies.market_data import Facts
-from strategies.paper.clock import REPLAYED, SimulatedTime
-from strategies.paper.files import open_session, session_folder, start_session
-from strategies.paper.session import Champion, PaperSession, Parts
-from strategies.paper.state import INPUTS, QUOTE
-from strategies.run_spec import SessionSettings, history_events, rate_events, settings_of
+from llm.student import LocalStudentClient, Student, StudentClient
+from strategies.config import BacktestConfig, ScenarioAction, ScriptTable
+from strategies.market_data import MarketData
+from strategies.paper.clock import SimulatedClock
+from strategies.paper.files import create_session, open_session, session_folder
+from strategies.paper.session import Champion, PaperSession, SessionDeps
+from strategies.run_spec import RunSpec, build_run_spec, encode_history, encode_rates
 from strategies.runs import JOURNAL
 
 AUTHOR = "script"
@@ -41,17 +39,17 @@ Script = Sequence[Event]
 """Inputs beside the facts, at simulated instants: commands, adoptions, splits, dividends, quotes, gaps."""
 
 
-def scripted(entries: Sequence[ScriptTable], facts: Facts) -> tuple[Facts, Script]:
+def apply_script(entries: Sequence[ScriptTable], facts: MarketData) -> tuple[MarketData, Script]:
     """The facts as they are with the script's splits, and the script as events.
 
     Raises UsageError for a symbol that is not replayed, and for a split or dividend without an open to come.
     """
-    events = [_event(entry, facts) for entry in entries]
-    splits = [one for entry in entries if isinstance(one := _corporate(entry, facts), Split)]
+    events = [_build_event(entry, facts) for entry in entries]
+    splits = [one for entry in entries if isinstance(one := _build_corporate_action(entry, facts), Split)]
     return with_splits(facts, splits), events
 
 
-def with_splits(facts: Facts, splits: Sequence[Split]) -> Facts:
+def with_splits(facts: MarketData, splits: Sequence[Split]) -> MarketData:
     """Facts whose bars from each split on are in its new units, as an exchange states them.
 
     Recorded days are mostly restated for splits that came later; a replay that has some wants them as they
@@ -65,29 +63,34 @@ def with_splits(facts: Facts, splits: Sequence[Split]) -> Facts:
     return replace(facts, bars=bars)
 
 
-def _event(entry: ScriptTable, facts: Facts) -> Event:
-    if (corporate := _corporate(entry, facts)) is not None:
-        return corporate_event(corporate)
+def _build_event(entry: ScriptTable, facts: MarketData) -> Event:
+    if (corporate := _build_corporate_action(entry, facts)) is not None:
+        return encode(corporate, corporate.at)
     if entry.symbol is None:
         kind = CommandKind(entry.do)
-        return command_event(Command(at=entry.at, kind=kind, author=AUTHOR, text=entry.text))
-    symbol = _replayed(entry.symbol, facts)
-    if entry.do is Scripted.QUOTE:
-        return Event(kind=QUOTE, as_of=entry.at, payload={"quotes": {symbol: [entry.value, entry.at]}})
-    return gap(entry.at, symbol, None, "bar", entry.text or "the script says so")
+        return encode(Command(at=entry.at, kind=kind, author=AUTHOR, text=entry.text), entry.at)
+    symbol = _require_replayed(entry.symbol, facts)
+    if entry.do is ScenarioAction.QUOTE:
+        return encode(Quotes(quotes={symbol: (entry.value or 0.0, entry.at)}), entry.at)
+    reason = entry.text or "the script says so"
+    return encode(Gap(symbol=symbol, session=None, lacks="bar", reason=reason), entry.at)
 
 
-def _corporate(entry: ScriptTable, facts: Facts) -> Split | Dividend | None:
-    if entry.do not in (Scripted.SPLIT, Scripted.DIVIDEND) or entry.symbol is None or entry.value is None:
+def _build_corporate_action(entry: ScriptTable, facts: MarketData) -> Split | Dividend | None:
+    if (
+        entry.do not in (ScenarioAction.SPLIT, ScenarioAction.DIVIDEND)
+        or entry.symbol is None
+        or entry.value is None
+    ):
         return None
-    symbol = _replayed(entry.symbol, facts)
-    at = _open_from(entry, symbol, facts)
-    if entry.do is Scripted.SPLIT:
+    symbol = _require_replayed(entry.symbol, facts)
+    at = _find_open(entry, symbol, facts)
+    if entry.do is ScenarioAction.SPLIT:
         return Split(at=at, symbol=symbol, ratio=entry.value)
     return Dividend(at=at, symbol=symbol, amount=entry.value)
 
 
-def _open_from(entry: ScriptTable, symbol: str, facts: Facts) -> datetime:
+def _find_open(entry: ScriptTable, symbol: str, facts: MarketData) -> datetime:
     opens = (bar.opens_at for bar in facts.bars[symbol] if bar.opens_at >= max(entry.at, facts.start))
     if (found := next(opens, None)) is None:
         raise UsageError(
@@ -97,15 +100,19 @@ def _open_from(entry: ScriptTable, symbol: str, facts: Facts) -> datetime:
     return found
 
 
-def _replayed(symbol: str, facts: Facts) -> str:
+def _require_replayed(symbol: str, facts: MarketData) -> str:
     if symbol in facts.bars:
         return symbol
-    near = difflib.get_close_matches(symbol, facts.bars, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(sorted(facts.bars)[:12])}"
-    raise UsageError(f"[[paper.script]]: {symbol} is not replayed; {hint}")
+    raise UsageError(f"[[paper.script]]: {symbol} is not replayed; {suggest(symbol, facts.bars, cutoff=0.4)}")
 
 
-_RANK = {"rate": 0, Phase.CLOSE: 1, "split": 2, "dividend": 2, Phase.OPEN: 3}
+_RANK: Mapping[str, int] = {
+    Kind.RATE: 0,
+    Phase.CLOSE: 1,
+    Kind.SPLIT: 2,
+    Kind.DIVIDEND: 2,
+    Phase.OPEN: 3,
+}
 
 _LAST = 4
 
@@ -124,11 +131,11 @@ class ReplaySource:
     how a replay at full speed saves its time. What they come to does not depend on it.
     """
 
-    def __init__(self, journal: Journal, facts: Facts, script: Script, ahead: int) -> None:
+    def __init__(self, journal: Journal, facts: MarketData, script: Script, ahead: int) -> None:
         self._journal = journal
         self._ahead = ahead
-        self._place = _newest(journal)
-        self._events = islice(_events(facts, script), self._place, None)
+        self._place = _newest_number(journal)
+        self._events = islice(_list_inputs(facts, script), self._place, None)
         self._next = next(self._events, None)
         self._batch: list[Event] = []
 
@@ -147,60 +154,60 @@ class ReplaySource:
     def _collect(self) -> None:
         while self._next is not None and len(self._batch) < self._ahead:
             self._place += 1
-            self._batch.append(_numbered(self._next[2], self._place))
+            self._batch.append(_with_number(self._next[2], self._place))
             self._next = next(self._events, None)
             if self._place % self._ahead == 0:
                 return
 
 
-class Prepared:
+class PrecomputedAnswers:
     """Answers made for all the facts in large batches, in front of a ledger."""
 
-    def __init__(self, ledger: Ledger, answers: Mapping[str, str]) -> None:
+    def __init__(self, ledger: AnswerCache, answers: Mapping[str, str]) -> None:
         self._ledger = ledger
         self._answers = dict(answers)
 
-    def find(self, digests: Sequence[str]) -> dict[str, str]:
+    def get_many(self, digests: Sequence[str]) -> dict[str, str]:
         """The answers on record, by digest."""
         found = {digest: self._answers[digest] for digest in digests if digest in self._answers}
         missing = [digest for digest in digests if digest not in found]
-        return found | self._ledger.find(missing) if missing else found
+        return found | self._ledger.get_many(missing) if missing else found
 
-    def keep(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
+    def put_many(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
         """Put them on record."""
-        self._ledger.keep(fingerprint, answers)
+        self._ledger.put_many(fingerprint, answers)
 
 
-def prepare(facts: Facts, student: Student, ledger: Ledger) -> Prepared:
+def precompute_answers(facts: MarketData, student: Student, ledger: AnswerCache) -> PrecomputedAnswers:
     """Forecast every close of `facts` at once, as a backtest does: prompts depend on facts alone."""
-    observed = observations(facts.bars, facts.news, window=student.window, start=facts.start)
+    observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
     made = forecast(observed, student, ledger, lambda _done, _total: None)
     known = {
         answer_digest(student.fingerprint, prompt): call.text
         for prompt, call in zip(made.prompts, made.calls, strict=True)
     }
-    return Prepared(ledger, known)
+    return PrecomputedAnswers(ledger, known)
 
 
-def begin_replay(
+def create_replay(
     data_dir: Path,
     name: str,
     config: BacktestConfig,
-    facts: Facts,
+    facts: MarketData,
     student: Student,
     limits: RiskLimits,
     **rest: Any,
-) -> SessionSettings:
+) -> RunSpec:
     """Begin the session of a replay, unless it was begun before; returns its settings."""
-    settings = replace(settings_of(config, facts, student, limits, **rest), simulated=True)
+    settings = replace(build_run_spec(config, facts, student, limits, **rest), simulated=True)
     path = session_folder(data_dir, name) / JOURNAL
     if path.is_file():
         with Journal.open(path, name) as journal:
             if journal.last_seq:
                 return settings
-    about = {"replay": facts.source, "config": plain(config.model_dump(mode="json"))}
-    history = [*history_events(facts), *(e for e in rate_events(facts) if e.as_of <= facts.start)]
-    start_session(data_dir, name, settings, history, at=facts.start, about=about)
+    about = {"replay": facts.source, "config": to_jsonable(config.stored())}
+    history = [*encode_history(facts), *(e for e in encode_rates(facts) if e.as_of <= facts.start)]
+    create_session(data_dir, name, settings, history, at=facts.start, about=about)
     return settings
 
 
@@ -208,15 +215,15 @@ def replay_session(
     data_dir: Path,
     name: str,
     config: BacktestConfig,
-    facts: Facts,
+    facts: MarketData,
     *,
     student: Student,
-    ledger: Ledger,
+    ledger: AnswerCache,
     limits: RiskLimits | None = None,
     script: Script = (),
-    load: Callable[[Mapping[str, Any] | None], TimelyStudent] | None = None,
+    load: Callable[[ModelAdopted | None], StudentClient] | None = None,
     champion: Champion | None = None,
-    time: SimulatedTime | None = None,
+    time: SimulatedClock | None = None,
     ahead: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     at: Callable[[str], None] = lambda _boundary: None,
@@ -228,20 +235,20 @@ def replay_session(
     `champion` is the registry's answer at each instant. `time` passes as it likes;
     without it, as fast as it can. `at` is told of each boundary. Raises what a session raises.
     """
-    begin_replay(data_dir, name, config, facts, student, limits or RiskLimits())
+    create_replay(data_dir, name, config, facts, student, limits or RiskLimits())
     paced = time is not None
-    answers = Prepared(ledger, {}) if paced or load else prepare(facts, student, ledger)
+    answers = PrecomputedAnswers(ledger, {}) if paced or load else precompute_answers(facts, student, ledger)
 
-    def parts(journal: Journal) -> Parts:
+    def parts(journal: Journal) -> SessionDeps:
         together = 1 if paced or champion else _AHEAD
-        return Parts(
+        return SessionDeps(
             source=ReplaySource(journal, facts, script, ahead or together),
-            time=time or SimulatedTime(facts.start),
+            time=time or SimulatedClock(facts.start),
             answers=answers,
-            load=load or (lambda _adopted: InProcess(student)),
+            load_student=load or (lambda _adopted: LocalStudentClient(student)),
             champion=champion or (lambda _at: None),
             stop=stop,
-            at=at,
+            failpoint=at,
             calendars=calendars or {},
         )
 
@@ -250,35 +257,33 @@ def replay_session(
     return session
 
 
-def _events(facts: Facts, script: Iterable[Event]) -> Iterator[_Placed]:
+def _list_inputs(facts: MarketData, script: Iterable[Event]) -> Iterator[_Placed]:
     """All inputs in order. Those that a killed replay has journaled are passed over without being written."""
-    rates = [event for event in rate_events(facts) if event.as_of > facts.start]
-    beside = sorted(map(_placed, [*rates, *script]), key=_by_place)
-    return heapq.merge(map(_placed, merge(facts.traded_bars, facts.news)), beside, key=_by_place)
+    rates = [event for event in encode_rates(facts) if event.as_of > facts.start]
+    beside = sorted(map(_sort_key, [*rates, *script]), key=_sort_by_key)
+    return heapq.merge(map(_sort_key, build_slices(facts.traded_bars, facts.news)), beside, key=_sort_by_key)
 
 
-def _placed(item: Slice | Event) -> _Placed:
+def _sort_key(item: Slice | Event) -> _Placed:
     kind = item.phase if isinstance(item, Slice) else item.kind
     return item.as_of, _RANK.get(kind, _LAST), item
 
 
-def _by_place(placed: _Placed) -> tuple[datetime, int]:
+def _sort_by_key(placed: _Placed) -> tuple[datetime, int]:
     return placed[:2]
 
 
-def _numbered(item: Slice | Event, number: int) -> Event:
+def _with_number(item: Slice | Event, number: int) -> Event:
     """The input as it is journaled, with its place in the replay from 1."""
-    if isinstance(item, Slice):
-        payload: Mapping[str, object] = slice_payload(item)
-        return Event(kind="slice", as_of=item.as_of, payload={**payload, REPLAYED: number})
-    return replace(item, payload={**item.payload, REPLAYED: number})
+    event = encode(SliceRecord(slice=item), item.as_of) if isinstance(item, Slice) else item
+    return with_replay_number(event, number)
 
 
-def _newest(journal: Journal) -> int:
+def _newest_number(journal: Journal) -> int:
     """The place of the newest input in the journal, 0 before the first; looks at its end first."""
     last = journal.last_seq
     for since in (max(0, last - _TAIL), 0):
-        places = (row.payload.get(REPLAYED, 0) for row in journal.read(since, INPUTS))
-        if found := max(places, default=0):
-            return int(found)
+        places = (replay_number(row) or 0 for row in journal.read(since, INPUT_KINDS))
+        if newest := max(places, default=0):
+            return newest
     return 0

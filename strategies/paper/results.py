@@ -1,7 +1,7 @@
-"""What a session has lived through, out of its journal alone: facts, calls and what the engine stated.
+"""A session's history and score, from its journal alone: data, predictions and the engine's records.
 
-Prices and calls from before a split are restated in its new units, as a chart would show them; what the
-engine stated stays as it was. Runs and scores nothing.
+Prices and predictions from before a split are restated in its new units, as a chart would show them; the
+engine's records stay as they were.
 """
 
 from collections.abc import Mapping
@@ -10,102 +10,95 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from engine.calendars import Calendar, calendar_of
-from engine.corporate_actions import split_bar
+from engine.calendars import Calendar, load_calendar
+from engine.corporate_actions import Split, split_bar
 from engine.errors import JournalError
-from engine.journal.events import (
-    FILL,
-    FORECAST,
-    MARK,
-    ORDER,
-    SPLIT,
-    STEP,
-    bar_from_dated,
-    record_from_payload,
-    slice_from_payload,
-)
-from engine.journal.journal import Event, Journal, Row
+from engine.journal.events import RECORD_KINDS, Kind, decode, decode_as, encode
+from engine.journal.events.inputs import CalendarExtended, History, SliceRecord
+from engine.journal.events.outputs import PredictionRecord
+from engine.journal.events.sessions import SessionScored, SessionStarted
+from engine.journal.journal import Journal
 from engine.metrics.performance import deflated_sharpe, performance
-from engine.metrics.trials import distinct, on_record, sharpe_variance
-from engine.model import Abstention, Bar, Call, Direction, Forecast, NewsItem, Phase
-from engine.timeline import observations
-from engine.trading.records import EngineResult, Fill, Mark, OrderRecord, Record, Step
+from engine.metrics.trials import distinct_trials, find_trials, sharpe_variance
+from engine.model import Abstention, Bar, NewsItem, Phase, Prediction
+from engine.timeline import build_observations
+from engine.trading.records import EngineResult, EquityPoint, Fill, HoldingPeriod, OrderRecord, Record
 from feeds.simulated.market import OracleView
 from llm.student import Student
-from llm.worker.messages import day_from
-from strategies.backtest import baseline_calls, play
+from llm.worker.messages import decode_day
+from strategies.backtest import baseline_predictions, simulate_all
 from strategies.config import BacktestConfig
-from strategies.market_data import Facts, gather
-from strategies.paper.files import config_of
-from strategies.paper.outputs import journaled, session_digests
-from strategies.paper.state import CALENDAR, SLICE
-from strategies.results import STUDENT, Played, count_trial, result_of
-from strategies.run_spec import HISTORY, STARTED, SessionSettings, rates_of, settings_from_payload
+from strategies.market_data import MarketData, load_market_data
+from strategies.paper.files import decode_config
+from strategies.paper.outputs import load_outputs, session_digests
+from strategies.results import STUDENT, SimulationResult, build_result, record_trial
+from strategies.run_spec import RunSpec, decode_run_spec, read_rates
 from strategies.runs import Recorder
 
-_KINDS = (STARTED, HISTORY, CALENDAR, SLICE, SPLIT, FORECAST, ORDER, FILL, MARK, STEP)
+_KINDS = (Kind.SESSION_STARTED, Kind.HISTORY, Kind.CALENDAR, Kind.SLICE, Kind.SPLIT, *RECORD_KINDS)
 
 Key = tuple[str, datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lived:
-    """All of it. `about` is what stands with the settings."""
+class SessionHistory:
+    """Everything. `about` is what its first event states beside the settings."""
 
-    settings: SessionSettings
+    settings: RunSpec
     config: BacktestConfig
     about: Mapping[str, Any]
-    facts: Facts
-    calls: tuple[Call, ...]
+    market_data: MarketData
+    calls: tuple[Prediction, ...]
     engine: EngineResult
 
 
 @dataclass(slots=True)
-class _Reading:
+class _HistoryReader:
     bars: dict[str, dict[datetime, Bar]] = field(default_factory=dict)
     news: dict[str, NewsItem] = field(default_factory=dict)
-    calls: dict[Key, Call] = field(default_factory=dict)
+    calls: dict[Key, Prediction] = field(default_factory=dict)
     orders: dict[int, OrderRecord] = field(default_factory=dict)
-    records: dict[type, list[Any]] = field(default_factory=lambda: {Fill: [], Mark: [], Step: []})
+    records: dict[type, list[Any]] = field(
+        default_factory=lambda: {Fill: [], EquityPoint: [], HoldingPeriod: []}
+    )
     known_until: dict[str, date] = field(default_factory=dict)
-    splits: list[tuple[str, datetime, float]] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
 
     @property
     def ratios(self) -> dict[str, float]:
         """What one unit of the beginning has become, by symbol, where it was split."""
-        found: dict[str, float] = {}
-        for symbol, _, ratio in self.splits:
-            found[symbol] = found.get(symbol, 1.0) * ratio
-        return found
+        ratios: dict[str, float] = {}
+        for split in self.splits:
+            ratios[split.symbol] = ratios.get(split.symbol, 1.0) * split.ratio
+        return ratios
 
-    def take(self, row: Row) -> None:
-        match row.kind:
-            case "history":
-                for stored in row.payload["bars"]:
-                    self._bar(bar_from_dated(row.payload["symbol"], stored))
-            case "slice":
-                slice_ = slice_from_payload(row.as_of, row.payload)
-                self.news |= {item.id: item for item in slice_.news}
-                if slice_.phase is Phase.CLOSE:
-                    for bar in slice_.bars.values():
+    def apply(self, payload: object) -> None:
+        match payload:
+            case History():
+                for bar in payload.bars:
+                    self._bar(bar)
+            case SliceRecord():
+                self.news |= {item.id: item for item in payload.slice.news}
+                if payload.slice.phase is Phase.CLOSE:
+                    for bar in payload.slice.bars.values():
                         self._bar(bar)
-            case "split":
-                self._restate(row.payload["symbol"], row.payload["ratio"], row.as_of)
-            case "calendar":
-                self.known_until[row.payload["code"]] = date.fromisoformat(row.payload["last"])
-            case "forecast":
-                self._called(_call(row))
-            case "order" | "fill" | "mark" | "step":
-                self._record(record_from_payload(row.kind, row.payload))
+            case Split():
+                self._apply_split(payload)
+            case CalendarExtended():
+                self.known_until[payload.code] = payload.last
+            case PredictionRecord():
+                self._add_prediction(payload.call)
+            case OrderRecord() | Fill() | EquityPoint() | HoldingPeriod():
+                self._record(payload)
 
     def _bar(self, bar: Bar) -> None:
         self.bars.setdefault(bar.symbol, {})[bar.closes_at] = bar
 
-    def _called(self, call: Call) -> None:
-        """A call; where inputs were journaled ahead of it, splits that it did not see stand before it."""
-        for symbol, at, ratio in self.splits:
-            if symbol == call.symbol and call.as_of <= at:
-                call = _restated(call, ratio)
+    def _add_prediction(self, call: Prediction) -> None:
+        """Add a prediction; splits that it did not see come first where inputs were journaled ahead."""
+        for split in self.splits:
+            if split.symbol == call.symbol and call.as_of <= split.at:
+                call = _restate_prediction(call, split.ratio)
         self.calls[call.symbol, call.as_of] = call
 
     def _record(self, record: Record) -> None:
@@ -114,132 +107,117 @@ class _Reading:
         else:
             self.records[type(record)].append(record)
 
-    def _restate(self, symbol: str, ratio: float, at: datetime) -> None:
-        self.splits.append((symbol, at, ratio))
-        series = self.bars.get(symbol, {})
-        self.bars[symbol] = {
-            when: split_bar(bar, ratio) if bar.opens_at < at else bar for when, bar in series.items()
+    def _apply_split(self, split: Split) -> None:
+        self.splits.append(split)
+        series = self.bars.get(split.symbol, {})
+        self.bars[split.symbol] = {
+            when: split_bar(bar, split.ratio) if bar.opens_at < split.at else bar
+            for when, bar in series.items()
         }
-        for (whose, when), call in self.calls.items():
-            if whose == symbol and when <= at:
-                self.calls[whose, when] = _restated(call, ratio)
+        for (symbol, when), call in self.calls.items():
+            if symbol == split.symbol and when <= split.at:
+                self.calls[symbol, when] = _restate_prediction(call, split.ratio)
 
 
-def lived(journal: Journal, data_dir: Path) -> Lived:
-    """Read it. Raises JournalError for what cannot be read, DataError where a market cannot be had again."""
-    reading = _Reading()
-    first: Row | None = None
+def load_session_history(journal: Journal, data_dir: Path) -> SessionHistory:
+    """Read a session's history.
+
+    Raises JournalError for a journal that cannot be read, DataError where its market cannot be simulated.
+    """
+    reader = _HistoryReader()
+    started: SessionStarted | None = None
     for row in journal.read(kinds=_KINDS):
-        first = first or row
-        try:
-            reading.take(row)
-        except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(
-                f"event {row.seq} ({row.kind}) of session {journal.session} cannot be read ({error}); "
-                "use the version that wrote it"
-            ) from error
-    if first is None or first.kind != STARTED:
+        payload = decode(row)
+        if started is None:
+            if not isinstance(payload, SessionStarted):
+                break
+            started = payload
+        reader.apply(payload)
+    if started is None:
         raise JournalError(f"{journal.session} is no session with settings of its own; name a session")
-    settings, config = settings_from_payload(first.payload), config_of(first.payload)
-    about = first.payload["about"]
-    return Lived(
+    settings = decode_run_spec(started)
+    return SessionHistory(
         settings=settings,
-        config=config,
-        about=about,
-        facts=_facts(reading, journal, first, data_dir),
-        calls=tuple(sorted(reading.calls.values(), key=lambda call: (call.as_of, call.symbol))),
-        engine=_engine(reading, settings.cash),
+        config=decode_config(started),
+        about=started.about,
+        market_data=_build_market_data(reader, journal, started, data_dir),
+        calls=tuple(sorted(reader.calls.values(), key=lambda call: (call.as_of, call.symbol))),
+        engine=_build_engine_result(reader, settings.cash),
     )
 
 
-def _facts(reading: _Reading, journal: Journal, first: Row, data_dir: Path) -> Facts:
-    settings, about = settings_from_payload(first.payload), first.payload["about"]
-    config = config_of(first.payload)
-    replayed = str(about.get("replay", ""))
-    made = gather(config, data_dir) if replayed.startswith("simulated") else None
+def _build_market_data(
+    reader: _HistoryReader, journal: Journal, started: SessionStarted, data_dir: Path
+) -> MarketData:
+    settings = decode_run_spec(started)
+    replayed = str(started.about.get("replay", ""))
+    simulated = replayed.startswith("simulated")
+    market = load_market_data(decode_config(started), data_dir) if simulated else None
     notes = [*settings.notes]
-    if reading.ratios:
+    if reader.ratios:
         notes.append("Prices and calls from before a split are shown in its new units.")
-    return Facts(
+    return MarketData(
         instruments=settings.instruments,
-        calendars=_calendars(settings, reading),
+        calendars=_calendars(settings, reader),
         bars={
             symbol: tuple(series[at] for at in sorted(series))
             for symbol in settings.instruments
-            if (series := reading.bars.get(symbol))
+            if (series := reader.bars.get(symbol))
         },
-        news=sorted(reading.news.values(), key=lambda item: (item.available_at, item.id)),
+        news=sorted(reader.news.values(), key=lambda item: (item.available_at, item.id)),
         start=settings.start,
         source=replayed or "live",
-        simulated=made is not None,
-        rehearsed=made is not None and made.rehearsed,
-        oracle=_oracle(made, reading.ratios) if made else {},
-        rates=rates_of(journal, first.payload),
+        simulated=market is not None,
+        is_training_market=market is not None and market.is_training_market,
+        oracle=_oracle(market, reader.ratios) if market else {},
+        rates=read_rates(journal, settings),
         notes=tuple(notes),
     )
 
 
-def _oracle(made: Facts, ratios: Mapping[str, float]) -> dict[Key, OracleView]:
-    """What the market knew of itself, in the units that its prices are shown in."""
+def _oracle(market: MarketData, ratios: Mapping[str, float]) -> dict[Key, OracleView]:
+    """Return the simulated market's own view, in the units that its prices are shown in."""
     return {
-        key: replace(view, close=view.close / ratios.get(key[0], 1.0)) for key, view in made.oracle.items()
+        key: replace(view, close=view.close / ratios.get(key[0], 1.0)) for key, view in market.oracle.items()
     }
 
 
-def _calendars(settings: SessionSettings, reading: _Reading) -> dict[str, Calendar]:
+def _calendars(settings: RunSpec, reader: _HistoryReader) -> dict[str, Calendar]:
     known = {
-        code: (first, reading.known_until.get(code, last))
+        code: (first, reader.known_until.get(code, last))
         for code, (first, last) in settings.calendars.items()
     }
     return {
-        code: calendar_of(code, first, last - timedelta(days=31)) for code, (first, last) in known.items()
+        code: load_calendar(code, first, last - timedelta(days=31)) for code, (first, last) in known.items()
     }
 
 
-def _engine(reading: _Reading, cash: float) -> EngineResult:
-    marks = tuple(reading.records[Mark])
+def _build_engine_result(reader: _HistoryReader, cash: float) -> EngineResult:
+    marks = tuple(reader.records[EquityPoint])
     return EngineResult(
         starting_cash=cash,
         cash=marks[-1].cash if marks else cash,
         value=marks[-1].value if marks else cash,
-        orders=tuple(reading.orders[number] for number in sorted(reading.orders)),
-        fills=tuple(reading.records[Fill]),
+        orders=tuple(reader.orders[number] for number in sorted(reader.orders)),
+        fills=tuple(reader.records[Fill]),
         marks=marks,
-        steps=tuple(reading.records[Step]),
+        steps=tuple(reader.records[HoldingPeriod]),
         analyses={},
     )
 
 
-def _call(row: Row) -> Call:
-    said = row.payload
-    if said["abstention"] is not None:
-        return Abstention(
-            symbol=said["symbol"], as_of=row.as_of, reason=said["abstention"], last_close=said["last_close"]
-        )
-    return Forecast(
-        symbol=said["symbol"],
-        as_of=row.as_of,
-        direction=Direction(said["direction"]),
-        confidence=said["confidence"],
-        close=said["close"],
-        last_close=said["last_close"],
-    )
-
-
-def _restated(call: Call, ratio: float) -> Call:
+def _restate_prediction(call: Prediction, ratio: float) -> Prediction:
     if isinstance(call, Abstention):
         return replace(call, last_close=call.last_close / ratio)
     return replace(call, close=call.close / ratio, last_close=call.last_close / ratio)
 
 
-SCORED = "session_scored"
-
 TRIALS = "trials.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Spoken:
-    """What a table says of a student that need not be asked again."""
+class _RecordedStudent:
+    """What a table states of a student; it is not asked again."""
 
     name: str
     fingerprint: str
@@ -247,57 +225,61 @@ class _Spoken:
     released: date | None
 
 
-def score(journal: Journal, data_dir: Path, at: datetime, *, count: bool = False) -> dict[str, Any] | None:
-    """The table as `closecall backtest --json` has it, None before the first call is made.
+def score_session(
+    journal: Journal, data_dir: Path, at: datetime, *, count: bool = False
+) -> dict[str, Any] | None:
+    """Return the table as `closecall backtest --json` has it, None before the first prediction.
 
-    With `count` the session goes on the record of trials, and the table into its journal, once. Raises
-    JournalError or DataError for a journal that cannot be scored.
+    With `count` the session is recorded as a trial, and the table in its journal, once. Raises JournalError
+    or DataError for a journal that cannot be scored.
     """
-    before = next(iter(reversed(list(journal.read(kinds=(SCORED,))))), None)
-    if before is not None:
-        return dict(before.payload)
-    whole = lived(journal, data_dir)
+    scored = list(journal.read(kinds=(Kind.SESSION_SCORED,)))
+    if scored:
+        return dict(decode_as(SessionScored, scored[-1]).result)
+    whole = load_session_history(journal, data_dir)
     if not whole.calls:
         return None
-    result, student = _result(journal, whole)
-    result["digests"] = session_digests(journaled(journal))
+    result, student = _build_result(journal, whole)
+    result["digests"] = session_digests(load_outputs(journal))
     trials = data_dir / TRIALS
     if count:
-        result |= count_trial(journal.session, whole.facts, result, student, trials, at)
-        journal.append([Event(kind=SCORED, as_of=at, payload=result)], at)
+        result |= record_trial(journal.session, whole.market_data, result, student, trials, at)
+        journal.append([encode(SessionScored(result=result), at)], at)
     else:
-        result |= _among_trials(whole, result, student, trials)
+        result |= _compare_with_trials(whole, result, student, trials)
     return result
 
 
-def _result(journal: Journal, whole: Lived) -> tuple[dict[str, Any], Played]:
-    facts, settings = whole.facts, whole.settings
+def _build_result(journal: Journal, whole: SessionHistory) -> tuple[dict[str, Any], SimulationResult]:
+    facts, settings = whole.market_data, whole.settings
     called = {(call.symbol, call.as_of) for call in whole.calls}
-    seen = observations(facts.bars, facts.news, window=settings.window, start=facts.start)
-    observed = [one for one in seen if (one.symbol, one.as_of) in called]
-    callers = baseline_calls(whole.config, facts, observed, whole.calls)
+    seen = build_observations(facts.bars, facts.news, window=settings.window, start=facts.start)
+    observed = [each for each in seen if (each.symbol, each.as_of) in called]
+    callers = baseline_predictions(whole.config, facts, observed, whole.calls)
     unused = Recorder(journal, facts.start)
-    student = Played(calls=whole.calls, engine=whole.engine)
-    played = {STUDENT: student} | play(
+    student = SimulationResult(calls=whole.calls, engine=whole.engine)
+    played = {STUDENT: student} | simulate_all(
         whole.config, facts, observed, callers, unused, lambda _stage, _done, _total: None
     )
-    spoken = _Spoken(
+    recorded = _RecordedStudent(
         name=settings.student,
         fingerprint=settings.fingerprint,
         window=settings.window,
-        released=day_from(whole.about.get("released")),
+        released=decode_day(whole.about.get("released")),
     )
-    spoken_for = cast(Student, spoken)  # all that a table asks of it is there
-    made = result_of(journal.session, whole.config, facts, observed, spoken_for, len(called), played)
-    return made, student
+    answering = cast(Student, recorded)  # all that a table asks of it is there
+    result = build_result(journal.session, whole.config, facts, observed, answering, len(called), played)
+    return result, student
 
 
-def _among_trials(whole: Lived, result: Mapping[str, Any], student: Played, path: Path) -> dict[str, Any]:
-    """Its place among the trials on the same data, itself not counted yet."""
-    facts, engine = whole.facts, student.engine
+def _compare_with_trials(
+    whole: SessionHistory, result: Mapping[str, Any], student: SimulationResult, path: Path
+) -> dict[str, Any]:
+    """Return how it compares with the trials on the same data, itself not counted yet."""
+    facts, engine = whole.market_data, student.engine
     start, end = (date.fromisoformat(result[name]) for name in ("start", "end"))
-    known = on_record(path, facts.source, tuple(result["symbols"]), start, end)
-    different = distinct(known)
+    known = find_trials(path, facts.source, tuple(result["symbols"]), start, end)
+    different = distinct_trials(known)
     earned = performance([(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year)
     return {
         "trials": len(known),

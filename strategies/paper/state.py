@@ -1,174 +1,154 @@
-"""The inputs of a session, in the order of their numbers, as what the engine is handed and the student sees.
+"""The inputs of a session, in order, as what the engine is given and the student sees.
 
-A session that runs, one that starts again and the check of parity all read their inputs here, and so see the
-same. Knows no effect: what was forecast, ordered or filled is not among its kinds.
+A session that runs, one that resumes and the replay check all read their inputs here, and so see the same.
+Knows no output: what was forecast, ordered or filled is not among its kinds.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
 
-from engine.calendars import Calendar, calendar_of
-from engine.corporate_actions import Split
-from engine.errors import DataError, JournalError
-from engine.fx import MOST_AGE
-from engine.journal.events import (
-    COMMAND,
-    DIVIDEND,
-    SPLIT,
-    bar_from_dated,
-    command_from_payload,
-    corporate_from_payload,
-    is_late,
-    slice_from_payload,
+from engine.calendars import Calendar, load_calendar
+from engine.corporate_actions import Dividend, Split
+from engine.errors import DataError
+from engine.fx import MAX_AGE
+from engine.journal.events import Kind, decode, replay_number
+from engine.journal.events.inputs import (
+    CalendarExtended,
+    Gap,
+    History,
+    ModelAdopted,
+    Quotes,
+    Rate,
+    SliceRecord,
 )
 from engine.journal.journal import Row
 from engine.model import Observation, Phase
-from engine.timeline import Watcher
-from engine.trading.inputs import Item, Lapse, Quotes, Tick
+from engine.timeline import ObservationBuilder
+from engine.trading.inputs import EngineInput, LastPrices, OpenMissed, TimeAdvanced
 from engine.trading.risk import Command
-from strategies.paper.clock import REPLAYED
-from strategies.run_spec import HISTORY, RATE, SessionSettings
-
-SLICE, QUOTE, GAP, CALENDAR, ADOPTED, FINISHED = (
-    "slice",
-    "quote",
-    "gap",
-    "calendar",
-    "adopted",
-    "session_finished",
-)
-
-INPUTS = (HISTORY, RATE, CALENDAR, SLICE, QUOTE, GAP, COMMAND, SPLIT, DIVIDEND, ADOPTED, FINISHED)
+from strategies.run_spec import RunSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What one input comes to: items for the engine in turn, and what is to be decided on.
+class AppliedInput:
+    """What one input leads to: items for the engine in turn, and what is to be predicted on.
 
     `late` says that the closes came too late for a decision.
     """
 
-    items: tuple[Item, ...] = ()
+    items: tuple[EngineInput, ...] = ()
     observed: tuple[Observation, ...] = ()
     late: bool = False
     as_of: datetime | None = None
 
 
-class LearnedRates:
-    """Rates as far as a session was told of them; the newest of each currency is all that is kept."""
+class StreamingFxRates:
+    """The newest rate of each currency that a session has learned."""
 
     def __init__(self, base: str, constants: Mapping[str, float]) -> None:
         self.base = base
         self._constants = constants
         self._newest: dict[str, tuple[datetime, float]] = {}
 
-    def learn(self, currency: str, at: datetime, value: float) -> None:
-        """From `at` on one unit of `currency` is worth `value` in the base currency."""
+    def update(self, currency: str, at: datetime, value: float) -> None:
+        """Set what one unit of `currency` is worth in the base currency from `at` on."""
         self._newest[currency] = at, value
 
-    def of(self, currency: str, at: datetime) -> float:
-        """What one unit is worth. Raises DataError if that is unknown, or was last told too long ago."""
+    def rate(self, currency: str, at: datetime) -> float:
+        """Return what one unit is worth. Raises DataError if that is unknown, or too old."""
         if currency == self.base:
             return 1.0
         if currency in self._constants:
             return self._constants[currency]
-        known_at, value = self._newest.get(currency, (at - 2 * MOST_AGE, 0.0))
-        if at - known_at > MOST_AGE:
+        known_at, value = self._newest.get(currency, (at - 2 * MAX_AGE, 0.0))
+        if at - known_at > MAX_AGE:
             raise DataError(
                 f"no rate of {currency} in {self.base} is known at {at:%Y-%m-%d %H:%M}, or only one of more "
-                f"than {MOST_AGE.days} days before; state it under [rates] or mend its source"
+                f"than {MAX_AGE.days} days before; state it under [rates] or repair its source"
             )
         return value
 
 
-class World:
-    """What the inputs up to here add up to, without what was done about them.
+class SessionState:
+    """The state that follows from the inputs so far, without what was done about them.
 
     `calendars` replaces those that the settings name, for markets that no code names.
     """
 
-    def __init__(self, settings: SessionSettings, calendars: Mapping[str, Calendar] | None = None) -> None:
+    def __init__(self, settings: RunSpec, calendars: Mapping[str, Calendar] | None = None) -> None:
         self._settings = settings
-        self.watcher = Watcher(settings.instruments, settings.window)
-        self.rates = LearnedRates(settings.base, settings.constants) if settings.base else None
-        self._reached = settings.start
-        self.adopted: Mapping[str, Any] | None = None
+        self.observation_builder = ObservationBuilder(settings.instruments, settings.window)
+        self.rates = StreamingFxRates(settings.base, settings.constants) if settings.base else None
+        self._latest_instant = settings.start
+        self.active_model: ModelAdopted | None = None
         self.calendars: dict[str, Calendar] = dict(calendars or {})
         self.known_until: dict[str, date] = {}
         for code, (first, last) in settings.calendars.items():
             if code not in self.calendars:
-                self.calendars[code] = calendar_of(code, first, last - timedelta(days=31))
+                self.calendars[code] = load_calendar(code, first, last - timedelta(days=31))
                 self.known_until[code] = last
 
     @property
     def adapter(self) -> str | None:
-        """What the adoption in force calls its adapter; None for the student of the beginning."""
-        return self.adopted.get("adapter") if self.adopted else None
+        """The folder of the adapter in use; None for the student that the session began with."""
+        return self.active_model.adapter if self.active_model else None
 
-    def take(self, row: Row) -> Taken:
-        """Fold in an input and say what it comes to. Raises JournalError for one that cannot be read."""
-        match row.kind:
-            case "slice":
-                return self._slice(row)
-            case "command":
-                return Taken(items=(self._command(row),))
-            case "split" | "dividend":
-                action = corporate_from_payload(row.kind, row.as_of, row.payload)
+    def apply(self, row: Row) -> AppliedInput:
+        """Apply an input and return what it leads to. Raises JournalError for one that cannot be read."""
+        match decode(row):
+            case SliceRecord() as record:
+                return self._apply_slice(record)
+            case Command() as command:
+                return AppliedInput(items=(replace(command, at=self.effective_time(row)),))
+            case Split() | Dividend() as action:
                 if isinstance(action, Split):
-                    self.watcher.split(action)
-                return Taken(items=(action,))
-        try:
-            return self._told(row)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise JournalError(
-                f"event {row.seq} ({row.kind}) cannot be read ({error}); use the version that wrote it"
-            ) from error
-
-    def acts_at(self, row: Row) -> datetime:
-        """When an input acts; in simulated time a command from outside does at the instant reached."""
-        outside = row.kind == COMMAND and self._settings.simulated and REPLAYED not in row.payload
-        return self._reached if outside else row.as_of
-
-    def _command(self, row: Row) -> Command:
-        return replace(command_from_payload(row.as_of, row.payload), at=self.acts_at(row))
-
-    def _slice(self, row: Row) -> Taken:
-        self._reached = row.as_of
-        slice_ = slice_from_payload(row.as_of, row.payload)
-        late = is_late(row.payload)
-        observed = tuple(self.watcher.see(slice_))
-        if not (late and slice_.phase is Phase.OPEN):
-            return Taken(items=(slice_,), observed=observed, late=late, as_of=row.as_of)
-        # Nobody saw a price at this open after the decision, so that there is none to fill at.
-        prices = row.payload.get("observed", {})
-        missed = tuple(symbol for symbol in slice_.bars if prices.get(symbol) is None)
-        lapse = Lapse(at=row.as_of, symbols=missed, reason="the open came too late, with no price seen")
-        return Taken(items=(lapse, slice_), late=True, as_of=row.as_of)
-
-    def _told(self, row: Row) -> Taken:
-        payload = row.payload
-        match row.kind:
-            case "history":
-                for stored in payload["bars"]:
-                    self.watcher.remember(bar_from_dated(payload["symbol"], stored))
-            case "rate":
-                if self.rates is not None:
-                    self.rates.learn(payload["currency"], row.as_of, payload["value"])
-            case "calendar":
-                self._extend(payload["code"], date.fromisoformat(payload["last"]))
-            case "adopted":
-                self.adopted = payload
-            case "quote":
+                    self.observation_builder.split(action)
+                return AppliedInput(items=(action,))
+            case Quotes() as quotes:
                 known = self._settings.instruments
-                prices = {symbol: one[0] for symbol, one in payload["quotes"].items() if symbol in known}
-                return Taken(items=(Quotes(at=row.as_of, prices=prices),))
-            case "gap":
-                return Taken(items=(Tick(at=row.as_of),))
-        return Taken()
+                prices = {symbol: price for symbol, (price, _) in quotes.quotes.items() if symbol in known}
+                return AppliedInput(items=(LastPrices(at=row.as_of, prices=prices),))
+            case Gap():
+                return AppliedInput(items=(TimeAdvanced(at=row.as_of),))
+            case notice:
+                self._apply_notice(row.as_of, notice)
+        return AppliedInput()
 
-    def _extend(self, code: str, last: date) -> None:
+    def _apply_notice(self, at: datetime, notice: object) -> None:
+        match notice:
+            case History():
+                for bar in notice.bars:
+                    self.observation_builder.add_history(bar)
+            case Rate() if self.rates is not None:
+                self.rates.update(notice.currency, at, notice.value)
+            case CalendarExtended():
+                self._extend_calendar(notice)
+            case ModelAdopted():
+                self.active_model = notice
+
+    def effective_time(self, row: Row) -> datetime:
+        """Return when an input acts; in simulated time a command from outside acts at the instant reached."""
+        outside = row.kind == Kind.COMMAND and self._settings.simulated and replay_number(row) is None
+        return self._latest_instant if outside else row.as_of
+
+    def _apply_slice(self, record: SliceRecord) -> AppliedInput:
+        slice_ = record.slice
+        self._latest_instant = slice_.as_of
+        late = bool(record.late)
+        observed = tuple(self.observation_builder.on_slice(slice_))
+        if not (late and slice_.phase is Phase.OPEN):
+            return AppliedInput(items=(slice_,), observed=observed, late=late, as_of=slice_.as_of)
+        # Nobody saw a price at this open after the decision, so that there is none to fill at.
+        prices = record.observed or {}
+        missed = tuple(symbol for symbol in slice_.bars if prices.get(symbol) is None)
+        lapse = OpenMissed(
+            at=slice_.as_of, symbols=missed, reason="the open came too late, with no price seen"
+        )
+        return AppliedInput(items=(lapse, slice_), late=True, as_of=slice_.as_of)
+
+    def _extend_calendar(self, calendar: CalendarExtended) -> None:
+        code, last = calendar.code, calendar.last
         first, _ = self._settings.calendars[code]
-        self.calendars[code] = calendar_of(code, first, last - timedelta(days=31))
+        self.calendars[code] = load_calendar(code, first, last - timedelta(days=31))
         self.known_until[code] = last

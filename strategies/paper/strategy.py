@@ -13,51 +13,54 @@ from engine.calendars import Calendar
 from engine.corporate_actions import Split
 from engine.errors import DataError
 from engine.instruments import Instrument
-from engine.journal.events import Statement
-from engine.model import Abstention, Call, Phase, Slice
-from engine.trading.inputs import Between, Quotes
-from engine.trading.records import Progress, Valuation
-from engine.trading.risk import Command, RiskChange, RiskGuard, RiskState
-from strategies.llm_strategy import Key, LLMStrategy, Stake
-from strategies.sizing import Sizing
+from engine.journal.events.outputs import SessionOutput
+from engine.model import Abstention, Phase, Prediction, Slice
+from engine.trading.inputs import LastPrices, NonSliceInput
+from engine.trading.records import SessionSnapshot, Valuation
+from engine.trading.risk import Command, RiskChange, RiskEngine, RiskState
+from strategies.llm_strategy import BetSizing, Key, LLMStrategy
+from strategies.sizing import PositionSizing
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True, kw_only=True)
-class Board:
+class SessionContext:
     """What a session and its strategy share: the calls on the coming slice, the limits, who is told."""
 
-    guard: RiskGuard
+    risk: RiskEngine
     instruments: Mapping[str, Instrument]
     calendars: Mapping[str, Calendar]
-    state: Callable[[Statement], None]
-    calls: dict[Key, Call] = field(default_factory=dict)
+    emit: Callable[[SessionOutput], None]
+    predictions: dict[Key, Prediction] = field(default_factory=dict)
     volatilities: dict[Key, float] = field(default_factory=dict)
 
 
 class PaperStrategy(LLMStrategy):
     """Trades the calls on `board` as a backtest would, as far as its guard permits."""
 
-    def __init__(self, *, board: Board, sizing: Sizing) -> None:
+    def __init__(self, *, context: SessionContext, sizing: PositionSizing) -> None:
         super().__init__(
-            calls=board.calls, volatilities=board.volatilities, sizing=sizing, stake=Stake.CONFIDENCE
+            calls=context.predictions,
+            volatilities=context.volatilities,
+            sizing=sizing,
+            bet_sizing=BetSizing.CONFIDENCE,
         )
-        self._board = board
+        self._context = context
         self._expected: dict[str, datetime] = {}
         self._quoted: dict[str, float] = {}
 
-    def watch(self, slice_: Slice) -> None:
+    def on_slice(self, slice_: Slice) -> None:
         """Check the limits on what the slice made of the portfolio, before anything is decided."""
         for symbol, bar in slice_.bars.items():
             self._quoted.pop(symbol, None)
             closed = slice_.phase is Phase.CLOSE
             self._expected[symbol] = self._next_open(symbol, bar.closes_at) if closed else bar.closes_at
-        calls = self._board.calls.values()
+        calls = self._context.predictions.values()
         if calls and slice_.phase is Phase.CLOSE:
             abstained = [isinstance(call, Abstention) for call in calls]
-            self._act_on(self._board.guard.called(slice_.as_of, abstained))
-        self._review(slice_.as_of, self.equity)
+            self._act_on(self._context.risk.on_predictions(slice_.as_of, abstained))
+        self._check_limits(slice_.as_of, self.equity)
 
     def next(self) -> None:
         """Called by backtrader once for each slice."""
@@ -66,52 +69,52 @@ class PaperStrategy(LLMStrategy):
         if slice_.phase is Phase.CLOSE and slice_.bars:
             self._report(slice_.as_of)
 
-    def heed(self, item: Between) -> None:
+    def on_event(self, item: NonSliceInput) -> None:
         """Do what a person says; value positions at last prices; see what is overdue."""
         at, value = self.cerebro.desk.now.as_of, self.equity
         if isinstance(item, Command):
-            self._act_on(self._board.guard.command(item))
-        if isinstance(item, Quotes):
+            self._act_on(self._context.risk.on_command(item))
+        if isinstance(item, LastPrices):
             self._quoted.update(item.prices)
         if isinstance(item, Split):
             self._quoted.pop(item.symbol, None)
         positions = self._positions()
-        if isinstance(item, Quotes) and positions:
+        if isinstance(item, LastPrices) and positions:
             value = self._at_last_prices(positions)
-            self._board.state(Valuation(at=at, value=value))
-        self._review(at, value)
+            self._context.emit(Valuation(at=at, value=value))
+        self._check_limits(at, value)
         if isinstance(item, Command):
             self._report(at)
 
-    def _review(self, at: datetime, value: float) -> None:
-        guard = self._board.guard
-        self._act_on(guard.value(at, value))
+    def _check_limits(self, at: datetime, value: float) -> None:
+        guard = self._context.risk
+        self._act_on(guard.on_equity(at, value))
         patience = guard.limits.stale_after
         overdue = (symbol for symbol, due in self._expected.items() if due < _NEVER and at > due + patience)
-        self._act_on(guard.stale(at, [symbol for symbol in overdue if self.held(symbol)]))
+        self._act_on(guard.on_stale_prices(at, [symbol for symbol in overdue if self.position(symbol)]))
         if guard.flattening:
             self._flatten()
 
     def _act_on(self, changes: list[RiskChange]) -> None:
         for change in changes:
-            self._board.state(change)
+            self._context.emit(change)
             if change.now is not RiskState.ACTIVE:
                 every = change.now is RiskState.HALTED
-                self.cerebro.desk.withdraw_risk(f"{change.now}: {change.cause}", every=every)
+                self.cerebro.desk.cancel_risk_increasing_orders(f"{change.now}: {change.cause}", every=every)
 
     def _flatten(self) -> None:
         """Order closed whatever is held, again and again until nothing is."""
         positions = self._positions()
         for symbol in sorted(positions):
-            self.cerebro.desk.close_out(symbol, "flatten")
+            self.cerebro.desk.close_position(symbol, "flatten")
         if not positions:
-            self._board.guard.flat()
+            self._context.risk.on_flat()
 
     def _report(self, at: datetime) -> None:
-        guard = self._board.guard
+        guard = self._context.risk
         waiting = self.broker.waiting
-        self._board.state(
-            Progress(
+        self._context.emit(
+            SessionSnapshot(
                 at=at,
                 state=guard.state,
                 cause=guard.cause,
@@ -123,7 +126,7 @@ class PaperStrategy(LLMStrategy):
         )
 
     def _positions(self) -> dict[str, float]:
-        return {symbol: size for symbol in self._expected if (size := self.held(symbol))}
+        return {symbol: size for symbol in self._expected if (size := self.position(symbol))}
 
     def _at_last_prices(self, positions: Mapping[str, float]) -> float:
         feeds = self.cerebro.desk.feeds
@@ -135,7 +138,7 @@ class PaperStrategy(LLMStrategy):
 
     def _next_open(self, symbol: str, after: datetime) -> datetime:
         try:
-            return self._board.calendars[self._board.instruments[symbol].calendar].next_open(after)
+            return self._context.calendars[self._context.instruments[symbol].calendar].next_open(after)
         except DataError:
             return _NEVER
 

@@ -1,4 +1,4 @@
-"""What a person wants of a session when starting it, as one process hands it to the next. Starts nothing."""
+"""How a session is started, as one process hands it to the next. Starts nothing."""
 
 import json
 import os
@@ -11,25 +11,28 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from engine.errors import DataError, UsageError
-from engine.journal.canonical import digest, plain
+from engine.journal.canonical import row_digest, to_jsonable
+from engine.journal.events.rules import require_rules
+from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Event
 from llm.student import Student
 from strategies.config import BacktestConfig, PaperTable, load_config
-from strategies.market_data import Facts
-from strategies.paper.files import begun, config_of, start_session
+from strategies.console import print_stderr
+from strategies.market_data import MarketData
+from strategies.paper.files import create_session, decode_config, read_start
 from strategies.paper_runtime.notifications import VARIABLE, require_webhook
-from strategies.run_spec import history_events, rate_events, settings_of
+from strategies.run_spec import build_run_spec, encode_history, encode_rates
 
 _SLOWEST, _FASTEST = 1.0, 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LaunchSpec:
     """One start of a session.
 
     `speed` is how many times faster than time itself a replay goes, None as fast as it can; it and `replay`
-    say nothing where there is a session already that is none. `tied` names the source of single symbols.
-    `webhook` is the address that is told of changes; it stays within these processes.
+    have no effect on an existing session that is none. `symbol_overrides` names the source of single symbols.
+    `webhook` is the address to which changes are posted; it stays within these processes.
     """
 
     data_dir: Path
@@ -37,38 +40,40 @@ class Plan:
     config: BacktestConfig
     replay: bool
     speed: float | None = None
-    tied: Mapping[str, str] = field(default_factory=dict)
+    symbol_overrides: Mapping[str, str] = field(default_factory=dict)
     webhook: str | None = None
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps(
             {
                 "data_dir": str(self.data_dir),
                 "name": self.name,
-                "config": self.config.model_dump(mode="json"),
+                "config": self.config.stored(),
                 "replay": self.replay,
                 "speed": self.speed,
-                "tied": dict(self.tied),
+                "tied": dict(self.symbol_overrides),
                 "webhook": self.webhook,
             }
         )
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """What `text` wrote."""
-        said: dict[str, Any] = json.loads(text)
+    def from_json(cls, text: str) -> Self:
+        """Return what `to_json` wrote."""
+        stated: dict[str, Any] = json.loads(text)
         return cls(
-            **{
-                **said,
-                "data_dir": Path(said["data_dir"]),
-                "config": BacktestConfig.model_validate(said["config"]),
-            }
+            data_dir=Path(stated["data_dir"]),
+            name=stated["name"],
+            config=BacktestConfig.model_validate(stated["config"]),
+            replay=stated["replay"],
+            speed=stated["speed"],
+            symbol_overrides=stated["tied"],
+            webhook=stated["webhook"],
         )
 
 
-def speed_of(word: str) -> float | None:
-    """`max` or how many times faster than time itself. Raises UsageError for anything else."""
+def parse_speed(word: str) -> float | None:
+    """Return how many times faster than time a replay goes, None for "max". Raises UsageError otherwise."""
     if word == "max":
         return None
     try:
@@ -80,39 +85,44 @@ def speed_of(word: str) -> float | None:
     return speed
 
 
-RESTORED = "restore them, or begin another session with --name"
+RESTORED = "restore them, or start another session with --name"
 
 
-def begin(plan: Plan, facts: Facts, student: Student, at: datetime, about: Mapping[str, Any]) -> None:
-    """Begin the session of a plan over `facts`. Raises UsageError where there is one of that name."""
+def create_session_from_plan(
+    plan: LaunchSpec, facts: MarketData, student: Student, at: datetime, about: Mapping[str, Any]
+) -> None:
+    """Create the session of a plan over `facts`. Raises UsageError where there is one of that name."""
     paper = plan.config.paper
-    settings = settings_of(plan.config, facts, student, plan.config.risk.limits, **_times(paper))
+    settings = build_run_spec(plan.config, facts, student, plan.config.risk.limits, **_times(paper))
     settings = replace(settings, simulated=plan.replay)
-    told: list[Event] = [*history_events(facts), *(e for e in rate_events(facts) if e.as_of <= facts.start)]
+    inputs: list[Event] = [
+        *encode_history(facts),
+        *(e for e in encode_rates(facts) if e.as_of <= facts.start),
+    ]
     stated = {
-        "config": plain(plan.config.model_dump(mode="json")),
+        "config": to_jsonable(plan.config.stored()),
         "released": student.released,
-        "tied": dict(plan.tied),
+        "tied": dict(plan.symbol_overrides),
         **about,
     }
-    start_session(plan.data_dir, plan.name, settings, told, at=at, about=stated)
+    create_session(plan.data_dir, plan.name, settings, inputs, at=at, about=stated)
 
 
-def about_replay(facts: Facts) -> dict[str, Any]:
-    """What tells the facts of a replay from others."""
-    return {"replay": facts.source, "facts": _digest(facts)}
+def about_replay(facts: MarketData) -> dict[str, Any]:
+    """Return what identifies the data of a replay."""
+    return {"replay": facts.source, "facts": _data_digest(facts)}
 
 
-def require_same(facts: Facts, said: Mapping[str, Any]) -> None:
-    """Raise DataError unless these are the facts that the session began with."""
-    if _digest(facts) != said["about"].get("facts"):
+def require_same_data(facts: MarketData, start: SessionStarted) -> None:
+    """Raise DataError unless this is the data that the session began with."""
+    if _data_digest(facts) != start.about.get("facts"):
         raise DataError(f"the recorded days are not those that this session began with; {RESTORED}")
 
 
-def _digest(facts: Facts) -> str:
+def _data_digest(facts: MarketData) -> str:
     bars = ((b.symbol, b.closes_at, b.open, b.high, b.low, b.close, b.volume) for b in facts.traded_bars)
     news = ((item.id, item.available_at, item.title) for item in facts.news)
-    return digest([*bars, *news])
+    return row_digest([*bars, *news])
 
 
 def _times(paper: PaperTable) -> dict[str, Any]:
@@ -128,7 +138,7 @@ SHORT_DAYS = 180
 _MAY_DIFFER = ("paper",)
 
 
-def plan_of(
+def build_launch_spec(
     data_dir: Path,
     name: str | None,
     config_file: Path | None,
@@ -136,51 +146,96 @@ def plan_of(
     *,
     replay: bool,
     speed: str,
-    tied: Mapping[str, str],
+    symbol_overrides: Mapping[str, str],
+    like: str | None = None,
     environment: Mapping[str, str] = os.environ,
-) -> Plan:
-    """The plan that the flags make. A session that was begun goes on with the configuration it began with.
+) -> LaunchSpec:
+    """Return what the flags ask for. An existing session resumes with the configuration it began with.
 
-    Raises UsageError for flags that do not go together, or that would change a session that was begun.
+    Args:
+        data_dir: The data folder.
+        name: The session's name, None for "replay" or "live".
+        config_file: The configuration file, if any.
+        flags: What the command line says of the configuration.
+        replay: Whether days are replayed.
+        speed: "max", or how many times faster than time itself a replay goes.
+        symbol_overrides: The source of single symbols.
+        like: A session whose settings a new one takes.
+        environment: Where the webhook's address may be.
+
+    Raises:
+        UsageError: The flags do not go together, or would change an existing session.
+        RulesError: The session was traded by rules that this version does not have.
     """
-    asked = load_config(config_file, flags)
+    if like is not None:
+        return _build_like(
+            data_dir, name, like, speed, environment, changed=bool(config_file or flags or replay)
+        )
+    asked = load_config(config_file, flags, print_stderr)
     chosen = name or ("replay" if replay else "live")
-    said = begun(data_dir, chosen)
+    started = read_start(data_dir, chosen)
     secret = asked.paper.webhook.get_secret_value() if asked.paper.webhook else environment.get(VARIABLE)
     common: dict[str, Any] = {
         "data_dir": data_dir,
         "name": chosen,
         "webhook": require_webhook(secret) if secret else None,
     }
-    pace = speed_of(speed)
-    if said is None:
+    pace = parse_speed(speed)
+    if started is None:
         if name and not (replay or config_file or flags):
             raise UsageError(
-                f"there is no session {name!r} to go on with; begin one with --replay, or with --source and "
-                "--symbols"
+                f"there is no session {name!r} to resume; start one with --replay, or --source and --symbols"
             )
-        settled = _for_replay(asked) if replay else _for_live(asked)
-        return Plan(**common, config=settled, replay=replay, speed=pace, tied=tied)
-    before = config_of(said)
+        settled = _replay_defaults(asked) if replay else _live_defaults(asked)
+        return LaunchSpec(
+            **common, config=settled, replay=replay, speed=pace, symbol_overrides=symbol_overrides
+        )
+    require_rules(started.rules, f"session {chosen}", f"for a new session: --like {chosen} --name OTHER")
+    before = decode_config(started)
     if config_file is not None or flags:
         _require_same(chosen, before, asked)
-    simulated = bool(said["simulated"])
+    simulated = started.simulated
     if replay and not simulated:
         raise UsageError(
             f"session {chosen} is live and no replay; leave --replay out, or choose another --name"
         )
-    return Plan(**common, config=before, replay=simulated, speed=pace, tied=said["about"]["tied"])
+    return LaunchSpec(
+        **common, config=before, replay=simulated, speed=pace, symbol_overrides=started.about["tied"]
+    )
 
 
-def _for_replay(asked: BacktestConfig) -> BacktestConfig:
-    """A short market where nobody says how long: a first try is to end within a minute."""
+def _build_like(
+    data_dir: Path, name: str | None, like: str, speed: str, environment: Mapping[str, str], *, changed: bool
+) -> LaunchSpec:
+    """Return a new session with the settings of another, whose journal's rules may be of any version."""
+    if changed:
+        raise UsageError("--like takes all settings from that session; leave the other flags out")
+    if name is None or read_start(data_dir, name) is not None:
+        raise UsageError(f"--like starts a new session; give it a name of its own, such as --name {like}-2")
+    started = read_start(data_dir, like)
+    if started is None:
+        raise UsageError(f"there is no session {like!r} in {data_dir}; closecall paper list shows all")
+    secret = environment.get(VARIABLE)
+    return LaunchSpec(
+        data_dir=data_dir,
+        name=name,
+        config=decode_config(started),
+        replay=started.simulated,
+        speed=parse_speed(speed),
+        symbol_overrides=started.about["tied"],
+        webhook=require_webhook(secret) if secret else None,
+    )
+
+
+def _replay_defaults(asked: BacktestConfig) -> BacktestConfig:
+    """Return a short market where no length is given: a first try should end within a minute."""
     simulated = not (asked.bars or asked.store)
     if simulated and "days" not in asked.market.model_fields_set and asked.end is None:
         return asked.model_copy(update={"market": asked.market.model_copy(update={"days": SHORT_DAYS})})
     return asked
 
 
-def _for_live(asked: BacktestConfig) -> BacktestConfig:
+def _live_defaults(asked: BacktestConfig) -> BacktestConfig:
     if asked.bars or asked.start or asked.end:
         raise UsageError("--bars, --start and --end are for recorded days; add --replay")
     if asked.paper.script:
@@ -193,17 +248,17 @@ def _for_live(asked: BacktestConfig) -> BacktestConfig:
 
 
 def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
-    """Raise UsageError where what flags or file state would have a session go on as another one."""
-    was, now = (plain(one.model_dump(mode="json")) for one in (before, asked))
+    """Raise UsageError where flags or file would change the settings of an existing session."""
+    was, now = (to_jsonable(one.stored()) for one in (before, asked))
     for key in sorted(asked.model_fields_set - {*_MAY_DIFFER}):
-        if not _within(now[key], was[key], getattr(asked, key)):
+        if not _is_unchanged(now[key], was[key], getattr(asked, key)):
             raise UsageError(
-                f"session {name} was begun with {key} = {was[key]}, not {now[key]}, and never changes it; "
-                "leave that out to go on with it, or choose another --name"
+                f"session {name} was started with {key} = {was[key]}, not {now[key]}, and never changes it; "
+                "leave that out to resume it, or choose another --name"
             )
 
 
-def _within(now: Any, was: Any, stated: Any) -> bool:
+def _is_unchanged(now: Any, was: Any, stated: Any) -> bool:
     """Whether a value is what it was; of a table only what was stated counts."""
     if isinstance(stated, BaseModel) and isinstance(was, dict):
         return all(now[key] == was[key] for key in stated.model_fields_set)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError
-from engine.fx import Rates
+from engine.fx import FxRates
 from engine.journal.journal import Journal
 from engine.model import Bar
 from feeds.files.rates import read_rates
@@ -18,11 +18,12 @@ from feeds.history.download import fetch_bars
 from feeds.history.file_import import SOURCE as FILES
 from feeds.history.store import BarStore
 from feeds.live.collector import Collector
-from strategies.console import say, say_wait
-from strategies.live_data import collector_for
-from strategies.market_data import BARS_FOLDER, Facts, instruments_of
-from strategies.paper_runtime.launch import Plan
-from strategies.source_routing import Clients, Waiting, routed
+from feeds.sources.registry import list_sources
+from strategies.console import print_stderr, print_wait
+from strategies.live_data import create_collector
+from strategies.market_data import BARS_FOLDER, MarketData, build_instruments
+from strategies.paper_runtime.launch import LaunchSpec
+from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
 _AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
 
@@ -35,7 +36,7 @@ class LiveSources:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: LaunchSpec,
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
@@ -45,7 +46,7 @@ class LiveSources:
         self._plan, self._config, self._clock = plan, config, clock
         sources = [source for source in config.store if source != FILES]
         if not sources:
-            raise UsageError("name a live source: --source ccxt:EXCHANGE, yfinance or eastmoney; or --replay")
+            raise UsageError(f"name a live source: --source {list_sources()}; or --replay")
         if not config.symbols:
             raise UsageError("name --symbols, such as BTC/USDT or AAPL")
 
@@ -54,28 +55,30 @@ class LiveSources:
             sleep(seconds)
 
         self._sleep = sleeping
-        self._instruments = instruments_of(dict.fromkeys(config.symbols), config)
-        waiting = Waiting(sleep=sleeping, on_wait=say_wait)
-        self._clients = Clients(config, self._instruments, clock=clock, waiting=waiting)
+        self._instruments = build_instruments(dict.fromkeys(config.symbols), config)
+        waiting = RetryContext(sleep=sleeping, on_wait=print_wait)
+        self._clients = SourceClients(config, self._instruments, clock=clock, waiting=waiting)
         self._sources = sources
 
     @cached_property
     def _by_source(self) -> Mapping[str, list[str]]:
-        return routed(self._sources, self._instruments, self._plan.tied, self._clients.has)
+        return assign_symbols(
+            self._sources, self._instruments, self._plan.symbol_overrides, self._clients.lists_symbol
+        )
 
     @property
-    def tied(self) -> dict[str, str]:
+    def symbol_overrides(self) -> dict[str, str]:
         """The source of each symbol, so that a session that goes on need not ask for it."""
         return {symbol: source for source, symbols in self._by_source.items() for symbol in symbols}
 
-    def facts(self) -> Facts:
+    def load_market_data(self) -> MarketData:
         """The bars up to today, fetched where the store lacks them. Raises DataError or UsageError."""
         since = self._today()
         bars: dict[str, list[Bar]] = {}
         calendars = self._calendars(since.date())
         for source, symbols in self._by_source.items():
             bars |= self._history(source, symbols, since, calendars)
-        return Facts(
+        return MarketData(
             instruments=self._instruments,
             calendars=calendars,
             bars=bars,
@@ -86,12 +89,12 @@ class LiveSources:
             rates=self._rates(),
         )
 
-    def collector(self, journal: Journal) -> Collector:
+    def create_collector(self, journal: Journal) -> Collector:
         """The collector that appends to the session's journal."""
         by_source = self._by_source
         first = next(journal.read(0), None)
         calendars = self._calendars(first.as_of.date() if first else self._clock().date())
-        return collector_for(
+        return create_collector(
             journal,
             self._config,
             by_source,
@@ -107,10 +110,10 @@ class LiveSources:
         self, source: str, symbols: list[str], since: datetime, calendars: Mapping[str, Calendar]
     ) -> dict[str, list[Bar]]:
         self._clients.require({source: symbols})
-        say(f"fetching the days before from {source}: {', '.join(symbols)}")
+        print_stderr(f"fetching the days before from {source}: {', '.join(symbols)}")
         store = BarStore(self._plan.data_dir / BARS_FOLDER)
         fetch_bars(
-            self._clients.of(source),
+            self._clients.get(source),
             store,
             symbols,
             (since - _HISTORY).date(),
@@ -118,7 +121,7 @@ class LiveSources:
             clock=self._clock,
             sleep=self._sleep,
             on_progress=lambda _stage, _done, _total: None,
-            on_wait=say_wait,
+            on_wait=print_wait,
         )
         found = {}
         for symbol in symbols:
@@ -133,9 +136,9 @@ class LiveSources:
         first = begun - _HISTORY - _BEHIND
         last = self._clock().date() + _AHEAD
         codes = {one.calendar for one in self._instruments.values()}
-        return {code: calendar_of(code, first, last) for code in codes}
+        return {code: load_calendar(code, first, last) for code in codes}
 
-    def _rates(self) -> Rates | None:
+    def _rates(self) -> FxRates | None:
         config = self._config
         currencies = {one.currency for one in self._instruments.values()}
         if not (config.rates or config.rates_files):
@@ -145,7 +148,7 @@ class LiveSources:
                     "under [rates], such as USDT = 1.0, or choose symbols of one currency"
                 )
             return None
-        return read_rates(config.rates_files, config.base or "USD", config.rates)
+        return read_rates(config.rates_files, config.base_currency or "USD", config.rates)
 
     def _today(self) -> datetime:
         return datetime.combine(self._clock().date(), time(0), tzinfo=UTC)

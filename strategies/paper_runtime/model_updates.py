@@ -1,7 +1,7 @@
-"""Which student the registry says is to speak, at each instant of a session; retrains when that is due.
+"""The student that the registry names for each instant of a session; retrains when that is due.
 
-The session itself journals what it adopts; here the registry's changes are put beside it. Knows no student
-but by fingerprint, and no order.
+The session itself journals what it adopts; here the registry's changes are journaled beside it. Knows no
+student but by fingerprint, and no order.
 """
 
 import json
@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError, JournalError
-from engine.journal.canonical import utc_text
-from engine.journal.events import CHANGED, RETRAINED
-from engine.journal.journal import Event, Journal
-from engine.journal.store import passes
+from engine.journal.canonical import format_utc
+from engine.journal.events import Kind, decode_as, encode
+from engine.journal.events.inputs import ModelAdopted
+from engine.journal.events.sessions import RegistryChanged, Retrained
+from engine.journal.journal import Journal
+from engine.journal.store import is_transient
 from llm.registry.adapters import Adapter
 from llm.registry.registry import Registry, registry_exists
 from strategies.config import Retraining
-from strategies.console import say
+from strategies.console import print_stderr
 from strategies.paper.files import learning_dir
-from strategies.paper_runtime.launch import Plan
+from strategies.paper_runtime.launch import LaunchSpec
 
 RETRAIN_COMMAND = (sys.executable, "-P", "-m", "training.retraining.worker")
 
@@ -37,75 +39,75 @@ _EVERY: Mapping[Retraining, timedelta] = {
 
 _LOOK_EVERY = 0.1
 
-_LONGEST = 6 * 3600.0
+_MAX_DURATION = 6 * 3600.0
 
-_TRIES = 3
+_MAX_TRIES = 3
 
 
-class Schedule:
+class RetrainSchedule:
     """The instants at which a session of a plan retrains: evenly from its start on."""
 
-    def __init__(self, plan: Plan, journal: Journal) -> None:
+    def __init__(self, plan: LaunchSpec, journal: Journal) -> None:
         self._every = _EVERY.get(plan.config.paper.retrain)
         first = next(journal.read(0))
         self._start = first.as_of
-        done = [datetime.fromisoformat(row.payload["due"]) for row in journal.read(kinds=(RETRAINED,))]
+        done = [decode_as(Retrained, row).due for row in journal.read(kinds=(Kind.RETRAINED,))]
         self._done = max(done, default=self._start)
 
     def due(self, at: datetime) -> datetime | None:
-        """The last instant that was due at `at` and is not done; those missed before it are passed over."""
+        """Return the last instant due at `at` that is not done; those missed before it are passed over."""
         if self._every is None:
             return None
         last = self._start + (at - self._start) // self._every * self._every
         return last if last > self._done else None
 
-    def done(self, due: datetime) -> None:
-        """What was due is done, or could not be."""
+    def mark_done(self, due: datetime) -> None:
+        """Record that what was due is done, or could not be."""
         self._done = due
 
 
 class Retrainer:
     """Does what is due for one session. `look` is called while a replay waits and may raise."""
 
-    def __init__(self, plan: Plan, journal: Journal, look: Callable[[], None]) -> None:
+    def __init__(self, plan: LaunchSpec, journal: Journal, look: Callable[[], None]) -> None:
         self._plan = plan
         self._journal = journal
         self._look = look
-        self._schedule = Schedule(plan, journal)
+        self._schedule = RetrainSchedule(plan, journal)
         self._running: subprocess.Popen[bytes] | None = None
         self._due: datetime | None = None
 
     def step(self, at: datetime) -> None:
-        """See to what is due at `at`."""
+        """Start, or continue, what is due at `at`."""
         if self._running is not None:
-            self._see(at)
+            self._poll(at)
         elif (due := self._schedule.due(at)) is not None:
             self._due = due
             if self._plan.replay:
-                say(f"retraining as of {due:%Y-%m-%d}; the replay waits for it")
-                self._note(due, self._waited_for(due), at)
+                print_stderr(f"retraining as of {due:%Y-%m-%d}; the replay waits for it")
+                self._append_result(due, self._wait_for(due), at)
             else:
-                self._running = self._started(due)
+                self._running = self._start(due)
 
     def end(self) -> None:
-        """Break off what runs; it is done again when it is next due."""
+        """Kill a running retraining; it is started again when it is next due."""
         if self._running is not None:
             self._running.kill()
             self._running.communicate()
             self._running = None
 
-    def _see(self, at: datetime) -> None:
+    def _poll(self, at: datetime) -> None:
         if self._running is None or self._due is None or self._running.poll() is None:
             return
         out, _ = self._running.communicate()
         code, self._running = self._running.returncode, None
-        self._note(self._due, _said(out, code), at)
+        self._append_result(self._due, _parse_result(out, code), at)
 
-    def _waited_for(self, due: datetime) -> Mapping[str, Any]:
-        said: Mapping[str, Any] = {}
-        for _ in range(_TRIES):
-            self._running = self._started(due)
-            until = time.monotonic() + _LONGEST
+    def _wait_for(self, due: datetime) -> Mapping[str, Any]:
+        result: Mapping[str, Any] = {}
+        for _ in range(_MAX_TRIES):
+            self._running = self._start(due)
+            until = time.monotonic() + _MAX_DURATION
             try:
                 while self._running.poll() is None and time.monotonic() < until:
                     self._look()
@@ -116,18 +118,18 @@ class Retrainer:
             process, self._running = self._running, None
             process.kill()
             out, _ = process.communicate()
-            said = _said(out, process.returncode)
+            result = _parse_result(out, process.returncode)
             if process.returncode == 0:
                 break
-        return said
+        return result
 
-    def _started(self, due: datetime) -> "subprocess.Popen[bytes]":
+    def _start(self, due: datetime) -> "subprocess.Popen[bytes]":
         plan = self._plan
         wanted = {
             "data_dir": str(plan.data_dir),
             "learning": str(learning_dir(plan.data_dir, plan.name, replay=plan.replay)),
             "name": plan.name,
-            "at": utc_text(due),
+            "at": format_utc(due),
             "paper": plan.config.paper.model_dump(mode="json"),
             "seed": plan.config.seed,
             "if_drift": plan.config.paper.retrain is Retraining.ON_DRIFT,
@@ -139,106 +141,106 @@ class Retrainer:
         process.stdin.flush()
         return process
 
-    def _note(self, due: datetime, said: Mapping[str, Any], at: datetime) -> None:
-        event = Event(kind=RETRAINED, as_of=at, payload={"due": due, **said})
+    def _append_result(self, due: datetime, result: Mapping[str, Any], at: datetime) -> None:
         try:
-            self._journal.append([event], at)
+            self._journal.append([encode(Retrained(due=due, **result), at)], at)
         except JournalError as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             return  # it stays due, and the same round is found done
-        self._schedule.done(due)
+        self._schedule.mark_done(due)
 
 
-def _said(out: bytes, code: int) -> dict[str, Any]:
+def _parse_result(out: bytes, code: int) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(out)
+        result: dict[str, Any] = json.loads(out)
     except ValueError:
         how = f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
         return {"failed": f"the training's process {how}"}
-    return found
+    return result
 
 
-class Champions:
+class ChampionWatcher:
     """The `strategies.paper.session.Champion` of a plan's session.
 
-    `fingerprint` is that of the student with an adapter's folder, or with none. `happened` is told what went
-    wrong, once.
+    `fingerprint` is that of the student with an adapter's folder, or with none. `record_fault` is called with
+    what went wrong, once.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: LaunchSpec,
         journal: Journal,
         *,
         fingerprint: Callable[[Path | None], str],
         look: Callable[[], None],
-        happened: Callable[[str, str], None],
+        record_fault: Callable[[str, str], None],
     ) -> None:
         self._plan = plan
         self._journal = journal
         self._fingerprint = fingerprint
-        self._happened = happened
+        self._record_fault = record_fault
         self._home = learning_dir(plan.data_dir, plan.name, replay=plan.replay)
         learns = plan.config.paper.retrain is not Retraining.NEVER
         self._retrainer = Retrainer(plan, journal, look) if learns else None
         self._registry: Registry | None = None
-        self._known = max((row.payload["registry_seq"] for row in journal.read(kinds=(CHANGED,))), default=0)
+        changes = journal.read(kinds=(Kind.REGISTRY_CHANGED,))
+        self._known = max((decode_as(RegistryChanged, row).registry_seq for row in changes), default=0)
         self._fingerprints: dict[str, str] = {}
-        self._said = ""
+        self._reported = ""
 
-    def __call__(self, at: datetime) -> Mapping[str, Any] | None:
-        """The student of an instant, None where nothing is known of any: then the one there is goes on."""
+    def __call__(self, at: datetime) -> ModelAdopted | None:
+        """Return the student of an instant, None where none is known: then the one in use stays."""
         if self._retrainer is not None:
             self._retrainer.step(at)
         if self._plan.config.adapter is not None or not registry_exists(self._home):
             return None
         try:
-            found = self._champion(at)
+            champion = self._champion(at)
         except ClosecallError as error:
-            if str(error) != self._said:
-                self._happened("registry", str(error))
-            self._said = str(error)
+            if str(error) != self._reported:
+                self._record_fault("registry", str(error))
+            self._reported = str(error)
             return None
-        self._said = ""
-        return found
+        self._reported = ""
+        return champion
 
     def close(self) -> None:
-        """Let the registry go, and break off what is being trained."""
+        """Close the registry, and kill a running retraining."""
         if self._retrainer is not None:
             self._retrainer.end()
         if self._registry is not None:
             self._registry.close()
             self._registry = None
 
-    def _champion(self, at: datetime) -> Mapping[str, Any] | None:
+    def _champion(self, at: datetime) -> ModelAdopted:
         if self._registry is None:
             self._registry = Registry.open(self._home)
         student = self._plan.config.student
         replay = self._plan.replay
         adapter = self._registry.champion_at(student, at) if replay else self._registry.champion(student)
-        self._put_beside(self._registry, at)
-        return {
-            "fingerprint": self._of(adapter),
-            "name": adapter.name if adapter else student,
-            "adapter": str(adapter.folder) if adapter else None,
-        }
+        self._journal_changes(self._registry, at)
+        return ModelAdopted(
+            fingerprint=self._cached_fingerprint(adapter),
+            name=adapter.name if adapter else student,
+            adapter=str(adapter.folder) if adapter else None,
+        )
 
-    def _of(self, adapter: Adapter | None) -> str:
+    def _cached_fingerprint(self, adapter: Adapter | None) -> str:
         name = adapter.name if adapter else ""
         if name not in self._fingerprints:
             self._fingerprints[name] = self._fingerprint(adapter.folder if adapter else None)
         return self._fingerprints[name]
 
-    def _put_beside(self, registry: Registry, at: datetime) -> None:
-        """The registry's changes in the session's journal, each once."""
+    def _journal_changes(self, registry: Registry, at: datetime) -> None:
+        """Journal the registry's changes in the session's journal, each once."""
         changes = registry.changes(self._known)
         if not changes:
             return
         try:
             self._journal.append([change.event(at) for change in changes], at)
         except JournalError as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             return
         self._known = changes[-1].seq

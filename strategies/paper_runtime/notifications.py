@@ -1,7 +1,7 @@
-"""Tells an address of one's own what changed: POST of JSON, within a time limit, without redirects.
+"""The webhook and the log of a session.
 
-Works in a thread of its own; what fails is told to a function and stops nothing. The address may hold a
-secret: no more than its host is ever said.
+The webhook posts JSON, within a time limit and without redirects, in a thread of its own; a failure is
+reported to a function and stops nothing. The address may hold a secret: no more than its host is ever shown.
 """
 
 import json
@@ -20,14 +20,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import JournalError, UsageError
-from engine.journal.journal import Event, Journal, Row
-from strategies.paper.journal_writer import FAULT
+from engine.journal.events import encode
+from engine.journal.events.sessions import Fault
+from engine.journal.journal import Journal, Row
 
 VARIABLE = "CLOSECALL_WEBHOOK"
 
 _SECONDS = 5.0
 
-_MOST_WAITING = 100
+_MAX_WAITING = 100
 
 
 def require_webhook(address: str) -> str:
@@ -44,58 +45,58 @@ def require_webhook(address: str) -> str:
 
 
 class Webhook:
-    """Posts to `address` what it is told; `failed` is told the reason where that did not succeed."""
+    """Posts messages to `address`; `failed` is called with the reason where that did not succeed."""
 
     def __init__(self, address: str, failed: Callable[[str], None]) -> None:
         self._address = require_webhook(address)
         self._failed = failed
-        self._waiting: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_MOST_WAITING)
-        self._opener = urllib.request.build_opener(_Stay)
-        self._thread = threading.Thread(target=self._work, name="webhook", daemon=True)
+        self._waiting: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_MAX_WAITING)
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
     @property
     def host(self) -> str:
-        """Who is told."""
+        """The host of the address."""
         return urlsplit(self._address).hostname or ""
 
-    def tell(self, said: Mapping[str, Any]) -> None:
-        """Post this when its turn comes; where too much waits, it is left out, and that is told."""
+    def post(self, message: Mapping[str, Any]) -> None:
+        """Queue a message; where too many wait, it is left out, and that is reported."""
         try:
-            self._waiting.put_nowait(said)
+            self._waiting.put_nowait(message)
         except queue.Full:
-            self._failed(f"{_MOST_WAITING} messages to {self.host} wait already; one was left out")
+            self._failed(f"{_MAX_WAITING} messages to {self.host} wait already; one was left out")
 
     def close(self) -> None:
-        """Wait for what is to be posted, but not for long."""
+        """Post what waits, within a few seconds, and end."""
         try:
             self._waiting.put(None, timeout=_SECONDS)
         except queue.Full:
             return
         self._thread.join(2 * _SECONDS)
 
-    def _work(self) -> None:
-        while (said := self._waiting.get()) is not None:
+    def _run(self) -> None:
+        while (message := self._waiting.get()) is not None:
             try:
-                self._post(said)
+                self._post(message)
             except (OSError, ValueError) as error:
-                self._failed(f"{self.host} was not told: {_reason(error)}")
+                self._failed(f"{self.host} could not be reached: {_reason(error)}")
 
-    def _post(self, said: Mapping[str, Any]) -> None:
+    def _post(self, message: Mapping[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310  # checked to be https, or http on this machine
             self._address,
-            data=json.dumps(said, default=str).encode(),
+            data=json.dumps(message, default=str).encode(),
             headers={"Content-Type": "application/json"},
         )
         with self._opener.open(request, timeout=_SECONDS) as answer:
             answer.read(1000)
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Leads nowhere else: an answer that wants to is an error."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """No other address is ever asked."""
+        """Follow no redirect."""
 
 
 def _is_here(host: str) -> bool:
@@ -114,7 +115,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(inner, "strerror", None) or type(inner).__name__)
 
 
-_LARGEST, _KEPT = 5_000_000, 5
+_MAX_BYTES, _KEPT = 5_000_000, 5
 
 
 class SessionLog:
@@ -124,12 +125,14 @@ class SessionLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._handler = _Patient(path, maxBytes=_LARGEST, backupCount=_KEPT, encoding="utf-8", delay=True)
+        self._handler = _TolerantHandler(
+            path, maxBytes=_MAX_BYTES, backupCount=_KEPT, encoding="utf-8", delay=True
+        )
         self._handler.setFormatter(logging.Formatter("%(message)s"))
 
-    def write(self, at: datetime, event: str, **said: Any) -> None:
-        """One line: when, what, and whatever else is to be said of it."""
-        line = json.dumps({"at": at.isoformat(), "event": event, **said}, ensure_ascii=False, default=str)
+    def write(self, at: datetime, event: str, **fields: Any) -> None:
+        """Write one line: when, what, and further fields."""
+        line = json.dumps({"at": at.isoformat(), "event": event, **fields}, ensure_ascii=False, default=str)
         # Past the loggers, which the command switches off for what libraries say.
         self._handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
 
@@ -138,17 +141,17 @@ class SessionLog:
         self._handler.close()
 
 
-class _Patient(RotatingFileHandler):
+class _TolerantHandler(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Nothing: the disk may be full, and the session's own journal says so."""
 
 
-_MOST = 2000
+_MAX_EVENTS = 2000
 
 _PATIENCE = 2.0
 
 
-class Tail:
+class EventTail:
     """The events of some kinds from where the journal ends now; of one that is not there yet, all."""
 
     def __init__(self, path: Path, name: str, kinds: Collection[str]) -> None:
@@ -158,20 +161,20 @@ class Tail:
         if journal := self._open():
             self._since = journal.last_seq
 
-    def look(self) -> list[Row]:
-        """What came since the last look, up to some thousands; nothing while the journal cannot be read."""
+    def poll(self) -> list[Row]:
+        """Return the new events, up to some thousands; none while the journal cannot be read."""
         try:
             if (journal := self._open()) is None:
                 return []
-            found = list(islice(journal.read(self._since, self._kinds), _MOST))
-            self._since = found[-1].seq if found else self._since
+            rows = list(islice(journal.read(self._since, self._kinds), _MAX_EVENTS))
+            self._since = rows[-1].seq if rows else self._since
         except JournalError:
             return []
-        return found
+        return rows
 
-    def fault(self, part: str, reason: str, at: datetime) -> bool:
-        """Put on record that something was wrong; whether that could be done."""
-        event = Event(kind=FAULT, as_of=at, payload={"part": part, "state": "was", "reason": reason})
+    def append_fault(self, part: str, reason: str, at: datetime) -> bool:
+        """Journal that something was wrong; return whether that succeeded."""
+        event = encode(Fault(part=part, state="was", reason=reason), at)
         try:
             if not self._path.is_file():
                 return False
@@ -184,7 +187,7 @@ class Tail:
         return True
 
     def close(self) -> None:
-        """Let the journal go."""
+        """Close the journal."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None

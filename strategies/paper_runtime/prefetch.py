@@ -11,18 +11,17 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.errors import JournalError
-from engine.journal.events import COMMAND
+from engine.journal.events import Kind, decode_as, input_seq, replay_number
 from engine.journal.journal import Journal
 from engine.model import Observation
-from engine.trading.risk import RISK, CommandKind
-from llm.answer_cache import Ledger, answer_digest
-from llm.student import TimelyStudent
-from strategies.paper.clock import REPLAYED
+from engine.trading.risk import Command
+from llm.answer_cache import AnswerCache, answer_digest
+from llm.student import StudentClient
 
 Interrupted = Callable[[], bool]
 
 
-class Breakable(TimelyStudent, Protocol):
+class Cancellable(StudentClient, Protocol):
     """A timely student whose prompts can be broken off too."""
 
     def prompts(
@@ -32,30 +31,30 @@ class Breakable(TimelyStudent, Protocol):
         ...
 
 
-class Interruptions:
-    """Whether a person has said stop and the session has not come to it yet."""
+class CommandWatcher:
+    """Whether a person stopped all orders and the session has not applied that yet."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._since = 0
 
     def __call__(self) -> bool:
-        """Look into the journal, from where nothing was waiting on."""
-        rows = list(self._journal.read(self._since, (COMMAND, RISK)))
-        done = {row.payload.get("input") for row in rows if row.kind == RISK}
-        given = [row for row in rows if row.kind == COMMAND and REPLAYED not in row.payload]
+        """Return whether a command that blocks orders waits; reads on from where none did."""
+        rows = list(self._journal.read(self._since, (Kind.COMMAND, Kind.RISK)))
+        done = {input_seq(row) for row in rows if row.kind == Kind.RISK}
+        given = [row for row in rows if row.kind == Kind.COMMAND and replay_number(row) is None]
         waiting = (
-            bool(given) and given[-1].seq not in done and CommandKind(given[-1].payload["command"]).stops
+            bool(given) and given[-1].seq not in done and decode_as(Command, given[-1]).kind.blocks_orders
         )
         if not waiting and rows:
             self._since = rows[-1].seq
         return waiting
 
 
-class Interruptible:
-    """A student that is not waited for any longer once a person says stop."""
+class CancellableStudent:
+    """A student that is interrupted once a person stops all orders."""
 
-    def __init__(self, student: Breakable, interruptions: Interruptions) -> None:
+    def __init__(self, student: Cancellable, interruptions: CommandWatcher) -> None:
         self._student = student
         self._interruptions = interruptions
 
@@ -85,7 +84,7 @@ _SHORT = 4.0
 Key = tuple[str, datetime]
 
 
-class AheadStudent:
+class PrefetchingStudent:
     """`student`, asked for the coming observations of `foreseen` (in order of time) whenever it is asked.
 
     `on_asking` is told how many of them are behind, and how many there are.
@@ -93,15 +92,15 @@ class AheadStudent:
 
     def __init__(
         self,
-        student: Breakable,
-        foreseen: Sequence[Observation],
-        ledger: Ledger,
+        student: Cancellable,
+        upcoming: Sequence[Observation],
+        ledger: AnswerCache,
         on_asking: Callable[[int, int], None] = lambda _place, _all: None,
     ) -> None:
         self._student = student
         self._on_asking = on_asking
-        self._foreseen = foreseen
-        self._places = {(one.symbol, one.as_of): place for place, one in enumerate(foreseen)}
+        self._upcoming = upcoming
+        self._places = {(one.symbol, one.as_of): place for place, one in enumerate(upcoming)}
         self._ledger = ledger
         self._size = _SMALL
         self._prompts: dict[Key, str] = {}
@@ -122,11 +121,11 @@ class AheadStudent:
     ) -> list[str]:
         """The student's prompts."""
         place = self._places.get((observed[0].symbol, observed[0].as_of))
-        if place is None or any(self._foreseen_as(one) != one for one in observed):
+        if place is None or any(self._upcoming_index(one) != one for one in observed):
             return self._student.prompts(observed, seconds, interrupted)
         if any((one.symbol, one.as_of) not in self._prompts for one in observed):
-            self._on_asking(place, len(self._foreseen))
-            coming = self._foreseen[place : place + max(self._size, len(observed))]
+            self._on_asking(place, len(self._upcoming))
+            coming = self._upcoming[place : place + max(self._size, len(observed))]
             texts = self._student.prompts(coming, seconds, interrupted)
             self._prompts = {(one.symbol, one.as_of): text for one, text in zip(coming, texts, strict=True)}
             self._answers = {}
@@ -139,7 +138,7 @@ class AheadStudent:
             digests = {answer_digest(self.fingerprint, prompt): prompt for prompt in coming}
             known: dict[str, str] = {}
             with suppress(JournalError):  # the session finds out by itself, and says so
-                known = self._ledger.find(list(digests))
+                known = self._ledger.get_many(list(digests))
             missing = [prompt for digest, prompt in digests.items() if digest not in known]
             self._answers = {digests[digest]: answer for digest, answer in known.items()}
             self._ask(missing, seconds, interrupted)
@@ -157,8 +156,8 @@ class AheadStudent:
             for prompt, answer in zip(missing, texts, strict=True)
         ]
         with suppress(JournalError):
-            self._ledger.keep(self.fingerprint, rows)
+            self._ledger.put_many(self.fingerprint, rows)
 
-    def _foreseen_as(self, one: Observation) -> Observation | None:
+    def _upcoming_index(self, one: Observation) -> Observation | None:
         place = self._places.get((one.symbol, one.as_of))
-        return None if place is None else self._foreseen[place]
+        return None if place is None else self._upcoming[place]

@@ -11,28 +11,33 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from engine.errors import ClosecallError
+from engine.journal.events.inputs import ModelAdopted
 from engine.journal.journal import Journal
-from engine.parent_process import tell_at_end_of_stdin
-from engine.timeline import observations
-from llm.answer_cache import Ledger
-from llm.student import TimelyStudent
+from engine.parent_process import call_at_stdin_eof
+from engine.timeline import build_observations
+from llm.answer_cache import AnswerCache
+from llm.student import StudentClient
 from llm.worker.host import STUDENT_COMMAND, RemoteStudent, StudentHost
 from strategies.config import Retraining, student_settings
-from strategies.console import now, say
-from strategies.market_data import Facts, gather
-from strategies.paper.clock import RealTime, SimulatedTime
-from strategies.paper.files import begun, open_session
-from strategies.paper.journal_writer import Faults, Stopped
-from strategies.paper.replay import ReplaySource, scripted
-from strategies.paper.session import Parts
-from strategies.paper_runtime.launch import Plan, about_replay, begin, require_same
-from strategies.paper_runtime.model_updates import Champions
-from strategies.paper_runtime.prefetch import AheadStudent, Interruptible, Interruptions
+from strategies.console import print_stderr, utc_now
+from strategies.market_data import MarketData, load_market_data
+from strategies.paper.clock import SimulatedClock, SystemClock
+from strategies.paper.files import open_session, read_start
+from strategies.paper.journal_writer import FaultTracker, StopRequested
+from strategies.paper.replay import ReplaySource, apply_script
+from strategies.paper.session import SessionDeps
+from strategies.paper_runtime.launch import (
+    LaunchSpec,
+    about_replay,
+    create_session_from_plan,
+    require_same_data,
+)
+from strategies.paper_runtime.model_updates import ChampionWatcher
+from strategies.paper_runtime.prefetch import CancellableStudent, CommandWatcher, PrefetchingStudent
 
 STOPPED = 10
 
@@ -44,140 +49,150 @@ _TELL_EVERY = 5.0
 class SessionProcess:
     """One run of the session of a plan, until it ends or `stop` is set."""
 
-    def __init__(self, plan: Plan, stop: threading.Event, student: tuple[str, ...] = STUDENT_COMMAND) -> None:
+    def __init__(
+        self, plan: LaunchSpec, stop: threading.Event, student: tuple[str, ...] = STUDENT_COMMAND
+    ) -> None:
         self._plan = plan
         self._stop = stop
-        self._faults: Faults | None = None
-        self._host = StudentHost(look=self._look, died=self._died, command=student)
-        self._led: Champions | None = None
-        self._told = 0.0
-        self._students: dict[str | None, TimelyStudent] = {}
+        self._faults: FaultTracker | None = None
+        self._host = StudentHost(look=self._check_stop, on_death=self._on_student_death, command=student)
+        self._champion_watcher: ChampionWatcher | None = None
+        self._progress_announced_at = 0.0
+        self._students: dict[str | None, StudentClient] = {}
 
     def run(self) -> bool:
         """Whether the session has ended; False where it was told to stop."""
         plan = self._plan
-        with self._host, Ledger(plan.data_dir / "ledger.sqlite") as ledger:
+        with self._host, AnswerCache(plan.data_dir / "ledger.sqlite") as ledger:
             try:
                 parts = self._replay(ledger) if plan.replay else self._live(ledger)
-            except Stopped:
+            except StopRequested:
                 return False
             try:
-                self._look()
+                self._check_stop()
                 with open_session(plan.data_dir, plan.name, parts) as session:
                     self._faults = session.faults
                     return session.run()
-            except Stopped:
+            except StopRequested:
                 return False
             finally:
-                if self._led is not None:
-                    self._led.close()
+                if self._champion_watcher is not None:
+                    self._champion_watcher.close()
 
-    def _replay(self, ledger: Ledger) -> Callable[[Journal], Parts]:
+    def _replay(self, ledger: AnswerCache) -> Callable[[Journal], SessionDeps]:
         plan = self._plan
-        say("reading the days that are replayed" if plan.config.bars or plan.config.store else "simulating")
-        facts, script = scripted(plan.config.paper.script, gather(plan.config, plan.data_dir))
-        if (said := begun(plan.data_dir, plan.name)) is None:
-            say("loading the student")
-            begin(plan, facts, self._remote(None), facts.start, about_replay(facts))
+        print_stderr(
+            "reading the days that are replayed" if plan.config.bars or plan.config.store else "simulating"
+        )
+        facts, script = apply_script(plan.config.paper.script, load_market_data(plan.config, plan.data_dir))
+        if (started := read_start(plan.data_dir, plan.name)) is None:
+            print_stderr("loading the student")
+            create_session_from_plan(
+                plan, facts, self._remote_student(None), facts.start, about_replay(facts)
+            )
         else:
-            require_same(facts, said)
+            require_same_data(facts, started)
         learns = plan.config.paper.retrain is not Retraining.NEVER
 
-        def parts(journal: Journal) -> Parts:
+        def parts(journal: Journal) -> SessionDeps:
             together = _AHEAD if plan.speed is None and not learns else 1
             champions = self._champions(journal) if learns else None
-            return Parts(
+            return SessionDeps(
                 source=ReplaySource(journal, facts, script, together),
                 time=self._time(facts),
                 answers=ledger,
-                load=self._foreseeing(facts, ledger, Interruptions(journal)),
+                load_student=self._prefetching_students(facts, ledger, CommandWatcher(journal)),
                 champion=champions or (lambda _at: None),
                 stop=self._stop.is_set,
-                say=say,
+                on_message=print_stderr,
             )
 
         return parts
 
-    def _live(self, ledger: Ledger) -> Callable[[Journal], Parts]:
+    def _live(self, ledger: AnswerCache) -> Callable[[Journal], SessionDeps]:
         from strategies.paper_runtime.live_sources import LiveSources
 
         plan = self._plan
-        sources = LiveSources(plan, clock=now, sleep=time.sleep, look=self._look)
-        if begun(plan.data_dir, plan.name) is None:
-            facts = sources.facts()
-            say("loading the student")
-            begin(plan, facts, self._remote(None), now(), {"tied": sources.tied})
+        sources = LiveSources(plan, clock=utc_now, sleep=time.sleep, look=self._check_stop)
+        if read_start(plan.data_dir, plan.name) is None:
+            facts = sources.load_market_data()
+            print_stderr("loading the student")
+            create_session_from_plan(
+                plan, facts, self._remote_student(None), utc_now(), {"tied": sources.symbol_overrides}
+            )
 
-        def parts(journal: Journal) -> Parts:
-            return Parts(
-                source=sources.collector(journal),
-                time=RealTime(now, time.sleep),
+        def parts(journal: Journal) -> SessionDeps:
+            return SessionDeps(
+                source=sources.create_collector(journal),
+                time=SystemClock(utc_now, time.sleep),
                 answers=ledger,
-                load=lambda adopted: Interruptible(self._remote(_adapter(adopted)), Interruptions(journal)),
+                load_student=lambda adopted: CancellableStudent(
+                    self._remote_student(_adapter_folder(adopted)), CommandWatcher(journal)
+                ),
                 champion=self._champions(journal),
                 stop=self._stop.is_set,
-                say=say,
+                on_message=print_stderr,
             )
 
         return parts
 
-    def _time(self, facts: Facts) -> SimulatedTime:
+    def _time(self, facts: MarketData) -> SimulatedClock:
         if self._plan.speed is None:
-            return SimulatedTime(facts.start, pause=time.sleep)
-        return SimulatedTime(facts.start, time.sleep, self._plan.speed, pause=time.sleep)
+            return SimulatedClock(facts.start, pause=time.sleep)
+        return SimulatedClock(facts.start, time.sleep, self._plan.speed, pause=time.sleep)
 
-    def _champions(self, journal: Journal) -> Champions:
-        self._led = Champions(
+    def _champions(self, journal: Journal) -> ChampionWatcher:
+        self._champion_watcher = ChampionWatcher(
             self._plan,
             journal,
-            fingerprint=lambda adapter: self._remote(adapter).fingerprint,
-            look=self._look,
-            happened=self._happened,
+            fingerprint=lambda adapter: self._remote_student(adapter).fingerprint,
+            look=self._check_stop,
+            record_fault=self._record_fault,
         )
-        return self._led
+        return self._champion_watcher
 
-    def _foreseeing(
-        self, facts: Facts, ledger: Ledger, interruptions: Interruptions
-    ) -> Callable[[Mapping[str, Any] | None], TimelyStudent]:
+    def _prefetching_students(
+        self, facts: MarketData, ledger: AnswerCache, interruptions: CommandWatcher
+    ) -> Callable[[ModelAdopted | None], StudentClient]:
         """Students that are asked ahead, and that a person's command interrupts as it does a live one."""
 
-        def load(adopted: Mapping[str, Any] | None) -> TimelyStudent:
-            key = adopted["fingerprint"] if adopted else None
+        def load(adopted: ModelAdopted | None) -> StudentClient:
+            key = adopted.fingerprint if adopted else None
             if key not in self._students:
-                remote = self._remote(_adapter(adopted))
+                remote = self._remote_student(_adapter_folder(adopted))
                 if self._plan.speed is not None:
-                    return Interruptible(remote, interruptions)
-                foreseen = observations(facts.bars, facts.news, window=remote.window, start=facts.start)
-                ahead = AheadStudent(remote, foreseen, ledger, self._tell_progress)
-                self._students = {key: Interruptible(ahead, interruptions)}
+                    return CancellableStudent(remote, interruptions)
+                foreseen = build_observations(facts.bars, facts.news, window=remote.window, start=facts.start)
+                ahead = PrefetchingStudent(remote, foreseen, ledger, self._tell_progress)
+                self._students = {key: CancellableStudent(ahead, interruptions)}
             return self._students[key]
 
         return load
 
-    def _remote(self, adapter: Path | None) -> RemoteStudent:
+    def _remote_student(self, adapter: Path | None) -> RemoteStudent:
         wanted = student_settings(self._plan.config, adapter)
         return RemoteStudent(self._host, wanted, self._plan.config.paper.deadline_seconds)
 
     def _tell_progress(self, done: int, of: int) -> None:
-        if time.monotonic() - self._told >= _TELL_EVERY:
-            self._told = time.monotonic()
-            say(f"forecasting {done:,}/{of:,}")
+        if time.monotonic() - self._progress_announced_at >= _TELL_EVERY:
+            self._progress_announced_at = time.monotonic()
+            print_stderr(f"forecasting {done:,}/{of:,}")
 
-    def _look(self) -> None:
+    def _check_stop(self) -> None:
         if self._stop.is_set():
-            raise Stopped
+            raise StopRequested
 
-    def _died(self, how: str) -> None:
-        self._happened("student", how)
+    def _on_student_death(self, how: str) -> None:
+        self._record_fault("student", how)
 
-    def _happened(self, part: str, reason: str) -> None:
-        say(reason)
+    def _record_fault(self, part: str, reason: str) -> None:
+        print_stderr(reason)
         if self._faults is not None:
-            self._faults.happened(part, reason)
+            self._faults.record(part, reason)
 
 
-def _adapter(adopted: Mapping[str, Any] | None) -> Path | None:
-    return Path(adopted["adapter"]) if adopted and adopted.get("adapter") else None
+def _adapter_folder(adopted: ModelAdopted | None) -> Path | None:
+    return Path(adopted.adapter) if adopted and adopted.adapter else None
 
 
 def main(student: tuple[str, ...] = STUDENT_COMMAND) -> None:
@@ -190,8 +205,8 @@ def main(student: tuple[str, ...] = STUDENT_COMMAND) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the supervisor decides
-    plan = Plan.of(sys.stdin.readline())
-    tell_at_end_of_stdin(stop.set)
+    plan = LaunchSpec.from_json(sys.stdin.readline())
+    call_at_stdin_eof(stop.set)
     try:
         ended = SessionProcess(plan, stop, student).run()
     except ClosecallError as error:

@@ -18,21 +18,22 @@ from enum import StrEnum
 from typing import IO, Any
 
 from engine.errors import ClosecallError, DataError, JournalError, UsageError
+from engine.journal.events import Kind
 from engine.journal.journal import Row
-from strategies.console import now, say
-from strategies.monitor.descriptions import CHANGES, LIVE, TOLD, log_line
+from strategies.console import print_stderr, utc_now
+from strategies.monitor.descriptions import FOLLOWED_KINDS, NOTIFIED_KINDS, log_line
 from strategies.paper.files import (
     LOG,
     OUTPUT,
     SUPERVISOR_LOCK,
     journal_path,
-    runner_of,
+    runner_pid,
     session_folder,
-    supervisor_of,
+    supervisor_pid,
 )
 from strategies.paper.lock import SessionLock
-from strategies.paper_runtime.launch import Plan
-from strategies.paper_runtime.notifications import SessionLog, Tail, Webhook
+from strategies.paper_runtime.launch import LaunchSpec
+from strategies.paper_runtime.notifications import EventTail, SessionLog, Webhook
 from strategies.paper_runtime.session_process import STOPPED
 
 BACKGROUND_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.supervisor")
@@ -42,13 +43,13 @@ _PATIENCE = 90.0
 _BACKGROUND_POLL_INTERVAL = 0.2
 
 
-def start_in_background(plan: Plan) -> int:
+def start_in_background(plan: LaunchSpec) -> int:
     """Start the supervisor of a plan and wait until its session runs; its process's number.
 
     Raises UsageError where another process runs the session, or whatever kept it from running.
     """
     folder = session_folder(plan.data_dir, plan.name)
-    if holder := supervisor_of(folder):
+    if holder := supervisor_pid(folder):
         raise UsageError(
             f"session {plan.name} runs already, in process {holder}; closecall paper stop ends it"
         )
@@ -60,12 +61,12 @@ def start_in_background(plan: Plan) -> int:
         )
     if process.stdin is None:
         raise RuntimeError("a process was started without its pipe")
-    process.stdin.write(plan.text().encode() + b"\n")
+    process.stdin.write(plan.to_json().encode() + b"\n")
     process.stdin.close()
     until = time.monotonic() + _PATIENCE
     journal = journal_path(plan.data_dir, plan.name)
     while process.poll() is None and time.monotonic() < until:
-        if runner_of(folder) is not None and journal.is_file():
+        if runner_pid(folder) is not None and journal.is_file():
             return process.pid
         time.sleep(_BACKGROUND_POLL_INTERVAL)
     if (code := process.poll()) not in (None, 0):
@@ -76,36 +77,17 @@ def start_in_background(plan: Plan) -> int:
     return process.pid
 
 
-def main() -> None:
-    """Supervise until the session ends or this process is told to."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
-    plan = Plan.of(sys.stdin.readline())
-    try:
-        Supervisor(plan, show=lambda _row: None, say=say, stop=stop).run()
-    except ClosecallError as error:
-        say(f"closecall: {' '.join(str(error).split())}")
-        sys.exit(error.exit_code)
-    os._exit(0)  # threads that read a killed child's pipes are not waited for
-
-
-if __name__ == "__main__":
-    main()
-
-
 SESSION_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.session_process")
 
 _GRACE = 20.0
 
-_LAST_WORDS = 2.0
+_DRAIN_SECONDS = 2.0
 
 
-class Child:
+class ChildProcess:
     """One process. Its own group, so that a terminal's Ctrl-C reaches the supervisor alone."""
 
-    def __init__(self, plan: Plan, command: tuple[str, ...]) -> None:
+    def __init__(self, plan: LaunchSpec, command: tuple[str, ...]) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             command,
             stdin=subprocess.PIPE,
@@ -116,7 +98,7 @@ class Child:
         stdin, out, err = self._process.stdin, self._process.stdout, self._process.stderr
         if stdin is None or out is None or err is None:
             raise RuntimeError("a process was started without its pipes")
-        self._said: queue.Queue[str] = queue.Queue()
+        self._stderr_lines: queue.Queue[str] = queue.Queue()
         self._out: list[bytes] = []
         self._pipes = (out, err)
         self._stdin = stdin  # held open: its end tells the process that its supervisor is gone
@@ -127,7 +109,7 @@ class Child:
         for reader in self._readers:
             reader.start()
         try:
-            stdin.write(plan.text().encode() + b"\n")
+            stdin.write(plan.to_json().encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
             pass  # it has ended already, and its exit code tells how
@@ -137,15 +119,15 @@ class Child:
         """Its number."""
         return self._process.pid
 
-    def ended(self) -> int | None:
+    def exit_code(self) -> int | None:
         """Its exit code, negative for a signal, once it has ended."""
         return self._process.poll()
 
-    def words(self) -> list[str]:
+    def stderr_lines(self) -> list[str]:
         """The lines that it or its own children wrote to stderr since this was last asked."""
         found = []
-        while not self._said.empty():
-            found.append(self._said.get())
+        while not self._stderr_lines.empty():
+            found.append(self._stderr_lines.get())
         return found
 
     def error(self) -> str:
@@ -169,24 +151,24 @@ class Child:
         with suppress(BrokenPipeError):
             self._stdin.close()
         for reader, pipe in zip(self._readers[::-1], self._pipes, strict=True):
-            reader.join(_LAST_WORDS)
+            reader.join(_DRAIN_SECONDS)
             if not reader.is_alive():  # else a process that it left behind still holds the other end
                 pipe.close()
 
     def _listen(self, err: IO[bytes]) -> None:
         for line in err:
-            self._said.put(line.decode(errors="replace").rstrip())
+            self._stderr_lines.put(line.decode(errors="replace").rstrip())
 
 
 _LOOK_EVERY = 0.2
 
-_LONGEST_PAUSE = 60.0
+_MAX_PAUSE = 60.0
 
 _SHORT_LIFE = 60.0
 
-_MOST_FAILURES = 3
+_MAX_FAILURES = 3
 
-_LINGER = 10.0
+_WAIT_FOR_PREVIOUS = 10.0
 
 _ERRORS: dict[int, type[ClosecallError]] = {2: UsageError, 3: DataError}
 
@@ -195,7 +177,7 @@ Show = Callable[[Row], None]
 Say = Callable[[str], None]
 
 
-class Ended(StrEnum):
+class SessionEnd(StrEnum):
     """How a session came to its end, for now or for good."""
 
     FINISHED = "finished"
@@ -210,32 +192,34 @@ class Supervisor:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: LaunchSpec,
         *,
         show: Show,
-        say: Say,
+        on_message: Say,
         stop: threading.Event,
         command: tuple[str, ...] = SESSION_COMMAND,
     ) -> None:
         self._plan = plan
         self._command = command
-        self._show, self._say, self._stop = show, say, stop
+        self._show, self._on_message, self._stop = show, on_message, stop
         self._folder = session_folder(plan.data_dir, plan.name)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._failures = 0
 
-    def run(self) -> Ended:
+    def run(self) -> SessionEnd:
         """Until the session ends or `stop` is set. Raises UsageError where another process runs it, and
         whatever its own process found wrong.
         """
         with SessionLock(self._folder / SUPERVISOR_LOCK):
             self._wait_for_the_last()
             self._log = SessionLog(self._folder / LOG)
-            self._tail = Tail(
-                journal_path(self._plan.data_dir, self._plan.name), self._plan.name, TOLD + LIVE
+            self._tail = EventTail(
+                journal_path(self._plan.data_dir, self._plan.name), self._plan.name, FOLLOWED_KINDS
             )
             address = self._plan.webhook
-            self._webhook = Webhook(address, lambda why: self._fault("webhook", why)) if address else None
+            self._webhook = (
+                Webhook(address, lambda why: self._record_fault("webhook", why)) if address else None
+            )
             try:
                 return self._keep_running()
             finally:
@@ -245,90 +229,109 @@ class Supervisor:
                 self._tail.close()
                 self._log.close()
 
-    def _keep_running(self) -> Ended:
+    def _keep_running(self) -> SessionEnd:
         while True:
             begun = time.monotonic()
-            child = Child(self._plan, self._command)
-            self._log.write(now(), "process started", pid=child.pid)
+            child = ChildProcess(self._plan, self._command)
+            self._log.write(utc_now(), "process started", pid=child.pid)
             try:
                 code = self._watch(child)
             finally:
-                if child.ended() is None:
+                if child.exit_code() is None:
                     child.stop()
                 child.close()
-                self._hear(child)
+                self._drain_stderr(child)
             self._pass_on()
-            self._log.write(now(), "process ended", code=code)
+            self._log.write(utc_now(), "process ended", code=code)
             if code in (0, STOPPED):
-                return Ended.FINISHED if code == 0 else Ended.STOPPED
+                return SessionEnd.FINISHED if code == 0 else SessionEnd.STOPPED
             if self._stop.is_set():
-                return Ended.STOPPED
-            self._failed(child, code, time.monotonic() - begun)
+                return SessionEnd.STOPPED
+            self._on_failure(child, code, time.monotonic() - begun)
 
-    def _watch(self, child: Child) -> int:
+    def _watch(self, child: ChildProcess) -> int:
         """Pass on what happens until the process ends; its exit code."""
-        while (code := child.ended()) is None:
-            self._hear(child)
+        while (code := child.exit_code()) is None:
+            self._drain_stderr(child)
             self._pass_on()
             if self._stop.is_set():
                 child.stop()
             self._stop.wait(_LOOK_EVERY)
         return code
 
-    def _failed(self, child: Child, code: int, lived: float) -> None:
+    def _on_failure(self, child: ChildProcess, code: int, uptime: float) -> None:
         """Raise what the process found wrong, or wait before it is started again."""
         error = child.error()
-        if error.startswith(f"session {self._plan.name} runs already") and self._failures < _MOST_FAILURES:
+        if error.startswith(f"session {self._plan.name} runs already") and self._failures < _MAX_FAILURES:
             self._failures += 1
             self._wait_for_the_last()  # it is on its way out: the lock of supervisors is ours
             return
         if error:
-            self._tell("failed", now(), error)
+            self._notify("failed", utc_now(), error)
             raise _ERRORS.get(code, ClosecallError)(error)
         how = f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self._failures = 1 if lived > _SHORT_LIFE else self._failures + 1
-        if code > 0 and self._failures >= _MOST_FAILURES:
+        self._failures = 1 if uptime > _SHORT_LIFE else self._failures + 1
+        if code > 0 and self._failures >= _MAX_FAILURES:
             raise JournalError(
-                f"the session's process {how} {_MOST_FAILURES} times in a row; its words stand in "
+                f"the session's process {how} {_MAX_FAILURES} times in a row; its words stand in "
                 f"{self._folder / LOG}"
             )
-        pause = 0.0 if self._failures == 1 else min(2.0 ** (self._failures - 2), _LONGEST_PAUSE)
+        pause = 0.0 if self._failures == 1 else min(2.0 ** (self._failures - 2), _MAX_PAUSE)
         said = f"the session's process {how}; it is started again" + (f" in {pause:.0f} s" if pause else "")
-        self._fault("session", said)
+        self._record_fault("session", said)
         self._stop.wait(pause)
 
-    def _hear(self, child: Child) -> None:
-        for line in child.words():
-            self._log.write(now(), "said", text=line)
-            self._say(line)
+    def _drain_stderr(self, child: ChildProcess) -> None:
+        for line in child.stderr_lines():
+            self._log.write(utc_now(), "said", text=line)
+            self._on_message(line)
 
     def _pass_on(self) -> None:
-        while rows := self._tail.look():
+        while rows := self._tail.poll():
             for row in rows:
                 self._show(row)
                 if (line := log_line(row)) is not None:
-                    self._log.write(now(), row.kind, seq=row.seq, as_of=row.as_of, text=line)
-                # A webhook that fails is at fault, and is not to be told so for ever.
-                told = row.kind in CHANGES and row.payload.get("part") != "webhook"
-                if told and self._webhook is not None:
-                    self._webhook.tell(self._message(row.kind, row.as_of, line or row.kind, seq=row.seq))
+                    self._log.write(utc_now(), row.kind, seq=row.seq, as_of=row.as_of, text=line)
+                # A webhook that fails is a fault itself, which is not posted again and again.
+                notified = row.kind in NOTIFIED_KINDS and row.payload.get("part") != "webhook"
+                if notified and self._webhook is not None:
+                    self._webhook.post(self._message(row.kind, row.as_of, line or row.kind, seq=row.seq))
 
-    def _fault(self, part: str, reason: str) -> None:
-        at = now()
-        self._log.write(at, "fault", part=part, text=reason)
-        if not self._tail.fault(part, reason, at):
-            self._say(reason)
+    def _record_fault(self, part: str, reason: str) -> None:
+        at = utc_now()
+        self._log.write(at, Kind.FAULT, part=part, text=reason)
+        if not self._tail.append_fault(part, reason, at):
+            self._on_message(reason)
 
-    def _tell(self, event: str, at: datetime, text: str) -> None:
+    def _notify(self, event: str, at: datetime, text: str) -> None:
         self._log.write(at, event, text=text)
         if self._webhook is not None:
-            self._webhook.tell(self._message(event, at, text))
+            self._webhook.post(self._message(event, at, text))
 
     def _message(self, event: str, at: datetime, text: str, **more: Any) -> dict[str, Any]:
         return {"session": self._plan.name, "event": event, "at": at.isoformat(), "text": text, **more}
 
     def _wait_for_the_last(self) -> None:
         """A supervisor that was killed leaves a process that notices within moments."""
-        until = time.monotonic() + _LINGER
-        while runner_of(self._folder) is not None and time.monotonic() < until:
+        until = time.monotonic() + _WAIT_FOR_PREVIOUS
+        while runner_pid(self._folder) is not None and time.monotonic() < until:
             self._stop.wait(_LOOK_EVERY)
+
+
+def main() -> None:
+    """Supervise until the session ends or this process is told to."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
+    plan = LaunchSpec.from_json(sys.stdin.readline())
+    try:
+        Supervisor(plan, show=lambda _row: None, on_message=print_stderr, stop=stop).run()
+    except ClosecallError as error:
+        print_stderr(f"closecall: {' '.join(str(error).split())}")
+        sys.exit(error.exit_code)
+    os._exit(0)  # threads that read a killed child's pipes are not waited for
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.metrics.accuracy import accuracy, hit, hit_open, share_interval, standard_error
+from engine.metrics.accuracy import accuracy, hit, hit_open, proportion_ci, standard_error
 from engine.model import Abstention, Direction, Forecast
 from engine.outcomes import Outcome, Scored
 
@@ -156,7 +156,7 @@ def test_the_interval_holds_the_truth_nineteen_times_in_twenty_when_days_share_t
     for _ in range(4000):
         counts = generator.integers(1, 8, size=40)
         clusters = np.stack([generator.binomial(counts, generator.beta(2, 2, size=40)), counts], axis=1)
-        low, high = share_interval(clusters.tolist()) or (1.0, 0.0)
+        low, high = proportion_ci(clusters.tolist()) or (1.0, 0.0)
         held += low <= 0.5 <= high
     assert 0.935 <= held / 4000 <= 0.96
 
@@ -171,16 +171,16 @@ def test_days_that_were_all_right_or_all_wrong_give_the_exact_interval_of_as_man
 
 def test_days_that_all_show_one_share_do_not_make_it_certain() -> None:
     exact = stats.binomtest(5, 10).proportion_ci(0.95, method="exact")
-    assert share_interval([(1, 2), (2, 4)] * 5) == pytest.approx((exact.low, exact.high))
+    assert proportion_ci([(1, 2), (2, 4)] * 5) == pytest.approx((exact.low, exact.high))
 
 
 @given(clusters_of_days)
 @settings(max_examples=60, deadline=None)
 def test_an_interval_holds_its_share_and_turns_over_with_it(clusters: list[tuple[int, int]]) -> None:
     share = sum(hits for hits, _ in clusters) / sum(count for _, count in clusters)
-    low, high = share_interval(clusters) or (math.nan, math.nan)
+    low, high = proportion_ci(clusters) or (math.nan, math.nan)
     assert 0 <= low <= share <= high <= 1
-    turned = share_interval([(count - hits, count) for hits, count in clusters])
+    turned = proportion_ci([(count - hits, count) for hits, count in clusters])
     assert turned == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 

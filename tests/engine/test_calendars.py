@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.errors import DataError
 
-NEW_YORK = calendar_of("XNYS", date(2023, 12, 1), date(2024, 12, 31))
+NEW_YORK = load_calendar("XNYS", date(2023, 12, 1), date(2024, 12, 31))
 
-SHANGHAI = calendar_of("XSHG", date(2023, 12, 1), date(2024, 12, 31))
+SHANGHAI = load_calendar("XSHG", date(2023, 12, 1), date(2024, 12, 31))
 
-UTC_DAYS = calendar_of("24/7", date(2023, 12, 1), date(2024, 12, 31))
+UTC_DAYS = load_calendar("24/7", date(2023, 12, 1), date(2024, 12, 31))
 
 
 def at(text: str) -> datetime:
@@ -73,22 +73,22 @@ def test_the_next_open_is_the_earliest_open_not_before(moment):
 
 
 def test_the_month_after_the_last_day_is_known_so_that_the_next_open_is():
-    calendar = calendar_of("XNYS", date(2024, 12, 24), date(2024, 12, 24))
+    calendar = load_calendar("XNYS", date(2024, 12, 24), date(2024, 12, 24))
     assert calendar.next_open(at("2024-12-24T18:00")) == at("2024-12-26T14:30")
 
 
 def test_an_unknown_code_is_refused_with_the_nearest_one():
     with pytest.raises(DataError, match="'XNYZ' is unknown; did you mean XNYS"):
-        calendar_of("XNYZ", date(2024, 1, 1), date(2024, 2, 1))
+        load_calendar("XNYZ", date(2024, 1, 1), date(2024, 2, 1))
 
 
 def test_a_code_in_small_letters_is_refused_with_the_right_one():
     with pytest.raises(DataError, match="did you mean XSHG"):
-        calendar_of("xshg", date(2024, 1, 1), date(2024, 2, 1))
+        load_calendar("xshg", date(2024, 1, 1), date(2024, 2, 1))
 
 
 def test_shanghai_says_where_its_record_ends():
-    calendar = calendar_of("XSHG", date(2024, 12, 1), date.max)
+    calendar = load_calendar("XSHG", date(2024, 12, 1), date.max)
     assert calendar.session(date(2024, 12, 31)) is not None
     with pytest.raises(DataError, match=r"XSHG knows the days 2024-12-01 to 20\d\d-12-31, not 2098-01-01"):
         calendar.session(date(2098, 1, 1))
@@ -98,13 +98,13 @@ def test_shanghai_says_where_its_record_ends():
 
 def test_a_span_outside_the_record_is_refused_at_once():
     with pytest.raises(DataError, match="XSHG knows the days 1990-12-03 to"):
-        calendar_of("XSHG", date(1970, 1, 1), date(1971, 1, 1))
+        load_calendar("XSHG", date(1970, 1, 1), date(1971, 1, 1))
 
 
 @pytest.mark.parametrize("day", [date.min, date.max])
 @pytest.mark.parametrize("code", ["24/7", "XNYS"])
 def test_days_at_the_ends_of_time_are_refused(code, day):
-    calendar = calendar_of(code, date(2024, 1, 1), date(2024, 12, 31))
+    calendar = load_calendar(code, date(2024, 1, 1), date(2024, 12, 31))
     with pytest.raises(DataError, match=f"not {day}"):
         calendar.session(day)
     with pytest.raises(DataError, match=f"not {day}"):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.journal.canonical import canonical_json, digest, utc_text
+from engine.journal.canonical import canonical_json, format_utc, row_digest
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -43,39 +43,41 @@ def test_a_digest_is_the_sha256_of_one_json_line_for_each_row() -> None:
         '["BTC","2024-03-01T12:00:00Z",0.1,null,"buy",true]\n'
         '["a \\"b\\",\\n","2024-03-01",-2,1e+22,2,false]\n'
     )
-    assert digest(rows) == hashlib.sha256(lines.encode()).hexdigest()
+    assert row_digest(rows) == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_rows_read_back_from_csv_have_the_digest_of_the_rows_written() -> None:
-    rows = [("BTC", utc_text(NOON), 0.1 + 0.2, None), ("中,文", utc_text(NOON), 1 / 3, 7.0)]
+    rows = [("BTC", format_utc(NOON), 0.1 + 0.2, None), ("中,文", format_utc(NOON), 1 / 3, 7.0)]
     file = io.StringIO()
     csv.writer(file).writerows(rows)
     file.seek(0)
     back = [(a, b, float(c), float(d) if d else None) for a, b, c, d in csv.reader(file)]
-    assert digest(back) == digest([("BTC", NOON, 0.1 + 0.2, None), ("中,文", NOON, 1 / 3, 7.0)])
+    assert row_digest(back) == row_digest([("BTC", NOON, 0.1 + 0.2, None), ("中,文", NOON, 1 / 3, 7.0)])
 
 
 def test_where_a_cell_or_a_row_ends_changes_the_digest() -> None:
-    assert len({digest(rows) for rows in ([["a", "b"]], [["a,b"]], [["a"], ["b"]], [["ab"]], [], [[]])}) == 6
+    assert (
+        len({row_digest(rows) for rows in ([["a", "b"]], [["a,b"]], [["a"], ["b"]], [["ab"]], [], [[]])}) == 6
+    )
 
 
 def test_a_number_and_its_text_are_not_the_same() -> None:
-    assert len({digest([[cell]]) for cell in (1, 1.0, "1", True, None, "")}) == 6
+    assert len({row_digest([[cell]]) for cell in (1, 1.0, "1", True, None, "")}) == 6
 
 
 def test_one_instant_has_one_text_in_every_zone() -> None:
     elsewhere = NOON.astimezone(timezone(timedelta(hours=8)))
-    assert utc_text(elsewhere) == utc_text(NOON) == "2024-03-01T12:00:00Z"
-    assert utc_text(NOON, "microseconds") == "2024-03-01T12:00:00.000000Z"
+    assert format_utc(elsewhere) == format_utc(NOON) == "2024-03-01T12:00:00Z"
+    assert format_utc(NOON, "microseconds") == "2024-03-01T12:00:00.000000Z"
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
-        digest([[datetime(2024, 3, 1)]])
+        row_digest([[datetime(2024, 3, 1)]])
 
 
 def test_a_numpy_float_is_written_like_the_float_it_is() -> None:
-    assert digest([[np.float64(0.1)]]) == digest([[0.1]])
+    assert row_digest([[np.float64(0.1)]]) == row_digest([[0.1]])
 
 
 @given(payloads)

@@ -3,13 +3,14 @@ from datetime import timedelta
 import pytest
 
 from engine.errors import JournalError
-from engine.journal.events import command_event, command_from_payload
-from engine.timeline import merge
-from engine.trading.inputs import Lapse, Quotes, Tick
+from engine.journal.events import decode, encode
+from engine.journal.journal import Event
+from engine.timeline import build_slices
+from engine.trading.inputs import LastPrices, OpenMissed, TimeAdvanced
 from engine.trading.records import OrderStatus
-from engine.trading.risk import Command, CommandKind, RiskGuard, RiskLimits
+from engine.trading.risk import Command, CommandKind, RiskEngine, RiskLimits
 from engine.trading.strategy import SliceStrategy
-from tests.support.markets import DAY, MONDAY, coin, follow, instrument, nothing, stock
+from tests.support.markets import DAY, MONDAY, coin, instrument, no_events, run_plan, stock
 
 BTC, AAPL = instrument("BTC"), instrument("AAPL", calendar="NEW YORK")
 
@@ -20,16 +21,16 @@ class Obeying(SliceStrategy):
     def __init__(self, seen):
         self.seen = seen
 
-    def decide(self, slice_):
+    def on_close(self, slice_):
         for symbol in slice_.bars:
-            self.target(symbol, 0.5)
+            self.order_target_percent(symbol, 0.5)
 
-    def heed(self, item):
+    def on_event(self, item):
         self.seen.append((type(item).__name__, self.cerebro.desk.now.as_of, self.equity))
         if isinstance(item, Command) and item.kind is CommandKind.FLATTEN:
-            self.cerebro.desk.close_out("BTC", "flatten")
+            self.cerebro.desk.close_position("BTC", "flatten")
         if isinstance(item, Command) and item.kind is CommandKind.HALT:
-            self.cerebro.desk.withdraw_risk("halt", every=True)
+            self.cerebro.desk.cancel_risk_increasing_orders("halt", every=True)
 
 
 def between(slices, *items):
@@ -64,15 +65,15 @@ def command(kind, at):
 
 
 def days(count):
-    return merge(coin("BTC", *[(10 + n, 10 + n) for n in range(count)]), [])
+    return build_slices(coin("BTC", *[(10 + n, 10 + n) for n in range(count)]), [])
 
 
 def test_a_command_is_read_back_from_the_journal_as_it_was_given():
     given = Command(at=MONDAY, kind=CommandKind.HALT, author="ann", text="too wild")
-    event = command_event(given)
-    assert command_from_payload(event.as_of, event.payload) == given
+    assert decode(encode(given, MONDAY)) == given
     with pytest.raises(JournalError, match="cannot be read"):
-        command_from_payload(MONDAY, {"command": "sell everything", "author": "x", "text": ""})
+        payload = {"command": "sell everything", "author": "x", "text": ""}
+        decode(Event(kind="command", as_of=MONDAY, payload=payload))
 
 
 @pytest.mark.parametrize(("author", "text"), [("", "x"), (" ", ""), ("ann", "x" * 500)])
@@ -114,21 +115,21 @@ def test_a_command_dated_in_the_past_acts_now_and_one_from_the_future_fills_noth
 
 def test_orders_that_wait_are_taken_back_and_give_no_fill():
     result, _ = obey(between(days(2), (2, command("halt", MONDAY + DAY))), BTC)
-    assert (result.orders[0].status, result.orders[0].reason) == (OrderStatus.WITHDRAWN, "halt")
+    assert (result.orders[0].status, result.orders[0].reason) == (OrderStatus.CANCELLED, "halt")
     assert result.fills == ()
 
 
 def test_last_prices_and_passing_time_change_no_order_no_fill_and_no_mark():
     plain, _ = obey(days(6), BTC)
-    quotes = [(n, Quotes(at=MONDAY + n * DAY / 2, prices={"BTC": 99.0})) for n in range(1, 12)]
-    ticks = [(n, Tick(at=MONDAY + n * DAY / 2)) for n in range(1, 12)]
+    quotes = [(n, LastPrices(at=MONDAY + n * DAY / 2, prices={"BTC": 99.0})) for n in range(1, 12)]
+    ticks = [(n, TimeAdvanced(at=MONDAY + n * DAY / 2)) for n in range(1, 12)]
     result, seen = obey(between(days(6), *quotes, *ticks), BTC)
     assert result == plain
     assert len(seen) == 22
 
 
 def test_an_order_whose_open_was_missed_lapses():
-    missed = Lapse(at=MONDAY + DAY, symbols=("BTC",), reason="nobody looked")
+    missed = OpenMissed(at=MONDAY + DAY, symbols=("BTC",), reason="nobody looked")
     result, _ = obey(between(days(3), (2, missed)), BTC)
     assert (result.orders[0].status, result.orders[0].reason) == (
         OrderStatus.EXPIRED,
@@ -138,8 +139,8 @@ def test_an_order_whose_open_was_missed_lapses():
 
 def test_a_gate_refuses_orders_beyond_its_limits_and_counts_waiting_ones():
     bars = [*coin("BTC", (10, 10), (10, 10)), *coin("ETH", (10, 10), (10, 10))]
-    gate = RiskGuard(RiskLimits(total_exposure=0.7))
-    result, _ = obey(merge(bars, []), BTC, instrument("ETH"), gate=gate)
+    gate = RiskEngine(RiskLimits(total_exposure=0.7))
+    result, _ = obey(build_slices(bars, []), BTC, instrument("ETH"), risk=gate)
     first, second = result.orders[:2]
     assert (first.symbol, first.status) == ("BTC", OrderStatus.FILLED)
     assert (second.symbol, second.status) == ("ETH", OrderStatus.REJECTED)
@@ -151,16 +152,16 @@ def test_a_run_that_keeps_no_records_still_tells_them():
     result, _ = obey(days(4), BTC, keep=False, on_record=told.append)
     assert (result.orders, result.fills, result.marks, result.steps) == ((), (), (), ())
     assert len(told) > 10
-    assert result.value == follow(days(4), want_half, [BTC]).value
+    assert result.value == run_plan(days(4), want_half, [BTC]).value
 
 
 def want_half(strategy, slice_):
     for symbol in slice_.bars:
-        strategy.target(symbol, 0.5)
+        strategy.order_target_percent(symbol, 0.5)
 
 
 def test_a_session_closes_stocks_and_coins_each_at_an_open_of_its_own():
     bars = [*coin("BTC", *[(10, 10)] * 4), *stock("AAPL", *[(10, 10)] * 3)]
-    result, _ = obey(merge(bars, []), BTC, AAPL)
+    result, _ = obey(build_slices(bars, []), BTC, AAPL)
     assert {fill.symbol for fill in result.fills} == {"BTC", "AAPL"}
-    assert follow(merge(bars, []), nothing, [BTC, AAPL]).fills == ()
+    assert run_plan(build_slices(bars, []), no_events, [BTC, AAPL]).fills == ()

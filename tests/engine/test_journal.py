@@ -37,7 +37,7 @@ def journal(path: Path) -> Iterator[Journal]:
         yield journal
 
 
-def tampered(path: Path, *statements: str) -> None:
+def tamper_with(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
         for trigger in ("journal_no_update", "journal_no_delete", "journal_in_order"):
             connection.execute(f"DROP TRIGGER {trigger}")
@@ -174,14 +174,14 @@ def test_how_events_are_batched_changes_no_row(
 )
 def test_a_changed_cell_is_found_by_its_number(journal: Journal, path: Path, change: str) -> None:
     journal.append([mark(n) for n in range(4)], LATER)
-    tampered(path, f"UPDATE journal_events SET {change} WHERE seq = 3")
+    tamper_with(path, f"UPDATE journal_events SET {change} WHERE seq = 3")
     with pytest.raises(JournalError, match="event 3 of session first"):
         journal.verify()
 
 
 def test_a_removed_event_is_found_by_its_number(journal: Journal, path: Path) -> None:
     journal.append([mark(n) for n in range(4)], LATER)
-    tampered(path, "DELETE FROM journal_events WHERE seq = 2")
+    tamper_with(path, "DELETE FROM journal_events WHERE seq = 2")
     with pytest.raises(JournalError, match="event 2 of session first"):
         journal.verify()
 
@@ -189,7 +189,7 @@ def test_a_removed_event_is_found_by_its_number(journal: Journal, path: Path) ->
 def test_events_missing_from_the_end_show_in_the_last_chain(journal: Journal, path: Path) -> None:
     journal.append([mark(n) for n in range(4)], LATER)
     noted = journal.last_chain
-    tampered(path, "DELETE FROM journal_events WHERE seq = 4")
+    tamper_with(path, "DELETE FROM journal_events WHERE seq = 4")
     journal.verify()
     assert journal.last_chain != noted
 
@@ -197,7 +197,7 @@ def test_events_missing_from_the_end_show_in_the_last_chain(journal: Journal, pa
 @pytest.mark.parametrize("cell", ["payload = '{'", "as_of = 'never'"])
 def test_a_row_that_cannot_be_read_is_refused_by_its_number(journal: Journal, path: Path, cell: str) -> None:
     journal.append([mark(n) for n in range(3)], LATER)
-    tampered(path, f"UPDATE journal_events SET {cell} WHERE seq = 2")
+    tamper_with(path, f"UPDATE journal_events SET {cell} WHERE seq = 2")
     rows = journal.read()
     assert next(rows).seq == 1
     with pytest.raises(JournalError, match="event 2 of session first"):
@@ -293,13 +293,13 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_a_newer_journal_is_refused_with_the_remedy(journal: Journal, path: Path) -> None:
-    tampered(path, "UPDATE journal_version SET version = 2")
+    tamper_with(path, "UPDATE journal_version SET version = 2")
     assert "version 2" in complaint(path)
     assert complaint(path, create=True).endswith("upgrade closecall")
 
 
 def test_a_journal_without_its_version_is_refused(journal: Journal, path: Path) -> None:
-    tampered(path, "DELETE FROM journal_version")
+    tamper_with(path, "DELETE FROM journal_version")
     assert "no valid version" in complaint(path)
 
 

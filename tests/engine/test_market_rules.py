@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.calendars import calendar_of
-from engine.instruments import AssetClass, limit_prices, locked, price_limit
-from engine.timeline import merge
+from engine.calendars import load_calendar
+from engine.instruments import AssetClass, limit_lock_reason, limit_prices, price_limit
+from engine.timeline import build_slices
 from engine.trading.records import OrderStatus
 from engine.trading.runner import run
-from feeds.files.bars import guess_instrument, read_bars, span_of
-from tests.support.markets import DAY, FREE, Follow, bar, coin, follow, instrument, nothing
+from feeds.files.bars import date_span, guess_instrument, read_bars
+from tests.support.markets import DAY, FREE, FollowPlan, bar, coin, instrument, no_events, run_plan
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA / "cn_stocks_raw"
@@ -28,7 +28,7 @@ LATER = date(2024, 1, 2)
 
 def shanghai(*prices, last=date(2024, 3, 29)):
     """The calendar of Shanghai up to `last`, and bars of its sessions from 2024-01-02 with these prices."""
-    calendar = calendar_of("XSHG", date(2024, 1, 1), last)
+    calendar = load_calendar("XSHG", date(2024, 1, 1), last)
     days = [date(2024, 1, 1) + number * DAY for number in range(3 * len(prices))]
     sessions = [session for day in days if (session := calendar.session(day))]
     bars = [bar("600519", *session, *price) for session, price in zip(sessions, prices, strict=False)]
@@ -38,8 +38,8 @@ def shanghai(*prices, last=date(2024, 3, 29)):
 def trade(plan, *prices, always=None, calendar=None, **changes):
     known, bars = shanghai(*prices)
     return run(
-        merge(bars, []),
-        strategy=Follow,
+        build_slices(bars, []),
+        strategy=FollowPlan,
         settings={"plan": plan, "always": always},
         instruments={"600519": replace(A_SHARE, calendar="XSHG", **changes)},
         costs={"600519": FREE},
@@ -55,7 +55,7 @@ def at_closes(*weights):
     def plan(strategy, _slice):
         weight = left.pop(0) if left else None
         if weight is not None:
-            strategy.target("600519", weight)
+            strategy.order_target_percent("600519", weight)
 
     return plan
 
@@ -98,13 +98,13 @@ def test_limits_are_rounded_to_the_cent_with_halves_up(close, down, up):
 def test_only_the_side_that_would_queue_is_refused_and_only_at_the_limit(close, share, size):
     close, opening = round(close, 2), max(round(close * (1 + share), 2), 0.01)
     down, up = limit_prices(close, 0.1)
-    reason = locked(A_SHARE, size, opening, close, LATER)
+    reason = limit_lock_reason(A_SHARE, size, opening, close, LATER)
     limit = up if size > 0 else down
     if opening == pytest.approx(limit, abs=1e-6):
         assert reason
     if abs(opening - limit) > 0.011 + 0.003 * limit:
         assert not reason
-    assert not locked(A_SHARE, size, opening, 0.0, LATER)
+    assert not limit_lock_reason(A_SHARE, size, opening, 0.0, LATER)
 
 
 def test_an_a_share_that_opens_at_its_upper_limit_is_not_bought():
@@ -145,9 +145,9 @@ def test_an_open_far_beyond_the_limit_has_another_reference_price_and_is_traded(
 
 def test_a_coin_that_opens_ten_percent_higher_is_bought():
     def plan(strategy, slice_):
-        strategy.target("BTC", 0.5)
+        strategy.order_target_percent("BTC", 0.5)
 
-    result = follow(merge(coin("BTC", (10, 10), (11, 11)), []), plan, [instrument("BTC")])
+    result = run_plan(build_slices(coin("BTC", (10, 10), (11, 11)), []), plan, [instrument("BTC")])
     assert [fill.open for fill in result.fills] == [11]
 
 
@@ -164,9 +164,9 @@ def test_shares_bought_today_are_never_sold_today_whenever_the_sale_is_wanted(mo
 
     def whenever(strategy, slice_):
         dice = random.Random(f"{seed} {slice_.as_of} {slice_.phase}")
-        strategy.target("600519", dice.choice([0.0, 0.0, 0.3, 0.9]))
+        strategy.order_target_percent("600519", dice.choice([0.0, 0.0, 0.3, 0.9]))
 
-    result = trade(nothing, *prices, always=whenever)
+    result = trade(no_events, *prices, always=whenever)
     bought = defaultdict(float)
     for fill in result.fills:
         if fill.size > 0:
@@ -177,7 +177,7 @@ def test_shares_bought_today_are_never_sold_today_whenever_the_sale_is_wanted(mo
 
 
 def ends_after_two_sessions():
-    calendar = calendar_of("XSHG", date(2024, 1, 1), date(2024, 3, 29))
+    calendar = load_calendar("XSHG", date(2024, 1, 1), date(2024, 3, 29))
     return replace(calendar, last=date(2024, 1, 3), opens=calendar.opens[:2])
 
 
@@ -207,17 +207,17 @@ def test_one_calendar_that_ends_does_not_stop_the_others():
 
     def plan(strategy, slice_):
         for symbol in slice_.bars:
-            strategy.target(symbol, 0.3)
+            strategy.order_target_percent(symbol, 0.3)
 
     result = run(
-        merge([*bars, *coins], []),
-        strategy=Follow,
+        build_slices([*bars, *coins], []),
+        strategy=FollowPlan,
         settings={"plan": plan},
         instruments={"600519": replace(A_SHARE, calendar="XSHG"), "BTC": instrument("BTC")},
         costs=dict.fromkeys(("600519", "BTC"), FREE),
         calendars={
             "XSHG": replace(calendar, last=date(2024, 1, 2), opens=calendar.opens[:1]),
-            "24/7": calendar_of("24/7", LATER, LATER),
+            "24/7": load_calendar("24/7", LATER, LATER),
         },
         cash=10_000,
     )
@@ -230,17 +230,17 @@ def test_limit_days_of_real_shares_are_never_bought_at_the_top_nor_sold_at_the_b
     refused = 0
     for path in sorted(DATA.glob("*.csv")):
         share = guess_instrument(path.stem)
-        calendar = calendar_of(share.calendar, *span_of(path))
+        calendar = load_calendar(share.calendar, *date_span(path))
         bars = read_bars(path, share, calendar, since=date(2014, 1, 1), until=date(2016, 12, 31))
         previous = {later.opens_at: earlier.close for earlier, later in pairwise(bars)}
         wanted = random.Random(path.stem)
 
         def plan(strategy, slice_, symbol=path.stem, wanted=wanted):
-            strategy.target(symbol, wanted.choice([0.0, 0.2, 0.9]))
+            strategy.order_target_percent(symbol, wanted.choice([0.0, 0.2, 0.9]))
 
         result = run(
-            merge(bars, []),
-            strategy=Follow,
+            build_slices(bars, []),
+            strategy=FollowPlan,
             settings={"plan": plan},
             instruments={share.symbol: share},
             costs={share.symbol: FREE},

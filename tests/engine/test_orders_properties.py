@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from engine.instruments import Costs
 from engine.model import Phase
-from engine.timeline import merge
-from engine.trading.records import Fill, Mark, OrderRecord, OrderStatus
-from tests.support.markets import CALENDARS, DAY, MONDAY, bar, follow, instrument
+from engine.timeline import build_slices
+from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus
+from tests.support.markets import CALENDARS, DAY, MONDAY, bar, instrument, run_plan
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 
@@ -38,11 +38,15 @@ class Market:
             dice = random.Random(f"{self.seed} {slice_.as_of} {each.symbol}")
             if dice.random() < 0.6:
                 least = -0.7 if each.shortable else 0.0
-                strategy.target(each.symbol, dice.choice([0.0, dice.uniform(least, 0.9), least]))
+                strategy.order_target_percent(
+                    each.symbol, dice.choice([0.0, dice.uniform(least, 0.9), least])
+                )
 
     def run(self, slices=None, **rest):
         slices = self.slices if slices is None else slices
-        return follow(slices, self.plan, self.instruments, costs=self.costs, cash=CASH, margin=MARGIN, **rest)
+        return run_plan(
+            slices, self.plan, self.instruments, costs=self.costs, cash=CASH, margin=MARGIN, **rest
+        )
 
 
 @st.composite
@@ -67,7 +71,7 @@ def markets(draw):
             opening, price = price * gap, price * gap * move
             if session is not None and luck > 0:
                 bars.append(bar(name, *session, opening, price))
-    return Market(tuple(merge(bars, [])), tuple(instruments), costs, draw(st.integers(0, 10_000)))
+    return Market(tuple(build_slices(bars, [])), tuple(instruments), costs, draw(st.integers(0, 10_000)))
 
 
 def over_markets(count):
@@ -123,7 +127,9 @@ def test_a_fill_has_the_size_ordered_and_the_price_and_cost_configured(market):
     for fill in result.fills:
         costs = market.costs[fill.symbol]
         assert fill.size == sizes[fill.number]
-        assert fill.price == fill.open * (1 + costs.slip if fill.size > 0 else 1 - costs.slip)
+        assert fill.price == fill.open * (
+            1 + costs.slippage_fraction if fill.size > 0 else 1 - costs.slippage_fraction
+        )
         fee = abs(fill.size) * fill.price * costs.fee_bps / 10_000
         slippage = abs(fill.size) * fill.open * (costs.slippage_bps + costs.latency_bps) / 10_000
         assert fill.commission == pytest.approx(fee, rel=1e-12)
@@ -140,11 +146,11 @@ def test_fractions_are_ordered_and_filled_as_they_were_wanted(market):
     def plan(strategy, slice_):
         prices.update({symbol: each.close for symbol, each in slice_.bars.items()})
         for symbol, price in prices.items():
-            if strategy.held(symbol) == 0:
+            if strategy.position(symbol) == 0:
                 wanted[symbol, slice_.as_of] = 0.1 * strategy.equity / price
-                strategy.target(symbol, 0.1)
+                strategy.order_target_percent(symbol, 0.1)
 
-    result = follow(market.slices, plan, market.instruments, costs=market.costs, cash=CASH)
+    result = run_plan(market.slices, plan, market.instruments, costs=market.costs, cash=CASH)
     for fill in result.fills:
         assert fill.size == pytest.approx(wanted[fill.symbol, fill.decided_at], rel=1e-12)
 
@@ -198,8 +204,10 @@ class Shadow:
     def shortfall(self, order):
         """By how much the cash, or else the equity, is too little for `order`; below zero: affordable."""
         costs = self.costs[order.symbol]
-        price = self.price[order.symbol] * (1 + costs.slip if order.size > 0 else 1 - costs.slip)
-        cash = self.cash - order.size * price - abs(order.size) * price * costs.fee
+        price = self.price[order.symbol] * (
+            1 + costs.slippage_fraction if order.size > 0 else 1 - costs.slippage_fraction
+        )
+        cash = self.cash - order.size * price - abs(order.size) * price * costs.fee_fraction
         held = self.held | {order.symbol: self.held[order.symbol] + order.size}
         worth = [size * self.price[symbol] for symbol, size in held.items() if size]
         lacking = -cash if order.size > 0 else float("-inf")
@@ -244,7 +252,7 @@ def test_cash_and_value_are_those_of_an_account_kept_from_the_fills_and_those_of
     for thing in happened:
         if isinstance(thing, Fill):
             shadow.take(thing)
-        elif isinstance(thing, Mark):
+        elif isinstance(thing, EquityPoint):
             assert (thing.value, thing.cash) == pytest.approx((shadow.value(), shadow.cash), abs=near)
         elif hasattr(thing, "phase"):
             shadow.see(thing)

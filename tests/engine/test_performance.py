@@ -13,7 +13,7 @@ from engine.metrics.performance import (
     daily_returns,
     daily_sharpe,
     deflated_sharpe,
-    expected_best,
+    expected_max_sharpe,
     max_drawdown,
     performance,
 )
@@ -170,7 +170,7 @@ def test_the_deflated_sharpe_ratio_gives_the_example_of_its_authors() -> None:
     returns = np.array([1.0] * 1145 + [0.0] * 105)
     assert stats.skew(returns) == pytest.approx(-3, abs=0.01)
     returns += 2.5 / math.sqrt(250) * np.std(returns, ddof=1) - np.mean(returns)
-    assert expected_best(100, 0.5 / 250) == pytest.approx(0.1132, abs=5e-5)
+    assert expected_max_sharpe(100, 0.5 / 250) == pytest.approx(0.1132, abs=5e-5)
     assert deflated_sharpe(list(returns), 100, 0.5 / 250) == pytest.approx(0.9004, abs=1e-3)
 
 
@@ -185,8 +185,8 @@ def test_one_trial_makes_it_the_probability_that_the_sharpe_ratio_is_above_zero(
 
 def test_the_luck_of_the_best_trial_is_what_simulated_trials_show() -> None:
     best = np.random.default_rng(2).normal(0, 0.3, size=(20_000, 25)).max(axis=1).mean()
-    assert expected_best(25, 0.09) == pytest.approx(best, rel=0.02)
-    assert expected_best(1, 0.09) == expected_best(0, 0.09) == 0.0
+    assert expected_max_sharpe(25, 0.09) == pytest.approx(best, rel=0.02)
+    assert expected_max_sharpe(1, 0.09) == expected_max_sharpe(0, 0.09) == 0.0
 
 
 def test_more_trials_or_more_spread_between_them_lower_the_deflated_sharpe_ratio() -> None:

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.lots import order_size, wanted_position
+from engine.lots import order_size, target_position
 from engine.trading.pnl import (
     borrow_cost,
     commission,
     fill_price,
     net_return,
+    period_pnl,
     slippage_cost,
-    step_pnl,
     trade_cost,
 )
 from tests.support.markets import DEAR, FREE
@@ -53,9 +53,9 @@ def test_only_a_short_pays_for_borrowing_by_the_day():
 
 
 def test_a_step_earns_position_times_price_change_less_cost():
-    assert step_pnl(3, -2, 0.5) == -6.5
-    assert step_pnl(-3, -2, 0.5) == 5.5
-    assert step_pnl(0, 5, 0.5) == -0.5
+    assert period_pnl(3, -2, 0.5) == -6.5
+    assert period_pnl(-3, -2, 0.5) == 5.5
+    assert period_pnl(0, 5, 0.5) == -0.5
 
 
 def test_a_net_return_is_zero_where_no_equity_is_left():
@@ -65,7 +65,7 @@ def test_a_net_return_is_zero_where_no_equity_is_left():
 
 @given(weight=st.floats(-2, 2), equity=st.floats(1, 1e7), price=PRICES)
 def test_fractions_are_kept_where_there_is_no_lot(weight, equity, price):
-    assert wanted_position(weight, equity, price, 0) == weight * equity / price
+    assert target_position(weight, equity, price, 0) == weight * equity / price
 
 
 @given(
@@ -75,7 +75,7 @@ def test_fractions_are_kept_where_there_is_no_lot(weight, equity, price):
     lot=st.sampled_from([1, 100, 0.1]),
 )
 def test_lots_round_towards_zero_by_less_than_a_lot(weight, equity, price, lot):
-    exact, wanted = weight * equity / price, wanted_position(weight, equity, price, lot)
+    exact, wanted = weight * equity / price, target_position(weight, equity, price, lot)
     assert abs(wanted) <= abs(exact) * (1 + 2e-9)
     assert abs(exact - wanted) < lot * (1 + 1e-9)
     assert wanted == pytest.approx(round(wanted / lot) * lot)
@@ -83,8 +83,8 @@ def test_lots_round_towards_zero_by_less_than_a_lot(weight, equity, price, lot):
 
 
 def test_a_whole_number_of_lots_is_not_lost_to_rounding():
-    assert wanted_position(0.3, 1, 1, 0.1) == pytest.approx(0.3)
-    assert wanted_position(1, 0.7, 0.1, 1) == 7
+    assert target_position(0.3, 1, 1, 0.1) == pytest.approx(0.3)
+    assert target_position(1, 0.7, 0.1, 1) == 7
 
 
 def test_an_order_takes_the_position_from_what_is_held_to_what_is_wanted():

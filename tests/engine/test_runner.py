@@ -8,12 +8,12 @@ from itertools import pairwise
 import backtrader as bt
 import pytest
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.errors import DataError, UsageError
 from engine.instruments import Costs
 from engine.model import Phase
-from engine.timeline import merge
-from engine.trading.records import OrderStatus, Step
+from engine.timeline import build_slices
+from engine.trading.records import HoldingPeriod, OrderStatus
 from engine.trading.runner import run
 from engine.trading.strategy import SliceStrategy
 from tests.support.markets import (
@@ -24,9 +24,9 @@ from tests.support.markets import (
     MONDAY,
     bar,
     coin,
-    follow,
     instrument,
-    nothing,
+    no_events,
+    run_plan,
     stock,
 )
 
@@ -43,14 +43,14 @@ def want(weights):
     def plan(strategy, slice_):
         for (symbol, day), weight in weights.items():
             if slice_.as_of - MONDAY == timedelta(days=day):
-                strategy.target(symbol, weight)
+                strategy.order_target_percent(symbol, weight)
 
     return plan
 
 
 def test_a_weight_wanted_at_a_close_is_filled_at_the_next_open():
-    slices = merge(coin("BTC", (10, 20), (25, 30), (40, 50)), [])
-    result = follow(slices, want({("BTC", 1): 0.5}), [BTC])
+    slices = build_slices(coin("BTC", (10, 20), (25, 30), (40, 50)), [])
+    result = run_plan(slices, want({("BTC", 1): 0.5}), [BTC])
     (fill,) = result.fills
     assert (fill.at, fill.decided_at, fill.symbol) == (MONDAY + DAY, MONDAY + DAY, "BTC")
     assert (fill.size, fill.price, fill.open) == (250.0, 25, 25)
@@ -59,8 +59,8 @@ def test_a_weight_wanted_at_a_close_is_filled_at_the_next_open():
 
 
 def test_a_fill_pays_the_configured_costs_and_no_other():
-    slices = merge(coin("BTC", (10, 20), (25, 30), (40, 50)), [])
-    result = follow(slices, want({("BTC", 1): 0.5, ("BTC", 2): 0}), [BTC], costs=DEAR)
+    slices = build_slices(coin("BTC", (10, 20), (25, 30), (40, 50)), [])
+    result = run_plan(slices, want({("BTC", 1): 0.5, ("BTC", 2): 0}), [BTC], costs=DEAR)
     bought, sold = result.fills
     assert bought.price == pytest.approx(25 * 1.0025)
     assert sold.price == pytest.approx(40 * 0.9975)
@@ -74,16 +74,16 @@ def test_an_order_given_at_another_symbols_close_waits_for_an_open_of_its_own():
 
     def at_apples_close(strategy, slice_):
         if "AAPL" in slice_.bars and slice_.as_of < MONDAY + DAY:
-            strategy.target("BTC", 0.2)
+            strategy.order_target_percent("BTC", 0.2)
 
-    (fill,) = follow(merge(bars, []), at_apples_close, [BTC, AAPL]).fills
+    (fill,) = run_plan(build_slices(bars, []), at_apples_close, [BTC, AAPL]).fills
     assert fill.decided_at == MONDAY + timedelta(hours=21)
     assert (fill.at, fill.price) == (MONDAY + DAY, 25)
 
 
 def test_an_order_without_its_next_open_expires_and_is_never_filled_late():
     first, _missing, third = coin("BTC", (10, 10), (10, 10), (30, 30))
-    result = follow(merge([first, third], []), want({("BTC", 1): 1.0}), [BTC])
+    result = run_plan(build_slices([first, third], []), want({("BTC", 1): 1.0}), [BTC])
     assert result.fills == ()
     (order,) = result.orders
     assert (order.status, order.due_at, order.at) == (OrderStatus.EXPIRED, MONDAY + DAY, MONDAY + 2 * DAY)
@@ -91,7 +91,7 @@ def test_an_order_without_its_next_open_expires_and_is_never_filled_late():
 
 
 def test_an_order_that_waits_when_the_slices_end_expires():
-    result = follow(merge(coin("BTC", (10, 10)), []), want({("BTC", 1): 1.0}), [BTC])
+    result = run_plan(build_slices(coin("BTC", (10, 10)), []), want({("BTC", 1): 1.0}), [BTC])
     assert [(order.status, order.reason) for order in result.orders] == [
         (OrderStatus.EXPIRED, "the slices ended before an open")
     ]
@@ -99,11 +99,11 @@ def test_an_order_that_waits_when_the_slices_end_expires():
 
 def test_an_order_over_the_weekend_is_due_on_monday_by_the_real_calendar():
     friday = MONDAY + 18 * DAY
-    new_york = calendar_of("XNYS", date(2024, 1, 1), date(2024, 2, 1))
+    new_york = load_calendar("XNYS", date(2024, 1, 1), date(2024, 2, 1))
     sessions = [new_york.session((friday + days * DAY).date()) for days in (0, 3)]
     bars = [bar("AAPL", *session, price, price) for session, price in zip(sessions, (100, 90), strict=True)]
     result = run(
-        merge(bars, []),
+        build_slices(bars, []),
         strategy=lambda *feeds: Once(*feeds),
         instruments={"AAPL": instrument("AAPL", calendar="XNYS")},
         costs={"AAPL": FREE},
@@ -114,15 +114,15 @@ def test_an_order_over_the_weekend_is_due_on_monday_by_the_real_calendar():
 
 
 class Once(SliceStrategy):
-    def decide(self, slice_):
+    def on_close(self, slice_):
         for symbol in slice_.bars:
-            self.target(symbol, 0.5)
+            self.order_target_percent(symbol, 0.5)
 
 
 def test_sales_are_filled_before_purchases_so_that_their_cash_can_be_spent():
     bars = [*coin("ZEC", *[(10, 10)] * 3), *coin("ADA", *[(10, 10)] * 3)]
     weights = {("ZEC", 1): 1.0, ("ADA", 2): 1.0, ("ZEC", 2): 0.0}
-    result = follow(merge(bars, []), want(weights), [instrument("ADA"), instrument("ZEC")])
+    result = run_plan(build_slices(bars, []), want(weights), [instrument("ADA"), instrument("ZEC")])
     assert [(fill.symbol, fill.size) for fill in result.fills] == [
         ("ZEC", 1000),
         ("ZEC", -1000),
@@ -131,7 +131,7 @@ def test_sales_are_filled_before_purchases_so_that_their_cash_can_be_spent():
 
 
 def test_an_order_that_cannot_be_afforded_after_a_gap_is_rejected_with_the_figures():
-    result = follow(merge(coin("BTC", (10, 10), (11, 11)), []), want({("BTC", 1): 1.0}), [BTC])
+    result = run_plan(build_slices(coin("BTC", (10, 10), (11, 11)), []), want({("BTC", 1): 1.0}), [BTC])
     (order,) = result.orders
     assert (order.status, order.reason) == (OrderStatus.REJECTED, "costs 11000.00 but cash is 10000.00")
     assert result.value == 10_000
@@ -139,17 +139,17 @@ def test_an_order_that_cannot_be_afforded_after_a_gap_is_rejected_with_the_figur
 
 def test_all_of_the_cash_can_be_spent_to_the_last_cent():
     prices = [(price, price) for price in (0.1, 0.1, 0.7, 0.3)]
-    result = follow(merge(coin("BTC", *prices), []), want({("BTC", 1): 1.0}), [BTC], cash=1234.56)
+    result = run_plan(build_slices(coin("BTC", *prices), []), want({("BTC", 1): 1.0}), [BTC], cash=1234.56)
     assert [order.status for order in result.orders] == [OrderStatus.FILLED]
     assert result.cash == pytest.approx(0, abs=1e-9)
 
 
 def test_stocks_trade_in_whole_lots_and_less_than_one_is_rejected():
-    slices = list(merge(stock("AAPL", (100, 101), (100, 100)), []))
+    slices = list(build_slices(stock("AAPL", (100, 101), (100, 100)), []))
     at_close = timedelta(hours=21) / DAY
-    result = follow(slices, want({("AAPL", at_close): 0.5}), [AAPL])
+    result = run_plan(slices, want({("AAPL", at_close): 0.5}), [AAPL])
     assert [fill.size for fill in result.fills] == [49]
-    result = follow(slices, want({("AAPL", at_close): 0.01}), [AAPL])
+    result = run_plan(slices, want({("AAPL", at_close): 0.01}), [AAPL])
     assert [(order.status, order.reason) for order in result.orders] == [
         (OrderStatus.REJECTED, "weight 0.0100 is less than one lot of 1")
     ]
@@ -158,40 +158,40 @@ def test_stocks_trade_in_whole_lots_and_less_than_one_is_rejected():
 def test_a_later_target_replaces_the_one_that_waits():
     bars = [*coin("BTC", (10, 10), (10, 10)), *stock("AAPL", (100, 100))]
     early = timedelta(hours=21) / DAY
-    result = follow(merge(bars, []), want({("BTC", early): 0.9, ("BTC", 1): 0.2}), [BTC, AAPL])
+    result = run_plan(build_slices(bars, []), want({("BTC", early): 0.9, ("BTC", 1): 0.2}), [BTC, AAPL])
     assert [(order.size, order.status) for order in result.orders] == [
-        (900, OrderStatus.WITHDRAWN),
+        (900, OrderStatus.CANCELLED),
         (200, OrderStatus.FILLED),
     ]
 
 
 def test_a_short_is_refused_unless_the_instrument_allows_it():
-    slices = list(merge(coin("BTC", (10, 10), (10, 8)), []))
-    refused = follow(slices, want({("BTC", 1): -0.5}), [BTC])
+    slices = list(build_slices(coin("BTC", (10, 10), (10, 8)), []))
+    refused = run_plan(slices, want({("BTC", 1): -0.5}), [BTC])
     assert [(order.status, order.reason) for order in refused.orders] == [
         (OrderStatus.REJECTED, "BTC cannot be sold short")
     ]
-    allowed = follow(slices, want({("BTC", 1): -0.5}), [SHORTABLE])
+    allowed = run_plan(slices, want({("BTC", 1): -0.5}), [SHORTABLE])
     assert allowed.value == 10_000 + 500 * 2
 
 
 def test_a_short_pays_for_borrowing_each_day_and_the_steps_say_so():
     costs = Costs(fee_bps=0, slippage_bps=0, latency_bps=0, borrow_rate=0.365)
-    slices = merge(coin("BTC", (10, 10), (10, 10), (10, 10), (10, 10)), [])
-    result = follow(slices, want({("BTC", 1): -0.5, ("BTC", 3): 0}), [SHORTABLE], costs=costs)
+    slices = build_slices(coin("BTC", (10, 10), (10, 10), (10, 10), (10, 10)), [])
+    result = run_plan(slices, want({("BTC", 1): -0.5, ("BTC", 3): 0}), [SHORTABLE], costs=costs)
     assert [step.borrow for step in result.steps] == pytest.approx([5.0, 5.0, 0.0])
     assert result.value == pytest.approx(9_990)
     assert [mark.value for mark in result.marks] == pytest.approx([10_000, 9_995, 9_990, 9_990])
 
 
 def test_a_short_is_closed_at_the_next_open_once_equity_is_within_the_margin():
-    slices = merge(coin("BTC", (10, 10), (10, 17), (18, 18), (1, 1)), [])
+    slices = build_slices(coin("BTC", (10, 10), (10, 17), (18, 18), (1, 1)), [])
 
     def insist(strategy, slice_):
         if slice_.as_of <= MONDAY + 2 * DAY:
-            strategy.target("BTC", -1.0)
+            strategy.order_target_percent("BTC", -1.0)
 
-    result = follow(slices, insist, [SHORTABLE])
+    result = run_plan(slices, insist, [SHORTABLE])
     forced = [order for order in result.orders if order.forced]
     assert [(order.status, order.size, order.decided_at) for order in forced] == [
         (OrderStatus.FILLED, 1000, MONDAY + 2 * DAY)
@@ -204,15 +204,17 @@ def test_a_short_is_closed_at_the_next_open_once_equity_is_within_the_margin():
 
 
 def test_a_short_that_would_start_within_the_margin_is_rejected():
-    result = follow(merge(coin("BTC", (10, 10), (10, 10)), []), want({("BTC", 1): -4.0}), [SHORTABLE])
+    result = run_plan(
+        build_slices(coin("BTC", (10, 10), (10, 10)), []), want({("BTC", 1): -4.0}), [SHORTABLE]
+    )
     (order,) = result.orders
     assert order.status is OrderStatus.REJECTED
     assert order.reason == "equity 10000.00 would be within the margin 25% of exposure 40000.00"
 
 
 def test_steps_run_from_open_to_open_and_add_up_to_the_change_of_equity():
-    slices = merge(coin("BTC", (10, 10), (12, 13), (15, 11), (9, 9)), [])
-    result = follow(slices, want({("BTC", 1): 0.5, ("BTC", 3): 0.0}), [BTC], costs=DEAR)
+    slices = build_slices(coin("BTC", (10, 10), (12, 13), (15, 11), (9, 9)), [])
+    result = run_plan(slices, want({("BTC", 1): 0.5, ("BTC", 3): 0.0}), [BTC], costs=DEAR)
     assert [(step.started_at - MONDAY).days for step in result.steps] == [1, 2, 3]
     assert [(step.position, step.price_change) for step in result.steps] == [(500, 3), (500, -6), (0, 0)]
     assert [step.is_open for step in result.steps] == [False, False, True]
@@ -225,7 +227,7 @@ def test_steps_run_from_open_to_open_and_add_up_to_the_change_of_equity():
 def test_a_symbol_not_listed_yet_does_not_silence_the_others():
     bars = [*coin("BTC", (10, 10), (10, 12)), *coin("NEW", (1, 1), start=MONDAY + DAY)]
     weights = {("BTC", 1): 0.5, ("NEW", 1): 0.5}
-    result = follow(merge(bars, []), want(weights), [BTC, instrument("NEW")])
+    result = run_plan(build_slices(bars, []), want(weights), [BTC, instrument("NEW")])
     assert [fill.symbol for fill in result.fills] == ["BTC"]
     assert [(order.symbol, order.reason) for order in result.orders if not order.due_at] == [
         ("NEW", "no price is known yet")
@@ -238,27 +240,27 @@ def test_watch_sees_every_slice_and_may_give_and_withdraw_orders():
     def always(strategy, slice_):
         seen.append((slice_.as_of, slice_.phase))
         if slice_.as_of == MONDAY:
-            strategy.target("BTC", 0.5, reason="a command")
+            strategy.order_target_percent("BTC", 0.5, reason="a command")
         if slice_.as_of == MONDAY + DAY and slice_.phase is Phase.OPEN:
-            strategy.target("BTC", 0.0)
-            strategy.withdraw("BTC", "halt")
+            strategy.order_target_percent("BTC", 0.0)
+            strategy.cancel_order("BTC", "halt")
 
-    slices = list(merge(coin("BTC", (10, 10), (10, 10), (10, 10)), []))
-    result = follow(slices, nothing, [BTC], settings={"always": always})
+    slices = list(build_slices(coin("BTC", (10, 10), (10, 10), (10, 10)), []))
+    result = run_plan(slices, no_events, [BTC], settings={"always": always})
     assert seen == [(slice_.as_of, slice_.phase) for slice_ in slices]
     assert [(order.status, order.reason) for order in result.orders] == [
         (OrderStatus.FILLED, "a command"),
-        (OrderStatus.WITHDRAWN, "halt"),
+        (OrderStatus.CANCELLED, "halt"),
     ]
 
 
 def test_each_record_is_passed_on_at_once_and_an_order_is_pending_first():
     seen = []
-    slices = merge(coin("BTC", (10, 10), (10, 10)), [])
-    result = follow(slices, want({("BTC", 1): 0.5}), [BTC], on_record=seen.append)
+    slices = build_slices(coin("BTC", (10, 10), (10, 10)), [])
+    result = run_plan(slices, want({("BTC", 1): 0.5}), [BTC], on_record=seen.append)
     kinds = [getattr(record, "status", type(record).__name__.lower()) for record in seen]
     assert kinds == ["mark", "pending", "filled", "fill", "mark", "step"]
-    assert isinstance(seen[-1], Step)
+    assert isinstance(seen[-1], HoldingPeriod)
     assert result.steps == (seen[-1],)
 
 
@@ -267,7 +269,7 @@ def test_a_source_that_waits_gives_what_a_list_gives():
         *coin("BTC", *[(10 + n, 11 + n) for n in range(20)]),
         *stock("AAPL", *[(100 + n, 99) for n in range(5)]),
     ]
-    slices = list(merge(bars, []))
+    slices = list(build_slices(bars, []))
     arriving = queue.Queue()
 
     def feed():
@@ -277,11 +279,11 @@ def test_a_source_that_waits_gives_what_a_list_gives():
 
     def plan(strategy, slice_):
         for symbol in slice_.bars:
-            strategy.target(symbol, 0.1 + 0.03 * slice_.as_of.day)
+            strategy.order_target_percent(symbol, 0.1 + 0.03 * slice_.as_of.day)
 
     threading.Thread(target=feed).start()
-    live = follow(iter(arriving.get, None), plan, [BTC, AAPL], costs=DEAR)
-    assert live == follow(slices, plan, [BTC, AAPL], costs=DEAR)
+    live = run_plan(iter(arriving.get, None), plan, [BTC, AAPL], costs=DEAR)
+    assert live == run_plan(slices, plan, [BTC, AAPL], costs=DEAR)
     assert len(live.fills) > 10
 
 
@@ -294,36 +296,36 @@ def test_what_a_strategy_a_source_or_a_listener_raises_comes_through(error):
         yield from slices[:1]
         fail()
 
-    slices = list(merge(coin("BTC", (10, 10)), []))
+    slices = list(build_slices(coin("BTC", (10, 10)), []))
     with pytest.raises(error):
-        follow(slices, fail, [BTC])
+        run_plan(slices, fail, [BTC])
     with pytest.raises(error):
-        follow(source(), nothing, [BTC])
+        run_plan(source(), no_events, [BTC])
     with pytest.raises(error):
-        follow(slices, nothing, [BTC], on_record=fail)
+        run_plan(slices, no_events, [BTC], on_record=fail)
 
 
 def test_an_order_past_the_desk_is_refused():
     with pytest.raises(TypeError, match="target"):
-        follow(merge(coin("BTC", (10, 10)), []), lambda strategy, _: strategy.buy(size=1), [BTC])
+        run_plan(build_slices(coin("BTC", (10, 10)), []), lambda strategy, _: strategy.buy(size=1), [BTC])
 
 
 @pytest.mark.parametrize(("symbol", "weight"), [("ETH", 0.5), ("BTC", float("nan"))])
 def test_a_target_that_makes_no_sense_raises(symbol, weight):
     with pytest.raises(ValueError, match=symbol):
-        follow(merge(coin("BTC", (10, 10)), []), want({(symbol, 1): weight}), [BTC])
+        run_plan(build_slices(coin("BTC", (10, 10)), []), want({(symbol, 1): weight}), [BTC])
 
 
 def test_slices_out_of_order_or_of_an_unknown_symbol_are_refused():
-    slices = list(merge(coin("BTC", (10, 10)), []))
+    slices = list(build_slices(coin("BTC", (10, 10)), []))
     with pytest.raises(DataError, match="sort them by time"):
-        follow(slices[::-1], nothing, [BTC])
+        run_plan(slices[::-1], no_events, [BTC])
     with pytest.raises(DataError, match="BTC, which this run does not have"):
-        follow(slices, nothing, [instrument("ETH")])
+        run_plan(slices, no_events, [instrument("ETH")])
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"instruments": {}}, "at least one instrument"),
         ({"cash": 0}, "cash 0 is not above zero"),
@@ -332,30 +334,30 @@ def test_slices_out_of_order_or_of_an_unknown_symbol_are_refused():
         ({"instruments": {"BTC": BTC, "SAP": instrument("SAP", currency="EUR")}}, "EUR, USD"),
     ],
 )
-def test_a_run_that_cannot_be_made_says_what_is_missing(changes, said):
+def test_a_run_that_cannot_be_made_says_what_is_missing(changes, message):
     parts = {
         "instruments": {"BTC": BTC},
         "costs": {"BTC": FREE, "SAP": FREE},
         "calendars": CALENDARS,
         "cash": 1,
     }
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         run([], strategy=Once, **parts | changes)
 
 
 def test_no_slices_at_all_give_an_empty_result():
-    result = follow([], nothing, [BTC])
+    result = run_plan([], no_events, [BTC])
     assert (result.value, result.orders, result.marks, result.steps) == (10_000, (), (), ())
 
 
 def test_backtraders_analyzers_see_the_run():
-    slices = merge(coin("BTC", (10, 10), (10, 20), (30, 30)), [])
+    slices = build_slices(coin("BTC", (10, 10), (10, 20), (30, 30)), [])
     analyzers = {
         "trades": bt.analyzers.TradeAnalyzer,
         "returns": partial(bt.analyzers.TimeReturn, timeframe=bt.TimeFrame.NoTimeFrame),
     }
     weights = {("BTC", 1): 0.5, ("BTC", 2): 0.0}
-    result = follow(slices, want(weights), [BTC], analyzers=analyzers)
+    result = run_plan(slices, want(weights), [BTC], analyzers=analyzers)
     assert result.analyses["trades"]["total"]["closed"] == 1
     assert list(result.analyses["returns"].values()) == pytest.approx([1.0])
 
@@ -366,8 +368,8 @@ def test_a_close_and_an_open_of_one_instant_stay_apart_for_backtrader():
     def always(strategy, _slice):
         moments.append(strategy.datetime[0])
 
-    slices = list(merge(coin("BTC", *[(10, 10)] * 50), []))
-    follow(slices, nothing, [BTC], settings={"always": always})
+    slices = list(build_slices(coin("BTC", *[(10, 10)] * 50), []))
+    run_plan(slices, no_events, [BTC], settings={"always": always})
     millisecond = timedelta(milliseconds=1) / DAY
     assert min(b - a for a, b in pairwise(moments)) >= millisecond * 0.9
     lag = [m - bt.date2num(slice_.as_of) for m, slice_ in zip(moments, slices, strict=True)]

@@ -9,7 +9,7 @@ from statistics import variance
 import pytest
 
 from engine.errors import DataError
-from engine.metrics.trials import Trial, distinct, on_record, record, sharpe_variance
+from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
 from tests.support.places import ROOT
 
 TRIAL = Trial(
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def same(path: Path, trial: Trial = TRIAL) -> list[Trial]:
-    return on_record(path, trial.data, trial.symbols, trial.start, trial.end)
+    return find_trials(path, trial.data, trial.symbols, trial.start, trial.end)
 
 
 def test_a_missing_record_is_empty(path: Path) -> None:
@@ -39,15 +39,15 @@ def test_a_missing_record_is_empty(path: Path) -> None:
 
 def test_a_trial_is_read_back_as_it_was_recorded(path: Path) -> None:
     interrupted = replace(TRIAL, run="run-2", daily_sharpe=None)
-    record(path, TRIAL)
-    record(path, interrupted)
+    append_trial(path, TRIAL)
+    append_trial(path, interrupted)
     assert same(path) == [TRIAL, interrupted]
 
 
 def test_the_record_is_one_line_of_json_for_each_trial_and_only_grows(path: Path) -> None:
-    record(path, TRIAL)
+    append_trial(path, TRIAL)
     before = path.read_bytes()
-    record(path, replace(TRIAL, run="run-2"))
+    append_trial(path, replace(TRIAL, run="run-2"))
     assert path.read_bytes().startswith(before)
     assert [json.loads(line)["run"] for line in path.read_text().splitlines()] == ["run-1", "run-2"]
 
@@ -66,31 +66,31 @@ def test_the_record_is_one_line_of_json_for_each_trial_and_only_grows(path: Path
     ],
 )
 def test_trials_count_that_share_source_a_symbol_and_a_day(path: Path, change: dict, counted: bool) -> None:
-    record(path, replace(TRIAL, **change))
+    append_trial(path, replace(TRIAL, **change))
     assert len(same(path)) == counted
 
 
 @pytest.mark.parametrize("left", [1, 40, -2])
 def test_a_line_cut_off_by_a_crash_spoils_only_itself(path: Path, left: int) -> None:
-    record(path, TRIAL)
-    record(path, replace(TRIAL, run="cut off"))
+    append_trial(path, TRIAL)
+    append_trial(path, replace(TRIAL, run="cut off"))
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + second[:left])
     assert [trial.run for trial in same(path)] == ["run-1"]
-    record(path, replace(TRIAL, run="run-3"))
+    append_trial(path, replace(TRIAL, run="run-3"))
     assert [trial.run for trial in same(path)] == ["run-1", "run-3"]
 
 
 def test_a_line_cut_inside_a_character_spoils_only_itself(path: Path) -> None:
-    record(path, replace(TRIAL, run="运行"))
+    append_trial(path, replace(TRIAL, run="运行"))
     path.write_bytes(path.read_bytes().partition("行".encode())[0] + b"\xe8\xa1")
-    record(path, TRIAL)
+    append_trial(path, TRIAL)
     assert same(path) == [TRIAL]
 
 
 @pytest.mark.parametrize("line", ["[]", '{"run":"x"}', "7"])
 def test_a_whole_line_that_is_no_trial_is_refused_by_its_number(path: Path, line: str) -> None:
-    record(path, TRIAL)
+    append_trial(path, TRIAL)
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(DataError, match=r"trials\.jsonl:2: not a trial") as caught:
         same(path)
@@ -100,7 +100,7 @@ def test_a_whole_line_that_is_no_trial_is_refused_by_its_number(path: Path, line
 def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="was not recorded"):
-        record(tmp_path / "file" / "trials.jsonl", TRIAL)
+        append_trial(tmp_path / "file" / "trials.jsonl", TRIAL)
 
 
 RECORDER = """
@@ -131,7 +131,7 @@ def test_the_same_forecasts_run_again_are_one_trial_for_the_deflation() -> None:
     again = replace(TRIAL, run="again", daily_sharpe=0.07)
     interrupted = replace(TRIAL, run="interrupted", daily_sharpe=None)
     other = replace(TRIAL, run="other", forecasts_digest="cd" * 32)
-    assert distinct([TRIAL, other, again, interrupted]) == [again, other]
+    assert distinct_trials([TRIAL, other, again, interrupted]) == [again, other]
 
 
 def test_the_variance_of_trials_leaves_out_those_without_a_sharpe_ratio() -> None:

@@ -20,7 +20,7 @@ precisions = st.sampled_from(Precision)
 latencies = st.timedeltas(ZERO, timedelta(days=2))
 
 
-def archived(moment, precision, *, zone_known=True, latency=ZERO):
+def archived_at(moment, precision, *, zone_known=True, latency=ZERO):
     return available_at(moment, precision, zone_known=zone_known, first_seen_at=None, latency=latency)
 
 
@@ -34,30 +34,30 @@ def archived(moment, precision, *, zone_known=True, latency=ZERO):
     ],
 )
 def test_an_archived_time_counts_from_the_end_of_its_precision(precision, expected):
-    assert archived(datetime(2024, 5, 31, 13, 45, 10, tzinfo=UTC), precision) == expected
+    assert archived_at(datetime(2024, 5, 31, 13, 45, 10, tzinfo=UTC), precision) == expected
 
 
 def test_the_latency_is_added_to_a_time_but_not_to_the_end_of_a_day():
     moment, latency = datetime(2024, 5, 31, tzinfo=UTC), timedelta(minutes=5)
-    assert archived(moment, Precision.MINUTE, latency=latency) == datetime(2024, 5, 31, 0, 6, tzinfo=UTC)
-    assert archived(moment, Precision.DAY, latency=latency) == datetime(2024, 6, 1, tzinfo=UTC)
-    unknown = archived(moment, Precision.DAY, zone_known=False, latency=latency)
+    assert archived_at(moment, Precision.MINUTE, latency=latency) == datetime(2024, 5, 31, 0, 6, tzinfo=UTC)
+    assert archived_at(moment, Precision.DAY, latency=latency) == datetime(2024, 6, 1, tzinfo=UTC)
+    unknown = archived_at(moment, Precision.DAY, zone_known=False, latency=latency)
     assert unknown == datetime(2024, 6, 1, 12, tzinfo=UTC)
 
 
 def test_a_day_ends_in_the_zone_of_its_source():
     late_morning = datetime(2024, 5, 31, 10, tzinfo=CHINA)
-    assert archived(late_morning, Precision.DAY) == datetime(2024, 5, 31, 16, tzinfo=UTC)
+    assert archived_at(late_morning, Precision.DAY) == datetime(2024, 5, 31, 16, tzinfo=UTC)
 
 
 def test_a_day_without_a_zone_ends_when_it_has_ended_everywhere():
     day = datetime(2024, 5, 31, tzinfo=UTC)
-    assert archived(day, Precision.DAY, zone_known=False) == datetime(2024, 6, 1, 12, tzinfo=UTC)
+    assert archived_at(day, Precision.DAY, zone_known=False) == datetime(2024, 6, 1, 12, tzinfo=UTC)
 
 
 def test_a_time_without_a_zone_counts_twelve_hours_later():
     moment = datetime(2024, 5, 31, 13, 45, 10, tzinfo=UTC)
-    assert archived(moment, Precision.SECOND, zone_known=False) == moment + timedelta(hours=12)
+    assert archived_at(moment, Precision.SECOND, zone_known=False) == moment + timedelta(hours=12)
 
 
 def test_first_sight_after_publication_decides():
@@ -95,21 +95,21 @@ def test_more_latency_never_makes_an_item_available_earlier(moment, precision, z
 
 @given(moments)
 def test_a_coarser_precision_never_makes_an_item_available_earlier(moment):
-    found = [archived(moment, precision) for precision in Precision]
+    found = [archived_at(moment, precision) for precision in Precision]
     assert found == sorted(found)
 
 
 @given(moments, precisions, zones)
 def test_an_unknown_zone_is_never_better_than_any_zone_as_far_as_twelve_hours_behind(moment, precision, zone):
     wall = moment.replace(tzinfo=UTC)
-    assert archived(wall, precision, zone_known=False) >= archived(wall.replace(tzinfo=zone), precision)
+    assert archived_at(wall, precision, zone_known=False) >= archived_at(wall.replace(tzinfo=zone), precision)
 
 
 def test_a_time_without_any_zone_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="has no zone"):
-        archived(datetime(2024, 5, 31), Precision.DAY)
+        archived_at(datetime(2024, 5, 31), Precision.DAY)
 
 
 def test_a_negative_latency_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="below zero"):
-        archived(datetime(2024, 5, 31, tzinfo=UTC), Precision.DAY, latency=timedelta(seconds=-1))
+        archived_at(datetime(2024, 5, 31, tzinfo=UTC), Precision.DAY, latency=timedelta(seconds=-1))

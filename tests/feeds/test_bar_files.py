@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.errors import DataError
-from feeds.files.bars import guess_instrument, read_bars, span_of
+from feeds.files.bars import date_span, guess_instrument, read_bars
 
 HEADER = "date,open,high,low,close,volume"
 
@@ -17,10 +17,10 @@ GOOD = "2024-07-03,10,12,9,11,100"
 
 BTC = guess_instrument("BTCUSDT")
 
-UTC_DAYS = calendar_of("24/7", date(2024, 1, 1), date(2024, 12, 31))
+UTC_DAYS = load_calendar("24/7", date(2024, 1, 1), date(2024, 12, 31))
 
 
-def written(folder: Path, *lines: str, name: str = "BTCUSDT.csv") -> Path:
+def write_file(folder: Path, *lines: str, name: str = "BTCUSDT.csv") -> Path:
     path = folder / name
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -42,7 +42,7 @@ def refusal(path: Path) -> str:
 def require_bars_or_one_line(path: Path) -> None:
     try:
         assert read(path)
-        assert span_of(path)
+        assert date_span(path)
     except DataError as error:
         assert "\n" not in str(error)
 
@@ -53,15 +53,15 @@ def parquet(path: Path, **columns) -> Path:
 
 
 def test_a_row_becomes_a_bar_with_the_session_of_its_date(tmp_path):
-    (bar,) = read(written(tmp_path, HEADER, GOOD))
+    (bar,) = read(write_file(tmp_path, HEADER, GOOD))
     assert (bar.symbol, bar.opens_at) == ("BTCUSDT", datetime(2024, 7, 3, tzinfo=UTC))
     assert bar.closes_at == datetime(2024, 7, 4, tzinfo=UTC)
     assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (10, 12, 9, 11, 100)
 
 
 def test_columns_come_in_any_order_and_case_and_others_are_ignored(tmp_path):
-    path = written(tmp_path, "Close,VOLUME,note, Low ,High,Open,Date", "11,100,x,9,12,10,2024-07-03")
-    assert read(path) == read(written(tmp_path, HEADER, GOOD))
+    path = write_file(tmp_path, "Close,VOLUME,note, Low ,High,Open,Date", "11,100,x,9,12,10,2024-07-03")
+    assert read(path) == read(write_file(tmp_path, HEADER, GOOD))
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
@@ -73,14 +73,14 @@ def test_a_byte_order_mark_and_any_line_ending_are_fine(tmp_path, ending):
 
 def test_a_date_written_as_midnight_is_that_date(tmp_path):
     row = "2024-07-03 00:00:00-04:00,10,12,9,11,100"
-    assert read(written(tmp_path, HEADER, row)) == read(written(tmp_path, HEADER, GOOD))
+    assert read(write_file(tmp_path, HEADER, row)) == read(write_file(tmp_path, HEADER, GOOD))
 
 
 @given(st.floats(min_value=1e-300, max_value=1e300))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_a_price_is_read_to_the_last_digit(tmp_path, price):
     row = f"2024-07-03,{price!r},{price!r},{price!r},{price!r},0"
-    assert read(written(tmp_path, HEADER, row))[0].close == price
+    assert read(write_file(tmp_path, HEADER, row))[0].close == price
 
 
 def test_parquet_gives_the_same_bars_as_csv(tmp_path):
@@ -94,7 +94,7 @@ def test_parquet_gives_the_same_bars_as_csv(tmp_path):
         Volume=[100, 7],
     )
     lines = ("2024-07-03,10.1,12,9,11.7,100", "2024-07-04,11,12,9,11,7")
-    assert read(path) == read(written(tmp_path, HEADER, *lines))
+    assert read(path) == read(write_file(tmp_path, HEADER, *lines))
 
 
 def test_parquet_with_timestamps_is_read_by_their_dates(tmp_path):
@@ -102,7 +102,7 @@ def test_parquet_with_timestamps_is_read_by_their_dates(tmp_path):
     path = parquet(
         tmp_path / "B.parquet", date=stamps, open=[10], high=[12], low=[9], close=[11], volume=[100]
     )
-    assert read(path) == read(written(tmp_path, HEADER, GOOD))
+    assert read(path) == read(write_file(tmp_path, HEADER, GOOD))
 
 
 @pytest.mark.parametrize(
@@ -131,21 +131,21 @@ def test_parquet_with_timestamps_is_read_by_their_dates(tmp_path):
     ],
 )
 def test_a_row_that_cannot_be_right_is_refused_with_its_place(tmp_path, row, complaint):
-    assert complaint in refusal(written(tmp_path, HEADER, GOOD, row))
+    assert complaint in refusal(write_file(tmp_path, HEADER, GOOD, row))
 
 
 def test_a_value_of_many_lines_is_shown_on_one(tmp_path):
-    message = refusal(written(tmp_path, HEADER, GOOD, f'2024-07-04,"x\n{"y" * 500}",12,9,11,100'))
+    message = refusal(write_file(tmp_path, HEADER, GOOD, f'2024-07-04,"x\n{"y" * 500}",12,9,11,100'))
     assert len(message) < 300
 
 
 def test_the_line_is_that_of_the_file_also_after_empty_ones(tmp_path):
-    assert "line 4: open is empty" in refusal(written(tmp_path, HEADER, GOOD, "", "2024-07-04,,12,9,11,1"))
+    assert "line 4: open is empty" in refusal(write_file(tmp_path, HEADER, GOOD, "", "2024-07-04,,12,9,11,1"))
 
 
 def test_a_day_on_which_the_exchange_was_closed_is_refused_with_the_calendar_to_change(tmp_path):
-    path = written(tmp_path, HEADER, GOOD, "2024-07-04,10,12,9,11,100", name="AAPL.csv")
-    calendar = calendar_of("XNYS", date(2024, 7, 1), date(2024, 7, 31))
+    path = write_file(tmp_path, HEADER, GOOD, "2024-07-04,10,12,9,11,100", name="AAPL.csv")
+    calendar = load_calendar("XNYS", date(2024, 7, 1), date(2024, 7, 31))
     with pytest.raises(
         DataError, match=r"line 3: 2024-07-04 .* XNYS was closed.* `calendar` under \[instruments\.AAPL\]"
     ):
@@ -153,20 +153,20 @@ def test_a_day_on_which_the_exchange_was_closed_is_refused_with_the_calendar_to_
 
 
 def test_a_bad_stretch_can_be_left_out_by_its_dates(tmp_path):
-    path = written(tmp_path, HEADER, "2024-07-02,8,12,9,11,100", GOOD, "2024-07-04,10,12,9,99,")
+    path = write_file(tmp_path, HEADER, "2024-07-02,8,12,9,11,100", GOOD, "2024-07-04,10,12,9,99,")
     bars = read(path, since=date(2024, 7, 3), until=date(2024, 7, 3))
     assert [bar.opens_at.day for bar in bars] == [3]
 
 
 def test_dates_outside_the_window_must_still_ascend(tmp_path):
-    path = written(tmp_path, HEADER, "2024-07-02,1,1,1,1,1", "2024-07-01,1,1,1,1,1", GOOD)
+    path = write_file(tmp_path, HEADER, "2024-07-02,1,1,1,1,1", "2024-07-01,1,1,1,1,1", GOOD)
     with pytest.raises(DataError, match="line 3: date 2024-07-01 comes after 2024-07-02"):
         read(path, since=date(2024, 7, 3))
 
 
 def test_a_window_without_bars_is_refused(tmp_path):
     with pytest.raises(DataError, match="no bar from 2025-01-01 to the end; choose other dates"):
-        read(written(tmp_path, HEADER, GOOD), since=date(2025, 1, 1))
+        read(write_file(tmp_path, HEADER, GOOD), since=date(2025, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,9 @@ def test_a_bad_parquet_row_is_refused_with_its_row(tmp_path):
 
 def test_a_missing_file_and_another_kind_of_file_are_refused(tmp_path):
     assert "no such file or folder" in refusal(tmp_path / "BTCUSDT.csv")
-    assert "give a file that ends in .csv or .parquet" in refusal(written(tmp_path, GOOD, name="BTCUSDT.txt"))
+    assert "give a file that ends in .csv or .parquet" in refusal(
+        write_file(tmp_path, GOOD, name="BTCUSDT.txt")
+    )
     assert "not a table" in refusal(tmp_path)
 
 
@@ -228,5 +230,5 @@ def test_a_parquet_file_with_one_wrong_byte_gives_bars_or_one_line(tmp_path, pla
 
 
 def test_the_span_of_a_file_is_its_first_and_last_date(tmp_path):
-    path = written(tmp_path, HEADER, GOOD, "2024-07-09,,,,,")
-    assert span_of(path) == (date(2024, 7, 3), date(2024, 7, 9))
+    path = write_file(tmp_path, HEADER, GOOD, "2024-07-09,,,,,")
+    assert date_span(path) == (date(2024, 7, 3), date(2024, 7, 9))

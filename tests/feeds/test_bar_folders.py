@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.errors import DataError
 from engine.instruments import AssetClass
 from feeds.files.bars import bar_files, guess_instrument, read_bars
@@ -15,34 +15,34 @@ HEADER = "date,open,high,low,close,volume"
 
 GOOD = "2024-07-03,10,12,9,11,100"
 
-UTC_DAYS = calendar_of("24/7", date(2024, 1, 1), date(2024, 12, 31))
+UTC_DAYS = load_calendar("24/7", date(2024, 1, 1), date(2024, 12, 31))
 
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market data is not on this machine")
 
 
-def written(folder: Path, *lines: str, name: str = "BTCUSDT.csv") -> Path:
+def write_file(folder: Path, *lines: str, name: str = "BTCUSDT.csv") -> Path:
     path = folder / name
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
 def test_the_symbol_is_the_name_of_the_file_without_its_ending(tmp_path):
-    written(tmp_path, HEADER, name="BRK.B.csv")
-    written(tmp_path, HEADER, name="600519.CSV")
+    write_file(tmp_path, HEADER, name="BRK.B.csv")
+    write_file(tmp_path, HEADER, name="600519.CSV")
     assert sorted(bar_files([tmp_path])) == ["600519", "BRK.B"]
 
 
 def test_a_folder_may_hold_other_tables_and_files(tmp_path):
-    bars = written(tmp_path, HEADER, GOOD, name="600519.csv")
-    written(tmp_path, "exDate,dividend", "2024-06-19,3", name="600519_dividend.csv")
-    written(tmp_path, "where it came from", name="SOURCE.txt")
+    bars = write_file(tmp_path, HEADER, GOOD, name="600519.csv")
+    write_file(tmp_path, "exDate,dividend", "2024-06-19,3", name="600519_dividend.csv")
+    write_file(tmp_path, "where it came from", name="SOURCE.txt")
     (tmp_path / "._600519.csv").write_bytes(b"\0\0\xff")
     (tmp_path / "older.csv").mkdir()
     assert bar_files([tmp_path]) == {"600519": bars}
 
 
 def test_a_damaged_file_in_a_folder_is_refused_rather_than_left_out(tmp_path):
-    written(tmp_path, HEADER, GOOD)
+    write_file(tmp_path, HEADER, GOOD)
     (tmp_path / "ETHUSDT.csv").write_bytes(b"")
     with pytest.raises(DataError, match=r"ETHUSDT\.csv: the file is empty"):
         bar_files([tmp_path])
@@ -50,7 +50,7 @@ def test_a_damaged_file_in_a_folder_is_refused_rather_than_left_out(tmp_path):
 
 def test_a_file_named_on_its_own_must_have_the_bar_columns(tmp_path):
     with pytest.raises(DataError, match="no column open, high, low, volume; found 'date', 'close'"):
-        bar_files([written(tmp_path, "date,close")])
+        bar_files([write_file(tmp_path, "date,close")])
 
 
 def test_a_folder_without_bars_and_a_missing_path_are_refused(tmp_path):
@@ -62,7 +62,7 @@ def test_a_folder_without_bars_and_a_missing_path_are_refused(tmp_path):
 
 def test_a_symbol_that_comes_twice_is_refused(tmp_path):
     (tmp_path / "more").mkdir()
-    one, other = written(tmp_path, HEADER), written(tmp_path / "more", HEADER, name="btcusdt.csv")
+    one, other = write_file(tmp_path, HEADER), write_file(tmp_path / "more", HEADER, name="btcusdt.csv")
     with pytest.raises(DataError, match="leave one of the two out"):
         bar_files([one, other])
 
@@ -105,7 +105,7 @@ def test_an_instrument_is_guessed_from_its_symbol(
 def test_real_bars_are_read_whole(folder, files, bars):
     found = bar_files([DATA / folder])
     first = guess_instrument(next(iter(found)))
-    calendar = calendar_of(first.calendar, date(1999, 11, 1), date(2024, 12, 31))
+    calendar = load_calendar(first.calendar, date(1999, 11, 1), date(2024, 12, 31))
     read_all = [read_bars(path, guess_instrument(symbol), calendar) for symbol, path in found.items()]
     assert (len(found), sum(map(len, read_all))) == (files, bars)
 

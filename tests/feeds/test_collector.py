@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from engine.journal.events import slice_from_payload
+from engine.journal.events import decode
 from engine.journal.journal import Journal
 from engine.model import Phase
 from tests.support.collector_stage import (
@@ -13,10 +13,10 @@ from tests.support.collector_stage import (
     MINUTE,
     START,
     Exchange,
-    bar_of,
     closes,
-    collector_of,
-    item_of,
+    make_bar,
+    make_collector,
+    make_item,
     rows,
     run,
     slices,
@@ -31,7 +31,7 @@ def journal(tmp_path):
 
 def test_each_day_is_told_by_a_close_and_then_an_open_of_all_symbols(journal):
     exchange = Exchange("BTC", "ETH")
-    run(collector_of(journal, exchange), exchange, START + 2 * DAY + HOUR)
+    run(make_collector(journal, exchange), exchange, START + 2 * DAY + HOUR)
     told = [(slice_.as_of, slice_.phase, sorted(slice_.bars)) for slice_, _ in slices(journal)]
     both = ["BTC", "ETH"]
     assert told == [
@@ -41,23 +41,23 @@ def test_each_day_is_told_by_a_close_and_then_an_open_of_all_symbols(journal):
         (START + 2 * DAY, Phase.CLOSE, both),
         (START + 2 * DAY, Phase.OPEN, both),
     ]
-    assert closes(journal)["BTC", START][0].bars["BTC"] == bar_of("BTC", 0)
+    assert closes(journal)["BTC", START][0].bars["BTC"] == make_bar("BTC", 0)
     assert not any(late for _, late in slices(journal))
 
 
 def test_an_open_carries_the_observed_price_and_beside_it_the_official_one(journal):
     exchange = Exchange("BTC")
-    run(collector_of(journal, exchange), exchange, START + HOUR)
+    run(make_collector(journal, exchange), exchange, START + HOUR)
     (row,) = rows(journal, "slice")
     assert row.payload["official"] == {"BTC": 100.0}
     assert row.payload["observed"]["BTC"][0] == 100.5
     assert datetime.fromisoformat(row.payload["observed"]["BTC"][1]) >= START
-    assert slice_from_payload(row.as_of, row.payload).bars["BTC"].open == 100.5
+    assert decode(row).slice.bars["BTC"].open == 100.5
 
 
 def test_a_step_journals_one_slice_so_that_a_close_can_be_decided_before_the_open_is_observed(journal):
     exchange = Exchange("BTC")
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
     run(collector, exchange, START + DAY)
     counts = []
     while not counts or counts[-1] < 3:
@@ -72,16 +72,16 @@ def test_a_step_journals_one_slice_so_that_a_close_can_be_decided_before_the_ope
 def test_an_unfinished_bar_is_not_taken_for_a_closed_one(journal):
     exchange = Exchange("BTC")
     exchange.unfinished = True
-    run(collector_of(journal, exchange), exchange, START + DAY - MINUTE)
+    run(make_collector(journal, exchange), exchange, START + DAY - MINUTE)
     assert closes(journal) == {}
 
 
 def test_a_value_that_still_changes_is_not_final(journal):
     exchange = Exchange("BTC")
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
     run(collector, exchange, START + DAY)
     for n in range(40):
-        exchange.bars["BTC"][0] = bar_of("BTC", 0, close=100.0 + n / 10)
+        exchange.bars["BTC"][0] = make_bar("BTC", 0, close=100.0 + n / 10)
         exchange.now += timedelta(seconds=5)
         collector.step(exchange.own())
     assert closes(journal) == {}
@@ -92,7 +92,7 @@ def test_a_value_that_still_changes_is_not_final(journal):
 def test_a_laggard_is_named_as_a_gap_and_comes_as_a_late_slice_of_its_own(journal):
     exchange = Exchange("BTC", "ETH")
     held = exchange.bars["ETH"].pop(0)
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
     run(collector, exchange, START + DAY + 2 * HOUR)
     assert ("BTC", START) in closes(journal)
     (gap,) = rows(journal, "gap")
@@ -108,9 +108,9 @@ def test_a_laggard_is_named_as_a_gap_and_comes_as_a_late_slice_of_its_own(journa
 
 def test_a_later_correction_is_journaled_and_the_slice_stays(journal):
     exchange = Exchange("BTC")
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
     run(collector, exchange, START + DAY + HOUR)
-    exchange.bars["BTC"][0] = bar_of("BTC", 0, close=105.0)
+    exchange.bars["BTC"][0] = make_bar("BTC", 0, close=105.0)
     run(collector, exchange, START + 2 * DAY + HOUR)
     (row,) = rows(journal, "correction")
     assert (row.payload["was"][3], row.payload["now"][3]) == (101.0, 105.0)
@@ -120,7 +120,7 @@ def test_a_later_correction_is_journaled_and_the_slice_stays(journal):
 def test_an_official_open_that_is_not_stated_is_a_gap_that_the_close_fills(journal):
     exchange = Exchange("BTC")
     exchange.opens_stated = False
-    run(collector_of(journal, exchange), exchange, START + DAY + MINUTE)
+    run(make_collector(journal, exchange), exchange, START + DAY + MINUTE)
     assert rows(journal, "gap")[0].payload["lacks"] == "official"
     assert rows(journal, "slice")[0].payload["official"] == {"BTC": None}
     (row,) = rows(journal, "correction")
@@ -129,10 +129,10 @@ def test_an_official_open_that_is_not_stated_is_a_gap_that_the_close_fills(journ
 
 def test_after_downtime_what_was_missed_is_filled_in_order_and_marked_as_late(journal):
     exchange = Exchange("BTC")
-    run(collector_of(journal, exchange), exchange, START + DAY + HOUR)
+    run(make_collector(journal, exchange), exchange, START + DAY + HOUR)
     before = len(slices(journal))
     exchange.now = START + 4 * DAY + 2 * HOUR
-    run(collector_of(journal, exchange), exchange, START + 5 * DAY + HOUR)
+    run(make_collector(journal, exchange), exchange, START + 5 * DAY + HOUR)
     filled = [(slice_.as_of, slice_.phase, late) for slice_, late in slices(journal)[before:]]
     missed = [START + day * DAY for day in (2, 3, 4)]
     expected = [(at, phase, True) for at in missed for phase in (Phase.CLOSE, Phase.OPEN)]
@@ -143,9 +143,9 @@ def test_after_downtime_what_was_missed_is_filled_in_order_and_marked_as_late(jo
 
 def test_a_new_collector_goes_on_from_any_step_of_a_killed_one(journal):
     exchange = Exchange("BTC", "ETH")
-    exchange.items = [item_of("one", START)]
+    exchange.items = [make_item("one", START)]
     for lives in range(50):
-        collector = collector_of(journal, exchange)
+        collector = make_collector(journal, exchange)
         for _ in range(1 + lives % 5):
             now = exchange.own()
             exchange.now += max(collector.step(now) - now, timedelta(seconds=1))

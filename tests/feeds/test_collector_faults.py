@@ -4,7 +4,7 @@ import pytest
 
 from engine.model import Bar
 from feeds.live.clock_sync import ClockCheck
-from feeds.live.confirmation import Arrivals, Candidate
+from feeds.live.confirmation import ConfirmationBuffer, UnconfirmedBar
 from tests.support.collector_trial import file_market, simulated_market, try_collector
 from tests.support.places import SHARED_DATA
 
@@ -41,7 +41,9 @@ def test_a_simulated_market_is_told_of_in_full_too():
 
 
 def test_the_trial_catches_a_collector_that_takes_the_first_value_shown(monkeypatch):
-    monkeypatch.setattr(Arrivals, "_shown", lambda self, bar, market: _settled(bar, market))
+    monkeypatch.setattr(
+        ConfirmationBuffer, "_confirm", lambda self, bar, market: _settled(bar, market)
+    )
     assert _problems("corrected, though it never stood wrong") > 0
 
 
@@ -50,8 +52,8 @@ def test_the_trial_catches_a_collector_that_believes_its_own_clock(monkeypatch):
     assert _problems("is from the future") > 0
 
 
-def _settled(bar: Bar, market: datetime) -> Candidate:
-    return Candidate(bar=bar, shown_at=market, settled=True)
+def _settled(bar: Bar, market: datetime) -> UnconfirmedBar:
+    return UnconfirmedBar(bar=bar, shown_at=market, confirmed=True)
 
 
 def _problems(part: str) -> int:

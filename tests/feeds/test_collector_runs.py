@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from engine.errors import JournalError
 from engine.journal.canonical import canonical_json
-from engine.journal.events import slice_from_payload, slice_payload
-from engine.journal.journal import Journal
+from engine.journal.events import decode, encode
+from engine.journal.events.inputs import SliceRecord
+from engine.journal.journal import Event, Journal
 from engine.model import Phase, Slice
 from feeds.live.collector import Collector
-from feeds.live.polling import AtOnce
+from feeds.live.polling import ConcurrentExecutor
 from feeds.live.schedule import Schedule, SliceTrigger
-from feeds.live.scheduler import run_live
+from feeds.live.scheduler import run_scheduler
 from feeds.live.settings import Limits
 from tests.support.collector_stage import (
     CALENDARS,
@@ -26,12 +27,12 @@ from tests.support.collector_stage import (
     HOUR,
     START,
     Exchange,
-    bar_of,
-    coin,
-    collector_of,
-    item_of,
+    make_bar,
+    make_coin,
+    make_collector,
+    make_item,
+    make_stock,
     rows,
-    stock,
 )
 
 
@@ -44,7 +45,11 @@ def journal(tmp_path):
 @settings(max_examples=40, deadline=None)
 @given(st.datetimes(datetime(2024, 1, 5), datetime(2024, 12, 20), timezones=st.just(UTC)))
 def test_the_schedule_is_what_the_calendars_say(now):
-    instruments = {"BTC": coin("BTC"), "AAPL": stock("AAPL"), "600519": stock("600519", "XSHG")}
+    instruments = {
+        "BTC": make_coin("BTC"),
+        "AAPL": make_stock("AAPL"),
+        "600519": make_stock("600519", "XSHG"),
+    }
     schedule = Schedule(instruments, CALENDARS)
     key = now, -1
     days = [now.date() + n * DAY for n in range(-2, 4)]
@@ -61,7 +66,7 @@ def test_the_schedule_is_what_the_calendars_say(now):
 
 
 def test_the_trigger_fires_at_opens_and_a_margin_after_closes():
-    trigger = SliceTrigger(Schedule({"AAPL": stock("AAPL")}, CALENDARS), timedelta(seconds=5))
+    trigger = SliceTrigger(Schedule({"AAPL": make_stock("AAPL")}, CALENDARS), timedelta(seconds=5))
     opens_at, closes_at = CALENDARS["XNYS"].session(date(2024, 7, 3))  # a half day
     fires = trigger.get_next_fire_time(None, opens_at - HOUR)
     assert fires == opens_at
@@ -73,7 +78,7 @@ def test_the_trigger_fires_at_opens_and_a_margin_after_closes():
 
 def test_a_source_that_hangs_holds_up_no_other():
     released = threading.Event()
-    ask = AtOnce(seconds=0.2)
+    ask = ConcurrentExecutor(seconds=0.2)
     started = time.perf_counter()
     first = ask({"hangs": released.wait, "answers": lambda: 1})
     again = ask({"hangs": released.wait, "answers": lambda: 2})
@@ -98,42 +103,43 @@ def test_the_live_run_is_woken_by_the_scheduler_until_it_is_stopped(journal):
     now = datetime.now(UTC)
     collector = Collector(
         journal=journal,
-        instruments={"BTC": coin("BTC")},
+        instruments={"BTC": make_coin("BTC")},
         calendars=CALENDARS,
         sources={"BTC": exchange},
         since=now,
         limits=limits,
         clock=lambda: datetime.now(UTC),
     )
-    run_live(collector, clock=clock, stop=stop)
+    run_scheduler(collector, clock=clock, stop=stop)
     assert len(rows(journal, "quote")) >= 3
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
 
 
 def test_a_journal_that_cannot_be_written_ends_the_live_run(journal):
     exchange = Exchange("BTC")
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
 
     def refuse(events, recorded_at):
         raise JournalError("the disk is full; make room")
 
     journal.append = refuse
     with pytest.raises(JournalError, match="disk is full"):
-        run_live(collector, clock=exchange.own, stop=threading.Event())
+        run_scheduler(collector, clock=exchange.own, stop=threading.Event())
 
 
 def test_a_slice_reads_back_as_it_was_written():
-    bars = {"BTC": bar_of("BTC", 0)}
-    for phase, held in ((Phase.CLOSE, bars), (Phase.OPEN, {"BTC": bars["BTC"].opening()})):
-        news = (replace(item_of("one", START), symbols=frozenset({"BTC", "ETH"}), first_seen_at=None),)
+    bars = {"BTC": make_bar("BTC", 0)}
+    for phase, held in ((Phase.CLOSE, bars), (Phase.OPEN, {"BTC": bars["BTC"].at_open()})):
+        news = (replace(make_item("one", START), symbols=frozenset({"BTC", "ETH"}), first_seen_at=None),)
         slice_ = Slice(as_of=START + DAY, phase=phase, bars=held, news=news)
-        kept = json.loads(canonical_json(slice_payload(slice_)))
-        assert slice_from_payload(slice_.as_of, kept) == slice_
+        event = encode(SliceRecord(slice=slice_), slice_.as_of)
+        kept = json.loads(canonical_json(event.payload))
+        assert decode(replace(event, payload=kept)).slice == slice_
 
 
 def test_a_payload_that_is_no_slice_is_refused_in_one_line():
     with pytest.raises(JournalError, match="cannot be read"):
-        slice_from_payload(START, {"phase": "close", "bars": {"BTC": [1.0]}})
+        decode(Event(kind="slice", as_of=START, payload={"phase": "close", "bars": {"BTC": [1.0]}}))
 
 
 def test_limits_that_would_make_every_waiting_slice_late_are_refused():

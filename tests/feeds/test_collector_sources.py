@@ -19,15 +19,15 @@ from tests.support.collector_stage import (
     SELDOM,
     START,
     Exchange,
-    bar_of,
     closes,
-    coin,
-    collector_of,
-    item_of,
+    make_bar,
+    make_coin,
+    make_collector,
+    make_item,
+    make_stock,
     rows,
     run,
     slices,
-    stock,
 )
 
 
@@ -42,9 +42,9 @@ def test_a_clock_that_is_off_by_an_hour_is_named_and_moves_no_slice(journal, hou
     exchange = Exchange("BTC")
     exchange.own_offset = hours * HOUR
     exchange.unfinished = True
-    run(collector_of(journal, exchange), exchange, START + DAY)
+    run(make_collector(journal, exchange), exchange, START + DAY)
     assert closes(journal) == {}
-    run(collector_of(journal, exchange), exchange, START + DAY + MINUTE)
+    run(make_collector(journal, exchange), exchange, START + DAY + MINUTE)
     assert {late for _, late in closes(journal).values()} == {False}
     (told,) = rows(journal, "clock")
     assert told.payload["offset_seconds"] == -hours * 3600
@@ -53,7 +53,7 @@ def test_a_clock_that_is_off_by_an_hour_is_named_and_moves_no_slice(journal, hou
 
 def test_a_clock_that_is_set_while_the_collector_sleeps_is_noticed_at_once(journal):
     exchange = Exchange("BTC")
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
     run(collector, exchange, START + DAY - 30 * MINUTE)
     exchange.own_offset = HOUR
     run(collector, exchange, START + DAY - MINUTE)
@@ -66,11 +66,11 @@ def test_a_clock_that_is_set_while_the_collector_sleeps_is_noticed_at_once(journ
 
 def test_news_rides_once_on_the_first_slice_after_it_was_read(journal):
     exchange = Exchange("BTC")
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
     run(collector, exchange, START + 6 * HOUR)
     # A wrong clock or a careless feed may claim any time; what counts is when it was read here.
-    exchange.items = [item_of("one", START - DAY), item_of("one", START - DAY)]
-    exchange.items += [replace(item_of("one", START - DAY), title="changed")]
+    exchange.items = [make_item("one", START - DAY), make_item("one", START - DAY)]
+    exchange.items += [replace(make_item("one", START - DAY), title="changed")]
     run(collector, exchange, START + 2 * DAY + HOUR)
     (carrier,) = [slice_ for slice_, _ in slices(journal) if slice_.news]
     assert (carrier.as_of, carrier.phase) == (START + DAY, Phase.CLOSE)
@@ -81,16 +81,16 @@ def test_news_rides_once_on_the_first_slice_after_it_was_read(journal):
 
 def test_news_read_after_downtime_rides_on_no_slice_of_the_past(journal):
     exchange = Exchange("BTC")
-    run(collector_of(journal, exchange), exchange, START + HOUR)
+    run(make_collector(journal, exchange), exchange, START + HOUR)
     exchange.now = START + 3 * DAY + HOUR
-    exchange.items = [item_of("one", START + DAY)]
-    run(collector_of(journal, exchange), exchange, START + 4 * DAY + HOUR)
+    exchange.items = [make_item("one", START + DAY)]
+    run(make_collector(journal, exchange), exchange, START + 4 * DAY + HOUR)
     assert [slice_.as_of for slice_, _ in slices(journal) if slice_.news] == [START + 4 * DAY]
 
 
 def test_a_source_that_fails_is_named_by_the_type_of_its_error_alone(journal):
     exchange = Exchange("BTC")
-    collector = collector_of(journal, exchange)
+    collector = make_collector(journal, exchange)
     run(collector, exchange, START + HOUR)
     exchange.down = True
     run(collector, exchange, START + 2 * HOUR)
@@ -104,9 +104,9 @@ def test_a_source_that_fails_is_named_by_the_type_of_its_error_alone(journal):
 
 def test_a_bar_of_no_session_is_refused_once_and_the_rest_is_kept(journal):
     exchange = Exchange("BTC")
-    odd = bar_of("BTC", 0)
+    odd = make_bar("BTC", 0)
     exchange.bars["BTC"].append(replace(odd, opens_at=odd.opens_at + HOUR, closes_at=odd.closes_at + HOUR))
-    run(collector_of(journal, exchange), exchange, START + 3 * DAY)
+    run(make_collector(journal, exchange), exchange, START + 3 * DAY)
     (refused,) = rows(journal, "refused")
     assert refused.payload["reason"] == "a bar of no session in the symbol's calendar"
     assert ("BTC", START) in closes(journal)
@@ -115,8 +115,10 @@ def test_a_bar_of_no_session_is_refused_once_and_the_rest_is_kept(journal):
 def test_a_price_that_is_none_is_never_observed(journal):
     exchange = Exchange("BTC")
     exchange.quote = lambda symbol: Quote(price=float("nan"), at=exchange.now)
-    exchange.opening = lambda symbol, at: Opening(official=-1.0, observed=Quote(price=0.0, at=exchange.now))
-    run(collector_of(journal, exchange), exchange, START + HOUR)
+    exchange.session_open = lambda symbol, at: Opening(
+        official=-1.0, observed=Quote(price=0.0, at=exchange.now)
+    )
+    run(make_collector(journal, exchange), exchange, START + HOUR)
     assert rows(journal, "quote") == rows(journal, "slice") == []
     assert rows(journal, "gap")[0].payload["lacks"] == "open"
 
@@ -136,7 +138,7 @@ def test_a_calendar_that_ends_is_named_and_the_others_go_on(tmp_path, journal):
     exchange = Exchange("BTC", "ETH")
     collector = Collector(
         journal=journal,
-        instruments={"BTC": coin("BTC"), "ETH": stock("ETH", "ENDS")},
+        instruments={"BTC": make_coin("BTC"), "ETH": make_stock("ETH", "ENDS")},
         calendars={**CALENDARS, "ENDS": Ending()},
         sources=dict.fromkeys(exchange.bars, exchange),
         since=START,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError, UsageError
 from feeds.history.candles import EPOCH, Adjustment, Candle, EvenGrid, Grid
-from feeds.history.client import Row, SourceError, Unanswered, demanded_wait, patiently
+from feeds.history.client import Row, SourceError, TemporaryError, parse_retry_after, retry
 from feeds.history.download import FetchReport, fetch_bars
-from feeds.history.reconcile import absurd, settle
+from feeds.history.reconcile import is_outlier, reconcile
 from feeds.history.store import BarStore
 
 DAY = timedelta(days=1)
@@ -45,7 +45,7 @@ class Source:
     answers: list[Sequence[Row] | Exception] = field(default_factory=list)
     asked: list[tuple[datetime, datetime]] = field(default_factory=list)
     name: str = "stub"
-    said_by: str = "a stub"
+    provenance: str = "a stub"
     timeframe: str = "1d"
     adjustment: Adjustment = Adjustment.RAW
     page: int = 100
@@ -195,7 +195,7 @@ def test_a_candle_that_stays_wrong_is_refused_into_a_named_gap(tmp_path, bad, re
         [*(row(day) for day in range(10)), row(9, 101.0), *(row(day) for day in range(10, 20))],
         [row(9, 101.0)] + [row(day) for day in range(20)],
         [],
-        Unanswered("no answer"),
+        TemporaryError("no answer"),
     ],
     ids=["missing", "absurd", "repeated", "reordered", "two versions", "two versions apart", "empty", "none"],
 )
@@ -242,7 +242,7 @@ def test_rows_at_times_that_no_candle_has_are_counted_and_not_stored(tmp_path):
 
 def test_what_came_before_a_source_gave_up_is_stored_and_not_asked_for_again(tmp_path):
     source = Source(page=5)
-    source.answers = [[row(day) for day in range(5)], *[Unanswered("HTTP 503")] * 8]
+    source.answers = [[row(day) for day in range(5)], *[TemporaryError("HTTP 503")] * 8]
     with pytest.raises(SourceError, match=r"stub X: no answer in 8 tries \(HTTP 503\); what came"):
         fetch(source, tmp_path)
     assert len(closes(tmp_path)) == 5
@@ -253,23 +253,23 @@ def test_what_came_before_a_source_gave_up_is_stored_and_not_asked_for_again(tmp
 
 def test_pauses_double_up_to_a_minute_and_follow_what_the_source_demands():
     waits: list[float] = []
-    faults = [Unanswered("no"), Unanswered("no", 17.0), *[Unanswered("no")] * 5]
+    faults = [TemporaryError("no"), TemporaryError("no", 17.0), *[TemporaryError("no")] * 5]
 
     def call() -> str:
         if faults:
             raise faults.pop(0)
         return "answer"
 
-    assert patiently(call, "here", waits.append) == "answer"
+    assert retry(call, "here", waits.append) == "answer"
     assert waits == [1.0, 17.0, 4.0, 8.0, 16.0, 32.0, 60.0]
 
 
 def test_a_ban_of_hours_is_reported_rather_than_waited_for():
     def call() -> str:
-        raise Unanswered("HTTP 418", 7200.0)
+        raise TemporaryError("HTTP 418", 7200.0)
 
     with pytest.raises(SourceError, match="HTTP 418, and it demands a pause of 7200 s"):
-        patiently(call, "here", lambda seconds: pytest.fail("it waited"))
+        retry(call, "here", lambda seconds: pytest.fail("it waited"))
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_ban_of_hours_is_reported_rather_than_waited_for():
     ],
 )
 def test_retry_after_is_read_as_seconds_or_against_the_answers_own_date(header, seconds):
-    assert demanded_wait(header, "Mon, 01 Jan 2024 00:00:00 GMT") == seconds
+    assert parse_retry_after(header, "Mon, 01 Jan 2024 00:00:00 GMT") == seconds
 
 
 def test_another_adjustment_is_refused_with_the_remedy(tmp_path):
@@ -311,7 +311,7 @@ def test_adjusted_prices_that_the_source_has_restated_since_are_refused_until_a_
 
 def test_a_refresh_that_fails_leaves_what_was_stored(tmp_path):
     fetch(Source(), tmp_path)
-    broken = Source(page=5, answers=[[row(day, 99.0) for day in range(5)], *[Unanswered("HTTP 503")] * 8])
+    broken = Source(page=5, answers=[[row(day, 99.0) for day in range(5)], *[TemporaryError("HTTP 503")] * 8])
     with pytest.raises(SourceError, match="no answer"):
         fetch(broken, tmp_path, refresh=True)
     assert closes(tmp_path) == [100.0] * 20
@@ -333,10 +333,10 @@ def test_a_window_that_ends_before_it_starts_or_has_not_begun_is_refused(tmp_pat
 def test_each_part_of_the_store_says_who_said_it_and_when(tmp_path):
     source = Source()
     fetch(source, tmp_path, until=date(2024, 1, 5))
-    source.said_by = "a later stub"
+    source.provenance = "a later stub"
     fetch(source, tmp_path, until=date(2024, 1, 9))
     spans = BarStore(tmp_path).read("stub", "X").spans
-    assert [(span.until.day, span.said_by) for span in spans] == [(6, "a stub"), (10, "a later stub")]
+    assert [(span.until.day, span.provenance) for span in spans] == [(6, "a stub"), (10, "a later stub")]
 
 
 def test_a_crash_of_a_price_that_its_neighbours_share_is_believed():
@@ -345,7 +345,7 @@ def test_a_crash_of_a_price_that_its_neighbours_share_is_believed():
         Candle(starts_at=START + day * DAY, open=price, high=price, low=price, close=price, volume=1.0)
         for day, price in enumerate(prices)
     ]
-    assert [absurd(each, crash[:at], crash[at + 1 :]) for at, each in enumerate(crash)] == [False] * 5
+    assert [is_outlier(each, crash[:at], crash[at + 1 :]) for at, each in enumerate(crash)] == [False] * 5
 
 
 @settings(max_examples=80, deadline=None)
@@ -365,7 +365,7 @@ def test_whatever_a_source_answers_each_start_is_settled_as_said_twice_or_missin
         answers.append(data.draw(rows))
         return answers[-1]
 
-    settled = settle(ask, starts, START + 6 * DAY, [])
+    settled = reconcile(ask, starts, START + 6 * DAY, [])
     assert {candle.starts_at for candle in settled.candles} | set(settled.missing) == set(starts)
     assert len(settled.candles) + len(settled.missing) == len(starts)
     for candle in settled.candles:

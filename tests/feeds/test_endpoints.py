@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from feeds.history.endpoints import Wire, moved_table, require_address, told
+from feeds.history.endpoints import HttpSession, describe_source, rebase_table, require_url
 
 
 @pytest.mark.parametrize(
@@ -23,22 +23,24 @@ from feeds.history.endpoints import Wire, moved_table, require_address, told
 )
 def test_what_is_no_plain_address_is_refused(url):
     with pytest.raises(ValueError, match=r"https://mirror\.example|password out"):
-        require_address(url)
+        require_url(url)
 
 
 def test_an_address_is_taken_without_its_last_slash():
-    assert require_address("https://mirror.example:8080/binance/") == "https://mirror.example:8080/binance"
+    assert require_url("https://mirror.example:8080/binance/") == "https://mirror.example:8080/binance"
 
 
 def test_scheme_and_host_are_replaced_and_the_paths_stay():
     table = {"public": "https://api.x.com/api/v3", "nested": {"rest": "https://{hostname}"}}
-    moved = moved_table(table, "http://here:1/x")
+    moved = rebase_table(table, "http://here:1/x")
     assert moved == {"public": "http://here:1/x/api/v3", "nested": {"rest": "http://here:1/x"}}
 
 
 def test_of_an_address_only_scheme_and_host_are_told():
-    assert told("X through y 1", None) == "X through y 1"
-    assert told("X", "https://m.example/token") == "X at https://m.example (not the official address)"
+    assert describe_source("X through y 1", None) == "X through y 1"
+    assert (
+        describe_source("X", "https://m.example/token") == "X at https://m.example (not the official address)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,6 @@ def test_of_an_address_only_scheme_and_host_are_told():
     ],
 )
 def test_an_answers_date_is_read_with_its_age(headers, dated):
-    wire = Wire(None)
-    wire.note(headers)
+    wire = HttpSession(None)
+    wire.record_date(headers)
     assert wire.dated == dated

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feeds.files.bars import guess_instrument
-from feeds.news.entities import OTHER, subjects_in
+from feeds.news.entities import OTHER, find_subjects
 from feeds.symbols import NameTable
 from tests.support.places import SHARED_DATA
 
@@ -18,8 +18,8 @@ NAMES = NameTable.for_instruments(
 )
 
 
-def concerned(title: str, text: str = "") -> frozenset[str] | None:
-    return NAMES.concerned(subjects_in(title, text, NAMES))
+def match_concerned(title: str, text: str = "") -> frozenset[str] | None:
+    return NAMES.match_symbols(find_subjects(title, text, NAMES))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def concerned(title: str, text: str = "") -> frozenset[str] | None:
     ],
 )
 def test_a_name_that_is_traded_is_found(title, symbols):
-    assert concerned(title) == symbols
+    assert match_concerned(title) == symbols
 
 
 @pytest.mark.parametrize(
@@ -69,20 +69,20 @@ def test_a_name_that_is_traded_is_found(title, symbols):
     ],
 )
 def test_what_only_looks_like_a_name_is_not_taken_for_one(title):
-    assert not concerned(title)
+    assert not match_concerned(title)
 
 
 def test_a_text_without_any_name_concerns_nothing_and_a_topic_the_whole_market():
-    assert subjects_in("A local bakery opens", "", NAMES) == (OTHER,)
-    assert concerned("A local bakery opens") is None
-    assert concerned("Fed holds rates") == frozenset()
-    assert concerned("央行下调利率") == frozenset()
+    assert find_subjects("A local bakery opens", "", NAMES) == (OTHER,)
+    assert match_concerned("A local bakery opens") is None
+    assert match_concerned("Fed holds rates") == frozenset()
+    assert match_concerned("央行下调利率") == frozenset()
 
 
 def test_the_title_decides_and_the_text_only_where_the_title_names_nothing():
-    assert concerned("Bitcoin rises", "Tesla fell as well") == {"BTCUSDT"}
-    assert concerned("Shares rise", "Tesla said on Monday that sales grew") == {"TSLA"}
-    assert concerned("A bakery opens", "x" * 600 + " Tesla") is None
+    assert match_concerned("Bitcoin rises", "Tesla fell as well") == {"BTCUSDT"}
+    assert match_concerned("Shares rise", "Tesla said on Monday that sales grew") == {"TSLA"}
+    assert match_concerned("A bakery opens", "x" * 600 + " Tesla") is None
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared news data is not on this machine")
@@ -91,7 +91,7 @@ def test_most_headlines_filed_under_bitcoin_name_it_and_few_of_the_others_do():
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["symbols"] in ("BTC", "ETH")][::10]
     filed = {"BTC": "BTCUSDT", "ETH": "ETHUSDT"}
-    named = [filed[row["symbols"]] in (concerned(row["title"], row["text"]) or ()) for row in rows]
+    named = [filed[row["symbols"]] in (match_concerned(row["title"], row["text"]) or ()) for row in rows]
     assert len(rows) > 200
     assert sum(named) / len(named) > 0.8
 
@@ -99,6 +99,6 @@ def test_most_headlines_filed_under_bitcoin_name_it_and_few_of_the_others_do():
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=120), st.text(max_size=300))
 def test_any_text_has_subjects_that_the_table_takes(title, text):
-    subjects = subjects_in(title, text, NAMES)
-    assert subjects == (OTHER,) or all(NAMES.knows(subject) for subject in subjects)
+    subjects = find_subjects(title, text, NAMES)
+    assert subjects == (OTHER,) or all(NAMES.contains(subject) for subject in subjects)
     assert ";" not in "".join(subjects)

@@ -4,15 +4,15 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.errors import DataError, UsageError
 from feeds.files.bars import guess_instrument, read_bars
 from feeds.history.candles import Adjustment
-from feeds.history.client import SourceError, Unanswered
+from feeds.history.client import SourceError, TemporaryError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore
 from feeds.sources.ccxt_source import ccxt_client
-from feeds.sources.registry import client_of
+from feeds.sources.registry import create_client
 from tests.stress.fetch_faults import (
     COINS,
     binance,
@@ -20,10 +20,10 @@ from tests.stress.fetch_faults import (
     clock,
     coin_rows,
     fetch_coins,
-    killed,
+    ignore_progress,
     noon_after,
-    quiet,
-    said,
+    parse_rows,
+    run_with_kills,
     under_faults,
 )
 from tests.support.places import ROOT
@@ -64,7 +64,7 @@ def test_under_seeded_faults_no_day_is_wrong_missing_or_invented_without_a_named
 
 
 def test_killed_at_any_moment_the_fetch_resumes_and_ends_identical_without_a_file_left(tmp_path):
-    outcome = killed(6, 4, coin_rows(date(2018, 3, 20), date(2019, 12, 31)), tmp_path)
+    outcome = run_with_kills(6, 4, coin_rows(date(2018, 3, 20), date(2019, 12, 31)), tmp_path)
     assert (outcome["kills"], outcome["differ"], outcome["left"]) == (6, 0, 0)
 
 
@@ -90,7 +90,7 @@ def test_each_kind_of_fault_alone_leaves_no_trace(rows, tmp_path, kind):
         fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
     assert kind in plan.done
     stored = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")
-    assert (cells(stored), stored.gaps) == (said(rows["BTCUSDT"]), ())
+    assert (cells(stored), stored.gaps) == (parse_rows(rows["BTCUSDT"]), ())
 
 
 class LastCandleTwice(FaultPlan):
@@ -106,7 +106,7 @@ class LastCandleTwice(FaultPlan):
 def test_a_second_version_beyond_the_limit_of_an_answer_is_not_cut_off_unseen(rows, tmp_path):
     with BinanceServer(rows, noon_after(rows), LastCandleTwice(seed=1, transport=0)) as server:
         fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
-    assert cells(BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")) == said(rows["BTCUSDT"])
+    assert cells(BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")) == parse_rows(rows["BTCUSDT"])
 
 
 @pytest.mark.parametrize("kind", ["429", "418"])
@@ -120,7 +120,7 @@ def test_an_exchange_that_names_a_pause_is_left_alone_that_long(rows, tmp_path, 
 def test_a_truncated_answer_is_no_empty_answer(rows):
     with BinanceServer(rows, noon_after(rows), only("truncated")) as server:
         client = binance(server.urls)
-        with pytest.raises(Unanswered, match="the answer is not whole"):
+        with pytest.raises(TemporaryError, match="the answer is not whole"):
             while True:
                 client.server_time()
 
@@ -143,11 +143,14 @@ def test_a_second_fetch_asks_the_exchange_for_nothing_it_has(rows, tmp_path):
             server.urls, BarStore(tmp_path), symbols=BTC, since=date(2018, 5, 1), until=date(2018, 7, 31)
         )
         fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
-        asked = [(int(each.query["startTime"]), int(each.query["limit"])) for each in server.asked("/klines")]
+        asked = [
+            (int(each.query["startTime"]), int(each.query["limit"]))
+            for each in server.count_requests("/klines")
+        ]
         days = [(datetime.fromtimestamp(start / 1000, UTC).date(), limit) for start, limit in asked]
         assert days == [(date(2018, 5, 1), 92), (date(2018, 3, 20), 42), (date(2018, 8, 1), 31)]
         fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
-        assert len(server.asked("/klines")) == 3
+        assert len(server.count_requests("/klines")) == 3
 
 
 def test_days_before_a_coin_was_listed_are_a_named_gap(rows, tmp_path):
@@ -161,7 +164,7 @@ def test_the_store_says_who_said_it_when_and_that_prices_are_as_traded(rows, tmp
     with BinanceServer(rows, noon_after(rows)) as server:
         fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
     stored = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")
-    assert stored.said_by.startswith("binance through ccxt 4.")
+    assert stored.provenance.startswith("binance through ccxt 4.")
     assert (stored.fetched_at, stored.adjustment) == (clock(), "raw")
 
 
@@ -169,7 +172,7 @@ def test_fetched_bars_are_those_that_the_file_reader_makes_of_the_source(tmp_pat
     rows = coin_rows(date(2024, 1, 1))
     with BinanceServer(rows, noon_after(rows)) as server:
         fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=date(2024, 1, 1))
-    days = calendar_of("24/7", date(2024, 1, 1), date(2024, 12, 31))
+    days = load_calendar("24/7", date(2024, 1, 1), date(2024, 12, 31))
     instrument = guess_instrument("BTCUSDT")
     file = DATA / "coins_binance_daily" / "BTCUSDT.csv"
     fetched = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT").bars(instrument, days)
@@ -238,7 +241,11 @@ def test_an_unknown_exchange_or_timeframe_is_refused_with_the_nearest():
 @pytest.mark.parametrize(
     ("source", "more", "message"),
     [
-        ("ccxt", {}, "source 'ccxt' is unknown; give ccxt:EXCHANGE, such as ccxt:binance, or yfinance"),
+        (
+            "ccxt",
+            {},
+            "source 'ccxt' is unknown; give ccxt:EXCHANGE, yfinance, eastmoney or file",
+        ),
         ("ccxt:binanse", {}, "did you mean binance"),
         ("ccxt:binance", {"adjustment": Adjustment.SPLIT}, "coins have no split prices"),
         ("eastmoney", {"timeframe": "1h"}, "eastmoney gives daily candles only; leave --timeframe 1h out"),
@@ -246,11 +253,11 @@ def test_an_unknown_exchange_or_timeframe_is_refused_with_the_nearest():
 )
 def test_a_source_that_is_not_to_be_had_is_refused(source, more, message):
     with pytest.raises(UsageError, match=message):
-        client_of(source, clock=clock, **more)
+        create_client(source, clock=clock, **more)
 
 
 def test_a_source_is_found_by_its_name():
-    client = client_of("ccxt:okx", timeframe="1h", clock=clock)
+    client = create_client("ccxt:okx", timeframe="1h", clock=clock)
     assert (client.name, client.timeframe, client.adjustment) == ("ccxt:okx", "1h", Adjustment.RAW)
 
 
@@ -263,11 +270,18 @@ def test_okx_comes_back_row_by_row_too(tmp_path, seed):
         client = ccxt_client("okx", clock=clock, urls=server.urls, settings=settings)
         store = BarStore(tmp_path)
         fetch_bars(
-            client, store, BTC, date(2023, 1, 1), None, clock=clock, sleep=lambda _: None, on_progress=quiet
+            client,
+            store,
+            BTC,
+            date(2023, 1, 1),
+            None,
+            clock=clock,
+            sleep=lambda _: None,
+            on_progress=ignore_progress,
         )
-        assert {each.query["bar"] for each in server.asked("candles")} == {"1Dutc"}
+        assert {each.query["bar"] for each in server.count_requests("candles")} == {"1Dutc"}
     stored = store.read("ccxt:okx", "BTC/USDT")
-    assert (cells(stored), stored.gaps) == (said(rows["BTC-USDT"]), ())
+    assert (cells(stored), stored.gaps) == (parse_rows(rows["BTC-USDT"]), ())
 
 
 def test_the_fetching_modules_load_no_client_until_one_is_made():

@@ -8,10 +8,12 @@ from engine.errors import DataError, UsageError
 from feeds.history.candles import Adjustment
 from feeds.history.client import BarClient, SourceError
 from feeds.history.download import fetch_bars
-from feeds.history.store import BarStore, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import StoredBars
 from feeds.sources.eastmoney_source import eastmoney_client
+from feeds.sources.registry import create_client
 from feeds.sources.yfinance_source import yahoo_client, yahoo_symbol
-from tests.stress.fetch_faults import cells, clock, quiet, said
+from tests.stress.fetch_faults import cells, clock, ignore_progress, parse_rows
 from tests.support.servers.bars_on_disk import DATA, SAMPLES, text_rows
 from tests.support.servers.eastmoney import EastmoneyServer
 from tests.support.servers.faults import FaultPlan
@@ -48,7 +50,9 @@ def fetched(
     client: BarClient, root: Path, symbol: str, since: date = FIRST, until: date = LAST, **more
 ) -> StoredBars:
     store, sleep = BarStore(root), lambda _: None
-    fetch_bars(client, store, [symbol], since, until, clock=clock, sleep=sleep, on_progress=quiet, **more)
+    fetch_bars(
+        client, store, [symbol], since, until, clock=clock, sleep=sleep, on_progress=ignore_progress, **more
+    )
     return store.read(client.name, symbol)
 
 
@@ -58,10 +62,10 @@ def test_yahoos_days_come_back_row_by_row(yfinance, brk, tmp_path, seed):
     with YahooServer({"BRK-B": brk}, plan) as server:
         client = yahoo_client(clock=clock, url=server.url, timeout_s=0.5)
         stored = fetched(client, tmp_path, "BRK.B")
-    assert (cells(stored), stored.gaps) == (said(brk), ())
+    assert (cells(stored), stored.gaps) == (parse_rows(brk), ())
     assert stored.adjustment is Adjustment.SPLIT
     place = f"at {server.url} (not the official address)"
-    assert stored.said_by == f"Yahoo through yfinance {yfinance.__version__} {place}"
+    assert stored.provenance == f"Yahoo through yfinance {yfinance.__version__} {place}"
 
 
 def test_yfinances_own_memory_never_answers_when_yahoo_is_asked_again(yfinance, brk, tmp_path):
@@ -70,9 +74,9 @@ def test_yfinances_own_memory_never_answers_when_yahoo_is_asked_again(yfinance, 
         window = datetime(2023, 3, 1, tzinfo=UTC), datetime(2023, 4, 1, tzinfo=UTC)
         before = client.candles("BRK.B", *window)
         server.rows["BRK-B"] = brk[:-1]
-        asked = len(server.asked("BRK-B"))
+        asked = len(server.count_requests("BRK-B"))
         assert client.candles("BRK.B", *window) == before
-        assert len(server.asked("BRK-B")) > asked
+        assert len(server.count_requests("BRK-B")) > asked
 
 
 def test_dividends_are_worked_in_only_where_that_is_asked_for(yfinance, brk, tmp_path):
@@ -92,7 +96,7 @@ def test_a_split_that_came_after_the_last_fetch_is_noticed(yfinance, brk, tmp_pa
         server.rows["BRK-B"] = halved
         with pytest.raises(DataError, match="restated after a split or dividend; fetch anew with --refresh"):
             fetched(client, tmp_path, "BRK.B")
-        assert cells(fetched(client, tmp_path, "BRK.B", refresh=True)) == said(halved)
+        assert cells(fetched(client, tmp_path, "BRK.B", refresh=True)) == parse_rows(halved)
 
 
 def test_a_stocks_running_day_is_not_stored_until_half_an_hour_after_the_close(yfinance, brk, tmp_path):
@@ -126,9 +130,11 @@ def test_eastmoneys_days_come_back_row_by_row(akshare, moutai, tmp_path, seed):
     with EastmoneyServer({("600519", "0"): moutai}, plan) as server:
         client = eastmoney_client(clock=clock, timeout_s=0.5, url=server.url)
         stored = fetched(client, tmp_path, "600519", FIRST_A, LAST_A)
-    lots = {start: (*row[:4], float(f"{row[4] / 100:.0f}") * 100) for start, row in said(moutai).items()}
+    lots = {
+        start: (*row[:4], float(f"{row[4] / 100:.0f}") * 100) for start, row in parse_rows(moutai).items()
+    }
     assert (cells(stored), stored.gaps) == (lots, ())
-    assert (stored.adjustment, stored.said_by[:19]) == (Adjustment.RAW, "EastMoney through a")
+    assert (stored.adjustment, stored.provenance[:19]) == (Adjustment.RAW, "EastMoney through a")
 
 
 def test_days_on_which_a_share_was_suspended_are_named_gaps(akshare, tmp_path):
@@ -163,13 +169,12 @@ def test_a_word_that_is_no_a_share_is_refused(akshare, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "library", "extra"),
-    [(yahoo_client, "yfinance", "stocks"), (eastmoney_client, "akshare", "china")],
+    ("source", "library", "extra"), [("yfinance", "yfinance", "stocks"), ("eastmoney", "akshare", "china")]
 )
-def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch, make, library, extra):
+def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch, source, library, extra):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UsageError, match=rf"needs {library}; run: pip install 'closecall\[{extra}\]'"):
-        make(clock=clock)
+        create_client(source, clock=clock)
 
 
 def test_prices_that_a_source_does_not_have_are_refused():

@@ -9,17 +9,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.errors import DataError, UsageError
-from engine.fx import Rates, RateSeries
+from engine.fx import FxRates, FxRateSeries
 from engine.instruments import Costs
 from engine.model import Phase
-from engine.timeline import merge
-from engine.trading.records import Fill, Mark
+from engine.timeline import build_slices
+from engine.trading.records import EquityPoint, Fill
 from engine.trading.runner import run
-from feeds.files.bars import guess_instrument, read_bars, span_of
+from feeds.files.bars import date_span, guess_instrument, read_bars
 from feeds.files.rates import read_rates
-from tests.support.markets import CALENDARS, DAY, FREE, MONDAY, Follow, bar, coin, follow, instrument, nothing
+from tests.support.markets import (
+    CALENDARS,
+    DAY,
+    FREE,
+    MONDAY,
+    FollowPlan,
+    bar,
+    coin,
+    instrument,
+    no_events,
+    run_plan,
+)
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
@@ -31,7 +42,7 @@ CURRENCIES = ("USD", "CNY", "EUR")
 
 def known(*values, start=MONDAY):
     """A series with one rate a day, the first known at `start`."""
-    return RateSeries(
+    return FxRateSeries(
         known_at=tuple(start + number * DAY for number in range(len(values))), values=tuple(values)
     )
 
@@ -46,49 +57,49 @@ def test_a_rate_is_known_when_its_day_has_ended_and_not_earlier(tmp_path):
     path = write(tmp_path, "CNYUSD.csv", "2024-01-02,1,1,1,0.14,0", "2024-01-03,1,1,1,0.15,0")
     rates = read_rates([path], "USD")
     at = datetime(2024, 1, 4, tzinfo=UTC)
-    assert rates.of("CNY", at) == 0.15
-    assert rates.of("CNY", at - timedelta(microseconds=1)) == 0.14
-    assert rates.of("USD", at) == 1.0
+    assert rates.rate("CNY", at) == 0.15
+    assert rates.rate("CNY", at - timedelta(microseconds=1)) == 0.14
+    assert rates.rate("USD", at) == 1.0
 
 
 def test_an_inverse_pair_gives_the_inverse_rate(tmp_path):
     path = write(tmp_path, "USD-CNY.csv", "2024-01-02,8.0", header="date,close")
-    assert read_rates([path], "USD").of("CNY", datetime(2024, 1, 3, tzinfo=UTC)) == 0.125
+    assert read_rates([path], "USD").rate("CNY", datetime(2024, 1, 3, tzinfo=UTC)) == 0.125
 
 
 def test_a_pair_that_begins_and_ends_with_the_base_is_the_price_of_its_first_currency(tmp_path):
     path = write(tmp_path, "USDTUSD.csv", "2024-01-02,0.999", header="date,close")
-    assert read_rates([path], "USD").of("USDT", datetime(2024, 1, 3, tzinfo=UTC)) == 0.999
+    assert read_rates([path], "USD").rate("USDT", datetime(2024, 1, 3, tzinfo=UTC)) == 0.999
 
 
 def test_a_missing_rate_names_the_file_and_the_key_that_would_give_it():
     with pytest.raises(DataError, match=r"no rate of CNY in USD; give a file CNYUSD\.csv .*\[rates\]"):
-        Rates(base="USD").of("CNY", MONDAY)
+        FxRates(base="USD").rate("CNY", MONDAY)
 
 
 @pytest.mark.parametrize(
-    ("at", "says"),
+    ("at", "message"),
     [
         (MONDAY - DAY, "the first is of 2024-01-01"),
         (MONDAY + 20 * DAY, "is of 2024-01-03, more than 15 days"),
     ],
 )
-def test_a_rate_that_is_not_known_yet_or_too_old_is_refused(at, says):
-    rates = Rates(base="USD", series={"CNY": known(7, 7, 7)})
-    with pytest.raises(DataError, match=says):
-        rates.of("CNY", at)
+def test_a_rate_that_is_not_known_yet_or_too_old_is_refused(at, message):
+    rates = FxRates(base="USD", series={"CNY": known(7, 7, 7)})
+    with pytest.raises(DataError, match=message):
+        rates.rate("CNY", at)
 
 
 def test_a_hole_in_the_rates_is_refused_before_a_run_that_would_meet_it():
-    series = RateSeries(known_at=(MONDAY, MONDAY + 40 * DAY, MONDAY + 50 * DAY), values=(7, 7, 7))
-    rates = Rates(base="USD", series={"CNY": series}, constants={"USDT": 1.0})
+    series = FxRateSeries(known_at=(MONDAY, MONDAY + 40 * DAY, MONDAY + 50 * DAY), values=(7, 7, 7))
+    rates = FxRates(base="USD", series={"CNY": series}, constants={"USDT": 1.0})
     with pytest.raises(DataError, match="is of 2024-01-01, more than 15 days"):
-        rates.require(["USD", "USDT", "CNY"], MONDAY, MONDAY + 50 * DAY)
-    rates.require(["USD", "USDT", "CNY"], MONDAY + 40 * DAY, MONDAY + 60 * DAY)
+        rates.require_coverage(["USD", "USDT", "CNY"], MONDAY, MONDAY + 50 * DAY)
+    rates.require_coverage(["USD", "USDT", "CNY"], MONDAY + 40 * DAY, MONDAY + 60 * DAY)
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "says"),
+    ("name", "rows", "message"),
     [
         ("CNYEUR.csv", ["2024-01-02,1"], "'CNYEUR' is no rate against USD"),
         ("USD.csv", ["2024-01-02,1"], "is no rate against USD"),
@@ -100,9 +111,9 @@ def test_a_hole_in_the_rates_is_refused_before_a_run_that_would_meet_it():
         ("CNYUSD.csv", [], "no rows"),
     ],
 )
-def test_a_file_that_is_no_rate_is_refused_with_its_place(tmp_path, name, rows, says):
+def test_a_file_that_is_no_rate_is_refused_with_its_place(tmp_path, name, rows, message):
     path = write(tmp_path, name, *rows, header="date,close")
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_rates([path], "USD")
     assert str(path) in str(caught.value)
 
@@ -120,15 +131,15 @@ def test_two_rates_of_one_currency_are_refused(tmp_path):
 
 def test_cash_equity_and_costs_are_in_the_base_currency_and_prices_in_the_quote_currency():
     bars = coin("MAO", (100, 100), (100, 110), (120, 120))
-    rates = Rates(base="USD", series={"CNY": known(0.1, 0.2, 0.25)})
+    rates = FxRates(base="USD", series={"CNY": known(0.1, 0.2, 0.25)})
     costs = Costs(fee_bps=100, slippage_bps=100, latency_bps=0, borrow_rate=0)
 
     def plan(strategy, slice_):
         if slice_.as_of == MONDAY + DAY:
-            strategy.target("MAO", 0.5)
+            strategy.order_target_percent("MAO", 0.5)
 
-    result = follow(
-        merge(bars, []), plan, [instrument("MAO", currency="CNY")], costs=costs, cash=1000, rates=rates
+    result = run_plan(
+        build_slices(bars, []), plan, [instrument("MAO", currency="CNY")], costs=costs, cash=1000, rates=rates
     )
     (fill,) = result.fills
     # Half of 1,000 USD at 100 CNY of 0.20 USD buys 25; the fill is at 101 CNY, the fee 1% of 505 USD.
@@ -140,14 +151,14 @@ def test_cash_equity_and_costs_are_in_the_base_currency_and_prices_in_the_quote_
 
 def test_a_position_is_valued_at_the_last_rate_known_while_its_market_is_closed():
     bars = [*coin("MAO", (100, 100), (100, 100)), *coin("BTC", *[(5, 5)] * 5)]
-    rates = Rates(base="USD", series={"CNY": known(1, 1, 1, 2, 3, 4)})
+    rates = FxRates(base="USD", series={"CNY": known(1, 1, 1, 2, 3, 4)})
 
     def plan(strategy, slice_):
         if slice_.as_of == MONDAY + DAY:
-            strategy.target("MAO", 0.5)
+            strategy.order_target_percent("MAO", 0.5)
 
     pair = [instrument("MAO", currency="CNY"), instrument("BTC")]
-    result = follow(merge(bars, []), plan, pair, cash=1000, rates=rates)
+    result = run_plan(build_slices(bars, []), plan, pair, cash=1000, rates=rates)
     assert [mark.value for mark in result.marks] == [1000, 1000, 1500, 2000, 2500]
     assert sum(step.pnl for step in result.steps) == pytest.approx(1500)
 
@@ -156,9 +167,9 @@ def test_several_currencies_without_rates_are_refused_and_so_is_a_currency_witho
     pair = [instrument("BTC"), instrument("SAP", currency="EUR")]
     bars = coin("BTC", (1, 1), (1, 1))
     with pytest.raises(UsageError, match="EUR, USD; give rates"):
-        follow(merge(bars, []), nothing, pair)
+        run_plan(build_slices(bars, []), no_events, pair)
     with pytest.raises(DataError, match="no rate of EUR in USD"):
-        follow(merge(bars, []), nothing, pair, rates=Rates(base="USD"))
+        run_plan(build_slices(bars, []), no_events, pair, rates=FxRates(base="USD"))
 
 
 class World:
@@ -173,11 +184,11 @@ class World:
             dice = random.Random(f"{self.seed} {slice_.as_of} {each.symbol}")
             if dice.random() < 0.6:
                 least = -0.5 if each.shortable else 0.0
-                strategy.target(each.symbol, dice.choice([0.0, dice.uniform(least, 0.6)]))
+                strategy.order_target_percent(each.symbol, dice.choice([0.0, dice.uniform(least, 0.6)]))
 
     def run(self, **rest):
         settled = {"costs": self.costs, "cash": CASH, "rates": self.rates} | rest
-        return follow(merge(self.bars, []), self.plan, self.instruments, **settled)
+        return run_plan(build_slices(self.bars, []), self.plan, self.instruments, **settled)
 
 
 @st.composite
@@ -210,7 +221,7 @@ def worlds(draw):
                 bars.append(bar(name, *session, opening, price))
     worth = st.lists(st.floats(0.05, 20), min_size=12, max_size=12)
     series = {currency: known(*draw(worth), start=MONDAY - 2 * DAY) for currency in CURRENCIES[1:]}
-    return World(bars, instruments, costs, Rates(base="USD", series=series), draw(st.integers(0, 10_000)))
+    return World(bars, instruments, costs, FxRates(base="USD", series=series), draw(st.integers(0, 10_000)))
 
 
 def over_worlds(count):
@@ -235,10 +246,12 @@ def test_the_cost_paid_is_the_cost_configured_at_the_rate_of_the_fill(world):
     currencies = {each.symbol: each.currency for each in world.instruments}
     for fill in world.run().fills:
         costs = world.costs[fill.symbol]
-        assert fill.price == fill.open * (1 + costs.slip if fill.size > 0 else 1 - costs.slip)
-        assert fill.rate == world.rates.of(currencies[fill.symbol], fill.at)
-        fee = abs(fill.size) * fill.price * fill.rate * costs.fee
-        slippage = abs(fill.size) * fill.open * fill.rate * costs.slip
+        assert fill.price == fill.open * (
+            1 + costs.slippage_fraction if fill.size > 0 else 1 - costs.slippage_fraction
+        )
+        assert fill.rate == world.rates.rate(currencies[fill.symbol], fill.at)
+        fee = abs(fill.size) * fill.price * fill.rate * costs.fee_fraction
+        slippage = abs(fill.size) * fill.open * fill.rate * costs.slippage_fraction
         assert fill.cost == pytest.approx(fee + slippage, rel=1e-9, abs=1e-9)
 
 
@@ -247,13 +260,13 @@ def test_equity_is_that_of_an_account_kept_from_the_fills_and_the_rates_alone(wo
     happened = []
 
     def source():
-        for slice_ in merge(world.bars, []):
+        for slice_ in build_slices(world.bars, []):
             happened.append(slice_)
             yield slice_
 
     currencies = {each.symbol: each.currency for each in world.instruments}
     costs = {symbol: replace(cost, borrow_rate=0) for symbol, cost in world.costs.items()}
-    follow(
+    run_plan(
         source(),
         world.plan,
         world.instruments,
@@ -267,9 +280,9 @@ def test_equity_is_that_of_an_account_kept_from_the_fills_and_the_rates_alone(wo
         if isinstance(thing, Fill):
             held[thing.symbol] += thing.size
             cash -= thing.size * thing.price * thing.rate + thing.commission
-        elif isinstance(thing, Mark):
+        elif isinstance(thing, EquityPoint):
             worth = sum(
-                size * price[symbol] * world.rates.of(currencies[symbol], thing.at)
+                size * price[symbol] * world.rates.rate(currencies[symbol], thing.at)
                 for symbol, size in held.items()
                 if size
             )
@@ -283,7 +296,7 @@ def test_equity_is_that_of_an_account_kept_from_the_fills_and_the_rates_alone(wo
 def test_a_later_rate_changes_nothing_that_was_recorded_before_it(world, share, factor):
     cut = MONDAY + (share - 2) * DAY
     changed = {
-        currency: RateSeries(
+        currency: FxRateSeries(
             known_at=one.known_at,
             values=tuple(
                 value * (factor if at >= cut else 1)
@@ -299,14 +312,14 @@ def test_a_later_rate_changes_nothing_that_was_recorded_before_it(world, share, 
         moments = ((record, getattr(record, "ended_at", None) or record.at) for record in seen)
         return [record for record, at in moments if at < cut]
 
-    assert records(world.rates) == records(Rates(base="USD", series=changed))
+    assert records(world.rates) == records(FxRates(base="USD", series=changed))
 
 
 @over_worlds(40)
 def test_rates_of_one_change_nothing_against_a_run_without_rates(world):
     plain = [replace(each, currency="USD") for each in world.instruments]
-    ones = Rates(base="USD", constants={"CNY": 1.0, "EUR": 1.0})
-    without = follow(merge(world.bars, []), world.plan, plain, costs=world.costs, cash=CASH)
+    ones = FxRates(base="USD", constants={"CNY": 1.0, "EUR": 1.0})
+    without = run_plan(build_slices(world.bars, []), world.plan, plain, costs=world.costs, cash=CASH)
     assert world.run(rates=ones) == without
 
 
@@ -323,7 +336,7 @@ def test_bitcoin_apple_and_moutai_open_and_close_at_their_own_instants_in_one_ac
     instruments = {symbol: guess_instrument(symbol) for symbol in FILES}
     paths = {symbol: DATA / folder / f"{symbol}.csv" for symbol, folder in FILES.items()}
     calendars = {
-        each.calendar: calendar_of(each.calendar, *span_of(paths[symbol]))
+        each.calendar: load_calendar(each.calendar, *date_span(paths[symbol]))
         for symbol, each in instruments.items()
     }
     bars = [
@@ -332,12 +345,12 @@ def test_bitcoin_apple_and_moutai_open_and_close_at_their_own_instants_in_one_ac
         for one in read_bars(paths[symbol], each, calendars[each.calendar], since=since, until=until)
     ]
     days = [MONDAY + number * DAY for number in range(120)]
-    wavy = RateSeries(known_at=tuple(days), values=tuple(0.14 + 0.001 * (n % 7) for n in range(120)))
-    rates = Rates(base="USD", constants={"USDT": 1.0}, series={"CNY": wavy})
+    wavy = FxRateSeries(known_at=tuple(days), values=tuple(0.14 + 0.001 * (n % 7) for n in range(120)))
+    rates = FxRates(base="USD", constants={"USDT": 1.0}, series={"CNY": wavy})
     instants = defaultdict(set)
 
     def source():
-        for slice_ in merge(bars, []):
+        for slice_ in build_slices(bars, []):
             for symbol in slice_.bars:
                 instants[symbol, slice_.phase].add(slice_.as_of.strftime("%H:%M"))
             yield slice_
@@ -345,11 +358,11 @@ def test_bitcoin_apple_and_moutai_open_and_close_at_their_own_instants_in_one_ac
     def plan(strategy, slice_):
         for symbol in slice_.bars:
             dice = random.Random(f"{slice_.as_of} {symbol}")
-            strategy.target(symbol, dice.choice([0.1, 0.3]))
+            strategy.order_target_percent(symbol, dice.choice([0.1, 0.3]))
 
     result = run(
         source(),
-        strategy=Follow,
+        strategy=FollowPlan,
         settings={"plan": plan},
         instruments=instruments,
         costs=dict.fromkeys(instruments, FREE),
@@ -368,6 +381,6 @@ def test_bitcoin_apple_and_moutai_open_and_close_at_their_own_instants_in_one_ac
     assert {fill.symbol for fill in result.fills} == set(FILES)
     for fill in result.fills:
         assert fill.open == opens[fill.symbol, fill.at]
-        assert fill.rate == rates.of(instruments[fill.symbol].currency, fill.at)
+        assert fill.rate == rates.rate(instruments[fill.symbol].currency, fill.at)
         assert fill.decided_at <= fill.at
     assert sum(step.pnl for step in result.steps) == pytest.approx(result.value - 1_000_000, abs=1e-3)

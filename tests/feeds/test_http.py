@@ -5,7 +5,8 @@ import tracemalloc
 import pytest
 
 from engine.errors import DataError
-from feeds.news.http import Limits, SourceBusy, checked, get, is_public, origins, place
+from feeds.news.http import Limits, SourceBusy, fetch_page
+from feeds.news.url_policy import is_public, origins, parse_url, redact_url
 from tests.support.servers.news import (
     Answer,
     Site,
@@ -33,7 +34,7 @@ def site():
 
 def asked(site: Site, path: str, answer: Answer, limits: Limits = QUICK) -> bytes:
     site.pages[path] = answer
-    return get(site.url(path), origins([site.url("/")]), limits).body
+    return fetch_page(site.url(path), origins([site.url("/")]), limits).body
 
 
 def fault(site: Site, answer: Answer, limits: Limits = QUICK) -> str:
@@ -46,7 +47,7 @@ def fault(site: Site, answer: Answer, limits: Limits = QUICK) -> str:
 
 def test_a_page_comes_with_its_address_and_its_content_type(site):
     site.pages["/a"] = page("hello", "text/html; charset=utf-8")
-    found = get(site.url("/a"), origins([site.url("/")]), QUICK)
+    found = fetch_page(site.url("/a"), origins([site.url("/")]), QUICK)
     assert (found.url, found.content_type, found.body) == (
         site.url("/a"),
         "text/html; charset=utf-8",
@@ -63,7 +64,7 @@ def test_a_request_carries_no_cookie_and_no_credential(site, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:9")
     site.pages["/b"] = page("end")
     site.pages["/a"] = missing(302, Location="/b", Set_Cookie="id=1")
-    assert get(site.url("/a"), origins([site.url("/")]), QUICK).body == b"end"
+    assert fetch_page(site.url("/a"), origins([site.url("/")]), QUICK).body == b"end"
     sent = {name.lower() for _, headers in site.asked for name in headers}
     assert [path for path, _ in site.asked] == ["/a", "/b"]
     assert sent == {"host", "user-agent", "accept", "accept-encoding", "connection"}
@@ -71,13 +72,13 @@ def test_a_request_carries_no_cookie_and_no_credential(site, monkeypatch):
 
 def test_other_alphabets_and_spaces_in_an_address_are_escaped(site):
     site.pages["/%E6%AF%94%20x"] = page("yes")
-    assert get(site.url("/比 x"), origins([site.url("/")]), QUICK).body == b"yes"
+    assert fetch_page(site.url("/比 x"), origins([site.url("/")]), QUICK).body == b"yes"
 
 
 def test_a_redirect_to_a_file_is_refused(site):
     site.pages["/x"] = moved("file:///etc/passwd")
     with pytest.raises(DataError, match="'file' is not fetched"):
-        get(site.url("/x"), origins([site.url("/")]), QUICK)
+        fetch_page(site.url("/x"), origins([site.url("/")]), QUICK)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "127.1", "2130706433"])
@@ -85,14 +86,14 @@ def test_a_redirect_to_an_internal_host_that_was_not_named_is_refused(site, host
     with news_site({"/secret": page("secret")}) as other:
         site.pages["/x"] = moved(f"http://{host}:{other.port}/secret")
         with pytest.raises(DataError, match=r"internal address|host is unknown"):
-            get(site.url("/x"), origins([site.url("/")]), QUICK)
+            fetch_page(site.url("/x"), origins([site.url("/")]), QUICK)
         assert other.asked == []
 
 
 def test_an_internal_host_is_refused_unless_it_is_named(site):
     site.pages["/a"] = page("hello")
     with pytest.raises(DataError, match="leads to an internal address"):
-        get(site.url("/a"), limits=QUICK)
+        fetch_page(site.url("/a"), limits=QUICK)
     assert site.asked == []
 
 
@@ -130,21 +131,21 @@ def test_redirects_end(site):
 )
 def test_what_is_no_web_address_is_refused(url):
     with pytest.raises(DataError):
-        checked(url)
+        parse_url(url)
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown():
     with pytest.raises(DataError) as raised:
-        get("https://me:hunter2@example.org/feed?key=abc")
+        fetch_page("https://me:hunter2@example.org/feed?key=abc")
     assert "hunter2" not in str(raised.value) and "abc" not in str(raised.value)
 
 
 def test_a_query_is_never_shown(site):
     site.pages["/x?token=abc"] = missing(403)
     with pytest.raises(DataError, match="answered HTTP 403") as raised:
-        get(site.url("/x?token=abc"), origins([site.url("/")]), QUICK)
+        fetch_page(site.url("/x?token=abc"), origins([site.url("/")]), QUICK)
     assert "abc" not in str(raised.value)
-    assert place("https://u:p@h:8/a?b#c\nd") == "https://h:8/a"
+    assert redact_url("https://u:p@h:8/a?b#c\nd") == "https://h:8/a"
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -193,7 +194,7 @@ def test_an_unreachable_host_is_one_clear_line():
     with news_site() as gone:
         url = gone.url("/x")
     with pytest.raises(SourceBusy, match="Connection refused"):
-        get(url, origins([url]), QUICK)
+        fetch_page(url, origins([url]), QUICK)
 
 
 def test_a_secure_site_must_be_vouched_for(tmp_path, monkeypatch):
@@ -203,9 +204,9 @@ def test_a_secure_site_must_be_vouched_for(tmp_path, monkeypatch):
     with news_site({"/a": page("hello")}, context) as site:
         url = site.url("/a").replace("http://", "https://")
         with pytest.raises(SourceBusy, match=r"no trusted connection \(TLS\)"):
-            get(url, origins([url]), QUICK)
+            fetch_page(url, origins([url]), QUICK)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert get(url, origins([url]), QUICK).body == b"hello"
+        assert fetch_page(url, origins([url]), QUICK).body == b"hello"
         wrong = url.replace("127.0.0.1", "localhost")
         with pytest.raises(SourceBusy, match=r"no trusted connection \(TLS\)"):
-            get(wrong, origins([wrong]), QUICK)
+            fetch_page(wrong, origins([wrong]), QUICK)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.instruments import Instrument
 from engine.journal.journal import Journal
 from engine.model import Phase
@@ -32,9 +32,9 @@ SELDOM = Limits(
     clock_every=6 * HOUR,
 )
 
-XNYS = calendar_of("XNYS", date(2024, 5, 1), date(2024, 8, 1))
+XNYS = load_calendar("XNYS", date(2024, 5, 1), date(2024, 8, 1))
 
-XSHG = calendar_of("XSHG", date(2024, 3, 1), date(2024, 5, 1))
+XSHG = load_calendar("XSHG", date(2024, 3, 1), date(2024, 5, 1))
 
 # A whole day, a half day, the Fourth of July, a whole day; then the days of Qingming in Shanghai.
 NEW_YORK = [date(2024, 7, day) for day in (1, 2, 3, 5)]
@@ -42,7 +42,7 @@ NEW_YORK = [date(2024, 7, day) for day in (1, 2, 3, 5)]
 SHANGHAI = [date(2024, 4, day) for day in (1, 2, 3, 8)]
 
 
-def rows_of(days: list[date], first: float) -> list[TextRow]:
+def make_rows(days: list[date], first: float) -> list[TextRow]:
     prices = [first + 2 * number for number in range(len(days))]
     return [
         (
@@ -100,7 +100,7 @@ class Service:
 @pytest.fixture
 def yahoo():
     pytest.importorskip("yfinance", reason="the extra `stocks` is not installed")
-    tape = Tape(calendar=XNYS, rows={"AAPL": rows_of(NEW_YORK, 200.0)}, now=opens(XNYS, NEW_YORK[1]))
+    tape = Tape(calendar=XNYS, rows={"AAPL": make_rows(NEW_YORK, 200.0)}, now=opens(XNYS, NEW_YORK[1]))
     with YahooServer(tape.rows, tape=tape) as server:
         client = yahoo_client(clock=lambda: tape.now, url=server.url, timeout_s=5)
         yield Service(server, LiveStocks(client, {"AAPL": XNYS}), tape, "AAPL")
@@ -109,7 +109,7 @@ def yahoo():
 @pytest.fixture
 def eastmoney():
     pytest.importorskip("akshare", reason="the extra `china` is not installed")
-    tape = Tape(calendar=XSHG, rows={"600519": rows_of(SHANGHAI, 1700.0)}, now=opens(XSHG, SHANGHAI[1]))
+    tape = Tape(calendar=XSHG, rows={"600519": make_rows(SHANGHAI, 1700.0)}, now=opens(XSHG, SHANGHAI[1]))
     with EastmoneyServer({}, tape=tape) as server:
         client = eastmoney_client(clock=lambda: tape.now, url=server.url, timeout_s=5)
         yield Service(server, LiveStocks(client, {"600519": XSHG}), tape, "600519")
@@ -126,11 +126,11 @@ def journal(tmp_path):
         yield opened
 
 
-def told(journal: Journal, kind: str) -> list:
+def read_events(journal: Journal, kind: str) -> list:
     return list(journal.read(kinds=[kind]))
 
 
-def days_of(service: Service) -> list[date]:
+def list_days(service: Service) -> list[date]:
     return NEW_YORK if service.symbol == "AAPL" else SHANGHAI
 
 
@@ -139,20 +139,20 @@ def cells(row: TextRow) -> list[float]:
 
 
 def test_three_sessions_around_a_holiday_are_told_by_open_and_close(service, journal):
-    days, calendar = days_of(service), service.tape.calendar
+    days, calendar = list_days(service), service.tape.calendar
     service.collect(journal, closes(calendar, days[-1]) + HOUR)
     slices = [
         (row.as_of, row.payload["phase"], row.payload["late"], list(row.payload["bars"]))
-        for row in told(journal, "slice")
+        for row in read_events(journal, "slice")
     ]
     expected = []
     for day in days[1:]:
         expected.append((opens(calendar, day), Phase.OPEN, False, [service.symbol]))
         expected.append((closes(calendar, day), Phase.CLOSE, False, [service.symbol]))
     assert slices == expected
-    closed = [row.payload["bars"][service.symbol] for row in told(journal, "slice")[1::2]]
+    closed = [row.payload["bars"][service.symbol] for row in read_events(journal, "slice")[1::2]]
     assert closed == [cells(row) for row in service.tape.rows[service.symbol][1:]]
-    official = [row.payload["official"][service.symbol] for row in told(journal, "slice")[::2]]
+    official = [row.payload["official"][service.symbol] for row in read_events(journal, "slice")[::2]]
     assert official == [float(row[1]) for row in service.tape.rows[service.symbol][1:]]
     assert not {row.kind for row in journal.read()} & {"gap", "correction", "refused", "source", "clock"}
 
@@ -161,11 +161,11 @@ def test_a_half_day_is_closed_by_its_own_hours(yahoo, journal):
     half = closes(XNYS, date(2024, 7, 3))
     assert half == datetime(2024, 7, 3, 17, tzinfo=UTC)
     yahoo.collect(journal, half + FINAL_AFTER - 2 * MINUTE)
-    assert [row.as_of for row in told(journal, "slice") if row.payload["phase"] == "close"] == [
+    assert [row.as_of for row in read_events(journal, "slice") if row.payload["phase"] == "close"] == [
         closes(XNYS, date(2024, 7, 2))
     ]
     yahoo.collect(journal, half + FINAL_AFTER + 3 * MINUTE)
-    assert told(journal, "slice")[-1].as_of == half
+    assert read_events(journal, "slice")[-1].as_of == half
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_half_day_is_closed_by_its_own_hours(yahoo, journal):
 def test_a_day_is_final_a_quarter_of_an_hour_after_its_close_or_later_behind_a_lag(
     service, after, lag, final
 ):
-    days, calendar = days_of(service), service.tape.calendar
+    days, calendar = list_days(service), service.tape.calendar
     service.tape.now = closes(calendar, days[1]) + after
     service.tape.lag = lag
     service.source.server_time()
@@ -191,61 +191,61 @@ def test_a_day_is_final_a_quarter_of_an_hour_after_its_close_or_later_behind_a_l
 
 
 def test_a_wrong_clock_of_this_machine_ends_no_day_and_is_named(service, journal):
-    days, calendar = days_of(service), service.tape.calendar
+    days, calendar = list_days(service), service.tape.calendar
     service.off = 5 * HOUR
     service.collect(journal, closes(calendar, days[1]) - HOUR)
-    assert [row.payload["phase"] for row in told(journal, "slice")] == ["open"]
-    (clock,) = told(journal, "clock")
+    assert [row.payload["phase"] for row in read_events(journal, "slice")] == ["open"]
+    (clock,) = read_events(journal, "clock")
     assert clock.payload["offset_seconds"] == pytest.approx(-5 * 3600, abs=1.5)
 
 
 def test_the_open_is_official_only_once_there_was_a_trade_in_the_session(service):
-    days, calendar = days_of(service), service.tape.calendar
+    days, calendar = list_days(service), service.tape.calendar
     at = opens(calendar, days[2])
     service.tape.now, service.tape.lag = at + MINUTE, 2 * MINUTE
-    before = service.source.opening(service.symbol, at)
+    before = service.source.session_open(service.symbol, at)
     assert before.official is None
     assert before.observed.at < at
     service.tape.lag = timedelta(0)
-    after = service.source.opening(service.symbol, at)
+    after = service.source.session_open(service.symbol, at)
     assert after.official == float(service.tape.rows[service.symbol][2][1])
     assert at <= after.observed.at <= service.tape.now
 
 
 def test_after_an_outage_what_was_missed_is_filled_in_late_and_the_rest_goes_on(service, journal):
-    days, calendar = days_of(service), service.tape.calendar
+    days, calendar = list_days(service), service.tape.calendar
     service.collect(journal, opens(calendar, days[1]) + HOUR)
     whole: Callable = service.server.answer
     service.server.answer = lambda request: (503, "")
     service.collect(journal, closes(calendar, days[1]) + 2 * HOUR)
-    (down,) = [row for row in told(journal, "source") if row.payload["state"] == "down"]
-    (gap,) = told(journal, "gap")
+    (down,) = [row for row in read_events(journal, "source") if row.payload["state"] == "down"]
+    (gap,) = read_events(journal, "gap")
     assert (gap.payload["lacks"], down.payload["source"]) == ("bar", service.source.name)
     service.server.answer = whole
     service.collect(journal, closes(calendar, days[2]) + HOUR)
-    late = [row.payload["late"] for row in told(journal, "slice") if row.payload["phase"] == "close"]
+    late = [row.payload["late"] for row in read_events(journal, "slice") if row.payload["phase"] == "close"]
     assert late == [True, False]
-    assert [row.payload["state"] for row in told(journal, "source")] == ["down", "up"]
+    assert [row.payload["state"] for row in read_events(journal, "source")] == ["down", "up"]
 
 
 def test_a_day_that_is_restated_later_is_a_correction_and_the_slice_stays(service, journal):
-    days, calendar = days_of(service), service.tape.calendar
+    days, calendar = list_days(service), service.tape.calendar
     service.collect(journal, closes(calendar, days[1]) + HOUR)
     rows = service.tape.rows[service.symbol]
     was, start = cells(rows[1]), rows[1][0]
     rows[1] = (start, *rows[1][1:4], repr(was[3] + 0.5), rows[1][5])
     service.collect(journal, closes(calendar, days[2]) + HOUR)
-    (correction,) = told(journal, "correction")
+    (correction,) = read_events(journal, "correction")
     assert (correction.payload["was"], correction.payload["now"]) == (was, cells(rows[1]))
-    assert told(journal, "slice")[1].payload["bars"][service.symbol] == was
+    assert read_events(journal, "slice")[1].payload["bars"][service.symbol] == was
 
 
 def test_a_row_on_a_holiday_is_refused_by_name(yahoo, journal):
     holiday = date(2024, 7, 4)
     yahoo.tape.extra["AAPL"] = [(milliseconds(holiday), "1.0", "1.0", "1.0", "1.0", "5")]
     yahoo.collect(journal, closes(XNYS, NEW_YORK[-1]) + HOUR)
-    assert {row.payload["opens_at"][:10] for row in told(journal, "refused")} == {"2024-07-04"}
-    assert all("no session" in row.payload["reason"] for row in told(journal, "refused"))
+    assert {row.payload["opens_at"][:10] for row in read_events(journal, "refused")} == {"2024-07-04"}
+    assert all("no session" in row.payload["reason"] for row in read_events(journal, "refused"))
 
 
 @pytest.mark.parametrize("spoiled", [("nan", 3), ("0.0", 2), ("1.0", 2)])
@@ -254,9 +254,9 @@ def test_a_row_that_is_no_bar_becomes_a_named_gap_and_never_a_slice(service, jou
     rows = service.tape.rows[service.symbol]
     broken = list(rows[1])
     broken[place] = text
-    calendar, days = service.tape.calendar, days_of(service)
+    calendar, days = service.tape.calendar, list_days(service)
     service.tape.now = closes(calendar, days[1]) - MINUTE
     rows[1] = tuple(broken)
     service.collect(journal, closes(calendar, days[1]) + HOUR)
-    assert [row.payload["phase"] for row in told(journal, "slice")] == []
-    assert {row.payload["lacks"] for row in told(journal, "gap")} == {"bar"}
+    assert [row.payload["phase"] for row in read_events(journal, "slice")] == []
+    assert {row.payload["lacks"] for row in read_events(journal, "gap")} == {"bar"}

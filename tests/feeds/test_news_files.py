@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.files.bars import guess_instrument
-from feeds.files.news import NewsArchive, clean, news_id, read_news
+from feeds.files.news import NewsArchive, clean_text, news_id, read_news
 from feeds.symbols import NameTable
 from tests.support.places import SHARED_DATA
 
@@ -161,11 +161,11 @@ def test_titles_and_texts_are_cut_to_a_length(tmp_path):
 
 @given(st.text(max_size=80), st.integers(1, 50))
 def test_clean_text_is_printable_single_spaced_and_short(text, length):
-    found = clean(text, length)
+    found = clean_text(text, length)
     assert len(found) <= length
     assert found == " ".join(found.split())
     assert not any(unicodedata.category(char).startswith("C") for char in found)
-    assert clean(found, length) == found
+    assert clean_text(found, length) == found
 
 
 @pytest.mark.parametrize(
@@ -250,6 +250,6 @@ def test_real_archives_are_read_whole(folder, symbols, read_rows, items):
 def test_real_headlines_cover_most_days_of_bitcoin():
     names = NameTable.for_instruments([guess_instrument("BTCUSDT")])
     archive = read_news([DATA / "news_crypto_headlines"], names, LATENCY)
-    days = {item.available_at.date() for item in archive.items if item.concerns("BTCUSDT")}
+    days = {item.available_at.date() for item in archive.items if item.is_about("BTCUSDT")}
     assert (archive.read, len(archive.items)) == (26451, 25854)
     assert len([day for day in days if day >= date(2021, 11, 1)]) >= 870

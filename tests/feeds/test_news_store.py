@@ -11,15 +11,15 @@ from engine.errors import DataError
 from engine.model import Precision
 from feeds.files.bars import guess_instrument
 from feeds.files.tables import line_columns, line_rows
-from feeds.news.articles import Speaker
-from feeds.news.store import NewsStore, Seen
+from feeds.news.articles import TextSource
+from feeds.news.store import NewsStore, StoredItem
 from feeds.symbols import NameTable
 
 NAMES = NameTable.for_instruments([guess_instrument("BTCUSDT")])
 
 PUBLISHED = datetime(2024, 6, 1, 8, 30, tzinfo=UTC)
 
-SEEN = Seen(
+SEEN = StoredItem(
     source="Wire",
     title="Bitcoin rises",
     text="比特币 ↑",
@@ -32,7 +32,7 @@ SEEN = Seen(
     feed="https://h.example/feed",
     link="https://h.example/1",
     guid="1",
-    speaker=Speaker.NEWSPAPER,
+    text_source=TextSource.NEWSPAPER,
 )
 
 

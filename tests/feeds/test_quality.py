@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError
 from feeds.files.bars import guess_instrument
-from feeds.quality.checks import Calendars, check_bars, check_files, harm_in
-from feeds.quality.findings import Kind, misplaced
+from feeds.quality.checks import Calendars, check_bars, check_files, summarize_blocking
+from feeds.quality.findings import Kind, find_misplaced
 from feeds.quality.news import check_news
 from tests.support.faults import HARMLESS, HEADER, NEEDS_CLOSED_DAYS, PLANTED
 from tests.support.places import SHARED_DATA
@@ -50,7 +50,7 @@ def calendars():
     """One calendar of each market for all tests, because building one takes longer than a check."""
     shared = Calendars()
     for code in ("XNYS", "XSHG"):
-        shared.over(code, date(2012, 1, 1), date(2025, 1, 31))
+        shared.covering(code, date(2012, 1, 1), date(2025, 1, 31))
     return shared
 
 
@@ -105,16 +105,16 @@ def test_a_fault_planted_in_a_real_file_is_found_where_it_is(market, fault, tmp_
         assert here, f"{path} has no {kind}"
         assert kind is Kind.SHIFTED or line in {one.line for one in here}
         harmless = fault in HARMLESS or (market, fault) == ("a-share", "gap")
-        assert any(one.harmful for one in here) is not harmless
+        assert any(one.blocking for one in here) is not harmless
 
 
 @needs_data
 def test_clean_real_files_raise_no_more_than_ten_alarms():
     found = check_files([DATA / folder for folder in CLEAN], calendars=calendars())
-    alarms = [f"{one.place}: {one.sentence}" for one in found if one.harmful]
+    alarms = [f"{one.place}: {one.sentence}" for one in found if one.blocking]
     assert len(alarms) <= 10, alarms
     # 600900 has eleven days of suspension without a volume, which a backtest refuses.
-    assert [one for one in found if one.harmful and one.file.name != "600900.csv"] == []
+    assert [one for one in found if one.blocking and one.file.name != "600900.csv"] == []
 
 
 @needs_data
@@ -133,7 +133,7 @@ def test_splits_in_prices_as_they_were_traded_are_found_and_crashes_are_not():
 @needs_data
 def test_the_odd_opens_and_the_hole_of_an_early_series_are_found_and_nothing_else_harms():
     found = check_files([DATA / "coins_btc_long"])
-    kinds = [one.kind for one in found if one.harmful]
+    kinds = [one.kind for one in found if one.blocking]
     assert kinds.count(Kind.OHLC) == 32
     assert [kind for kind in kinds if kind is not Kind.OHLC] == [Kind.GAP]
 
@@ -143,13 +143,13 @@ def test_a_suspension_of_an_a_share_is_found_and_harms_nothing():
     found = check_bars(DATA / "cn_stocks_raw" / "600232.csv")
     gaps = [one for one in found if one.kind is Kind.GAP]
     assert max(int(one.value.split()[0]) for one in gaps) > 60
-    assert not any(one.harmful for one in gaps)
+    assert not any(one.blocking for one in gaps)
 
 
 @needs_data
 @pytest.mark.parametrize("folder", ["news_stocks_by_ticker", "news_crypto_headlines", "cn_news_astock"])
 def test_real_archives_of_news_raise_no_alarm(folder):
-    assert harm_in(check_files([DATA / folder])) == ""
+    assert summarize_blocking(check_files([DATA / folder])) == ""
 
 
 def test_all_faults_of_a_file_are_reported_and_not_the_first_alone(tmp_path):
@@ -179,7 +179,7 @@ def test_a_bar_whose_session_has_not_closed_is_unfinished(tmp_path):
     path = bars(tmp_path, "2024-01-01,1,2,0.5,1,5", "2024-01-02,1,2,0.5,1,5.5")
     now = datetime(2024, 1, 2, 23, 59, tzinfo=UTC)
     (one,) = check_bars(path, now=now)
-    assert (one.kind, one.day, one.harmful) == (Kind.UNFINISHED, date(2024, 1, 2), True)
+    assert (one.kind, one.day, one.blocking) == (Kind.UNFINISHED, date(2024, 1, 2), True)
     assert check_bars(path, now=now + timedelta(minutes=1)) == []
 
 
@@ -192,7 +192,7 @@ def test_the_calendar_is_that_of_the_instrument_and_not_of_the_name(tmp_path):
 def test_a_file_without_volume_is_noted_once(tmp_path):
     path = bars(tmp_path, *(f"2024-01-{day:02},1,1.1,0.9,1,0" for day in range(1, 20)))
     (one,) = check_bars(path)
-    assert (one.kind, one.line, one.harmful) == (Kind.ZERO_VOLUME, 2, False)
+    assert (one.kind, one.line, one.blocking) == (Kind.ZERO_VOLUME, 2, False)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_is_no_table_of_bars_is_a_finding_and_no_error(tmp_path, content):
     path = tmp_path / "BTCUSDT.csv"
     path.write_bytes(content)
     (one,) = check_files([path])
-    assert (one.kind, one.file, one.harmful) == (Kind.UNREADABLE, path, True)
+    assert (one.kind, one.file, one.blocking) == (Kind.UNREADABLE, path, True)
     assert "\n" not in one.sentence and str(path) not in one.sentence
 
 
@@ -270,7 +270,7 @@ def test_an_item_from_the_future_of_its_archive_is_found(tmp_path, seed):
     ).isoformat()
     assert check_news(write(tmp_path / "clean.csv", archive(Random(seed)), NEWS)) == []
     (one,) = check_news(news(tmp_path, *rows))
-    assert (one.kind, one.line, one.harmful, one.symbol) == (Kind.FUTURE_NEWS, at + 2, True, "")
+    assert (one.kind, one.line, one.blocking, one.symbol) == (Kind.FUTURE_NEWS, at + 2, True, "")
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -309,7 +309,7 @@ def test_faults_of_news_are_all_reported(tmp_path):
         ["2024-01-02", "Wire", "BTC", "", ""],
         ["2024-01-03", "Wire", "BTC", "Three", "", "2024-01-03T10:00"],
     )
-    assert {(one.line, one.kind.value, one.harmful) for one in check_news(path)} == {
+    assert {(one.line, one.kind.value, one.blocking) for one in check_news(path)} == {
         (None, "duplicate", False),
         (4, "date", True),
         (5, "unreadable", True),
@@ -319,7 +319,7 @@ def test_faults_of_news_are_all_reported(tmp_path):
 
 def test_harm_is_one_line_with_the_first_place_and_the_count(tmp_path):
     path = bars(tmp_path, "2024-01-01,1,2,0.5,1,5", "2024-01-03,1,2,0.5,1,6", "2024-01-05,1,2,0.5,1,6.5")
-    line = harm_in(check_bars(path))
+    line = summarize_blocking(check_bars(path))
     assert line.startswith(f"{path}, line 3: 1 session missing from 2024-01-02")
     assert line.endswith("(2 findings in 1 file would harm a backtest)")
 
@@ -327,7 +327,7 @@ def test_harm_is_one_line_with_the_first_place_and_the_count(tmp_path):
 @given(st.lists(st.integers(0, 9), max_size=9))
 def test_what_is_misplaced_is_the_least_that_must_go(numbers):
     days = [date(2024, 1, 1 + number) for number in numbers]
-    odd = misplaced(days)
+    odd = find_misplaced(days)
     left = [day for place, day in enumerate(days) if place not in odd]
     longest = 0
     for mask in range(1 << len(days)):

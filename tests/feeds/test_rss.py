@@ -11,12 +11,12 @@ import pytest
 from engine.errors import DataError
 from engine.model import Precision
 from feeds.files.bars import guess_instrument
-from feeds.news.articles import Speaker
-from feeds.news.dedup import Why
+from feeds.news.articles import TextSource
+from feeds.news.dedup import DuplicateReason
 from feeds.news.download import FetchReport, FetchSettings, fetch_news
 from feeds.news.http import Limits, Page
-from feeds.news.rss import Feed, read_feed, written_as
-from feeds.news.sandbox import Confined
+from feeds.news.rss import Feed, date_precision, read_feed
+from feeds.news.sandbox import Sandbox
 from feeds.news.store import NewsStore
 from feeds.symbols import NameTable
 from tests.support.places import SHARED_DATA
@@ -42,7 +42,7 @@ def item(title: str = "Bitcoin rises", link: str = "", date: str = "", text: str
     return "<item>" + "".join(f"<{tag}>{value}</{tag}>" for tag, value in parts.items() if value) + "</item>"
 
 
-def feed_of(body: str | bytes, content_type: str = "application/xml") -> Feed:
+def make_feed(body: str | bytes, content_type: str = "application/xml") -> Feed:
     data = body.encode() if isinstance(body, str) else body
     return read_feed(Page(url="http://h.example/feed", content_type=content_type, body=data), direct)
 
@@ -87,7 +87,7 @@ def fetch(
     ],
 )
 def test_a_date_is_as_exact_as_it_is_written(written, precision, zone_known):
-    assert written_as(written) == (precision, zone_known)
+    assert date_precision(written) == (precision, zone_known)
 
 
 def test_an_entry_comes_as_plain_text_with_its_time_in_utc():
@@ -98,26 +98,26 @@ def test_an_entry_comes_as_plain_text_with_its_time_in_utc():
         "&lt;p&gt;One.&lt;/p&gt;&lt;p&gt;Two.&lt;/p&gt;",
         "g1",
     )
-    (entry,) = feed_of(rss(made)).entries
+    (entry,) = make_feed(rss(made)).entries
     assert (entry.title, entry.summary) == ("AT&T up", "One. Two.")
     assert (entry.link, entry.guid) == ("http://h.example/1", "http://h.example/g1")
     assert entry.published_at == datetime(2024, 1, 1, 0, 30, 15, tzinfo=UTC)
 
 
 def test_control_characters_in_a_title_become_spaces():
-    (entry,) = feed_of(rss(item("Up&#x202e;&#133;\x07now"))).entries
+    (entry,) = make_feed(rss(item("Up&#x202e;&#133;\x07now"))).entries
     assert entry.title.isprintable() and entry.title.startswith("Up") and entry.title.endswith("now")
 
 
 @pytest.mark.parametrize("date", ["", "soon", "--05-31", "Mon, 01 Jan 1602 00:00:00 GMT"])
 def test_a_date_that_is_missing_or_cannot_be_read_is_none(date):
-    (entry,) = feed_of(rss(item(date=date))).entries
+    (entry,) = make_feed(rss(item(date=date))).entries
     assert entry.published_at is None
 
 
 def test_a_page_that_is_no_feed_is_one_clear_line():
     with pytest.raises(DataError, match=r"^http://h\.example/feed: not an RSS or Atom feed"):
-        feed_of("<html><body>Hello</body></html>", "text/html")
+        make_feed("<html><body>Hello</body></html>", "text/html")
 
 
 def feedparsers_times(path: Path) -> list[int | None]:
@@ -138,7 +138,7 @@ def test_every_saved_feed_is_read_with_feedparsers_times_and_nothing_before_its_
     clock = Clock(datetime(2026, 1, 1, tzinfo=UTC))
     store = NewsStore(tmp_path / "news.jsonl")
     read: dict[str, list[int | None]] = {}
-    with news_site({f"/{path.name}": page(path.read_bytes()) for path in files}) as site, Confined() as run:
+    with news_site({f"/{path.name}": page(path.read_bytes()) for path in files}) as site, Sandbox() as run:
 
         def recording(function: Callable[..., object], *arguments: object) -> object:
             found = run(function, *arguments)
@@ -146,7 +146,7 @@ def test_every_saved_feed_is_read_with_feedparsers_times_and_nothing_before_its_
             return found
 
         urls = [site.url(f"/{path.name}") for path in files]
-        settings = FetchSettings(most_articles=0)
+        settings = FetchSettings(max_articles=0)
         report = fetch_news(
             urls, store, NAMES, clock=clock, sleep=clock.sleep, settings=settings, run=recording
         )
@@ -182,7 +182,7 @@ HOSTILE = {
 def test_a_hostile_feed_ends_in_time_and_harms_nothing(tmp_path, name):
     clock = Clock()
     started = time.monotonic()
-    with news_site({"/feed": page(HOSTILE[name])}) as site, Confined(seconds=1.5) as run:
+    with news_site({"/feed": page(HOSTILE[name])}) as site, Sandbox(seconds=1.5) as run:
         store = NewsStore(tmp_path / "news.jsonl")
         urls = [site.url("/feed")]
         report = fetch_news(urls, store, NAMES, clock=clock, sleep=clock.sleep, settings=QUICK, run=run)
@@ -193,7 +193,7 @@ def test_a_hostile_feed_ends_in_time_and_harms_nothing(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (bomb(100_000_000), "more than 5,000,000 bytes"),
         (endless(bytes(500_000)), "more than 5,000,000 bytes"),
@@ -204,11 +204,11 @@ def test_a_hostile_feed_ends_in_time_and_harms_nothing(tmp_path, name):
     ],
     ids=["bomb", "endless", "100 MB", "file", "internal", "missing"],
 )
-def test_one_bad_source_is_one_line_and_the_others_go_on(tmp_path, answer, said):
+def test_one_bad_source_is_one_line_and_the_others_go_on(tmp_path, answer, message):
     with news_site({"/bad": answer, "/good": page(rss(item()))}) as site:
         report = fetch(tmp_path / "s.jsonl", site.url("/bad"), site.url("/good"))
     (line,) = report.faults
-    assert said in line and line.startswith(site.url("/bad"))
+    assert message in line and line.startswith(site.url("/bad"))
     assert report.stored == 1
 
 
@@ -251,7 +251,7 @@ def test_an_item_is_kept_once_with_the_time_of_its_first_version(tmp_path):
         again = fetch(tmp_path / "s.jsonl", site.url("/late"), site.url("/early"), clock=clock)
     (one,) = first.items
     assert one.published_at.hour == 8
-    assert first.repeated == {Why.TITLE: 1}
+    assert first.repeated == {DuplicateReason.TITLE: 1}
     assert again.items == () and sum(again.repeated.values()) == 2
     assert len(NewsStore(tmp_path / "s.jsonl").read()) == 1
 
@@ -264,7 +264,9 @@ def test_the_text_comes_from_the_page_and_counts_from_when_the_page_was_seen(tmp
         site.pages["/f"] = page(rss(item(link=site.url("/a"), text="Short.")))
         report = fetch(tmp_path / "s.jsonl", site.url("/f"), clock=clock)
     (one,) = report.items
-    assert one.text.count("many of the buyers came back") == 9 and report.speakers == {Speaker.NEWSPAPER: 1}
+    assert one.text.count("many of the buyers came back") == 9 and report.text_sources == {
+        TextSource.NEWSPAPER: 1
+    }
     assert one.available_at == clock.now
 
 
@@ -273,7 +275,7 @@ def test_a_page_that_is_not_to_be_had_leaves_the_summary(tmp_path):
         site.pages["/f"] = page(rss(item(link=site.url("/gone"), text="A summary.")))
         report = fetch(tmp_path / "s.jsonl", site.url("/f"))
     assert [one.text for one in report.items] == ["A summary."]
-    assert report.speakers == {Speaker.SUMMARY: 1}
+    assert report.text_sources == {TextSource.SUMMARY: 1}
     assert "HTTP 404" in report.article_faults[0]
 
 
@@ -301,7 +303,7 @@ def test_a_host_that_never_answers_its_pages_is_left_in_peace(tmp_path):
         site.pages["/f"] = page(rss(*entries))
         report = fetch(tmp_path / "s.jsonl", site.url("/f"))
         assert len(site.asked) == 1 + 3
-    assert report.stored == 6 and report.speakers == {Speaker.SUMMARY: 6}
+    assert report.stored == 6 and report.text_sources == {TextSource.SUMMARY: 6}
 
 
 def test_nothing_of_a_feeds_query_is_written_anywhere(tmp_path):

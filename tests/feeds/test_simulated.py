@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 from scipy.stats import t as student_t
 
-from feeds.simulated.headlines import STRENGTHS, HeadlineSet, templates
+from feeds.simulated.headlines import STRENGTHS, HeadlineSet, list_templates
 from feeds.simulated.market import MarketSettings, simulate, student_t_cdf
 
 
@@ -74,16 +74,18 @@ def test_from_the_reversal_on_good_news_is_bad():
 def test_withheld_templates_are_a_fifth_and_never_occur_in_a_familiar_market():
     for topic in ("asset", "market"):
         for strength in STRENGTHS:
-            both = templates(topic, strength, HeadlineSet.ALL)
-            withheld = templates(topic, strength, HeadlineSet.WITHHELD)
-            familiar = templates(topic, strength, HeadlineSet.FAMILIAR)
+            both = list_templates(topic, strength, HeadlineSet.ALL)
+            withheld = list_templates(topic, strength, HeadlineSet.WITHHELD)
+            familiar = list_templates(topic, strength, HeadlineSet.FAMILIAR)
             assert len(withheld) == len(both) // 5
             assert not set(withheld) & set(familiar)
             assert len(set(both)) == len(both) == len(withheld) + len(familiar)
 
 
 def test_there_are_hundreds_of_templates():
-    assert sum(len(templates(t, s, HeadlineSet.ALL)) for t in ("asset", "market") for s in STRENGTHS) > 250
+    assert (
+        sum(len(list_templates(t, s, HeadlineSet.ALL)) for t in ("asset", "market") for s in STRENGTHS) > 250
+    )
 
 
 def test_coins_trade_every_day_and_stocks_by_their_exchange_s_sessions():

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.errors import DataError
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment, Candle, Gap
-from feeds.history.store import BarStore, Span, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import Span, StoredBars
 from tests.support.places import ROOT
 
 DAY = timedelta(days=1)
@@ -27,7 +28,7 @@ def candle(day: int, close: float = 11.0) -> Candle:
     return Candle(starts_at=FIRST + day * DAY, open=10.0, high=12.5, low=9.25, close=close, volume=100.5)
 
 
-def stored(symbol: str = "BTC/USDT", source: str = "ccxt:binance", days: int = 3) -> StoredBars:
+def make_stored(symbol: str = "BTC/USDT", source: str = "ccxt:binance", days: int = 3) -> StoredBars:
     return StoredBars(
         source=source,
         symbol=symbol,
@@ -37,11 +38,11 @@ def stored(symbol: str = "BTC/USDT", source: str = "ccxt:binance", days: int = 3
         gaps=(
             Gap(symbol=symbol, first=FIRST + days * DAY, last=FIRST + days * DAY, candles=1, reason="why"),
         ),
-        spans=(Span(since=FIRST, until=FIRST + (days + 1) * DAY, said_by="binance", fetched_at=FETCHED),),
+        spans=(Span(since=FIRST, until=FIRST + (days + 1) * DAY, provenance="binance", fetched_at=FETCHED),),
     )
 
 
-def kept(root: Path, what: StoredBars) -> BarStore:
+def store_and_read(root: Path, what: StoredBars) -> BarStore:
     store = BarStore(root)
     with store.writing(what.source):
         store.write(what)
@@ -49,15 +50,15 @@ def kept(root: Path, what: StoredBars) -> BarStore:
 
 
 def test_what_is_written_is_read_back_with_its_gaps_and_who_said_it_when(tmp_path):
-    found = kept(tmp_path, stored()).read("ccxt:binance", "BTC/USDT")
-    assert found == stored()
-    assert (found.said_by, found.fetched_at, found.adjustment) == ("binance", FETCHED, Adjustment.RAW)
+    found = store_and_read(tmp_path, make_stored()).read("ccxt:binance", "BTC/USDT")
+    assert found == make_stored()
+    assert (found.provenance, found.fetched_at, found.adjustment) == ("binance", FETCHED, Adjustment.RAW)
 
 
 def test_the_metadata_lies_in_the_parquet_file_for_other_readers(tmp_path):
     import pyarrow.parquet as pq
 
-    store = kept(tmp_path, stored())
+    store = store_and_read(tmp_path, make_stored())
     table = pq.read_table(store.path("ccxt:binance", "BTC/USDT", "1d"))
     assert b'"adjustment":"raw"' in table.schema.metadata[b"closecall"]
     assert table.column("starts_at").to_pylist()[1].isoformat() == "2024-01-02T00:00:00+00:00"
@@ -68,7 +69,7 @@ def test_the_metadata_lies_in_the_parquet_file_for_other_readers(tmp_path):
     ["BTC/USDT", "600519", "BRK.B", "../../x", "..", ".hidden", "a\0b", "贵州茅台", "con ", "%2F", "~"],
 )
 def test_no_symbol_leaves_the_folder_of_its_source(tmp_path, symbol):
-    store = kept(tmp_path / "store", stored(symbol))
+    store = store_and_read(tmp_path / "store", make_stored(symbol))
     assert store.symbols("ccxt:binance") == [symbol]
     assert store.read("ccxt:binance", symbol).symbol == symbol
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -90,21 +91,21 @@ def test_a_symbol_that_cannot_name_a_file_is_refused(tmp_path, symbol):
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one_and_nothing_else(tmp_path):
-    store = kept(tmp_path, stored())
+    store = store_and_read(tmp_path, make_stored())
     before = store.path("ccxt:binance", "BTC/USDT", "1d").stat().st_ino
-    kept(tmp_path, stored(days=9))
+    store_and_read(tmp_path, make_stored(days=9))
     path = store.path("ccxt:binance", "BTC/USDT", "1d")
     assert path.stat().st_ino != before
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 def test_temporary_files_of_fetches_that_died_are_removed_at_the_next_start(tmp_path):
-    store = kept(tmp_path, stored())
+    store = store_and_read(tmp_path, make_stored())
     folder = store.path("ccxt:binance", "BTC/USDT", "1d").parent
     (folder / ".BTC%2FUSDT.parquet.4711.tmp").write_bytes(b"half")
     with store.writing("ccxt:binance"):
         assert [each.name for each in folder.iterdir()] == ["BTC%2FUSDT.parquet"]
-    assert store.read("ccxt:binance", "BTC/USDT") == stored()
+    assert store.read("ccxt:binance", "BTC/USDT") == make_stored()
 
 
 def test_two_fetches_never_write_one_source_at_once(tmp_path):
@@ -139,7 +140,7 @@ def test_a_process_that_is_killed_gives_the_right_to_write_back(tmp_path):
 
 
 def test_a_damaged_file_is_refused_with_a_remedy(tmp_path):
-    store = kept(tmp_path, stored(days=400))
+    store = store_and_read(tmp_path, make_stored(days=400))
     path = store.path("ccxt:binance", "BTC/USDT", "1d")
     whole = path.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], b"PAR1" + b"\0" * 200 + b"PAR1", b"date,open\n"):
@@ -154,7 +155,7 @@ def test_a_damaged_file_is_refused_with_a_remedy(tmp_path):
 
 
 def test_a_file_under_another_symbols_name_is_refused(tmp_path):
-    store = kept(tmp_path, stored())
+    store = store_and_read(tmp_path, make_stored())
     path = store.path("ccxt:binance", "BTC/USDT", "1d")
     path.rename(store.path("ccxt:binance", "ETH/USDT", "1d"))
     with pytest.raises(DataError, match="holds 'BTC/USDT', not 'ETH/USDT'; remove it"):
@@ -176,7 +177,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_stored_facts_that_contradict_each_other_cannot_be_made():
-    good = stored()
+    good = make_stored()
     hole = replace(good.spans[0], since=good.until + DAY, until=good.until + 2 * DAY)
     with pytest.raises(ValueError, match="do not join"):
         replace(good, spans=(*good.spans, hole))
@@ -188,25 +189,27 @@ def test_stored_facts_that_contradict_each_other_cannot_be_made():
 
 def test_a_coins_candle_becomes_a_bar_of_its_day_in_utc():
     instrument = guess_instrument("BTC/USDT")
-    bar = stored().bars(instrument, calendar_of("24/7", date(2024, 1, 1), date(2024, 1, 9)))[1]
+    bar = make_stored().bars(instrument, load_calendar("24/7", date(2024, 1, 1), date(2024, 1, 9)))[1]
     assert (bar.opens_at, bar.closes_at) == (FIRST + DAY, FIRST + 2 * DAY)
     assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (10.0, 12.5, 9.25, 11.0, 100.5)
 
 
 def test_a_stocks_candle_becomes_a_bar_of_its_exchanges_hours():
-    shares = replace(stored("AAPL", "yfinance"), candles=(candle(1), candle(2)))
-    bars = shares.bars(guess_instrument("AAPL"), calendar_of("XNYS", date(2024, 1, 1), date(2024, 1, 9)))
+    shares = replace(make_stored("AAPL", "yfinance"), candles=(candle(1), candle(2)))
+    bars = shares.bars(guess_instrument("AAPL"), load_calendar("XNYS", date(2024, 1, 1), date(2024, 1, 9)))
     assert bars[0].opens_at == datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
     assert bars[0].closes_at == datetime(2024, 1, 2, 21, tzinfo=UTC)
 
 
 def test_a_candle_on_a_day_without_a_session_is_refused_as_a_bar():
-    calendar = calendar_of("XNYS", date(2024, 1, 1), date(2024, 1, 9))
+    calendar = load_calendar("XNYS", date(2024, 1, 1), date(2024, 1, 9))
     with pytest.raises(DataError, match="a candle on 2024-01-01, when XNYS was closed"):
-        stored("AAPL", "yfinance").bars(guess_instrument("AAPL"), calendar)
+        make_stored("AAPL", "yfinance").bars(guess_instrument("AAPL"), calendar)
 
 
 def test_a_candle_of_an_hour_closes_an_hour_later():
-    hours = replace(stored(), timeframe="1h")
-    bar = hours.bars(guess_instrument("BTC/USDT"), calendar_of("24/7", date(2024, 1, 1), date(2024, 1, 9)))[0]
+    hours = replace(make_stored(), timeframe="1h")
+    bar = hours.bars(guess_instrument("BTC/USDT"), load_calendar("24/7", date(2024, 1, 1), date(2024, 1, 9)))[
+        0
+    ]
     assert (bar.timeframe, bar.closes_at - bar.opens_at) == ("1h", timedelta(hours=1))

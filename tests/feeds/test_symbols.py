@@ -3,7 +3,7 @@ import pytest
 from engine.instruments import AssetClass, Instrument
 from feeds import symbols as words
 from feeds.files.bars import guess_instrument
-from feeds.symbols import NameTable, known_names, pair_of
+from feeds.symbols import NameTable, known_names, parse_pair
 
 
 def table(*symbols: str, extra: dict[str, list[str]] | None = None) -> NameTable:
@@ -36,9 +36,9 @@ def test_a_company_keeps_its_former_ticker():
 
 def test_an_untraded_name_is_known_and_stands_for_nothing():
     names = table("BTCUSDT")
-    assert names.knows("Bitcoin Cash")
+    assert names.contains("Bitcoin Cash")
     assert names.resolve("Bitcoin Cash") == frozenset()
-    assert not names.knows("no such thing")
+    assert not names.contains("no such thing")
 
 
 def test_a_user_adds_names_to_a_base_a_symbol_or_a_name():
@@ -57,43 +57,45 @@ def test_names_given_for_an_instrument_count():
 
 
 def test_an_item_without_subjects_concerns_the_whole_market():
-    assert table("AAPL").concerned([]) == frozenset()
+    assert table("AAPL").match_symbols([]) == frozenset()
 
 
 def test_an_item_about_something_untraded_concerns_nothing():
-    assert table("BTCUSDT").concerned(["ethereum"]) is None
-    assert table("BTCUSDT").concerned(["never heard of"]) is None
+    assert table("BTCUSDT").match_symbols(["ethereum"]) is None
+    assert table("BTCUSDT").match_symbols(["never heard of"]) is None
 
 
 def test_a_traded_subject_outweighs_untraded_ones_and_topics():
-    assert table("BTCUSDT").concerned(["ethereum", "nft", "bitcoin"]) == {"BTCUSDT"}
+    assert table("BTCUSDT").match_symbols(["ethereum", "nft", "bitcoin"]) == {"BTCUSDT"}
 
 
 def test_a_coin_topic_concerns_the_whole_market_where_only_coins_are_traded():
-    assert table("BTCUSDT", "ETHUSDT").concerned(["DeFi"]) == frozenset()
+    assert table("BTCUSDT", "ETHUSDT").match_symbols(["DeFi"]) == frozenset()
 
 
 def test_a_coin_topic_concerns_the_coins_where_stocks_are_traded_too():
-    assert table("BTCUSDT", "AAPL").concerned(["nft", "altcoin"]) == {"BTCUSDT"}
+    assert table("BTCUSDT", "AAPL").match_symbols(["nft", "altcoin"]) == {"BTCUSDT"}
 
 
 def test_a_coin_topic_concerns_nothing_where_no_coin_is_traded():
-    assert table("AAPL").concerned(["blockchain"]) is None
+    assert table("AAPL").match_symbols(["blockchain"]) is None
 
 
 def test_a_topic_beside_an_untraded_name_concerns_nothing():
-    assert table("BTCUSDT").concerned(["defi", "ethereum"]) is None
+    assert table("BTCUSDT").match_symbols(["defi", "ethereum"]) is None
 
 
 def test_a_general_topic_concerns_the_whole_market_whatever_is_traded():
-    assert table("AAPL").concerned(["economy"]) == frozenset()
-    assert table("BTCUSDT", "AAPL").concerned(["market", "crypto"]) == frozenset()
+    assert table("AAPL").match_symbols(["economy"]) == frozenset()
+    assert table("BTCUSDT", "AAPL").match_symbols(["market", "crypto"]) == frozenset()
 
 
 def test_no_word_of_the_built_in_table_stands_for_two_things():
     for text in (words._COINS, words._STOCKS, words._A_SHARES):
         every = [
-            words._word(word) for word in text.replace("\n", "|").replace("|", ",").split(",") if word.strip()
+            words._normalize_word(word)
+            for word in text.replace("\n", "|").replace("|", ",").split(",")
+            if word.strip()
         ]
         assert len(every) == len(set(every)), [word for word in every if every.count(word) > 1]
 
@@ -122,7 +124,7 @@ def test_no_topic_is_a_name():
     ],
 )
 def test_a_pair_is_told_from_a_ticker(symbol, pair):
-    assert pair_of(symbol) == pair
+    assert parse_pair(symbol) == pair
 
 
 def test_known_names_begin_with_the_ticker_in_use():

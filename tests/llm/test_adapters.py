@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.places import ROOT
-from training.lora import Lora
+from training.lora import LoraShape
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from training.lora import Lora
 def test_an_adapter_sits_on_the_blocks_of_its_depth(
     depth: tuple[float, float], count: int, blocks: list[int]
 ) -> None:
-    assert Lora(depth=depth).blocks(count) == blocks
+    assert LoraShape(depth=depth).blocks(count) == blocks
 
 
 def test_an_adapter_has_the_same_fingerprint_in_every_process(tmp_path: Path) -> None:

@@ -5,24 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Abstention, Direction, Forecast
-from llm.answers import parse, write
+from llm.answers import format_answer, parse_answer_text
 
 AS_OF = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def said(text, last_close=50.0):
-    return parse(text, "BTC", AS_OF, last_close)
+def parse_text(text, last_close=50.0):
+    return parse_answer_text(text, "BTC", AS_OF, last_close)
 
 
 def test_a_canonical_answer_is_read_in_the_prices_of_the_market():
-    call = said(write(Direction.UP, 0.734, 101.5))
+    call = parse_text(format_answer(Direction.UP, 0.734, 101.5))
     assert isinstance(call, Forecast)
     assert (call.direction, call.confidence) == (Direction.UP, 0.73)
     assert call.close == pytest.approx(50.75)
 
 
 def test_a_close_equal_to_the_last_one_is_neutral_and_exact():
-    call = said(write(Direction.DOWN, 0.5, 100.0), last_close=0.1 + 0.2)
+    call = parse_text(format_answer(Direction.DOWN, 0.5, 100.0), last_close=0.1 + 0.2)
     assert isinstance(call, Forecast)
     assert call.close == 0.1 + 0.2
 
@@ -53,7 +53,7 @@ def test_a_close_equal_to_the_last_one_is_neutral_and_exact():
     ],
 )
 def test_anything_else_is_an_abstention_with_its_reason(text, reason):
-    call = said(text)
+    call = parse_text(text)
     assert isinstance(call, Abstention)
     assert reason in call.reason
     assert call.text == text
@@ -61,7 +61,7 @@ def test_anything_else_is_an_abstention_with_its_reason(text, reason):
 
 @given(st.text() | st.from_regex(r'\{"direction": "(up|down)", "confidence": .{0,6}, "close": .{0,8}\}'))
 def test_no_text_whatever_raises(text):
-    assert isinstance(said(text), Forecast | Abstention)
+    assert isinstance(parse_text(text), Forecast | Abstention)
 
 
 @given(
@@ -72,6 +72,6 @@ def test_no_text_whatever_raises(text):
 )
 def test_every_written_answer_can_be_read_back(direction, confidence, far, last_close):
     close = far if direction is Direction.UP else 100 - (far - 100) / 10
-    call = parse(write(direction, confidence, close), "BTC", AS_OF, last_close)
+    call = parse_answer_text(format_answer(direction, confidence, close), "BTC", AS_OF, last_close)
     assert isinstance(call, Forecast)
     assert call.direction is direction

@@ -21,7 +21,7 @@ CLOSECALL = Path(sys.executable).with_name("closecall")
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
 
 
-def refused(folder, capsys, *flags):
+def expect_refusal(folder, capsys, *flags):
     """Run a backtest that must fail with exit code 3; its one line."""
     (bars,) = write_bars(folder / "bars", "BTC-USD")
     words = ["backtest", "--bars", str(bars), "--data-dir", f"{folder}/data", "--out", f"{folder}/out"]
@@ -48,13 +48,13 @@ def cut(path, share):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
-def pickled(folder):
+def make_pickled(folder):
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04would run code")
 
 
 DAMAGE = {
-    "pickled weights only": (pickled, "no *.safetensors", "save_pretrained"),
+    "pickled weights only": (make_pickled, "no *.safetensors", "save_pretrained"),
     "code of its own": (
         lambda folder: change_json(folder / "config.json", auto_map={"AutoModelForCausalLM": "evil.Model"}),
         "auto_map",
@@ -130,7 +130,7 @@ def test_a_model_that_is_damaged_or_unsafe_is_refused_before_anything_is_written
     tmp_path, capsys, model, damage, reason, remedy
 ):
     damage(model)
-    line = refused(tmp_path, capsys, "--student", str(model))
+    line = expect_refusal(tmp_path, capsys, "--student", str(model))
     assert str(model) in line
     assert reason in line
     assert remedy in line
@@ -139,7 +139,7 @@ def test_a_model_that_is_damaged_or_unsafe_is_refused_before_anything_is_written
 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/nowhere/at/all"])
 def test_a_model_folder_that_is_missing_is_named_with_the_choices(tmp_path, capsys, name):
-    line = refused(tmp_path, capsys, "--student", name)
+    line = expect_refusal(tmp_path, capsys, "--student", name)
     assert f"{Path(name)}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'" in line
     assert not (tmp_path / "data").exists()
 
@@ -167,17 +167,17 @@ def adapter_with(folder, config, weights):
 )
 def test_a_bad_adapter_is_refused_before_anything_is_written(tmp_path, capsys, config, weights, reason):
     folder = adapter_with(tmp_path / "my-adapter", config, weights)
-    line = refused(tmp_path, capsys, "--adapter", str(folder))
+    line = expect_refusal(tmp_path, capsys, "--adapter", str(folder))
     assert str(folder) in line
     assert any(part in line for part in reason.split("|"))
     assert not (tmp_path / "data").exists()
 
 
 def test_an_adapter_folder_that_is_missing_is_named(tmp_path, capsys):
-    assert "nowhere: no adapter_config.json" in refused(tmp_path, capsys, "--adapter", "nowhere")
+    assert "nowhere: no adapter_config.json" in expect_refusal(tmp_path, capsys, "--adapter", "nowhere")
 
 
-def refused_by_a_process(folder, *flags, **environment):
+def expect_refusal_in_process(folder, *flags, **environment):
     """The one line of a real process: libraries write to its stderr as well."""
     (bars,) = write_bars(folder, "BTC-USD")
     done = subprocess.run(
@@ -193,7 +193,7 @@ def refused_by_a_process(folder, *flags, **environment):
 
 
 def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
-    line = refused_by_a_process(tmp_path, "--student", "some/model", HF_HUB_OFFLINE="1")
+    line = expect_refusal_in_process(tmp_path, "--student", "some/model", HF_HUB_OFFLINE="1")
     assert line.startswith("closecall: student some/model: no such folder, and the hub did not give it")
     assert "name a local folder" in line
     assert not (tmp_path / "data").exists()
@@ -202,7 +202,7 @@ def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
 def test_weights_that_do_not_fit_the_model_end_in_one_line_and_a_failed_run(tmp_path, model):
     config = json.loads((model / "config.json").read_text())
     change_json(model / "config.json", intermediate_size=2 * config["intermediate_size"])
-    assert f"student {model}: cannot be loaded" in refused_by_a_process(tmp_path, "--student", model)
+    assert f"student {model}: cannot be loaded" in expect_refusal_in_process(tmp_path, "--student", model)
     assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]
 
 
@@ -210,7 +210,7 @@ def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     weights = save({name: np.zeros((4, 999), dtype=np.float32)})
     adapter = adapter_with(tmp_path / "my-adapter", LORA | {"task_type": "CAUSAL_LM"}, weights)
-    assert "student tiny + my-adapter: cannot be loaded" in refused_by_a_process(
+    assert "student tiny + my-adapter: cannot be loaded" in expect_refusal_in_process(
         tmp_path, "--adapter", adapter
     )
     assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]

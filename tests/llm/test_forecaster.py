@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.model import Abstention, Forecast
-from engine.timeline import observations
+from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
-from llm.answer_cache import Ledger
+from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
 from tests.support.students import DOWN, UP, RuleStudent
 
@@ -19,29 +19,29 @@ def silent(_done, _total):
 @pytest.fixture(scope="module")
 def seen():
     market = simulate(MarketSettings(seed=1, coins=1, stocks=1, days=60))
-    return observations(market.bars, market.news, window=21, start=START)
+    return build_observations(market.bars, market.news, window=21, start=START)
 
 
 def test_every_observation_gets_its_own_call_in_order(tmp_path, seen):
-    with Ledger(tmp_path / "l.sqlite") as ledger:
+    with AnswerCache(tmp_path / "l.sqlite") as ledger:
         made = forecast(seen, RuleStudent(), ledger, silent)
     assert [(c.symbol, c.as_of) for c in made.calls] == [(o.symbol, o.as_of) for o in seen]
     assert all(isinstance(call, Forecast) for call in made.calls)
-    assert made.asked == len(seen)
+    assert made.num_generated == len(seen)
 
 
 def test_a_full_ledger_answers_without_the_student(tmp_path, seen):
-    with Ledger(tmp_path / "l.sqlite") as ledger:
+    with AnswerCache(tmp_path / "l.sqlite") as ledger:
         first = forecast(seen, RuleStudent(), ledger, silent)
         second_student = RuleStudent()
         second = forecast(seen, second_student, ledger, silent)
     assert second_student.asked == []
-    assert (second.asked, second.calls) == (0, first.calls)
+    assert (second.num_generated, second.calls) == (0, first.calls)
 
 
 def test_equal_prompts_are_asked_once(tmp_path, seen):
     student = RuleStudent()
-    with Ledger(tmp_path / "l.sqlite") as ledger:
+    with AnswerCache(tmp_path / "l.sqlite") as ledger:
         made = forecast([*seen[:5], *seen[:5]], student, ledger, silent)
     assert len(student.asked) == 5
     assert made.calls[:5] == made.calls[5:]
@@ -56,7 +56,7 @@ def test_answers_are_kept_when_the_student_dies_halfway(tmp_path, seen):
 
     many = list({o.as_of.isoformat() + o.symbol: o for o in _many()}.values())
     assert len(many) > 1024
-    with Ledger(tmp_path / "l.sqlite") as ledger:
+    with AnswerCache(tmp_path / "l.sqlite") as ledger:
         with pytest.raises(KeyboardInterrupt):
             forecast(many, Dying(), ledger, silent)
         rest = RuleStudent()
@@ -65,18 +65,18 @@ def test_answers_are_kept_when_the_student_dies_halfway(tmp_path, seen):
 
 
 def test_output_that_cannot_be_read_is_an_abstention(tmp_path, seen):
-    with Ledger(tmp_path / "l.sqlite") as ledger:
+    with AnswerCache(tmp_path / "l.sqlite") as ledger:
         made = forecast(seen, RuleStudent(lambda prompt: UP if "BTC" in prompt else "moon!"), ledger, silent)
     assert all(isinstance(call, Abstention) and call.text == "moon!" for call in made.calls)
 
 
 def test_progress_counts_what_is_asked(tmp_path, seen):
     steps = []
-    with Ledger(tmp_path / "l.sqlite") as ledger:
+    with AnswerCache(tmp_path / "l.sqlite") as ledger:
         forecast(seen, RuleStudent(lambda _: DOWN), ledger, lambda done, total: steps.append((done, total)))
     assert steps[-1] == (len(seen), len(seen))
 
 
 def _many():
     market = simulate(MarketSettings(seed=1, coins=4, stocks=0, days=300))
-    return observations(market.bars, market.news, window=21, start=START)
+    return build_observations(market.bars, market.news, window=21, start=START)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model import Bar, NewsItem, Observation, Precision
-from llm.prompts import CompactTemplate, FullTemplate, defuse
+from llm.prompts import CompactTemplate, FullTemplate, sanitize
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
 
@@ -106,8 +106,8 @@ def test_no_news_and_no_price_makes_a_tiny_prompt_longer_than_160_tokens_or_adds
 
 
 def test_untrusted_text_becomes_one_short_line_without_brackets():
-    assert defuse("a\n<|b|>\t[c]  {d}", 80) == "a (/b/) (c) (d)"
-    assert len(defuse("x" * 500, 80)) == 80
+    assert sanitize("a\n<|b|>\t[c]  {d}", 80) == "a (/b/) (c) (d)"
+    assert len(sanitize("x" * 500, 80)) == 80
 
 
 def test_a_window_without_volume_says_so_quietly():

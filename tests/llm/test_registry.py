@@ -13,7 +13,7 @@ from llm.registry.registry import Registry, champion_settings, registry_exists
 from llm.registry.store import JOURNAL, SESSION
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
-from tests.support.adapters_on_disk import START, adapter_on_disk, at, enter, entered, promote
+from tests.support.adapters_on_disk import START, adapter_on_disk, enter, enter_many, instant_at, promote
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def registry(tmp_path):
 
 
 def rollback(registry, hours=100, **more):
-    return registry.rollback(at=at(hours), by="user", reason="looks bad", **more)
+    return registry.rollback(at=instant_at(hours), by="user", reason="looks bad", **more)
 
 
 def test_an_adapter_is_on_record_as_it_was_stated_with_its_files(registry, tmp_path):
@@ -35,7 +35,7 @@ def test_an_adapter_is_on_record_as_it_was_stated_with_its_files(registry, tmp_p
         None,
         "tiny",
         START,
-        at(1),
+        instant_at(1),
     )
     assert (adapter.recipe, adapter.scores) == ({"steps": 80}, {"brier": 0.2})
     shutil.rmtree(folder)
@@ -61,8 +61,8 @@ def test_entering_the_same_adapter_again_gives_the_one_on_record(registry, tmp_p
 
 
 def test_names_that_begin_alike_are_told_apart_by_more_digits(registry, tmp_path, monkeypatch):
-    monkeypatch.setattr("llm.registry.registry.digest", lambda rows: f"abcdef{rows[0][0]['fingerprint']}")
-    names = entered(registry, tmp_path, [1, 2])
+    monkeypatch.setattr("llm.registry.registry.row_digest", lambda rows: f"abcdef{rows[0][0]['fingerprint']}")
+    names = enter_many(registry, tmp_path, [1, 2])
     assert names[0] == "2026-01-01-abcdef"
     assert names[1].startswith("2026-01-01-abcdef")
     assert len(names[1]) == len(names[0]) + 1
@@ -92,11 +92,11 @@ def test_what_is_no_plain_lora_adapter_is_refused(registry, tmp_path):
 def test_an_adapter_from_the_future_is_refused(registry, tmp_path):
     folder = adapter_on_disk(tmp_path / "made")
     with pytest.raises(UsageError, match="from the future"):
-        enter(registry, folder, hours=1, cutoff=at(2))
-    parent = enter(registry, folder, hours=5, cutoff=at(5)).name
+        enter(registry, folder, hours=1, cutoff=instant_at(2))
+    parent = enter(registry, folder, hours=5, cutoff=instant_at(5)).name
     child = adapter_on_disk(tmp_path / "child", 2)
     with pytest.raises(UsageError, match="later than the stated cut-off"):
-        enter(registry, child, hours=6, cutoff=at(4), parent=parent)
+        enter(registry, child, hours=6, cutoff=instant_at(4), parent=parent)
     with pytest.raises(UsageError, match="after 2026-01-01 04"):
         promote(registry, parent, hours=4)
 
@@ -109,11 +109,11 @@ def test_a_parent_must_be_on_record_for_the_same_student(registry, tmp_path):
     with pytest.raises(UsageError, match=f"did you mean {parent}"):
         enter(registry, child, parent=parent[:-1] + "x")
     assert enter(registry, child, parent=parent).parent == parent
-    assert registry.show(parent).children == (registry.adapters()[1].name,)
+    assert registry.get(parent).children == (registry.adapters()[1].name,)
 
 
 def test_promotions_and_rollbacks_move_the_champion_and_each_one_back(registry, tmp_path):
-    first, second = entered(registry, tmp_path, [1, 2])
+    first, second = enter_many(registry, tmp_path, [1, 2])
     promote(registry, first)
     promote(registry, second)
     assert registry.champion("tiny").name == second
@@ -127,14 +127,14 @@ def test_promotions_and_rollbacks_move_the_champion_and_each_one_back(registry, 
 
 
 def test_a_promoted_predecessor_is_rolled_back_to_where_it_came_from(registry, tmp_path):
-    first, second = entered(registry, tmp_path, [1, 2])
+    first, second = enter_many(registry, tmp_path, [1, 2])
     for name in (first, second, first):
         promote(registry, name)
     assert [rollback(registry).champion for _ in range(3)] == [second, first, None]
 
 
 def test_a_rollback_passes_over_an_adapter_that_is_damaged(registry, tmp_path):
-    first, second, third = entered(registry, tmp_path, [1, 2, 3])
+    first, second, third = enter_many(registry, tmp_path, [1, 2, 3])
     for name in (first, second, third):
         promote(registry, name)
     shutil.rmtree(registry.adapters()[1].folder)
@@ -144,7 +144,7 @@ def test_a_rollback_passes_over_an_adapter_that_is_damaged(registry, tmp_path):
 
 
 def test_promote_refuses_what_it_cannot_stand_for(registry, tmp_path):
-    (name,) = entered(registry, tmp_path, [1])
+    (name,) = enter_many(registry, tmp_path, [1])
     with pytest.raises(UsageError, match=f"did you mean {name}"):
         promote(registry, name[:-2])
     with pytest.raises(UsageError, match="belongs to tiny, not to Qwen"):
@@ -155,7 +155,7 @@ def test_promote_refuses_what_it_cannot_stand_for(registry, tmp_path):
 
 
 def test_promote_refuses_files_that_are_no_longer_those_on_record(registry, tmp_path):
-    entered(registry, tmp_path, [1])
+    enter_many(registry, tmp_path, [1])
     (adapter,) = registry.adapters()
     shutil.copy(
         adapter_on_disk(tmp_path / "other", 9) / "adapter_model.safetensors",
@@ -181,16 +181,16 @@ def test_each_student_has_a_champion_of_its_own(registry, tmp_path):
 
 
 def test_history_answers_who_was_champion_when(registry, tmp_path):
-    first, second = entered(registry, tmp_path, [1, 2])
+    first, second = enter_many(registry, tmp_path, [1, 2])
     promote(registry, first, hours=10)
     promote(registry, second, hours=20)
     rollback(registry, hours=30)
-    asked = [registry.champion_at("tiny", at(hours)) for hours in (9, 10, 19, 20, 29, 30, 99)]
+    asked = [registry.champion_at("tiny", instant_at(hours)) for hours in (9, 10, 19, 20, 29, 30, 99)]
     assert [one and one.name for one in asked] == [None, first, first, second, second, first, first]
 
 
 def test_a_champion_does_not_change_in_the_past(registry, tmp_path):
-    first, second = entered(registry, tmp_path, [1, 2])
+    first, second = enter_many(registry, tmp_path, [1, 2])
     promote(registry, first, hours=20)
     with pytest.raises(UsageError, match="check the clock"):
         promote(registry, second, hours=19)
@@ -199,31 +199,31 @@ def test_a_champion_does_not_change_in_the_past(registry, tmp_path):
 
 
 def test_verdicts_stand_in_an_adapters_history_and_count_as_gates(registry, tmp_path):
-    first, second = entered(registry, tmp_path, [1, 2])
-    registry.score(first, at=at(10), by="gate", scores={"p_value": 0.01, "days": 12})
+    first, second = enter_many(registry, tmp_path, [1, 2])
+    registry.add_scores(first, at=instant_at(10), by="gate", scores={"p_value": 0.01, "days": 12})
     promote(registry, first, hours=11)
-    registry.reject(second, at=at(12), reason="no evidence", scores={"p_value": 0.4})
-    assert [change.kind for change in registry.show(first).changes] == [
+    registry.reject(second, at=instant_at(12), reason="no evidence", scores={"p_value": 0.4})
+    assert [change.kind for change in registry.get(first).changes] == [
         "adapter_entered",
         "adapter_scored",
         "adapter_promoted",
     ]
-    assert registry.show(second).changes[-1].payload["scores"] == {"p_value": 0.4}
+    assert registry.get(second).changes[-1].payload["scores"] == {"p_value": 0.4}
     assert registry.adapters()[1].status is Status.REJECTED
-    assert registry.gates_held("tiny") == 2
+    assert registry.gate_results("tiny") == 2
     with pytest.raises(UsageError, match="is the champion"):
-        registry.reject(first, at=at(13), reason="no")
+        registry.reject(first, at=instant_at(13), reason="no")
 
 
 def test_a_session_learns_of_changes_by_number_and_can_journal_them(registry, tmp_path):
-    (name,) = entered(registry, tmp_path, [1])
+    (name,) = enter_many(registry, tmp_path, [1])
     seen = registry.changes()[-1].seq
     with Registry.open(tmp_path / "data") as elsewhere:
         promote(elsewhere, name)
     (change,) = registry.changes(seen)
     assert (change.kind, change.name, change.champion) == ("adapter_promoted", name, name)
     with Journal.open(tmp_path / "session.sqlite", "paper", create=True) as session:
-        session.append([change.event(at(101))], recorded_at=at(101))
+        session.append([change.event(instant_at(101))], recorded_at=instant_at(101))
         (row,) = session.read()
     assert (row.kind, row.payload["champion"], row.payload["registry_seq"]) == (
         "registry_changed",
@@ -268,7 +268,7 @@ def test_looking_for_a_registry_makes_none(tmp_path):
 
 
 def test_a_journal_that_was_altered_is_not_opened(registry, tmp_path):
-    entered(registry, tmp_path, [1])
+    enter_many(registry, tmp_path, [1])
     with sqlite3.connect(tmp_path / "data" / JOURNAL) as database:
         database.execute("DROP TRIGGER journal_no_update")
         database.execute("UPDATE journal_events SET payload = replace(payload, 'grpo', 'gold')")
@@ -282,13 +282,16 @@ def test_an_event_of_a_later_version_is_refused(registry, tmp_path):
 
     with Journal.open(tmp_path / "data" / JOURNAL, SESSION) as journal:
         journal.append([Event(kind="adapter_melted", as_of=START, payload={"name": "x"})], recorded_at=START)
-    with pytest.raises(JournalError, match="another version of closecall"):
+    with pytest.raises(JournalError, match="incompatible closecall version"):
         registry.adapters()
 
 
 def test_a_turn_that_never_ends_is_told_in_one_line(registry, tmp_path):
-    (name,) = entered(registry, tmp_path, [1])
+    (name,) = enter_many(registry, tmp_path, [1])
     with Registry.open(tmp_path / "data", lock_timeout=0.05) as hasty:
-        with registry._store.turn(), pytest.raises(JournalError, match="another process has been changing"):
+        with (
+            registry._store.transaction(),
+            pytest.raises(JournalError, match="another process has been changing"),
+        ):
             promote(hasty, name)
         promote(hasty, name)

@@ -14,7 +14,7 @@ from engine.errors import UsageError
 from llm.model_files import adapter_folder, fingerprint
 from llm.registry.adapters import Status
 from llm.registry.registry import Registry
-from tests.support.adapters_on_disk import adapter_on_disk, enter, entered, promote
+from tests.support.adapters_on_disk import adapter_on_disk, enter, enter_many, promote
 from tests.support.places import ROOT
 
 
@@ -113,7 +113,7 @@ def test_processes_that_change_one_registry_at_once_lose_nothing(tmp_path):
 
 def test_one_adapter_is_promoted_once_however_many_ask_at_once(tmp_path):
     with Registry.open(tmp_path / "data") as registry:
-        (name,) = entered(registry, tmp_path, [1])
+        (name,) = enter_many(registry, tmp_path, [1])
     gate = threading.Barrier(6)
 
     def ask(_):

@@ -7,9 +7,9 @@ import pytest
 
 from engine.errors import StudentError
 from engine.model import Forecast
-from engine.timeline import observations
+from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
-from llm.answers import read, write
+from llm.answers import format_answer, parse_answer
 from llm.student import Quantization, StudentSettings
 from llm.transformers_student import load_student
 from strategies.backtest import backtest
@@ -28,7 +28,7 @@ def silent(_done, _total):
 @pytest.fixture(scope="module")
 def seen():
     market = simulate(MarketSettings(seed=11, coins=2, stocks=1, days=90))
-    return observations(market.bars, market.news, window=21, start=START)
+    return build_observations(market.bars, market.news, window=21, start=START)
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,12 @@ def test_an_answer_does_not_depend_on_the_prompts_after_it(tiny, seen):
 def test_random_weights_keep_to_the_format_and_never_contradict_themselves(small, seen):
     student = load_student(StudentSettings(student=str(small), prompt="compact"))
     answers = student.answer([student.prompt(one) for one in seen], silent)
-    calls = [read(answer, one) for answer, one in zip(answers, seen, strict=True)]
+    calls = [parse_answer(answer, one) for answer, one in zip(answers, seen, strict=True)]
     assert all(isinstance(call, Forecast) for call in calls)
     assert len(set(answers)) > 1
     for call, answer in zip(calls, answers, strict=True):
         rebased = float(answer.split('"close": ')[1][:-1])
-        assert answer == write(call.direction, call.confidence, rebased)
+        assert answer == format_answer(call.direction, call.confidence, rebased)
 
 
 def test_an_adapter_changes_answers_and_fingerprint_and_is_named(small, adapter, seen):

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from engine.timeline import observations
-from llm.answer_cache import Ledger
-from llm.student import StudentGone, StudentInterrupted, StudentLate, StudentSettings
+from engine.timeline import build_observations
+from llm.answer_cache import AnswerCache
+from llm.student import StudentInterrupted, StudentSettings, StudentTimeout, StudentUnavailable
 from llm.transformers_student import load_student
 from llm.worker.host import STUDENT_COMMAND, RemoteStudent, StudentHost
-from llm.worker.messages import observation_from, observation_payload, settings_from, settings_payload
+from llm.worker.messages import decode_observation, decode_settings, encode_observation, encode_settings
 from llm.worker.process import serve
 from strategies.config import load_config
-from strategies.market_data import gather
-from strategies.paper_runtime.prefetch import AheadStudent
+from strategies.market_data import load_market_data
+from strategies.paper_runtime.prefetch import PrefetchingStudent
 from tests.support.paper_process import command
 from tests.support.students import RuleStudent
 
-FACTS = gather(load_config(None, {"market": {"coins": 2, "stocks": 0, "days": 60}}), Path("unused"))
+FACTS = load_market_data(load_config(None, {"market": {"coins": 2, "stocks": 0, "days": 60}}), Path("unused"))
 
-SEEN = observations(FACTS.bars, FACTS.news, window=21, start=FACTS.start)
+SEEN = build_observations(FACTS.bars, FACTS.news, window=21, start=FACTS.start)
 
 NEVER = lambda: False  # noqa: E731  # a constant that is called
 
@@ -37,7 +37,7 @@ def deaths():
 
 @pytest.fixture
 def host(deaths):
-    with StudentHost(died=deaths.append, command=command("student")) as made:
+    with StudentHost(on_death=deaths.append, command=command("student")) as made:
         yield made
 
 
@@ -52,9 +52,9 @@ def test_what_crosses_the_pipe_comes_back_as_it_was():
     from engine.journal.canonical import canonical_json
 
     for one in SEEN:
-        assert observation_from(json.loads(canonical_json(observation_payload(one)))) == one
+        assert decode_observation(json.loads(canonical_json(encode_observation(one)))) == one
     wanted = StudentSettings(adapter=Path("somewhere"), prompt="compact", batch=8)
-    assert settings_from(json.loads(canonical_json(settings_payload(wanted)))) == wanted
+    assert decode_settings(json.loads(canonical_json(encode_settings(wanted)))) == wanted
 
 
 def test_a_student_far_away_says_what_it_says_at_home(student):
@@ -77,7 +77,7 @@ def test_one_that_hangs_is_late_and_the_next_question_finds_another(student, hos
     hung = host.pid
     os.kill(hung, signal.SIGSTOP)
     begun = time.monotonic()
-    with pytest.raises(StudentLate, match=r"within 0\.5 s"):
+    with pytest.raises(StudentTimeout, match=r"within 0\.5 s"):
         student.answers(["a" * 200_000], 0.5, NEVER)  # more than a pipe holds
     assert time.monotonic() - begun < 3
     assert student.prompts(SEEN[:1], 30) == first
@@ -96,9 +96,11 @@ def test_a_person_interrupts_one_that_hangs(student, host):
 
 
 def test_one_that_always_dies_is_given_up_for_now(deaths):
-    with StudentHost(died=deaths.append, command=(sys.executable, "-c", "import sys; sys.exit(7)")) as host:
+    with StudentHost(
+        on_death=deaths.append, command=(sys.executable, "-c", "import sys; sys.exit(7)")
+    ) as host:
         host._deaths = -6  # without the pauses between the starts
-        with pytest.raises(StudentGone, match="died 6 times"):
+        with pytest.raises(StudentUnavailable, match="died 6 times"):
             host.ask({"ask": "describe"}, 30)
     assert len(deaths) == 6
     assert "exit code 7" in deaths[0]
@@ -127,8 +129,8 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
             return self.answer(prompts, lambda _done, _total: None)
 
     rounds = []
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        ahead = AheadStudent(Counted(), SEEN, ledger)
+    with AnswerCache(tmp_path / "ledger.sqlite") as ledger:
+        ahead = PrefetchingStudent(Counted(), SEEN, ledger)
         for number in range(0, len(SEEN), 2):
             some = SEEN[number : number + 2]
             prompts = ahead.prompts(some, 30)
@@ -136,10 +138,10 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
             assert ahead.answers(prompts, 30, NEVER) == RuleStudent().answer(prompts, lambda _d, _t: None)
         assert len(rounds) <= 3
         asked = len(rounds)
-        again = AheadStudent(Counted(), SEEN, ledger)
+        again = PrefetchingStudent(Counted(), SEEN, ledger)
         assert len(again.answers(again.prompts(SEEN[:2], 30), 30, NEVER)) == 2
         assert len(rounds) == asked
-        unforeseen = [observations(FACTS.bars, [], window=5, start=FACTS.start)[0]]
+        unforeseen = [build_observations(FACTS.bars, [], window=5, start=FACTS.start)[0]]
         assert again.prompts(unforeseen, 30) == [RuleStudent().prompt(unforeseen[0])]
 
 

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from engine.journal.canonical import digest
+from engine.journal.canonical import row_digest
 from engine.journal.journal import Journal
 from strategies import backtest as front_door
 from strategies.backtest import backtest
 from strategies.config import load_config
-from strategies.market_data import gather
+from strategies.market_data import load_market_data
 from strategies.runs import JOURNAL, list_runs
 from tests.support.places import SHARED_DATA
 from tests.support.students import RuleStudent
@@ -40,7 +40,7 @@ def run(folder, student=None, **flags):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     return run(folder, out=folder / "out")
 
@@ -50,8 +50,8 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_the_result_says_what_was_run_and_how_every_caller_scored(finished):
-    result = finished.result
+def test_the_result_says_what_was_run_and_how_every_caller_scored(finished_run):
+    result = finished_run.result
     assert result["simulated"] is True
     assert result["forecasts"] == result["bars"] - 3 * 5
     assert set(result["scores"]) == {"student", "buy_and_hold", "persistence", "majority", "random", "oracle"}
@@ -64,7 +64,7 @@ def test_the_result_says_what_was_run_and_how_every_caller_scored(finished):
 
 
 def test_the_oracle_captures_its_own_edge_and_a_contrarian_loses_it(tmp_path):
-    market = gather(load_config(None, SMALL), tmp_path)
+    market = load_market_data(load_config(None, SMALL), tmp_path)
 
     def knowing(sign):
         def answer(prompt):
@@ -83,11 +83,11 @@ def test_the_oracle_captures_its_own_edge_and_a_contrarian_loses_it(tmp_path):
     assert silent["scores"]["student"]["trades"] == 0
 
 
-def test_equal_runs_have_equal_digests_and_another_seed_has_others(tmp_path, finished):
+def test_equal_runs_have_equal_digests_and_another_seed_has_others(tmp_path, finished_run):
     again = run(tmp_path / "again")
-    assert again.result["digests"] == finished.result["digests"]
+    assert again.result["digests"] == finished_run.result["digests"]
     other = run(tmp_path / "other", seed=8)
-    assert not set(other.result["digests"].values()) & set(finished.result["digests"].values())
+    assert not set(other.result["digests"].values()) & set(finished_run.result["digests"].values())
 
 
 def test_a_run_on_a_full_ledger_asks_nothing_and_gives_the_same(tmp_path):
@@ -100,23 +100,23 @@ def test_a_run_on_a_full_ledger_asks_nothing_and_gives_the_same(tmp_path):
     assert second.result["distinct_trials"] == 1
 
 
-def test_the_exported_tables_say_the_same_as_the_digests(finished):
-    out = finished.folder.parents[1] / "out"
-    assert json.loads((out / "result.json").read_text()) == finished.result
+def test_the_exported_tables_say_the_same_as_the_digests(finished_run):
+    out = finished_run.folder.parents[1] / "out"
+    assert json.loads((out / "result.json").read_text()) == finished_run.result
     fills = [
         (r["at"], r["symbol"], float(r["size"]), float(r["price"]), float(r["cost"]))
         for r in rows(out / "fills.csv")
     ]
-    assert digest(fills) == finished.result["digests"]["fills"]
+    assert row_digest(fills) == finished_run.result["digests"]["fills"]
     equity = [(r["at"], float(r["value"]), float(r["cash"])) for r in rows(out / "equity.csv")]
-    assert digest(equity) == finished.result["digests"]["equity"]
-    assert len(rows(out / "forecasts.csv")) == finished.result["forecasts"]
+    assert row_digest(equity) == finished_run.result["digests"]["equity"]
+    assert len(rows(out / "forecasts.csv")) == finished_run.result["forecasts"]
     assert not list(out.glob(".*"))
 
 
-def test_every_fill_is_at_its_symbol_s_open_after_its_decision_and_costs_what_was_stated(finished):
-    costs = finished.result["costs"]
-    for fill in finished.played["student"].engine.fills:
+def test_every_fill_is_at_its_symbol_s_open_after_its_decision_and_costs_what_was_stated(finished_run):
+    costs = finished_run.result["costs"]
+    for fill in finished_run.simulations["student"].engine.fills:
         assert fill.at >= fill.decided_at
         stated = costs[fill.symbol]
         slip = (stated["slippage_bps"] + stated["latency_bps"]) / 1e4
@@ -126,16 +126,16 @@ def test_every_fill_is_at_its_symbol_s_open_after_its_decision_and_costs_what_wa
         assert fill.cost == pytest.approx(abs(fill.size) * fill.open * slip + fee, rel=1e-9)
 
 
-def test_the_journal_has_every_slice_and_what_came_of_it_and_its_chain_holds(finished):
-    with Journal.open(finished.folder / JOURNAL, finished.name) as journal:
+def test_the_journal_has_every_slice_and_what_came_of_it_and_its_chain_holds(finished_run):
+    with Journal.open(finished_run.folder / JOURNAL, finished_run.name) as journal:
         journal.verify()
         kinds = [row.kind for row in journal.read()]
-    engine = finished.played["student"].engine
+    engine = finished_run.simulations["student"].engine
     assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")
-    assert kinds.count("forecast") == finished.result["forecasts"]
+    assert kinds.count("forecast") == finished_run.result["forecasts"]
     assert kinds.count("fill") == len(engine.fills)
     assert kinds.count("mark") == len(engine.marks)
-    assert kinds.count("slice") > finished.result["bars"]
+    assert kinds.count("slice") > finished_run.result["bars"]
 
 
 def test_an_interrupted_run_is_listed_as_interrupted(tmp_path):
@@ -196,7 +196,7 @@ def made_until(played, instant):
     )
 
 
-def altered(facts, instant, rng):
+def alter_bars(facts, instant, rng):
     """The same facts, but everything that became known after `instant` at random."""
 
     def bar(one):
@@ -215,7 +215,7 @@ def altered(facts, instant, rng):
     return replace(facts, bars={s: tuple(map(bar, series)) for s, series in facts.bars.items()}, news=news)
 
 
-def removed(facts, instant):
+def remove_bars(facts, instant):
     """The same facts without anything that became known after `instant`."""
     bars = {s: tuple(b for b in series if b.closes_at <= instant) for s, series in facts.bars.items()}
     return replace(facts, bars=bars, news=[i for i in facts.news if i.available_at <= instant])
@@ -224,14 +224,17 @@ def removed(facts, instant):
 @pytest.mark.parametrize("source", [pytest.param("simulated"), pytest.param("real", marks=needs_real)])
 def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, monkeypatch, source):
     flags = BITCOIN if source == "real" else {}
-    facts = gather(load_config(None, SMALL | flags), tmp_path)
-    whole = run(tmp_path / "whole", **flags).played
+    facts = load_market_data(load_config(None, SMALL | flags), tmp_path)
+    whole = run(tmp_path / "whole", **flags).simulations
     rng = random.Random(4)
     closes = sorted({bar.closes_at for bar in facts.traded_bars})[8:-2]
     for number, instant in enumerate(rng.sample(closes, 5)):
-        for kind, change in (("cut", removed(facts, instant)), ("altered", altered(facts, instant, rng))):
-            monkeypatch.setattr(front_door, "gather", lambda _config, _dir, change=change: change)
-            other = run(tmp_path / f"{kind}-{number}", **flags).played
+        for kind, change in (
+            ("cut", remove_bars(facts, instant)),
+            ("altered", alter_bars(facts, instant, rng)),
+        ):
+            monkeypatch.setattr(front_door, "load_market_data", lambda _config, _dir, change=change: change)
+            other = run(tmp_path / f"{kind}-{number}", **flags).simulations
             assert made_until(other, instant) == made_until(whole, instant)
 
 
@@ -250,7 +253,7 @@ def test_a_share_that_cannot_be_sold_short_is_sold_when_shorting_is_allowed_else
         "allow_short": True,
         "instruments": {"BTC-USD": {"shortable": False}},
     }
-    engine = run(tmp_path / "data", **flags).played["student"].engine
+    engine = run(tmp_path / "data", **flags).simulations["student"].engine
     assert not [order for order in engine.orders if order.status == "rejected"]
     held, least = 0.0, 0.0
     for fill in engine.fills:
@@ -260,7 +263,7 @@ def test_a_share_that_cannot_be_sold_short_is_sold_when_shorting_is_allowed_else
     assert least >= 0
 
 
-def test_the_journal_tells_from_time_to_time_how_many_closes_are_forecast(tmp_path, finished):
+def test_the_journal_tells_from_time_to_time_how_many_closes_are_forecast(tmp_path, finished_run):
     ticks = (NOW + timedelta(seconds=3 * number) for number in range(10_000))
     made = backtest(
         load_config(None, SMALL), data_dir=tmp_path, clock=lambda: next(ticks), student=RuleStudent()
@@ -268,4 +271,4 @@ def test_the_journal_tells_from_time_to_time_how_many_closes_are_forecast(tmp_pa
     with Journal.open(made.folder / JOURNAL, made.name) as journal:
         told = [row.payload for row in journal.read(kinds=("forecasting",))]
     assert told and told[-1] == {"done": made.result["forecasts"], "total": made.result["forecasts"]}
-    assert made.result["digests"] == finished.result["digests"]
+    assert made.result["digests"] == finished_run.result["digests"]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Direction
-from engine.timeline import observations
+from engine.timeline import build_observations
 from strategies import baselines
 from tests.support.markets import MONDAY, coin
 
@@ -14,7 +14,7 @@ START = datetime.min.replace(tzinfo=UTC)
 def calls(baseline, closes):
     pairs = [(before, after) for before, after in zip([closes[0], *closes], closes, strict=False)]
     bars = {"BTC": coin("BTC", *pairs)}
-    seen = observations(bars, [], window=8, start=START, minimum=2)
+    seen = build_observations(bars, [], window=8, start=START, minimum=2)
     return baseline(seen, bars)
 
 
@@ -42,10 +42,10 @@ def test_a_day_without_a_move_keeps_the_last_direction():
 
 def test_the_random_caller_depends_on_seed_symbol_and_instant_alone():
     bars = {"BTC": coin("BTC", *[(10, 10)] * 200)}
-    seen = observations(bars, [], window=8, start=START)
-    first = baselines.random_caller(seen, 1)
-    assert baselines.random_caller(seen[50:], 1) == first[50:]
-    assert baselines.random_caller(seen, 2) != first
+    seen = build_observations(bars, [], window=8, start=START)
+    first = baselines.random_baseline(seen, 1)
+    assert baselines.random_baseline(seen[50:], 1) == first[50:]
+    assert baselines.random_baseline(seen, 2) != first
     ups = sum(one.direction is Direction.UP for one in first)
     assert 70 < ups < 125
 

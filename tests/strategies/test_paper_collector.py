@@ -5,15 +5,15 @@ import pytest
 
 from engine.trading.risk import RiskLimits
 from feeds.live.collector import Collector
-from llm.answer_cache import Ledger
-from llm.student import InProcess
+from llm.answer_cache import AnswerCache
+from llm.student import LocalStudentClient
 from strategies.config import load_config
-from strategies.market_data import Facts
-from strategies.paper.clock import RealTime
-from strategies.paper.files import open_session, start_session
-from strategies.paper.forecasting import LATE
-from strategies.paper.session import Parts
-from strategies.run_spec import settings_of
+from strategies.market_data import MarketData
+from strategies.paper.clock import SystemClock
+from strategies.paper.files import create_session, open_session
+from strategies.paper.forecasting import ARRIVED_LATE
+from strategies.paper.session import SessionDeps
+from strategies.run_spec import build_run_spec
 from tests.support.collector_rehearsal import (
     Killed,
     RehearsedNews,
@@ -23,7 +23,7 @@ from tests.support.collector_rehearsal import (
     periods,
 )
 from tests.support.collector_trial import _TRIAL_LIMITS, simulated_market
-from tests.support.paper_sessions import NAME, First, in_memory, parity_of, rows_of
+from tests.support.paper_sessions import NAME, First, check_replay, in_memory, read_rows
 
 MARKET = simulated_market(date(2023, 2, 1), date(2023, 2, 22), seed=3)
 
@@ -31,7 +31,7 @@ SINCE = min(series[0].opens_at for series in MARKET.bars.values())
 
 UNTIL = max(series[-1].closes_at for series in MARKET.bars.values())
 
-FACTS = Facts(
+FACTS = MarketData(
     instruments=MARKET.instruments,
     calendars=MARKET.calendars,
     bars=MARKET.bars,
@@ -69,8 +69,8 @@ class Trial:
         self.world.now += timedelta(seconds=max(seconds, 0.001))
 
     def run(self):
-        settings = settings_of(load_config(None, {}), FACTS, First(), RiskLimits())
-        start_session(self.folder, NAME, settings, [], at=SINCE, about={})
+        settings = build_run_spec(load_config(None, {}), FACTS, First(), RiskLimits())
+        create_session(self.folder, NAME, settings, [], at=SINCE, about={})
         killed = 0
         while self.world.now < UNTIL:
             away = next((one for one in self.kills if one[0] > self.world.now), None)
@@ -83,7 +83,7 @@ class Trial:
         return killed
 
     def go_on(self):
-        with Ledger(self.folder / "ledger.sqlite") as ledger:
+        with AnswerCache(self.folder / "ledger.sqlite") as ledger:
 
             def parts(journal):
                 collector = Collector(
@@ -96,11 +96,11 @@ class Trial:
                     limits=_TRIAL_LIMITS,
                     clock=self.world.own,
                 )
-                return Parts(
+                return SessionDeps(
                     source=collector,
-                    time=RealTime(self.world.own, self.sleep, look_up=1e9),
+                    time=SystemClock(self.world.own, self.sleep, poll_interval=1e9),
                     answers=ledger,
-                    load=lambda _adopted: InProcess(First()),
+                    load_student=lambda _adopted: LocalStudentClient(First()),
                     stop=lambda: self.world.now >= UNTIL,
                 )
 
@@ -111,18 +111,18 @@ class Trial:
 def test_weeks_on_failing_sources_and_a_jumping_clock_end_without_a_wrong_fill(tmp_path):
     trial = Trial(tmp_path, seed=11)
     killed = trial.run()
-    kinds = {row.kind for row in rows_of(tmp_path)}
+    kinds = {row.kind for row in read_rows(tmp_path)}
     assert killed >= 3
     assert {"gap", "source", "clock", "quote", "valuation", "fault", "session_resumed"} <= kinds
-    assert parity_of(tmp_path).equal
+    assert check_replay(tmp_path).equal
     days = {(symbol, bar.opens_at.date()): bar for symbol, series in MARKET.bars.items() for bar in series}
-    fills = rows_of(tmp_path, "fill")
+    fills = read_rows(tmp_path, "fill")
     assert len(fills) > 15
     for row in fills:
         fill = row.payload
         assert fill["at"] >= fill["decided_at"]
         bar = days[fill["symbol"], row.as_of.date()]
         assert bar.low * 0.99 <= fill["open"] <= bar.high * 1.01
-    calls = [row.payload for row in rows_of(tmp_path, "forecast")]
-    assert any(one["abstention"] == LATE for one in calls)
+    calls = [row.payload for row in read_rows(tmp_path, "forecast")]
+    assert any(one["abstention"] == ARRIVED_LATE for one in calls)
     assert sum(one["abstention"] is None for one in calls) > len(calls) / 2

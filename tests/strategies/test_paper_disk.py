@@ -12,12 +12,12 @@ from engine.errors import JournalError
 from engine.journal.journal import Journal
 from strategies.backtest import backtest
 from strategies.config import load_config
-from strategies.console import now
+from strategies.console import utc_now
 from strategies.paper.files import journal_path
-from strategies.paper.outputs import journaled, session_digests
-from strategies.paper_runtime.launch import Plan
-from strategies.replay_check import check_parity
-from tests.support.paper_process import eventually, supervised
+from strategies.paper.outputs import load_outputs, session_digests
+from strategies.paper_runtime.launch import LaunchSpec
+from strategies.replay_check import check_session_replay
+from tests.support.paper_process import start_supervised, wait_until
 from tests.support.students import RuleStudent
 
 NAME = "trial"
@@ -63,19 +63,21 @@ def count(folder, kind):
 
 def test_a_session_on_a_full_disk_takes_no_position_says_so_and_goes_on_with_room(small_disk, tmp_path):
     config = load_config(None, MARKET)
-    process = supervised(Plan(data_dir=small_disk, name=NAME, config=config, replay=True, speed=4e5))
+    process = start_supervised(
+        LaunchSpec(data_dir=small_disk, name=NAME, config=config, replay=True, speed=4e5)
+    )
     try:
         fill_and_free(small_disk, process)
     finally:
         process.kill()
         process.communicate()
     with Journal.open(journal_path(small_disk, NAME), NAME) as journal:
-        assert check_parity(journal).equal
-        digests = session_digests(journaled(journal))
+        assert check_session_replay(journal).equal
+        digests = session_digests(load_outputs(journal))
         faults = [row.payload for row in journal.read(kinds=("fault",)) if row.payload["part"] == "journal"]
     assert [one["state"] for one in faults] == ["down", "up"]
     assert "the disk is full" in faults[0]["reason"]
-    run = backtest(config, data_dir=tmp_path, clock=now, student=RuleStudent())
+    run = backtest(config, data_dir=tmp_path, clock=utc_now, student=RuleStudent())
     assert {name: digests[name] for name in run.result["digests"]} == run.result["digests"]
 
 
@@ -89,15 +91,15 @@ def fill_and_free(small_disk, process):
             said.extend(os.read(process.stderr.fileno(), 65536))
         return words in said.decode()
 
-    eventually(lambda: count(small_disk, "fill") > 2)
+    wait_until(lambda: count(small_disk, "fill") > 2)
     ballast = fill_up(small_disk)
-    eventually(lambda: heard("no new positions until it can be written"))
+    wait_until(lambda: heard("no new positions until it can be written"))
     before = count(small_disk, "mark")
     time.sleep(1.5)  # days would pass
     assert count(small_disk, "mark") == before
     with Journal.open(journal_path(small_disk, NAME), NAME) as journal:
         journal.verify()
     ballast.unlink()
-    eventually(lambda: heard("the session goes on"))
-    eventually(lambda: process.poll() is not None, seconds=60)
+    wait_until(lambda: heard("the session goes on"))
+    wait_until(lambda: process.poll() is not None, seconds=60)
     assert process.returncode == 0

@@ -6,18 +6,18 @@ from datetime import timedelta
 import pytest
 
 from engine.errors import UsageError
-from engine.journal.events import slice_payload
+from engine.journal.events.inputs import encode_slice
 from engine.journal.journal import Event
-from engine.timeline import merge
+from engine.timeline import build_slices
 from engine.trading.risk import RiskLimits
-from llm.answer_cache import Ledger
-from llm.student import InProcess, StudentGone, StudentInterrupted, StudentLate
-from strategies.paper.clock import RealTime
-from strategies.paper.files import open_session, session_folder, start_session
-from strategies.paper.forecasting import GONE, INTERRUPTED, LATE, NOT_IN_TIME
+from llm.answer_cache import AnswerCache
+from llm.student import LocalStudentClient, StudentInterrupted, StudentTimeout, StudentUnavailable
+from strategies.paper.clock import SystemClock
+from strategies.paper.files import create_session, open_session, session_folder
+from strategies.paper.forecasting import ARRIVED_LATE, INTERRUPTED, TIMED_OUT, UNAVAILABLE
 from strategies.paper.replay import ReplaySource
-from strategies.paper.session import Parts
-from strategies.run_spec import settings_of
+from strategies.paper.session import SessionDeps
+from strategies.run_spec import build_run_spec
 from strategies.runs import JOURNAL
 from tests.support.paper_sessions import (
     COINS,
@@ -25,15 +25,15 @@ from tests.support.paper_sessions import (
     FACTS,
     NAME,
     First,
+    check_replay,
+    command_at,
     day,
-    digests_of,
-    in_child,
     in_memory,
-    journal_of,
-    parity_of,
+    open_journal,
+    read_digests,
+    read_rows,
     replay,
-    rows_of,
-    told,
+    run_in_child,
 )
 
 
@@ -58,7 +58,7 @@ class Clock:
         self.woken()
 
 
-class Timely(InProcess):
+class Timely(LocalStudentClient):
     """A student in time, but for what `trouble` raises at its instants."""
 
     def __init__(self, trouble):
@@ -75,19 +75,19 @@ def live(
 ):
     """A session by a clock that is not simulated, on facts that come when their time has come."""
     clock = clock or Clock()
-    settings = settings_of(CONFIG, FACTS, First(), limits or RiskLimits())
+    settings = build_run_spec(CONFIG, FACTS, First(), limits or RiskLimits())
     path = session_folder(folder, NAME) / JOURNAL
     if not path.exists():
-        start_session(folder, NAME, settings, [], at=FACTS.start, about={})
+        create_session(folder, NAME, settings, [], at=FACTS.start, about={})
     end = day(days)
-    with Ledger(folder / "ledger.sqlite") as ledger:
+    with AnswerCache(folder / "ledger.sqlite") as ledger:
 
         def parts(journal):
-            return Parts(
+            return SessionDeps(
                 source=source(journal) if source else ReplaySource(journal, FACTS, (), 1),
-                time=RealTime(clock, clock.sleep),
+                time=SystemClock(clock, clock.sleep),
                 answers=ledger,
-                load=lambda _adopted: student or InProcess(First()),
+                load_student=lambda _adopted: student or LocalStudentClient(First()),
                 stop=stop or (lambda: clock.at > end),
             )
 
@@ -97,11 +97,11 @@ def live(
 
 
 def forecasts(folder):
-    return [row.payload for row in rows_of(folder, "forecast")]
+    return [row.payload for row in read_rows(folder, "forecast")]
 
 
 def faults(folder):
-    return [(row.payload["part"], row.payload["state"]) for row in rows_of(folder, "fault")]
+    return [(row.payload["part"], row.payload["state"]) for row in read_rows(folder, "fault")]
 
 
 def during(prompts, first, last):
@@ -114,14 +114,16 @@ def test_a_session_by_a_real_clock_trades_as_its_replay(tmp_path):
     live(tmp_path / "live", days=26)
     replay(tmp_path / "replay")
     names = ("forecasts", "fills")
-    one, other = digests_of(tmp_path / "live"), digests_of(tmp_path / "replay")
+    one, other = read_digests(tmp_path / "live"), read_digests(tmp_path / "replay")
     assert [one[name] for name in names] == [other[name] for name in names]
-    assert parity_of(tmp_path / "live").equal
-    waits = {row.payload["for"] for row in rows_of(tmp_path / "live", "waiting")}
+    assert check_replay(tmp_path / "live").equal
+    waits = {row.payload["for"] for row in read_rows(tmp_path / "live", "waiting")}
     assert {"the next input", f"the student's calls on {', '.join(COINS)}"} <= waits
 
 
-@pytest.mark.parametrize(("error", "reason"), [(StudentLate, NOT_IN_TIME), (StudentGone, GONE)])
+@pytest.mark.parametrize(
+    ("error", "reason"), [(StudentTimeout, TIMED_OUT), (StudentUnavailable, UNAVAILABLE)]
+)
 def test_a_student_that_hangs_or_dies_takes_no_new_position_and_comes_back(tmp_path, error, reason):
     def trouble(prompts, _):
         if during(prompts, 9, 14):
@@ -132,9 +134,9 @@ def test_a_student_that_hangs_or_dies_takes_no_new_position_and_comes_back(tmp_p
     assert reasons.count(reason) >= 10
     assert reasons[-1] is None
     assert faults(tmp_path) == [("student", "down"), ("student", "up")]
-    states = [row.payload["now"] for row in rows_of(tmp_path, "risk")]
+    states = [row.payload["now"] for row in read_rows(tmp_path, "risk")]
     assert states == ["reducing", "active"]
-    decided = [row.payload["decided_at"] for row in rows_of(tmp_path, "order")]
+    decided = [row.payload["decided_at"] for row in read_rows(tmp_path, "order")]
     assert not [at for at in decided if day(9).isoformat()[:19] <= at[:19] <= day(14).isoformat()[:19]]
     assert session.faults.down == {}
 
@@ -142,19 +144,19 @@ def test_a_student_that_hangs_or_dies_takes_no_new_position_and_comes_back(tmp_p
 def test_halt_works_while_the_student_hangs(tmp_path):
     def trouble(prompts, interrupted):
         if during(prompts, 12, 12) and not interrupted():
-            with journal_of(tmp_path) as journal:
-                journal.append([told("halt", day(12, minutes=1))], day(12, minutes=1))
+            with open_journal(tmp_path) as journal:
+                journal.append([command_at("halt", day(12, minutes=1))], day(12, minutes=1))
             assert interrupted()
             raise StudentInterrupted("a command came")
 
     live(tmp_path, student=Timely(trouble), days=15)
     stopped = [one for one in forecasts(tmp_path) if one["abstention"] == INTERRUPTED]
     assert {one["as_of"] for one in stopped} == {"2023-01-13T00:00:00Z"}
-    (halted,) = rows_of(tmp_path, "risk")
+    (halted,) = read_rows(tmp_path, "risk")
     assert (halted.payload["now"], halted.payload["author"]) == ("halted", "ann")
-    fills = [row.payload["at"] for row in rows_of(tmp_path, "fill")]
+    fills = [row.payload["at"] for row in read_rows(tmp_path, "fill")]
     assert max(fills) < "2023-01-13"
-    assert parity_of(tmp_path).equal
+    assert check_replay(tmp_path).equal
 
 
 def test_a_halt_found_behind_an_undecided_close_is_obeyed_first(tmp_path):
@@ -167,8 +169,8 @@ def test_a_halt_found_behind_an_undecided_close_is_obeyed_first(tmp_path):
 
     with pytest.raises(Killed):
         live(tmp_path, student=Timely(dies))
-    with journal_of(tmp_path) as journal:
-        journal.append([told("halt", day(12, minutes=1))], day(12, minutes=1))
+    with open_journal(tmp_path) as journal:
+        journal.append([command_at("halt", day(12, minutes=1))], day(12, minutes=1))
     clock = Clock()
     clock.at = day(12, minutes=2)
     live(tmp_path, clock=clock, days=13)
@@ -188,13 +190,13 @@ def test_a_close_found_after_its_time_is_abstained_as_late(tmp_path):
     clock = Clock()
     clock.at = day(12, minutes=31)
     live(tmp_path, clock=clock, days=13)
-    late = [one for one in forecasts(tmp_path) if one["abstention"] == LATE]
+    late = [one for one in forecasts(tmp_path) if one["abstention"] == ARRIVED_LATE]
     assert [one["as_of"] for one in late] == ["2023-01-13T00:00:00Z"] * 2
 
 
 def test_a_locked_journal_is_waited_for_and_named(tmp_path):
-    start = settings_of(CONFIG, FACTS, First(), RiskLimits())
-    start_session(tmp_path, NAME, start, [], at=FACTS.start, about={})
+    start = build_run_spec(CONFIG, FACTS, First(), RiskLimits())
+    create_session(tmp_path, NAME, start, [], at=FACTS.start, about={})
     other = sqlite3.connect(session_folder(tmp_path, NAME) / JOURNAL, isolation_level=None, timeout=5)
     waits = 0
 
@@ -216,7 +218,7 @@ def test_a_locked_journal_is_waited_for_and_named(tmp_path):
     assert waits == 5
     assert ("journal", "down") in faults(tmp_path)
     assert ("journal", "up") in faults(tmp_path)
-    assert digests_of(tmp_path)["fills"] == digests_of(tmp_path / "replay")["fills"]
+    assert read_digests(tmp_path)["fills"] == read_digests(tmp_path / "replay")["fills"]
 
 
 def test_a_full_disk_is_waited_for_and_named(tmp_path):
@@ -242,8 +244,8 @@ def test_a_full_disk_is_waited_for_and_named(tmp_path):
     clock = Clock(woken)
     live(tmp_path, clock=clock, source=source, days=26)
     replay(tmp_path / "replay")
-    assert [row.payload["reason"] for row in rows_of(tmp_path, "fault") if "full" in row.payload["reason"]]
-    assert digests_of(tmp_path)["fills"] == digests_of(tmp_path / "replay")["fills"]
+    assert [row.payload["reason"] for row in read_rows(tmp_path, "fault") if "full" in row.payload["reason"]]
+    assert read_digests(tmp_path)["fills"] == read_digests(tmp_path / "replay")["fills"]
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -257,12 +259,12 @@ def test_a_clock_that_jumps_is_named_and_nothing_is_filled_wrongly(tmp_path, hou
 
     clock = Clock(woken)
     live(tmp_path, clock=clock, days=26)
-    said = [row.payload["reason"] for row in rows_of(tmp_path, "fault") if row.payload["part"] == "clock"]
+    said = [row.payload["reason"] for row in read_rows(tmp_path, "fault") if row.payload["part"] == "clock"]
     assert len(said) == 1
     assert ("ahead" if hours > 0 else "back") in said[0]
-    fills = [row.payload for row in rows_of(tmp_path, "fill")]
+    fills = [row.payload for row in read_rows(tmp_path, "fill")]
     assert all(fill["at"] >= fill["decided_at"] for fill in fills)
-    assert parity_of(tmp_path).equal
+    assert check_replay(tmp_path).equal
 
 
 class Late:
@@ -270,7 +272,7 @@ class Late:
 
     def __init__(self, journal, first, last, observed):
         self.journal, self.first, self.last, self.observed = journal, first, last, observed
-        self.slices = list(merge(FACTS.traded_bars, FACTS.news))
+        self.slices = list(build_slices(FACTS.traded_bars, FACTS.news))
 
     def step(self, now):
         if not self.slices:
@@ -280,7 +282,7 @@ class Late:
         slice_ = self.slices.pop(0)
         late = day(self.first) < slice_.as_of < day(self.last)
         seen = {symbol: [bar.open, now] if self.observed else None for symbol, bar in slice_.bars.items()}
-        payload = slice_payload(slice_) | {"late": late, "observed": seen}
+        payload = encode_slice(slice_) | {"late": late, "observed": seen}
         self.journal.append([Event(kind="slice", as_of=slice_.as_of, payload=payload)], now)
         return now
 
@@ -289,11 +291,11 @@ def test_late_slices_are_not_decided_on_and_their_opens_fill_only_at_prices_that
     for observed in (False, True):
         folder = tmp_path / str(observed)
         live(folder, source=lambda journal, seen=observed: Late(journal, 10.5, 12.7, seen), days=26)
-        late = [one["as_of"] for one in forecasts(folder) if one["abstention"] == LATE]
+        late = [one["as_of"] for one in forecasts(folder) if one["abstention"] == ARRIVED_LATE]
         assert {at[:10] for at in late} == {"2023-01-11", "2023-01-12", "2023-01-13"}
-        missed = [row.payload for row in rows_of(folder, "order") if "too late" in row.payload["reason"]]
+        missed = [row.payload for row in read_rows(folder, "order") if "too late" in row.payload["reason"]]
         assert bool(missed) is not observed or not missed
-        assert parity_of(folder).equal
+        assert check_replay(folder).equal
 
 
 def test_two_processes_never_run_one_session(tmp_path):
@@ -317,14 +319,14 @@ with SessionLock(Path({str(session_folder(tmp_path, NAME) / "session.lock")!r}))
         ):
             pass
         holder.kill()
-    assert in_child(lambda: replay(tmp_path)) == 0
+    assert run_in_child(lambda: replay(tmp_path)) == 0
 
 
 def test_a_session_that_does_not_exist_or_exists_already_is_refused(tmp_path):
     replay(tmp_path)
-    settings = settings_of(CONFIG, FACTS, First(), RiskLimits())
+    settings = build_run_spec(CONFIG, FACTS, First(), RiskLimits())
     with pytest.raises(UsageError, match="already"):
-        start_session(tmp_path, NAME, settings, [], at=FACTS.start, about={})
+        create_session(tmp_path, NAME, settings, [], at=FACTS.start, about={})
     with (
         pytest.raises(UsageError, match="did you mean trial"),
         open_session(tmp_path, "trail", lambda _: None),
@@ -337,6 +339,6 @@ def test_a_session_that_does_not_exist_or_exists_already_is_refused(tmp_path):
 def test_another_student_than_the_one_on_record_is_not_asked(tmp_path):
     stranger = First()
     stranger.fingerprint = "someone else"
-    live(tmp_path, student=InProcess(stranger), days=12)
-    assert {one["abstention"] for one in forecasts(tmp_path)} == {GONE}
+    live(tmp_path, student=LocalStudentClient(stranger), days=12)
+    assert {one["abstention"] for one in forecasts(tmp_path)} == {UNAVAILABLE}
     assert stranger.asked == []

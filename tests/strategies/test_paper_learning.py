@@ -7,21 +7,21 @@ from datetime import timedelta
 
 import pytest
 
-from engine.journal.events import RETRAINED
-from engine.outcomes import outcomes
+from engine.journal.events import Kind
+from engine.outcomes import match_outcomes
 from llm.model_files import fingerprint
 from llm.registry.registry import Registry
 from strategies.config import PaperTable
 from strategies.paper.files import learning_dir
-from strategies.paper.journal_writer import Stopped
-from strategies.paper.results import lived
+from strategies.paper.journal_writer import StopRequested
+from strategies.paper.results import load_session_history
 from strategies.paper_runtime import model_updates as retraining
-from strategies.paper_runtime.launch import Plan
-from strategies.paper_runtime.model_updates import Champions, Retrainer
+from strategies.paper_runtime.launch import LaunchSpec
+from strategies.paper_runtime.model_updates import ChampionWatcher, Retrainer
 from tests.support.adapters_on_disk import adapter_on_disk
-from tests.support.paper_sessions import CONFIG, FACTS, NAME, day, journal_of, replay
+from tests.support.paper_sessions import CONFIG, FACTS, NAME, day, open_journal, replay
 from tests.support.walks import Doubles
-from training.dataset.loaders import from_session
+from training.dataset.loaders import load_session_experiences
 from training.retraining.worker import retrain_for
 from training.walkforward.config import Method
 
@@ -35,12 +35,12 @@ print(json.dumps({"report": report}))
 
 def plan_in(folder, retrain="weekly", **rest):
     config = CONFIG.model_copy(update={"paper": PaperTable(retrain=retrain), **rest})
-    return Plan(data_dir=folder, name=NAME, config=config, replay=True)
+    return LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True)
 
 
-def noted(folder):
-    with journal_of(folder) as journal:
-        return [row.payload for row in journal.read(kinds=(RETRAINED,))]
+def read_notes(folder):
+    with open_journal(folder) as journal:
+        return [row.payload for row in journal.read(kinds=(Kind.RETRAINED,))]
 
 
 @pytest.fixture
@@ -50,73 +50,73 @@ def session(tmp_path):
     return tmp_path
 
 
-def trained_by(monkeypatch, code):
+def trained_adapters(monkeypatch, code):
     monkeypatch.setattr(retraining, "RETRAIN_COMMAND", (sys.executable, "-c", code))
 
 
 def test_rounds_come_evenly_from_the_start_and_each_once(session, monkeypatch):
-    trained_by(monkeypatch, DONE)
-    with journal_of(session) as journal:
+    trained_adapters(monkeypatch, DONE)
+    with open_journal(session) as journal:
         retrainer = Retrainer(plan_in(session), journal, lambda: None)
         for hours in range(0, 24 * 16, 12):
             retrainer.step(FACTS.start + timedelta(hours=hours))
         again = Retrainer(plan_in(session), journal, lambda: None)
         again.step(day(15))
         again.step(day(30))  # two were missed: the last of them is done
-    dues = [one["due"][:10] for one in noted(session)]
+    dues = [one["due"][:10] for one in read_notes(session)]
     assert dues == [day(7).isoformat()[:10], day(14).isoformat()[:10], day(28).isoformat()[:10]]
-    assert {one["report"]["if_drift"] for one in noted(session)} == {False}
+    assert {one["report"]["if_drift"] for one in read_notes(session)} == {False}
 
 
 def test_on_drift_asks_for_drift_and_never_asks_for_nothing(session, monkeypatch):
-    trained_by(monkeypatch, DONE)
-    with journal_of(session) as journal:
+    trained_adapters(monkeypatch, DONE)
+    with open_journal(session) as journal:
         Retrainer(plan_in(session, "on-drift"), journal, lambda: None).step(day(8))
         Retrainer(plan_in(session, "never"), journal, lambda: None).step(day(20))
-    assert [one["report"]["if_drift"] for one in noted(session)] == [True]
+    assert [one["report"]["if_drift"] for one in read_notes(session)] == [True]
 
 
 def test_a_training_that_dies_is_tried_again_and_then_named(session, monkeypatch):
-    trained_by(monkeypatch, "import os; os.kill(os.getpid(), 9)")
-    with journal_of(session) as journal:
+    trained_adapters(monkeypatch, "import os; os.kill(os.getpid(), 9)")
+    with open_journal(session) as journal:
         Retrainer(plan_in(session), journal, lambda: None).step(day(8))
-    (one,) = noted(session)
+    (one,) = read_notes(session)
     assert one["failed"] == "the training's process died of signal 9"
 
 
 def test_a_session_that_is_told_to_stop_does_not_wait_for_its_training(session, monkeypatch):
-    trained_by(monkeypatch, "import time; time.sleep(60)")
+    trained_adapters(monkeypatch, "import time; time.sleep(60)")
 
     def stop():
-        raise Stopped
+        raise StopRequested
 
     begun = time.monotonic()
-    with journal_of(session) as journal, pytest.raises(Stopped):
+    with open_journal(session) as journal, pytest.raises(StopRequested):
         Retrainer(plan_in(session), journal, stop).step(day(8))
     assert time.monotonic() - begun < 10
-    assert noted(session) == []
+    assert read_notes(session) == []
 
 
 def test_a_live_session_goes_on_while_it_is_retrained(session, monkeypatch):
-    trained_by(monkeypatch, "import time; time.sleep(1)\n" + DONE)
+    trained_adapters(monkeypatch, "import time; time.sleep(1)\n" + DONE)
     plan = replace(plan_in(session), replay=False)
-    with journal_of(session) as journal:
+    with open_journal(session) as journal:
         retrainer = Retrainer(plan, journal, lambda: None)
         begun = time.monotonic()
         retrainer.step(day(8))
         assert time.monotonic() - begun < 0.9
-        while not noted(session):
+        while not read_notes(session):
             assert time.monotonic() - begun < 20
             retrainer.step(day(8, hours=1))
             time.sleep(0.05)
-    assert noted(session)[0]["due"][:10] == day(7).isoformat()[:10]
+    assert read_notes(session)[0]["due"][:10] == day(7).isoformat()[:10]
 
 
 def test_what_is_learned_from_is_the_session_as_it_stood_at_that_instant(session):
-    with journal_of(session) as journal:
-        experience = from_session(journal, day(12))
-        whole = lived(journal, session)
-    known = outcomes([call for call in whole.calls if call.as_of <= day(12)], whole.facts.bars)
+    with open_journal(session) as journal:
+        experience = load_session_experiences(journal, day(12))
+        whole = load_session_history(journal, session)
+    known = match_outcomes([call for call in whole.calls if call.as_of <= day(12)], whole.market_data.bars)
     calls = {(call.symbol, call.as_of): (call, outcome) for call, outcome in known}
     assert len(experience) > 8
     for one in experience:
@@ -158,7 +158,7 @@ def test_the_champion_of_an_instant_speaks_from_then_on_and_the_registry_stands_
     home = learning_dir(session, NAME, replay=True)
     folder = adapter_on_disk(session / "made")
     with Registry.open(home) as registry:
-        entered = registry.enter(
+        entered = registry.register(
             folder,
             parent=None,
             student="tiny",
@@ -171,17 +171,19 @@ def test_the_champion_of_an_instant_speaks_from_then_on_and_the_registry_stands_
         registry.promote(entered.name, at=day(6), by="gate", reason="better")
         registry.rollback(at=day(9), by="ann", reason="worse")
     told = []
-    with journal_of(session) as journal:
-        champions = Champions(
+    with open_journal(session) as journal:
+        champions = ChampionWatcher(
             plan,
             journal,
             fingerprint=lambda adapter: "base" if adapter is None else adapter.name,
             look=lambda: None,
-            happened=lambda part, reason: told.append((part, reason)),
+            record_fault=lambda part, reason: told.append((part, reason)),
         )
-        said = [champions(day(number))["fingerprint"] for number in (5, 6, 8, 9)]
+        said = [champions(day(number)).fingerprint for number in (5, 6, 8, 9)]
         champions.close()
-        again = Champions(plan, journal, fingerprint=str, look=lambda: None, happened=lambda *_: None)
+        again = ChampionWatcher(
+            plan, journal, fingerprint=str, look=lambda: None, record_fault=lambda *_: None
+        )
         again(day(9))
         again.close()
         beside = [row.payload["change"] for row in journal.read(kinds=("registry_changed",))]
@@ -192,6 +194,8 @@ def test_the_champion_of_an_instant_speaks_from_then_on_and_the_registry_stands_
 
 def test_where_an_adapter_was_named_no_champion_takes_its_place(session):
     plan = plan_in(session, "never", adapter=session)
-    with Registry.open(learning_dir(session, NAME, replay=True)), journal_of(session) as journal:
-        champions = Champions(plan, journal, fingerprint=str, look=lambda: None, happened=lambda *_: None)
+    with Registry.open(learning_dir(session, NAME, replay=True)), open_journal(session) as journal:
+        champions = ChampionWatcher(
+            plan, journal, fingerprint=str, look=lambda: None, record_fault=lambda *_: None
+        )
         assert champions(day(9)) is None

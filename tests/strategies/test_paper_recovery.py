@@ -3,15 +3,15 @@ import random
 import pytest
 
 from tests.support.paper_sessions import (
-    dies_at,
-    digests_of,
-    everything,
-    in_child,
+    check_replay,
+    die_at,
+    full_script,
     in_memory,
-    killed_after,
-    parity_of,
+    kill_after,
+    read_digests,
+    read_rows,
     replay,
-    rows_of,
+    run_in_child,
 )
 
 
@@ -24,17 +24,17 @@ def tmp_path():
 def uninterrupted():
     for folder in in_memory():
         boundaries = []
-        replay(folder, everything(), ahead=1, at=boundaries.append)
-        yield digests_of(folder), len(boundaries), folder
+        replay(folder, full_script(), ahead=1, at=boundaries.append)
+        yield read_digests(folder), len(boundaries), folder
 
 
 def test_the_trial_session_has_a_bit_of_everything(uninterrupted):
-    kinds = {row.kind for row in rows_of(uninterrupted[2])}
+    kinds = {row.kind for row in read_rows(uninterrupted[2])}
     assert {"slice", "command", "quote", "gap", "split", "dividend", "adopted", "history"} <= kinds
     assert {"forecast", "order", "fill", "mark", "step", "risk", "valuation", "progress"} <= kinds
-    adapters = [row.payload["adapter"] for row in rows_of(uninterrupted[2], "forecast")]
+    adapters = [row.payload["adapter"] for row in read_rows(uninterrupted[2], "forecast")]
     assert set(adapters) == {None, "two"}
-    steps = [row.payload for row in rows_of(uninterrupted[2], "step")]
+    steps = [row.payload for row in read_rows(uninterrupted[2], "step")]
     assert sum(step["income"] > 0 for step in steps) == 1
 
 
@@ -44,14 +44,14 @@ def test_a_session_killed_at_any_boundary_ends_as_the_one_that_was_never_killed(
     kills = 0
     while True:
         count = dice.randint(1, boundaries // 4)
-        status = in_child(lambda: replay(tmp_path, everything(), ahead=1, at=dies_at(count)))  # noqa: B023  # runs at once
+        status = run_in_child(lambda: replay(tmp_path, full_script(), ahead=1, at=die_at(count)))  # noqa: B023  # runs at once
         if status == 0:
             break
         assert status == 9
         kills += 1
     assert kills >= 3
-    assert digests_of(tmp_path) == digests
-    assert parity_of(tmp_path).equal
+    assert read_digests(tmp_path) == digests
+    assert check_replay(tmp_path).equal
 
 
 @pytest.mark.parametrize("boundary", ["after the input", "before the forecast", "after the forecast",
@@ -60,15 +60,15 @@ def test_a_session_killed_at_each_kind_of_boundary_ends_as_the_one_that_was_neve
     tmp_path, uninterrupted, boundary
 ):
     def killed(count):
-        die = dies_at(count)
+        die = die_at(count)
         return lambda: replay(
-            tmp_path, everything(), ahead=1, at=lambda name: die(name) if name == boundary else None
+            tmp_path, full_script(), ahead=1, at=lambda name: die(name) if name == boundary else None
         )
 
-    assert in_child(killed(6)) == 9
-    assert in_child(killed(3)) == 9
-    replay(tmp_path, everything(), ahead=1)
-    assert digests_of(tmp_path) == uninterrupted[0]
+    assert run_in_child(killed(6)) == 9
+    assert run_in_child(killed(3)) == 9
+    replay(tmp_path, full_script(), ahead=1)
+    assert read_digests(tmp_path) == uninterrupted[0]
 
 
 def test_a_session_killed_with_signal_9_at_any_moment_ends_as_the_one_that_was_never_killed(
@@ -76,32 +76,32 @@ def test_a_session_killed_with_signal_9_at_any_moment_ends_as_the_one_that_was_n
 ):
     dice = random.Random(6)
     for _ in range(6):
-        if killed_after(dice.uniform(0.05, 0.5), lambda: replay(tmp_path, everything(), ahead=1)):
+        if kill_after(dice.uniform(0.05, 0.5), lambda: replay(tmp_path, full_script(), ahead=1)):
             break
-    replay(tmp_path, everything(), ahead=7)
-    assert digests_of(tmp_path) == uninterrupted[0]
+    replay(tmp_path, full_script(), ahead=7)
+    assert read_digests(tmp_path) == uninterrupted[0]
 
 
 def test_inputs_committed_ahead_change_nothing(tmp_path, uninterrupted):
-    replay(tmp_path, everything(), ahead=64)
-    assert digests_of(tmp_path) == uninterrupted[0]
+    replay(tmp_path, full_script(), ahead=64)
+    assert read_digests(tmp_path) == uninterrupted[0]
 
 
 def test_a_session_that_is_stopped_and_resumed_goes_on_as_if_it_had_not(tmp_path, uninterrupted):
     for limit in (20, 40, 60):
         steps = iter(range(limit))
-        session = replay(tmp_path, everything(), ahead=1, stop=lambda steps=steps: next(steps, None) is None)
-        assert session.board is not None
-    replay(tmp_path, everything(), ahead=1)
-    assert digests_of(tmp_path) == uninterrupted[0]
-    kinds = [row.kind for row in rows_of(tmp_path)]
+        session = replay(tmp_path, full_script(), ahead=1, stop=lambda steps=steps: next(steps, None) is None)
+        assert session.context is not None
+    replay(tmp_path, full_script(), ahead=1)
+    assert read_digests(tmp_path) == uninterrupted[0]
+    kinds = [row.kind for row in read_rows(tmp_path)]
     assert (kinds.count("session_stopped"), kinds.count("session_resumed")) == (3, 3)
 
 
 def test_a_finished_session_stays_as_it_is(tmp_path, uninterrupted):
-    replay(tmp_path, everything(), ahead=1)
-    before = [(row.kind, row.payload) for row in rows_of(tmp_path)]
-    replay(tmp_path, everything(), ahead=1)
-    after = [(row.kind, row.payload) for row in rows_of(tmp_path)]
+    replay(tmp_path, full_script(), ahead=1)
+    before = [(row.kind, row.payload) for row in read_rows(tmp_path)]
+    replay(tmp_path, full_script(), ahead=1)
+    after = [(row.kind, row.payload) for row in read_rows(tmp_path)]
     assert after[: len(before)] == before
     assert {kind for kind, _ in after[len(before) :]} == {"session_resumed"}

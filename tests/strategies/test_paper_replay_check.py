@@ -10,19 +10,19 @@ from engine.journal.canonical import canonical_json
 from engine.journal.journal import Event, Journal
 from strategies.backtest import backtest
 from strategies.paper.files import session_folder
-from strategies.replay_check import check_run
+from strategies.replay_check import check_run_replay
 from strategies.runs import JOURNAL
 from tests.support.paper_sessions import (
     CONFIG,
     FACTS,
     First,
-    digests_of,
-    everything,
+    check_replay,
+    full_script,
     in_memory,
-    journal_of,
-    parity_of,
+    open_journal,
+    read_digests,
+    read_rows,
     replay,
-    rows_of,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -36,16 +36,16 @@ def tmp_path():
 @pytest.fixture(scope="module")
 def session():
     for folder in in_memory():
-        replay(folder, everything())
+        replay(folder, full_script())
         yield folder
 
 
-def rewritten(source, target, change):
+def rewrite_journal(source, target, change):
     """A copy of a session whose rows went through `change`, with a chain that holds again."""
     folder = session_folder(target, "trial")
     folder.mkdir(parents=True)
     with Journal.open(folder / JOURNAL, "trial", create=True) as journal:
-        for row in rows_of(source):
+        for row in read_rows(source):
             payload = json.loads(canonical_json(row.payload))
             change(row, payload)
             journal.append([Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at)
@@ -59,13 +59,13 @@ def nth(rows, kind, number):
 def test_a_session_without_commands_is_the_backtest_over_its_facts(tmp_path):
     run = backtest(CONFIG, data_dir=tmp_path, clock=lambda: NOW, student=First())
     replay(tmp_path)
-    digests = digests_of(tmp_path)
-    assert len(run.played["student"].engine.fills) > 8
+    digests = read_digests(tmp_path)
+    assert len(run.simulations["student"].engine.fills) > 8
     assert {name: digests[name] for name in run.result["digests"]} == run.result["digests"]
 
 
 def test_a_session_comes_out_again_from_its_inputs(session):
-    parity = parity_of(session)
+    parity = check_replay(session)
     assert parity.equal
     assert (parity.difference, parity.chain, parity.undecided) == ("", "", 0)
     assert parity.digests["fills"] == parity.replayed["fills"]
@@ -77,14 +77,14 @@ def test_a_session_comes_out_again_from_its_inputs(session):
      ("forecast", "confidence", "forecasts"), ("step", "pnl", "effects")],
 )  # fmt: skip
 def test_one_altered_digit_shows_even_under_a_chain_that_holds(tmp_path, session, kind, field, digest):
-    rows = rows_of(session)
+    rows = read_rows(session)
     target = nth(rows, kind, 7)
 
     def alter(row, payload):
         if row.seq == target:
             payload[field] = math.nextafter(payload[field], 0)
 
-    parity = parity_of(rewritten(session, tmp_path, alter))
+    parity = check_replay(rewrite_journal(session, tmp_path, alter))
     assert not parity.equal
     assert parity.chain == ""
     assert parity.digests[digest] != parity.replayed[digest]
@@ -92,7 +92,7 @@ def test_one_altered_digit_shows_even_under_a_chain_that_holds(tmp_path, session
 
 
 def test_an_altered_journal_starts_no_session_and_parity_says_where_it_is(tmp_path, session):
-    rewritten(session, tmp_path, lambda _row, _payload: None)
+    rewrite_journal(session, tmp_path, lambda _row, _payload: None)
     path = session_folder(tmp_path, "trial") / JOURNAL
     with sqlite3.connect(path) as database:
         seq, payload = database.execute(
@@ -103,34 +103,34 @@ def test_an_altered_journal_starts_no_session_and_parity_says_where_it_is(tmp_pa
         database.execute("UPDATE journal_events SET payload = ? WHERE seq = ?", (altered, seq))
     database.close()
     with pytest.raises(JournalError, match=f"event {seq}"):
-        replay(tmp_path, everything())
-    parity = parity_of(tmp_path)
+        replay(tmp_path, full_script())
+    parity = check_replay(tmp_path)
     assert not parity.equal
     assert f"event {seq}" in parity.chain
     assert "cost" in parity.difference
 
 
 def test_a_session_whose_effects_do_not_come_out_again_stops_with_both_values(tmp_path, session):
-    rows = rows_of(session)
+    rows = read_rows(session)
     target = nth(rows, "fill", 3)
 
     def alter(row, payload):
         if row.seq == target:
             payload["price"] += 1.0
 
-    rewritten(session, tmp_path, alter)
+    rewrite_journal(session, tmp_path, alter)
     with pytest.raises(JournalError, match=r"led to fill .* and now leads to fill .*"):
-        replay(tmp_path, everything())
+        replay(tmp_path, full_script())
 
 
 def test_an_altered_output_is_another_forecast(tmp_path, session):
-    target = nth(rows_of(session), "forecast", 12)
+    target = nth(read_rows(session), "forecast", 12)
 
     def alter(row, payload):
         if row.seq == target:
             payload["output"] = payload["output"].replace("0.60", "0.61").replace("0.70", "0.71")
 
-    parity = parity_of(rewritten(session, tmp_path, alter))
+    parity = check_replay(rewrite_journal(session, tmp_path, alter))
     assert parity.digests["forecasts"] != parity.replayed["forecasts"]
 
 
@@ -141,7 +141,7 @@ def test_parity_reads_no_effect_but_what_was_forecast(tmp_path, session):
     forecasts = 0
     with Journal.open(folder / JOURNAL, "trial", create=True) as journal:
         moved = {}
-        for row in rows_of(session):
+        for row in read_rows(session):
             payload = dict(row.payload)
             if row.kind in ("order", "fill", "mark", "step", "risk", "valuation", "progress"):
                 continue
@@ -152,20 +152,20 @@ def test_parity_reads_no_effect_but_what_was_forecast(tmp_path, session):
                 [Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at
             )
     assert forecasts > 30
-    parity, whole = parity_of(tmp_path), parity_of(session)
+    parity, whole = check_replay(tmp_path), check_replay(session)
     assert parity.digests["fills"] != whole.digests["fills"]
     assert parity.replayed["forecasts"] == whole.replayed["forecasts"]
-    last = max(row.payload["input"] for row in rows_of(tmp_path, "forecast"))
+    last = max(row.payload["input"] for row in read_rows(tmp_path, "forecast"))
     assert last > 60
     assert parity.undecided < 12
 
 
 def test_a_session_in_the_middle_compares_as_far_as_it_was_decided(tmp_path):
     steps = iter(range(90))
-    replay(tmp_path, everything(), ahead=1, stop=lambda: next(steps, None) is None)
-    with journal_of(tmp_path) as journal:
+    replay(tmp_path, full_script(), ahead=1, stop=lambda: next(steps, None) is None)
+    with open_journal(tmp_path) as journal:
         journal.append([Event(kind="gap", as_of=NOW, payload={"symbol": "X"})], NOW)
-    parity = parity_of(tmp_path)
+    parity = check_replay(tmp_path)
     assert parity.equal
     assert parity.undecided >= 1
     assert FACTS.start < NOW
@@ -179,7 +179,7 @@ def run():
 
 def test_a_run_comes_out_again_from_its_inputs(run):
     with Journal.open(run.folder / JOURNAL, run.name) as journal:
-        parity = check_run(journal)
+        parity = check_run_replay(journal)
     assert parity.equal
     assert {name: parity.replayed[name] for name in run.result["digests"]} == run.result["digests"]
 
@@ -200,6 +200,6 @@ def test_one_altered_digit_of_a_run_shows(tmp_path, run, kind, field, digest):
             if row.seq == target:
                 payload[field] = math.nextafter(payload[field], 0)
             copy.append([Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at)
-        parity = check_run(copy)
+        parity = check_run_replay(copy)
     assert not parity.equal
     assert parity.digests[digest] != parity.replayed[digest]

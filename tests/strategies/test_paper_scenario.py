@@ -5,28 +5,28 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.errors import UsageError
-from engine.journal.events import command_event
+from engine.journal.events import encode
 from engine.trading.risk import Command, CommandKind
 from strategies.config import load_config
-from strategies.console import now
+from strategies.console import utc_now
 from strategies.paper.files import session_folder
-from strategies.paper.replay import scripted
-from strategies.paper.results import score
-from strategies.paper_runtime.launch import plan_of
+from strategies.paper.replay import apply_script
+from strategies.paper.results import score_session
+from strategies.paper_runtime.launch import build_launch_spec
 from strategies.runs import JOURNAL
 from tests.support.paper_sessions import (
     CONFIG,
     FACTS,
     STOCK,
+    check_replay,
     day,
-    journal_of,
-    opens_of,
-    parity_of,
+    open_journal,
+    read_rows,
     replay,
-    rows_of,
+    session_opens,
 )
 from tests.support.tables_on_disk import write_lines
-from training.dataset.loaders import from_session
+from training.dataset.loaders import load_session_experiences
 
 
 def with_script(*entries):
@@ -46,7 +46,7 @@ def split(tmp_path_factory):
     """A folder with a session over facts with a split and a dividend, by a script."""
     folder = tmp_path_factory.mktemp("split")
     config = with_script(SPLIT, entry("dividend", day(16), symbol=STOCK, value=0.25))
-    facts, script = scripted(config.paper.script, FACTS)
+    facts, script = apply_script(config.paper.script, FACTS)
     replay(folder, script, facts=facts)
     return folder
 
@@ -58,9 +58,9 @@ def test_a_script_is_read_from_the_configuration_and_acts_at_its_instants(tmp_pa
         "[[paper.script]]", "at = 2023-01-09T04:00:00+01:00", 'do = "resume"',
     ]  # fmt: skip
     config = load_config(write_lines(tmp_path / "closecall.toml", lines), {})
-    facts, script = scripted(config.paper.script, FACTS)
+    facts, script = apply_script(config.paper.script, FACTS)
     replay(tmp_path, script, facts=facts)
-    changes = [(row.as_of, row.payload["now"], row.payload["author"]) for row in rows_of(tmp_path, "risk")]
+    changes = [(row.as_of, row.payload["now"], row.payload["author"]) for row in read_rows(tmp_path, "risk")]
     assert changes == [
         (datetime(2023, 1, 8, 3, tzinfo=UTC), "halted", "script"),
         (datetime(2023, 1, 9, 3, tzinfo=UTC), "active", "script"),
@@ -68,25 +68,25 @@ def test_a_script_is_read_from_the_configuration_and_acts_at_its_instants(tmp_pa
 
 
 def test_a_split_of_a_script_comes_at_the_next_open_and_prices_are_in_its_units_from_there(split):
-    (row,) = rows_of(split, "split")
-    due = next(at for at in opens_of(STOCK) if at >= day(13))
+    (row,) = read_rows(split, "split")
+    due = next(at for at in session_opens(STOCK) if at >= day(13))
     assert row.as_of == due
     closes = {}
-    for one in rows_of(split, "slice"):
+    for one in read_rows(split, "slice"):
         if one.payload["phase"] == "close" and STOCK in one.payload["bars"]:
             closes[one.as_of] = one.payload["bars"][STOCK][3]
     for bar in FACTS.bars[STOCK]:
         if bar.closes_at in closes:
             assert closes[bar.closes_at] == pytest.approx(bar.close / (3.0 if bar.opens_at >= due else 1.0))
-    assert parity_of(split).equal
+    assert check_replay(split).equal
 
 
 def test_the_score_of_a_session_with_a_split_is_that_of_the_days_without_one(split, tmp_path):
     replay(tmp_path)
     scores = []
     for folder in (split, tmp_path):
-        with journal_of(folder) as journal:
-            scores.append(score(journal, folder, now()))
+        with open_journal(folder) as journal:
+            scores.append(score_session(journal, folder, utc_now()))
     split_, plain = ({name: one["scores"][name] for name in ("student", "oracle")} for one in scores)
     for name in plain:
         for measure in ("accuracy", "close_mae_bps"):
@@ -94,10 +94,10 @@ def test_the_score_of_a_session_with_a_split_is_that_of_the_days_without_one(spl
 
 
 def test_each_day_is_learned_from_in_the_units_that_the_student_saw(split):
-    (row,) = rows_of(split, "split")
+    (row,) = read_rows(split, "split")
     closes = {bar.closes_at: bar.close for bar in FACTS.bars[STOCK]}
-    with journal_of(split) as journal:
-        lived = [one for one in from_session(journal) if one.observation.symbol == STOCK]
+    with open_journal(split) as journal:
+        lived = [one for one in load_session_experiences(journal) if one.observation.symbol == STOCK]
     sides = {False: 0, True: 0}
     for one in lived:
         after = one.observation.as_of >= row.as_of
@@ -112,17 +112,17 @@ def test_a_command_from_outside_acts_in_a_replay_at_the_instant_that_was_reached
     steps = iter(range(30))
     replay(tmp_path, ahead=1, stop=lambda: next(steps, None) is None)
     at = datetime(2030, 1, 1, tzinfo=UTC)
-    with journal_of(tmp_path) as journal:
+    with open_journal(tmp_path) as journal:
         reached = max(row.as_of for row in journal.read(kinds=("slice",)))
-        journal.append([command_event(Command(at=at, kind=CommandKind.PAUSE, author="ann", text=""))], at)
+        journal.append([encode(Command(at=at, kind=CommandKind.PAUSE, author="ann", text=""), at)], at)
     replay(tmp_path, ahead=1)
-    (row,) = rows_of(tmp_path, "risk")
+    (row,) = read_rows(tmp_path, "risk")
     assert row.as_of == reached
     assert row.payload["at"] == reached.isoformat().replace("+00:00", "Z")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (entry("split", day(13), symbol="NONE", value=3.0), "NONE is not replayed"),
         (entry("split", day(300), symbol=STOCK, value=3.0), f"{STOCK} has no open from"),
@@ -132,15 +132,15 @@ def test_a_command_from_outside_acts_in_a_replay_at_the_instant_that_was_reached
         ({"do": "pause", "at": "2023-01-08T03:00:00"}, "timezone"),
     ],
 )
-def test_a_script_that_makes_no_sense_is_refused_in_one_line(wrong, said):
+def test_a_script_that_makes_no_sense_is_refused_in_one_line(wrong, message):
     with pytest.raises(UsageError) as error:
-        scripted(with_script(wrong).paper.script, FACTS)
-    assert said in str(error.value)
+        apply_script(with_script(wrong).paper.script, FACTS)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_live_session_takes_no_script(tmp_path):
     flags = {"store": ["ccxt:binance"], "symbols": ["BTC/USDT"], "paper": {"script": [entry("halt", day(3))]}}
     with pytest.raises(UsageError, match="add --replay, or take it out"):
-        plan_of(tmp_path, None, None, flags, replay=False, speed="max", tied={})
+        build_launch_spec(tmp_path, None, None, flags, replay=False, speed="max", symbol_overrides={})
     assert not (session_folder(tmp_path, "live") / JOURNAL).exists()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import Bar, Direction, Forecast
-from strategies.sizing import Sizing, volatility
+from strategies.sizing import PositionSizing, volatility
 
 
 def forecast(direction, confidence):
@@ -20,7 +20,7 @@ def forecast(direction, confidence):
     )
 
 
-RULE = Sizing(risk_aversion=25, cap=0.5, shortable=frozenset({"A"}))
+RULE = PositionSizing(risk_aversion=25, cap=0.5, shortable=frozenset({"A"}))
 
 
 def test_the_weight_maximises_expected_return_less_the_charge_for_risk():
@@ -48,7 +48,7 @@ def test_no_weight_exceeds_the_cap_and_the_sign_is_the_direction_s(direction, co
 
 @given(st.sampled_from(Direction), st.floats(0.5, 1), st.floats(0, 1))
 def test_without_shorting_no_weight_is_negative(direction, confidence, sigma):
-    rule = Sizing(risk_aversion=25, cap=0.5)
+    rule = PositionSizing(risk_aversion=25, cap=0.5)
     assert rule.weight(forecast(direction, confidence), sigma) >= 0
     assert rule.full(forecast(direction, confidence)) in (0.0, 0.5)
 

@@ -16,17 +16,17 @@ from engine.journal.journal import Journal
 from engine.trading.risk import CommandKind
 from strategies.backtest import backtest
 from strategies.config import load_config
-from strategies.console import now
-from strategies.paper.files import LOG, journal_path, runner_of, session_folder, supervisor_of
-from strategies.paper.forecasting import INTERRUPTED, NOT_IN_TIME
-from strategies.paper.outputs import journaled, session_digests
-from strategies.paper_runtime.control import command as commanded
-from strategies.paper_runtime.control import end
-from strategies.paper_runtime.launch import Plan
+from strategies.console import utc_now
+from strategies.paper.files import LOG, journal_path, runner_pid, session_folder, supervisor_pid
+from strategies.paper.forecasting import INTERRUPTED, TIMED_OUT
+from strategies.paper.outputs import load_outputs, session_digests
+from strategies.paper_runtime.control import send_command as commanded
+from strategies.paper_runtime.control import stop_session
+from strategies.paper_runtime.launch import LaunchSpec
 from strategies.paper_runtime.notifications import SessionLog, require_webhook
-from strategies.paper_runtime.supervisor import Ended, Supervisor
-from strategies.replay_check import check_parity
-from tests.support.paper_process import children, command, eventually, supervised
+from strategies.paper_runtime.supervisor import SessionEnd, Supervisor
+from strategies.replay_check import check_session_replay
+from tests.support.paper_process import children, command, start_supervised, wait_until
 from tests.support.students import RuleStudent
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")  # noqa: PTH112
@@ -36,33 +36,33 @@ NAME = "trial"
 DAYS = 16
 
 
-def planned(folder, *, speed=None, webhook=None, days=DAYS, **paper):
+def make_plan(folder, *, speed=None, webhook=None, days=DAYS, **paper):
     config = load_config(None, {"market": {"coins": 2, "stocks": 1, "days": days}, "paper": paper})
-    return Plan(data_dir=folder, name=NAME, config=config, replay=True, speed=speed, webhook=webhook)
+    return LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True, speed=speed, webhook=webhook)
 
 
 def finish(plan):
     """Run a plan to its end in this process, under a supervisor."""
     stop = threading.Event()
     return Supervisor(
-        plan, show=lambda _row: None, say=lambda _line: None, stop=stop, command=command("session")
+        plan, show=lambda _row: None, on_message=lambda _line: None, stop=stop, command=command("session")
     ).run()
 
 
-def rows_of(folder, *kinds):
+def read_rows(folder, *kinds):
     with Journal.open(journal_path(folder, NAME), NAME) as journal:
         return list(journal.read(kinds=kinds or None))
 
 
-def digests_of(folder):
+def read_digests(folder):
     with Journal.open(journal_path(folder, NAME), NAME) as journal:
-        assert check_parity(journal).equal
-        return session_digests(journaled(journal))
+        assert check_session_replay(journal).equal
+        return session_digests(load_outputs(journal))
 
 
-def student_of(folder):
+def read_student(folder):
     """The student's process while there is one."""
-    session = runner_of(session_folder(folder, NAME))
+    session = runner_pid(session_folder(folder, NAME))
     return next(iter(children(session)), None) if session else None
 
 
@@ -70,12 +70,12 @@ def student_of(folder):
 def undisturbed(tmp_path_factory):
     """The digests of a session that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert finish(planned(folder)) is Ended.FINISHED
-    return digests_of(folder)
+    assert finish(make_plan(folder)) is SessionEnd.FINISHED
+    return read_digests(folder)
 
 
 def test_a_session_in_processes_of_its_own_does_what_a_backtest_does(undisturbed, tmp_path):
-    run = backtest(planned(tmp_path).config, data_dir=tmp_path, clock=now, student=RuleStudent())
+    run = backtest(make_plan(tmp_path).config, data_dir=tmp_path, clock=utc_now, student=RuleStudent())
     assert {name: undisturbed[name] for name in run.result["digests"]} == run.result["digests"]
 
 
@@ -84,84 +84,84 @@ def test_killed_at_random_moments_and_started_again_it_ends_as_if_it_had_never_b
     undisturbed, tmp_path, seed
 ):
     draw = random.Random(seed)
-    plan = planned(tmp_path, speed=5e5)  # nearly six days a second
+    plan = make_plan(tmp_path, speed=5e5)  # nearly six days a second
     folder = session_folder(tmp_path, NAME)
     for _ in range(2):
-        process = supervised(plan)
-        runner = eventually(lambda: runner_of(folder))
+        process = start_supervised(plan)
+        runner = wait_until(lambda: runner_pid(folder))
         time.sleep(draw.uniform(0.2, 1.5))
         kind = draw.choice(["supervisor", "session", "student"])
-        victim = {"supervisor": process.pid, "session": runner, "student": student_of(tmp_path)}[kind]
+        victim = {"supervisor": process.pid, "session": runner, "student": read_student(tmp_path)}[kind]
         if victim and process.poll() is None:
             os.kill(victim, signal.SIGKILL)
             time.sleep(draw.uniform(0.2, 1.5))
         process.kill()
         process.communicate()
-    assert finish(planned(tmp_path)) is Ended.FINISHED
-    assert digests_of(tmp_path) == undisturbed
+    assert finish(make_plan(tmp_path)) is SessionEnd.FINISHED
+    assert read_digests(tmp_path) == undisturbed
 
 
 def test_a_process_that_dies_is_started_again_and_the_journal_says_so(undisturbed, tmp_path):
-    process = supervised(planned(tmp_path, speed=4e5))
+    process = start_supervised(make_plan(tmp_path, speed=4e5))
     folder = session_folder(tmp_path, NAME)
-    first = eventually(lambda: runner_of(folder) if rows_of_maybe(tmp_path, "forecast") else None)
+    first = wait_until(lambda: runner_pid(folder) if read_rows_if_any(tmp_path, "forecast") else None)
     os.kill(first, signal.SIGKILL)
-    second = eventually(lambda: (pid := runner_of(folder)) and pid != first and pid)
-    os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGKILL)
+    second = wait_until(lambda: (pid := runner_pid(folder)) and pid != first and pid)
+    os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGKILL)
     process.communicate(timeout=60)
     assert second != first
     assert process.returncode == 0
-    said = {row.payload["part"]: row.payload["reason"] for row in rows_of(tmp_path, "fault")}
+    said = {row.payload["part"]: row.payload["reason"] for row in read_rows(tmp_path, "fault")}
     assert "died of signal 9" in said["session"]
     assert "died of signal 9" in said["student"]
-    assert digests_of(tmp_path) == undisturbed
+    assert read_digests(tmp_path) == undisturbed
 
 
-def rows_of_maybe(folder, *kinds):
+def read_rows_if_any(folder, *kinds):
     """The same, nothing while the journal is still being made."""
     try:
-        return rows_of(folder, *kinds)
+        return read_rows(folder, *kinds)
     except JournalError:
         return []
 
 
 def test_halt_is_obeyed_while_the_student_hangs(tmp_path):
-    process = supervised(planned(tmp_path, speed=86_400, deadline_seconds=60))
-    eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
-    os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGSTOP)
+    process = start_supervised(make_plan(tmp_path, speed=86_400, deadline_seconds=60))
+    wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
+    os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGSTOP)
     time.sleep(1.5)  # the next close comes, and its question stays without an answer
     before = time.monotonic()
-    done = commanded(tmp_path, NAME, CommandKind.HALT, "it hangs", clock=now)
+    done = commanded(tmp_path, NAME, CommandKind.HALT, "it hangs", clock=utc_now)
     assert done["answer"]["now"] == "halted"
     assert time.monotonic() - before < 10
-    assert end(tmp_path, NAME)
+    assert stop_session(tmp_path, NAME)
     process.communicate(timeout=30)
-    assert INTERRUPTED in {row.payload["abstention"] for row in rows_of(tmp_path, "forecast")}
-    assert supervisor_of(session_folder(tmp_path, NAME)) is None
+    assert INTERRUPTED in {row.payload["abstention"] for row in read_rows(tmp_path, "forecast")}
+    assert supervisor_pid(session_folder(tmp_path, NAME)) is None
 
 
 def test_a_student_that_hangs_is_replaced_after_its_time(tmp_path):
-    process = supervised(planned(tmp_path, days=300, speed=86_400, deadline_seconds=5.0))
-    eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
-    os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGSTOP)
-    eventually(lambda: "up" in [row.payload["state"] for row in rows_of_maybe(tmp_path, "fault")])
-    eventually(lambda: rows_of(tmp_path, "forecast")[-1].payload["abstention"] is None)
-    assert end(tmp_path, NAME)
+    process = start_supervised(make_plan(tmp_path, days=300, speed=86_400, deadline_seconds=5.0))
+    wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
+    os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGSTOP)
+    wait_until(lambda: "up" in [row.payload["state"] for row in read_rows_if_any(tmp_path, "fault")])
+    wait_until(lambda: read_rows(tmp_path, "forecast")[-1].payload["abstention"] is None)
+    assert stop_session(tmp_path, NAME)
     process.communicate(timeout=60)
-    assert NOT_IN_TIME in {row.payload["abstention"] for row in rows_of(tmp_path, "forecast")}
-    faults = [(row.payload["part"], row.payload["state"]) for row in rows_of(tmp_path, "fault")]
+    assert TIMED_OUT in {row.payload["abstention"] for row in read_rows(tmp_path, "forecast")}
+    faults = [(row.payload["part"], row.payload["state"]) for row in read_rows(tmp_path, "fault")]
     assert faults == [("student", "down"), ("student", "up")]
 
 
 def test_a_second_start_is_refused_and_says_who_runs_it(tmp_path):
-    process = supervised(planned(tmp_path, speed=86_400))
-    eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
+    process = start_supervised(make_plan(tmp_path, speed=86_400))
+    wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
     with pytest.raises(UsageError, match=f"runs already, in process {process.pid}"):
-        finish(planned(tmp_path))
-    assert end(tmp_path, NAME)
+        finish(make_plan(tmp_path))
+    assert stop_session(tmp_path, NAME)
     process.communicate(timeout=30)
-    assert not end(tmp_path, NAME)
-    assert [row.payload["reason"] for row in rows_of(tmp_path, "session_stopped")] == ["told to stop"]
+    assert not stop_session(tmp_path, NAME)
+    assert [row.payload["reason"] for row in read_rows(tmp_path, "session_stopped")] == ["told to stop"]
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def listener(status=200):
 
 def test_a_webhook_is_told_of_each_change_and_its_address_is_kept_nowhere(tmp_path):
     with listener() as (taken, address):
-        finish(planned(tmp_path, days=10, webhook=address))
+        finish(make_plan(tmp_path, days=10, webhook=address))
     assert [one["event"] for one in taken] == ["session_started", "session_finished"]
     assert {one["session"] for one in taken} == {NAME}
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -197,10 +197,10 @@ def test_a_webhook_is_told_of_each_change_and_its_address_is_kept_nowhere(tmp_pa
 @pytest.mark.parametrize("status", [302, 500])
 def test_a_webhook_that_fails_is_named_in_the_journal_and_stops_nothing(tmp_path, status):
     with listener(status) as (taken, address):
-        assert finish(planned(tmp_path, days=10, webhook=address)) is Ended.FINISHED
-    faults = [row.payload for row in rows_of(tmp_path, "fault")]
+        assert finish(make_plan(tmp_path, days=10, webhook=address)) is SessionEnd.FINISHED
+    faults = [row.payload for row in read_rows(tmp_path, "fault")]
     assert {one["part"] for one in faults} == {"webhook"}
-    assert f"127.0.0.1 was not told: it answers {status}" in faults[0]["reason"]
+    assert f"127.0.0.1 could not be reached: it answers {status}" in faults[0]["reason"]
     assert len(taken) == 2
 
 
@@ -214,17 +214,17 @@ def test_a_webhook_is_https_or_on_this_machine_and_a_wrong_one_is_not_repeated(a
 
 
 def test_the_log_has_a_json_object_on_each_line_and_takes_turns(tmp_path, monkeypatch):
-    monkeypatch.setattr("strategies.paper_runtime.notifications._LARGEST", 2000)
+    monkeypatch.setattr("strategies.paper_runtime.notifications._MAX_BYTES", 2000)
     log = SessionLog(tmp_path / LOG)
     for number in range(200):
-        log.write(now(), "tick", number=number, text="äöü")
+        log.write(utc_now(), "tick", number=number, text="äöü")
     log.close()
     files = sorted(tmp_path.glob(f"{LOG}*"))
     assert len(files) == 6
     lines = [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
     assert {line["event"] for line in lines} == {"tick"}
     assert max(line["number"] for line in lines) == 199
-    finish(planned(tmp_path, days=10))
+    finish(make_plan(tmp_path, days=10))
     files = session_folder(tmp_path, NAME).glob(f"{LOG}*")
     written = [line for file in files for line in file.read_text("utf-8").splitlines()]
     assert {"process started", "session_started", "session_finished", "process ended"} <= {

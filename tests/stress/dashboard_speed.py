@@ -23,8 +23,8 @@ def main() -> None:
     parser.add_argument("--hour", type=int, default=72_000, help="events of an hour, fed quickly at the end")
     parser.add_argument("--keep", type=Path, help="keep the journal here, and use it again")
     said = parser.parse_args()
-    if said.keep is not None:
-        measure(said.keep, said.events, said.hour)
+    if said.put_many is not None:
+        measure(said.put_many, said.events, said.hour)
         return
     with tempfile.TemporaryDirectory() as made:
         measure(Path(made), said.events, said.hour)
@@ -34,23 +34,23 @@ def measure(data_dir: Path, events: int, hour: int) -> None:
     """One stage after the other; each prints its figures at once."""
     path = data_dir / "sessions" / SESSION / "journal.sqlite"
     if not path.is_file():
-        _say("journal", long_journal(path, events))
+        _print_line("journal", long_journal(path, events))
     with Writer(path) as writer, Terminal(data_dir) as terminal:
-        _say("opening", terminal.opening())
-        _say("keys while the past is counted", terminal.keys(100))
-        _say("the machine itself", alone(60))
-        _say("counting", terminal.counted())
-        _say("keys after", terminal.keys(100))
+        _print_line("opening", terminal.opening())
+        _print_line("keys while the past is counted", terminal.keys(100))
+        _print_line("the machine itself", alone(60))
+        _print_line("counting", terminal.counted())
+        _print_line("keys after", terminal.keys(100))
         for screen in "12":
             terminal.press(screen)
-            _say(f"cost on screen {screen}", terminal.cost(30.0))
+            _print_line(f"cost on screen {screen}", terminal.cost(30.0))
         before = terminal.memory()
         took = writer.hurry(hour)
         figures = {"events": hour, "written_in_s": took, "before_mb": before}
-        _say("an hour's worth of events", {**figures, "after_mb": terminal.settled_memory()})
+        _print_line("an hour's worth of events", {**figures, "after_mb": terminal.settled_memory()})
 
 
-def _say(what: str, figures: dict[str, object]) -> None:
+def _print_line(what: str, figures: dict[str, object]) -> None:
     sys.stdout.write(json.dumps({what: figures}) + "\n")
     sys.stdout.flush()
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from feeds.history.download import FetchReport, fetch_bars
-from feeds.history.store import BarStore, StoredBars
+from feeds.history.store import BarStore
+from feeds.history.stored_bars import StoredBars
 from feeds.sources.ccxt_source import CcxtClient, ccxt_client
 from tests.support.servers.bars_on_disk import DATA, DAY_MS, text_rows
 from tests.support.servers.binance import BinanceServer
@@ -33,7 +34,7 @@ _FETCHERS = """
 import os, sys
 sys.path[:0] = {path!r}
 import requests, urllib3, pyarrow.parquet
-from fetches import fetch_coins
+from tests.stress.fetch_faults import fetch_coins
 from feeds.history.store import BarStore
 from pathlib import Path
 for root in sys.stdin:
@@ -51,7 +52,7 @@ def clock() -> datetime:
     return NOW
 
 
-def quiet(stage: str, done: int, total: int) -> None:
+def ignore_progress(stage: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
@@ -86,7 +87,15 @@ def fetch_coins(
     client = binance(urls)
     client.page = page
     return fetch_bars(
-        client, store, symbols, since, until, clock=clock, sleep=sleep, on_progress=quiet, **settings
+        client,
+        store,
+        symbols,
+        since,
+        until,
+        clock=clock,
+        sleep=sleep,
+        on_progress=ignore_progress,
+        **settings,
     )
 
 
@@ -98,16 +107,16 @@ def cells(stored: StoredBars) -> dict[int, tuple[float, ...]]:
     }
 
 
-def said(rows: Sequence[TextRow]) -> dict[int, tuple[float, ...]]:
+def parse_rows(rows: Sequence[TextRow]) -> dict[int, tuple[float, ...]]:
     """The same of a server's rows."""
     return {row[0]: tuple(map(float, row[1:])) for row in rows}
 
 
-def differences(
+def count_differences(
     stored: StoredBars, rows: Sequence[TextRow], since_ms: int, until_ms: int
 ) -> tuple[int, int, int, int]:
     """Days that are wrong, invented, and missing without and with a named gap."""
-    have, want = cells(stored), said(rows)
+    have, want = cells(stored), parse_rows(rows)
     due = range(since_ms, until_ms, DAY_MS)
     named = {
         start
@@ -136,7 +145,7 @@ def under_faults(seeds: Sequence[int], rows: Mapping[str, Sequence[TextRow]]) ->
             fetch_coins(server.urls, store, since=datetime.fromtimestamp(since / 1000, UTC).date())
             for symbol, market in COINS.items():
                 stored = store.read("ccxt:binance", symbol)
-                wrong, invented, silent, named = differences(
+                wrong, invented, silent, named = count_differences(
                     stored, rows[market], since, now // DAY_MS * DAY_MS
                 )
                 unlisted = (rows[market][0][0] - since) // DAY_MS
@@ -152,7 +161,9 @@ def under_faults(seeds: Sequence[int], rows: Mapping[str, Sequence[TextRow]]) ->
     return counts
 
 
-def killed(moments: int, seed: int, rows: Mapping[str, Sequence[TextRow]], root: Path) -> dict[str, int]:
+def run_with_kills(
+    moments: int, seed: int, rows: Mapping[str, Sequence[TextRow]], root: Path
+) -> dict[str, int]:
     """Kill a fetch with SIGKILL at random moments, start it again each time, and look at what is there.
 
     A fetch that ends before its moment begins anew in an empty folder, so that each kill hits a running
@@ -171,7 +182,7 @@ def killed(moments: int, seed: int, rows: Mapping[str, Sequence[TextRow]], root:
             fetchers.run(folder, None)
         fetchers.close()
         differ = sum(
-            cells(BarStore(folder).read("ccxt:binance", symbol)) != said(rows[market])
+            cells(BarStore(folder).read("ccxt:binance", symbol)) != parse_rows(rows[market])
             for folder in root.iterdir()
             for symbol, market in COINS.items()
         )
@@ -235,7 +246,7 @@ def main() -> None:
         report = {
             "window": under_faults(range(chosen.seeds), window),
             "whole": under_faults(range(chosen.whole), rows),
-            "killed": killed(chosen.kills, 1, rows, Path(folder)),
+            "killed": run_with_kills(chosen.kills, 1, rows, Path(folder)),
         }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
 

@@ -57,7 +57,7 @@ _SIMULATED = [
 """Three years of coins and stocks, what a person may say, splits, a dividend, a gap, an absurd price."""
 
 
-def _real(learning: list[str]) -> list[str]:
+def _real_data_scene(learning: list[str]) -> list[str]:
     """Two real years with their news."""
     bars = ("coins_yahoo_daily/BTC-USD", "coins_yahoo_daily/ETH-USD", "us_stocks_daily/AAPL")
     news = (
@@ -86,6 +86,6 @@ def _real(learning: list[str]) -> list[str]:
 SCENES = {
     "doubles": _SIMULATED,
     "simulated": _SIMULATED,
-    "real": _real([]),
-    "real-learning": _real(_LEARNS[1:]),
+    "real": _real_data_scene([]),
+    "real-learning": _real_data_scene(_LEARNS[1:]),
 }

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.journal.journal import Journal
-from strategies.paper.outputs import journaled, session_digests
+from strategies.paper.outputs import load_outputs, session_digests
 from tests.stress.kill_scenes import NAME
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
 
 
-def told(folder: Path) -> dict[str, object]:
+def read_verdict(folder: Path) -> dict[str, object]:
     """What a finished session comes to: its parity, and its inputs, rounds and adoptions in order."""
     words = [CLOSECALL, "check", "parity", NAME, "--data-dir", folder, "--json"]
     checked = subprocess.run(words, capture_output=True, text=True)
@@ -30,7 +30,7 @@ def told(folder: Path) -> dict[str, object]:
         ]
         for kind, payload in journal.execute("SELECT kind, payload FROM journal_events ORDER BY seq"):
             if kind in kinds:
-                kinds[kind].append(_lasting(kind, json.loads(payload)))
+                kinds[kind].append(_stable_fields(kind, json.loads(payload)))
         adapters = journal.execute(
             "SELECT payload ->> 'adapter', count(*) FROM journal_events WHERE kind = 'forecast' GROUP BY 1"
         ).fetchall()
@@ -49,7 +49,7 @@ def told(folder: Path) -> dict[str, object]:
 def _digests(folder: Path) -> dict[str, str]:
     """Those of the journal, with adapters by name, whatever folder they lie in."""
     with Journal.open(folder / "sessions" / NAME / "journal.sqlite", NAME) as journal:
-        effects = journaled(journal)
+        effects = load_outputs(journal)
     return session_digests([(kind, _by_name(payload)) for kind, payload in effects])
 
 
@@ -57,7 +57,7 @@ def _by_name(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**payload, "adapter": Path(payload["adapter"]).name} if payload.get("adapter") else payload
 
 
-def _lasting(kind: str, payload: dict) -> object:
+def _stable_fields(kind: str, payload: dict) -> object:
     """What must be the same again: no place in the journal, no folder and no time of this machine's."""
     if kind == "adopted":
         return [payload["name"], payload["fingerprint"]]
@@ -69,7 +69,7 @@ def _lasting(kind: str, payload: dict) -> object:
     return [payload["due"], gated, trained.get("adapter"), report.get("champion"), payload.get("failed")]
 
 
-def altered(folder: Path, scratch: Path) -> int:
+def check_altered_copy(folder: Path, scratch: Path) -> int:
     """The exit code of `check parity` where one fill of a copy has another last digit."""
     copy = scratch / "sessions" / NAME
     shutil.rmtree(scratch, ignore_errors=True)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.stress.kill_scenes import NAME, SCENES
-from tests.stress.kill_verdicts import CLOSECALL, altered, told
+from tests.stress.kill_verdicts import CLOSECALL, check_altered_copy, read_verdict
 from tests.support.paper_doubles import command
 
 WEIGHTS = {"start": 10, "journal": 30, "fill": 15, "student": 15, "retraining": 18, "registry": 12}
@@ -37,7 +37,7 @@ LONGEST = 240.0
 PATIENCE = 40
 
 
-class Watched:
+class WatchedSession:
     """One session's folder as it is seen from outside, by files and processes alone."""
 
     def __init__(self, folder: Path) -> None:
@@ -48,7 +48,7 @@ class Watched:
         self.fills = 0
         self.rounds: list[int] = []
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Count what came since the last look. A round is known by how many slices came before it."""
         if not self.journal.is_file():
             return
@@ -76,7 +76,7 @@ class Watched:
 
 
 @dataclass(slots=True)
-class Running:
+class RunningSession:
     """The processes of one start, by what they are."""
 
     process: subprocess.Popen
@@ -109,7 +109,7 @@ class Running:
         return victim
 
 
-def started(folder: Path, scene: str) -> Running:
+def start_scene(folder: Path, scene: str) -> RunningSession:
     """The scene's session, begun or gone on with."""
     config = folder / "closecall.toml"
     config.write_text("\n".join(SCENES[scene]) + "\n", encoding="utf-8")
@@ -127,52 +127,56 @@ def started(folder: Path, scene: str) -> Running:
     ]
     if scene == "doubles":
         words = [*command("supervisor_process"), config, folder]
-    return Running(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+    return RunningSession(
+        subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    )
 
 
-def whole(folder: Path, scene: str) -> tuple[float, Watched]:
+def run_uninterrupted(folder: Path, scene: str) -> tuple[float, WatchedSession]:
     """Run the scene to its end without a kill; the seconds it took, and what was seen at its end."""
     begun = time.monotonic()
     if not (folder / "seconds").is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        _ended(started(folder, scene))
+        _wait_for_end(start_scene(folder, scene))
         (folder / "seconds").write_text(str(time.monotonic() - begun))
-    watched = Watched(folder)
-    watched.look()
+    watched = WatchedSession(folder)
+    watched.poll()
     return float((folder / "seconds").read_text()), watched
 
 
-def killed(folder: Path, scene: str, reference: Watched, kills: int, seed: int) -> list[dict[str, object]]:
+def run_with_kills(
+    folder: Path, scene: str, reference: WatchedSession, kills: int, seed: int
+) -> list[dict[str, object]]:
     """Run the scene, killed `kills` times; what was killed at which moment."""
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "kills.jsonl"
     done = [json.loads(line) for line in record.read_text().splitlines()] if record.is_file() else []
     dice = random.Random(f"{seed} {len(done)}")
-    watched = Watched(folder)
-    watched.look()
+    watched = WatchedSession(folder)
+    watched.poll()
     plan = _plan(dice, reference, watched.slices, kills - len(done))
-    running: Running | None = None
+    running: RunningSession | None = None
     for aim, moment in plan:
         if running is None or running.process.poll() is not None:
             if running is not None and running.process.returncode == 0:
                 break
-            running = started(folder, scene)
-        if not _await(running, watched, moment, aim, dice):
+            running = start_scene(folder, scene)
+        if not _wait_for_moment(running, watched, moment, aim, dice):
             continue
         victim = running.kill(dice.choices(list(VICTIMS), VICTIMS.values())[0])
-        watched.look()
+        watched.poll()
         one = {"moment": moment, "victim": victim, "slices": watched.slices, "rounds": len(watched.rounds)}
         done.append(one)
         with record.open("a") as file:
             file.write(json.dumps(one) + "\n")
         sys.stderr.write(f"{len(done)}/{kills} {json.dumps(one)}\n")
     if running is None or running.process.poll() is not None:
-        running = started(folder, scene)
-    _ended(running)
+        running = start_scene(folder, scene)
+    _wait_for_end(running)
     return done
 
 
-def _plan(dice: random.Random, reference: Watched, since: int, kills: int) -> list[tuple[int, str]]:
+def _plan(dice: random.Random, reference: WatchedSession, since: int, kills: int) -> list[tuple[int, str]]:
     """How many slices to wait for and then what, in the order in which they come."""
     chosen = []
     for _ in range(kills):
@@ -186,40 +190,42 @@ def _plan(dice: random.Random, reference: Watched, since: int, kills: int) -> li
     return sorted(chosen)
 
 
-def _await(running: Running, watched: Watched, moment: str, aim: int, dice: random.Random) -> bool:
+def _wait_for_moment(
+    running: RunningSession, watched: WatchedSession, moment: str, aim: int, dice: random.Random
+) -> bool:
     """Come back at the moment, or False where the session ended by itself before it."""
     until = time.monotonic() + LONGEST
     if moment == "start":
         time.sleep(max(0.0, running.begun + dice.uniform(0.0, 12.0) - time.monotonic()))
         return running.process.poll() is None
-    if moment in ("journal", "fill", "registry") and not _until(
-        running, until, lambda: watched.look() or watched.slices >= aim
+    if moment in ("journal", "fill", "registry") and not _wait_until(
+        running, until, lambda: watched.poll() or watched.slices >= aim
     ):
         return False
     if moment == "journal":
         before = watched.written()
-        return _until(running, until, lambda: watched.written() != before, every=0.0002)
+        return _wait_until(running, until, lambda: watched.written() != before, every=0.0002)
     if moment == "fill":
         # A session that is halted fills nothing for months, and other moments are still to come.
         before, last = watched.fills, watched.slices + PATIENCE
-        return _until(
+        return _wait_until(
             running,
             until,
-            lambda: watched.look() or watched.fills > before or watched.slices > last,
+            lambda: watched.poll() or watched.fills > before or watched.slices > last,
             every=0.001,
         )
     if moment == "registry":
         before = watched.registered()
-        came = _until(running, until, lambda: watched.registered() != before, every=0.0005)
+        came = _wait_until(running, until, lambda: watched.registered() != before, every=0.0005)
         time.sleep(dice.choice([0.0, 0.0, 0.003, 0.02, 0.3]))
         return came and running.process.poll() is None
     part = "retrain" if moment == "retraining" else "student"
-    came = _until(running, until, lambda: part in running.parts(), every=0.02)
+    came = _wait_until(running, until, lambda: part in running.parts(), every=0.02)
     time.sleep(dice.uniform(0.0, 20.0 if part == "retrain" else 8.0))
     return came and running.process.poll() is None
 
 
-def _until(running: Running, until: float, found: object, every: float = 0.005) -> bool:
+def _wait_until(running: RunningSession, until: float, found: object, every: float = 0.005) -> bool:
     """Whether it came to pass before the session ended or the time was up."""
     while not found():
         if running.process.poll() is not None:
@@ -230,7 +236,7 @@ def _until(running: Running, until: float, found: object, every: float = 0.005) 
     return True
 
 
-def _ended(running: Running) -> None:
+def _wait_for_end(running: RunningSession) -> None:
     _, said = running.process.communicate()
     if running.process.returncode != 0:
         raise SystemExit(f"the session ended with {running.process.returncode}: {said[-2000:]}")
@@ -270,11 +276,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep everything here, and go on with what is there")
     chosen = parser.parse_args()
     folder = chosen.folder or _folder()
-    seconds, reference = whole(folder / "whole", chosen.scene)
-    kills = killed(folder / "killed", chosen.scene, reference, chosen.kills, chosen.seed)
-    was, now = told(folder / "whole"), told(folder / "killed")
+    seconds, reference = run_uninterrupted(folder / "whole", chosen.snapshot)
+    kills = run_with_kills(folder / "killed", chosen.snapshot, reference, chosen.kills, chosen.seed)
+    was, now = read_verdict(folder / "whole"), read_verdict(folder / "killed")
     report = {
-        "scene": chosen.scene,
+        "scene": chosen.snapshot,
         "seconds_of_the_whole": round(seconds, 1),
         "slices": reference.slices,
         "rounds": len(reference.rounds),
@@ -284,7 +290,7 @@ def main() -> None:
         "whole": was,
         "same": {name: was[name] == now[name] for name in was},
         "differs": {name: [was[name], now[name]] for name in was if was[name] != now[name]},
-        "altered_fill_exit_code": altered(folder / "whole", folder / "altered"),
+        "altered_fill_exit_code": check_altered_copy(folder / "whole", folder / "altered"),
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     if chosen.folder is None:

@@ -15,25 +15,25 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-from engine.journal.events import slice_payload
+from engine.journal.events.inputs import encode_slice
 from engine.journal.journal import Event, Journal
 from engine.model import Slice
-from engine.timeline import merge
+from engine.timeline import build_slices
 from engine.trading.risk import RiskLimits
 from feeds.simulated.market import MarketSettings, simulate
-from llm.answer_cache import Ledger
-from llm.student import InProcess
+from llm.answer_cache import AnswerCache
+from llm.student import LocalStudentClient
 from strategies.config import load_config
-from strategies.market_data import Facts, gather, midnight
-from strategies.paper.clock import RealTime
-from strategies.paper.files import open_session, runner_of, session_folder, start_session
+from strategies.market_data import MarketData, load_market_data, midnight
+from strategies.paper.clock import SystemClock
+from strategies.paper.files import create_session, open_session, runner_pid, session_folder
 from strategies.paper.replay import replay_session
-from strategies.paper.session import Parts
-from strategies.paper_runtime.launch import Plan
-from strategies.replay_check import check_parity
-from strategies.run_spec import settings_of
+from strategies.paper.session import SessionDeps
+from strategies.paper_runtime.launch import LaunchSpec
+from strategies.replay_check import check_session_replay
+from strategies.run_spec import build_run_spec
 from strategies.runs import JOURNAL
-from tests.support.paper_process import children, supervised
+from tests.support.paper_process import children, start_supervised
 from tests.support.students import RuleStudent
 
 NAME = "trial"
@@ -46,9 +46,9 @@ class OneByOne:
 
     def __init__(self, journal, facts):
         self._journal = journal
-        self._waiting = [one for slice_ in merge(facts.traded_bars, facts.news) for one in _apart(slice_)][
-            ::-1
-        ]
+        self._waiting = [
+            one for slice_ in build_slices(facts.traded_bars, facts.news) for one in _split_by_symbol(slice_)
+        ][::-1]
         self.begun = 0.0
 
     def step(self, now):
@@ -57,7 +57,7 @@ class OneByOne:
         if self._waiting[-1].as_of > now:
             return self._waiting[-1].as_of
         slice_ = self._waiting.pop()
-        event = Event(kind="slice", as_of=slice_.as_of, payload=slice_payload(slice_))
+        event = Event(kind="slice", as_of=slice_.as_of, payload=encode_slice(slice_))
         self.begun = time.perf_counter()
         self._journal.append([event], now)
         return now
@@ -76,7 +76,7 @@ class Clock:
         self.at += timedelta(seconds=seconds)
 
 
-def _apart(slice_):
+def _split_by_symbol(slice_):
     if not slice_.bars:
         return [slice_]
     first, *rest = sorted(slice_.bars)
@@ -90,12 +90,12 @@ def _apart(slice_):
 def latency(folder, days):
     """Milliseconds from a slice to its fill, over the slices that filled something."""
     config = load_config(None, {"market": {"coins": 14, "stocks": 6, "days": days}})
-    facts = gather(config, folder)
+    facts = load_market_data(config, folder)
     student = RuleStudent()
-    settings = settings_of(config, facts, student, WIDE)
-    start_session(folder, NAME, settings, [], at=facts.start, about={})
+    settings = build_run_spec(config, facts, student, WIDE)
+    create_session(folder, NAME, settings, [], at=facts.start, about={})
     clock, taken, made = Clock(facts.start), [], {}
-    with Ledger(folder / "ledger.sqlite") as ledger:
+    with AnswerCache(folder / "ledger.sqlite") as ledger:
 
         def at(boundary):
             if boundary == "after the effects" and "source" in made:
@@ -103,12 +103,12 @@ def latency(folder, days):
 
         def parts(journal):
             made.update(source=OneByOne(journal, facts), journal=journal)
-            return Parts(
+            return SessionDeps(
                 source=made["source"],
-                time=RealTime(clock, clock.sleep, look_up=86_400.0),
+                time=SystemClock(clock, clock.sleep, poll_interval=86_400.0),
                 answers=ledger,
-                load=lambda _adopted: InProcess(student),
-                at=at,
+                load_student=lambda _adopted: LocalStudentClient(student),
+                failpoint=at,
             )
 
         with open_session(folder, NAME, parts) as session:
@@ -132,7 +132,7 @@ def latency(folder, days):
 def replay(folder, slices):
     """Seconds to trade that many slices of three coins, to walk them again, and to check their parity."""
     market = simulate(MarketSettings(coins=3, stocks=0, days=slices // 2 + 1, start=date(2023, 1, 1)))
-    facts = Facts(
+    facts = MarketData(
         instruments=market.instruments,
         calendars=market.calendars,
         bars=market.bars,
@@ -144,14 +144,14 @@ def replay(folder, slices):
     config, said = load_config(None, {}), {}
     for what in ("trading_seconds", "again_seconds"):
         begun, worked = time.perf_counter(), time.process_time()
-        with Ledger(folder / "ledger.sqlite") as ledger:
+        with AnswerCache(folder / "ledger.sqlite") as ledger:
             replay_session(folder, NAME, config, facts, student=RuleStudent(), ledger=ledger, limits=WIDE)
         said[what] = round(time.perf_counter() - begun, 1)
         said[f"{what}_of_cpu"] = round(time.process_time() - worked, 1)
     with Journal.open(session_folder(folder, NAME) / JOURNAL, NAME) as journal:
         said["slices"] = sum(1 for _ in journal.read(kinds=("slice",)))
         begun, worked = time.perf_counter(), time.process_time()
-        said["equal"] = check_parity(journal).equal
+        said["equal"] = check_session_replay(journal).equal
         said["parity_seconds"] = round(time.perf_counter() - begun, 1)
         said["parity_seconds_of_cpu"] = round(time.process_time() - worked, 1)
     return said
@@ -162,10 +162,10 @@ def memory(folder, days):
     config = load_config(
         None, {"market": {"coins": 3, "stocks": 3, "days": days}, "risk": {"drawdown": 0.99}}
     )
-    process = supervised(Plan(data_dir=folder, name=NAME, config=config, replay=True))
+    process = start_supervised(LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True))
     seen, most = [], 0.0
     while process.poll() is None:
-        runner = runner_of(session_folder(folder, NAME))
+        runner = runner_pid(session_folder(folder, NAME))
         if runner in children(process.pid):
             now, ever = _megabytes(runner)
             most = max(most, ever)

@@ -15,9 +15,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from engine.journal.events import Kind
 from engine.journal.journal import Journal
 from strategies.runs import JOURNAL, list_runs
-from training.walkforward.record import GATED, PROMOTION, TRAINED
 
 COMMAND = (sys.executable, "-c", "from tui.cli.main import main; main()", "walkforward", "--json")
 
@@ -49,7 +49,7 @@ def main() -> None:
         command = [*COMMAND, "--config", str(home / "closecall.toml"), *WINDOWS]
         command += ["--method", said.method, "--steps", str(said.steps)]
         began = time.monotonic()
-        told = life(command, home / "whole", None)
+        told = run_until_killed(command, home / "whole", None)
         seconds = time.monotonic() - began
         whole = outcome(told or "{}", home / "whole")
         chance = random.Random(said.seed)
@@ -80,7 +80,7 @@ def killed_until_done(
     while True:
         data = home / f"killed-{len(ended)}"
         last = struck.total() >= kills
-        told = life(command, data, None if last else chance.uniform(0, longest))
+        told = run_until_killed(command, data, None if last else chance.uniform(0, longest))
         if told is None:
             struck[newest_event(data)] += 1
             sys.stderr.write(f"kill {struck.total()}: after {newest_event(data)}\n")
@@ -90,7 +90,7 @@ def killed_until_done(
             return ended, struck
 
 
-def life(command: list[str], data: Path, seconds: float | None) -> str | None:
+def run_until_killed(command: list[str], data: Path, seconds: float | None) -> str | None:
     """What a process said that ran to its end; None for one that was killed after so many seconds."""
     with (data.parent / "stderr").open("w") as errors:
         running = subprocess.Popen(
@@ -107,23 +107,23 @@ def life(command: list[str], data: Path, seconds: float | None) -> str | None:
     return told
 
 
-def outcome(told: str, data: Path) -> dict[str, Any]:
+def outcome(reference: str, data: Path) -> dict[str, Any]:
     """Whatever must be the same: all but names and times of the clock."""
-    result = json.loads(told)
+    result = json.loads(reference)
     folds = [
         fold | {"arms": {arm: one | {"seconds": None} for arm, one in fold["arms"].items()}}
         for fold in result["folds"]
     ]
     same = ("promotions", "digests", "scores", "edges", "comparison", "claims")
-    return {name: result[name] for name in same} | {"folds": folds, "journal": journaled(data)}
+    return {name: result[name] for name in same} | {"folds": folds, "journal": read_journal(data)}
 
 
-def journaled(data: Path) -> dict[str, Any]:
+def read_journal(data: Path) -> dict[str, Any]:
     """The runs on record, each event of a fold in its order, and that the chain is whole."""
     runs = list(list_runs(data))
     with Journal.open(data / "runs" / runs[0].run / JOURNAL, runs[0].run) as journal:
         journal.verify()
-        rows = list(journal.read(kinds=(TRAINED, GATED, PROMOTION)))
+        rows = list(journal.read(kinds=(Kind.FOLD_TRAINED, Kind.FOLD_GATED, Kind.PROMOTION)))
     events = [[row.kind, row.payload["arm"], row.payload["fold"], row.payload["challenger"]] for row in rows]
     return {"runs": [one.state for one in runs], "events": events}
 

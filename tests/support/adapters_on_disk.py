@@ -11,7 +11,7 @@ from llm.registry.registry import Registry
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def at(hours):
+def instant_at(hours):
     return START + timedelta(hours=hours)
 
 
@@ -37,12 +37,12 @@ def enter(registry, folder, hours=1, **stated):
         "recipe": {"method": "grpo", "seed": 1},
         "fingerprint": fingerprint([folder]),
         "scores": {"brier": 0.21},
-        "at": at(hours),
+        "at": instant_at(hours),
     }
-    return registry.enter(folder, **(usual | stated))
+    return registry.register(folder, **(usual | stated))
 
 
-def entered(registry, home, numbers):
+def enter_many(registry, home, numbers):
     """The names of new adapters on record, made with these numbers."""
     return [
         enter(registry, adapter_on_disk(home / f"made-{number}", number), hours=number).name
@@ -56,12 +56,12 @@ def change_for_ever(data: Path, made: Path, first: int) -> None:
         for number in range(first, first + 10_000):
             folder = adapter_on_disk(made / f"made-{number}", number)
             name = enter(registry, folder).name
-            registry.promote(name, at=at(2), by="test", reason="its turn")
+            registry.promote(name, at=instant_at(2), by="test", reason="its turn")
             if number == first:
                 sys.stdout.write("ready\n")
                 sys.stdout.flush()
             if number % 3 == 0:
-                registry.rollback(at=at(2), by="test", reason="its turn")
+                registry.rollback(at=instant_at(2), by="test", reason="its turn")
 
 
 if __name__ == "__main__":
@@ -69,4 +69,4 @@ if __name__ == "__main__":
 
 
 def promote(registry, name, hours=100, **more):
-    return registry.promote(name, at=at(hours), by="user", reason="looks good", **more)
+    return registry.promote(name, at=instant_at(hours), by="user", reason="looks good", **more)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from engine.model import Direction
-from llm.answers import write
-from tests.support.experiences_by_hand import experience, shares
+from llm.answers import format_answer
+from tests.support.experiences_by_hand import make_experience, shares
 
 CONFIDENCES = [number / 100 for number in range(50, 101)]
 
@@ -31,21 +31,21 @@ INVALID = [
 
 
 @st.composite
-def days(draw):
+def random_days(draw):
     """One day as it may come: any return, volatility, lot, cost of getting there, and position before."""
     lot = draw(st.sampled_from([0.0, 1.0, 100.0]))
-    return experience(
+    return make_experience(
         draw(st.one_of(RETURNS, st.just(0.0))),
         volatility=draw(st.floats(0.0, 0.2)),
         instrument=shares(lot=lot, shortable=draw(st.booleans())),
-        held=draw(st.sampled_from([0.0, 300.0, -500.0])),
+        position=draw(st.sampled_from([0.0, 300.0, -500.0])),
         equity=draw(st.sampled_from([100_000.0, 0.0, -5.0])),
         fill_equity=draw(st.sampled_from([100_000.0, 1.0, 0.0])),
     )
 
 
 valid_answers = st.builds(
-    lambda up, confidence, away: write(
+    lambda up, confidence, away: format_answer(
         Direction.UP if up else Direction.DOWN, confidence, 100 + away if up else 100 - away * 0.9
     ),
     st.booleans(),
@@ -72,7 +72,7 @@ def quantiles(count):
     return [(number + 0.5) / count for number in range(count)]
 
 
-def days_of(law, probability):
+def returns_for(law, probability):
     """Returns in standard deviations, each with its probability, that rise with exactly `probability`.
 
     "signs" is what the sizing rule assumes: a sign, and a size that knows nothing of it. The others are one
@@ -89,16 +89,16 @@ def days_of(law, probability):
     return [(z, probability / NODES) for z in rises] + [(z, (1 - probability) / NODES) for z in falls]
 
 
-def answers(close):
+def random_answers(close):
     """Each direction and confidence with the close nearest to `close` that does not contradict it."""
     for direction, confidence in product(Direction, CONFIDENCES):
         side = max(close, 100.0) if direction is Direction.UP else min(close, 100.0)
         probability = confidence if direction is Direction.UP else 1 - confidence
-        yield write(direction, confidence, side), probability
+        yield format_answer(direction, confidence, side), probability
 
 
 def constants():
     closes = [10.0, 50.0, 90.0, 97.0, 99.5, 100.0, 100.5, 103.0, 110.0, 200.0, 999.0]
     for direction, confidence, close in product(Direction, [*CONFIDENCES[::5], 0.51], closes):
         if (close - 100) * direction.sign >= 0:
-            yield write(direction, confidence, close)
+            yield format_answer(direction, confidence, close)

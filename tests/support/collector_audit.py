@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from engine.calendars import Calendar
 from engine.instruments import Instrument
-from engine.journal.events import bar_values, is_late, slice_from_payload
+from engine.journal.events import decode
+from engine.journal.events.inputs import encode_bar_values
 from engine.journal.journal import Row
 from engine.model import Bar, Phase, Slice
 
@@ -33,7 +34,7 @@ class Audit:
         self.gaps: set[tuple[str, datetime, str]] = set()
         self.news: dict[tuple[str, str], datetime] = {}
 
-    def take(self, row: Row, now: datetime) -> None:
+    def apply(self, row: Row, now: datetime) -> None:
         """A row that was appended at the true time `now`."""
         self.counts[row.kind] += 1
         if row.kind == "slice":
@@ -65,8 +66,10 @@ class Audit:
         key, bar = (symbol, opens_at), self._true.get((symbol, opens_at))
         if key not in self.closed:
             self._expect((*key, "bar") in self.gaps, f"{symbol} {opens_at}: no bar and no gap")
-        elif bar and self.closed[key] != bar_values(bar):
-            self.problems.append(f"{symbol} {opens_at}: journaled {self.closed[key]}, true {bar_values(bar)}")
+        elif bar and self.closed[key] != encode_bar_values(bar):
+            self.problems.append(
+                f"{symbol} {opens_at}: journaled {self.closed[key]}, true {encode_bar_values(bar)}"
+            )
         official = self.opened.get(key)
         if official is None:
             named = {(*key, "open"), (*key, "official")} & self.gaps
@@ -75,7 +78,8 @@ class Audit:
             self._expect(key not in self.closed, f"{symbol} {opens_at}: official open {official} stands")
 
     def _slice(self, row: Row, now: datetime) -> None:
-        slice_, late = slice_from_payload(row.as_of, row.payload), is_late(row.payload)
+        record = decode(row)
+        slice_, late = record.slice, record.late
         key = row.as_of, 0 if slice_.phase is Phase.CLOSE else 1
         self._expect(self._last is None or key > self._last, f"slice {row.seq} goes back in time")
         self._expect(row.as_of <= now + _JITTER, f"slice {row.seq} is from the future")
@@ -97,7 +101,7 @@ class Audit:
         for symbol, bar in slice_.bars.items():
             key = symbol, bar.opens_at
             self._expect(key not in self.closed, f"{symbol} {bar.opens_at}: closed twice")
-            self.closed[key] = bar_values(bar)
+            self.closed[key] = encode_bar_values(bar)
 
     def _open(self, slice_: Slice, row: Row, now: datetime) -> None:
         for symbol, bar in slice_.bars.items():
@@ -121,11 +125,11 @@ class Audit:
 
     def _check_price(self, symbol: str, price: float, at: datetime, now: datetime) -> None:
         self._expect(at <= now, f"{symbol} {at}: a price from the future")
-        within = [self._true[symbol, opens] for opens in self._sessions_of(symbol, at)]
+        within = [self._true[symbol, opens] for opens in self._sessions_between(symbol, at)]
         right = any(bar.low <= price <= bar.high for bar in within)
         self._expect(right, f"{symbol} {at}: price {price} was never traded")
 
-    def _sessions_of(self, symbol: str, at: datetime) -> list[datetime]:
+    def _sessions_between(self, symbol: str, at: datetime) -> list[datetime]:
         days = (at - timedelta(hours=n) for n in range(25))
         hours = {day.replace(minute=minute, second=0, microsecond=0) for day in days for minute in (0, 30)}
         return [hour for hour in hours if (symbol, hour) in self._true]

@@ -128,7 +128,7 @@ class RehearsedSource:
         answer = shown + again
         return [answer[at] for at in self._rng.permutation(len(answer))]
 
-    def opening(self, symbol: str, session_open: datetime) -> Opening:
+    def session_open(self, symbol: str, session_open: datetime) -> Opening:
         """The official open, if it is stated by now, and the last price."""
         self._world.asked(self._faults.outages)
         bar = self._running(symbol)

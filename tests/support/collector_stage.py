@@ -2,9 +2,9 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from engine.calendars import calendar_of
+from engine.calendars import load_calendar
 from engine.instruments import AssetClass, Instrument
-from engine.journal.events import is_late, slice_from_payload
+from engine.journal.events import decode
 from engine.journal.journal import Journal
 from engine.model import Bar, NewsItem, Phase, Precision, Slice
 from feeds.live.collector import Collector
@@ -18,19 +18,19 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SELDOM = Limits(quote_every=6 * HOUR, news_every=HOUR, clock_every=HOUR)
 
 CALENDARS = {
-    code: calendar_of(code, date(2024, 1, 1), date(2024, 12, 31)) for code in ("24/7", "XNYS", "XSHG")
+    code: load_calendar(code, date(2024, 1, 1), date(2024, 12, 31)) for code in ("24/7", "XNYS", "XSHG")
 }
 
 
-def coin(symbol: str) -> Instrument:
+def make_coin(symbol: str) -> Instrument:
     return Instrument(symbol=symbol, asset_class=AssetClass.COIN, calendar="24/7", currency="USD")
 
 
-def stock(symbol: str, calendar: str = "XNYS") -> Instrument:
+def make_stock(symbol: str, calendar: str = "XNYS") -> Instrument:
     return Instrument(symbol=symbol, asset_class=AssetClass.STOCK, calendar=calendar, currency="USD")
 
 
-def bar_of(symbol: str, day: int, close: float = 101.0) -> Bar:
+def make_bar(symbol: str, day: int, close: float = 101.0) -> Bar:
     opens_at = START + day * DAY
     return Bar(
         symbol=symbol,
@@ -44,7 +44,7 @@ def bar_of(symbol: str, day: int, close: float = 101.0) -> Bar:
     )
 
 
-def item_of(name: str, at: datetime) -> NewsItem:
+def make_item(name: str, at: datetime) -> NewsItem:
     return NewsItem(
         id=name,
         source="wire",
@@ -66,7 +66,7 @@ class Exchange:
         self.name = "exchange"
         self.now = START
         self.own_offset = timedelta(0)
-        self.bars = {symbol: [bar_of(symbol, day) for day in range(days)] for symbol in symbols}
+        self.bars = {symbol: [make_bar(symbol, day) for day in range(days)] for symbol in symbols}
         self.unfinished = False
         self.down = False
         self.opens_stated = True
@@ -84,7 +84,7 @@ class Exchange:
         seen = self.now + (DAY if self.unfinished else timedelta(0))
         return [bar for bar in self.bars[symbol] if since <= bar.opens_at and bar.closes_at <= seen]
 
-    def opening(self, symbol: str, session_open: datetime) -> Opening:
+    def session_open(self, symbol: str, session_open: datetime) -> Opening:
         official = 100.0 + (session_open - START) / DAY
         quote = Quote(price=official + 0.5, at=self.now)
         return Opening(official=official if self.opens_stated else None, observed=quote)
@@ -103,10 +103,10 @@ class News:
         return self._exchange.items
 
 
-def collector_of(journal: Journal, exchange: Exchange, **rest) -> Collector:
+def make_collector(journal: Journal, exchange: Exchange, **rest) -> Collector:
     return Collector(
         journal=journal,
-        instruments={symbol: coin(symbol) for symbol in exchange.bars},
+        instruments={symbol: make_coin(symbol) for symbol in exchange.bars},
         calendars=CALENDARS,
         sources=dict.fromkeys(exchange.bars, exchange),
         since=START,
@@ -132,9 +132,8 @@ def rows(journal: Journal, kind: str) -> list:
 
 
 def slices(journal: Journal) -> list[tuple[Slice, bool]]:
-    return [
-        (slice_from_payload(row.as_of, row.payload), is_late(row.payload)) for row in rows(journal, "slice")
-    ]
+    records = map(decode, rows(journal, "slice"))
+    return [(record.slice, record.late) for record in records]
 
 
 def closes(journal: Journal) -> dict[tuple[str, datetime], tuple[Slice, bool]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from engine.calendars import Calendar, calendar_of
+from engine.calendars import Calendar, load_calendar
 from engine.instruments import Instrument
 from engine.journal.journal import Event, Journal
 from engine.model import Bar, NewsItem, Phase
@@ -73,7 +73,7 @@ def file_market(files: Sequence[Path], start: date, end: date, *, seed: int) -> 
     """The bars of files between two dates, each by its guessed calendar, with simulated news."""
     instruments = {path.stem: guess_instrument(path.stem) for path in files}
     codes = {each.calendar for each in instruments.values()}
-    calendars = {code: calendar_of(code, start, end) for code in codes}
+    calendars = {code: load_calendar(code, start, end) for code in codes}
     bars = {
         path.stem: read_bars(
             path, instruments[path.stem], calendars[instruments[path.stem].calendar], since=start, until=end
@@ -183,7 +183,7 @@ class _Trial:
 
     def _read(self, journal: Journal) -> None:
         for row in journal.read(self._seq):
-            self._audit.take(row, self.world.now)
+            self._audit.apply(row, self.world.now)
             self._seq = row.seq
 
     def _finish(self) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from strategies.backtest import backtest
 from strategies.config import load_config
-from strategies.monitor.follower import Reader
-from tests.support.paper_sessions import everything, replay
+from strategies.monitor.follower import JournalFollower
+from tests.support.paper_sessions import full_script, replay
 from tests.support.students import RuleStudent
-from tui.dashboard.text import choose
-from tui.dashboard.view_state import Sight
+from tui.dashboard.text import select_journal
+from tui.dashboard.view_state import ViewState
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -22,29 +22,29 @@ SIZES = ((80, 24), (120, 40), (200, 60))
 
 
 @functools.cache
-def made() -> Path:
+def shared_folder() -> Path:
     """A folder with a finished run and a finished session, for tests that only look; made once a process."""
     holder = tempfile.TemporaryDirectory()
     atexit.register(holder.cleanup)
     folder = Path(holder.name)
     backtest(load_config(None, SMALL), data_dir=folder, clock=lambda: NOW, student=RuleStudent())
-    replay(folder, everything())
+    replay(folder, full_script())
     return folder
 
 
-def scene_of(folder: Path, now=NOW):
+def load_snapshot(folder: Path, now=NOW):
     """What the dashboard knows of a folder."""
-    reader = Reader(folder, lambda: now)
+    reader = JournalFollower(folder, lambda: now)
     try:
         return reader.read_all()
     finally:
         reader.close()
 
 
-def sight_of(folder: Path, name=None, **rest) -> Sight:
+def make_view_state(folder: Path, name=None, **rest) -> ViewState:
     """A sight of the journal of that name."""
-    scene = scene_of(folder)
-    return Sight(scene=scene, chosen=choose(scene, name), **rest)
+    scene = load_snapshot(folder)
+    return ViewState(snapshot=scene, selected=select_journal(scene, name), **rest)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -90,10 +90,10 @@ class Terminal:
             time.sleep(dice.uniform(0.05, 0.25))
             with self._changed:
                 start = len(self._painted)
-            began, cpu = time.perf_counter(), self._worked()
+            began, cpu = time.perf_counter(), self._has_worked()
             self.press("1234567"[(number + 1) % 7])
             found.append((self._wait(_HEALTH, start) - began) * 1000)
-            work.append(self._worked() - cpu)
+            work.append(self._has_worked() - cpu)
         found.sort()
         work.sort()
         last = max(0, round(0.95 * times) - 1)
@@ -104,11 +104,11 @@ class Terminal:
     def counted(self):
         """Wait until the past is counted: seconds since the start, and the memory then."""
         self.press("1")
-        while self._says_so(5.0):
+        while self._shows_counting(5.0):
             pass
         return {"seconds": round(time.perf_counter() - self._began), "rss_mb": self.memory()}
 
-    def _says_so(self, seconds):
+    def _shows_counting(self, seconds):
         """Whether it says within so many seconds that it counts."""
         with self._changed:
             start = len(self._painted)
@@ -133,7 +133,7 @@ class Terminal:
         self.counted()
         return self.memory()
 
-    def _worked(self):
+    def _has_worked(self):
         """Milliseconds of processor that all threads of the dashboard have had."""
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e6

@@ -5,17 +5,17 @@ from typing import Any
 from engine.instruments import Costs, Instrument
 from engine.model import Bar, Observation
 from engine.outcomes import Outcome
-from engine.timeline import observations
-from strategies.sizing import Sizing
+from engine.timeline import build_observations
+from strategies.sizing import PositionSizing
 from tests.support.markets import CALENDARS, DAY, MONDAY, coin, instrument
-from training.dataset.experience import Experience, Situation, experiences
+from training.dataset.experience import Experience, TradeContext, build_experiences
 
 COIN = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
 
-SIZING = Sizing(risk_aversion=25, cap=0.95, shortable=frozenset(["AAA"]))
+SIZING = PositionSizing(risk_aversion=25, cap=0.95, shortable=frozenset(["AAA"]))
 
 
-def facts(days: int = 12, **changes: Any) -> dict[str, Any]:
+def make_facts(days: int = 12, **changes: Any) -> dict[str, Any]:
     """Bars of one coin over some days, as the keyword arguments of `experiences`."""
     prices = [(100 + number % 3, 100 + (number * 7) % 5) for number in range(days)]
     return {
@@ -27,13 +27,13 @@ def facts(days: int = 12, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def lived(given: dict[str, Any]) -> list[Experience]:
+def build_all_experiences(given: dict[str, Any]) -> list[Experience]:
     """All experience that some facts hold, with windows of six bars."""
-    observed = observations(given["bars"], [], window=6, start=MONDAY - DAY)
-    return experiences(observed, **given)
+    observed = build_observations(given["bars"], [], window=6, start=MONDAY - DAY)
+    return build_experiences(observed, **given)
 
 
-def situation(volatility: float = 0.03, **changes: Any) -> Situation:
+def make_trade_context(volatility: float = 0.03, **changes: Any) -> TradeContext:
     """Nothing held and 100,000 to spend at a price of 100."""
     settings: dict[str, Any] = {
         "instrument": instrument("AAA", shortable=True),
@@ -41,15 +41,15 @@ def situation(volatility: float = 0.03, **changes: Any) -> Situation:
         "sizing": SIZING,
         "volatility": volatility,
         "equity": 100_000.0,
-        "held": 0.0,
+        "position": 0.0,
         "price": 100.0,
         "fill_at": MONDAY,
         "fill_equity": 100_000.0,
     }
-    return Situation(**(settings | changes))
+    return TradeContext(**(settings | changes))
 
 
-def outcome(change: float, last: float = 100.0) -> Outcome:
+def make_outcome(change: float, last: float = 100.0) -> Outcome:
     """A day that opens at the last close and ends, and opens again, `change` (a fraction) away from it."""
     after = last if change == 0 else last * (1 + change)
     return Outcome(
@@ -64,11 +64,14 @@ def outcome(change: float, last: float = 100.0) -> Outcome:
     )
 
 
-def experience(change: float, base_rate: float = 0.5, **changes: Any) -> Experience:
+def make_experience(change: float, base_rate: float = 0.5, **changes: Any) -> Experience:
     """One day with that return, seen after a single bar; `changes` are those of its situation."""
     seen = Observation(symbol="AAA", as_of=MONDAY, bars=(flat(),), news=())
     return Experience(
-        observation=seen, outcome=outcome(change), situation=situation(**changes), base_rate=base_rate
+        observation=seen,
+        outcome=make_outcome(change),
+        trade_context=make_trade_context(**changes),
+        base_rate=base_rate,
     )
 
 

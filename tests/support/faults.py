@@ -45,7 +45,7 @@ def duplicate(rows: Rows, dice: Random) -> int:
     return at
 
 
-def repeated(rows: Rows, dice: Random) -> int:
+def repeat_row(rows: Rows, dice: Random) -> int:
     at = _middle(rows, dice)
     rows[at][1:] = rows[at - 1][1:]
     return at
@@ -116,7 +116,7 @@ def closed_day(rows: Rows, dice: Random) -> int:
     return at
 
 
-def shifted(rows: Rows, dice: Random) -> int:
+def shift_dates(rows: Rows, dice: Random) -> int:
     at, by = dice.choice([0, _middle(rows, dice)]), dice.choice([DAY, -DAY])
     for row in rows[at:]:
         row[0] = (date.fromisoformat(row[0]) + by).isoformat()
@@ -142,12 +142,12 @@ def order(rows: Rows, dice: Random) -> int:
     return at
 
 
-def backwards(rows: Rows, dice: Random) -> int:
+def reverse_rows(rows: Rows, dice: Random) -> int:
     rows.reverse()
     return 0
 
 
-def ragged(rows: Rows, dice: Random) -> int:
+def drop_cell(rows: Rows, dice: Random) -> int:
     at = _middle(rows, dice)
     del rows[at][dice.randint(1, 5) :]
     return at
@@ -156,7 +156,7 @@ def ragged(rows: Rows, dice: Random) -> int:
 PLANTED: dict[str, tuple[Plant, Kind]] = {
     "gap": (gap, Kind.GAP),
     "duplicate": (duplicate, Kind.DUPLICATE),
-    "repeated bar": (repeated, Kind.DUPLICATE),
+    "repeated bar": (repeat_row, Kind.DUPLICATE),
     "ohlc": (ohlc, Kind.OHLC),
     "number": (number, Kind.NUMBER),
     "zero volume": (zero_volume, Kind.ZERO_VOLUME),
@@ -166,12 +166,12 @@ PLANTED: dict[str, tuple[Plant, Kind]] = {
     "bad tick": (tick, Kind.OUTLIER),
     "split": (split, Kind.SPLIT),
     "closed day": (closed_day, Kind.CLOSED_DAY),
-    "shifted": (shifted, Kind.SHIFTED),
+    "shifted": (shift_dates, Kind.SHIFTED),
     "clock": (clock, Kind.CLOCK),
     "date": (unreadable_date, Kind.DATE),
     "order": (order, Kind.ORDER),
-    "backwards": (backwards, Kind.ORDER),
-    "ragged": (ragged, Kind.UNREADABLE),
+    "backwards": (reverse_rows, Kind.ORDER),
+    "ragged": (drop_cell, Kind.UNREADABLE),
 }
 """By name: what plants the fault, and the kind under which it must be found."""
 

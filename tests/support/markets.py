@@ -79,21 +79,24 @@ def stock(symbol: str, *prices: tuple[float, float], start: datetime = MONDAY) -
     ]
 
 
-Plan = Callable[[SliceStrategy, Slice], None]
+PlannedTrades = Callable[[SliceStrategy, Slice], None]
 
 
-class Follow(SliceStrategy):
+class FollowPlan(SliceStrategy):
     """Calls `plan` at closes, `always` after every slice and `at_end` when the slices have ended."""
 
     def __init__(
-        self, plan: Plan, always: Plan | None = None, at_end: Callable[[Any], None] | None = None
+        self,
+        plan: PlannedTrades,
+        always: PlannedTrades | None = None,
+        at_end: Callable[[Any], None] | None = None,
     ) -> None:
         self.plan, self.always, self.at_end = plan, always, at_end
 
-    def decide(self, slice_: Slice) -> None:
+    def on_close(self, slice_: Slice) -> None:
         self.plan(self, slice_)
 
-    def watch(self, slice_: Slice) -> None:
+    def on_slice(self, slice_: Slice) -> None:
         if self.always is not None:
             self.always(self, slice_)
 
@@ -102,13 +105,13 @@ class Follow(SliceStrategy):
             self.at_end(self)
 
 
-def nothing(_strategy: SliceStrategy, _slice: Slice) -> None:
+def no_events(_strategy: SliceStrategy, _slice: Slice) -> None:
     """A plan that wants nothing."""
 
 
-def follow(
+def run_plan(
     slices: Iterable[Slice],
-    plan: Plan,
+    plan: PlannedTrades,
     instruments: Sequence[Instrument],
     *,
     costs: Costs | Mapping[str, Costs] = FREE,
@@ -120,7 +123,7 @@ def follow(
     named = {each.symbol: each for each in instruments}
     return run(
         slices,
-        strategy=Follow,
+        strategy=FollowPlan,
         settings={"plan": plan} | dict(settings or {}),
         instruments=named,
         costs=dict.fromkeys(named, costs) if isinstance(costs, Costs) else costs,

@@ -18,19 +18,20 @@ def command(part):
     return (sys.executable, "-m", "tests.support.paper_doubles", part)
 
 
-def doubles():
+def double_parts():
     """Wrong without an adapter; what is trained before the market's reversal is right until then."""
+    from engine.journal.events.training import TrainingStep
     from llm.model_files import fingerprint
     from strategies.config import load_config
     from tests.support.walks import Doubles, write_adapter
-    from training.grpo.train import Trained
+    from training.grpo.train import TrainedAdapter
 
     class Learners(Doubles):
         def train(self, start, training, held_out, folder, on_event, on_progress):
             write_adapter(folder, "stale" if held_out.cutoff.date() < self.turn else "right")
-            on_event("training_step", {"step": 1, "reward": 0.5})
-            return Trained(
-                folder=folder, fingerprint=fingerprint([folder]), clean=True, reason=None, figures={}
+            on_event(TrainingStep(step=1, figures={"reward": 0.5}))
+            return TrainedAdapter(
+                folder=folder, fingerprint=fingerprint([folder]), passed_guards=True, reason=None, figures={}
             )
 
     return Learners(load_config(Path(os.environ[CONFIG]), {}))
@@ -50,26 +51,28 @@ def main(part, *rest):
         from training.retraining import worker as retrain_process
 
         retrain_process._LOW_PRIORITY = 0
-        made = doubles()
+        made = double_parts()
         retrain_process.main({"load": made.load, "trainers": made.trainers()})
     else:
         from engine.parent_process import die_with_parent
         from llm.worker.process import serve
 
         die_with_parent()
-        serve(sys.stdin, sys.stdout, doubles().load)
+        serve(sys.stdin, sys.stdout, double_parts().load)
 
 
 def supervise(config, folder):
     """A replay of a configuration, begun or gone on with, until its end."""
-    from strategies.console import say
-    from strategies.paper_runtime.launch import plan_of
+    from strategies.console import print_stderr
+    from strategies.paper_runtime.launch import build_launch_spec
     from strategies.paper_runtime.supervisor import Supervisor
 
     os.environ[CONFIG] = str(config)
-    plan = plan_of(folder, NAME, config, {}, replay=True, speed="max", tied={})
+    plan = build_launch_spec(folder, NAME, config, {}, replay=True, speed="max", symbol_overrides={})
     stop = threading.Event()
-    Supervisor(plan, show=lambda _row: None, say=say, stop=stop, command=command("session_process")).run()
+    Supervisor(
+        plan, show=lambda _row: None, on_message=print_stderr, stop=stop, command=command("session_process")
+    ).run()
 
 
 if __name__ == "__main__":

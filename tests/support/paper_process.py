@@ -14,8 +14,8 @@ from tests.support.places import ROOT
 
 def main(part):
     """Be one of the processes."""
-    from strategies.console import say
-    from strategies.paper_runtime.launch import Plan
+    from strategies.console import print_stderr
+    from strategies.paper_runtime.launch import LaunchSpec
     from tests.support.students import RuleStudent
 
     if part == "student":
@@ -31,21 +31,23 @@ def main(part):
     else:
         from strategies.paper_runtime.supervisor import Supervisor
 
-        plan = Plan.of(sys.stdin.readline())
+        plan = LaunchSpec.from_json(sys.stdin.readline())
         stop = threading.Event()
-        Supervisor(plan, show=lambda _row: None, say=say, stop=stop, command=command("session")).run()
+        Supervisor(
+            plan, show=lambda _row: None, on_message=print_stderr, stop=stop, command=command("session")
+        ).run()
 
 
 def command(part):
     return (sys.executable, "-m", "tests.support.paper_process", part)
 
 
-def supervised(plan):
+def start_supervised(plan):
     """A plan's session under a supervisor in a process of its own."""
     process = subprocess.Popen(
         command("supervisor"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
-    process.stdin.write(plan.text() + "\n")
+    process.stdin.write(plan.to_json() + "\n")
     process.stdin.close()
     process.stdin = None
     return process
@@ -60,7 +62,7 @@ def children(pid):
     return [int(one) for some in found for one in some]
 
 
-def eventually(found, seconds=60.0):
+def wait_until(found, seconds=60.0):
     """What `found` gives, once it gives something."""
     until = time.monotonic() + seconds
     while not (thing := found()):

@@ -8,17 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 
 from engine.corporate_actions import Dividend, Split
-from engine.journal.events import command_event, corporate_event
-from engine.journal.journal import Event, Journal
+from engine.journal.events import encode
+from engine.journal.events.inputs import Gap, ModelAdopted, Quotes
+from engine.journal.journal import Journal
 from engine.trading.risk import Command, CommandKind
-from llm.answer_cache import Ledger
-from llm.student import InProcess
+from llm.answer_cache import AnswerCache
+from llm.student import LocalStudentClient
 from strategies.config import load_config
-from strategies.market_data import gather
+from strategies.market_data import load_market_data
 from strategies.paper.files import session_folder
-from strategies.paper.outputs import journaled, session_digests
+from strategies.paper.outputs import load_outputs, session_digests
 from strategies.paper.replay import replay_session
-from strategies.replay_check import check_parity
+from strategies.replay_check import check_session_replay
 from strategies.runs import JOURNAL
 from tests.support.students import DOWN, UP, RuleStudent
 
@@ -26,13 +27,13 @@ NAME = "trial"
 
 CONFIG = load_config(None, {"market": {"coins": 2, "stocks": 1, "days": 24}})
 
-FACTS = gather(CONFIG, Path("unused"))
+FACTS = load_market_data(CONFIG, Path("unused"))
 
 COINS = sorted(symbol for symbol, one in FACTS.instruments.items() if one.calendar == "24/7")
 
 (STOCK,) = sorted(FACTS.instruments.keys() - set(COINS))
 
-ADOPTION = {"fingerprint": "rule-2", "name": "second", "adapter": "two"}
+ADOPTION = ModelAdopted(fingerprint="rule-2", name="second", adapter="two")
 
 
 def in_memory():
@@ -47,34 +48,34 @@ def day(number, **rest):
     return FACTS.start + timedelta(days=number, **rest)
 
 
-def told(kind, at, text=""):
+def command_at(kind, at, text=""):
     """A command of a person's at a simulated instant."""
-    return command_event(Command(at=at, kind=CommandKind(kind), author="ann", text=text))
+    return encode(Command(at=at, kind=CommandKind(kind), author="ann", text=text), at)
 
 
-def quoted(at, **prices):
-    return Event(kind="quote", as_of=at, payload={"quotes": {s: [p, at] for s, p in prices.items()}})
+def quote_at(at, **prices):
+    return encode(Quotes(quotes={symbol: (price, at) for symbol, price in prices.items()}), at)
 
 
-def opens_of(symbol):
+def session_opens(symbol):
     """The opens of a symbol's sessions within the facts."""
     return [bar.opens_at for bar in FACTS.bars[symbol]]
 
 
-def everything():
+def full_script():
     """Commands, last prices, gaps, a split, a dividend and an adoption over the days of the facts."""
     return [
-        told("pause", day(7, hours=3), "lunch"),
-        told("resume", day(8, hours=3)),
-        told("reduce", day(9, minutes=1)),
-        told("resume", day(10, hours=8)),
-        quoted(day(11, hours=5), **{COINS[0]: FACTS.bars[COINS[0]][10].close * 1.01}),
-        Event(kind="gap", as_of=day(12, hours=2), payload={"symbol": COINS[1], "lacks": "official"}),
-        corporate_event(Split(at=opens_of(STOCK)[9], symbol=STOCK, ratio=3.0)),
-        corporate_event(Dividend(at=opens_of(STOCK)[11], symbol=STOCK, amount=0.25)),
-        Event(kind="adopted", as_of=day(17, hours=1), payload=ADOPTION),
-        told("flatten", day(19, hours=12), "out"),
-        told("resume", day(21, hours=12)),
+        command_at("pause", day(7, hours=3), "lunch"),
+        command_at("resume", day(8, hours=3)),
+        command_at("reduce", day(9, minutes=1)),
+        command_at("resume", day(10, hours=8)),
+        quote_at(day(11, hours=5), **{COINS[0]: FACTS.bars[COINS[0]][10].close * 1.01}),
+        encode(Gap(symbol=COINS[1], session=None, lacks="official", reason=""), day(12, hours=2)),
+        encode(split := Split(at=session_opens(STOCK)[9], symbol=STOCK, ratio=3.0), split.at),
+        encode(paid := Dividend(at=session_opens(STOCK)[11], symbol=STOCK, amount=0.25), paid.at),
+        encode(ADOPTION, day(17, hours=1)),
+        command_at("flatten", day(19, hours=12), "out"),
+        command_at("resume", day(21, hours=12)),
     ]
 
 
@@ -99,12 +100,12 @@ class Second(RuleStudent):
 
 
 def load(adopted):
-    return InProcess(Second() if adopted else First())
+    return LocalStudentClient(Second() if adopted else First())
 
 
 def replay(folder, script=(), name=NAME, facts=FACTS, **rest):
     """A replay into a folder, with a ledger of its own."""
-    with Ledger(folder / "ledger.sqlite") as ledger:
+    with AnswerCache(folder / "ledger.sqlite") as ledger:
         return replay_session(
             folder,
             name,
@@ -117,27 +118,27 @@ def replay(folder, script=(), name=NAME, facts=FACTS, **rest):
         )
 
 
-def journal_of(folder, name=NAME):
+def open_journal(folder, name=NAME):
     return Journal.open(session_folder(folder, name) / JOURNAL, name)
 
 
-def digests_of(folder, name=NAME):
+def read_digests(folder, name=NAME):
     """The digests of what the journal says was done."""
-    with journal_of(folder, name) as journal:
-        return session_digests(journaled(journal))
+    with open_journal(folder, name) as journal:
+        return session_digests(load_outputs(journal))
 
 
-def rows_of(folder, *kinds, name=NAME):
-    with journal_of(folder, name) as journal:
+def read_rows(folder, *kinds, name=NAME):
+    with open_journal(folder, name) as journal:
         return list(journal.read(kinds=kinds or None))
 
 
-def parity_of(folder, name=NAME):
-    with journal_of(folder, name) as journal:
-        return check_parity(journal)
+def check_replay(folder, name=NAME):
+    with open_journal(folder, name) as journal:
+        return check_session_replay(journal)
 
 
-def in_child(work):
+def run_in_child(work):
     """Run `work` in a forked process; its exit status, negative for a signal."""
     child = os.fork()
     if child == 0:
@@ -149,7 +150,7 @@ def in_child(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killed_after(seconds, work):
+def kill_after(seconds, work):
     """Run `work` in a forked process and kill it with -9 after some seconds; whether it had finished."""
     child = os.fork()
     if child == 0:
@@ -165,7 +166,7 @@ def killed_after(seconds, work):
     return status == 0
 
 
-def dies_at(count):
+def die_at(count):
     """A function for boundaries that ends the process without any clean-up at the one numbered `count`."""
     seen = 0
 

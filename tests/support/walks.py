@@ -10,19 +10,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine.journal.events.training import TrainingStep
 from llm.model_files import fingerprint
 from strategies.config import BacktestConfig, MarketTable
-from strategies.market_data import gather
+from strategies.market_data import load_market_data
 from tests.support.students import RuleStudent
-from training.grpo.train import Trained
-from training.walkforward.config import Method, WalkForward
+from training.grpo.train import TrainedAdapter
+from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 MARKET = BacktestConfig(market=MarketTable(coins=6, stocks=0, days=106))
 
-SETTINGS = WalkForward(method=Method.SFT, train_days=30, test_days=25)
+SETTINGS = WalkForwardConfig(method=Method.SFT, train_days=30, test_days=25)
 
 NO_EDGE = MARKET.model_copy(update={"market": MarketTable(coins=6, stocks=0, days=106, edge=False)})
 
@@ -39,7 +40,7 @@ class Doubles:
         self, config: BacktestConfig = MARKET, skills: tuple[str, ...] = ("right",), base: str = "wrong"
     ) -> None:
         self.config = config.model_dump_json()
-        self.oracle = gather(config, Path()).oracle
+        self.oracle = load_market_data(config, Path()).oracle
         self.turn = config.market.reversal
         self.base = base
         self.skills = skills
@@ -64,11 +65,15 @@ class Doubles:
         self.started_from.append(start.adapter and start.adapter.name)
         number = int(folder.name[-2:]) if folder.name[-2:].isdigit() else len(self.trained)
         skill = self.skills[min(number, len(self.skills)) - 1]
-        on_event("training_step", {"step": 1, "reward": 0.5})
+        on_event(TrainingStep(step=1, figures={"reward": 0.5}))
         on_progress("training", 1, 1)
         write_adapter(folder, skill, number)
-        return Trained(
-            folder=folder, fingerprint=fingerprint([folder]), clean=self.clean, reason=None, figures={}
+        return TrainedAdapter(
+            folder=folder,
+            fingerprint=fingerprint([folder]),
+            passed_guards=self.clean,
+            reason=None,
+            figures={},
         )
 
     def _answer(self, prompt: str, skill: str) -> str:
@@ -81,7 +86,7 @@ class Doubles:
         return answer(up=(q > 0.5) == (skill == "right"), confidence=min(0.99, max(q, 1 - q)))
 
 
-def walk(folder: Path, doubles: Doubles, clock: Callable[[], datetime] = lambda: NOW, **more):
+def run_walkforward(folder: Path, doubles: Doubles, clock: Callable[[], datetime] = lambda: NOW, **more):
     config = more.pop("config", MARKET)
     settings = more.pop("settings", SETTINGS)
     return walkforward(
@@ -127,7 +132,7 @@ def killed_until_done(folder: Path, every: int) -> dict:
         child = os.fork()
         if child == 0:
             doubles = Doubles(skills=("right", "right", "wrong"))
-            run = walk(folder, doubles, Deadly(every + attempt))
+            run = run_walkforward(folder, doubles, Deadly(every + attempt))
             (folder / "trained").write_text(json.dumps(doubles.trained))
             (folder / "result").write_text(json.dumps(run.result))
             os._exit(0)

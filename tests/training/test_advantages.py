@@ -5,28 +5,28 @@ import pytest
 import torch
 
 from engine.model import Direction
-from llm.answers import write
-from training.grpo.advantages import advantages, choices
+from llm.answers import format_answer
+from training.grpo.advantages import advantages, segment_answer
 
 _GAINS = {(0, 0): 0.1, (0, 1): 0.4, (1, 0): 0.2, (1, 1): 0.9}
 
 UP, DOWN = '{"direction": "up", ', '{"direction": "down", '
 
 
-def pieces_of(text: str, size: int) -> list[str]:
+def split_pieces(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
 def test_a_token_belongs_to_the_choice_that_was_next_when_it_was_drawn() -> None:
     pieces = ['{"direction": "', "up", '", "confidence": ', "0", ".", "7", '0, "close": ', "101", "}"]
-    stages, begun = choices(pieces)
+    stages, begun = segment_answer(pieces)
     assert stages == [0, 0, 0, 1, 1, 1, 1, 2, 2]
     assert begun == '{"direction": "up", "confidence": '
 
 
 def test_answers_of_one_direction_begin_alike_whatever_follows() -> None:
     first, second, other = (
-        choices(pieces_of(write(way, stated, close), 1))[1]
+        segment_answer(split_pieces(format_answer(way, stated, close), 1))[1]
         for way, stated, close in (
             (Direction.UP, 0.6, 101.0),
             (Direction.UP, 0.9, 120.0),
@@ -37,8 +37,8 @@ def test_answers_of_one_direction_begin_alike_whatever_follows() -> None:
 
 
 def test_an_answer_without_the_keys_is_one_choice() -> None:
-    assert choices(["up", ", I ", "think"]) == ([0, 0, 0], None)
-    assert choices([]) == ([], None)
+    assert segment_answer(["up", ", I ", "think"]) == ([0, 0, 0], None)
+    assert segment_answer([]) == ([], None)
 
 
 def test_each_choice_is_compared_with_answers_that_had_begun_alike() -> None:
@@ -124,18 +124,18 @@ def test_the_trainer_credits_each_token_and_holds_the_ends_of_openings() -> None
     }
     trainer = SharedPromptTrainer.__new__(SharedPromptTrainer)
     trainer._pieces, trainer.num_generations = texts, 4
-    trainer.openings = [[1, 2], [1, 3]]
+    trainer.prefixes = [[1, 2], [1, 3]]
     parts = [[1.0, 0.8, -0.1], [1.0, 0.6, -0.3], [1.0, 0.7, 0.0], [0.0, 0.3, 0.0]]
     trainer._parts = torch.tensor(parts)
     ids = torch.tensor([[1, way, 4, 5, 6, 7] for way in (2, 2, 2, 3)])
-    found = trainer._credited(ids)
+    found = trainer._assign_advantages(ids)
     scale = float(torch.tensor(parts).sum(1).std()) + 1e-4
     whole = advantages(parts, ["up"] * 3 + ["down"])
     for row, one in enumerate(whole):
         wanted = [one[0]] * 3 + [one[1]] * 2 + [one[2]]
         assert found[row].tolist() == pytest.approx([value / scale for value in wanted], abs=1e-6)
     before = found.clone()
-    trainer._hold(found, [{"hold": [0.25, 0.5]}] * 4)
+    trainer._add_anchor(found, [{"hold": [0.25, 0.5]}] * 4)
     before[2, 1] += 0.25
     before[3, 1] += 0.5
     assert torch.allclose(found, before)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError
 from engine.model import Abstention, Bar, Direction, Forecast
-from engine.outcomes import Outcome, outcomes
+from engine.outcomes import Outcome, match_outcomes
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ BARS = series((100, 102), (103, 99), (98, 98), (101, 105))
 
 
 def test_an_outcome_holds_the_next_bar_and_the_open_after_it() -> None:
-    [(call, outcome)] = outcomes([call_at(BARS[0])], {"BTC": BARS})
+    [(call, outcome)] = match_outcomes([call_at(BARS[0])], {"BTC": BARS})
     assert call == call_at(BARS[0])
     assert outcome == Outcome(
         symbol="BTC",
@@ -65,7 +65,7 @@ def test_an_outcome_holds_the_next_bar_and_the_open_after_it() -> None:
 
 
 def test_the_open_to_open_return_is_not_known_before_the_open_after_next() -> None:
-    [(_, outcome)] = outcomes([call_at(BARS[2])], {"BTC": BARS})
+    [(_, outcome)] = match_outcomes([call_at(BARS[2])], {"BTC": BARS})
     assert outcome is not None
     assert outcome.next_close == 105
     assert (outcome.open_return, outcome.exit_open, outcome.open_known_at) == (None, None, None)
@@ -73,12 +73,12 @@ def test_the_open_to_open_return_is_not_known_before_the_open_after_next() -> No
 
 
 def test_a_call_on_the_last_bar_has_no_outcome_yet() -> None:
-    assert outcomes([call_at(BARS[3])], {"BTC": BARS}) == [(call_at(BARS[3]), None)]
+    assert match_outcomes([call_at(BARS[3])], {"BTC": BARS}) == [(call_at(BARS[3]), None)]
 
 
 def test_an_unchanged_close_is_a_tie_and_an_unchanged_open_a_tie_of_opens() -> None:
     bars = series((100, 102), (103, 102), (103, 104))
-    [(_, outcome)] = outcomes([call_at(bars[0])], {"BTC": bars})
+    [(_, outcome)] = match_outcomes([call_at(bars[0])], {"BTC": bars})
     assert outcome is not None
     assert outcome.tie
     assert outcome.tie_open
@@ -87,14 +87,14 @@ def test_an_unchanged_close_is_a_tie_and_an_unchanged_open_a_tie_of_opens() -> N
 
 def test_a_missing_day_makes_the_next_bar_there_is_the_outcome() -> None:
     bars = [bar(0, 100, 102), bar(4, 90, 91)]
-    [(_, outcome)] = outcomes([call_at(bars[0])], {"BTC": bars})
+    [(_, outcome)] = match_outcomes([call_at(bars[0])], {"BTC": bars})
     assert outcome is not None
     assert (outcome.next_close, outcome.known_at) == (91, bars[1].closes_at)
 
 
 def test_an_abstention_has_an_outcome_too() -> None:
     silence = Abstention(symbol="BTC", as_of=BARS[0].closes_at, reason="late", last_close=102)
-    [(call, outcome)] = outcomes([silence], {"BTC": BARS})
+    [(call, outcome)] = match_outcomes([silence], {"BTC": BARS})
     assert call is silence
     assert outcome is not None
     assert outcome.next_close == 99
@@ -103,7 +103,7 @@ def test_an_abstention_has_an_outcome_too() -> None:
 def test_calls_keep_their_order_and_find_the_bars_of_their_symbol() -> None:
     other = series((10, 11), (12, 13), symbol="ETH")
     calls = [call_at(BARS[1]), call_at(other[0]), call_at(BARS[0])]
-    scored = outcomes(iter(calls), {"BTC": BARS, "ETH": other})
+    scored = match_outcomes(iter(calls), {"BTC": BARS, "ETH": other})
     assert [call for call, _ in scored] == calls
     assert [outcome.next_close for _, outcome in scored if outcome] == [98, 13, 99]
 
@@ -113,8 +113,8 @@ def test_calls_keep_their_order_and_find_the_bars_of_their_symbol() -> None:
 def test_bars_after_an_outcome_was_known_do_not_change_it(closes: list[float], cut: int) -> None:
     bars = series(*((close, close) for close in closes))
     calls = [call_at(bar_) for bar_ in bars]
-    early = outcomes(calls[:cut], {"BTC": bars[:cut]})
-    for (_, before), (_, after) in zip(early, outcomes(calls, {"BTC": bars}), strict=False):
+    early = match_outcomes(calls[:cut], {"BTC": bars[:cut]})
+    for (_, before), (_, after) in zip(early, match_outcomes(calls, {"BTC": bars}), strict=False):
         if before is not None and before.exit_open is not None:
             assert before == after
         elif before is not None and after is not None:
@@ -123,21 +123,21 @@ def test_bars_after_an_outcome_was_known_do_not_change_it(closes: list[float], c
 
 def test_a_call_without_a_bar_of_its_own_is_refused() -> None:
     with pytest.raises(DataError, match="BTC: no bar closes at 2024-01-02"):
-        outcomes([call_at(BARS[0])], {"BTC": BARS[1:]})
+        match_outcomes([call_at(BARS[0])], {"BTC": BARS[1:]})
     with pytest.raises(DataError, match="BTC: no bar closes"):
-        outcomes([call_at(BARS[0])], {})
+        match_outcomes([call_at(BARS[0])], {})
 
 
 def test_a_call_made_on_other_prices_is_refused() -> None:
     with pytest.raises(DataError, match="closes at 102 and the call saw 99"):
-        outcomes([call_at(bar(0, 98, 99))], {"BTC": BARS})
+        match_outcomes([call_at(bar(0, 98, 99))], {"BTC": BARS})
 
 
 def test_bars_out_of_order_are_refused() -> None:
     with pytest.raises(DataError, match="sort the bars"):
-        outcomes([call_at(BARS[0])], {"BTC": [BARS[1], BARS[0]]})
+        match_outcomes([call_at(BARS[0])], {"BTC": [BARS[1], BARS[0]]})
     with pytest.raises(DataError, match="remove doubles"):
-        outcomes([call_at(BARS[0])], {"BTC": [BARS[0], BARS[0]]})
+        match_outcomes([call_at(BARS[0])], {"BTC": [BARS[0], BARS[0]]})
 
 
 class CountedBars(list[Bar]):
@@ -156,5 +156,5 @@ class CountedBars(list[Bar]):
 def test_each_call_costs_a_few_looks_at_the_bars_however_many_there_are() -> None:
     bars = CountedBars(series(*((100.0, 101.0 + n % 7) for n in range(500))))
     calls = [call_at(bar_) for bar_ in list.__iter__(bars)]
-    outcomes(calls, {"BTC": bars})
+    match_outcomes(calls, {"BTC": bars})
     assert bars.looks < 10 * len(calls)

@@ -11,15 +11,15 @@ import pytest
 from engine.errors import JournalError, UsageError
 from engine.journal.journal import Event, Journal
 from engine.model import Abstention
-from engine.timeline import observations
+from engine.timeline import build_observations
 from strategies.backtest import backtest
 from strategies.config import load_config
-from strategies.market_data import gather
+from strategies.market_data import load_market_data
 from strategies.runs import JOURNAL
 from tests.support.students import RuleStudent
-from training.dataset.counterfactual import take
-from training.dataset.experience import experiences
-from training.dataset.loaders import from_run
+from training.dataset.counterfactual import simulate_step
+from training.dataset.experience import build_experiences
+from training.dataset.loaders import load_run_experiences
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -47,30 +47,30 @@ def run(folder, **flags):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     config, made = run(folder, **SMALL)
-    return folder, config, made, from_run(folder, made.name)
+    return folder, config, made, load_run_experiences(folder, made.name)
 
 
 def test_every_call_with_an_ended_step_comes_back_with_what_was_seen(finished):
     folder, config, made, lived = finished
-    facts = gather(config, folder)
+    facts = load_market_data(config, folder)
     seen = {
         (one.symbol, one.as_of): one
-        for one in observations(facts.bars, facts.news, window=21, start=facts.start)
+        for one in build_observations(facts.bars, facts.news, window=21, start=facts.start)
     }
     assert len(lived) == len(seen) - 2 * len(facts.instruments)
     assert all(one.observation == seen[one.key] for one in lived)
-    calls = {(call.symbol, call.as_of): call for call in made.played["student"].calls}
+    calls = {(call.symbol, call.as_of): call for call in made.simulations["student"].calls}
     assert all(one.call == calls[one.key] and one.call.text == calls[one.key].text for one in lived)
     assert any(isinstance(one.call, Abstention) for one in lived)
 
 
 def test_each_call_comes_to_the_net_return_of_the_step_in_the_run(finished):
     _, _, made, lived = finished
-    steps = {(step.symbol, step.started_at): step for step in made.played["student"].engine.trading.pnl}
+    steps = {(step.symbol, step.started_at): step for step in made.simulations["student"].engine.trading.pnl}
     signs = set()
     for one in lived:
-        taken = take(one.call, one.outcome, one.situation)
-        step = steps.get((one.key[0], one.situation.fill_at))
+        taken = simulate_step(one.call, one.outcome, one.trade_context)
+        step = steps.get((one.key[0], one.trade_context.fill_at))
         assert taken.net_return == pytest.approx(step.net_return if step else 0.0, rel=0, abs=1e-9)
         signs.add((taken.position > 0) - (taken.position < 0))
     assert signs == {-1, 0, 1}
@@ -78,21 +78,21 @@ def test_each_call_comes_to_the_net_return_of_the_step_in_the_run(finished):
 
 def test_facts_and_journal_tell_the_same_apart_from_what_was_held(finished):
     folder, config, _, lived = finished
-    facts = gather(config, folder)
-    observed = observations(facts.bars, facts.news, window=21, start=facts.start)
-    told = experiences(
+    facts = load_market_data(config, folder)
+    observed = build_observations(facts.bars, facts.news, window=21, start=facts.start)
+    told = build_experiences(
         observed,
         facts.bars,
         instruments=facts.instruments,
         calendars=facts.calendars,
-        costs={one.key[0]: one.situation.costs for one in lived},
-        sizing=lived[0].situation.sizing,
+        costs={one.key[0]: one.trade_context.costs for one in lived},
+        sizing=lived[0].trade_context.sizing,
     )
     alike = [
         replace(
             one,
             call=None,
-            situation=replace(one.situation, equity=100_000.0, fill_equity=100_000.0, held=0.0),
+            trade_context=replace(one.trade_context, equity=100_000.0, fill_equity=100_000.0, position=0.0),
         )
         for one in lived
     ]
@@ -116,12 +116,12 @@ def write_bars(folder, days):
 def test_decisions_that_saw_bars_from_before_the_run_are_left_out(tmp_path):
     days = [day for day in range(112) if (1 + day % 28) <= 28]
     path = write_bars(tmp_path, [day for day in days if day < 28 * 4])
-    flags = {"bars": (path,), "prompt": "compact", "allow_harmful": True}
+    flags = {"bars": (path,), "prompt": "compact", "allow_bad_data": True}
     _, whole = run(tmp_path, **flags)
     _, late = run(tmp_path, start=datetime(2024, 2, 5, tzinfo=UTC).date(), **flags)
-    all_lived = {one.key: one for one in from_run(tmp_path, whole.name)}
-    lived = from_run(tmp_path, late.name)
-    first_call = min(call.as_of for call in late.played["student"].calls)
+    all_lived = {one.key: one for one in load_run_experiences(tmp_path, whole.name)}
+    lived = load_run_experiences(tmp_path, late.name)
+    first_call = min(call.as_of for call in late.simulations["student"].calls)
     assert lived
     assert lived[0].key[1] > first_call
     assert all(one.observation == all_lived[one.key].observation for one in lived)
@@ -139,7 +139,7 @@ def test_a_run_that_was_killed_still_teaches_what_is_on_record(finished, tmp_pat
         rows = list(whole.read())
         events = [Event(kind=row.kind, as_of=row.as_of, payload=row.payload) for row in rows]
         part.append(events[: int(len(events) * 0.7)], NOW)
-    remembered = from_run(tmp_path, made.name)
+    remembered = load_run_experiences(tmp_path, made.name)
     assert 0 < len(remembered) < len(lived)
     assert remembered == lived[: len(remembered)]
 
@@ -166,7 +166,7 @@ def test_steps_that_the_calls_do_not_come_to_are_refused_in_one_line(finished, t
 
     rewrite(folder, made, tmp_path, dearer)
     with pytest.raises(JournalError, match="comes to a net return of") as caught:
-        from_run(tmp_path, made.name)
+        load_run_experiences(tmp_path, made.name)
     assert "\n" not in str(caught.value)
 
 
@@ -178,16 +178,16 @@ def test_an_event_that_cannot_be_read_is_named(finished, tmp_path):
 
     rewrite(folder, made, tmp_path, without_symbols)
     with pytest.raises(JournalError, match=r"event \d+ \(forecast\)"):
-        from_run(tmp_path, made.name)
+        load_run_experiences(tmp_path, made.name)
 
 
 def test_a_journal_that_does_not_say_how_its_run_was_started_is_refused(finished, tmp_path):
     folder, _, made, _ = finished
     rewrite(folder, made, tmp_path, lambda rows: rows[1:])
     with pytest.raises(JournalError, match="does not say how it was started"):
-        from_run(tmp_path, made.name)
+        load_run_experiences(tmp_path, made.name)
 
 
 def test_a_run_that_does_not_exist_is_refused_with_where_to_look(tmp_path):
     with pytest.raises(UsageError, match="there is no run 'none'"):
-        from_run(tmp_path, "none")
+        load_run_experiences(tmp_path, "none")

@@ -7,15 +7,15 @@ import pytest
 
 from engine.errors import UsageError
 from engine.instruments import Costs
-from engine.journal.events import DIVIDEND, SPLIT, corporate_from_payload
+from engine.journal.events import Kind, decode
 from engine.model import Direction, Forecast, Phase, Slice
-from engine.timeline import merge, observations
+from engine.timeline import build_observations, build_slices
 from engine.trading.records import OrderRecord, OrderStatus
 from engine.trading.runner import run
 from strategies.backtest import backtest
-from strategies.llm_strategy import LLMStrategy, Stake
+from strategies.llm_strategy import BetSizing, LLMStrategy
 from strategies.paper.replay import with_splits
-from strategies.sizing import Sizing, volatility
+from strategies.sizing import PositionSizing, volatility
 from tests.support.markets import CALENDARS, DAY, MONDAY, coin, instrument
 from tests.support.paper_sessions import (
     COINS,
@@ -26,43 +26,47 @@ from tests.support.paper_sessions import (
     First,
     Second,
     day,
-    everything,
+    full_script,
+    read_rows,
     replay,
-    rows_of,
 )
-from training.dataset.counterfactual import take
-from training.dataset.loaders import from_run
-from training.dataset.reconstruction import experiences_of
-from training.dataset.run_history import Story
+from training.dataset.counterfactual import simulate_step
+from training.dataset.loaders import load_run_experiences
+from training.dataset.reconstruction import reconstruct_experiences
+from training.dataset.run_history import RunHistory
 from training.retraining.source import read_source
-from training.walkforward.config import Method, WalkForward
+from training.walkforward.config import Method, WalkForwardConfig
 
 ADOPTED_AT = day(17, hours=1)
 
 
 def actions(kind):
-    (event,) = (one for one in everything() if one.kind == kind)
-    return corporate_from_payload(event.kind, event.as_of, event.payload)
+    (event,) = (one for one in full_script() if one.kind == kind)
+    return decode(event)
 
 
 @pytest.fixture(scope="module")
 def eventful(tmp_path_factory):
     """A session with commands, a split, a dividend and an adoption, and what it lived through."""
     folder = tmp_path_factory.mktemp("eventful")
-    replay(folder, everything(), facts=with_splits(FACTS, [actions(SPLIT)]))
-    return folder, read_source(folder, NAME).lived
+    replay(folder, full_script(), facts=with_splits(FACTS, [actions(Kind.SPLIT)]))
+    return folder, read_source(folder, NAME).experiences
 
 
 def test_what_a_quiet_session_teaches_is_what_the_same_backtest_does(tmp_path):
     replay(tmp_path)
     made = backtest(CONFIG, data_dir=tmp_path, clock=lambda: day(60), student=First())
-    assert read_source(tmp_path, NAME).lived == from_run(tmp_path, made.name, window=First().window)
+    assert read_source(tmp_path, NAME).experiences == load_run_experiences(
+        tmp_path, made.name, window=First().window
+    )
 
 
 def test_every_observation_is_what_the_student_was_shown_before_and_after_a_split(eventful):
     folder, lived = eventful
-    shown = {(row.payload["symbol"], row.as_of): row.payload["prompt"] for row in rows_of(folder, "forecast")}
-    split = actions(SPLIT)
+    shown = {
+        (row.payload["symbol"], row.as_of): row.payload["prompt"] for row in read_rows(folder, "forecast")
+    }
+    split = actions(Kind.SPLIT)
     assert any(one.key[0] == STOCK and one.key[1] < split.at for one in lived)
     assert any(one.key[0] == STOCK and one.key[1] > split.at for one in lived)
     for one in lived:
@@ -73,9 +77,9 @@ def test_every_observation_is_what_the_student_was_shown_before_and_after_a_spli
 
 def test_no_day_is_taught_whose_units_changed_or_whose_price_left_a_dividend(eventful):
     folder, lived = eventful
-    decided = {row.as_of for row in rows_of(folder, "forecast") if row.payload["symbol"] == STOCK}
+    decided = {row.as_of for row in read_rows(folder, "forecast") if row.payload["symbol"] == STOCK}
     kept = {one.key[1]: one for one in lived if one.key[0] == STOCK}
-    for action in (actions(SPLIT), actions(DIVIDEND)):
+    for action in (actions(Kind.SPLIT), actions(Kind.DIVIDEND)):
         before = sorted(at for at in decided if at < action.at)
         assert before[-1] not in kept
         assert before[-2] not in kept
@@ -87,12 +91,12 @@ def test_a_call_that_a_person_kept_from_being_traded_is_taught_as_what_it_would_
     _, lived = eventful
     paused = [one for one in lived if day(7, hours=3) < one.key[1] <= day(8, hours=3)]
     assert paused
-    assert all(abs(take(one.call, one.outcome, one.situation).net_return) < 1 for one in paused)
+    assert all(abs(simulate_step(one.call, one.outcome, one.trade_context).net_return) < 1 for one in paused)
 
 
 def test_a_session_is_read_as_it_stood_at_an_instant(eventful):
     folder, lived = eventful
-    then = read_source(folder, NAME, day(12)).lived
+    then = read_source(folder, NAME, day(12)).experiences
     assert then == [one for one in lived if one.known_at < day(12)]
     assert 8 < len(then) < len(lived)
 
@@ -107,9 +111,9 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
     prices = [(100 + number % 3, 100 + (number * 7) % 5) for number in range(14)]
     bars = {"AAA": coin("AAA", *prices)}
     costs = {"AAA": Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)}
-    sizing = Sizing(risk_aversion=25, cap=0.95, shortable=frozenset())
+    sizing = PositionSizing(risk_aversion=25, cap=0.95, shortable=frozenset())
     instruments = {"AAA": instrument("AAA")}
-    observed = observations(bars, [], window=6, start=MONDAY - DAY)
+    observed = build_observations(bars, [], window=6, start=MONDAY - DAY)
     calls = {
         (one.symbol, one.as_of): Forecast(
             symbol=one.symbol,
@@ -121,14 +125,14 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
         )
         for place, one in enumerate(observed)
     }
-    story = Story()
+    story = RunHistory()
 
     def met():
-        for slice_ in merge(bars["AAA"], []):
+        for slice_ in build_slices(bars["AAA"], []):
             seen = slice_
             if slice_.phase is Phase.OPEN:
                 seen = replace(slice_, bars={symbol: dearer(bar) for symbol, bar in slice_.bars.items()})
-            story.slice(seen)
+            story.add_slice(seen)
             yield seen
 
     run(
@@ -138,15 +142,15 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
             "calls": calls,
             "volatilities": {(one.symbol, one.as_of): volatility(one.bars) for one in observed},
             "sizing": sizing,
-            "stake": Stake.CONFIDENCE,
+            "stake": BetSizing.CONFIDENCE,
         },
         instruments=instruments,
         costs=costs,
         calendars=CALENDARS,
         cash=100_000.0,
-        on_record=story.record,
+        on_record=story.add_record,
     )
-    lived = experiences_of(
+    lived = reconstruct_experiences(
         story,
         calls,
         instruments=instruments,
@@ -159,13 +163,13 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
     assert len(lived) > 4
     official = {bar.opens_at: bar.open for bar in bars["AAA"]}
     for one in lived:
-        assert one.outcome.fill_open == pytest.approx(official[one.situation.fill_at] * 1.002)
+        assert one.outcome.fill_open == pytest.approx(official[one.trade_context.fill_at] * 1.002)
 
 
 @pytest.mark.parametrize("reason", ["", "flatten"])
 def test_an_order_to_flatten_is_not_the_calls_though_given_at_its_close(reason):
-    story, (bar, *_) = Story(), FACTS.bars[COINS[0]]
-    story.slice(Slice(as_of=bar.closes_at, phase=Phase.CLOSE, bars={bar.symbol: bar}, news=()))
+    story, (bar, *_) = RunHistory(), FACTS.bars[COINS[0]]
+    story.add_slice(Slice(as_of=bar.closes_at, phase=Phase.CLOSE, bars={bar.symbol: bar}, news=()))
     order = OrderRecord(
         number=1,
         at=bar.closes_at,
@@ -176,7 +180,7 @@ def test_an_order_to_flatten_is_not_the_calls_though_given_at_its_close(reason):
         status=OrderStatus.FILLED,
         reason=reason,
     )
-    story.record(order)
+    story.add_record(order)
     assert story.forced == ({(bar.symbol, bar.closes_at)} if reason else set())
 
 
@@ -192,7 +196,7 @@ def test_one_round_of_retraining_takes_a_sessions_name(eventful, tmp_path):
     folder, lived = eventful
     doubles = Doubles(CONFIG)
     report = retrain(
-        WalkForward(method=Method.SFT, train_days=17, test_days=5, held_out=0.4),
+        WalkForwardConfig(method=Method.SFT, train_days=17, test_days=5, held_out=0.4),
         data_dir=tmp_path,
         at=lived[-1].known_at + timedelta(days=1),
         run=NAME,

@@ -8,17 +8,17 @@ from itertools import pairwise
 import pytest
 
 from engine.errors import DataError, StudentError, UsageError
-from engine.fx import Rates
+from engine.fx import FxRates
 from engine.model import Abstention
-from engine.timeline import observations
-from tests.support.experiences_by_hand import facts, lived
+from engine.timeline import build_observations
+from tests.support.experiences_by_hand import build_all_experiences, make_facts
 from tests.support.markets import DAY, MONDAY, instrument, stock
 from training.dataset.experience import (
     Experience,
     TrainingSet,
-    experiences,
-    horizon,
-    require_apart,
+    build_experiences,
+    longest_horizon,
+    require_disjoint,
     require_past,
 )
 
@@ -26,7 +26,7 @@ INSTANT = timedelta(microseconds=1)
 
 
 @contextmanager
-def refused(error, *words):
+def expect_refusal(error, *words):
     """Refused by one line that holds these words."""
     with pytest.raises(error) as caught:
         yield
@@ -36,26 +36,26 @@ def refused(error, *words):
 
 
 def test_a_decision_becomes_experience_once_the_open_that_ends_its_step_is_known():
-    given = facts(days=9)
-    made = lived(given)
+    given = make_facts(days=9)
+    made = build_all_experiences(given)
     assert [one.key for one in made] == [("AAA", MONDAY + (6 + n) * DAY) for n in range(2)]
     last = made[-1]
     assert last.known_at == MONDAY + 8 * DAY
     assert last.outcome.exit_open == given["bars"]["AAA"][8].open
-    assert last.situation.fill_at == given["bars"]["AAA"][7].opens_at
-    assert last.situation.price == last.observation.last_close
+    assert last.trade_context.fill_at == given["bars"]["AAA"][7].opens_at
+    assert last.trade_context.price == last.observation.last_close
 
 
 def test_what_comes_later_changes_nothing_of_an_earlier_experience():
-    long, short = facts(days=15), facts(days=15)
+    long, short = make_facts(days=15), make_facts(days=15)
     short["bars"] = {"AAA": long["bars"]["AAA"][:10]}
-    assert lived(short) == lived(long)[: len(lived(short))]
-    assert len(lived(short)) == 3
+    assert build_all_experiences(short) == build_all_experiences(long)[: len(build_all_experiences(short))]
+    assert len(build_all_experiences(short)) == 3
 
 
 def test_the_base_rate_is_the_share_of_rises_known_at_the_decision():
-    given = facts(days=9)
-    first = lived(given)[0]
+    given = make_facts(days=9)
+    first = build_all_experiences(given)[0]
     closes = [bar.close for bar in given["bars"]["AAA"] if bar.closes_at <= first.observation.as_of]
     ups = sum(b > a for a, b in pairwise(closes))
     moves = sum(b != a for a, b in pairwise(closes))
@@ -63,23 +63,23 @@ def test_the_base_rate_is_the_share_of_rises_known_at_the_decision():
 
 
 def test_a_close_before_a_gap_is_no_experience_because_its_order_would_have_expired():
-    given = facts(days=14)
+    given = make_facts(days=14)
     given["bars"] = {"AAA": [bar for n, bar in enumerate(given["bars"]["AAA"]) if n != 8]}
-    keys = [one.observation.as_of for one in lived(given)]
+    keys = [one.observation.as_of for one in build_all_experiences(given)]
     assert MONDAY + 7 * DAY in keys
     assert MONDAY + 8 * DAY not in keys
     assert MONDAY + 10 * DAY in keys
 
 
 def test_a_foreign_price_is_sized_and_settled_in_the_base_currency():
-    given = facts(instruments={"AAA": instrument("AAA", shortable=True, currency="EUR")})
-    one = lived(given | {"rates": Rates(base="USD", constants={"EUR": 1.5})})[0]
-    assert one.situation.price == one.observation.last_close * 1.5
-    assert (one.situation.fill_rate, one.situation.exit_rate) == (1.5, 1.5)
+    given = make_facts(instruments={"AAA": instrument("AAA", shortable=True, currency="EUR")})
+    one = build_all_experiences(given | {"rates": FxRates(base="USD", constants={"EUR": 1.5})})[0]
+    assert one.trade_context.price == one.observation.last_close * 1.5
+    assert (one.trade_context.fill_rate, one.trade_context.exit_rate) == (1.5, 1.5)
 
 
 def test_parts_of_different_decisions_make_no_experience():
-    first, second = lived(facts())[:2]
+    first, second = build_all_experiences(make_facts())[:2]
     with pytest.raises(ValueError, match="different decisions"):
         replace(first, outcome=second.outcome)
     other = Abstention(symbol="BBB", as_of=first.key[1], reason="", last_close=1.0)
@@ -90,83 +90,83 @@ def test_parts_of_different_decisions_make_no_experience():
 
 
 def test_an_item_is_admitted_only_if_its_outcome_and_the_embargo_lie_before_the_cut_off():
-    (one, *_) = made = lived(facts())
+    (one, *_) = made = build_all_experiences(make_facts())
     just = one.known_at + DAY
-    with refused(DataError, "no outcome was known 1 days before"):
-        TrainingSet.admit(made, cutoff=just, embargo=DAY)
-    assert TrainingSet.admit(made, cutoff=just + INSTANT, embargo=DAY).items == (one,)
+    with expect_refusal(DataError, "no outcome was known 1 days before"):
+        TrainingSet.select(made, cutoff=just, embargo=DAY)
+    assert TrainingSet.select(made, cutoff=just + INSTANT, embargo=DAY).items == (one,)
 
 
 def test_a_planted_future_experience_is_refused_however_the_set_is_made():
-    made = lived(facts())
+    made = build_all_experiences(make_facts())
     cutoff = made[2].known_at + DAY
-    honest = TrainingSet.admit(made, cutoff=cutoff, embargo=DAY)
+    honest = TrainingSet.select(made, cutoff=cutoff, embargo=DAY)
     planted = made[2]
-    with refused(DataError, "AAA at", f"{planted.key[1]:%Y-%m-%d}", "leave it out"):
+    with expect_refusal(DataError, "AAA at", f"{planted.key[1]:%Y-%m-%d}", "leave it out"):
         TrainingSet(items=(*honest.items, planted), cutoff=cutoff, embargo=DAY)
-    with refused(DataError, "AAA at"):
+    with expect_refusal(DataError, "AAA at"):
         replace(honest, items=(planted,))
-    with refused(DataError, "AAA at"):
+    with expect_refusal(DataError, "AAA at"):
         replace(honest, cutoff=honest.items[-1].known_at)
 
 
 def test_the_open_that_ends_the_step_must_be_known_in_time_too():
-    one = lived(facts())[0]
+    one = build_all_experiences(make_facts())[0]
     late = replace(one, outcome=replace(one.outcome, open_known_at=one.known_at + 3 * DAY))
     cutoff = one.known_at + DAY + INSTANT
     assert TrainingSet(items=(one,), cutoff=cutoff, embargo=DAY).items == (one,)
-    with refused(DataError, "AAA"):
+    with expect_refusal(DataError, "AAA"):
         TrainingSet(items=(late,), cutoff=cutoff, embargo=DAY)
 
 
 def test_an_embargo_shorter_than_the_horizon_is_refused():
-    made = lived(facts())
+    made = build_all_experiences(make_facts())
     far = MONDAY + 400 * DAY
     for embargo in (DAY - INSTANT, timedelta(0), -DAY):
-        with refused(UsageError, "shorter than the horizon of AAA", "at least 1 days"):
-            TrainingSet.admit(made, cutoff=far, embargo=embargo)
-        with refused(UsageError, "shorter than the horizon of AAA"):
+        with expect_refusal(UsageError, "shorter than the horizon of AAA", "at least 1 days"):
+            TrainingSet.select(made, cutoff=far, embargo=embargo)
+        with expect_refusal(UsageError, "shorter than the horizon of AAA"):
             TrainingSet(items=tuple(made), cutoff=far, embargo=embargo)
 
 
 def test_a_weekend_makes_the_horizon_three_days_and_the_embargo_with_it():
     prices = [(100 + n % 3, 100 + (n * 7) % 5) for n in range(20)]
     bars = [bar for bar in stock("SSS", *prices) if bar.opens_at.weekday() < 5]
-    given = facts(
+    given = make_facts(
         bars={"SSS": bars},
         instruments={"SSS": instrument("SSS", calendar="NEW YORK")},
-        costs={"SSS": facts()["costs"]["AAA"]},
+        costs={"SSS": make_facts()["costs"]["AAA"]},
     )
-    made = experiences(observations(given["bars"], [], window=6, start=MONDAY - DAY), **given)
-    assert horizon(made) == 3 * DAY
-    with refused(UsageError, "horizon of SSS", "at least 3 days"):
-        TrainingSet.admit(made, cutoff=MONDAY + 400 * DAY, embargo=DAY)
-    assert TrainingSet.admit(made, cutoff=MONDAY + 400 * DAY, embargo=3 * DAY).items == tuple(made)
+    made = build_experiences(build_observations(given["bars"], [], window=6, start=MONDAY - DAY), **given)
+    assert longest_horizon(made) == 3 * DAY
+    with expect_refusal(UsageError, "horizon of SSS", "at least 3 days"):
+        TrainingSet.select(made, cutoff=MONDAY + 400 * DAY, embargo=DAY)
+    assert TrainingSet.select(made, cutoff=MONDAY + 400 * DAY, embargo=3 * DAY).items == tuple(made)
 
 
 def test_items_are_kept_in_the_order_of_time_whatever_order_they_came_in():
-    made = lived(facts())
+    made = build_all_experiences(make_facts())
     far = MONDAY + 400 * DAY
-    assert TrainingSet.admit(reversed(made), cutoff=far, embargo=DAY).items == tuple(made)
+    assert TrainingSet.select(reversed(made), cutoff=far, embargo=DAY).items == tuple(made)
     since = made[2].key[1]
-    assert TrainingSet.admit(made, cutoff=far, embargo=DAY, since=since).items == tuple(made[2:])
+    assert TrainingSet.select(made, cutoff=far, embargo=DAY, since=since).items == tuple(made[2:])
 
 
 def test_an_adapter_from_the_future_is_refused():
-    with refused(StudentError, "adapter good", "2024-01-01 00:00", "choose an older adapter"):
+    with expect_refusal(StudentError, "adapter good", "2024-01-01 00:00", "choose an older adapter"):
         require_past("good", MONDAY + INSTANT, MONDAY)
     require_past("good", MONDAY, MONDAY)
 
 
 def test_a_test_window_inside_the_training_window_is_refused():
-    with refused(UsageError, "2024-01-05", "2024-01-01 00:00 to 2024-01-11 00:00"):
-        require_apart(MONDAY, MONDAY + 10 * DAY, MONDAY + 4 * DAY)
-    with refused(UsageError, "test window"):
-        require_apart(MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY - INSTANT)
-    require_apart(MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY)
+    with expect_refusal(UsageError, "2024-01-05", "2024-01-01 00:00 to 2024-01-11 00:00"):
+        require_disjoint(MONDAY, MONDAY + 10 * DAY, MONDAY + 4 * DAY)
+    with expect_refusal(UsageError, "test window"):
+        require_disjoint(MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY - INSTANT)
+    require_disjoint(MONDAY, MONDAY + 10 * DAY, MONDAY + 10 * DAY)
 
 
 def test_an_experience_knows_its_own_horizon():
-    one: Experience = lived(facts())[0]
+    one: Experience = build_all_experiences(make_facts())[0]
     assert one.horizon == DAY
-    assert horizon([]) == timedelta(0)
+    assert longest_horizon([]) == timedelta(0)

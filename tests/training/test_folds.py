@@ -5,13 +5,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
-from engine.timeline import observations
-from strategies.market_data import costs_of, gather
-from strategies.sizing import sizing_of
+from engine.timeline import build_observations
+from strategies.market_data import build_costs, load_market_data
+from strategies.sizing import build_sizing
 from tests.support.walks import MARKET
-from training.dataset.experience import experiences, horizon
-from training.walkforward.config import Method, WalkForward
-from training.walkforward.folds import fold_data, folds
+from training.dataset.experience import build_experiences, longest_horizon
+from training.walkforward.config import Method, WalkForwardConfig
+from training.walkforward.folds import build_folds, split_fold
 
 DAY = timedelta(days=1)
 
@@ -19,16 +19,16 @@ FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory):
-    facts = gather(MARKET, tmp_path_factory.mktemp("facts"))
-    observed = observations(facts.bars, facts.news, window=21, start=facts.start)
-    return experiences(
+def all_experiences(tmp_path_factory):
+    facts = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
+    observed = build_observations(facts.bars, facts.news, window=21, start=facts.start)
+    return build_experiences(
         observed,
         facts.bars,
         instruments=facts.instruments,
         calendars=facts.calendars,
-        costs=costs_of(MARKET, facts.instruments),
-        sizing=sizing_of(MARKET, facts.instruments),
+        costs=build_costs(MARKET, facts.instruments),
+        sizing=build_sizing(MARKET, facts.instruments),
     )
 
 
@@ -36,12 +36,12 @@ def lived(tmp_path_factory):
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_test_windows_join_without_gap_or_overlap_and_end_within_the_history(train, test, days):
     last = FIRST + days * DAY
-    windows = WalkForward(train_days=train, test_days=test)
+    windows = WalkForwardConfig(train_days=train, test_days=test)
     if days < train + 2 * test:
         with pytest.raises(UsageError, match=f"has {days} days and two folds need {train + 2 * test}"):
-            folds(FIRST, last, windows)
+            build_folds(FIRST, last, windows)
         return
-    made = folds(FIRST, last, windows)
+    made = build_folds(FIRST, last, windows)
     assert made[0].train_from == FIRST
     assert [fold.gate_at for fold in made[:-1]] == [fold.cutoff for fold in made[1:]]
     assert made[-1].gate_at <= last < made[-1].gate_at + windows.test
@@ -49,16 +49,16 @@ def test_test_windows_join_without_gap_or_overlap_and_end_within_the_history(tra
 
 
 def test_a_longer_step_leaves_days_between_gate_and_next_training():
-    made = folds(FIRST, FIRST + 200 * DAY, WalkForward(train_days=50, test_days=20, step_days=50))
+    made = build_folds(FIRST, FIRST + 200 * DAY, WalkForwardConfig(train_days=50, test_days=20, step_days=50))
     assert [(fold.cutoff - FIRST).days for fold in made] == [50, 100, 150]
     assert [(fold.gate_at - FIRST).days for fold in made] == [70, 120, 170]
 
 
 def test_a_fold_trains_on_nothing_that_was_not_known_an_embargo_before_its_cutoff(lived):
-    made = folds(FIRST, FIRST + 106 * DAY, WalkForward(train_days=40, test_days=30))
-    embargo = horizon(lived)
+    made = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))
+    embargo = longest_horizon(lived)
     for fold in made:
-        data = fold_data(lived, fold, embargo)
+        data = split_fold(lived, fold, embargo)
         assert max(one.known_at for one in data.training.items) + embargo < fold.held_from
         assert max(one.known_at for one in data.held_out.items) + embargo < fold.cutoff
         assert min(one.observation.as_of for one in data.training.items) > fold.train_from
@@ -66,25 +66,25 @@ def test_a_fold_trains_on_nothing_that_was_not_known_an_embargo_before_its_cutof
 
 
 def test_a_later_future_changes_no_training_set(lived):
-    fold = folds(FIRST, FIRST + 106 * DAY, WalkForward(train_days=40, test_days=30))[0]
+    fold = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))[0]
     past = [one for one in lived if one.known_at < fold.cutoff]
-    assert fold_data(lived, fold, DAY) == fold_data(past, fold, DAY)
+    assert split_fold(lived, fold, DAY) == split_fold(past, fold, DAY)
 
 
 def test_an_embargo_shorter_than_the_horizon_is_refused(lived):
-    fold = folds(FIRST, FIRST + 106 * DAY, WalkForward(train_days=40, test_days=30))[0]
+    fold = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))[0]
     with pytest.raises(UsageError, match="embargo"):
-        fold_data(lived, fold, timedelta(hours=23))
+        split_fold(lived, fold, timedelta(hours=23))
 
 
 def test_a_window_too_short_for_the_embargo_says_so(lived):
-    fold = folds(FIRST, FIRST + 106 * DAY, WalkForward(train_days=8, test_days=30))[0]
+    fold = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=8, test_days=30))[0]
     with pytest.raises(UsageError, match=r"fold 1, .* too few outcomes .* larger --train-days"):
-        fold_data(lived, fold, 5 * DAY)
+        split_fold(lived, fold, 5 * DAY)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"train_days": 0}, "--train-days 0"),
         ({"test_days": 60, "step_days": 30}, "test windows would overlap"),
@@ -93,13 +93,13 @@ def test_a_window_too_short_for_the_embargo_says_so(lived):
         ({"held_out": 1.0}, "held_out"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong, said):
-    with pytest.raises(UsageError, match=said):
-        WalkForward(**wrong)
+def test_settings_that_make_no_sense_are_refused(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        WalkForwardConfig(**wrong)
 
 
 def test_supervised_training_stands_beside_grpo_unless_told_otherwise():
-    assert WalkForward().arms == (Method.GRPO, Method.SFT)
-    assert WalkForward(compare=False).arms == (Method.GRPO,)
-    assert WalkForward(method=Method.SFT).arms == (Method.SFT,)
-    assert WalkForward(method=Method.NONE).arms == ()
+    assert WalkForwardConfig().arms == (Method.GRPO, Method.SFT)
+    assert WalkForwardConfig(compare=False).arms == (Method.GRPO,)
+    assert WalkForwardConfig(method=Method.SFT).arms == (Method.SFT,)
+    assert WalkForwardConfig(method=Method.NONE).arms == ()

@@ -14,36 +14,39 @@ from safetensors.torch import load_file
 
 from engine.errors import StudentError, UsageError
 from engine.instruments import DEFAULT_COSTS
+from engine.journal.events import encode
+from engine.journal.events.codec import encode_fields
 from engine.model import Direction
-from engine.timeline import observations
+from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
-from llm.answers import write
+from llm.answers import format_answer
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
-from strategies.sizing import Sizing
-from training.dataset.experience import TrainingSet, experiences
-from training.grpo.config import GrpoRecipe
-from training.grpo.prompt_sampling import by_length, part_size
-from training.grpo.train import Trained, train_grpo
-from training.monitoring.evaluation import judge, vitals
-from training.monitoring.guards import Limits
+from strategies.sizing import PositionSizing
+from training.dataset.experience import TrainingSet, build_experiences
+from training.grpo.config import GrpoConfig
+from training.grpo.prompt_sampling import batch_part_size, sort_by_length
+from training.grpo.train import TrainedAdapter, train_grpo
+from training.monitoring.evaluation import compute_metrics, parse_answers
+from training.monitoring.guards import GuardLimits
+from training.sft.train import SftConfig
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
 
 EMBARGO = timedelta(days=5)
 
-LENIENT = Limits(invalid=1, abstentions=1, one_class=1, confidence_spread=0, close_spread=0, errors=1e9)
+LENIENT = GuardLimits(invalid=1, abstentions=1, one_class=1, confidence_spread=0, close_spread=0, errors=1e9)
 
-QUICK = GrpoRecipe(
+QUICK = GrpoConfig(
     steps=2,
     prompts_per_step=8,
-    completions=4,
+    num_generations=4,
     learning_rate=3e-3,
     decay=False,
     rank=4,
     alpha=8,
-    explore=2,
-    look_every=2,
+    forced_prefixes=2,
+    eval_every=2,
     limits=LENIENT,
 )
 
@@ -54,28 +57,28 @@ Events = list[tuple[str, Mapping[str, Any]]]
 def sets() -> tuple[TrainingSet, TrainingSet]:
     """Some weeks of a simulated market whose news means the reverse, and the days after them."""
     market = simulate(MarketSettings(seed=36, coins=2, stocks=1, days=50, reversal=date(2023, 1, 1)))
-    observed = observations(market.bars, market.news, window=21, start=datetime(2023, 1, 8, tzinfo=UTC))
-    found = experiences(
+    observed = build_observations(market.bars, market.news, window=21, start=datetime(2023, 1, 8, tzinfo=UTC))
+    found = build_experiences(
         observed,
         market.bars,
         instruments=market.instruments,
         calendars=market.calendars,
         costs={s: DEFAULT_COSTS[one.asset_class] for s, one in market.instruments.items()},
-        sizing=Sizing(risk_aversion=25.0, cap=0.3, shortable=frozenset(market.instruments)),
+        sizing=PositionSizing(risk_aversion=25.0, cap=0.3, shortable=frozenset(market.instruments)),
     )
-    whole = TrainingSet.admit(found, cutoff=CUTOFF, embargo=EMBARGO)
+    whole = TrainingSet.select(found, cutoff=CUTOFF, embargo=EMBARGO)
     split = datetime(2023, 1, 30, tzinfo=UTC)
     early = tuple(item for item in whole.items if item.observation.as_of < split)
     late = tuple(item for item in whole.items if item.observation.as_of >= split)
     return replace(whole, items=early), replace(whole, items=late)
 
 
-def trained(
+def train_once(
     folder: Path,
-    recipe: GrpoRecipe = QUICK,
+    recipe: GrpoConfig = QUICK,
     start: StudentSettings | None = None,
     events: Events | None = None,
-) -> Trained:
+) -> TrainedAdapter:
     training, held_out = sets()
     kept: Events = [] if events is None else events
     start = start or StudentSettings()
@@ -85,7 +88,7 @@ def trained(
         held_out,
         folder,
         recipe,
-        lambda kind, payload: kept.append((kind, payload)),
+        lambda payload: kept.append((encode(payload, CUTOFF).kind, encode_fields(payload))),
         lambda *_: None,
     )
 
@@ -95,12 +98,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Events]:
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedAdapter, Events]:
     events: Events = []
-    return trained(tmp_path_factory.mktemp("first") / "adapter", events=events), events
+    return train_once(tmp_path_factory.mktemp("first") / "adapter", events=events), events
 
 
-def test_a_round_writes_an_adapter_that_the_student_loads(first: tuple[Trained, Events]) -> None:
+def test_a_round_writes_an_adapter_that_the_student_loads(first: tuple[TrainedAdapter, Events]) -> None:
     made, _ = first
     assert sorted(path.name for path in made.folder.iterdir()) == [
         "adapter_config.json",
@@ -113,7 +116,9 @@ def test_a_round_writes_an_adapter_that_the_student_loads(first: tuple[Trained, 
     assert student.answer([prompt], lambda *_: None)[0].startswith('{"direction"')
 
 
-def test_the_adapter_says_its_prompt_and_the_last_day_of_its_data(first: tuple[Trained, Events]) -> None:
+def test_the_adapter_says_its_prompt_and_the_last_day_of_its_data(
+    first: tuple[TrainedAdapter, Events],
+) -> None:
     made, _ = first
     stated = json.loads((made.folder / "closecall.json").read_text())
     assert stated == {"prompt": "compact", "released": "2023-02-10"}
@@ -122,20 +127,20 @@ def test_the_adapter_says_its_prompt_and_the_last_day_of_its_data(first: tuple[T
 
 
 def test_the_same_call_gives_the_same_adapter_to_the_bit(
-    first: tuple[Trained, Events], tmp_path: Path
+    first: tuple[TrainedAdapter, Events], tmp_path: Path
 ) -> None:
-    again = trained(tmp_path / "adapter")
+    again = train_once(tmp_path / "adapter")
     assert again.fingerprint == first[0].fingerprint
     mine, theirs = weights(first[0].folder), weights(again.folder)
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_another_seed_gives_another_adapter(first: tuple[Trained, Events], tmp_path: Path) -> None:
-    other = trained(tmp_path / "adapter", replace(QUICK, seed=2))
+def test_another_seed_gives_another_adapter(first: tuple[TrainedAdapter, Events], tmp_path: Path) -> None:
+    other = train_once(tmp_path / "adapter", replace(QUICK, seed=2))
     assert other.fingerprint != first[0].fingerprint
 
 
-def test_every_step_and_look_is_told_as_json(first: tuple[Trained, Events]) -> None:
+def test_every_step_and_look_is_told_as_json(first: tuple[TrainedAdapter, Events]) -> None:
     _, events = first
     json.dumps([payload for _, payload in events], allow_nan=False)
     steps = [payload for kind, payload in events if kind == "training_step"]
@@ -148,11 +153,11 @@ def test_every_step_and_look_is_told_as_json(first: tuple[Trained, Events]) -> N
 
 
 def test_a_round_goes_on_from_the_adapter_before_and_keeps_its_shape(
-    first: tuple[Trained, Events], tmp_path: Path
+    first: tuple[TrainedAdapter, Events], tmp_path: Path
 ) -> None:
     events: Events = []
     start = StudentSettings(adapter=first[0].folder)
-    made = trained(tmp_path / "adapter", replace(QUICK, rank=2), start, events)
+    made = train_once(tmp_path / "adapter", replace(QUICK, rank=2), start, events)
     before, after = weights(first[0].folder), weights(made.folder)
     assert before.keys() == after.keys()
     moved = max(float((after[name] - before[name]).abs().max()) for name in before)
@@ -162,19 +167,19 @@ def test_a_round_goes_on_from_the_adapter_before_and_keeps_its_shape(
 
 
 def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
-    from training.grpo.train import trainer_for
-    from training.lora import Lora, adaptable
+    from training.grpo.train import create_trainer
+    from training.lora import LoraShape, add_adapter
 
     found = []
     for share in (True, False):
         torch.manual_seed(0)
         student = load_student(StudentSettings())
-        model = adaptable(student, StudentSettings(), Lora(rank=4, alpha=8))
+        model = add_adapter(student, StudentSettings(), LoraShape(rank=4, alpha=8))
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.02)
-        recipe = replace(QUICK, share=share)
-        trainer = trainer_for(student, model, sets()[0], recipe, tmp_path / str(share))
+        recipe = replace(QUICK, share_prompt_prefix=share)
+        trainer = create_trainer(student, model, sets()[0], recipe, tmp_path / str(share))
         assert trainer.share is share
         prompts = [[5, 9, 14, 30]] * 4 + [[7, 8]] * 4
         answers = torch.randint(5, 500, (8, 6), generator=torch.Generator().manual_seed(2))
@@ -196,9 +201,9 @@ def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
 def test_a_training_that_breaks_the_student_is_rolled_back_to_its_start(tmp_path: Path) -> None:
     events: Events = []
     limits = replace(LENIENT, one_class=0.1, grace=0)
-    recipe = replace(QUICK, steps=6, look_every=1, learning_rate=1e-2, limits=limits)
-    made = trained(tmp_path / "adapter", recipe, events=events)
-    assert not made.clean
+    recipe = replace(QUICK, steps=6, eval_every=1, learning_rate=1e-2, limits=limits)
+    made = train_once(tmp_path / "adapter", recipe, events=events)
+    assert not made.passed_guards
     assert made.reason is not None and "one class" in made.reason
     told = [(payload["guard"], payload["done"]) for kind, payload in events if kind == "training_guard"]
     assert ("one class", "stopped") in told and ("one class", "rolled back to the start") in told
@@ -209,8 +214,8 @@ def test_a_training_that_breaks_the_student_is_rolled_back_to_its_start(tmp_path
 
 def test_a_student_that_is_still_unsound_at_the_end_is_kept_but_not_clean(tmp_path: Path) -> None:
     events: Events = []
-    made = trained(tmp_path / "adapter", replace(QUICK, limits=replace(LENIENT, kl=1e-9)), events=events)
-    assert not made.clean and made.reason is not None
+    made = train_once(tmp_path / "adapter", replace(QUICK, limits=replace(LENIENT, kl=1e-9)), events=events)
+    assert not made.passed_guards and made.reason is not None
     assert ("KL", "kept, not clean") in [
         (payload["guard"], payload["done"]) for kind, payload in events if kind == "training_guard"
     ]
@@ -221,12 +226,12 @@ def test_a_student_that_is_still_unsound_at_the_end_is_kept_but_not_clean(tmp_pa
 
 def test_a_training_that_goes_wrong_late_keeps_the_last_sound_weights(tmp_path: Path) -> None:
     events: Events = []
-    sound = trained(tmp_path / "short", replace(QUICK, look_every=1), events=events)
+    sound = train_once(tmp_path / "short", replace(QUICK, eval_every=1), events=events)
     looks = [payload["kl"] for kind, payload in events if kind == "training_look"]
     limits = replace(LENIENT, kl=looks[2] * 1.01)
-    recipe = replace(QUICK, steps=5, look_every=1, learning_rate=3e-3, limits=limits)
-    made = trained(tmp_path / "long", recipe)
-    assert made.clean and made.reason is not None and "KL" in made.reason
+    recipe = replace(QUICK, steps=5, eval_every=1, learning_rate=3e-3, limits=limits)
+    made = train_once(tmp_path / "long", recipe)
+    assert made.passed_guards and made.reason is not None and "KL" in made.reason
     mine, theirs = weights(sound.folder), weights(made.folder)
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
@@ -237,31 +242,31 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("training.grpo.train.write_adapter", fail)
     with pytest.raises(StudentError):
-        trained(tmp_path / "adapter")
+        train_once(tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_written_to_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    trained(tmp_path / "adapter", replace(QUICK, steps=1))
+    train_once(tmp_path / "adapter", replace(QUICK, steps=1))
     assert capfd.readouterr().out == ""
 
 
 def test_parts_divide_a_step_and_stay_within_the_budget() -> None:
-    assert part_size(prompts=64, tokens=200, budget=4096) == 16
-    assert part_size(prompts=64, tokens=9999, budget=4096) == 1
-    assert part_size(prompts=6, tokens=10, budget=4096) == 6
-    assert by_length([2, 0, 1], [30, 10, 20]) == [1, 2, 0]
+    assert batch_part_size(prompts=64, tokens=200, budget=4096) == 16
+    assert batch_part_size(prompts=64, tokens=9999, budget=4096) == 1
+    assert batch_part_size(prompts=6, tokens=10, budget=4096) == 6
+    assert sort_by_length([2, 0, 1], [30, 10, 20]) == [1, 2, 0]
 
 
-def answers_of(text: str) -> list[str]:
+def read_answers(text: str) -> list[str]:
     return [text] * len(sets()[1].items)
 
 
 def test_vitals_measure_what_was_said_against_base_rate_and_still_close() -> None:
     items = sets()[1].items
-    flat = judge(answers_of('{"direction": "up", "confidence": 0.50, "close": 100.00}'), items)
-    sure = judge(answers_of('{"direction": "up", "confidence": 1.00, "close": 130.00}'), items)
-    still, wild = vitals(flat, flat, items, step=0), vitals(sure, flat, items, step=1)
+    flat = parse_answers(read_answers('{"direction": "up", "confidence": 0.50, "close": 100.00}'), items)
+    sure = parse_answers(read_answers('{"direction": "up", "confidence": 1.00, "close": 130.00}'), items)
+    still, wild = compute_metrics(flat, flat, items, step=0), compute_metrics(sure, flat, items, step=1)
     assert still.brier_over_start == (0.0, 0.0)
     assert still.close_over_still == pytest.approx((0.0, 0.0))
     assert still.one_class == 1.0 and still.confidence_spread == 0.0
@@ -272,8 +277,8 @@ def test_vitals_measure_what_was_said_against_base_rate_and_still_close() -> Non
 
 def test_vitals_of_a_student_that_says_nothing_readable_are_no_numbers() -> None:
     items = sets()[1].items
-    none = judge(answers_of("up, I think"), items)
-    state = vitals(none, none, items, step=0)
+    none = parse_answers(read_answers("up, I think"), items)
+    state = compute_metrics(none, none, items, step=0)
     assert state.abstentions == 1.0
     assert math.isnan(state.brier) and math.isnan(state.one_class)
 
@@ -286,7 +291,7 @@ def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> 
     rose = item.outcome.next_close > item.outcome.last_close
 
     def said(way: str, confidence: float) -> str:
-        return write(Direction(way), confidence, 100.0)
+        return format_answer(Direction(way), confidence, 100.0)
 
     right, wrong = ("up", "down") if rose else ("down", "up")
     for confidence in (0.5, 0.75, 1.0):
@@ -310,12 +315,12 @@ def test_step_time_sets_both_trainers_side_by_side() -> None:
 
 def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> None:
     """The other one gathers the gradients of several parts before a step; this one needs one part a step."""
-    from training.benches.grpo import _Arm, measure_step_time
+    from training.benches.grpo import _BenchTrainer, measure_step_time
 
-    recipe = replace(QUICK, steps=4, prompts_per_step=4, learning_rate=0.02, tokens_at_once=700)
+    recipe = replace(QUICK, steps=4, prompts_per_step=4, learning_rate=0.02, max_tokens_per_batch=700)
     training, held_out = sets()
     turn = Semaphore(1)
-    alone = _Arm(StudentSettings(), training, recipe, tmp_path, turn, turn)
+    alone = _BenchTrainer(StudentSettings(), training, recipe, tmp_path, turn, turn)
     alone.train(lambda *_: None, "alone")
     assert alone._trainer.args.gradient_accumulation_steps == 1
     measured = measure_step_time(StudentSettings(), training, held_out, recipe, lambda *_: None)
@@ -324,19 +329,26 @@ def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> Non
 
 
 def test_at_least_one_answer_of_a_group_is_left_to_the_student() -> None:
-    with pytest.raises(UsageError, match="explore 8 of 8"):
-        GrpoRecipe(explore=8)
+    with pytest.raises(UsageError, match="forced_prefixes 8 of 8"):
+        GrpoConfig(forced_prefixes=8)
 
 
 def test_tokens_that_answers_were_begun_with_are_left_out_of_the_kl() -> None:
     from training.grpo.trainer import SharedPromptTrainer
 
     trainer = SharedPromptTrainer.__new__(SharedPromptTrainer)
-    trainer.openings, trainer.num_generations = [[1, 2], [3]], 4
+    trainer.prefixes, trainer.num_generations = [[1, 2], [3]], 4
     trainer._scored = {"ref_per_token_logps": torch.zeros(8, 3)}
     stated = torch.arange(1.0, 25.0).view(8, 3)
-    trainer._leave_openings_out(stated)
+    trainer._mask_forced_prefixes(stated)
     kept = torch.zeros(8, 3)
     for row, begun in ((2, 2), (3, 1), (6, 2), (7, 1)):
         kept[row, :begun] = stated[row, :begun]
     assert torch.equal(trainer._scored["ref_per_token_logps"], kept)
+
+
+def test_recipes_are_stored_under_the_names_of_the_first_version() -> None:
+    stored = GrpoConfig(num_generations=6, eval_every=3).stored()
+    assert (stored["completions"], stored["look_every"]) == (6, 3)
+    assert {"tokens_at_once", "share", "explore", "hold"} < stored.keys()
+    assert SftConfig(eval_every=5).stored()["look_every"] == 5

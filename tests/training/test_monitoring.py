@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.monitoring.guards import Limits, Vitals, alarms, breaches
+from training.monitoring.guards import EvalMetrics, GuardLimits, find_alarms, find_violations
 
-LIMITS = Limits(grace=10)
+LIMITS = GuardLimits(grace=10)
 
-SOUND = Vitals(
+SOUND = EvalMetrics(
     step=20,
     invalid=0.005,
     dead_groups=0.0,
@@ -41,16 +41,16 @@ UNSOUND = {
 }
 
 
-def guards(vitals: Vitals) -> set[str]:
-    return {breach.guard for breach in breaches(vitals, LIMITS)}
+def guards(vitals: EvalMetrics) -> set[str]:
+    return {breach.guard for breach in find_violations(vitals, LIMITS)}
 
 
-def looks(*states: Vitals) -> list[Vitals]:
+def looks(*states: EvalMetrics) -> list[EvalMetrics]:
     return [replace(state, step=10 * number) for number, state in enumerate(states)]
 
 
-def stopped_by(history: list[Vitals]) -> set[str]:
-    return {breach.guard for breach in alarms(history, LIMITS)}
+def stopping_guards(history: list[EvalMetrics]) -> set[str]:
+    return {breach.guard for breach in find_alarms(history, LIMITS)}
 
 
 def test_a_sound_state_passes_every_guard() -> None:
@@ -67,8 +67,8 @@ def test_a_breach_that_stays_stops_the_training_after_the_grace(
     guard: str, change: dict[str, object]
 ) -> None:
     ill = replace(SOUND, **change)
-    assert stopped_by(looks(SOUND, ill)) == set()
-    assert stopped_by(looks(SOUND, ill, ill)) == {guard}
+    assert stopping_guards(looks(SOUND, ill)) == set()
+    assert stopping_guards(looks(SOUND, ill, ill)) == {guard}
 
 
 def test_a_close_that_moves_too_far_is_as_bad_as_one_that_never_moves() -> None:
@@ -82,18 +82,18 @@ def test_a_student_whose_world_turned_over_may_recover() -> None:
     ]
     history = looks(*states)
     for seen in range(1, len(history) + 1):
-        assert stopped_by(history[:seen]) == set()
+        assert stopping_guards(history[:seen]) == set()
     assert guards(history[-1]) == set()
 
 
 def test_a_student_that_gets_worse_and_worse_is_stopped() -> None:
     states = [replace(SOUND, brier_over_start=(worse, 0.01)) for worse in (0.0, 0.03, 0.05)]
-    assert stopped_by(looks(*states)) == {"Brier over start"}
+    assert stopping_guards(looks(*states)) == {"Brier over start"}
 
 
 def test_a_breach_in_another_guard_is_not_the_one_before() -> None:
     other = replace(SOUND, kl=2.0)
-    assert stopped_by(looks(SOUND, other, replace(SOUND, one_class=1.0))) == set()
+    assert stopping_guards(looks(SOUND, other, replace(SOUND, one_class=1.0))) == set()
 
 
 def test_noise_is_no_breach() -> None:
@@ -105,16 +105,16 @@ def test_noise_is_no_breach() -> None:
     "name", ["invalid", "dead_groups", "kl", "reward", "one_class", "confidence_spread", "close_spread"]
 )
 def test_a_figure_that_is_no_number_stops_the_training_at_once(name: str) -> None:
-    assert len(alarms([replace(SOUND, step=1, **{name: math.nan})], LIMITS)) == 1
+    assert len(find_alarms([replace(SOUND, step=1, **{name: math.nan})], LIMITS)) == 1
 
 
 def test_a_reward_or_a_kl_without_bound_stops_the_training_at_once() -> None:
     for name in ("reward", "kl"):
-        assert len(alarms([replace(SOUND, step=1, **{name: math.inf})], LIMITS)) == 1
+        assert len(find_alarms([replace(SOUND, step=1, **{name: math.inf})], LIMITS)) == 1
 
 
 def test_nothing_is_said_before_the_first_look() -> None:
-    assert alarms([], LIMITS) == ()
+    assert find_alarms([], LIMITS) == ()
 
 
 @given(
@@ -126,7 +126,7 @@ def test_no_finite_state_stops_a_training_within_the_grace(values: list[float], 
     state = replace(
         SOUND, step=step, invalid=invalid, dead_groups=dead, one_class=one_class, confidence_spread=spread
     )
-    assert alarms([state, state], LIMITS) == ()
+    assert find_alarms([state, state], LIMITS) == ()
 
 
 @given(mean=st.floats(-1, 1), error=st.floats(0, 1), more=st.floats(0, 1))

@@ -15,8 +15,8 @@ from engine.journal.canonical import canonical_json
 from engine.model import Abstention, Direction, Forecast
 from engine.outcomes import Outcome
 from training.benches.gate import LEAD, NO_LEAD, draw_window, measure_gate
-from training.promotion.evidence import Pair, against_mirror, evidence, pairs_of
-from training.promotion.rule import GateRule, GateVerdict, judge, spent_level
+from training.promotion.evidence import DecisionPair, measure_evidence, mirrored_control, pair_decisions
+from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -76,7 +76,7 @@ def wrong(confidence):
 
 
 def test_a_challenger_that_knows_is_promoted_over_a_champion_that_is_wrong():
-    verdict = judge(*window(wrong(0.7), knowing(0.7)), RULE, clean=True)
+    verdict = evaluate_challenger(*window(wrong(0.7), knowing(0.7)), RULE, passed_guards=True)
     assert verdict.promoted
     assert verdict.against == ()
     assert (verdict.days, verdict.decisions) == (30, 60)
@@ -86,7 +86,7 @@ def test_a_challenger_that_knows_is_promoted_over_a_champion_that_is_wrong():
 
 
 def test_the_other_way_round_nothing_is_promoted_and_the_reasons_say_why():
-    verdict = judge(*window(knowing(0.7), wrong(0.7)), RULE, clean=True)
+    verdict = evaluate_challenger(*window(knowing(0.7), wrong(0.7)), RULE, passed_guards=True)
     assert not verdict.promoted
     assert verdict.against == ("brier", "coin", "accuracy", "close_mae_bps", "open_return")
     assert len(verdict.reasons) == 5
@@ -94,22 +94,22 @@ def test_the_other_way_round_nothing_is_promoted_and_the_reasons_say_why():
 
 
 def test_students_that_say_the_same_are_left_as_they_are():
-    verdict = judge(*window(knowing(0.7), knowing(0.7)), RULE, clean=True)
+    verdict = evaluate_challenger(*window(knowing(0.7), knowing(0.7)), RULE, passed_guards=True)
     assert verdict.against == ("brier",)
     assert (verdict.p_value, verdict.brier_difference) == (1.0, 0.0)
 
 
 def test_a_guard_that_did_not_pass_stops_the_best_challenger():
-    verdict = judge(*window(wrong(0.7), knowing(0.7)), RULE, clean=False)
+    verdict = evaluate_challenger(*window(wrong(0.7), knowing(0.7)), RULE, passed_guards=False)
     assert verdict.against == ("guards",)
 
 
 def test_too_few_days_are_never_enough():
-    verdict = judge(*window(wrong(0.9), knowing(0.9), days=19), RULE, clean=True)
+    verdict = evaluate_challenger(*window(wrong(0.9), knowing(0.9), days=19), RULE, passed_guards=True)
     assert verdict.against == ("days",)
     assert "19 days are scored and the rule wants 20" in verdict.reasons
     for days in (0, 1):
-        verdict = judge(*window(wrong(0.9), knowing(0.9), days=days), RULE, clean=True)
+        verdict = evaluate_challenger(*window(wrong(0.9), knowing(0.9), days=days), RULE, passed_guards=True)
         assert (verdict.promoted, verdict.p_value, verdict.days) == (False, None, days)
 
 
@@ -121,18 +121,20 @@ def test_a_challenger_that_only_says_less_is_better_and_stays_out():
         return 0.52 if day % 3 else 0.48
 
     sides = window(sure_of_nothing, calm)
-    verdict = judge(*sides, RULE, clean=True)
+    verdict = evaluate_challenger(*sides, RULE, passed_guards=True)
     assert verdict.brier_difference > 0.1
     assert "coin" in verdict.against
-    assert "coin" not in judge(*sides, replace(RULE, coin_level=None), clean=True).against
+    assert (
+        "coin" not in evaluate_challenger(*sides, replace(RULE, coin_level=None), passed_guards=True).against
+    )
 
 
 def test_a_close_error_beyond_the_margin_stops_a_challenger():
     champion, challenger = window(wrong(0.7), knowing(0.7))
     far = [(replace(call, close=100.0 + call.direction.sign * 40.0), known) for call, known in challenger]
-    verdict = judge(champion, far, RULE, clean=True)
+    verdict = evaluate_challenger(champion, far, RULE, passed_guards=True)
     assert verdict.against == ("close_mae_bps",)
-    assert judge(champion, far, replace(RULE, close_margin=99.0), clean=True).promoted
+    assert evaluate_challenger(champion, far, replace(RULE, close_margin=99.0), passed_guards=True).promoted
 
 
 def test_silence_counts_as_even_chances_and_against_the_margin():
@@ -140,24 +142,24 @@ def test_silence_counts_as_even_chances_and_against_the_margin():
     quiet = [
         (silence(known), known) if i < 2 else (call, known) for i, (call, known) in enumerate(challenger)
     ]
-    verdict = judge(champion, quiet, RULE, clean=True)
+    verdict = evaluate_challenger(champion, quiet, RULE, passed_guards=True)
     assert verdict.against == ("abstentions",)
     assert verdict.measures["abstentions"] == (0.0, 2 / 60)
     assert verdict.decisions == 60
-    first = pairs_of(champion, quiet)[0]
+    first = pair_decisions(champion, quiet)[0]
     assert first.challenger == 0.5
     # Silence on its worst days must not make a student look good where the other spoke.
     mute = [(silence(known), known) for _, known in challenger]
-    assert not judge(mute, mute, RULE, clean=True).promoted
+    assert not evaluate_challenger(mute, mute, RULE, passed_guards=True).promoted
 
 
 def test_net_returns_of_the_engine_take_the_place_of_the_open_return():
     sides = window(wrong(0.7), knowing(0.7))
-    fine = judge(*sides, RULE, clean=True, net_returns=(0.002, 0.0011))
+    fine = evaluate_challenger(*sides, RULE, passed_guards=True, net_returns=(0.002, 0.0011))
     assert fine.promoted
     assert fine.measures["net_return"] == (0.002, 0.0011)
     assert "open_return" not in fine.measures
-    worse = judge(*sides, RULE, clean=True, net_returns=(0.002, 0.0009))
+    worse = evaluate_challenger(*sides, RULE, passed_guards=True, net_returns=(0.002, 0.0009))
     assert worse.against == ("net_return",)
 
 
@@ -165,34 +167,34 @@ def test_ties_and_closes_not_yet_known_count_for_neither():
     tie, pending, known = outcome(0, move=0.0), outcome(1), outcome(2)
     champion = [(forecast(tie, 0.6), tie), (forecast(pending, 0.6), None), (forecast(known, 0.6), known)]
     challenger = [(forecast(tie, 0.7), tie), (forecast(pending, 0.7), None), (forecast(known, 0.7), known)]
-    (pair,) = pairs_of(champion, challenger)
+    (pair,) = pair_decisions(champion, challenger)
     assert (pair.champion, pair.challenger, pair.up) == (0.6, 0.7, 1.0)
 
 
 def test_both_must_have_been_asked_the_same_on_the_same_market():
     champion, challenger = window(wrong(0.7), knowing(0.7), days=3)
     with pytest.raises(DataError, match="the challenger has no call"):
-        judge(champion, challenger[:-1], RULE, clean=True)
+        evaluate_challenger(champion, challenger[:-1], RULE, passed_guards=True)
     with pytest.raises(DataError, match="the champion has no call"):
-        judge(champion[1:], challenger, RULE, clean=True)
+        evaluate_challenger(champion[1:], challenger, RULE, passed_guards=True)
     with pytest.raises(DataError, match="two calls"):
-        judge(champion, [*challenger, challenger[0]], RULE, clean=True)
+        evaluate_challenger(champion, [*challenger, challenger[0]], RULE, passed_guards=True)
     other = outcome(0, move=0.5)
     with pytest.raises(DataError, match="other outcomes"):
-        judge(champion, [(challenger[0][0], other), *challenger[1:]], RULE, clean=True)
+        evaluate_challenger(champion, [(challenger[0][0], other), *challenger[1:]], RULE, passed_guards=True)
 
 
 def test_the_order_in_which_calls_are_given_changes_nothing():
     champion, challenger = window(wrong(0.6), knowing(0.6))
-    assert judge(champion[::-1], challenger[::-1], RULE, clean=True) == judge(
-        champion, challenger, RULE, clean=True
-    )
+    assert evaluate_challenger(
+        champion[::-1], challenger[::-1], RULE, passed_guards=True
+    ) == evaluate_challenger(champion, challenger, RULE, passed_guards=True)
 
 
 def test_rule_and_verdict_are_json_and_the_rule_comes_back():
     rule = GateRule(level=0.001, min_days=25)
     assert GateRule(**json.loads(canonical_json(rule.as_json()))) == rule
-    verdict = judge(*window(wrong(0.7), knowing(0.7)), rule, clean=True)
+    verdict = evaluate_challenger(*window(wrong(0.7), knowing(0.7)), rule, passed_guards=True)
     read = json.loads(canonical_json(verdict.as_json()))
     assert (read["promoted"], read["level"], read["p_value"]) == (True, 0.001, verdict.p_value)
     assert isinstance(verdict, GateVerdict)
@@ -207,22 +209,22 @@ def test_a_rule_that_promises_nothing_is_refused(wrong_rule):
 
 
 def test_levels_of_all_gates_add_up_to_what_may_be_spent():
-    open_ended = [spent_level(number) for number in range(1, 5001)]
+    open_ended = [alpha_spent(number) for number in range(1, 5001)]
     assert GateRule(level=open_ended[0]).level == 0.002
     assert max(open_ended) == open_ended[0]
     assert math.fsum(open_ended[:25]) == pytest.approx(0.05 * 25 / 49)
     assert math.fsum(open_ended) < 0.05
-    assert math.fsum(spent_level(number, planned=100) for number in range(1, 101)) == pytest.approx(0.05)
-    assert spent_level(3, planned=5) == 0.002
+    assert math.fsum(alpha_spent(number, planned=100) for number in range(1, 101)) == pytest.approx(0.05)
+    assert alpha_spent(3, planned=5) == 0.002
     for number, planned in ((0, None), (6, 5)):
         with pytest.raises(UsageError, match="plan more gates"):
-            spent_level(number, planned=planned)
+            alpha_spent(number, planned=planned)
 
 
 def pairs_drawn(random, champion, challenger, chance, days, symbols=1):
     day = FIRST.date()
     return [
-        Pair(
+        DecisionPair(
             day=day + timedelta(days=one),
             champion=champion,
             challenger=challenger,
@@ -235,10 +237,11 @@ def pairs_drawn(random, champion, challenger, chance, days, symbols=1):
 
 def test_a_lucky_run_of_an_overconfident_student_is_no_proof():
     lucky = [
-        Pair(day=FIRST.date() + timedelta(days=d), champion=0.5, challenger=0.9, up=1.0) for d in range(20)
+        DecisionPair(day=FIRST.date() + timedelta(days=d), champion=0.5, challenger=0.9, up=1.0)
+        for d in range(20)
     ]
     unlucky = [replace(lucky[0], up=0.0), *lucky[1:]]
-    found = evidence(unlucky, 0.001, seed=1)
+    found = measure_evidence(unlucky, 0.001, seed=1)
     assert found.p_days < 0.001  # what Student's t alone would have called proof
     assert found.p_break_even == pytest.approx(0.7**20 + 20 * 0.7**19 * 0.3, rel=0.3)
     assert found.p_value > 0.001
@@ -248,7 +251,7 @@ def test_the_level_holds_where_students_t_alone_breaks_it():
     random = np.random.default_rng(5)
     alone = both = 0
     for _ in range(1500):
-        found = evidence(pairs_drawn(random, 0.5, 0.9, 0.7, 20), 0.002, seed=1)
+        found = measure_evidence(pairs_drawn(random, 0.5, 0.9, 0.7, 20), 0.002, seed=1)
         alone += found.p_days <= 0.002
         both += found.p_value <= 0.002
     assert alone >= 6
@@ -260,10 +263,11 @@ def test_days_on_which_all_symbols_moved_as_one_are_no_more_than_one_piece_of_ev
     day = FIRST.date()
     ups = [float(random.random() < 0.8) for _ in range(20)]
     single = [
-        Pair(day=day + timedelta(days=d), champion=0.5, challenger=0.8, up=up) for d, up in enumerate(ups)
+        DecisionPair(day=day + timedelta(days=d), champion=0.5, challenger=0.8, up=up)
+        for d, up in enumerate(ups)
     ]
     twelve = [pair for pair in single for _ in range(12)]
-    one, many = evidence(single, 0.5, seed=1), evidence(twelve, 0.5, seed=1)
+    one, many = measure_evidence(single, 0.5, seed=1), measure_evidence(twelve, 0.5, seed=1)
     assert many.p_days == pytest.approx(one.p_days)
     assert many.p_break_even == pytest.approx(one.p_break_even, abs=0.1)
 
@@ -276,19 +280,19 @@ def test_days_on_which_all_symbols_moved_as_one_are_no_more_than_one_piece_of_ev
 )
 def test_evidence_is_a_probability_and_turns_over_with_the_sides(rows):
     pairs = [
-        Pair(day=FIRST.date() + timedelta(days=d), champion=a, challenger=b, up=float(up))
+        DecisionPair(day=FIRST.date() + timedelta(days=d), champion=a, challenger=b, up=float(up))
         for d, a, b, up in rows
     ]
     turned = [replace(pair, champion=pair.challenger, challenger=pair.champion) for pair in pairs]
     if len({pair.day for pair in pairs}) < 2:
         with pytest.raises(ValueError, match="two days"):
-            evidence(pairs, 0.05, seed=1)
+            measure_evidence(pairs, 0.05, seed=1)
         return
-    found, reverse = evidence(pairs, 0.05, seed=1), evidence(turned, 0.05, seed=1)
+    found, reverse = measure_evidence(pairs, 0.05, seed=1), measure_evidence(turned, 0.05, seed=1)
     assert 0.0 <= found.p_value <= 1.0
     assert found.difference == pytest.approx(-reverse.difference, abs=1e-12)
     assert found.p_value + reverse.p_value >= 0.99
-    mirror = evidence(against_mirror(pairs), 0.05, seed=1)
+    mirror = measure_evidence(mirrored_control(pairs), 0.05, seed=1)
     assert -1.0 <= mirror.difference <= 1.0
 
 
@@ -305,7 +309,7 @@ def test_on_made_up_windows_the_gate_promotes_where_there_is_a_lead_and_nowhere_
 def test_made_up_windows_are_right_as_often_as_they_assume(name):
     assumed = (NO_LEAD | LEAD)[name]
     champion, challenger = draw_window(assumed, 150, np.random.default_rng(2))
-    pairs = pairs_of(champion, challenger)
+    pairs = pair_decisions(champion, challenger)
     right = np.mean([(pair.challenger > 0.5) == (pair.up > 0.5) for pair in pairs])
     low, high = assumed.challenger
     assert 0.5 + 0.25 * low - 0.06 < right < 0.5 + 0.25 * high + 0.06

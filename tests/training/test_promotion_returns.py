@@ -10,15 +10,15 @@ from engine.instruments import Costs
 from engine.model import Abstention, Direction, Forecast
 from strategies.backtest import backtest
 from strategies.config import load_config
-from tests.support.experiences_by_hand import facts, lived
+from tests.support.experiences_by_hand import build_all_experiences, make_facts
 from tests.support.students import RuleStudent
-from training.dataset.loaders import from_run
+from training.dataset.loaders import load_run_experiences
 from training.promotion.evidence import net_returns
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def said(one, way, confidence=0.6):
+def make_forecast(one, way, confidence=0.6):
     symbol, as_of = one.key
     last = one.observation.last_close
     return Forecast(
@@ -36,9 +36,9 @@ def test_a_traded_students_return_is_the_mean_of_the_days_of_the_engines_own_ste
         None, {"market": {"coins": 3, "stocks": 0, "days": 60}, "allow_short": True, "prompt": "compact"}
     )
     run = backtest(config, data_dir=tmp_path, clock=lambda: NOW, student=RuleStudent())
-    experience = from_run(tmp_path, run.name)
-    steps = {(step.symbol, step.started_at): step for step in run.played["student"].engine.trading.pnl}
-    earned = [steps.get((one.observation.symbol, one.situation.fill_at)) for one in experience]
+    experience = load_run_experiences(tmp_path, run.name)
+    steps = {(step.symbol, step.started_at): step for step in run.simulations["student"].engine.trading.pnl}
+    earned = [steps.get((one.observation.symbol, one.trade_context.fill_at)) for one in experience]
     assert sum(step is not None for step in earned) > 50
     days = {one.observation.as_of for one in experience}
     wanted = math.fsum(step.net_return for step in earned if step) / len(days)
@@ -47,9 +47,9 @@ def test_a_traded_students_return_is_the_mean_of_the_days_of_the_engines_own_ste
 
 
 def test_a_side_that_keeps_what_it_holds_pays_for_the_change_only():
-    days = lived(facts())
-    calm = [said(one, Direction.UP) for one in days]
-    restless = [said(one, (Direction.UP, Direction.DOWN)[n % 2]) for n, one in enumerate(days)]
+    days = build_all_experiences(make_facts())
+    calm = [make_forecast(one, Direction.UP) for one in days]
+    restless = [make_forecast(one, (Direction.UP, Direction.DOWN)[n % 2]) for n, one in enumerate(days)]
     one, other = net_returns(calm, restless, days)
     free = [_without_cost(one) for one in days]
     free_one, free_other = net_returns(calm, restless, free)
@@ -58,11 +58,11 @@ def test_a_side_that_keeps_what_it_holds_pays_for_the_change_only():
 
 def _without_cost(one):
     free = Costs(fee_bps=0, slippage_bps=0, latency_bps=0, borrow_rate=0)
-    return replace(one, situation=replace(one.situation, costs=free))
+    return replace(one, trade_context=replace(one.trade_context, costs=free))
 
 
 def test_silence_earns_nothing_and_no_experience_is_no_figure():
-    days = lived(facts())
+    days = build_all_experiences(make_facts())
     calls = [silent(one) for one in days]
     assert net_returns(calls, calls, days) == (0.0, 0.0)
     assert net_returns(calls, calls, []) is None

@@ -1,31 +1,30 @@
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from engine.journal.events.training import TrainingGuard
 from llm.student import Quantization, StudentSettings
 from llm.transformers_student import TransformersStudent, load_student
 from tests.support.students import make_small_model
-from training.lora import Lora, adaptable, learns_after_answering, trainable_student
+from training.lora import LoraShape, add_adapter, has_stable_gradient, trainable_student
 
 NF4 = Quantization.NF4
 
 
 @pytest.fixture(scope="module")
-def quantized(tmp_path_factory: pytest.TempPathFactory) -> StudentSettings:
+def quantized_student(tmp_path_factory: pytest.TempPathFactory) -> StudentSettings:
     folder = make_small_model(tmp_path_factory.mktemp("models") / "small")
     return StudentSettings(student=str(folder), quantization=NF4, prompt="compact")
 
 
 def test_four_bit_weights_train_after_an_answer_or_are_known_not_to(quantized: StudentSettings) -> None:
     """The gradient itself: after an answer a step of the adapter lowers the loss, if the check says so."""
-    learns = learns_after_answering(load_student(quantized), quantized)
+    learns = has_stable_gradient(load_student(quantized), quantized)
     student = load_student(quantized)
     torch.manual_seed(0)
-    model = adaptable(student, quantized, Lora(rank=4, alpha=8))
+    model = add_adapter(student, quantized, LoraShape(rank=4, alpha=8))
     student.generate(["news"])
     ids = student.tokenizer("up up down up down", return_tensors="pt").input_ids.to(model.device)
     try:
@@ -45,7 +44,7 @@ def test_four_bit_weights_train_after_an_answer_or_are_known_not_to(quantized: S
 
 def test_plain_weights_are_found_to_learn(quantized: StudentSettings) -> None:
     plain = replace(quantized, quantization=Quantization.NONE)
-    assert learns_after_answering(load_student(plain), plain)
+    assert has_stable_gradient(load_student(plain), plain)
 
 
 def test_weights_without_gradient_are_found_out(
@@ -61,23 +60,23 @@ def test_weights_without_gradient_are_found_out(
         return generate(prompts)
 
     monkeypatch.setattr(student, "generate", repacking)
-    assert not learns_after_answering(student, plain)
+    assert not has_stable_gradient(student, plain)
 
 
 def test_a_student_that_cannot_learn_in_four_bits_is_trained_unquantized_and_says_so(
     quantized: StudentSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.lora.learns_after_answering", lambda *_: False)
+    monkeypatch.setattr("training.lora.has_stable_gradient", lambda *_: False)
     loaded: list[StudentSettings] = []
-    events: list[tuple[str, Mapping[str, Any]]] = []
+    events: list[TrainingGuard] = []
 
     def load(wanted: StudentSettings) -> TransformersStudent:
         loaded.append(wanted)
         return load_student(wanted)
 
-    settings, _ = trainable_student(quantized, load, lambda *event: events.append(event))
+    settings, _ = trainable_student(quantized, load, events.append)
     assert settings == replace(quantized, quantization=Quantization.NONE) == loaded[-1]
-    assert [(kind, payload["done"]) for kind, payload in events] == [("training_guard", "trains unquantized")]
+    assert [guard.done for guard in events] == ["trains unquantized"]
 
 
 def test_an_unquantized_student_is_taken_as_it_is(quantized: StudentSettings) -> None:
@@ -87,9 +86,9 @@ def test_an_unquantized_student_is_taken_as_it_is(quantized: StudentSettings) ->
 
 
 def test_a_round_of_grpo_works_on_four_bit_weights(quantized: StudentSettings, tmp_path: Path) -> None:
-    from tests.training.test_grpo import QUICK, trained
+    from tests.training.test_grpo import QUICK, train_once
 
-    made = trained(tmp_path / "adapter", QUICK, quantized)
+    made = train_once(tmp_path / "adapter", QUICK, quantized)
     assert (made.folder / "adapter_model.safetensors").is_file()
     again = load_student(replace(quantized, adapter=made.folder))
     assert again.generate(["news"])

@@ -13,13 +13,13 @@ from strategies.backtest import backtest
 from strategies.config import MarketTable
 from strategies.runs import JOURNAL, list_runs
 from tests.support.walks import MARKET, NOW, Doubles
-from training.retraining.drift import drift_of
+from training.retraining.drift import detect_drift
 from training.retraining.retrain import retrain
-from training.retraining.source import TRAINING_JOURNAL, train_by_hand
-from training.walkforward.config import Method, WalkForward
-from training.walkforward.record import one_process
+from training.retraining.source import TRAINING_JOURNAL, train_once
+from training.walkforward.config import Method, WalkForwardConfig
+from training.walkforward.record import lock_process
 
-SETTINGS = WalkForward(method=Method.SFT, train_days=30, test_days=25)
+SETTINGS = WalkForwardConfig(method=Method.SFT, train_days=30, test_days=25)
 
 LATER = MARKET.model_copy(update={"market": MarketTable(coins=6, stocks=0, days=133)})
 
@@ -78,7 +78,7 @@ def test_the_next_round_gates_what_is_due_and_goes_on_from_the_new_champion(roun
     assert doubles.started_from == [None, first["trained"]["adapter"]]
     with Registry.open(folder) as registry:
         statuses = [one.status for one in registry.adapters()]
-        assert registry.gates_held("tiny") == 1
+        assert registry.gate_results("tiny") == 1
     assert statuses == [Status.CHAMPION, Status.CHALLENGER]
 
 
@@ -100,7 +100,7 @@ def test_a_challenger_that_is_no_better_is_rejected(tmp_path):
     assert [one["promoted"] for one in second["gated"]] == [False]
     assert second["champion"] is None
     with Registry.open(tmp_path) as registry:
-        assert registry.show(first["trained"]["adapter"]).adapter.status is Status.REJECTED
+        assert registry.get(first["trained"]["adapter"]).adapter.status is Status.REJECTED
 
 
 def test_without_drift_a_round_that_asks_for_it_trains_nothing(tmp_path):
@@ -116,7 +116,7 @@ def test_two_rounds_never_run_at_once(tmp_path):
     doubles = Doubles()
     record(tmp_path, doubles)
     with (
-        one_process(tmp_path / "models" / "retraining"),
+        lock_process(tmp_path / "models" / "retraining"),
         pytest.raises(UsageError, match="another process is at work"),
     ):
         one_round(tmp_path, doubles)
@@ -132,7 +132,7 @@ def test_a_round_by_hand_writes_an_adapter_and_touches_no_registry(tmp_path):
     doubles = Doubles()
     run = record(tmp_path, doubles)
     out = tmp_path / "by-hand"
-    said = train_by_hand(
+    said = train_once(
         SETTINGS,
         data_dir=tmp_path,
         run=run,
@@ -146,7 +146,7 @@ def test_a_round_by_hand_writes_an_adapter_and_touches_no_registry(tmp_path):
     assert not (tmp_path / "models").exists()
     assert (tmp_path / "runs" / run / JOURNAL).is_file()
     with pytest.raises(UsageError, match="not empty"):
-        train_by_hand(
+        train_once(
             SETTINGS, data_dir=tmp_path, run=run, out=out, clock=lambda: NOW, on_progress=lambda *_: None
         )
 
@@ -175,21 +175,21 @@ def scored(days, misses):
 
 
 def test_a_student_that_turned_wrong_has_drifted_from_the_day_it_did():
-    found = drift_of(scored(120, lambda n: n % 10 < (3 if n < 80 else 8)))
+    found = detect_drift(scored(120, lambda n: n % 10 < (3 if n < 80 else 8)))
     assert found.found
     assert abs((found.since - date(2023, 1, 1)).days - 80) <= 8
     assert found.before < found.after
 
 
 def test_one_that_became_better_has_not_drifted():
-    found = drift_of(scored(120, lambda n: n % 10 < (8 if n < 80 else 3)))
+    found = detect_drift(scored(120, lambda n: n % 10 < (8 if n < 80 else 3)))
     assert found.p_value < 0.01
     assert not found.found
 
 
 def test_a_steady_student_has_not_drifted():
-    assert not drift_of(scored(120, lambda n: n % 10 < 3)).found
+    assert not detect_drift(scored(120, lambda n: n % 10 < 3)).found
 
 
 def test_a_few_days_say_nothing():
-    assert drift_of(scored(12, lambda n: n > 5)).p_value is None
+    assert detect_drift(scored(12, lambda n: n > 5)).p_value is None

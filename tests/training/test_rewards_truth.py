@@ -10,12 +10,12 @@ from scipy import stats
 
 from engine.instruments import Costs
 from engine.model import Direction
-from llm.answers import write
-from strategies.sizing import Sizing
-from tests.support.answers_drawn import CONFIDENCES, answers, constants, days_of, quantiles
-from tests.support.experiences_by_hand import experience
+from llm.answers import format_answer
+from strategies.sizing import PositionSizing
+from tests.support.answers_drawn import CONFIDENCES, constants, quantiles, random_answers, returns_for
+from tests.support.experiences_by_hand import make_experience
 from tests.support.markets import instrument
-from training.rewards import LABEL_LIMIT, Weights, brier, close_score, reward
+from training.rewards import LABEL_LIMIT, Weights, brier, close_score, compute_reward
 
 DEFAULT = Weights()
 
@@ -26,7 +26,10 @@ STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
 
 def worth(texts, days, weights=DEFAULT):
     """The expected reward of each text over experiences with probabilities."""
-    return {text: math.fsum(odds * reward(text, day, weights).total for day, odds in days) for text in texts}
+    return {
+        text: math.fsum(odds * compute_reward(text, day, weights).total for day, odds in days)
+        for text in texts
+    }
 
 
 @settings(max_examples=40, deadline=None)
@@ -48,14 +51,16 @@ def test_at_default_weights_the_best_answer_states_the_true_probability_within_t
     settings_ = {
         "volatility": volatility,
         "costs": costs,
-        "held": held if shortable else abs(held),
+        "position": held if shortable else abs(held),
         "instrument": instrument("AAA", shortable=shortable),
-        "sizing": Sizing(risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])),
+        "sizing": PositionSizing(
+            risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])
+        ),
     }
-    drawn = days_of(law, probability)
-    days = [(experience(max(-0.9, volatility * z), **settings_), odds) for z, odds in drawn]
+    drawn = returns_for(law, probability)
+    days = [(make_experience(max(-0.9, volatility * z), **settings_), odds) for z, odds in drawn]
     middle = math.fsum(odds * max(-LABEL_LIMIT, min(LABEL_LIMIT, z)) for z, odds in drawn)
-    stated = dict(answers(100 * (1 + volatility * middle)))
+    stated = dict(random_answers(100 * (1 + volatility * middle)))
     worths = worth(stated, days)
     best = max(worths, key=worths.get)
     assert abs(stated[best] - round(probability, 2)) <= 0.02 + 1e-9
@@ -88,25 +93,25 @@ def test_the_close_part_is_highest_in_expectation_for_the_mean_of_the_label(retu
 def random_days():
     """Days without any edge: each return comes with its opposite, so that half rise and the mean is zero."""
     sizes = [abs(z) * 0.03 for z in stats.t(5).ppf(quantiles(14))]
-    return [(experience(sign * size), 1 / 28) for size in sizes for sign in (1, -1)]
+    return [(make_experience(sign * size), 1 / 28) for size in sizes for sign in (1, -1)]
 
 
 def test_no_constant_answer_earns_more_on_random_days_than_the_base_rate_and_the_last_close(random_days):
-    base = write(Direction.UP, 0.5, 100)
+    base = format_answer(Direction.UP, 0.5, 100)
     worths = worth([base, *constants(), "", "no idea"], random_days)
     assert max(worths.values()) <= worths[base] + 1e-12
-    assert worths[write(Direction.UP, 0.51, 100)] < worths[base]
-    assert worths[write(Direction.UP, 0.5, 100.5)] < worths[base]
-    assert worths[write(Direction.DOWN, 0.5, 100)] == pytest.approx(worths[base], abs=1e-12)
+    assert worths[format_answer(Direction.UP, 0.51, 100)] < worths[base]
+    assert worths[format_answer(Direction.UP, 0.5, 100.5)] < worths[base]
+    assert worths[format_answer(Direction.DOWN, 0.5, 100)] == pytest.approx(worths[base], abs=1e-12)
 
 
 @pytest.mark.parametrize("rises", [9, 14, 17])
 def test_where_rises_are_more_or_less_frequent_no_constant_beats_their_share(rises):
-    days = [(experience(0.02 if number < rises else -0.02), 1 / 20) for number in range(20)]
+    days = [(make_experience(0.02 if number < rises else -0.02), 1 / 20) for number in range(20)]
     up = rises >= 10
-    base = write(Direction.UP if up else Direction.DOWN, max(rises, 20 - rises) / 20, 100)
+    base = format_answer(Direction.UP if up else Direction.DOWN, max(rises, 20 - rises) / 20, 100)
     worths = worth(
-        [base, *(write(d, c, 100) for d, c in product(Direction, CONFIDENCES))], days, Weights(pnl=0)
+        [base, *(format_answer(d, c, 100) for d, c in product(Direction, CONFIDENCES))], days, Weights(pnl=0)
     )
     assert max(worths, key=worths.get) == base
 
@@ -116,9 +121,9 @@ def test_without_cost_the_best_position_for_the_pnl_part_is_the_strategys_own():
     only_pnl = Weights(brier=0, close=0, pnl=1)
     for probability in (0.3, 0.55, 0.6, 0.7):
         days = [
-            (experience(0.03 * z * math.sqrt(2 / math.pi), costs=free), odds)
+            (make_experience(0.03 * z * math.sqrt(2 / math.pi), costs=free), odds)
             for z, odds in ((1.0, probability), (-1.0, 1 - probability))
         ]
-        stated = dict(answers(100.0))
+        stated = dict(random_answers(100.0))
         worths = worth(stated, days, only_pnl)
         assert stated[max(worths, key=worths.get)] == pytest.approx(probability, abs=0.0051)

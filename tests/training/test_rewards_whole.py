@@ -11,27 +11,27 @@ from scipy import stats
 
 from engine.instruments import Costs
 from engine.model import Direction
-from llm.answers import write
-from strategies.sizing import Sizing
+from llm.answers import format_answer
+from strategies.sizing import PositionSizing
 from tests.support.answers_drawn import (
     CONFIDENCES,
     INVALID,
-    answers,
     anything,
     constants,
-    days,
-    days_of,
     quantiles,
+    random_answers,
+    random_days,
+    returns_for,
     valid_answers,
 )
-from tests.support.experiences_by_hand import experience
+from tests.support.experiences_by_hand import make_experience
 from tests.support.markets import instrument
 from training.dataset.experience import TrainingSet
-from training.grpo.config import GrpoRecipe
+from training.grpo.config import GrpoConfig
 from training.grpo.reward_functions import trl_rewards
-from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, direction_score, reward
+from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, compute_reward, direction_score
 
-RECIPE = GrpoRecipe()
+RECIPE = GrpoConfig()
 
 COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
 
@@ -43,7 +43,7 @@ RISK_CHARGE = 2e-4
 
 def whole(text, day):
     """What TRL sums for one answer: see `reward_funcs` and `reward_weights` in training.grpo.train."""
-    return reward(text, day, RECIPE.weights).total + RECIPE.direction * direction_score(text, day)
+    return compute_reward(text, day, RECIPE.weights).total + RECIPE.direction * direction_score(text, day)
 
 
 def worth(texts, odds_of_days):
@@ -58,7 +58,7 @@ def lasting(p_up, tie, *, sigma=0.03, size=1.0, **situation):
     up, down = p_up * (1 - tie), (1 - p_up) * (1 - tie)
     rise, fall = (size, size * up / down) if up < down else (size * down / up, size)
     drawn = ((rise, up), (-fall, down), (0.0, tie))
-    return [(experience(z * sigma, volatility=sigma, **situation), odds) for z, odds in drawn if odds]
+    return [(make_experience(z * sigma, volatility=sigma, **situation), odds) for z, odds in drawn if odds]
 
 
 @settings(max_examples=30, deadline=None)
@@ -81,14 +81,16 @@ def test_the_best_answer_to_the_whole_reward_states_the_true_probability_within_
     settings_ = {
         "volatility": volatility,
         "costs": costs,
-        "held": held if shortable else abs(held),
+        "position": held if shortable else abs(held),
         "instrument": instrument("AAA", shortable=shortable),
-        "sizing": Sizing(risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])),
+        "sizing": PositionSizing(
+            risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])
+        ),
     }
-    drawn = [(z, odds * (1 - tie)) for z, odds in days_of(law, probability)] + [(0.0, tie)] * bool(tie)
-    weighed = [(experience(max(-0.9, volatility * z), **settings_), odds) for z, odds in drawn]
+    drawn = [(z, odds * (1 - tie)) for z, odds in returns_for(law, probability)] + [(0.0, tie)] * bool(tie)
+    weighed = [(make_experience(max(-0.9, volatility * z), **settings_), odds) for z, odds in drawn]
     middle = math.fsum(odds * max(-LABEL_LIMIT, min(LABEL_LIMIT, z)) for z, odds in drawn)
-    stated = dict(answers(100 * (1 + volatility * middle)))
+    stated = dict(random_answers(100 * (1 + volatility * middle)))
     worths = worth(stated, weighed)
     best = max(worths, key=worths.get)
     true = probability * (1 - tie) + tie / 2
@@ -101,8 +103,8 @@ def test_the_direction_part_is_highest_in_expectation_for_the_likelier_direction
     chances = ((0.02, probability * (1 - tie)), (-0.02, (1 - probability) * (1 - tie)), (0.0, tie))
 
     def expected(way, confidence):
-        text = write(way, confidence, 100)
-        return math.fsum(odds * direction_score(text, experience(came)) for came, odds in chances)
+        text = format_answer(way, confidence, 100)
+        return math.fsum(odds * direction_score(text, make_experience(came)) for came, odds in chances)
 
     up, down = expected(Direction.UP, 0.5), expected(Direction.DOWN, 0.5)
     assert up - down == pytest.approx((2 * probability - 1) * (1 - tie), abs=1e-12)
@@ -111,13 +113,13 @@ def test_the_direction_part_is_highest_in_expectation_for_the_likelier_direction
 
 def test_on_random_days_no_constant_answer_earns_more_than_the_base_rate_and_the_last_close():
     sizes = [abs(z) * 0.03 for z in stats.t(5).ppf(quantiles(14))]
-    random = [(experience(sign * size), 1 / 28) for size in sizes for sign in (1, -1)]
-    base = write(Direction.UP, 0.5, 100)
+    random = [(make_experience(sign * size), 1 / 28) for size in sizes for sign in (1, -1)]
+    base = format_answer(Direction.UP, 0.5, 100)
     worths = worth([base, *constants(), "", "no idea"], random)
     assert max(worths.values()) <= worths[base] + 1e-12
-    assert worths[write(Direction.DOWN, 0.5, 100)] == pytest.approx(worths[base], abs=1e-12)
-    assert worths[write(Direction.UP, 0.51, 100)] < worths[base]
-    assert worths[write(Direction.UP, 0.5, 100.5)] < worths[base]
+    assert worths[format_answer(Direction.DOWN, 0.5, 100)] == pytest.approx(worths[base], abs=1e-12)
+    assert worths[format_answer(Direction.UP, 0.51, 100)] < worths[base]
+    assert worths[format_answer(Direction.UP, 0.5, 100.5)] < worths[base]
 
 
 @settings(max_examples=25, deadline=None)
@@ -133,8 +135,10 @@ def test_where_rises_are_more_or_less_frequent_no_constant_earns_more_than_their
     market = lasting(p_up, tie, size=size, sigma=sigma)
     rate = round(p_up * (1 - tie) + tie / 2, 2)
     likelier = Direction.UP if rate >= 0.5 else Direction.DOWN
-    base = write(likelier, max(rate, 1 - rate), 100)
-    said = {text: stated for close in (97.0, 99.0, 100.0, 101.0, 103.0) for text, stated in answers(close)}
+    base = format_answer(likelier, max(rate, 1 - rate), 100)
+    said = {
+        text: stated for close in (97.0, 99.0, 100.0, 101.0, 103.0) for text, stated in random_answers(close)
+    }
     worths = worth([base, *said, "", "no idea"], market)
     best = max(said, key=worths.__getitem__)
     assert worths[best] <= worths[base] + RISK_CHARGE
@@ -148,32 +152,32 @@ def test_the_other_direction_at_any_confidence_is_worth_less_than_the_base_rates
     rate = p_up * 0.95 + 0.025
     likelier = Direction.UP if rate >= 0.5 else Direction.DOWN
     other = Direction.DOWN if rate >= 0.5 else Direction.UP
-    worths = worth([write(way, sure, 100) for way, sure in product(Direction, CONFIDENCES)], market)
-    best = max(worths[write(other, sure, 100)] for sure in CONFIDENCES)
-    lead = worths[write(likelier, max(rate, 1 - rate), 100)] - best
+    worths = worth([format_answer(way, sure, 100) for way, sure in product(Direction, CONFIDENCES)], market)
+    best = max(worths[format_answer(other, sure, 100)] for sure in CONFIDENCES)
+    lead = worths[format_answer(likelier, max(rate, 1 - rate), 100)] - best
     assert lead > RECIPE.direction * abs(2 * p_up - 1) * 0.95
 
 
 @settings(max_examples=150, deadline=None)
-@given(day=days(), text=valid_answers, junk=st.sampled_from(INVALID[:-1]))
+@given(day=random_days(), text=valid_answers, junk=st.sampled_from(INVALID[:-1]))
 def test_in_all_an_invalid_answer_is_worth_a_margin_less_than_any_valid_one(day, text, junk):
     assert whole(junk, day) <= whole(text, day) - MARGIN + 1e-12
 
 
 @pytest.mark.parametrize("change", [0.2, 0.0, -0.2])
 def test_in_all_only_the_margin_stands_between_an_invalid_answer_and_the_worst_valid_one(change):
-    day = experience(change, volatility=0.02)
-    far = [write(Direction.DOWN, 1.0, 20), write(Direction.UP, 1.0, 999)]
+    day = make_experience(change, volatility=0.02)
+    far = [format_answer(Direction.DOWN, 1.0, 20), format_answer(Direction.UP, 1.0, 999)]
     worst = min(whole(text, day) for text in far)
     assert [whole(text, day) for text in INVALID] == pytest.approx([worst - MARGIN] * len(INVALID))
 
 
 @settings(max_examples=200, deadline=None)
-@given(day=days(), text=anything)
+@given(day=random_days(), text=anything)
 def test_the_whole_reward_is_bounded_and_finite_whatever_a_model_writes(day, text):
     weights = RECIPE.weights
-    least = -weights.close * (LABEL_LIMIT + CALL_LIMIT) ** 2 - weights.pnl * PNL_LIMIT - MARGIN
-    most = weights.brier + weights.pnl * PNL_LIMIT + RECIPE.direction
+    least = -weights["close"] * (LABEL_LIMIT + CALL_LIMIT) ** 2 - weights["pnl"] * PNL_LIMIT - MARGIN
+    most = weights["brier"] + weights["pnl"] * PNL_LIMIT + RECIPE.direction
     got = whole(text, day)
     assert direction_score(text, day) in (0.0, 0.5, 1.0)
     assert least - 1e-9 <= got <= most
@@ -181,9 +185,9 @@ def test_the_whole_reward_is_bounded_and_finite_whatever_a_model_writes(day, tex
 
 
 def test_the_functions_that_trl_calls_add_up_to_the_whole():
-    day, other = experience(0.02), experience(-0.01)
+    day, other = make_experience(0.02), make_experience(-0.01)
     training = TrainingSet(items=(day, other), cutoff=day.known_at + 3 * day.horizon, embargo=day.horizon)
-    texts = [write(Direction.UP, 0.7, 101), write(Direction.DOWN, 0.6, 99), "?"]
+    texts = [format_answer(Direction.UP, 0.7, 101), format_answer(Direction.DOWN, 0.6, 99), "?"]
     logged = {}
     parts = [
         function(
@@ -200,15 +204,19 @@ def test_the_functions_that_trl_calls_add_up_to_the_whole():
     assert [sum(one) for one in zip(*parts, strict=True)] == pytest.approx(wanted, abs=1e-12)
     assert logged["outcome/invalid"] == pytest.approx(1 / 3)
     first, second = (
-        reward(text, one, RECIPE.weights) for text, one in zip(texts, (day, other), strict=False)
+        compute_reward(text, one, RECIPE.weights) for text, one in zip(texts, (day, other), strict=False)
     )
     assert logged["outcome/brier"] == pytest.approx((first.brier + second.brier) / 2)
 
 
 def test_each_function_sees_only_what_its_own_choice_decides():
-    day = experience(0.02)
+    day = make_experience(0.02)
     training = TrainingSet(items=(day,), cutoff=day.known_at + 3 * day.horizon, embargo=day.horizon)
-    texts = [write(Direction.UP, 0.7, 101), write(Direction.UP, 0.9, 101), write(Direction.UP, 0.9, 105)]
+    texts = [
+        format_answer(Direction.UP, 0.7, 101),
+        format_answer(Direction.UP, 0.9, 101),
+        format_answer(Direction.UP, 0.9, 105),
+    ]
     direction, confidence, close = (
         function(texts, texts, place=[0, 0, 0])
         for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)

@@ -7,8 +7,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from training.grpo.merged_lora import Dense, worth_it
-from training.grpo.rollouts import Sampling, can_share, left_padded, log_probabilities, sample
+from training.grpo.merged_lora import MergedLora, should_merge
+from training.grpo.rollouts import (
+    SamplingConfig,
+    can_share_prefix,
+    generate_answers,
+    left_padded,
+    log_probabilities,
+)
 
 WORDS, END, PAD = 40, 2, 0
 
@@ -105,8 +111,8 @@ def test_a_dense_form_answers_and_learns_as_the_lora_model_does() -> None:
     found = []
     for dense in (True, False):
         model = with_lora(small_model())
-        assert worth_it(model, "default")
-        stated, _ = log_probabilities(Dense(model, "default") if dense else model, ids, mask, answers)
+        assert should_merge(model, "default")
+        stated, _ = log_probabilities(MergedLora(model, "default") if dense else model, ids, mask, answers)
         stated.sum().backward()
         found.append((stated, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
     assert torch.allclose(found[0][0], found[1][0], atol=1e-5)
@@ -117,9 +123,9 @@ def test_a_dense_form_answers_and_learns_as_the_lora_model_does() -> None:
 
 def test_a_dense_form_follows_the_adapter_and_holds_still_only_while_held() -> None:
     model = with_lora(small_model())
-    dense, ids = Dense(model, "default"), torch.tensor([PROMPTS[0]])
+    dense, ids = MergedLora(model, "default"), torch.tensor([PROMPTS[0]])
     layer = model.get_base_model().model.layers[0].self_attn.q_proj
-    with torch.no_grad(), dense.held() as held:
+    with torch.no_grad(), dense.cache_weights() as held:
         before = held(input_ids=ids).logits
         layer.lora_B["default"].weight.mul_(3)
         assert torch.equal(held(input_ids=ids).logits, before)
@@ -130,13 +136,13 @@ def test_a_dense_form_follows_the_adapter_and_holds_still_only_while_held() -> N
 
 def test_wide_layers_stay_in_two_factors() -> None:
     wide = small_model(hidden_size=96, intermediate_size=96, head_dim=24)
-    assert not worth_it(with_lora(wide), "default")
+    assert not should_merge(with_lora(wide), "default")
 
 
 def test_sampling_at_no_temperature_is_greedy_decoding() -> None:
     model = small_model()
-    how = Sampling(copies=3, most_tokens=12, ends=[END], pad=PAD, temperature=1e-4)
-    drawn = sample(model, PROMPTS, how, torch.Generator().manual_seed(0))
+    how = SamplingConfig(num_generations=3, max_tokens=12, ends=[END], pad=PAD, temperature=1e-4)
+    drawn = generate_answers(model, PROMPTS, how, torch.Generator().manual_seed(0))
     for prompt, answers in zip(PROMPTS, drawn, strict=True):
         ids = torch.tensor([prompt])
         output = model.generate(
@@ -147,8 +153,8 @@ def test_sampling_at_no_temperature_is_greedy_decoding() -> None:
 
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
     model, copies = small_model(), 4000
-    how = Sampling(copies=copies, most_tokens=1, ends=[END], pad=PAD)
-    drawn = sample(model, PROMPTS[:1], how, torch.Generator().manual_seed(0))
+    how = SamplingConfig(num_generations=copies, max_tokens=1, ends=[END], pad=PAD)
+    drawn = generate_answers(model, PROMPTS[:1], how, torch.Generator().manual_seed(0))
     with torch.no_grad():
         odds = model(input_ids=torch.tensor([PROMPTS[0]])).logits[0, -1].softmax(-1)
     counted = torch.bincount(torch.tensor(drawn[0]).flatten(), minlength=WORDS)
@@ -158,8 +164,12 @@ def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
 
 def test_second_tokens_are_drawn_given_the_first() -> None:
     model, copies = small_model(), 4000
-    how = Sampling(copies=copies, most_tokens=2, ends=[END], pad=PAD)
-    drawn = [a for a in sample(model, PROMPTS[1:2], how, torch.Generator().manual_seed(0))[0] if len(a) == 2]
+    how = SamplingConfig(num_generations=copies, max_tokens=2, ends=[END], pad=PAD)
+    drawn = [
+        a
+        for a in generate_answers(model, PROMPTS[1:2], how, torch.Generator().manual_seed(0))[0]
+        if len(a) == 2
+    ]
     commonest = max({a[0] for a in drawn}, key=lambda token: sum(a[0] == token for a in drawn))
     seconds = torch.tensor([a[1] for a in drawn if a[0] == commonest])
     with torch.no_grad():
@@ -171,8 +181,8 @@ def test_second_tokens_are_drawn_given_the_first() -> None:
 
 def test_answers_end_with_an_ending_token_or_at_the_limit() -> None:
     ends = list(range(3, 20))
-    how = Sampling(copies=6, most_tokens=5, ends=ends, pad=PAD)
-    drawn = sample(small_model(), PROMPTS, how, torch.Generator().manual_seed(1))
+    how = SamplingConfig(num_generations=6, max_tokens=5, ends=ends, pad=PAD)
+    drawn = generate_answers(small_model(), PROMPTS, how, torch.Generator().manual_seed(1))
     answers = [answer for group in drawn for answer in group]
     assert [len(group) for group in drawn] == [6, 6, 6]
     assert {len(answer) for answer in answers} - {5}
@@ -182,9 +192,10 @@ def test_answers_end_with_an_ending_token_or_at_the_limit() -> None:
 
 
 def test_equal_seeds_draw_equal_answers() -> None:
-    how = Sampling(copies=4, most_tokens=6, ends=[END], pad=PAD)
+    how = SamplingConfig(num_generations=4, max_tokens=6, ends=[END], pad=PAD)
     first, again, other = (
-        sample(small_model(), PROMPTS, how, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        generate_answers(small_model(), PROMPTS, how, torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
     )
     assert first == again != other
 
@@ -206,7 +217,7 @@ def test_prompts_are_shared_only_where_a_mask_can_say_who_sees_whom(
     settings = {"layer_types": ["full_attention"] * 2, "_attn_implementation": "sdpa"} | changes
     config = SimpleNamespace(**settings)
     config.get_text_config = lambda: config
-    assert can_share(SimpleNamespace(config=config)) is shared
+    assert can_share_prefix(SimpleNamespace(config=config)) is shared
 
 
 def test_the_shipped_student_shares_its_prompts(tmp_path: Path) -> None:
@@ -214,12 +225,12 @@ def test_the_shipped_student_shares_its_prompts(tmp_path: Path) -> None:
 
     from llm.model_files import model_folder
 
-    assert can_share(AutoModelForCausalLM.from_pretrained(model_folder("tiny")))
+    assert can_share_prefix(AutoModelForCausalLM.from_pretrained(model_folder("tiny")))
 
 
 def test_the_last_answers_to_a_prompt_are_begun_with_the_openings() -> None:
     openings = [[7, 8], [9]]
-    how = Sampling(copies=4, most_tokens=5, ends=[END], pad=PAD, openings=openings)
-    for answers in sample(small_model(), PROMPTS, how, torch.Generator().manual_seed(1)):
+    how = SamplingConfig(num_generations=4, max_tokens=5, ends=[END], pad=PAD, prefixes=openings)
+    for answers in generate_answers(small_model(), PROMPTS, how, torch.Generator().manual_seed(1)):
         assert [answers[2][:2], answers[3][:1]] == openings
         assert len({tuple(answer) for answer in answers[:2]}) == 2

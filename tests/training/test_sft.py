@@ -8,29 +8,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.journal.events import encode
+from engine.journal.events.codec import encode_fields
 from engine.model import Direction, Forecast
-from engine.timeline import observations
-from llm.answers import read
+from engine.timeline import build_observations
+from llm.answers import parse_answer
 from llm.model_files import adapter_folder
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
-from strategies.market_data import costs_of, gather
-from strategies.sizing import sizing_of
+from strategies.market_data import build_costs, load_market_data
+from strategies.sizing import build_sizing
 from tests.support.students import make_small_model
 from tests.support.walks import MARKET
-from training.dataset.experience import experiences, horizon
+from training.dataset.experience import build_experiences, longest_horizon
 from training.sft.calibration import (
-    Statement,
-    drifted,
-    lessons,
-    reach_of,
-    recalibrate,
+    CalibrationRow,
+    build_target_answer,
+    fit_calibration,
+    move_multiplier,
     recency_weights,
-    taught_answer,
+    sample_examples,
+    target_close,
 )
-from training.sft.train import SftRecipe, train_sft
-from training.walkforward.config import WalkForward
-from training.walkforward.folds import fold_data, folds
+from training.sft.train import SftConfig, train_sft
+from training.walkforward.config import WalkForwardConfig
+from training.walkforward.folds import build_folds, split_fold
 
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 
@@ -45,7 +47,7 @@ def statements(days, truth, *, stated=None, a_day=10, seed=1):
             p = 1 / (1 + math.exp(-truth(x, m)))
             said = 1 / (1 + math.exp(-(stated or (lambda x, _: x))(x, m)))
             made.append(
-                Statement(
+                CalibrationRow(
                     day=date(2023, 1, 1) + timedelta(days=day),
                     probability_up=said,
                     momentum=m,
@@ -55,7 +57,7 @@ def statements(days, truth, *, stated=None, a_day=10, seed=1):
     return made
 
 
-def truth_of(rows, truth):
+def true_probability(rows, truth):
     logit = [math.log(r.probability_up / (1 - r.probability_up)) for r in rows]
     return [1 / (1 + math.exp(-truth(x, r.momentum))) for x, r in zip(logit, rows, strict=True)]
 
@@ -69,23 +71,23 @@ def test_a_student_that_has_come_to_be_wrong_is_turned_round():
         return -x + 0.8 * m
 
     rows = statements(45, truth)
-    fit = recalibrate(rows)
+    fit = fit_calibration(rows)
     assert fit.significant
     assert fit.slope < -0.5
     assert fit.momentum > 0.2
-    assert distance(fit.probabilities, truth_of(rows, truth)) < 0.08
+    assert distance(fit.probabilities, true_probability(rows, truth)) < 0.08
 
 
 def test_an_overconfident_student_is_made_modest():
     rows = statements(60, lambda x, _: x / 3, stated=lambda x, _: x)
-    fit = recalibrate(rows)
+    fit = fit_calibration(rows)
     assert 0.1 < fit.slope < 0.6
 
 
 def test_without_anything_to_know_the_label_is_the_base_rate():
     turned = 0
     for seed in range(12):
-        fit = recalibrate(statements(45, lambda *_: 0.0, seed=seed))
+        fit = fit_calibration(statements(45, lambda *_: 0.0, seed=seed))
         turned += fit.significant
         if not fit.significant:
             assert set(fit.probabilities) == {fit.base_rate}
@@ -98,7 +100,7 @@ def test_a_days_own_outcomes_do_not_make_its_labels():
     last = rows[-1].day
     other = [replace(r, went_up=not r.went_up) if r.day == last else r for r in rows]
     same = [i for i, r in enumerate(rows) if r.day == last]
-    before, after = recalibrate(rows).probabilities, recalibrate(other).probabilities
+    before, after = fit_calibration(rows).probabilities, fit_calibration(other).probabilities
     assert [before[i] for i in same] == [after[i] for i in same]
     assert before != after
 
@@ -114,7 +116,7 @@ def test_labels_are_probabilities_whatever_was_stated(share, days, stated, half_
     rng = random.Random(int(share * 1000))
     dates = [date(2023, 1, 1) + timedelta(days=n // 3) for n in range(3 * days)]
     rows = [
-        Statement(
+        CalibrationRow(
             day=day,
             probability_up=stated,
             momentum=rng.uniform(-1, 1),
@@ -123,7 +125,7 @@ def test_labels_are_probabilities_whatever_was_stated(share, days, stated, half_
         )
         for day, weight in zip(dates, recency_weights(dates, half_life), strict=True)
     ]
-    fit = recalibrate(rows)
+    fit = fit_calibration(rows)
     assert len(fit.probabilities) == len(rows)
     assert all(0 < label < 1 for label in fit.probabilities)
     assert 0 <= fit.p_value <= 1
@@ -138,7 +140,7 @@ def test_a_recent_outcome_weighs_more_by_the_half_life():
 @given(p=st.floats(0, 1), volatility=st.floats(0.001, 0.2))
 @settings(deadline=None)
 def test_the_implied_close_lies_on_the_side_of_the_probability(p, volatility):
-    close = drifted(100.0, p, volatility)
+    close = target_close(100.0, p, volatility)
     assert (close - 100) * (p - 0.5) >= 0
     assert 100 * math.exp(-2.2 * volatility) < close < 100 * math.exp(2.2 * volatility)
 
@@ -149,30 +151,30 @@ def test_the_reach_of_closes_is_found_from_what_came(reach, seed):
     rng = random.Random(seed)
     implied = [rng.gauss(0, 0.6) for _ in range(2000)]
     came = [reach * one + rng.gauss(0, 0.9) for one in implied]
-    assert reach_of(implied, came, [1.0] * 2000) == pytest.approx(reach, abs=0.15)
-    assert reach_of([0.0] * 5, [1.0] * 5, [1.0] * 5) == 1.0
+    assert move_multiplier(implied, came, [1.0] * 2000) == pytest.approx(reach, abs=0.15)
+    assert move_multiplier([0.0] * 5, [1.0] * 5, [1.0] * 5) == 1.0
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    facts = gather(MARKET, tmp_path_factory.mktemp("facts"))
-    observed = observations(facts.bars, facts.news, window=21, start=facts.start)
-    lived = experiences(
+    facts = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
+    observed = build_observations(facts.bars, facts.news, window=21, start=facts.start)
+    lived = build_experiences(
         observed,
         facts.bars,
         instruments=facts.instruments,
         calendars=facts.calendars,
-        costs=costs_of(MARKET, facts.instruments),
-        sizing=sizing_of(MARKET, facts.instruments),
+        costs=build_costs(MARKET, facts.instruments),
+        sizing=build_sizing(MARKET, facts.instruments),
     )
-    fold = folds(FIRST, FIRST + timedelta(days=106), WalkForward(train_days=30, test_days=30))[0]
-    return fold_data(lived, fold, horizon(lived))
+    fold = build_folds(FIRST, FIRST + timedelta(days=106), WalkForwardConfig(train_days=30, test_days=30))[0]
+    return split_fold(lived, fold, longest_horizon(lived))
 
 
 def test_a_taught_answer_is_one_the_student_may_give(data):
     for one in data.training.items[:40]:
         for p in (0.02, 0.31, 0.5, 0.77, 0.98):
-            call = read(taught_answer(one, p, 0.8), one.observation)
+            call = parse_answer(build_target_answer(one, p, 0.8), one.observation)
             assert isinstance(call, Forecast)
             assert call.direction is (Direction.UP if p >= 0.5 else Direction.DOWN)
             assert call.probability_up == pytest.approx(p, abs=0.005)
@@ -181,12 +183,12 @@ def test_a_taught_answer_is_one_the_student_may_give(data):
 def test_every_item_is_taught_once_before_any_comes_again(data):
     items = data.training.items
     prompts = [str(number) for number in range(len(items))]
-    made = lessons(
-        items, prompts, [0.6] * len(items), [1.0] * len(items), reach=1, wanted=2 * len(items), seed=1
+    made = sample_examples(
+        items, prompts, [0.6] * len(items), [1.0] * len(items), multiplier=1, wanted=2 * len(items), seed=1
     )
     assert sorted(row["prompt"] for row in made[: len(items)]) == sorted(prompts)
-    recent = lessons(
-        items, prompts, [0.6] * len(items), [0.0] * (len(items) - 1) + [1.0], reach=1, wanted=20, seed=1
+    recent = sample_examples(
+        items, prompts, [0.6] * len(items), [0.0] * (len(items) - 1) + [1.0], multiplier=1, wanted=20, seed=1
     )
     assert {row["prompt"] for row in recent} == {prompts[-1]}
 
@@ -194,7 +196,7 @@ def test_every_item_is_taught_once_before_any_comes_again(data):
 def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data, tmp_path):
     model = make_small_model(tmp_path / "model")
     start = StudentSettings(student=str(model), prompt="compact", batch=32)
-    recipe = SftRecipe(steps=2, batch=8, rank=4, alpha=8)
+    recipe = SftConfig(steps=2, batch=8, rank=4, alpha=8)
     events = []
 
     def train(name, start):
@@ -204,7 +206,7 @@ def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data
             data.held_out,
             tmp_path / name,
             recipe,
-            lambda kind, said: events.append((kind, said)),
+            lambda payload: events.append((encode(payload, FIRST).kind, encode_fields(payload))),
             lambda *_: None,
         )
 
@@ -228,6 +230,7 @@ def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data
     student = load_student(replace(start, adapter=further.folder))
     prompt = student.prompt(data.held_out.items[0].observation)
     assert isinstance(
-        read(student.answer([prompt], lambda *_: None)[0], data.held_out.items[0].observation), Forecast
+        parse_answer(student.answer([prompt], lambda *_: None)[0], data.held_out.items[0].observation),
+        Forecast,
     )
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

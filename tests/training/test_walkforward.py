@@ -10,12 +10,12 @@ from engine.errors import DataError, UsageError
 from engine.journal.journal import Journal
 from engine.model import Forecast
 from llm.model_files import fingerprint
-from strategies.replay_check import check_run
-from strategies.runs import JOURNAL, find_run, list_runs
+from strategies.replay_check import check_run_replay
+from strategies.runs import JOURNAL, list_runs, load_run
 from tests.support.places import ROOT
-from tests.support.walks import MARKET, NO_EDGE, SETTINGS, Doubles, walk, write_adapter
+from tests.support.walks import MARKET, NO_EDGE, SETTINGS, Doubles, run_walkforward, write_adapter
 from training.walkforward.config import Method
-from training.walkforward.record import one_process
+from training.walkforward.record import lock_process
 
 SKILLS = ("right", "right", "wrong")
 
@@ -30,7 +30,7 @@ def events(run, *kinds):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     doubles = Doubles(skills=SKILLS)
-    return folder, doubles, walk(folder, doubles)
+    return folder, doubles, run_walkforward(folder, doubles)
 
 
 def test_a_challenger_trades_only_after_the_gate_of_its_own_window(finished):
@@ -50,7 +50,7 @@ def test_a_challenger_trades_only_after_the_gate_of_its_own_window(finished):
 def test_the_joined_calls_are_those_of_the_champion_of_the_day(finished):
     _, doubles, run = finished
     turn = run.result["folds"][0]["gate_at"][:-1] + "+00:00"
-    for call in run.played["student"].calls:
+    for call in run.simulations["student"].calls:
         assert isinstance(call, Forecast)
         up = doubles.oracle[call.symbol, call.as_of].probability_up > 0.5
         assert ((call.direction == "up") == up) == (call.as_of.isoformat() > turn)
@@ -61,7 +61,7 @@ def test_the_joined_calls_are_those_of_the_champion_of_the_day(finished):
 def test_the_joined_run_can_be_had_again_from_its_journaled_inputs(finished):
     _, _, run = finished
     with Journal.open(run.folder / JOURNAL, run.name) as journal:
-        parity = check_run(journal)
+        parity = check_run_replay(journal)
     assert parity.equal, parity.difference
     stated = run.result["digests"]
     shared = stated.keys() & parity.replayed.keys()
@@ -101,7 +101,7 @@ def test_the_rule_stands_in_the_journal_before_the_first_training(finished):
 def test_the_run_is_listed_like_any_other(finished):
     folder, _, run = finished
     assert [(one.run, one.state) for one in list_runs(folder)] == [(run.name, "finished")]
-    assert find_run(folder, run.name).result == json.loads(json.dumps(run.result))
+    assert load_run(folder, run.name).result == json.loads(json.dumps(run.result))
 
 
 def test_the_report_holds_arms_against_each_other_by_a_paired_test(finished):
@@ -116,7 +116,9 @@ def test_the_report_holds_arms_against_each_other_by_a_paired_test(finished):
 
 
 def test_without_an_edge_nothing_is_promoted_and_nothing_is_claimed(tmp_path):
-    run = walk(tmp_path, Doubles(NO_EDGE, skills=("right", "wrong", "right", "wrong")), config=NO_EDGE)
+    run = run_walkforward(
+        tmp_path, Doubles(NO_EDGE, skills=("right", "wrong", "right", "wrong")), config=NO_EDGE
+    )
     assert run.result["promotions"]["sft"] == 0
     assert not any(one["claimed"] for one in run.result["claims"])
 
@@ -124,19 +126,19 @@ def test_without_an_edge_nothing_is_promoted_and_nothing_is_claimed(tmp_path):
 def test_a_guard_that_spoke_keeps_even_the_best_challenger_out(tmp_path):
     doubles = Doubles()
     doubles.clean = False
-    run = walk(tmp_path, doubles)
+    run = run_walkforward(tmp_path, doubles)
     assert run.result["promotions"]["sft"] == 0
     assert "guard" in " ".join(run.result["folds"][0]["arms"]["sft"]["reasons"])
 
 
 def test_a_challenger_that_falls_silent_is_not_promoted(tmp_path):
-    run = walk(tmp_path, Doubles(skills=("silent",)))
+    run = run_walkforward(tmp_path, Doubles(skills=("silent",)))
     assert run.result["promotions"]["sft"] == 0
 
 
 def test_the_static_student_alone_trains_nothing(tmp_path):
     doubles = Doubles()
-    run = walk(tmp_path, doubles, settings=replace(SETTINGS, method=Method.NONE))
+    run = run_walkforward(tmp_path, doubles, settings=replace(SETTINGS, method=Method.NONE))
     assert doubles.trained == []
     assert run.result["promotions"] == {"static": 0}
     assert "static" not in run.result["scores"]
@@ -144,7 +146,7 @@ def test_the_static_student_alone_trains_nothing(tmp_path):
 
 def test_grpo_has_supervised_training_beside_it(tmp_path):
     doubles = Doubles(skills=SKILLS)
-    run = walk(tmp_path, doubles, settings=replace(SETTINGS, method=Method.GRPO))
+    run = run_walkforward(tmp_path, doubles, settings=replace(SETTINGS, method=Method.GRPO))
     assert doubles.trained == [f"{arm}-{n:02}" for arm in ("grpo", "sft") for n in (1, 2, 3)]
     assert run.result["promotions"] == {"grpo": 1, "sft": 1, "static": 0}
     pairs = {(one["caller"], one["against"]) for one in run.result["comparison"]}
@@ -184,7 +186,7 @@ def interrupted(folder, doubles, fold):
 
     doubles.train = until
     with pytest.raises(Dies):
-        walk(folder, doubles)
+        run_walkforward(folder, doubles)
     doubles.train = train
 
 
@@ -192,7 +194,7 @@ def test_a_finished_fold_is_not_trained_again(finished, tmp_path):
     doubles = Doubles(skills=SKILLS)
     interrupted(tmp_path, doubles, fold=3)
     assert [one.state for one in list_runs(tmp_path)] == ["failed"]
-    run = walk(tmp_path, doubles)
+    run = run_walkforward(tmp_path, doubles)
     assert doubles.trained == ["sft-01", "sft-02", "sft-03"]
     assert run.result["digests"] == finished[2].result["digests"]
     assert len(list((tmp_path / "runs").iterdir())) == 1
@@ -203,10 +205,10 @@ def test_a_run_goes_on_by_name_and_only_with_its_own_settings(tmp_path):
     interrupted(tmp_path, doubles, fold=2)
     name = next(list_runs(tmp_path)).run
     with pytest.raises(UsageError, match="no walk-forward that was started with these settings"):
-        walk(tmp_path, doubles, settings=replace(SETTINGS, test_days=26), resume=name)
-    assert walk(tmp_path, doubles, resume=name).name == name
+        run_walkforward(tmp_path, doubles, settings=replace(SETTINGS, test_days=26), resume=name)
+    assert run_walkforward(tmp_path, doubles, resume=name).name == name
     with pytest.raises(UsageError, match="has finished"):
-        walk(tmp_path, doubles, resume=name)
+        run_walkforward(tmp_path, doubles, resume=name)
 
 
 def test_an_adapter_that_was_altered_between_two_processes_is_refused(tmp_path):
@@ -215,35 +217,35 @@ def test_an_adapter_that_was_altered_between_two_processes_is_refused(tmp_path):
     folder = next((tmp_path / "runs").iterdir()) / "adapters" / "sft-02"
     (folder / "closecall.json").write_text('{"skill": "wrong"}')
     with pytest.raises(DataError, match="fold 2 was altered"):
-        walk(tmp_path, doubles)
+        run_walkforward(tmp_path, doubles)
     shutil.rmtree(folder)
     with pytest.raises(DataError, match="fold 2 was altered"):
-        walk(tmp_path, doubles)
+        run_walkforward(tmp_path, doubles)
 
 
 def test_two_processes_never_run_one_walk_forward(tmp_path):
     doubles = Doubles(skills=SKILLS)
     interrupted(tmp_path, doubles, fold=1)
     with (
-        one_process(next((tmp_path / "runs").iterdir())),
+        lock_process(next((tmp_path / "runs").iterdir())),
         pytest.raises(UsageError, match="another process is at work"),
     ):
-        walk(tmp_path, doubles)
+        run_walkforward(tmp_path, doubles)
 
 
 def test_other_data_start_another_run(tmp_path):
     doubles = Doubles(skills=SKILLS)
     interrupted(tmp_path, doubles, fold=2)
     other = MARKET.model_copy(update={"seed": 8})
-    run = walk(tmp_path, Doubles(other, skills=SKILLS), config=other)
+    run = run_walkforward(tmp_path, Doubles(other, skills=SKILLS), config=other)
     assert {one.state for one in list_runs(tmp_path)} == {"failed", "finished"}
-    assert find_run(tmp_path, run.name).state == "finished"
+    assert load_run(tmp_path, run.name).state == "finished"
 
 
 def test_the_starting_adapter_is_the_first_champion(tmp_path):
     start = write_adapter(tmp_path / "start", "right")
     config = MARKET.model_copy(update={"adapter": start})
-    run = walk(tmp_path, Doubles(skills=("wrong",)), config=config)
+    run = run_walkforward(tmp_path, Doubles(skills=("wrong",)), config=config)
     assert run.result["folds"][0]["arms"]["sft"]["champion"] == fingerprint([start])
     assert {row.payload["adapter"] for row in events(run, "forecast")} == {fingerprint([start])}
     assert run.result["edges"]["sft"] == pytest.approx(1)

@@ -15,7 +15,7 @@ from tui.cli.main import run
 NEWS_ROW = "2024-01-03T10:00:00Z,wire,BTC-USD,Bitcoin rises,"
 
 
-def refused(folder, capsys, *arguments, code=3):
+def expect_refusal(folder, capsys, *arguments, code=3):
     """Run a backtest that must fail; its one line. Nothing may have been written."""
     assert run(["backtest", *arguments, "--data-dir", f"{folder}/data", "--out", f"{folder}/out"]) == code
     said = capsys.readouterr()
@@ -61,7 +61,7 @@ def test_a_bad_row_of_bars_is_refused_with_its_line_its_value_and_a_remedy(
     tmp_path, capsys, row, value, remedy
 ):
     path = write_lines(tmp_path / "BTC-USD.csv", third_bar(row))
-    line = refused(tmp_path, capsys, "--bars", str(path))
+    line = expect_refusal(tmp_path, capsys, "--bars", str(path))
     assert f"{path}, line 4: " in line
     assert value in line
     assert remedy in line
@@ -96,7 +96,7 @@ BAD_FILES = {
 def test_a_file_that_holds_no_bars_is_refused_by_name(tmp_path, capsys, name, content, reason):
     path = tmp_path / name
     path.write_bytes(content)
-    line = refused(tmp_path, capsys, "--bars", str(path))
+    line = expect_refusal(tmp_path, capsys, "--bars", str(path))
     assert (str(path) if name.isprintable() else repr(str(path))[1:-1]) in line
     assert reason in line
 
@@ -127,7 +127,7 @@ def test_paths_symbols_and_dates_that_nothing_has_are_refused(tmp_path, capsys, 
     (tmp_path / "empty").mkdir()
     write_bars(tmp_path / "bars", "BTC-USD", "ETH-EUR")
     write_bars(tmp_path / "twin", "BTC-USD")
-    line = refused(tmp_path, capsys, *flags)
+    line = expect_refusal(tmp_path, capsys, *flags)
     assert all(part in line for part in parts), line
 
 
@@ -154,7 +154,7 @@ def test_bad_news_is_refused_with_its_place(tmp_path, capsys, text, reason):
     (bars,) = write_bars(tmp_path, "BTC-USD")
     news = tmp_path / "news.csv"
     news.write_text(text, encoding="utf-8")
-    line = refused(tmp_path, capsys, "--bars", str(bars), "--news", str(news))
+    line = expect_refusal(tmp_path, capsys, "--bars", str(bars), "--news", str(news))
     assert str(news) in line
     assert reason in line
 
@@ -162,7 +162,7 @@ def test_bad_news_is_refused_with_its_place(tmp_path, capsys, text, reason):
 def test_news_that_fights_back_changes_no_line_of_the_terminal(tmp_path, capsys):
     (bars,) = write_bars(tmp_path, "BTC-USD")
     news = write_news(tmp_path, NEWS_ROW, '"\x1b[2J\nclosecall: all is well",wire,,A,')
-    line = refused(tmp_path, capsys, "--bars", str(bars), "--news", str(news))
+    line = expect_refusal(tmp_path, capsys, "--bars", str(bars), "--news", str(news))
     assert line.isprintable()
     assert "line 3: published_at" in line
 
@@ -171,7 +171,7 @@ def test_a_fault_of_closecall_itself_is_one_line_that_asks_for_a_report(tmp_path
     def broken(_config, _data_dir):
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr("strategies.backtest.gather", broken)
-    line = refused(tmp_path, capsys, code=1)
+    monkeypatch.setattr("strategies.backtest.load_market_data", broken)
+    line = expect_refusal(tmp_path, capsys, code=1)
     assert "report it: RuntimeError: first line second line" in line
     assert "test_bad_input.py:" in line

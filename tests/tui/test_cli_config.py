@@ -29,16 +29,16 @@ latency_bps = 0
 borrow_rate = 0.02
 allow_short = true
 seed = 3
-gross = 0.5
+max_gross_exposure = 0.5
 risk_aversion = 10
-archive_latency_seconds = 30
+news_latency_seconds = 30
 out = "written"
 feeds = ["https://example.org/rss"]
-allow_harmful = true
-base = "USD"
+allow_bad_data = true
+base_currency = "USD"
 rates = { JPY = 0.007 }
 sources = { yfinance = { url = "https://mirror.example/yahoo/" } }
-names = { BBB = ["Bees"] }
+aliases = { BBB = ["Bees"] }
 [market]
 coins = 1
 stocks = 0
@@ -95,7 +95,7 @@ def project(tmp_path):
     return write_lines(tmp_path / "project" / "closecall.toml", [EVERY_KEY])
 
 
-def refused(capsys, *arguments):
+def expect_refusal(capsys, *arguments):
     """The one line of a command line that makes no sense."""
     assert run(list(map(str, arguments))) == 2
     said = capsys.readouterr()
@@ -136,7 +136,12 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
     here = project.parent
     assert read.bars == (here / "tables" / "AAA-USD.csv", here / "tables" / "BBB.csv")
     assert (read.news, read.out) == ((here / "tables" / "news.csv",), here / "written")
-    assert (read.start, read.end, read.gross, read.batch) == (date(2024, 1, 2), date(2024, 1, 10), 0.5, 8)
+    assert (read.start, read.end, read.max_gross_exposure, read.batch) == (
+        date(2024, 1, 2),
+        date(2024, 1, 10),
+        0.5,
+        8,
+    )
     assert (read.market.days, read.market.coins, read.market.edge) == (40, 1, False)
     assert read.instruments["BBB"].names == ("Bee",)
     assert read.sources["yfinance"].url == "https://mirror.example/yahoo"
@@ -178,7 +183,7 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
 def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, text, parts):
     path = tmp_path / "closecall.toml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    line = refused(capsys, "backtest", "--config", path, "--data-dir", tmp_path / "data")
+    line = expect_refusal(capsys, "backtest", "--config", path, "--data-dir", tmp_path / "data")
     assert line.startswith(f"closecall: {path}: ")
     assert all(part in line for part in parts), line
     assert len(line) < 600
@@ -210,20 +215,20 @@ def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, te
     ],
 )
 def test_a_flag_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, words, parts):
-    line = refused(capsys, "backtest", *words, "--data-dir", tmp_path / "data")
+    line = expect_refusal(capsys, "backtest", *words, "--data-dir", tmp_path / "data")
     assert line.startswith("closecall: ")
     assert all(part in line for part in parts), line
     assert not (tmp_path / "data").exists()
 
 
 def test_a_wrong_flag_is_not_blamed_on_the_file(project, capsys):
-    line = refused(capsys, "backtest", "--config", project, "--seed", "-1")
+    line = expect_refusal(capsys, "backtest", "--config", project, "--seed", "-1")
     assert line.startswith("closecall: the command line: seed = -1 ")
 
 
 def test_unknown_commands_are_named_and_no_command_shows_the_help(capsys):
-    assert "No such command 'backtset'" in refused(capsys, "backtset")
-    assert "--seeds '1,x': write whole numbers" in refused(capsys, "bench", "edge", "--seeds", "1,x")
+    assert "No such command 'backtset'" in expect_refusal(capsys, "backtset")
+    assert "--seeds '1,x': write whole numbers" in expect_refusal(capsys, "bench", "edge", "--seeds", "1,x")
     for words in ([], ["train"], ["bench"]):
         assert run(words) == 2
         assert "Usage: closecall" in capsys.readouterr().out
@@ -234,7 +239,7 @@ def test_a_folder_that_is_a_file_is_refused_before_any_work(tmp_path, capsys, op
     (tmp_path / "file").write_text("")
     flags = {"--data-dir": tmp_path / "data", "--out": tmp_path / "out", option: tmp_path / "file" / "x"}
     words = [word for pair in flags.items() for word in pair]
-    line = refused(capsys, "backtest", *words)
+    line = expect_refusal(capsys, "backtest", *words)
     assert f"{option} {tmp_path / 'file' / 'x'}: {tmp_path / 'file'} is a file; name a folder" in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -243,3 +248,36 @@ def test_a_table_that_is_no_table_is_not_hidden_by_a_flag(tmp_path):
     path = write_lines(tmp_path / "closecall.toml", ["market = 3"])
     with pytest.raises(UsageError, match="market = 3"):
         load_config(path, {"market": {"days": 40}})
+
+
+def test_a_file_with_keys_of_an_earlier_version_is_read_with_a_line_for_each(tmp_path):
+    path = tmp_path / "old.toml"
+    path.write_text('gross = 0.5\nbase = "EUR"\n[names]\nBTC = ["xbt"]\n')
+    lines: list[str] = []
+    read = load_config(path, {}, lines.append)
+    assert (read.max_gross_exposure, read.base_currency, read.aliases) == (0.5, "EUR", {"BTC": ("xbt",)})
+    assert sorted(line.removeprefix(f"{path}: ") for line in lines) == [
+        "base is now called base_currency; the old name still works",
+        "gross is now called max_gross_exposure; the old name still works",
+        "names is now called aliases; the old name still works",
+    ]
+
+
+def test_a_journaled_configuration_keeps_the_keys_of_the_first_version_and_is_read_back():
+    config = load_config(None, {"max_gross_exposure": 0.5, "allow_bad_data": True})
+    stored = config.stored()
+    assert (stored["gross"], stored["allow_harmful"]) == (0.5, True)
+    assert not stored.keys() & {"max_gross_exposure", "allow_bad_data"}
+    assert BacktestConfig.model_validate(stored) == config
+
+
+def test_an_old_and_a_new_name_of_one_key_are_refused_together(tmp_path):
+    path = tmp_path / "both.toml"
+    path.write_text("gross = 0.5\nmax_gross_exposure = 0.6\n")
+    with pytest.raises(UsageError, match="gross is the former name of max_gross_exposure; remove gross"):
+        load_config(path, {})
+
+
+def test_a_flag_of_an_earlier_version_is_taken_and_its_new_name_is_said(capsys):
+    assert run(["backtest", "--base=EUR", "--help"]) == 0
+    assert "--base is now called --base-currency; the old name still works" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from feeds.files.bars import guess_instrument
 from feeds.history.client import SourceError
 from strategies.config import load_config
 from strategies.live_data import collect_live
-from strategies.source_routing import Waiting, routed, split_sources
+from strategies.source_routing import RetryContext, assign_symbols, split_sources
 from tests.support.servers.bars_on_disk import DATA, DAY_MS, text_rows
 from tests.support.servers.binance import BinanceServer
 
@@ -34,7 +34,7 @@ def test_a_live_collection_journals_prices_and_the_exchange_s_clock_and_reads_no
             name="live",
             data_dir=tmp_path,
             clock=lambda: started + (datetime.now(UTC) - begun),
-            waiting=Waiting(sleep=lambda _seconds: None, stop=stop),
+            waiting=RetryContext(sleep=lambda _seconds: None, stop=stop),
         )
     with Journal.open(tmp_path / "collections" / "live" / "journal.sqlite", "live") as journal:
         journal.verify()
@@ -55,7 +55,7 @@ def test_a_live_collection_journals_prices_and_the_exchange_s_clock_and_reads_no
         (["ccxt:binance"], ["AAPL"], "live", "--source yfinance=AAPL"),
         (["ccxt:binance"], ["BTC/USDT"], "../up", "letters"),
         (["ccxt:binance"], [], "live", "--symbols"),
-        (["file"], ["AAPL"], "live", "files tell of no live prices"),
+        (["file"], ["AAPL"], "live", "files have no live prices"),
         (["binance"], ["BTC/USDT"], "live", "source 'binance' is unknown"),
         (["ccxt:binance", "eastmoney"], ["AAPL"], "live", "none of ccxt:binance, eastmoney takes AAPL"),
     ],
@@ -70,7 +70,7 @@ def test_what_cannot_be_collected_is_refused_before_anything_is_written(
             name=name,
             data_dir=tmp_path,
             clock=lambda: datetime.now(UTC),
-            waiting=Waiting(sleep=lambda _seconds: None),
+            waiting=RetryContext(sleep=lambda _seconds: None),
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -84,7 +84,7 @@ def test_an_exchange_that_is_not_there_is_given_up_with_each_pause_told(tmp_path
             name="live",
             data_dir=tmp_path,
             clock=lambda: datetime.now(UTC),
-            waiting=Waiting(sleep=slept.append, on_wait=told.append),
+            waiting=RetryContext(sleep=slept.append, on_wait=told.append),
         )
     assert [wait.seconds for wait in told] == slept == [1, 2, 4, 8]
     assert [(wait.tried, wait.tries) for wait in told] == [(1, 5), (2, 5), (3, 5), (4, 5)]
@@ -96,17 +96,17 @@ KINDS = {"BTC/USDT": "ccxt:a", "600519": "eastmoney", "AAPL": "yfinance", "60051
 def test_each_symbol_goes_to_the_source_of_its_kind_and_a_named_one_where_it_is_told():
     instruments = {symbol: guess_instrument(symbol) for symbol in KINDS}
     sources = ["yfinance", "ccxt:a", "eastmoney"]
-    found = routed(sources, instruments, {}, asks_nobody)
+    found = assign_symbols(sources, instruments, {}, asks_nobody)
     assert found == {"yfinance": ["AAPL"], "ccxt:a": ["BTC/USDT"], "eastmoney": ["600519", "600519.SS"]}
-    told = routed(sources, instruments, {"600519.SS": "yfinance"}, asks_nobody)
+    told = assign_symbols(sources, instruments, {"600519.SS": "yfinance"}, asks_nobody)
     assert told["yfinance"] == ["AAPL", "600519.SS"]
-    assert routed(["yfinance"], instruments, {}, asks_nobody) == {"yfinance": list(KINDS)}
+    assert assign_symbols(["yfinance"], instruments, {}, asks_nobody) == {"yfinance": list(KINDS)}
 
 
 def test_of_two_exchanges_the_first_that_lists_a_coin_gets_it():
     instruments = {symbol: guess_instrument(symbol) for symbol in ("BTC/USDT", "KCS/USDT")}
     listed = {("ccxt:a", "BTC/USDT"), ("ccxt:b", "BTC/USDT"), ("ccxt:b", "KCS/USDT")}
-    found = routed(["ccxt:a", "ccxt:b"], instruments, {}, lambda *pair: pair in listed)
+    found = assign_symbols(["ccxt:a", "ccxt:b"], instruments, {}, lambda *pair: pair in listed)
     assert found == {"ccxt:a": ["BTC/USDT"], "ccxt:b": ["KCS/USDT"]}
 
 

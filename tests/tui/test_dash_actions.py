@@ -8,12 +8,12 @@ import pytest
 
 import tui.dashboard
 from llm.registry.registry import Registry
-from tests.support.adapters_on_disk import adapter_on_disk, at, enter
-from tests.support.dash_scenes import NOW, scene_of, sight_of, tree
-from tests.support.paper_sessions import FACTS, NAME, everything, in_child, journal_of, replay
-from tui.dashboard.actions import author, carried_out, deed
-from tui.dashboard.view_state import Sight
-from tui.dashboard.wording import remedy
+from tests.support.adapters_on_disk import adapter_on_disk, enter, instant_at
+from tests.support.dash_scenes import NOW, load_snapshot, make_view_state, tree
+from tests.support.paper_sessions import FACTS, NAME, full_script, open_journal, replay, run_in_child
+from tui.dashboard.actions import author, execute, plan_action
+from tui.dashboard.view_state import ViewState
+from tui.dashboard.wording import suggest_remedy
 
 SOURCES = sorted(Path(tui.dashboard.__file__).parent.rglob("*.py"))
 
@@ -39,19 +39,19 @@ def waiting(tmp_path):
         count += 1
         return count > 40
 
-    replay(tmp_path, everything(), stop=stop, ahead=1)
+    replay(tmp_path, full_script(), stop=stop, ahead=1)
     return tmp_path
 
 
 def test_a_command_is_one_event_and_the_session_answers_it(waiting):
     before = tree(waiting)
-    with journal_of(waiting) as journal:
+    with open_journal(waiting) as journal:
         last = journal.last_seq
-    planned = deed("halt", sight_of(waiting, NAME), lambda: NOW)
+    planned = plan_action("halt", make_view_state(waiting, NAME), lambda: NOW)
     assert tree(waiting) == before
-    assert "No process has it open now" in planned.will
-    done = carried_out(planned, "too hot")
-    with journal_of(waiting) as journal:
+    assert "No process has it open now" in planned.description
+    done = execute(planned, "too hot")
+    with open_journal(waiting) as journal:
         (row,) = journal.read(last)
     assert (row.seq, row.kind, row.payload) == (
         done.event, "command", {"command": "halt", "author": author(), "text": "too hot"}
@@ -59,16 +59,16 @@ def test_a_command_is_one_event_and_the_session_answers_it(waiting):
     assert {name for name, held in tree(waiting).items() if held != before.get(name)} == {
         f"sessions/{NAME}/journal.sqlite"
     }
-    replay(waiting, everything())
-    session = scene_of(waiting).get(f"session/{NAME}")
+    replay(waiting, full_script())
+    session = load_snapshot(waiting).get(f"session/{NAME}")
     answered = next(one for one in session.commands if one.seq == done.event)
     assert answered.answer.endswith("→ halted")
 
 
 def test_a_session_that_was_stopped_says_how_it_goes_on(waiting):
-    session = scene_of(waiting).get(f"session/{NAME}")
+    session = load_snapshot(waiting).get(f"session/{NAME}")
     assert session.state == "stopped"
-    assert remedy(session) == f"told to stop; go on with: closecall paper start --name {NAME}"
+    assert suggest_remedy(session) == f"told to stop; go on with: closecall paper start --name {NAME}"
 
 
 @pytest.mark.parametrize(
@@ -77,56 +77,67 @@ def test_a_session_that_was_stopped_says_how_it_goes_on(waiting):
 )
 def test_readonly_names_every_action_and_does_none(waiting, name):
     before = tree(waiting)
-    planned = deed(name, sight_of(waiting, NAME, readonly=True), lambda: NOW)
-    assert planned.will
-    assert "--readonly" in carried_out(planned, "").said
+    planned = plan_action(name, make_view_state(waiting, NAME, readonly=True), lambda: NOW)
+    assert planned.description
+    assert "--readonly" in execute(planned, "").message
     assert tree(waiting) == before
 
 
 def test_a_command_needs_a_session_that_can_still_obey(tmp_path):
     replay(tmp_path)
-    finished = deed("halt", sight_of(tmp_path, NAME), lambda: NOW)
-    assert "has finished" in finished.refused
-    nothing = deed("halt", Sight(scene=scene_of(tmp_path / "nowhere")), lambda: NOW)
-    assert "choose a session" in nothing.refused
+    finished = plan_action("halt", make_view_state(tmp_path, NAME), lambda: NOW)
+    assert "has finished" in finished.refusal
+    nothing = plan_action("halt", ViewState(snapshot=load_snapshot(tmp_path / "nowhere")), lambda: NOW)
+    assert "choose a session" in nothing.refusal
 
 
 def test_a_journal_that_has_gone_is_said_and_nothing_breaks(waiting):
-    sight = sight_of(waiting, NAME)
+    sight = make_view_state(waiting, NAME)
     (waiting / "sessions" / NAME / "journal.sqlite").unlink()
-    done = carried_out(deed("halt", sight, lambda: NOW), "")
+    done = execute(plan_action("halt", sight, lambda: NOW), "")
     assert done.event is None
-    assert "halt failed" in done.said
+    assert "halt failed" in done.message
 
 
 def test_promote_and_roll_back_go_through_the_registry(tmp_path):
     with Registry.open(tmp_path) as registry:
         names = [enter(registry, adapter_on_disk(tmp_path / f"made-{n}", n), hours=n).name for n in (1, 2)]
-    later = at(50)
-    chosen = Sight(scene=scene_of(tmp_path), cursors={"adapters": 1})
-    planned = deed("promote", chosen, lambda: later)
-    assert names[0] in planned.will
-    assert "is the champion of tiny" in carried_out(planned, "better").said
-    after = Sight(scene=scene_of(tmp_path), cursors={"adapters": 1})
-    assert dict(after.scene.registry.champions) == {"tiny": names[0]}
-    assert "champion already" in deed("promote", after, lambda: later).refused
-    said = carried_out(deed("rollback", after, lambda: later + timedelta(hours=1)), "").said
+    later = instant_at(50)
+    chosen = ViewState(snapshot=load_snapshot(tmp_path), cursors={"adapters": 1})
+    planned = plan_action("promote", chosen, lambda: later)
+    assert names[0] in planned.description
+    assert "is the champion of tiny" in execute(planned, "better").message
+    after = ViewState(snapshot=load_snapshot(tmp_path), cursors={"adapters": 1})
+    assert dict(after.snapshot.registry.champions) == {"tiny": names[0]}
+    assert "champion already" in plan_action("promote", after, lambda: later).refusal
+    said = execute(plan_action("rollback", after, lambda: later + timedelta(hours=1)), "").message
     assert "the bare base model speaks for tiny again" in said
     with Registry.open(tmp_path) as registry:
         assert [one.payload["by"] for one in registry.changes()[2:]] == [author(), author()]
-    assert "nothing to roll back" in deed("rollback", Sight(scene=scene_of(tmp_path)), lambda: later).refused
+    assert (
+        "nothing to roll back"
+        in plan_action("rollback", ViewState(snapshot=load_snapshot(tmp_path)), lambda: later).refusal
+    )
 
 
 def test_a_round_learns_from_the_session_that_is_chosen(waiting):
-    assert f"retrain --from {NAME}" in deed("retrain", sight_of(waiting, NAME), lambda: NOW).will
-    assert "--from" not in deed("retrain", Sight(scene=scene_of(waiting / "nowhere")), lambda: NOW).will
+    assert (
+        f"retrain --from {NAME}"
+        in plan_action("retrain", make_view_state(waiting, NAME), lambda: NOW).description
+    )
+    assert (
+        "--from"
+        not in plan_action(
+            "retrain", ViewState(snapshot=load_snapshot(waiting / "nowhere")), lambda: NOW
+        ).description
+    )
 
 
 def test_a_process_that_fails_at_once_tells_why(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    scene = scene_of(tmp_path / "file")
-    done = carried_out(deed("backtest", Sight(scene=scene), lambda: NOW), "")
-    assert "runs as process" in done.said
+    scene = load_snapshot(tmp_path / "file")
+    done = execute(plan_action("backtest", ViewState(snapshot=scene), lambda: NOW), "")
+    assert "runs as process" in done.message
     assert done.after is not None
     ended = done.after()
     assert "ended with code 2" in ended
@@ -135,9 +146,11 @@ def test_a_process_that_fails_at_once_tells_why(tmp_path):
 
 def test_a_session_that_is_halted_by_the_dashboard_goes_on_to_the_same_end(waiting):
     """The command is an input like any other: a second replay of the journal gives the same effects."""
-    carried_out(deed("pause", sight_of(waiting, NAME), lambda: FACTS.start + timedelta(days=400)), "")
-    assert in_child(lambda: replay(waiting, everything())) == 0
-    with journal_of(waiting) as journal:
+    execute(
+        plan_action("pause", make_view_state(waiting, NAME), lambda: FACTS.start + timedelta(days=400)), ""
+    )
+    assert run_in_child(lambda: replay(waiting, full_script())) == 0
+    with open_journal(waiting) as journal:
         journal.verify()
 
 

@@ -6,18 +6,18 @@ import time
 import pytest
 from textual.widgets import Input
 
-from tests.support.dash_scenes import NOW, made, scene_of, tree
-from tests.support.paper_sessions import NAME, everything, journal_of, replay
+from tests.support.dash_scenes import NOW, load_snapshot, shared_folder, tree
+from tests.support.paper_sessions import NAME, full_script, open_journal, replay
 from tui.dashboard.app import DashApp
 from tui.dashboard.canvas import Canvas
 from tui.dashboard.dialogs import Confirm, Help
-from tui.dashboard.keys import KEYS, documented
+from tui.dashboard.keys import KEYS, keys_markdown
 from tui.dashboard.screens.layout import SCREENS
 
 
 @pytest.fixture(scope="module")
 def folder():
-    return made()
+    return shared_folder()
 
 
 @pytest.fixture
@@ -29,18 +29,18 @@ def waiting(tmp_path):
         count += 1
         return count > 40
 
-    replay(tmp_path, everything(), stop=stop, ahead=1)
+    replay(tmp_path, full_script(), stop=stop, ahead=1)
     return tmp_path
 
 
-def driven(folder, story, size=(120, 40), **rest):
+def drive(folder, scenario, size=(120, 40), **rest):
     """Run a story against the dashboard of a folder; what it returns."""
 
     async def play():
         app = DashApp(folder, lambda: NOW, **rest)
         async with app.run_test(size=size) as pilot:
             await until(pilot, lambda: app.settled)
-            return await story(app, pilot)
+            return await scenario(app, pilot)
 
     return asyncio.run(play())
 
@@ -52,7 +52,7 @@ async def until(pilot, met, seconds=20.0):
         await pilot.pause(0.05)
 
 
-def said(app):
+def screen_text(app):
     return app.screen_stack[0].query_one(Canvas).plain
 
 
@@ -61,43 +61,43 @@ def test_each_digit_opens_its_screen_and_esc_leads_back(folder):
         for number, plan in enumerate(SCREENS, start=1):
             await pilot.press(str(number))
             assert app.sight.screen == plan.name
-            assert f" {number} {plan.title} " in said(app)
+            assert f" {number} {plan.title} " in screen_text(app)
         await pilot.press("escape")
         assert app.sight.screen == "overview"
 
-    driven(folder, story)
+    drive(folder, story)
 
 
 def test_a_run_is_chosen_opened_and_one_of_its_forecasts_read(folder):
     async def story(app, pilot):
         await pilot.press("G", "enter")
-        assert app.sight.chosen.startswith("run/")
-        assert "Verdict:" in said(app)
+        assert app.sight.selected.startswith("run/")
+        assert "Verdict:" in screen_text(app)
         await pilot.press("2", "tab", "tab")
         assert app.sight.focus == "calls"
         await pilot.press("j", "j", "enter")
         await until(pilot, lambda: app.sight.event is not None)
         call = app.sight.journal.calls[-3]
         assert app.sight.screen == "forecast"
-        assert app.sight.event.payload["prompt"].splitlines()[0] in said(app)
-        assert call.symbol in said(app)
+        assert app.sight.event.payload["prompt"].splitlines()[0] in screen_text(app)
+        assert call.symbol in screen_text(app)
         await pilot.press("N")
-        assert app.sight.opened().seq == app.sight.journal.calls[-4].seq
+        assert app.sight.opened_forecast().seq == app.sight.journal.calls[-4].seq
         await pilot.press("escape")
         assert app.sight.screen == "session"
 
-    driven(folder, story)
+    drive(folder, story)
 
 
 def test_a_filter_keeps_the_rows_with_its_text_and_esc_clears_it(folder):
     async def story(app, pilot):
         await pilot.press("slash", *"trial", "enter")
         await pilot.pause()
-        assert "S trial" in said(app) and "R 2030" not in said(app)
+        assert "S trial" in screen_text(app) and "R 2030" not in screen_text(app)
         await pilot.press("escape")
-        assert "R 2030" in said(app)
+        assert "R 2030" in screen_text(app)
 
-    driven(folder, story)
+    drive(folder, story)
 
 
 def test_the_whole_journal_is_searched_by_text_and_by_kind(folder):
@@ -111,7 +111,7 @@ def test_the_whole_journal_is_searched_by_text_and_by_kind(folder):
         await until(pilot, lambda: app.sight.search.ended and app.sight.search.rows)
         assert {row.kind for row in app.sight.search.rows} == {app.sight.search.kind}
 
-    driven(folder, story, name=NAME)
+    drive(folder, story, name=NAME)
 
 
 def test_help_is_about_the_panel_with_the_focus_and_names_every_key(folder):
@@ -125,11 +125,11 @@ def test_help_is_about_the_panel_with_the_focus_and_names_every_key(folder):
         await pilot.press("escape")
         assert not isinstance(app.screen, Help)
 
-    driven(folder, story)
+    drive(folder, story)
 
 
 def test_halt_is_asked_journaled_once_and_its_answer_shown(waiting):
-    with journal_of(waiting) as journal:
+    with open_journal(waiting) as journal:
         last = journal.last_seq
 
     async def story(app, pilot):
@@ -140,13 +140,13 @@ def test_halt_is_asked_journaled_once_and_its_answer_shown(waiting):
         await pilot.press(*"hot", "enter")
         assert app.screen.query_one(Input).value == "hot"
         await pilot.press("enter")
-        await until(pilot, lambda: "waiting for the session's answer" in said(app))
-        await asyncio.to_thread(replay, waiting, everything())
-        await until(pilot, lambda: "was obeyed" in said(app))
-        assert "→ halted" in said(app).splitlines()[-1]
+        await until(pilot, lambda: "waiting for the session's answer" in screen_text(app))
+        await asyncio.to_thread(replay, waiting, full_script())
+        await until(pilot, lambda: "was obeyed" in screen_text(app))
+        assert "→ halted" in screen_text(app).splitlines()[-1]
 
-    driven(waiting, story, name=NAME)
-    with journal_of(waiting) as journal:
+    drive(waiting, story, name=NAME)
+    with open_journal(waiting) as journal:
         commands = [row for row in journal.read(last, ("command",)) if "replay" not in row.payload]
     assert [row.payload["command"] for row in commands] == ["halt"]
 
@@ -162,7 +162,7 @@ def test_an_action_that_is_not_confirmed_does_nothing(waiting, answer):
         await pilot.pause(0.3)
         assert not isinstance(app.screen, Confirm)
 
-    driven(waiting, story, name=NAME)
+    drive(waiting, story, name=NAME)
     assert tree(waiting) == before
 
 
@@ -177,7 +177,7 @@ def test_what_keeps_no_reason_asks_for_none_and_begins_nothing_by_enter(waiting)
         await pilot.pause(0.3)
         assert not isinstance(app.screen, Confirm)
 
-    driven(waiting, story, name=NAME)
+    drive(waiting, story, name=NAME)
     assert tree(waiting) == before
 
 
@@ -185,7 +185,7 @@ def test_readonly_shows_each_action_and_why_it_does_none(waiting):
     before = tree(waiting)
 
     async def story(app, pilot):
-        assert "READ-ONLY" in said(app)
+        assert "READ-ONLY" in screen_text(app)
         for key in (one for one in KEYS if one.act):
             await pilot.press(key.keys)
             await pilot.pause()
@@ -193,7 +193,7 @@ def test_readonly_shows_each_action_and_why_it_does_none(waiting):
             assert "--readonly" in words
             await pilot.press("enter")
 
-    driven(waiting, story, name=NAME, readonly=True)
+    drive(waiting, story, name=NAME, readonly=True)
     assert tree(waiting) == before
 
 
@@ -205,14 +205,14 @@ def test_looking_around_for_a_while_changes_no_file(folder):
             await pilot.press(number, "j", "tab", "enter", "k", "u", "c", "z", "z", "escape")
         await pilot.pause(0.6)
 
-    driven(folder, story)
+    drive(folder, story)
     assert tree(folder) == before
 
 
 def test_every_action_is_in_the_palette_and_every_key_is_documented():
-    app = DashApp(made_nowhere(), lambda: NOW)
+    app = DashApp(find_unmade(), lambda: NOW)
     titles = {command.title for command in app.get_system_commands(None)}
-    table = documented()
+    table = keys_markdown()
     for key in KEYS:
         assert any(key.name in title for title in titles) or "command_palette" in key.action
         assert key.name in table and key.help in table
@@ -220,7 +220,7 @@ def test_every_action_is_in_the_palette_and_every_key_is_documented():
         assert hasattr(app, f"action_{name}"), name
 
 
-def made_nowhere():
+def find_unmade():
     from pathlib import Path
 
     return Path("/nowhere/at/all")
@@ -228,9 +228,9 @@ def made_nowhere():
 
 def test_an_empty_folder_says_which_keys_and_commands_begin():
     async def story(app, pilot):
-        assert "closecall backtest" in said(app)
+        assert "closecall backtest" in screen_text(app)
 
-    driven(made_nowhere(), story, size=(80, 24))
+    drive(find_unmade(), story, size=(80, 24))
 
 
 def test_a_smaller_or_larger_terminal_is_filled_again(folder):
@@ -238,22 +238,22 @@ def test_a_smaller_or_larger_terminal_is_filled_again(folder):
         for width, height in ((200, 60), (80, 24), (50, 10), (120, 40)):
             await pilot.resize_terminal(width, height)
             await pilot.pause(0.2)
-            lines = said(app).splitlines()
+            lines = screen_text(app).splitlines()
             assert (len(lines), len(lines[0])) == (height, width)
 
-    driven(folder, story)
+    drive(folder, story)
 
 
 def test_a_click_chooses_a_row_and_a_second_one_opens_it(folder):
     async def story(app, pilot):
         await pilot.click(Canvas, offset=(10, 5))
-        assert app.sight.chosen.startswith("run/")
+        assert app.sight.selected.startswith("run/")
         await pilot.click(Canvas, offset=(10, 5))
         assert app.sight.screen == "backtest"
         await pilot.click(Canvas, offset=(15, 1))
         assert app.sight.screen == "session"
 
-    driven(folder, story)
+    drive(folder, story)
 
 
 def test_only_lines_that_changed_are_painted_again(folder):
@@ -264,41 +264,41 @@ def test_only_lines_that_changed_are_painted_again(folder):
         await pilot.pause(1.2)
         assert canvas.painted - before <= 6  # the time does not move here, and next to nothing else does
 
-    driven(folder, story)
+    drive(folder, story)
 
 
 def test_a_session_that_vanishes_leaves_its_last_state_on_the_screen(waiting):
     async def story(app, pilot):
         await pilot.press("6")
-        before = said(app).splitlines()[3:10]
+        before = screen_text(app).splitlines()[3:10]
         (waiting / "sessions" / NAME).rename(waiting / "elsewhere")
-        await until(pilot, lambda: "moved or removed" in said(app))
-        assert said(app).splitlines()[3:10] == before
+        await until(pilot, lambda: "moved or removed" in screen_text(app))
+        assert screen_text(app).splitlines()[3:10] == before
         (waiting / "elsewhere").rename(waiting / "sessions" / NAME)
-        await until(pilot, lambda: "can be read again" in said(app))
+        await until(pilot, lambda: "can be read again" in screen_text(app))
 
-    driven(waiting, story, name=NAME)
+    drive(waiting, story, name=NAME)
 
 
 @pytest.mark.parametrize("sort", ["runs", "sessions"])
 def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder, sort):
-    from training.dataset.loaders import from_run, from_session_named
-    from training.rewards import Weights, reward_of
+    from training.dataset.loaders import load_named_session_experiences, load_run_experiences
+    from training.rewards import Weights, compute_call_reward
 
     name = next((folder / sort).iterdir()).name
-    experiences = (from_run if sort == "runs" else from_session_named)(folder, name)
+    experiences = (load_run_experiences if sort == "runs" else load_named_session_experiences)(folder, name)
     lived = {one.key: one for one in experiences if one.call is not None}
 
     async def story(app, pilot):
         await pilot.press("3")
-        while (opened := app.sight.opened()) is None or (opened.symbol, opened.as_of) not in lived:
+        while (opened := app.sight.opened_forecast()) is None or (opened.symbol, opened.as_of) not in lived:
             await pilot.press("N")
         await until(pilot, lambda: app.sight.reward is not None, 60)
-        return app.sight.opened(), app.sight.reward, said(app)
+        return app.sight.opened_forecast(), app.sight.reward, screen_text(app)
 
-    call, reward, screen = driven(folder, story, name=name)
+    call, reward, screen = drive(folder, story, name=name)
     one = lived[call.symbol, call.as_of]
-    assert reward == dict(reward_of(one.call, one, Weights()).as_json())
+    assert reward == dict(compute_call_reward(one.call, one, Weights()).as_json())
     assert f"{reward['total']:+z.5f}" in screen
 
 
@@ -309,5 +309,5 @@ def test_the_dashboard_ends_at_once_also_while_it_reads(folder):
         await until(pilot, lambda: not app._running, 5)
         assert time.monotonic() - began < 3
 
-    driven(folder, story)
-    assert scene_of(folder).journals
+    drive(folder, story)
+    assert load_snapshot(folder).journals

@@ -7,15 +7,15 @@ import pytest
 
 from engine.errors import UsageError
 from strategies.monitor import catalog as places
-from strategies.monitor.catalog import Sort
-from tests.support.dash_scenes import made
+from strategies.monitor.catalog import JournalType
+from tests.support.dash_scenes import shared_folder
 from tests.support.places import ROOT
 from tui.cli.dash import dash
 
 
 @pytest.fixture(scope="module")
 def folder():
-    return made()
+    return shared_folder()
 
 
 def shown(capsys, folder, *words, **flags):
@@ -49,13 +49,13 @@ def test_a_name_that_is_not_there_and_a_palette_that_is_none_are_refused(folder)
 def test_the_dashboard_beside_a_session_says_what_becomes_of_it(monkeypatch, capsys, folder, holder, words):
     from types import SimpleNamespace
 
-    from tui.cli.dash import beside
+    from tui.cli.dash import run_with_dashboard
 
     begun = []
     monkeypatch.setattr("strategies.paper_runtime.supervisor.start_in_background", begun.append)
-    monkeypatch.setattr("strategies.paper.files.supervisor_of", lambda _folder: holder)
+    monkeypatch.setattr("strategies.paper.files.supervisor_pid", lambda _folder: holder)
     plan = SimpleNamespace(data_dir=folder, name="trial")
-    beside(plan)
+    run_with_dashboard(plan)
     out, err = capsys.readouterr()
     assert "session trial: finished" in out
     assert words in err.splitlines()[-1]
@@ -63,11 +63,11 @@ def test_the_dashboard_beside_a_session_says_what_becomes_of_it(monkeypatch, cap
 
 
 def test_the_picture_in_the_readme_fetches_nothing_from_elsewhere():
-    from tui.dashboard.screenshots import closed
+    from tui.dashboard.screenshots import embed_fonts
 
     assert "docs/dashboard.svg" in (ROOT / "README.md").read_text()
     svg = (ROOT / "docs" / "dashboard.svg").read_text()
-    assert "SIMULATED" in svg and closed(svg) == svg
+    assert "SIMULATED" in svg and embed_fonts(svg) == svg
     beyond = svg.replace('xmlns="http://www.w3.org/2000/svg"', "").replace("url(#", "")
     assert not any(word in beyond for word in ("http", "url(", "@import", "<script", "<image", "href"))
 
@@ -79,7 +79,7 @@ def test_the_places_are_those_where_the_others_write():
     from training.retraining.source import TRAINING_JOURNAL
 
     assert (places.JOURNAL, places.TRAINING, places.REGISTRY) == (JOURNAL, TRAINING_JOURNAL, REGISTRY)
-    assert (places.FOLDERS[Sort.SESSION], places.LOCKS[Sort.SESSION]) == (SESSIONS, LOCK)
+    assert (places.FOLDERS[JournalType.SESSION], places.LOCKS[JournalType.SESSION]) == (SESSIONS, LOCK)
 
 
 def test_a_session_that_is_open_is_known_by_its_lock(tmp_path):
@@ -87,11 +87,11 @@ def test_a_session_that_is_open_is_known_by_its_lock(tmp_path):
 
     folder = tmp_path / "sessions" / "one"
     folder.mkdir(parents=True)
-    place = places.Place(sort=Sort.SESSION, name="one", path=folder / places.JOURNAL)
-    assert places.holder(place) is None
-    with SessionLock(folder / places.LOCKS[Sort.SESSION]):
-        assert places.holder(place) is not None
-    assert places.holder(place) is None
+    place = places.JournalPlace(type=JournalType.SESSION, name="one", path=folder / places.JOURNAL)
+    assert places.lock_owner(place) is None
+    with SessionLock(folder / places.LOCKS[JournalType.SESSION]):
+        assert places.lock_owner(place) is not None
+    assert places.lock_owner(place) is None
 
 
 def test_nothing_but_the_app_and_its_dialogs_knows_textual():

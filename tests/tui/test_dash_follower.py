@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.journal.events import decode
 from engine.journal.journal import Event, Journal
-from strategies.monitor.catalog import Place, Sort
-from strategies.monitor.follower import RECENT, Reader, Tail
+from strategies.monitor.catalog import JournalPlace, JournalType
+from strategies.monitor.follower import RECENT, JournalFollower, JournalTail
 from strategies.monitor.journal_reader import JournalFile, Unreadable
 from tests.support.dash_scenes import NOW, tree
+from tests.support.journal_events import stored_payload
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -19,7 +21,9 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 def marks(count, first=0):
     for number in range(first, first + count):
         yield Event(
-            kind="mark", as_of=START + timedelta(hours=number), payload={"value": 100.0 + number, "cash": 1.0}
+            kind="mark",
+            as_of=START + timedelta(hours=number),
+            payload=stored_payload("mark", value=100.0 + number, cash=1.0),
         )
 
 
@@ -30,8 +34,8 @@ def write(path, events, name=None):
     return path
 
 
-def tail_of(path):
-    return Tail(Place(sort=Sort.SESSION, name=path.parent.name, path=path))
+def open_tail(path):
+    return JournalTail(JournalPlace(type=JournalType.SESSION, name=path.parent.name, path=path))
 
 
 def look(tail, rounds=1, now=NOW):
@@ -53,7 +57,7 @@ def path(tmp_path):
 
 
 def test_what_is_appended_is_seen_at_the_next_look(path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     assert caught_up(tail).money.value == 109.0
     write(path, marks(5, first=10))
     view = caught_up(tail)
@@ -61,7 +65,7 @@ def test_what_is_appended_is_seen_at_the_next_look(path):
 
 
 def test_an_open_journal_is_read_beside_its_writer(path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     with Journal.open(path, "one") as journal:
         caught_up(tail)
         journal.append(list(marks(3, first=10)), START)
@@ -70,20 +74,20 @@ def test_an_open_journal_is_read_beside_its_writer(path):
 
 def test_reading_creates_and_changes_no_file(path):
     before = tree(path.parent)
-    tail = tail_of(path)
+    tail = open_tail(path)
     caught_up(tail)
     assert tree(path.parent) == before
     tail.close()
     assert tree(path.parent) == before
     file = JournalFile(path)
-    with pytest.raises(Unreadable), file._reading() as connection:
+    with pytest.raises(Unreadable), file._translate_errors() as connection:
         connection.execute("DELETE FROM journal_events")
     assert tree(path.parent) == before
 
 
 def test_a_long_journal_shows_its_end_at_once_and_counts_its_past_behind(tmp_path):
     long = write(tmp_path / "sessions" / "long" / "journal.sqlite", marks(4 * RECENT))
-    tail = tail_of(long)
+    tail = open_tail(long)
     first = look(tail)
     assert first.counted < first.newest == 4 * RECENT
     assert first.money.value == 99.0 + 4 * RECENT
@@ -94,7 +98,7 @@ def test_a_long_journal_shows_its_end_at_once_and_counts_its_past_behind(tmp_pat
 
 
 def test_a_journal_that_was_moved_is_missed_and_found_again(path, tmp_path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     caught_up(tail)
     path.rename(tmp_path / "elsewhere")
     gone = look(tail)
@@ -107,7 +111,7 @@ def test_a_journal_that_was_moved_is_missed_and_found_again(path, tmp_path):
 
 
 def test_a_journal_that_was_replaced_is_read_anew(path, tmp_path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     caught_up(tail)
     other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
     other.replace(path)
@@ -117,7 +121,7 @@ def test_a_journal_that_was_replaced_is_read_anew(path, tmp_path):
 
 
 def test_a_journal_that_was_copied_over_is_read_anew(path, tmp_path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     caught_up(tail)
     other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
     shutil.copyfile(other, path)
@@ -126,7 +130,7 @@ def test_a_journal_that_was_copied_over_is_read_anew(path, tmp_path):
 
 
 def test_a_locked_journal_is_waited_for(path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     caught_up(tail)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -139,24 +143,24 @@ def test_a_locked_journal_is_waited_for(path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("UPDATE journal_version SET version = 7", "version 7"),
         ("DROP TABLE journal_version", "is not a journal"),
         ("DROP TABLE journal_events", "is not a journal"),
     ],
 )
-def test_a_journal_of_another_version_is_named_as_such(path, change, said):
+def test_a_journal_of_another_version_is_named_as_such(path, change, message):
     with sqlite3.connect(path) as connection:
         connection.execute(change)
     connection.close()
-    view = look(tail_of(path), rounds=3)
-    assert said in view.trouble
+    view = look(open_tail(path), rounds=3)
+    assert message in view.trouble
     assert view.newest == 0
 
 
 def test_a_journal_of_another_version_in_the_place_of_one_that_was_shown_is_never_read(path, tmp_path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     caught_up(tail)
     other = write(tmp_path / "other" / "journal.sqlite", marks(20, first=500), name="one")
     with sqlite3.connect(other) as connection:
@@ -174,7 +178,7 @@ def test_a_journal_of_another_version_in_the_place_of_one_that_was_shown_is_neve
 
 
 def test_a_file_that_is_no_database_is_named_as_such(path):
-    tail = tail_of(path)
+    tail = open_tail(path)
     caught_up(tail)
     path.write_bytes(b"no journal " * 1000)
     view = look(tail)
@@ -189,31 +193,25 @@ def test_an_event_that_is_no_json_is_counted_and_passed_over(path):
             "FROM journal_events WHERE seq = 10"
         )
     connection.close()
-    view = caught_up(tail_of(path))
+    view = caught_up(open_tail(path))
     assert (view.newest, view.health.faulty, view.money.value) == (11, 1, 109.0)
 
 
 def test_a_payload_of_a_megabyte_is_read_without_its_long_texts(path):
-    long = {
-        "symbol": "A",
-        "direction": "up",
-        "confidence": 0.6,
-        "close": 2.0,
-        "last_close": 1.0,
-        "output": "x" * 10**6,
-    }
+    long = stored_payload("forecast", symbol="A", output="x" * 10**6)
     write(path, [Event(kind="forecast", as_of=START, payload=long)])
     file = JournalFile(path)
     (row,) = file.page(10, 11, 5)
-    assert "output" not in row.payload
+    assert row.payload["output"] == ""
     assert (row.payload["symbol"], row.size > 10**6) == ("A", True)
+    assert decode(row).call.symbol == "A"
 
 
 def test_a_search_finds_what_is_far_back(path):
     write(path, marks(200, first=10))
     write(path, [Event(kind="note", as_of=START, payload={"text": "a NEEDLE here"})])
     write(path, marks(200, first=300))
-    reader = Reader(path.parents[2], lambda: NOW)
+    reader = JournalFollower(path.parents[2], lambda: NOW)
     reader.read_all()
     found = []
     reader.search("session/one", "", "needle", 5, lambda rows, _reached, ended: found.append((rows, ended)))
@@ -226,7 +224,7 @@ def test_a_search_finds_what_is_far_back(path):
 
 def test_a_reader_that_runs_stops_at_once(path):
     scenes = []
-    reader = Reader(path.parents[2], lambda: NOW, scenes.append)
+    reader = JournalFollower(path.parents[2], lambda: NOW, scenes.append)
     reader.start()
     thread = reader._thread
     assert thread is not None and thread.daemon

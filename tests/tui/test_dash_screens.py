@@ -8,27 +8,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.projection import Board
-from strategies.monitor.views import Scene
-from tests.support.dash_scenes import NOW, SIZES, made, scene_of, sight_of
-from tests.tui.test_dash_projection import KINDS, NAMES, PLACE, START, VALUES, seen
+from strategies.monitor.journal_reader import EventRow
+from strategies.monitor.projection import JournalProjection
+from strategies.monitor.views import Snapshot
+from tests.support.dash_scenes import NOW, SIZES, load_snapshot, make_view_state, shared_folder
+from tests.tui.test_dash_projection import KINDS, NAMES, PLACE, START, VALUES, make_event
 from tests.tui.test_dash_text import HOSTILE, harmless
-from tui.dashboard.screens.layout import SCREENS, layout, panels_of, whole
-from tui.dashboard.text import text
+from tui.dashboard.screens.layout import SCREENS, layout, list_panels, render_screen
+from tui.dashboard.text import render_text
 from tui.dashboard.themes import PALETTES
-from tui.dashboard.view_state import Search, Sight
+from tui.dashboard.view_state import Search, ViewState
 
 NAMES_OF_SCREENS = [plan.name for plan in SCREENS]
 
 
 @pytest.fixture(scope="module")
 def folder():
-    return made()
+    return shared_folder()
 
 
 def check(sight, width, height):
-    found = whole(sight, width, height, "hint")
+    found = render_screen(sight, width, height, "hint")
     assert len(found) == height
     assert {line.cell_len for line in found} == {width}
     assert all(cell_len(line.plain) == width for line in found)
@@ -36,17 +36,17 @@ def check(sight, width, height):
 
 
 def empty(**rest):
-    return Sight(scene=Scene(at=NOW, data_dir="/nowhere", problem=""), **rest)
+    return ViewState(snapshot=Snapshot(at=NOW, data_dir="/nowhere", problem=""), **rest)
 
 
 @pytest.mark.parametrize("screen", NAMES_OF_SCREENS)
 @pytest.mark.parametrize("name", ["trial", None])
 def test_every_screen_fills_its_size_to_the_cell(folder, screen, name):
-    sight = sight_of(folder, name or "20300102-030405", screen=screen)
+    sight = make_view_state(folder, name or "20300102-030405", screen=screen)
     for width, height in (*SIZES, (40, 12), (81, 25), (133, 47), (300, 90)):
         for focus in (box.panel.name for box in layout(screen, width, height)):
             check(replace(sight, focus=focus), width, height)
-    for panel in panels_of(screen):
+    for panel in list_panels(screen):
         check(replace(sight, focus=panel.name, zoomed=True), 100, 30)
 
 
@@ -57,7 +57,7 @@ def test_an_empty_dashboard_names_the_command_that_mends_it(screen):
 
 
 def test_paper_and_simulated_are_always_in_sight(folder):
-    sight = sight_of(folder, "trial")
+    sight = make_view_state(folder, "trial")
     for width, height in SIZES:
         for screen in NAMES_OF_SCREENS:
             top = check(replace(sight, screen=screen), width, height).splitlines()[0]
@@ -66,21 +66,21 @@ def test_paper_and_simulated_are_always_in_sight(folder):
 
 
 def test_a_session_shows_what_came_of_its_forecasts_in_words_and_signs(folder):
-    said = check(sight_of(folder, "trial", screen="session"), 120, 40)
+    said = check(make_view_state(folder, "trial", screen="session"), 120, 40)
     for mark in ("✓ hit", "✗ miss", "… open", "▲ up", "▼ dn", "drawdown", "halted"):
         assert mark in said or mark == "halted"
     assert "by ann" in said and "resume" in said
 
 
 def test_the_palettes_differ_in_colour_only(folder):
-    sight = sight_of(folder, "trial", screen="session")
-    drawn = {name: whole(replace(sight, palette=one), 120, 40) for name, one in PALETTES.items()}
+    sight = make_view_state(folder, "trial", screen="session")
+    drawn = {name: render_screen(replace(sight, palette=one), 120, 40) for name, one in PALETTES.items()}
     assert len({"\n".join(line.plain for line in lines) for lines in drawn.values()}) == 1
     assert PALETTES["western"].up == PALETTES["east-asian"].down
 
 
 def test_a_finished_run_shows_the_table_and_the_verdict_of_the_command(folder):
-    said = check(sight_of(folder, "20300102-030405", screen="backtest"), 120, 40)
+    said = check(make_view_state(folder, "20300102-030405", screen="backtest"), 120, 40)
     for words in (
         "student",
         "buy&hold",
@@ -94,9 +94,9 @@ def test_a_finished_run_shows_the_table_and_the_verdict_of_the_command(folder):
 
 
 def test_a_forecast_opens_with_its_prompt_its_output_and_its_record(folder):
-    sight = sight_of(folder, "20300102-030405", screen="forecast")
+    sight = make_view_state(folder, "20300102-030405", screen="forecast")
     call = sight.journal.calls[10]
-    event = Seen(
+    event = EventRow(
         seq=call.seq,
         as_of=call.as_of,
         recorded_at=NOW,
@@ -110,28 +110,29 @@ def test_a_forecast_opens_with_its_prompt_its_output_and_its_record(folder):
 
 
 def test_prices_that_are_old_are_marked_with_their_age(folder):
-    sight = sight_of(folder, "trial", screen="session")
+    sight = make_view_state(folder, "trial", screen="session")
     held = sight.journal.positions[0]
     old = replace(held, price_at=sight.journal.reached - timedelta(days=3))
     journals = tuple(
-        replace(one, positions=(old,)) if one.place.key == sight.chosen else one
-        for one in sight.scene.journals
+        replace(one, positions=(old,)) if one.place.key == sight.selected else one
+        for one in sight.snapshot.journals
     )
-    assert "!3 d" in check(replace(sight, scene=replace(sight.scene, journals=journals)), 120, 40)
+    assert "!3 d" in check(replace(sight, snapshot=replace(sight.snapshot, journals=journals)), 120, 40)
 
 
 def test_a_journal_that_cannot_be_read_is_named_below_and_keeps_its_last_state(folder):
-    sight = sight_of(folder, "trial", screen="session")
+    sight = make_view_state(folder, "trial", screen="session")
     journals = tuple(
-        replace(one, trouble="is locked by another program", trouble_at=NOW) for one in sight.scene.journals
+        replace(one, trouble="is locked by another program", trouble_at=NOW)
+        for one in sight.snapshot.journals
     )
-    said = check(replace(sight, scene=replace(sight.scene, journals=journals)), 120, 40)
+    said = check(replace(sight, snapshot=replace(sight.snapshot, journals=journals)), 120, 40)
     assert "journal is locked by another program; what is shown is from before" in said
     assert "✓ hit" in said
 
 
 def test_the_plain_text_has_the_badges_the_state_and_no_control_character(folder):
-    said = text(sight_of(folder, "trial"))
+    said = render_text(make_view_state(folder, "trial"))
     assert said.startswith("closecall PAPER SIMULATED  2030-01-02 03:04:05 UTC")
     for words in ("session trial: finished", "Forecasts", "Positions", "Risk", "Scores", "Gaps"):
         assert words in said
@@ -145,28 +146,33 @@ EVENTS = st.lists(
 )
 
 
-def told_by_strangers(text):
+def untrusted_events(text):
     """Events of the kinds that show a text of their own, with that text in each of them."""
     yield "command", {"command": text, "author": text, "text": text}
-    yield "risk", {"was": text, "now": text, "cause": text, "author": text, "input": 60}
+    yield "command", {"author": f"a{text[:200]}", "text": text[:200]}
+    yield "risk", {"cause": text, "author": text, "input": 61}
     yield "order", {"symbol": text, "status": text, "reason": text, "number": text}
+    yield "order", {"symbol": text, "reason": text}
     yield "fill", {"symbol": text, "size": 1.0, "price": 1.0, "cost": 1.0}
     yield "source", {"source": text, "state": text, "reason": text}
     yield "fault", {"part": text, "state": text, "reason": text}
     yield "gap", {"symbol": text, "lacks": text, "reason": text}
-    yield "waiting", {"for": text, "until": text}
-    yield "walkforward_started", {"settings": {text: text, "method": text}, "folds": [text]}
-    yield "training_step", {"arm": text, "step": text, "reward": 1.0, "seconds": {text: 1.0, "total": 1.0}}
+    yield "waiting", {"for": text}
+    yield "walkforward_started", {"settings": {text: text, "method": text}, "folds": [{text: text}]}
+    yield "training_step", {"arm": text, "reward": 1.0, "seconds": {text: 1.0, "total": 1.0}}
     yield "training_look", {"arm": text, "fold": 1, "step": 1, "accuracy": 0.5}
     yield "training_guard", {"arm": text, "guard": text, "done": text, "value": 1.0, "limit": 1.0}
     yield "fold_gated", {"arm": text, "fold": 1, "reasons": [text], "measures": {text: [text, text]}}
     yield "forecast", {"symbol": text, "direction": None, "abstention": text, "last_close": 1.0}
+    yield "news", {"title": text, "source": text, "symbols": [text], "id": text}
+    yield "adopted", {"name": text}
+    yield "session_started", {"student": text, "about": {"replay": text}}
 
 
 def hostile_scene(events, title):
-    board = Board(PLACE)
+    board = JournalProjection(PLACE)
     for number, (kind, payload) in enumerate(events, start=1):
-        board.fold(seen(number, kind, payload, number), listed=True)
+        board.fold(make_event(number, kind, payload, number), listed=True)
     for number in range(3):
         said = {
             "symbol": title,
@@ -175,20 +181,20 @@ def hostile_scene(events, title):
             "close": 2.0,
             "last_close": 1.0 + number,
         }
-        board.fold(seen(50 + number, "forecast", said, 50 + number), listed=True)
+        board.fold(make_event(50 + number, "forecast", said, 50 + number), listed=True)
     said = {"id": "1", "title": title, "source": title, "symbols": [title], "available_at": START.isoformat()}
-    board.fold(seen(90, "news", said, 90), listed=True)
-    for number, (kind, payload) in enumerate(told_by_strangers(title), start=60):
-        board.fold(seen(number, kind, payload, number), listed=True)
-    board.fold(seen(91, "mark", {"value": 1.0, "cash": 1.0}, 91), listed=True)
-    board.fold(seen(92, "mark", {"value": 2.0, "cash": 1.0}, 92), listed=True)
-    return Scene(at=NOW, data_dir=title, journals=(board.view(newest=92, counted=92),), problem=title)
+    board.fold(make_event(90, "news", said, 90), listed=True)
+    for number, (kind, payload) in enumerate(untrusted_events(title), start=60):
+        board.fold(make_event(number, kind, payload, number), listed=True)
+    board.fold(make_event(91, "mark", {"value": 1.0, "cash": 1.0}, 91), listed=True)
+    board.fold(make_event(92, "mark", {"value": 2.0, "cash": 1.0}, 92), listed=True)
+    return Snapshot(at=NOW, data_dir=title, journals=(board.view(newest=92, counted=92),), problem=title)
 
 
 @given(events=EVENTS, title=TEXTS, screen=st.sampled_from(NAMES_OF_SCREENS), size=st.sampled_from(SIZES))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
-    event = Seen(
+    event = EventRow(
         seq=52,
         as_of=START,
         recorded_at=START,
@@ -196,12 +202,12 @@ def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
         chain="c",
         payload={"prompt": title, "output": title, title: title},
     )
-    sight = Sight(
-        scene=hostile_scene(events, title),
-        chosen=PLACE.key,
+    sight = ViewState(
+        snapshot=hostile_scene(events, title),
+        selected=PLACE.key,
         screen=screen,
         event=event,
-        wanted="",
+        filter_text="",
         notice=title,
         search=Search(text=title) if len(title) % 2 else Search(),
     )
@@ -218,7 +224,7 @@ def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
 def test_a_megabyte_in_every_field_fills_its_cells_and_no_more_time(screen, text):
     import time
 
-    event = Seen(
+    event = EventRow(
         seq=52,
         as_of=START,
         recorded_at=START,
@@ -227,7 +233,9 @@ def test_a_megabyte_in_every_field_fills_its_cells_and_no_more_time(screen, text
         payload={"prompt": text, "output": text},
     )
     scene = hostile_scene([], text)
-    sight = Sight(scene=scene, chosen=PLACE.key, screen=screen, event=event, wanted="", notice=text, call=52)
+    sight = ViewState(
+        snapshot=scene, selected=PLACE.key, screen=screen, event=event, filter_text="", notice=text, call=52
+    )
     began = time.process_time()
     for size in SIZES:
         assert harmless(check(sight, *size).replace("\n", ""))
@@ -245,9 +253,9 @@ def _cells(line):
 def test_a_scene_is_drawn_within_a_fraction_of_its_half_second(folder):
     import time
 
-    sight = replace(sight_of(folder, "trial", screen="session"), scene=scene_of(folder))
-    whole(sight, 200, 60)
+    sight = replace(make_view_state(folder, "trial", screen="session"), snapshot=load_snapshot(folder))
+    render_screen(sight, 200, 60)
     began = time.process_time()
     for _ in range(10):
-        whole(sight, 200, 60)
+        render_screen(sight, 200, 60)
     assert (time.process_time() - began) / 10 < 0.1

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.dashboard.sanitize import lines, padded, shown
+from tui.dashboard.sanitize import pad, truncate, wrap
 
 HOSTILE = (
     "\x1b[2J\x1b[31mred",
@@ -33,30 +33,30 @@ def harmless(text):
 @example("漢" * 10, 5)
 @settings(max_examples=300, deadline=None)
 def test_any_text_fits_its_cells_and_holds_nothing_that_moves_the_cursor(text, width):
-    for said in (shown(text, width), padded(text, width), padded(text, width, right=True)):
+    for said in (truncate(text, width), pad(text, width), pad(text, width, right=True)):
         assert cell_len(said) <= width
         assert harmless(said)
-    assert cell_len(padded(text, width)) == width
+    assert cell_len(pad(text, width)) == width
 
 
 @given(st.text(st.characters(), max_size=300), st.integers(1, 40), st.integers(1, 6))
 @settings(max_examples=150, deadline=None)
 def test_a_text_over_several_lines_keeps_to_its_box(text, width, most):
-    found = lines(text, width, most)
+    found = wrap(text, width, most)
     assert len(found) <= most
     assert all(harmless(line) and cell_len(line) <= max(2, width) for line in found)
 
 
 def test_a_text_that_fits_is_shown_as_it_is_and_a_longer_one_ends_in_dots():
-    assert shown("Zürich ▲ 漢字", 40) == "Zürich ▲ 漢字"
-    assert shown("abcdefgh", 5) == "abcd…"
-    assert shown("[bold]x", 40) == "[bold]x"
+    assert truncate("Zürich ▲ 漢字", 40) == "Zürich ▲ 漢字"
+    assert truncate("abcdefgh", 5) == "abcd…"
+    assert truncate("[bold]x", 40) == "[bold]x"
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "\u202e" * 1_000_000, "e" + "\u0301" * 1_000_000])
 def test_a_megabyte_in_one_line_costs_no_more_than_a_line(text):
     began = time.perf_counter()
     for _ in range(20):
-        shown(text, 100)
-        lines(text, 100, 5)
+        truncate(text, 100)
+        wrap(text, 100, 5)
     assert time.perf_counter() - began < 1.0

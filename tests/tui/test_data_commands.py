@@ -14,7 +14,7 @@ REAL = SHARED_DATA
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
 
 
-def said(capsys, *arguments, code=0):
+def run_and_read(capsys, *arguments, code=0):
     """What a command printed on stdout; stderr is in `capsys` no longer."""
     assert run(list(map(str, arguments))) == code
     return capsys.readouterr().out
@@ -24,7 +24,7 @@ def test_files_go_into_the_store_and_a_backtest_runs_on_it(tmp_path, capsys):
     bars = write_bars(tmp_path, "AAA-USD")
     data = ["--data-dir", tmp_path / "data"]
     fetched = json.loads(
-        said(
+        run_and_read(
             capsys,
             "fetch",
             "bars",
@@ -41,7 +41,7 @@ def test_files_go_into_the_store_and_a_backtest_runs_on_it(tmp_path, capsys):
     (report,) = fetched["fetched"]
     (symbol,) = report["symbols"]
     assert (symbol["symbol"], symbol["gaps"]) == ("AAA-USD", [])
-    result = json.loads(said(capsys, "backtest", "--store", "file", *data, "--json"))
+    result = json.loads(run_and_read(capsys, "backtest", "--store", "file", *data, "--json"))
     assert result["bars"] == symbol["stored"]
     assert "raw prices by" in " ".join(result["notes"])
 
@@ -57,14 +57,14 @@ def test_a_file_that_would_harm_is_found_refused_and_accepted_when_told(tmp_path
     (path,) = write_bars(tmp_path, "AAA-USD")
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-2] + lines[-1:]) + "\n")
-    found = json.loads(said(capsys, "check", "data", path, "--json", code=4))
+    found = json.loads(run_and_read(capsys, "check", "data", path, "--json", code=4))
     assert found["harmful"] == 1
     assert found["findings"][0]["kind"] == "gap"
     data = ["--data-dir", str(tmp_path / "data")]
     assert run(["backtest", "--bars", str(path), *data]) == 3
-    assert "--allow-harmful" in capsys.readouterr().err
+    assert "--allow-bad-data" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
-    told = said(capsys, "backtest", "--bars", path, "--allow-harmful", "--json", *data)
+    told = run_and_read(capsys, "backtest", "--bars", path, "--allow-bad-data", "--json", *data)
     assert "Accepted as told" in " ".join(json.loads(told)["notes"])
 
 
@@ -104,7 +104,7 @@ def test_three_markets_in_three_currencies_run_with_rates(tmp_path, capsys):
     window = ["--start", "2021-03-01", "--end", "2021-05-31", "--cash", "1000000"]
     rates = ["--rates", tmp_path / "CNYUSD.csv", tmp_path / "USDTUSD.csv", "--base", "USD"]
     data = ["--data-dir", tmp_path / "data", "--out", tmp_path / "out", "--json"]
-    result = json.loads(said(capsys, "backtest", "--bars", *bars, *window, *rates, *data))
+    result = json.loads(run_and_read(capsys, "backtest", "--bars", *bars, *window, *rates, *data))
     assert (result["symbols"], result["currency"]) == (["600519", "AAPL", "BTCUSDT"], "USD")
     fills = (tmp_path / "out" / "fills.csv").read_text()
     assert "T00:00:00Z,BTCUSDT," in fills
@@ -134,7 +134,7 @@ def test_a_feed_is_fetched_from_a_server_and_kept_once(tmp_path, capsys):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/rss"
         command = ["fetch", "news", "--feed", url, "--articles", "0", "--data-dir", tmp_path, "--json"]
-        first, second = (json.loads(said(capsys, *command)) for _ in range(2))
+        first, second = (json.loads(run_and_read(capsys, *command)) for _ in range(2))
         server.shutdown()
     assert (first["read"], first["stored"]) == (1, 1)
     assert (second["read"], second["stored"]) == (1, 0)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from engine.errors import UsageError
 from llm.registry.registry import Registry
 from strategies.config import load_config
-from tests.support.adapters_on_disk import adapter_on_disk, at, enter, entered
+from tests.support.adapters_on_disk import adapter_on_disk, enter, enter_many, instant_at
 from tui.cli.main import invoke
 from tui.cli.models import models_app
 from tui.cli.options import with_champion
@@ -28,7 +28,7 @@ def data(tmp_path):
 @pytest.fixture
 def names(data, tmp_path):
     with Registry.open(data) as registry:
-        return entered(registry, tmp_path, [1, 2])
+        return enter_many(registry, tmp_path, [1, 2])
 
 
 def run(data, *words):
@@ -92,7 +92,7 @@ def test_a_wrong_name_gets_the_nearest_one(data, names):
 def test_show_tells_the_history_and_what_the_gate_said(data, names):
     verdict = {"p_value": 0.3, "reasons": ["a Brier score better by +0.0010 has p = 0.3"]}
     with Registry.open(data) as registry:
-        registry.reject(names[0], at=at(20), reason="the gate refused it", scores=verdict)
+        registry.reject(names[0], at=instant_at(20), reason="the gate refused it", scores=verdict)
     text = run(data, "show", names[0])
     assert "rejected" in text
     assert "2026-01-01T20:00:00Z  adapter rejected by gate: the gate refused it" in text
@@ -128,4 +128,4 @@ def test_a_wrong_key_of_a_walk_forward_is_answered_with_the_right_one(tmp_path):
     for table, near in (("train_day = 3", "train_days"), ("weights = { brer = 1 }", "brier")):
         settings.write_text(f"[walkforward]\n{table}\n")
         with pytest.raises(UsageError, match=f"did you mean '{near}'"):
-            load_config(settings, {})
+            invoke(["walkforward", "--config", str(settings), "--data-dir", str(tmp_path)])

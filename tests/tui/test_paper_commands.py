@@ -14,8 +14,8 @@ import pytest
 
 from engine.journal.journal import Journal
 from strategies.config import load_config
-from strategies.paper.files import journal_path, runner_of, supervisor_of
-from tests.support.paper_process import eventually
+from strategies.paper.files import journal_path, runner_pid, supervisor_pid
+from tests.support.paper_process import wait_until
 from tests.support.servers.bars_on_disk import DATA, daily
 from tests.support.servers.binance import BinanceServer
 from tests.support.tables_on_disk import write_lines
@@ -34,7 +34,7 @@ def environment(**more):
     return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
-def typed(*arguments, code=0, seconds=120, **more):
+def run_typed(*arguments, code=0, seconds=120, **more):
     """What a command printed, as (stdout, stderr)."""
     done = subprocess.run(
         [CLOSECALL, *map(str, arguments)],
@@ -52,10 +52,10 @@ def finished(tmp_path_factory):
     """A data folder with a session that was replayed to its end, and what that printed."""
     folder = tmp_path_factory.mktemp("finished")
     config = write_lines(folder / "closecall.toml", ["batch = 8", *SMALL])
-    return folder, typed("paper", "start", "--replay", "--config", config, "--data-dir", folder)
+    return folder, run_typed("paper", "start", "--replay", "--config", config, "--data-dir", folder)
 
 
-def said(capsys, *words):
+def run_captured(capsys, *words):
     """What a command prints within this process, as (exit code, stdout, stderr)."""
     code = run(list(map(str, words)))
     printed = capsys.readouterr()
@@ -76,28 +76,28 @@ def test_a_first_replay_says_what_it_is_what_happens_and_how_it_ended(finished):
 
 def test_its_status_has_its_end_its_money_and_its_scores(finished, capsys):
     folder, (shown, _) = finished
-    code, out, _ = said(capsys, "paper", "status", "replay", "--data-dir", folder)
+    code, out, _ = run_captured(capsys, "paper", "status", "replay", "--data-dir", folder)
     assert code == 0
     assert "session replay: finished" in out
     assert "Nothing of this is real money" in out
     assert "Last forecasts:" in out
     assert out.endswith(shown)
-    found = json.loads(said(capsys, "paper", "status", "replay", "--json", "--data-dir", folder)[1])
+    found = json.loads(run_captured(capsys, "paper", "status", "replay", "--json", "--data-dir", folder)[1])
     assert (found["runs"], found["state"], found["simulated"]) == ("finished", "active", True)
     assert found["result"]["run"] == "replay"
 
 
 def test_the_list_shows_it_and_says_how_to_begin_where_there_is_none(finished, tmp_path, capsys):
     folder, _ = finished
-    _, out, _ = said(capsys, "paper", "list", "--data-dir", folder)
+    _, out, _ = run_captured(capsys, "paper", "list", "--data-dir", folder)
     assert out.splitlines()[1].split()[:3] == ["replay", "simulated", "finished"]
-    _, out, _ = said(capsys, "paper", "list", "--data-dir", tmp_path)
+    _, out, _ = run_captured(capsys, "paper", "list", "--data-dir", tmp_path)
     assert "Begin one: closecall paper start --replay" in out
 
 
 def test_the_same_command_again_shows_the_end_and_counts_it_once(finished):
     folder, (shown, _) = finished
-    again, errors = typed(
+    again, errors = run_typed(
         "paper", "start", "--replay", "--config", folder / "closecall.toml", "--data-dir", folder
     )
     assert again == shown
@@ -108,7 +108,7 @@ def test_the_same_command_again_shows_the_end_and_counts_it_once(finished):
 
 def test_parity_holds_and_a_fill_altered_by_a_last_digit_gives_exit_4(finished, capsys):
     folder, _ = finished
-    code, out, _ = said(capsys, "check", "parity", "replay", "--data-dir", folder)
+    code, out, _ = run_captured(capsys, "check", "parity", "replay", "--data-dir", folder)
     assert (code, "all the same again" in out) == (0, True)
     path = journal_path(folder, "replay")
     copy = folder / "copy" / "sessions" / "replay"
@@ -125,7 +125,7 @@ def test_parity_holds_and_a_fill_altered_by_a_last_digit_gives_exit_4(finished, 
             "UPDATE journal_events SET payload = ? WHERE seq = ?",
             (json.dumps(fill, sort_keys=True, separators=(",", ":")), seq),
         )
-    code, out, _ = said(capsys, "check", "parity", "replay", "--json", "--data-dir", folder / "copy")
+    code, out, _ = run_captured(capsys, "check", "parity", "replay", "--json", "--data-dir", folder / "copy")
     found = json.loads(out)
     assert (code, found["equal"]) == (4, False)
     assert found["digests"]["fills"] != found["replayed"]["fills"]
@@ -135,9 +135,9 @@ def test_parity_holds_and_a_fill_altered_by_a_last_digit_gives_exit_4(finished, 
 
 def test_a_backtest_has_parity_too(tmp_path, capsys):
     config = write_lines(tmp_path / "closecall.toml", ["batch = 8", *SMALL])
-    shown, _ = typed("backtest", "--config", config, "--data-dir", tmp_path, "--json")
+    shown, _ = run_typed("backtest", "--config", config, "--data-dir", tmp_path, "--json")
     name = json.loads(shown)["run"]
-    code, out, _ = said(capsys, "check", "parity", name, "--json", "--data-dir", tmp_path)
+    code, out, _ = run_captured(capsys, "check", "parity", name, "--json", "--data-dir", tmp_path)
     found = json.loads(out)
     assert (code, found["equal"]) == (0, True)
     assert json.loads(shown)["digests"].items() <= found["digests"].items()
@@ -152,7 +152,7 @@ def test_a_backtest_has_parity_too(tmp_path, capsys):
         (["paper", "start", "somewhere"], ["add --replay"]),
         (["paper", "start", "--replay", "--speed", "0"], ["--speed 0", "max", "86400"]),
         (["paper", "start", "--replay", "--retrain", "hourly"], ["'hourly' does not fit"]),
-        (["paper", "start", "--replay", "--cash", "5"], ["begun with cash = 100000.0, not 5", "--name"]),
+        (["paper", "start", "--replay", "--cash", "5"], ["started with cash = 100000.0, not 5", "--name"]),
         (["paper", "status", "repaly"], ["no session 'repaly'", "did you mean replay?"]),
         (["paper", "halt", "replay"], ["has finished", "nothing to halt"]),
         (["paper", "stop", "nothing"], ["no session 'nothing'"]),
@@ -160,7 +160,7 @@ def test_a_backtest_has_parity_too(tmp_path, capsys):
     ],
 )
 def test_what_makes_no_sense_is_told_in_one_line(finished, capsys, words, parts):
-    code, out, errors = said(capsys, *words, "--data-dir", finished[0])
+    code, out, errors = run_captured(capsys, *words, "--data-dir", finished[0])
     assert (code, out) == (2, "")
     (line,) = errors.splitlines()
     for part in parts:
@@ -172,10 +172,14 @@ def test_a_webhook_in_a_file_is_read_and_never_said(tmp_path, capsys):
     config = write_lines(tmp_path / "closecall.toml", ["[paper]", f'webhook = "{address}"'])
     assert load_config(config, {}).paper.webhook.get_secret_value() == address
     assert "s3cret" not in repr(load_config(config, {})) + load_config(config, {}).model_dump_json()
-    code, _, errors = said(capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path)
+    code, _, errors = run_captured(
+        capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path
+    )
     assert (code, "no https address" in errors, "s3cret" in errors) == (2, True, False)
     config.write_text(f'[paper]\nwebhook = "{address}"\nlate_seconds = 5\n')
-    code, _, errors = said(capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path)
+    code, _, errors = run_captured(
+        capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path
+    )
     assert (code, "late_seconds = 5" in errors, "s3cret" in errors) == (2, True, False)
 
 
@@ -197,35 +201,35 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
         "--data-dir",
         tmp_path,
     ]
-    _, errors = typed("paper", "start", "--detach", *flags, **KEYS)
+    _, errors = run_typed("paper", "start", "--detach", *flags, **KEYS)
     assert "session live runs in the background" in errors
     folder = tmp_path / "sessions" / "live"
     try:
-        eventually(lambda: {"slice", "quote", "waiting"} <= kinds(tmp_path), 60)
-        shown, _ = typed("paper", "status", "live", "--data-dir", tmp_path)
+        wait_until(lambda: {"slice", "quote", "waiting"} <= kinds(tmp_path), 60)
+        shown, _ = run_typed("paper", "status", "live", "--data-dir", tmp_path)
         assert "Live, session live: running (process " in shown
         assert "It is waiting for the next input until " in shown
         assert "Next decision at the close of " in shown
         assert "No forecast is made yet" in shown
         halted = json.loads(
-            typed("paper", "halt", "live", "--reason", "lunch", "--json", "--data-dir", tmp_path)[0]
+            run_typed("paper", "halt", "live", "--reason", "lunch", "--json", "--data-dir", tmp_path)[0]
         )
         assert (halted["answer"]["was"], halted["answer"]["now"]) == ("active", "halted")
-        _, refused = typed("paper", "start", *flags, code=2)
-        assert f"runs already, in process {supervisor_of(folder)}" in refused
-        first = runner_of(folder)
+        _, refused = run_typed("paper", "start", *flags, code=2)
+        assert f"runs already, in process {supervisor_pid(folder)}" in refused
+        first = runner_pid(folder)
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: (pid := runner_of(folder)) and pid != first, 60)
+        wait_until(lambda: (pid := runner_pid(folder)) and pid != first, 60)
     finally:
-        _, errors = typed("paper", "stop", "live", "--data-dir", tmp_path)
+        _, errors = run_typed("paper", "stop", "live", "--data-dir", tmp_path)
     assert "to go on: closecall paper start --name live" in errors
-    assert supervisor_of(folder) is runner_of(folder) is None
+    assert supervisor_pid(folder) is runner_pid(folder) is None
     asked = {request.path for request in binance.requests}
     assert asked <= {"/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/klines", "/api/v3/ticker/24hr"}
     sent = "".join(str(request) for request in binance.requests)
     assert "k3y" not in sent
     assert "signature" not in sent
-    later, _ = typed("paper", "resume", "live", "--data-dir", tmp_path)
+    later, _ = run_typed("paper", "resume", "live", "--data-dir", tmp_path)
     assert "obeys when it is started" in later
 
 
@@ -258,7 +262,7 @@ def test_a_live_session_ends_with_ctrl_c_and_goes_on_with_the_network_gone(binan
         )
         wanted = "source" if again else "slice"
         try:
-            eventually(lambda wanted=wanted: wanted in kinds(tmp_path), 60)
+            wait_until(lambda wanted=wanted: wanted in kinds(tmp_path), 60)
         finally:
             running.send_signal(signal.SIGINT)
             _, errors = running.communicate(timeout=30)

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from feeds.history.client import Wait
-from strategies.console import counted, say
+from strategies.console import pluralize, print_stderr
 from tui.cli.progress import ProgressDisplay
-from tui.formatting import conclusions
+from tui.formatting import list_conclusions
 
 
 def result(**changes):
@@ -40,32 +40,32 @@ def result(**changes):
 
 
 def test_the_verdict_calls_a_baseline_as_the_table_does_and_counts_one_day():
-    (verdict, trials) = conclusions(result())
+    (verdict, trials) = list_conclusions(result())
     assert "against buy&hold, the best baseline (95%: -2.0 to +4.0, 1 day)" in verdict
     assert trials == "Trials: 1 run on these data on record."
 
 
 def test_an_account_too_small_for_a_lot_is_told_why_nothing_was_traded_and_what_to_do():
-    lines = conclusions(result(student_scores={"trades": 0, "rejected": 4}))
+    lines = list_conclusions(result(student_scores={"trades": 0, "rejected": 4}))
     (told,) = [line for line in lines if line.startswith("No fill")]
     assert "4 orders of the student rejected" in told
     assert "50 USD buys less than one lot; raise --cash" in told
     for scores in ({"trades": 1, "rejected": 4}, {"trades": 0, "rejected": 0}):
-        assert not any("No fill" in line for line in conclusions(result(student_scores=scores)))
+        assert not any("No fill" in line for line in list_conclusions(result(student_scores=scores)))
 
 
 def test_days_before_the_shipped_students_release_are_told_with_what_it_was_trained_on():
-    (told,) = [line for line in conclusions(result(contaminated_n=10)) if "Contaminated" in line]
+    (told,) = [line for line in list_conclusions(result(contaminated_n=10)) if "Contaminated" in line]
     assert "10 of 10 forecasts are before its release, 2026-01-01; the shipped student was trained on" in told
     assert "simulated data only" in told
     (other,) = [
-        line for line in conclusions(result(contaminated_n=1, student="Q/q")) if "Contaminated" in line
+        line for line in list_conclusions(result(contaminated_n=1, student="Q/q")) if "Contaminated" in line
     ]
     assert other.endswith("the student may know the answers.")
 
 
 @pytest.mark.parametrize(
-    ("number", "words", "said"),
+    ("number", "words", "text"),
     [
         (1, ("symbol",), "1 symbol"),
         (0, ("symbol",), "0 symbols"),
@@ -73,15 +73,15 @@ def test_days_before_the_shipped_students_release_are_told_with_what_it_was_trai
         (2000, ("entry", "entries"), "2,000 entries"),
     ],
 )
-def test_nouns_are_counted(number, words, said):
-    assert counted(number, *words) == said
+def test_nouns_are_counted(number, words, text):
+    assert pluralize(number, *words) == text
 
 
 def test_off_the_terminal_each_stage_shows_its_begin_and_its_end_once(capsys):
     with ProgressDisplay() as progress:
         for done in (0, 1, 2, 3, 3):
             progress("trading", done, 3)
-        progress.waiting(Wait(place="src X", reason="HTTP 500", seconds=4, tried=3, tries=8))
+        progress.show_wait(Wait(place="src X", reason="HTTP 500", seconds=4, tried=3, tries=8))
     assert capsys.readouterr().err.splitlines() == [
         "trading 0/3",
         "trading 3/3",
@@ -95,6 +95,6 @@ def test_work_goes_on_without_a_reader_of_stderr(monkeypatch):
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Gone())
-    say("one")
-    say("two")
+    print_stderr("one")
+    print_stderr("two")
     sys.stderr.close()

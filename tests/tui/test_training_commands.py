@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
-from strategies.runs import find_run
+from strategies.runs import load_run
 from tests.support.walks import NOW, Doubles
-from training.benches.drift import DriftBench, measure_drift, turned_round
+from training.benches.drift import DriftBench, measure_drift, post_reversal_fold
 from training.benches.no_edge import NoEdgeBench, measure_no_edge
 from training.rewards import Weights
 from training.walkforward.config import Method
@@ -36,7 +36,7 @@ def with_doubles(*doubles):
 
 
 @pytest.fixture(scope="module")
-def drifted(tmp_path_factory):
+def drift_report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drift")
     doubles = Doubles(DRIFT.config, skills=("stale", "right"), base="stale")
     measured = measure_drift(
@@ -71,7 +71,7 @@ def test_the_drift_bench_tells_who_followed_the_reversal(drifted):
 
 def test_the_round_after_the_reversal_trains_on_nothing_from_before_it(tmp_path):
     bench = replace(DRIFT, train_days=25)
-    start, sets = turned_round(bench, tmp_path)
+    start, sets = post_reversal_fold(bench, tmp_path)
     assert start.student == "tiny"
     assert min(one.observation.as_of for one in sets.training.items).date() >= bench.reversal
     assert max(one.known_at for one in sets.held_out.items).date() < bench.reversal + timedelta(days=25)
@@ -131,7 +131,7 @@ def test_tables_say_who_won_and_what_is_claimed(drifted, capsys):
     shown = capsys.readouterr().out
     assert "walk-forward grpo" in shown
     assert "wins" in shown
-    print_walkforward(find_run(folder, measured["run"]).result)
+    print_walkforward(load_run(folder, measured["run"]).result)
     shown = capsys.readouterr().out
     assert "Claimed better: accuracy against static" in shown
     assert "walk-forward sft against static, brier" in shown
@@ -156,7 +156,7 @@ def test_a_report_of_retraining_names_the_drift_and_the_gates(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["walkforward", "--method", "dpo"], "choose one of grpo, sft, none"),
         (["walkforward", "--days", "100", "--bars", "x.csv"], "for the simulated market only"),
@@ -167,8 +167,8 @@ def test_a_report_of_retraining_names_the_drift_and_the_gates(capsys):
         (["train", "grpo"], "closecall backtest"),
     ],
 )
-def test_what_makes_no_sense_is_said_in_one_line(words, said, tmp_path):
-    with pytest.raises(UsageError, match=said) as refused:
+def test_what_makes_no_sense_is_said_in_one_line(words, message, tmp_path):
+    with pytest.raises(UsageError, match=message) as refused:
         invoke([*words, "--data-dir", str(tmp_path)])
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "runs").exists()
@@ -201,7 +201,7 @@ def test_a_real_walk_forward_with_grpo_goes_from_the_command_line_to_its_table(t
     assert timedelta(days=result["walkforward"]["embargo_days"]) == timedelta(days=1)
     stated = result["walkforward"]
     assert (stated["steps"], stated["train_days"], stated["compare"]) == (2, 20, False)
-    assert stated["weights"] == asdict(Weights(pnl=0))
+    assert stated["weights"] == dict(Weights(pnl=0))
     assert Path(tmp_path / "ledger.sqlite").is_file()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.calendars import RoundTheClock, calendar_of
+from engine.calendars import RoundTheClock, load_calendar
 from engine.journal.journal import Journal
 from tests.support.servers.bars_on_disk import DATA, daily, milliseconds
 from tests.support.servers.binance import BinanceServer
@@ -77,7 +77,7 @@ def test_one_configuration_names_several_sources_for_a_fetch(binance, tmp_path):
     pytest.importorskip("yfinance", reason="the extra `stocks` is not installed")
     today = datetime.now(UTC).date()
     since = today - timedelta(days=20)
-    calendar = calendar_of("XNYS", since, today)
+    calendar = load_calendar("XNYS", since, today)
     days = [since + timedelta(days=n) for n in range(19) if calendar.session(since + timedelta(days=n))]
     rows = [(milliseconds(day), "100", "102", "99", "101", "5000") for day in days]
     with YahooServer({"AAPL": rows}) as yahoo:

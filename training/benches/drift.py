@@ -14,18 +14,18 @@ from typing import Any
 
 from engine.errors import UsageError
 from engine.metrics.accuracy import accuracy
-from engine.model import Bar, Call
-from engine.outcomes import outcomes
+from engine.model import Bar, Prediction
+from engine.outcomes import match_outcomes
 from feeds.simulated.market import OracleView
+from llm.backends import load_student
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
 from strategies.backtest import Progress, Run
 from strategies.config import BacktestConfig, MarketTable
-from strategies.market_data import SIMULATED_START, gather, midnight
-from strategies.results import ORACLE, STUDENT, edge_captured, oracle_calls
-from training.walkforward.config import Method, WalkForward
-from training.walkforward.folds import FoldData, fold_data
-from training.walkforward.plan import make_plan
+from strategies.market_data import SIMULATED_START, load_market_data, midnight
+from strategies.results import ORACLE, STUDENT, edge_captured, oracle_predictions
+from training.walkforward.config import Method, WalkForwardConfig
+from training.walkforward.folds import FoldData, split_fold
+from training.walkforward.plan import build_plan
 from training.walkforward.report import STATIC
 from training.walkforward.run import walkforward
 
@@ -71,9 +71,9 @@ class DriftBench:
         return BacktestConfig(seed=self.seed, market=market)
 
     @property
-    def settings(self) -> WalkForward:
+    def settings(self) -> WalkForwardConfig:
         """The walk-forward that it measures."""
-        return WalkForward(
+        return WalkForwardConfig(
             method=self.method,
             train_days=self.train_days,
             test_days=self.test_days,
@@ -98,9 +98,9 @@ def measure_drift(
     began = time.perf_counter()
     run = walk(bench.config, bench.settings, data_dir=data_dir, clock=clock, on_progress=on_progress)
     seconds = time.perf_counter() - began
-    facts = gather(bench.config, data_dir)
+    facts = load_market_data(bench.config, data_dir)
     turned = midnight(bench.reversal)
-    arms = _arms(run, bench)
+    arms = _compare_arms(run, bench)
     before = {
         name: _figures([c for c in calls if c.as_of < turned], facts.bars, facts.oracle)
         for name, calls in arms.items()
@@ -127,30 +127,32 @@ def measure_drift(
     }
 
 
-def turned_round(bench: DriftBench, data_dir: Path) -> tuple[StudentSettings, FoldData]:
+def post_reversal_fold(bench: DriftBench, data_dir: Path) -> tuple[StudentSettings, FoldData]:
     """The student, and the sets of the fold that is trained one test window after the reversal.
 
     Where the training window is no longer than the test window, all of it comes after the reversal.
     """
-    plan = make_plan(bench.config, bench.settings, data_dir, load_student)
-    return plan.wanted, fold_data(plan.lived, plan.folds[bench.before + 1], plan.embargo)
+    plan = build_plan(bench.config, bench.settings, data_dir, load_student)
+    return plan.wanted, split_fold(plan.experiences, plan.folds[bench.before + 1], plan.embargo)
 
 
 _KEYS = {STATIC: "static", Method.GRPO.value: "walkforward", Method.SFT.value: "sft"}
 
 
-def _arms(run: Run, bench: DriftBench) -> dict[str, Sequence[Call]]:
-    said = {name: run.played[name].calls for name in (STATIC, Method.SFT.value) if name in run.played}
-    return {bench.method.value: run.played[STUDENT].calls, **said, ORACLE: run.played[ORACLE].calls}
+def _compare_arms(run: Run, bench: DriftBench) -> dict[str, Sequence[Prediction]]:
+    said = {
+        name: run.simulations[name].calls for name in (STATIC, Method.SFT.value) if name in run.simulations
+    }
+    return {bench.method.value: run.simulations[STUDENT].calls, **said, ORACLE: run.simulations[ORACLE].calls}
 
 
 def _figures(
-    calls: Sequence[Call],
+    calls: Sequence[Prediction],
     bars: Mapping[str, Sequence[Bar]],
     oracle: Mapping[tuple[str, datetime], OracleView],
 ) -> dict[str, Any]:
-    scores = accuracy(outcomes(calls, bars))
-    best = accuracy(outcomes(oracle_calls(calls, oracle), bars))
+    scores = accuracy(match_outcomes(calls, bars))
+    best = accuracy(match_outcomes(oracle_predictions(calls, oracle), bars))
     return {
         "decisions": len(calls),
         "days": scores.days,

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.metrics.accuracy import accuracy
-from engine.metrics.significance import Result, verdict
-from engine.model import Abstention, Call, Observation
-from engine.outcomes import outcomes
-from engine.timeline import observations
+from engine.metrics.significance import Conclusion, verdict
+from engine.model import Abstention, Observation, Prediction
+from engine.outcomes import match_outcomes
+from engine.timeline import build_observations
 from feeds.simulated.headlines import HeadlineSet
 from feeds.simulated.market import MarketSettings, SimulatedMarket, simulate
-from llm.answer_cache import Ledger
+from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
 from llm.student import Student
 from strategies import baselines
-from strategies.results import edge_captured, oracle_calls
+from strategies.results import edge_captured, oracle_predictions
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,46 +30,48 @@ _START = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exam:
+class EdgeBenchConfig:
     """Which markets a student is measured on; none of the seeds may be a training seed."""
 
     seeds: tuple[int, ...] = (101, 102, 103, 104, 105)
     days: int = 250
 
 
-def measure_edge(student: Student, exam: Exam, data_dir: Path, on_progress: Progress) -> dict[str, Any]:
+def measure_edge(
+    student: Student, exam: EdgeBenchConfig, data_dir: Path, on_progress: Progress
+) -> dict[str, Any]:
     """The student's figures on every kind of market, as JSON types; see `_figures` for the keys."""
     kinds = {
-        "familiar": [_market(seed, exam) for seed in exam.seeds],
-        "all": [_market(seed, exam, headlines=HeadlineSet.ALL) for seed in exam.seeds],
-        "withheld": [_market(seed, exam, headlines=HeadlineSet.WITHHELD) for seed in exam.seeds],
-        "shuffled": [_shuffled(_market(seed, exam), seed) for seed in exam.seeds],
-        "no_edge": [_market(seed, exam, edge=False) for seed in exam.seeds],
+        "familiar": [_make_market(seed, exam) for seed in exam.seeds],
+        "all": [_make_market(seed, exam, headlines=HeadlineSet.ALL) for seed in exam.seeds],
+        "withheld": [_make_market(seed, exam, headlines=HeadlineSet.WITHHELD) for seed in exam.seeds],
+        "shuffled": [_shuffle_headlines(_make_market(seed, exam), seed) for seed in exam.seeds],
+        "no_edge": [_make_market(seed, exam, edge=False) for seed in exam.seeds],
     }
-    with Ledger(data_dir / "ledger.sqlite") as ledger:
+    with AnswerCache(data_dir / "ledger.sqlite") as ledger:
         measured = {}
         for kind, markets in kinds.items():
             sat = []
             for number, market in enumerate(markets):
                 on_progress(f"{kind} headlines", number, len(markets))
-                sat.append(_sit(student, market, ledger))
+                sat.append(_run_student(student, market, ledger))
             on_progress(f"{kind} headlines", len(markets), len(markets))
             measured[kind] = _figures(sat)
     return {"student": student.name, "seeds": list(exam.seeds), "days": exam.days, **measured}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sat:
+class _Result:
     market: SimulatedMarket
     observed: Sequence[Observation]
-    calls: Sequence[Call]
+    calls: Sequence[Prediction]
 
 
-def _market(seed: int, exam: Exam, **changes: Any) -> SimulatedMarket:
+def _make_market(seed: int, exam: EdgeBenchConfig, **changes: Any) -> SimulatedMarket:
     return simulate(MarketSettings(seed=seed, days=exam.days, **changes))
 
 
-def _shuffled(market: SimulatedMarket, seed: int) -> SimulatedMarket:
+def _shuffle_headlines(market: SimulatedMarket, seed: int) -> SimulatedMarket:
     """The same market with each symbol's headlines dealt out anew over its days."""
     groups: dict[frozenset[str], list[int]] = {}
     for place, item in enumerate(market.news):
@@ -83,17 +85,21 @@ def _shuffled(market: SimulatedMarket, seed: int) -> SimulatedMarket:
     return replace(market, news=tuple(news))
 
 
-def _sit(student: Student, market: SimulatedMarket, ledger: Ledger) -> _Sat:
-    observed = observations(market.bars, market.news, window=student.window, start=_START)
+def _run_student(student: Student, market: SimulatedMarket, ledger: AnswerCache) -> _Result:
+    observed = build_observations(market.bars, market.news, window=student.window, start=_START)
     made = forecast(observed, student, ledger, lambda _done, _total: None)
-    return _Sat(market=market, observed=observed, calls=made.calls)
+    return _Result(market=market, observed=observed, calls=made.calls)
 
 
-def _figures(sat: Sequence[_Sat]) -> dict[str, Any]:
+def _figures(sat: Sequence[_Result]) -> dict[str, Any]:
     """Pooled over markets: accuracy and Brier of student and oracle, edge captured, verdicts."""
-    ours = accuracy([one for s in sat for one in outcomes(s.calls, s.market.bars)])
+    ours = accuracy([one for s in sat for one in match_outcomes(s.calls, s.market.bars)])
     best = accuracy(
-        [one for s in sat for one in outcomes(oracle_calls(s.calls, s.market.oracle), s.market.bars)]
+        [
+            one
+            for s in sat
+            for one in match_outcomes(oracle_predictions(s.calls, s.market.oracle), s.market.bars)
+        ]
     )
     edges = [edge_captured(s.calls, s.market.oracle) for s in sat]
     known = [edge for edge in edges if edge is not None]
@@ -109,18 +115,18 @@ def _figures(sat: Sequence[_Sat]) -> dict[str, Any]:
         "oracle_close_mae_bps": best.close_mae_bps,
         "edge_captured": sum(known) / len(known) if known else None,
         "edge_captured_least": min(known, default=None),
-        "verdicts_better": sum(v is Result.BETTER for v in verdicts),
+        "verdicts_better": sum(v is Conclusion.BETTER for v in verdicts),
         "markets": len(sat),
     }
 
 
-def _verdict(sat: _Sat) -> Result:
+def _verdict(sat: _Result) -> Conclusion:
     bars = sat.market.bars
-    callers: dict[str, Sequence[Call]] = {
+    callers: dict[str, Sequence[Prediction]] = {
         "buy_and_hold": baselines.buy_and_hold(sat.observed, bars),
         "persistence": baselines.persistence(sat.observed, bars),
         "majority": baselines.majority(sat.observed, bars),
-        "random": baselines.random_caller(sat.observed, 0),
+        "random": baselines.random_baseline(sat.observed, 0),
     }
-    theirs = {name: outcomes(calls, bars) for name, calls in callers.items()}
-    return verdict(outcomes(sat.calls, bars), theirs).result
+    theirs = {name: match_outcomes(calls, bars) for name, calls in callers.items()}
+    return verdict(match_outcomes(sat.calls, bars), theirs).result

@@ -9,7 +9,7 @@ from typing import Any
 from engine.calendars import RoundTheClock
 from engine.instruments import DEFAULT_COSTS, ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar, Slice
-from engine.timeline import merge
+from engine.timeline import build_slices
 from engine.trading.runner import run
 from engine.trading.strategy import SliceStrategy
 
@@ -25,7 +25,7 @@ def measure_engine(slices: int, on_progress: Progress) -> dict[str, Any]:
     measured = {}
     for number, symbols in enumerate((2, 20, 150)):
         on_progress("engine", number, 3)
-        measured[str(symbols)] = _rate(symbols, slices)
+        measured[str(symbols)] = _measure_rate(symbols, slices)
     on_progress("engine", 3, 3)
     return {"slices": slices, "slices_per_second": measured}
 
@@ -33,18 +33,18 @@ def measure_engine(slices: int, on_progress: Progress) -> dict[str, Any]:
 class _Alternate(SliceStrategy):
     """Wants one weight after one close and another after the next."""
 
-    def decide(self, slice_: Slice) -> None:
+    def on_close(self, slice_: Slice) -> None:
         for symbol in slice_.bars:
-            self.target(symbol, 0.5 / 150 if slice_.as_of.day % 2 else 0.25 / 150)
+            self.order_target_percent(symbol, 0.5 / 150 if slice_.as_of.day % 2 else 0.25 / 150)
 
 
-def _rate(symbols: int, slices: int) -> float:
+def _measure_rate(symbols: int, slices: int) -> float:
     names = [f"S{n:03}" for n in range(symbols)]
     instruments = {
         name: Instrument(symbol=name, asset_class=AssetClass.COIN, calendar=ROUND_THE_CLOCK, currency="USD")
         for name in names
     }
-    made = list(merge(_bars(names, slices // symbols // 2), []))
+    made = list(build_slices(_make_bars(names, slices // symbols // 2), []))
     clock = time.perf_counter()
     run(
         made,
@@ -57,7 +57,7 @@ def _rate(symbols: int, slices: int) -> float:
     return len(made) / (time.perf_counter() - clock)
 
 
-def _bars(names: list[str], days: int) -> Iterator[Bar]:
+def _make_bars(names: list[str], days: int) -> Iterator[Bar]:
     """Days of all symbols, each a minute after the one before, so that no two share a slice."""
     rng = random.Random(1)  # noqa: S311  # prices, not secrets
     for number, name in enumerate(names):

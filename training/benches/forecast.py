@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.timeline import observations
+from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
-from llm.transformers_student import TransformersStudent
+from llm.student import TrainableStudent
 
 Progress = Callable[[str, int, int], None]
 
@@ -15,7 +15,7 @@ _SINGLE_SHARE = 8
 
 
 def measure_speed(
-    student: TransformersStudent, *, seed: int, prompts: int, on_progress: Progress
+    student: TrainableStudent, *, seed: int, prompts: int, on_progress: Progress
 ) -> dict[str, Any]:
     """Seconds on the same prompts of a simulated market, as `speedup` and forecasts a second.
 
@@ -24,7 +24,7 @@ def measure_speed(
     """
     market = simulate(MarketSettings(seed=seed, days=2 + prompts // 4))
     start = datetime.min.replace(tzinfo=UTC)
-    observed = observations(market.bars, market.news, window=student.window, start=start)[:prompts]
+    observed = build_observations(market.bars, market.news, window=student.window, start=start)[:prompts]
     texts = [student.prompt(one) for one in observed]
     student.generate(texts[:1])  # loads the weights, so that neither path pays for it
     clock = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.model import Direction, Forecast
 from engine.outcomes import Outcome, Scored
-from training.promotion.rule import GateRule, judge
+from training.promotion.rule import GateRule, evaluate_challenger
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -23,7 +23,7 @@ _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class ShadowWindow:
     """What is assumed of a shadow window.
 
     With an `edge` the chance of up is uniform between 0 and 1 at each close, so that who knows it is right
@@ -42,25 +42,25 @@ class Window:
     common: float = 0.0
 
 
-NO_LEAD: Mapping[str, Window] = {
-    "no edge, both unsure": Window(
+NO_LEAD: Mapping[str, ShadowWindow] = {
+    "no edge, both unsure": ShadowWindow(
         edge=False, champion=(0, 0), challenger=(0, 0), champion_sure=0.2, challenger_sure=0.2
     ),
-    "no edge, champion sure of itself": Window(
+    "no edge, champion sure of itself": ShadowWindow(
         edge=False, champion=(0, 0), challenger=(0, 0), champion_sure=0.9, challenger_sure=0.1
     ),
-    "no edge, both sure, symbols together": Window(
+    "no edge, both sure, symbols together": ShadowWindow(
         edge=False, champion=(0, 0), challenger=(0, 0), champion_sure=0.9, challenger_sure=0.9, common=0.5
     ),
-    "equal edge": Window(edge=True, champion=(0.8, 0.8), challenger=(0.8, 0.8)),
+    "equal edge": ShadowWindow(edge=True, champion=(0.8, 0.8), challenger=(0.8, 0.8)),
 }
 
-LEAD: Mapping[str, Window] = {
-    "reversed market": Window(edge=True, champion=(0.9, 0.9), challenger=(0.6, 0.9), inverted=True),
-    "reversed market, symbols together": Window(
+LEAD: Mapping[str, ShadowWindow] = {
+    "reversed market": ShadowWindow(edge=True, champion=(0.9, 0.9), challenger=(0.6, 0.9), inverted=True),
+    "reversed market, symbols together": ShadowWindow(
         edge=True, champion=(0.9, 0.9), challenger=(0.6, 0.9), inverted=True, common=0.5
     ),
-    "mediocre champion": Window(edge=True, champion=(0.2, 0.2), challenger=(0.6, 0.9)),
+    "mediocre champion": ShadowWindow(edge=True, champion=(0.2, 0.2), challenger=(0.6, 0.9)),
 }
 
 
@@ -79,24 +79,26 @@ def measure_gate(
     found: dict[str, Any] = {"windows": n, "symbols": SYMBOLS, "rule": rule.as_json()}
     for name, windows in (("false", NO_LEAD), ("right", LEAD)):
         found[name] = {
-            f"{assumed}, {length} days": _share(window, length, rule, n, random)
+            f"{assumed}, {length} days": _promotion_share(window, length, rule, n, random)
             for length in days
             for assumed, window in windows.items()
         }
     return found
 
 
-def _share(window: Window, days: int, rule: GateRule, n: int, random: "Generator") -> dict[str, Any]:
+def _promotion_share(
+    window: ShadowWindow, days: int, rule: GateRule, n: int, random: "Generator"
+) -> dict[str, Any]:
     promoted = 0
     against: Counter[str] = Counter()
     for _ in range(n):
-        verdict = judge(*draw_window(window, days, random), rule, clean=True)
+        verdict = evaluate_challenger(*draw_window(window, days, random), rule, passed_guards=True)
         promoted += verdict.promoted
         against.update(verdict.against)
     return {"promoted": promoted / n, "against": {name: count / n for name, count in against.items()}}
 
 
-def draw_window(window: Window, days: int, random: "Generator") -> tuple[list[Scored], list[Scored]]:
+def draw_window(window: ShadowWindow, days: int, random: "Generator") -> tuple[list[Scored], list[Scored]]:
     """The calls of champion and challenger on one window, with what the market then did."""
     import numpy as np
     from scipy.special import ndtr
@@ -107,8 +109,8 @@ def draw_window(window: Window, days: int, random: "Generator") -> tuple[list[Sc
     luck = ndtr(shared + np.sqrt(1.0 - window.common) * random.standard_normal(shape))
     moves = np.where(luck < chance, 1.0, -1.0) * np.abs(0.01 * random.standard_t(4, shape)) + 0.0
     seen = 1.0 - chance if window.inverted else chance
-    champion = _stated(seen, window.champion, window.champion_sure, random)
-    challenger = _stated(chance, window.challenger, window.challenger_sure, random)
+    champion = _draw_stated(seen, window.champion, window.champion_sure, random)
+    challenger = _draw_stated(chance, window.challenger, window.challenger_sure, random)
     gaps = 0.002 * random.standard_normal((2, *shape))
     sides: tuple[list[Scored], list[Scored]] = ([], [])
     for day in range(days):
@@ -119,7 +121,7 @@ def draw_window(window: Window, days: int, random: "Generator") -> tuple[list[Sc
     return sides
 
 
-def _stated(
+def _draw_stated(
     chance: "ndarray[Any, Any]", share: tuple[float, float], sure: float | None, random: "Generator"
 ) -> "ndarray[Any, Any]":
     import numpy as np

@@ -14,13 +14,13 @@ from pathlib import Path
 from threading import Semaphore
 from typing import Any
 
+from llm.backends import load_trainable_student
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
 from training.dataset.experience import TrainingSet
-from training.grpo.config import GrpoRecipe
-from training.grpo.train import reporter, trainer_for
-from training.lora import adaptable
-from training.monitoring.evaluation import accuracy, judge, vitals
+from training.grpo.config import GrpoConfig
+from training.grpo.train import create_reporter, create_trainer
+from training.lora import add_adapter
+from training.monitoring.evaluation import accuracy, compute_metrics, parse_answers
 
 Progress = Callable[[str, int, int], None]
 
@@ -35,7 +35,7 @@ def measure_step_time(
     start: StudentSettings,
     training: TrainingSet,
     held_out: TrainingSet,
-    recipe: GrpoRecipe,
+    recipe: GrpoConfig,
     on_progress: Progress,
 ) -> dict[str, Any]:
     """Seconds a step by part for TRL as it comes ("stock") and for ours ("shared"), and what each learned.
@@ -45,11 +45,16 @@ def measure_step_time(
     other part. `reward` and `accuracy` are means over the last quarter of the steps, of sampled answers,
     each with its standard error; `held_out` is of greedy answers at the end.
     """
-    recipes = {_STOCK: replace(recipe, share=False), _SHARED: replace(recipe, share=True)}
+    recipes = {
+        _STOCK: replace(recipe, share_prompt_prefix=False),
+        _SHARED: replace(recipe, share_prompt_prefix=True),
+    }
     turns = {_STOCK: Semaphore(1), _SHARED: Semaphore(0)}
     with ThreadPoolExecutor(max_workers=2) as pool, tempfile.TemporaryDirectory() as scratch:
         arms = {
-            name: _Arm(start, training, one, Path(scratch) / name, turns[name], turns[_other(name)])
+            name: _BenchTrainer(
+                start, training, one, Path(scratch) / name, turns[name], turns[_other_name(name)]
+            )
             for name, one in recipes.items()
         }
         running = [pool.submit(arm.train, on_progress, name) for name, arm in arms.items()]
@@ -61,19 +66,19 @@ def measure_step_time(
         **measured,
         "ratio": statistics.median(ours / theirs for ours, theirs in pairs),
         "steps": recipe.steps,
-        "completions": recipe.prompts_per_step * recipe.completions,
+        "completions": recipe.prompts_per_step * recipe.num_generations,
         "prompt_tokens": _mean_tokens(start, training),
     }
 
 
-class _Arm:
+class _BenchTrainer:
     """One trainer, which takes a step whenever it is its turn."""
 
     def __init__(
         self,
         start: StudentSettings,
         training: TrainingSet,
-        recipe: GrpoRecipe,
+        recipe: GrpoConfig,
         scratch: Path,
         mine: Semaphore,
         theirs: Semaphore,
@@ -81,23 +86,23 @@ class _Arm:
         import torch
 
         self._training, self._mine, self._theirs, self._steps = training, mine, theirs, recipe.steps
-        self._student = load_student(start)
+        self._student = load_trainable_student(start)
         torch.manual_seed(recipe.seed)
-        model = adaptable(self._student, start, recipe.lora)
-        self._trainer = trainer_for(self._student, model, training, recipe, scratch)
-        self._told: Steps = []
+        model = add_adapter(self._student, start, recipe.lora)
+        self._trainer = create_trainer(self._student, model, training, recipe, scratch)
+        self._step_figures: Steps = []
 
     def train(self, on_progress: Progress, name: str) -> None:
         """All steps; the other is never kept waiting, even if this one fails."""
 
         def on_step(number: int, figures: Mapping[str, Any], _last: bool) -> bool:  # noqa: FBT001  # called back
-            self._told.append(figures)
+            self._step_figures.append(figures)
             on_progress(name, number, self._steps)
             self._theirs.release()
             return True
 
-        self._trainer.add_callback(_waiter(self._mine))
-        self._trainer.add_callback(reporter(self._trainer, self._training, on_step))
+        self._trainer.add_callback(_turn_callback(self._mine))
+        self._trainer.add_callback(create_reporter(self._trainer, self._training, on_step))
         try:
             self._trainer.train()
         finally:
@@ -105,23 +110,23 @@ class _Arm:
 
     def totals(self) -> list[float]:
         """Seconds of every step after the warm-up."""
-        return [told["seconds"]["total"] for told in self._told[_WARM_UP:]]
+        return [told["seconds"]["total"] for told in self._step_figures[_WARM_UP:]]
 
     def figures(self, held_out: TrainingSet) -> dict[str, Any]:
         """Seconds by part, and what was learned."""
-        late = self._told[-max(2, self._steps // 4) :]
+        late = self._step_figures[-max(2, self._steps // 4) :]
         prompts = [self._student.prompt(item.observation) for item in held_out.items]
-        judged = judge(self._student.answer(prompts, lambda _done, _total: None), held_out.items)
-        state = vitals(judged, judged, held_out.items, step=self._steps)
+        judged = parse_answers(self._student.answer(prompts, lambda _done, _total: None), held_out.items)
+        state = compute_metrics(judged, judged, held_out.items, step=self._steps)
         return {
-            "seconds": _by_part([told["seconds"] for told in self._told[_WARM_UP:]]),
+            "seconds": _mean_by_part([told["seconds"] for told in self._step_figures[_WARM_UP:]]),
             "reward": _mean_and_error([told["reward"] for told in late]),
             "accuracy": _mean_and_error([told["accuracy"] for told in late]),
             "held_out": {"accuracy": accuracy(judged, held_out.items), "brier": state.brier},
         }
 
 
-def _waiter(turn: Semaphore) -> Any:
+def _turn_callback(turn: Semaphore) -> Any:
     from accelerate.state import GradientState  # type: ignore[import-untyped]  # publishes no types
     from transformers import TrainerCallback
 
@@ -138,11 +143,11 @@ def _waiter(turn: Semaphore) -> Any:
     return Waiter()
 
 
-def _other(name: str) -> str:
+def _other_name(name: str) -> str:
     return _SHARED if name == _STOCK else _STOCK
 
 
-def _by_part(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _mean_by_part(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
     parts = {
         name: statistics.median(step.get(name, 0.0) for step in steps)
         for name in ("total", "generation", "reward", "reference")
@@ -161,5 +166,5 @@ def _mean_and_error(values: Sequence[float | None]) -> tuple[float, float]:
 
 
 def _mean_tokens(start: StudentSettings, training: TrainingSet) -> float:
-    student = load_student(start)
+    student = load_trainable_student(start)
     return statistics.fmean(student.count_tokens(student.prompt(i.observation)) for i in training.items)

@@ -10,19 +10,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.journal.canonical import plain
+from engine.journal.canonical import to_jsonable
 from strategies.backtest import Progress, Run
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import SIMULATED_START
 from strategies.runs import list_runs
-from training.walkforward.config import Method, WalkForward
+from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
 
 _FOLDS = 5
 
-_LEAST_CLEAR = 0.95
+_MIN_CLEAR = 0.95
 
-_MOST_PROMOTIONS = 1
+_MAX_PROMOTIONS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +52,9 @@ class NoEdgeBench:
         return BacktestConfig(seed=seed, market=market)
 
     @property
-    def settings(self) -> WalkForward:
+    def settings(self) -> WalkForwardConfig:
         """One recipe for all markets; supervised training does not stand beside it here."""
-        return WalkForward(
+        return WalkForwardConfig(
             method=self.method,
             train_days=self.train_days,
             test_days=self.test_days,
@@ -80,28 +80,28 @@ def measure_no_edge(
     markets: list[dict[str, Any]] = []
     for number, seed in enumerate(bench.seeds):
         on_progress("markets", number, len(bench.seeds))
-        markets.append(_market(bench, seed, data_dir, clock, on_progress, walk, reverses=False))
+        markets.append(_run_market(bench, seed, data_dir, clock, on_progress, walk, reverses=False))
     on_progress("markets", len(bench.seeds), len(bench.seeds))
     turned = None
     if bench.reversed_seed is not None:
-        turned = _market(bench, bench.reversed_seed, data_dir, clock, on_progress, walk, reverses=True)
+        turned = _run_market(bench, bench.reversed_seed, data_dir, clock, on_progress, walk, reverses=True)
     clear = sum(not one["claims"] for one in markets)
     promotions = sum(one["promotions"] for one in markets)
     learned = turned is None or turned["promotions"] > 0
     return {
-        "bench": plain(asdict(bench)),
+        "bench": to_jsonable(asdict(bench)),
         "markets": len(markets),
         "markets_without_claim": clear,
         "promotions": promotions,
         "gates": sum(one["gates"] for one in markets),
         "training_seconds": max((one["training_seconds"] for one in markets), default=None),
         "reversed": turned,
-        "passed": clear >= _LEAST_CLEAR * len(markets) and promotions <= _MOST_PROMOTIONS and learned,
+        "passed": clear >= _MIN_CLEAR * len(markets) and promotions <= _MAX_PROMOTIONS and learned,
         "each": markets,
     }
 
 
-def _market(
+def _run_market(
     bench: NoEdgeBench,
     seed: int,
     data_dir: Path,
@@ -117,28 +117,34 @@ def _market(
     def report(stage: str, done: int, total: int) -> None:
         on_progress(f"market {seed}, {stage}", done, total)
 
-    result = _on_record(folder, config, settings)
+    result = _load_result(folder, config, settings)
     if result is None:
         result = walk(config, settings, data_dir=folder, clock=clock, on_progress=report).result
-    return {"seed": seed, **_counted(result, bench.method.value)}
+    return {"seed": seed, **_count_claims(result, bench.method.value)}
 
 
-def _on_record(folder: Path, config: BacktestConfig, settings: WalkForward) -> Mapping[str, Any] | None:
+def _load_result(
+    folder: Path, config: BacktestConfig, settings: WalkForwardConfig
+) -> Mapping[str, Any] | None:
     """The result of the same walk-forward, if it has finished."""
-    wanted, stated = plain(config.model_dump(mode="json")), plain(asdict(settings))
+    wanted, stated = to_jsonable(config.stored()), to_jsonable(asdict(settings))
     for one in list_runs(folder):
         said = one.result.get("walkforward", {})
-        if one.state == "finished" and one.config == wanted and stated.items() <= _stated(said, stated):
+        if (
+            one.state == "finished"
+            and one.config == wanted
+            and stated.items() <= _recorded_settings(said, stated)
+        ):
             return one.result
     return None
 
 
-def _stated(said: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
+def _recorded_settings(result: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
     """The settings of a result; the embargo is reckoned where none was given."""
-    return {**said, "embargo_days": wanted["embargo_days"]}.items()
+    return {**result, "embargo_days": settings["embargo_days"]}.items()
 
 
-def _counted(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
+def _count_claims(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
     made: Sequence[Mapping[str, Any]] = result["claims"]
     claims = [f"{one['measure']} against {one['against']}" for one in made if one["claimed"]]
     if result["verdict"] == "better":

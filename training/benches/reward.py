@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from engine.calendars import RoundTheClock
-from engine.fx import Rates
+from engine.fx import FxRates
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Costs, Instrument
-from engine.model import Abstention, Bar, Call, Direction, Forecast, Slice
-from engine.timeline import merge, observations
+from engine.model import Abstention, Bar, Direction, Forecast, Prediction, Slice
+from engine.timeline import build_observations, build_slices
 from engine.trading.runner import run
-from strategies.llm_strategy import LLMStrategy, Stake
-from strategies.sizing import Sizing, volatility
-from training.dataset.counterfactual import take
+from strategies.llm_strategy import BetSizing, LLMStrategy
+from strategies.sizing import PositionSizing, volatility
+from training.dataset.counterfactual import simulate_step
 from training.dataset.experience import Experience, Key
-from training.dataset.reconstruction import experiences_of, stated_return
-from training.dataset.run_history import Story
+from training.dataset.reconstruction import reconstruct_experiences, stated_return
+from training.dataset.run_history import RunHistory
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -33,17 +33,17 @@ _START = datetime(2020, 1, 1, tzinfo=UTC)
 
 _SYMBOLS = 20
 
-_MOST_DAYS = 500
+_MAX_DAYS = 500
 
 _WINDOW = 10
 
 _CASH = 1_000_000.0
 
-_RATES = Rates(base="USD", constants={"EUR": 1.1})
+_RATES = FxRates(base="USD", constants={"EUR": 1.1})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class AgreementReport:
     """`n` forecasts that were traded, the `worst` difference of net returns, and how many steps were of which
     kind: "long", "short", "flat", "lots", "fractions", "held" (something was held before), "foreign".
     `refused` forecasts were not traded: their order could not be paid for.
@@ -55,7 +55,7 @@ class Agreement:
     refused: int
 
 
-def step_agreement(n: int, seed: int) -> Agreement:
+def step_agreement(n: int, seed: int) -> AgreementReport:
     """Compare at least `n` traded forecasts with the engine's own steps; about 1 s for 4,000."""
     from numpy.random import default_rng
 
@@ -63,49 +63,49 @@ def step_agreement(n: int, seed: int) -> Agreement:
     compared = refused = market = 0
     worst = 0.0
     while compared < n:
-        days = min(_MOST_DAYS, (n - compared) // _SYMBOLS + _WINDOW + 5)
-        for experience, said in _played(default_rng([seed, market]), days):
+        days = min(_MAX_DAYS, (n - compared) // _SYMBOLS + _WINDOW + 5)
+        for experience, said in _simulate_market(default_rng([seed, market]), days):
             if not isinstance(experience.call, Forecast):
                 continue
             if said is None:
                 refused += 1
                 continue
-            taken = take(experience.call, experience.outcome, experience.situation)
+            taken = simulate_step(experience.call, experience.outcome, experience.trade_context)
             compared += 1
             worst = max(worst, abs(taken.net_return - said))
-            kinds.update(_kinds(experience, taken.position))
+            kinds.update(_classify_step(experience, taken.position))
         market += 1
-    return Agreement(n=compared, worst=worst, kinds=dict(kinds), refused=refused)
+    return AgreementReport(n=compared, worst=worst, kinds=dict(kinds), refused=refused)
 
 
-def _played(rng: "Generator", days: int) -> Iterator[tuple[Experience, float | None]]:
+def _simulate_market(rng: "Generator", days: int) -> Iterator[tuple[Experience, float | None]]:
     """The experience of one random market, each with the net return of the engine's step."""
     instruments = {one.symbol: one for one in (_instrument(rng, i) for i in range(_SYMBOLS))}
     bars = {symbol: _bars(rng, symbol, days) for symbol in instruments}
     costs = {symbol: _costs(rng) for symbol in instruments}
     shortable = frozenset(symbol for symbol, one in instruments.items() if one.shortable)
     aversion = float(rng.uniform(2, 40))
-    sizing = Sizing(risk_aversion=aversion, cap=0.9 / _SYMBOLS, shortable=shortable)
-    observed = observations(bars, [], window=_WINDOW, start=datetime.min.replace(tzinfo=UTC))
+    sizing = PositionSizing(risk_aversion=aversion, cap=0.9 / _SYMBOLS, shortable=shortable)
+    observed = build_observations(bars, [], window=_WINDOW, start=datetime.min.replace(tzinfo=UTC))
     calls = {(one.symbol, one.as_of): _call(rng, (one.symbol, one.as_of), one.last_close) for one in observed}
-    story = Story()
+    story = RunHistory()
     run(
-        _told(merge([bar for series in bars.values() for bar in series], []), story),
+        _record_slices(build_slices([bar for series in bars.values() for bar in series], []), story),
         strategy=LLMStrategy,
         settings={
             "calls": calls,
             "volatilities": {(one.symbol, one.as_of): volatility(one.bars) for one in observed},
             "sizing": sizing,
-            "stake": Stake.CONFIDENCE,
+            "bet_sizing": BetSizing.CONFIDENCE,
         },
         instruments=instruments,
         costs=costs,
         calendars={ROUND_THE_CLOCK: RoundTheClock()},
         cash=_CASH,
         rates=_RATES,
-        on_record=story.record,
+        on_record=story.add_record,
     )
-    made = experiences_of(
+    made = reconstruct_experiences(
         story,
         calls,
         instruments=instruments,
@@ -120,9 +120,9 @@ def _played(rng: "Generator", days: int) -> Iterator[tuple[Experience, float | N
         yield experience, stated_return(experience, story)
 
 
-def _told(slices: Iterator[Slice], story: Story) -> Iterator[Slice]:
+def _record_slices(slices: Iterator[Slice], history: RunHistory) -> Iterator[Slice]:
     for slice_ in slices:
-        story.slice(slice_)
+        history.add_slice(slice_)
         yield slice_
 
 
@@ -171,7 +171,7 @@ def _bars(rng: "Generator", symbol: str, days: int) -> list[Bar]:
     return bars
 
 
-def _call(rng: "Generator", key: Key, last: float) -> Call:
+def _call(rng: "Generator", key: Key, last: float) -> Prediction:
     symbol, as_of = key
     if rng.random() < 0.05:
         return Abstention(symbol=symbol, as_of=as_of, reason="drawn", last_close=last)
@@ -187,10 +187,10 @@ def _call(rng: "Generator", key: Key, last: float) -> Call:
     )
 
 
-def _kinds(experience: Experience, position: float) -> Iterator[str]:
+def _classify_step(experience: Experience, position: float) -> Iterator[str]:
     yield "long" if position > 0 else "short" if position < 0 else "flat"
-    yield "lots" if experience.situation.instrument.lot else "fractions"
-    if experience.situation.held:
+    yield "lots" if experience.trade_context.instrument.lot else "fractions"
+    if experience.trade_context.position:
         yield "held"
-    if experience.situation.instrument.currency != _RATES.base:
+    if experience.trade_context.instrument.currency != _RATES.base:
         yield "foreign"

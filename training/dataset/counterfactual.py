@@ -7,18 +7,18 @@ symbols did at that open; here it is filled, unless the symbol's own market forb
 from dataclasses import dataclass
 from datetime import timedelta
 
-from engine.instruments import locked
-from engine.lots import order_size, wanted_position
-from engine.model import Call, Forecast
+from engine.instruments import limit_lock_reason
+from engine.lots import order_size, target_position
+from engine.model import Forecast, Prediction
 from engine.outcomes import Outcome
-from engine.trading.pnl import borrow_cost, net_return, step_pnl, trade_cost
-from training.dataset.experience import Situation
+from engine.trading.pnl import borrow_cost, net_return, period_pnl, trade_cost
+from training.dataset.experience import TradeContext
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class StepResult:
     """A step: `position` held after `change` (signed units), its worth at the open as a fraction of equity
     (`weight`), `cost` and `pnl` in the base currency, and `net_return`, pnl over equity at the fill.
     """
@@ -31,34 +31,34 @@ class Taken:
     net_return: float
 
 
-def order(call: Call, situation: Situation) -> float:
+def order_size_for(call: Prediction, context: TradeContext) -> float:
     """The signed size that the strategy would order on `call`; 0 for none, and always for an abstention."""
-    s = situation
+    s = context
     if not isinstance(call, Forecast):
         return 0.0
     weight = s.sizing.weight(call, s.volatility)
     if s.equity <= 0 and weight != 0:
         return 0.0
-    wanted = wanted_position(weight, s.equity, s.price, s.instrument.lot)
+    wanted = target_position(weight, s.equity, s.price, s.instrument.lot)
     if wanted < 0 and not s.instrument.shortable:
         return 0.0
-    return order_size(wanted, s.held, s.instrument.lot)
+    return order_size(wanted, s.position, s.instrument.lot)
 
 
-def take(call: Call, outcome: Outcome, situation: Situation) -> Taken:
+def simulate_step(call: Prediction, outcome: Outcome, context: TradeContext) -> StepResult:
     """The step from the fill of `call` to the next decision's fill. Raises ValueError if it has not ended."""
     if outcome.exit_open is None or outcome.open_known_at is None:
         raise ValueError(f"{outcome.symbol} at {outcome.as_of}: the step has not ended yet")
-    s = situation
-    change = order(call, s)
-    if locked(s.instrument, change, outcome.fill_open, outcome.last_close, s.fill_at.date()):
+    s = context
+    change = order_size_for(call, s)
+    if limit_lock_reason(s.instrument, change, outcome.fill_open, outcome.last_close, s.fill_at.date()):
         change = 0.0
-    position = s.held + change
+    position = s.position + change
     opened, ended = outcome.fill_open * s.fill_rate, outcome.exit_open * s.exit_rate
     days = (outcome.open_known_at - s.fill_at) / _DAY
     cost = trade_cost(change, opened, s.costs) + borrow_cost(position, opened, days, s.costs)
-    pnl = step_pnl(position, ended - opened, cost)
-    return Taken(
+    pnl = period_pnl(position, ended - opened, cost)
+    return StepResult(
         position=position,
         change=change,
         weight=net_return(position * opened, s.fill_equity),

@@ -13,18 +13,18 @@ from typing import Self
 
 from engine.calendars import Calendar
 from engine.errors import DataError, StudentError, UsageError
-from engine.fx import Rates
+from engine.fx import FxRates
 from engine.instruments import Costs, Instrument
-from engine.model import Abstention, Bar, Call, Observation, require_utc
-from engine.outcomes import Outcome, outcomes
-from strategies.sizing import Sizing, volatility
+from engine.model import Abstention, Bar, Observation, Prediction, require_utc
+from engine.outcomes import Outcome, match_outcomes
+from strategies.sizing import PositionSizing, volatility
 
 Key = tuple[str, datetime]
 """A symbol and the instant of a decision on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class TradeContext:
     """What the position of one step starts from. Amounts and `price` are in the base currency.
 
     Known at the decision: `equity` (the portfolio's value), `held` (signed units), `price` (the last known
@@ -35,10 +35,10 @@ class Situation:
 
     instrument: Instrument
     costs: Costs
-    sizing: Sizing
+    sizing: PositionSizing
     volatility: float
     equity: float
-    held: float
+    position: float
     price: float
     fill_at: datetime
     fill_equity: float
@@ -57,20 +57,20 @@ class Experience:
 
     observation: Observation
     outcome: Outcome
-    situation: Situation
+    trade_context: TradeContext
     base_rate: float
-    call: Call | None = None
+    call: Prediction | None = None
 
     def __post_init__(self) -> None:
         seen, out = self.observation, self.outcome
         keys = {(seen.symbol, seen.as_of), (out.symbol, out.as_of)}
         if self.call is not None:
             keys.add((self.call.symbol, self.call.as_of))
-        if len(keys) > 1 or self.situation.instrument.symbol != seen.symbol:
+        if len(keys) > 1 or self.trade_context.instrument.symbol != seen.symbol:
             raise ValueError(f"{seen.symbol} at {seen.as_of}: the parts are of different decisions")
         if out.open_known_at is None:
             raise ValueError(f"{seen.symbol} at {seen.as_of}: the step has not ended yet")
-        if not seen.as_of <= self.situation.fill_at < out.open_known_at:
+        if not seen.as_of <= self.trade_context.fill_at < out.open_known_at:
             raise ValueError(f"{seen.symbol} at {seen.as_of}: the fill is not between decision and end")
 
     @property
@@ -89,43 +89,43 @@ class Experience:
         return self.outcome.known_at - self.outcome.as_of
 
 
-def horizon(items: Iterable[Experience]) -> timedelta:
+def longest_horizon(items: Iterable[Experience]) -> timedelta:
     """The longest horizon of some experiences: the shortest embargo that they allow; zero for none."""
     return max((item.horizon for item in items), default=timedelta())
 
 
-def experiences(
+def build_experiences(
     observed: Sequence[Observation],
     bars: Mapping[str, Sequence[Bar]],
     *,
     instruments: Mapping[str, Instrument],
     calendars: Mapping[str, Calendar],
     costs: Mapping[str, Costs],
-    sizing: Sizing,
-    calls: Mapping[Key, Call] = MappingProxyType({}),
-    rates: Rates | None = None,
+    sizing: PositionSizing,
+    calls: Mapping[Key, Prediction] = MappingProxyType({}),
+    rates: FxRates | None = None,
     equity: float = 100_000.0,
 ) -> list[Experience]:
     """Each of `observed` whose step has ended by the last of `bars`, in the order given.
 
     Every one stands alone: its step starts with nothing held and `equity` in the base currency, so it pays
     for its whole position. `bars`, closed and oldest first, `costs` and `instruments` are by symbol,
-    `calendars` by code. Closes followed by a gap are left out (see `training.dataset.experience.decisions`).
+    `calendars` by code. Closes followed by a gap are left out (see `build_decisions`).
     """
     made = []
-    for one in decisions(observed, bars, instruments, calendars):
+    for one in build_decisions(observed, bars, instruments, calendars):
         seen, out = one.observation, one.outcome
         ended_at = out.open_known_at or out.known_at
         moments = (seen.as_of, one.fill_at, ended_at)
         currency = instruments[seen.symbol].currency
-        at_decision, at_fill, at_exit = (rates.of(currency, at) if rates else 1.0 for at in moments)
-        situation = Situation(
+        at_decision, at_fill, at_exit = (rates.rate(currency, at) if rates else 1.0 for at in moments)
+        situation = TradeContext(
             instrument=instruments[seen.symbol],
             costs=costs[seen.symbol],
             sizing=sizing,
             volatility=volatility(seen.bars),
             equity=equity,
-            held=0.0,
+            position=0.0,
             price=seen.last_close * at_decision,
             fill_at=one.fill_at,
             fill_equity=equity,
@@ -136,7 +136,7 @@ def experiences(
             Experience(
                 observation=seen,
                 outcome=out,
-                situation=situation,
+                trade_context=situation,
                 base_rate=one.base_rate,
                 call=calls.get((seen.symbol, seen.as_of)),
             )
@@ -164,17 +164,20 @@ class TrainingSet:
             if item.known_at + self.embargo >= self.cutoff:
                 symbol, as_of = item.key
                 raise DataError(
-                    f"{symbol} at {_minute(as_of)}: its outcome was known at {_minute(item.known_at)}, not "
-                    f"{_days(self.embargo)} before the cut-off {_minute(self.cutoff)}; leave it out"
+                    f"{symbol} at {_format_minute(as_of)}: its outcome was known at "
+                    f"{_format_minute(item.known_at)}, not "
+                    f"{_format_days(self.embargo)} before the cut-off "
+                    f"{_format_minute(self.cutoff)}; leave it out"
                 )
         if not self.items:
             raise DataError(
-                f"no outcome was known {_days(self.embargo)} before the cut-off {_minute(self.cutoff)}; "
+                f"no outcome was known {_format_days(self.embargo)} before the cut-off "
+                f"{_format_minute(self.cutoff)}; "
                 "choose a later cut-off"
             )
 
     @classmethod
-    def admit(
+    def select(
         cls,
         experiences: Iterable[Experience],
         *,
@@ -197,17 +200,19 @@ def require_past(name: str, cutoff: datetime, tested_from: datetime) -> None:
     """Raise StudentError if the data of adapter `name` reach beyond the start of what it is tested on."""
     if cutoff > tested_from:
         raise StudentError(
-            f"adapter {name} was trained on data up to {_minute(cutoff)}, and the test begins earlier, at "
-            f"{_minute(tested_from)}; choose an older adapter or a later start"
+            f"adapter {name} was trained on data up to {_format_minute(cutoff)}, and the test "
+            "begins earlier, at "
+            f"{_format_minute(tested_from)}; choose an older adapter or a later start"
         )
 
 
-def require_apart(trained_from: datetime, cutoff: datetime, tested_from: datetime) -> None:
+def require_disjoint(trained_from: datetime, cutoff: datetime, tested_from: datetime) -> None:
     """Raise UsageError unless the test window begins at the training cut-off or after it."""
     if tested_from < cutoff:
         raise UsageError(
-            f"the test window begins at {_minute(tested_from)}, before the end of the training window "
-            f"{_minute(trained_from)} to {_minute(cutoff)}; let it begin at the cut-off or later"
+            f"the test window begins at {_format_minute(tested_from)}, before the end of the training window "
+            f"{_format_minute(trained_from)} to {_format_minute(cutoff)}; let it begin at the "
+            "cut-off or later"
         )
 
 
@@ -216,16 +221,17 @@ def _require_embargo(items: Sequence[Experience], embargo: timedelta) -> None:
     if longest is not None and embargo < longest.horizon:
         symbol, as_of = longest.key
         raise UsageError(
-            f"the embargo of {_days(embargo)} is shorter than the horizon of {symbol} at {_minute(as_of)}; "
-            f"make it at least {_days(longest.horizon)}"
+            f"the embargo of {_format_days(embargo)} is shorter than the horizon of {symbol} at "
+            f"{_format_minute(as_of)}; "
+            f"make it at least {_format_days(longest.horizon)}"
         )
 
 
-def _days(span: timedelta) -> str:
+def _format_days(span: timedelta) -> str:
     return f"{span / timedelta(days=1):g} days"
 
 
-def _minute(moment: datetime) -> str:
+def _format_minute(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
@@ -239,7 +245,7 @@ class Decision:
     base_rate: float
 
 
-def decisions(
+def build_decisions(
     observed: Sequence[Observation],
     bars: Mapping[str, Sequence[Bar]],
     instruments: Mapping[str, Instrument],
@@ -249,26 +255,26 @@ def decisions(
 
     Left out are closes after which the next open did not come when the symbol's calendar says: an order would
     have expired, and the next close lies further ahead than the student was asked for. Raises DataError as
-    `engine.outcomes.outcomes` does.
+    `engine.outcomes.match_outcomes` does.
     """
     asked = [
         Abstention(symbol=one.symbol, as_of=one.as_of, reason="", last_close=one.last_close)
         for one in observed
     ]
-    openings = {symbol: _openings(series) for symbol, series in bars.items()}
+    openings = {symbol: _next_opens(series) for symbol, series in bars.items()}
     rates = {symbol: _base_rates(series) for symbol, series in bars.items()}
-    for observation, (_, outcome) in zip(observed, outcomes(asked, bars), strict=True):
+    for observation, (_, outcome) in zip(observed, match_outcomes(asked, bars), strict=True):
         symbol, as_of = observation.symbol, observation.as_of
         if outcome is None or outcome.exit_open is None:
             continue
         fill_at = openings[symbol][as_of]
-        if _due(calendars[instruments[symbol].calendar], as_of, fill_at):
+        if _next_due(calendars[instruments[symbol].calendar], as_of, fill_at):
             yield Decision(
                 observation=observation, outcome=outcome, fill_at=fill_at, base_rate=rates[symbol][as_of]
             )
 
 
-def _openings(bars: Sequence[Bar]) -> dict[datetime, datetime]:
+def _next_opens(bars: Sequence[Bar]) -> dict[datetime, datetime]:
     """When the next bar opened, by the instant of each close."""
     return {bar.closes_at: following.opens_at for bar, following in pairwise(bars)}
 
@@ -284,7 +290,7 @@ def _base_rates(bars: Sequence[Bar]) -> dict[datetime, float]:
     return rates
 
 
-def _due(calendar: Calendar, as_of: datetime, fill_at: datetime) -> bool:
+def _next_due(calendar: Calendar, as_of: datetime, fill_at: datetime) -> bool:
     try:
         return fill_at <= calendar.next_open(as_of)
     except DataError:

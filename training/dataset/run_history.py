@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine.corporate_actions import Dividend, Split, after_split, split_bar
+from engine.corporate_actions import Dividend, Split, apply_split, split_bar
 from engine.model import Bar, NewsItem, Phase, Slice
-from engine.trading.records import Fill, Mark, OrderRecord, OrderStatus, Record, Step
+from engine.trading.records import EquityPoint, Fill, HoldingPeriod, OrderRecord, OrderStatus, Record
 from training.dataset.experience import Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Era:
+class SplitEpoch:
     """Bars in the same units by symbol, and from when on a close of each was decided on in these units."""
 
     bars: Mapping[str, Sequence[Bar]]
@@ -24,7 +24,7 @@ class Era:
 
 
 @dataclass(slots=True)
-class Story:
+class RunHistory:
     """All that was told so far, by instant or by symbol and instant.
 
     `held` is the position (signed units) and `values` the portfolio's value (base currency) at each close;
@@ -35,72 +35,72 @@ class Story:
 
     bars: dict[str, list[Bar]] = field(default_factory=lambda: defaultdict(list))
     news: list[NewsItem] = field(default_factory=list)
-    held: dict[Key, float] = field(default_factory=dict)
+    positions: dict[Key, float] = field(default_factory=dict)
     values: dict[datetime, float] = field(default_factory=dict)
-    opens: dict[Key, float] = field(default_factory=dict)
-    opened: dict[datetime, float] = field(default_factory=dict)
-    steps: dict[Key, Step] = field(default_factory=dict)
+    official_opens: dict[Key, float] = field(default_factory=dict)
+    traded_opens: dict[datetime, float] = field(default_factory=dict)
+    steps: dict[Key, HoldingPeriod] = field(default_factory=dict)
     refused: set[Key] = field(default_factory=set)
     forced: set[Key] = field(default_factory=set)
     _positions: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _past: list[Era] = field(default_factory=list)
+    _past: list[SplitEpoch] = field(default_factory=list)
     _since: dict[str, datetime] = field(default_factory=dict)
     _dividends: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
-    def remember(self, bar: Bar) -> None:
+    def add_history(self, bar: Bar) -> None:
         """Add a bar that closed before the story began."""
         self.bars[bar.symbol].append(bar)
 
-    def slice(self, slice_: Slice) -> None:
+    def add_slice(self, slice_: Slice) -> None:
         """Add a slice, before what followed from it. A bar that comes after its successor is passed over."""
         self.news += slice_.news
         for symbol, bar in slice_.bars.items():
             if slice_.phase is Phase.OPEN:
-                self.opens[symbol, bar.opens_at] = bar.open
+                self.official_opens[symbol, bar.opens_at] = bar.open
             elif not self.bars[symbol] or self.bars[symbol][-1].closes_at < bar.closes_at:
                 self.bars[symbol].append(bar)
-                self.held[symbol, slice_.as_of] = self._positions[symbol]
+                self.positions[symbol, slice_.as_of] = self._positions[symbol]
 
-    def split(self, split: Split, lot: float) -> None:
+    def add_split(self, split: Split, lot: float) -> None:
         """Add a split: from here on bars and positions of its symbol are in the new units."""
         symbol, series = split.symbol, self.bars[split.symbol]
-        self._past.append(Era(bars={symbol: tuple(series)}, since=self._began(symbol)))
+        self._past.append(SplitEpoch(bars={symbol: tuple(series)}, since=self._begin_epoch(symbol)))
         self.bars[symbol] = [split_bar(bar, split.ratio) for bar in series]
         self._since[symbol] = split.at
-        self._positions[symbol], _ = after_split(self._positions[symbol], split.ratio, lot)
+        self._positions[symbol], _ = apply_split(self._positions[symbol], split.ratio, lot)
 
-    def dividend(self, dividend: Dividend) -> None:
+    def add_dividend(self, dividend: Dividend) -> None:
         """Add a dividend, which no call knew of and which is no part of a price."""
         self._dividends[dividend.symbol].append(dividend.at)
 
-    def record(self, record: Record) -> None:
+    def add_record(self, record: Record) -> None:
         """Add what the engine stated."""
         match record:
             case OrderRecord():
-                self._order(record)
+                self._add_order(record)
             case Fill():
                 self._positions[record.symbol] += record.size
-            case Mark():
+            case EquityPoint():
                 self.values[record.at] = record.value
-            case Step():
+            case HoldingPeriod():
                 self.steps[record.symbol, record.started_at] = record
-                self.opened[record.started_at] = record.equity
+                self.traded_opens[record.started_at] = record.equity
 
-    def eras(self) -> list[Era]:
+    def split_epochs(self) -> list[SplitEpoch]:
         """The bars in the units of each time; of a symbol that was split, an era for before and after."""
-        return [*self._past, Era(bars=self.bars, since=self._since)]
+        return [*self._past, SplitEpoch(bars=self.bars, since=self._since)]
 
-    def paid(self, symbol: str, after: datetime, until: datetime) -> bool:
+    def paid_dividend(self, symbol: str, after: datetime, until: datetime) -> bool:
         """Whether a dividend of a symbol fell between two instants, both included.
 
         A call at the very instant of a dividend was made before it.
         """
         return any(after <= at <= until for at in self._dividends.get(symbol, ()))
 
-    def _began(self, symbol: str) -> dict[str, datetime]:
+    def _begin_epoch(self, symbol: str) -> dict[str, datetime]:
         return {symbol: self._since[symbol]} if symbol in self._since else {}
 
-    def _order(self, order: OrderRecord) -> None:
+    def _add_order(self, order: OrderRecord) -> None:
         if order.status is OrderStatus.FILLED:
             series = self.bars[order.symbol]
             # The order of a call states no reason; one that flattens may come at the instant of a close.

@@ -12,12 +12,12 @@ that began like no other teaches nothing about its later choices.
 
 from collections.abc import Sequence
 
-from engine.model import Call, Direction, Forecast
+from engine.model import Direction, Forecast, Prediction
 
 _LATER = ('"confidence"', '"close"')
 
 
-def choices(pieces: Sequence[str]) -> tuple[list[int], str | None]:
+def segment_answer(pieces: Sequence[str]) -> tuple[list[int], str | None]:
     """For each token of an answer which choice it belongs to, and how the answer began.
 
     0 is the direction, 1 the confidence, 2 the close. The beginning is the text up to the key of the
@@ -54,15 +54,17 @@ def advantages(
     return made
 
 
-def holds(calls: Sequence[Call], directions: Sequence[Direction], strength: float) -> list[list[float]]:
+def direction_anchor(
+    calls: Sequence[Prediction], directions: Sequence[Direction], strength: float
+) -> list[list[float]]:
     """For each call of the student before, what an answer begun with each of the `directions` gains.
 
     In standard deviations of a batch's rewards, from 0 to `strength`; nothing for an abstention.
     """
-    return [[strength * _held(call, way) for way in directions] for call in calls]
+    return [[strength * _anchor_term(call, way) for way in directions] for call in calls]
 
 
-def _held(call: Call, way: Direction) -> float:
-    if not isinstance(call, Forecast) or call.direction is not way:
+def _anchor_term(call: Prediction, direction: Direction) -> float:
+    if not isinstance(call, Forecast) or call.direction is not direction:
         return 0.0
     return 4 * call.probability_up * (1 - call.probability_up)

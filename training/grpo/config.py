@@ -1,33 +1,52 @@
-"""How a round of GRPO is configured."""
+"""The configuration of a round of GRPO."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from engine.errors import UsageError
-from training.lora import Lora
-from training.monitoring.guards import Limits
+from training.lora import LoraShape
+from training.monitoring.guards import GuardLimits
 from training.rewards import Weights
+
+_STORED_NAMES = {
+    "num_generations": "completions",
+    "max_tokens_per_batch": "tokens_at_once",
+    "share_prompt_prefix": "share",
+    "forced_prefixes": "explore",
+    "direction_anchor": "hold",
+    "eval_every": "look_every",
+}
+"""Fields that recipes on record keep under the name of the first version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrpoRecipe:
+class GrpoConfig:
     """Everything but the student and the data that decides what a round of GRPO does.
 
-    Each step samples `completions` answers to each of `prompts_per_step` prompts at `temperature` and makes
-    one update at a `learning_rate` that falls to zero (`decay` False: stays). `beta` weighs the KL to the
-    adapter that the round starts from. A new adapter is of `rank` on the blocks between two shares of the
-    model's `depth` (see docs/decisions/0011). `weights` are those of the parts of `training.rewards`,
-    `direction` that of `training.rewards`. `explore` of the answers to each prompt are begun
-    for the student, half of them with either direction (see `training.grpo.rollouts`), and `hold` is how
-    strongly they hold it to its own (see `training.grpo.advantages`); `explore` 0 leaves every answer to it.
-    `max_new_tokens` None: as many as the longest canonical answer has. `tokens_at_once` None: what suits the
-    device; it changes speed and memory only. `share` False: everything as TRL does it. The guards look after
-    every `look_every` steps.
+    Attributes:
+        steps: How many updates are made, each on `prompts_per_step` prompts.
+        num_generations: How many answers to each prompt are sampled, at `temperature`.
+        learning_rate: The rate at the first step; it falls to zero linearly, unless `decay` is False.
+        beta: The weight of the KL divergence from the adapter that the round starts from.
+        rank: The rank of a new adapter, with its `alpha`, on the blocks between two fractions of the model's
+            `depth` (see docs/decisions/0011).
+        max_new_tokens: The most tokens of an answer; None: as many as the longest canonical answer has.
+        recency_half_life_days: Days after which an outcome counts half; None: all count alike.
+        weights: The weights of the parts of `training.rewards`, and `direction` that of the direction.
+        forced_prefixes: How many answers to each prompt are begun with a given direction, half of them with
+            either (see `training.grpo.rollouts`); 0 lets the student begin all.
+        direction_anchor: How strongly those answers hold the student to its own direction (see
+            `training.grpo.advantages`).
+        limits: The limits of the guards, which evaluate the student after every `eval_every` steps.
+        max_tokens_per_batch: The most tokens in one pass; None: what suits the device. It changes speed and
+            memory only.
+        share_prompt_prefix: Whether answers to one prompt share its pass; False leaves all to TRL.
     """
 
     seed: int = 1
     steps: int = 60
     prompts_per_step: int = 16
-    completions: int = 8
+    num_generations: int = 8
     learning_rate: float = 6e-3
     decay: bool = True
     beta: float = 0.05
@@ -39,20 +58,25 @@ class GrpoRecipe:
     recency_half_life_days: float | None = None
     weights: Weights = field(default_factory=Weights)
     direction: float = 1.0
-    explore: int = 4
-    hold: float = 1.0
-    limits: Limits = field(default_factory=lambda: Limits(grace=40))
-    look_every: int = 20
-    tokens_at_once: int | None = None
-    share: bool = True
+    forced_prefixes: int = 4
+    direction_anchor: float = 1.0
+    limits: GuardLimits = field(default_factory=lambda: GuardLimits(grace=40))
+    eval_every: int = 20
+    max_tokens_per_batch: int | None = None
+    share_prompt_prefix: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.explore < self.completions:
+        if not 0 <= self.forced_prefixes < self.num_generations:
             raise UsageError(
-                f"explore {self.explore} of {self.completions} answers: leave at least one to the student"
+                f"forced_prefixes {self.forced_prefixes} of {self.num_generations} answers: "
+                "leave at least one to the student"
             )
 
     @property
-    def lora(self) -> Lora:
+    def lora(self) -> LoraShape:
         """The shape of a new adapter."""
-        return Lora(rank=self.rank, alpha=self.alpha, depth=self.depth)
+        return LoraShape(rank=self.rank, alpha=self.alpha, depth=self.depth)
+
+    def stored(self) -> dict[str, Any]:
+        """Return the recipe as the registry keeps it: under the names of the first version."""
+        return {_STORED_NAMES.get(name, name): value for name, value in asdict(self).items()}

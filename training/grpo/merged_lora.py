@@ -13,11 +13,11 @@ _NARROW = 16
 """Where the layers are this many ranks wide or less, the dense form is the quicker one."""
 
 
-def worth_it(model: Any, adapter: str) -> bool:
+def should_merge(model: Any, adapter: str) -> bool:
     """Whether the LoRA model is narrow, its layers are plain and unquantized, and so the dense form pays."""
     import torch
 
-    layers = dict(_layers(model, adapter))
+    layers = dict(_lora_layers(model, adapter))
     return bool(layers) and all(
         type(layer.base_layer) is torch.nn.Linear
         and not getattr(layer, "use_dora", {}).get(adapter, False)
@@ -27,35 +27,35 @@ def worth_it(model: Any, adapter: str) -> bool:
     )
 
 
-class Dense:
+class MergedLora:
     """The dense form of a peft model under one adapter, or under none; called like the model itself."""
 
     def __init__(self, model: Any, adapter: str | None) -> None:
         base = model.get_base_model()
-        self._sources = dict(_layers(model, adapter)) if adapter else {}
+        self._sources = dict(_lora_layers(model, adapter)) if adapter else {}
         self._adapter = adapter
         self._plain = _without_lora(base)
-        self._held: dict[str, Any] | None = None
+        self._cached_weights: dict[str, Any] | None = None
         self.config, self.device, self.dtype = base.config, base.device, base.dtype
 
     def __call__(self, **inputs: Any) -> Any:
         """What the model gives for these inputs."""
         from torch.func import functional_call
 
-        weights = self._weights() if self._held is None else self._held
+        weights = self._weights() if self._cached_weights is None else self._cached_weights
         return functional_call(self._plain, weights, (), inputs, tie_weights=False)
 
     @contextmanager
-    def held(self) -> Iterator["Dense"]:
+    def cache_weights(self) -> Iterator["MergedLora"]:
         """Make the weights once for several calls, without gradient."""
         import torch
 
         with torch.no_grad():
-            self._held = self._weights()
+            self._cached_weights = self._weights()
         try:
             yield self
         finally:
-            self._held = None
+            self._cached_weights = None
 
     def _weights(self) -> dict[str, Any]:
         name = self._adapter
@@ -66,7 +66,7 @@ class Dense:
         }
 
 
-def _layers(model: Any, adapter: str) -> Iterator[tuple[str, Any]]:
+def _lora_layers(model: Any, adapter: str) -> Iterator[tuple[str, Any]]:
     from peft.tuners.lora import LoraLayer
 
     for name, module in model.get_base_model().named_modules():

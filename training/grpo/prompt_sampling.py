@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from training.dataset.experience import TrainingSet
 
 
-def recency(training: TrainingSet, half_life_days: float | None) -> list[float]:
+def recency_weights(training: TrainingSet, half_life_days: float | None) -> list[float]:
     """A weight for each item, halved with every half-life that its outcome lies before the cut-off."""
     if half_life_days is None:
         return [1.0] * len(training.items)
@@ -13,7 +13,7 @@ def recency(training: TrainingSet, half_life_days: float | None) -> list[float]:
     return [0.5 ** (age / half_life_days) for age in days]
 
 
-def draw(
+def draw_prompts(
     weights: Sequence[float], kinds: Sequence[int], *, steps: int, prompts: int, seed: int
 ) -> list[list[int]]:
     """For each step `prompts` places, drawn without replacement in proportion to the weights.
@@ -48,12 +48,12 @@ def draw(
     return drawn
 
 
-def by_length(places: Sequence[int], lengths: Sequence[int]) -> list[int]:
+def sort_by_length(places: Sequence[int], lengths: Sequence[int]) -> list[int]:
     """The places in the order of their prompts' lengths, so that those of one part need little padding."""
     return sorted(places, key=lambda place: (lengths[place], place))
 
 
-def part_size(*, prompts: int, tokens: int, budget: int) -> int:
+def batch_part_size(*, prompts: int, tokens: int, budget: int) -> int:
     """How many of a step's prompts go through the model at once: a divisor of `prompts`.
 
     The largest whose tokens (`tokens` for each prompt and its answers) stay within `budget`, or else 1.

@@ -24,21 +24,21 @@ _MASKABLE = ("sdpa", "eager")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
+class SamplingConfig:
     """How answers are drawn: how many to a prompt, their most tokens, and the tokens that end one.
 
     The last of the answers to a prompt are begun with the token ids in `openings`, one each.
     """
 
-    copies: int
-    most_tokens: int
+    num_generations: int
+    max_tokens: int
     ends: Collection[int]
     pad: int
     temperature: float = 1.0
-    openings: Sequence[Sequence[int]] = ()
+    prefixes: Sequence[Sequence[int]] = ()
 
 
-def can_share(model: Any) -> bool:
+def can_share_prefix(model: Any) -> bool:
     """Whether every layer of the model attends to all of its past, under a mask that can be given."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -51,37 +51,37 @@ def can_share(model: Any) -> bool:
     )
 
 
-def sample(
-    model: Any, prompts: Sequence[Sequence[int]], how: Sampling, generator: "torch.Generator"
+def generate_answers(
+    model: Any, prompts: Sequence[Sequence[int]], how: SamplingConfig, generator: "torch.Generator"
 ) -> list[list[list[int]]]:
     """For each prompt, `copies` answers as token ids, the ending token included where one was drawn."""
     import torch
 
     with torch.no_grad():
-        growth = _Growth(model, prompts, how, generator)
-        while growth.unfinished():
+        growth = _Generation(model, prompts, how, generator)
+        while growth.is_unfinished():
             growth.step()
     return growth.answers
 
 
-class _Growth:
+class _Generation:
     """The rows that still grow: their cache, their mask and the answers so far."""
 
     def __init__(
-        self, model: Any, prompts: Sequence[Sequence[int]], how: Sampling, generator: "torch.Generator"
+        self, model: Any, prompts: Sequence[Sequence[int]], how: SamplingConfig, generator: "torch.Generator"
     ) -> None:
         import torch
         from transformers import DynamicCache
 
         self._model, self._how, self._generator = model, how, generator
-        self.answers: list[list[list[int]]] = [[[] for _ in range(how.copies)] for _ in prompts]
+        self.answers: list[list[list[int]]] = [[[] for _ in range(how.num_generations)] for _ in prompts]
         ids, mask = left_padded(prompts, how.pad, model.device)
         self._cache = DynamicCache(config=model.config.get_text_config())
         self._ends = torch.tensor(sorted(how.ends), device=model.device)
         self._rows = torch.arange(len(prompts), device=model.device)
         self._positions = mask.sum(1, keepdim=True)
-        self._seen = mask[:, None, :].expand(-1, how.copies, -1).bool()
-        self._done = torch.zeros(len(prompts), how.copies, dtype=torch.bool, device=model.device)
+        self._seen = mask[:, None, :].expand(-1, how.num_generations, -1).bool()
+        self._done = torch.zeros(len(prompts), how.num_generations, dtype=torch.bool, device=model.device)
         self._steps = 0
         first = model(
             input_ids=ids,
@@ -91,38 +91,42 @@ class _Growth:
             use_cache=True,
             logits_to_keep=1,
         ).logits
-        self._draw(first)
+        self._sample_tokens(first)
 
-    def unfinished(self) -> bool:
+    def is_unfinished(self) -> bool:
         """Whether an answer may still grow."""
-        return self._steps < self._how.most_tokens and not bool(self._done.all())
+        return self._steps < self._how.max_tokens and not bool(self._done.all())
 
     def step(self) -> None:
         """One more token for each answer."""
         import torch
 
         self._leave_finished_rows()
-        own = torch.eye(self._how.copies, dtype=torch.bool, device=self._seen.device)
+        own = torch.eye(self._how.num_generations, dtype=torch.bool, device=self._seen.device)
         self._seen = torch.cat([self._seen, own.expand(len(self._rows), -1, -1)], dim=2)
         logits = self._model(
             input_ids=self._last,
             attention_mask=mask_for(self._model, self._seen),
-            position_ids=(self._positions + self._steps - 1).expand(-1, self._how.copies),
+            position_ids=(self._positions + self._steps - 1).expand(-1, self._how.num_generations),
             past_key_values=self._cache,
             use_cache=True,
         ).logits
-        self._draw(logits)
+        self._sample_tokens(logits)
 
-    def _draw(self, logits: "torch.Tensor") -> None:
+    def _sample_tokens(self, logits: "torch.Tensor") -> None:
         import torch
 
         # By the inverse of the distribution function: a twentieth of the time of torch.multinomial.
         total = torch.softmax(logits.float() / self._how.temperature, dim=-1).cumsum(-1)
-        luck = torch.rand((len(logits), self._how.copies, 1), generator=self._generator, device=logits.device)
+        luck = torch.rand(
+            (len(logits), self._how.num_generations, 1), generator=self._generator, device=logits.device
+        )
         below = luck * total[..., -1:]
         drawn = torch.searchsorted(total.expand(*below.shape[:2], -1).contiguous(), below, right=True)[..., 0]
         drawn = drawn.clamp(max=total.shape[-1] - 1)
-        for copy, opening in enumerate(self._how.openings, start=self._how.copies - len(self._how.openings)):
+        for copy, opening in enumerate(
+            self._how.prefixes, start=self._how.num_generations - len(self._how.prefixes)
+        ):
             if self._steps < len(opening):
                 drawn[:, copy] = opening[self._steps]
         self._last = drawn.masked_fill(self._done, self._how.pad)
@@ -187,7 +191,7 @@ def log_probabilities(
     rows, copies, tokens = answers.shape
     logits = model(
         input_ids=_inputs(prompts, answers),
-        attention_mask=mask_for(model, _seen(prompt_mask, copies, tokens)),
+        attention_mask=mask_for(model, _attention_mask(prompt_mask, copies, tokens)),
         position_ids=_positions(prompt_mask, copies, tokens),
         use_cache=False,
         # As indices, not as a number: a slice would not be contiguous, and its product is three times slower.
@@ -220,7 +224,7 @@ def _positions(prompt_mask: "torch.Tensor", copies: int, tokens: int) -> "torch.
     return torch.cat([ahead[:, :-1], ahead[:, -1:] + own], dim=1)
 
 
-def _seen(prompt_mask: "torch.Tensor", copies: int, tokens: int) -> "torch.Tensor":
+def _attention_mask(prompt_mask: "torch.Tensor", copies: int, tokens: int) -> "torch.Tensor":
     """(n, places, places): which places each place attends to. Padding sees itself, so no row is empty."""
     import torch
 

@@ -11,23 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.journal.events.training import TrainingDone, TrainingStep
 from engine.metrics.accuracy import hit
 from engine.model import Abstention, Direction
-from llm.answers import read, write
+from llm.answers import format_answer, parse_answer
+from llm.backends import load_trainable_student
 from llm.model_files import fingerprint
-from llm.student import StudentSettings
-from llm.transformers_student import TransformersStudent, load_student
+from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import Experience, TrainingSet
-from training.grpo.advantages import holds
-from training.grpo.config import GrpoRecipe
-from training.grpo.prompt_sampling import by_length, draw, part_size, recency
+from training.grpo.advantages import direction_anchor
+from training.grpo.config import GrpoConfig
+from training.grpo.prompt_sampling import batch_part_size, draw_prompts, recency_weights, sort_by_length
 from training.grpo.reward_functions import trl_rewards
-from training.lora import adaptable, trainable_student, write_adapter
-from training.monitoring.monitor import OnEvent, Settled, Watch
-from training.rewards import completion_text, happened
+from training.lora import add_adapter, trainable_student, write_adapter
+from training.monitoring.monitor import OnEvent, TrainingMonitor, TrainingOutcome
+from training.rewards import completion_text, observed_rise
 
 if TYPE_CHECKING:
-    from training.grpo.config import GrpoRecipe
+    from training.grpo.config import GrpoConfig
     from training.grpo.trainer import SharedPromptTrainer
 
 
@@ -36,7 +37,7 @@ OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
+class TrainedAdapter:
     """An adapter that was written. `clean`: its weights passed all guards.
 
     `reason` says which guard stopped the training or had its weights rolled back, None where none did.
@@ -44,7 +45,7 @@ class Trained:
 
     folder: Path
     fingerprint: str
-    clean: bool
+    passed_guards: bool
     reason: str | None
     figures: Mapping[str, Any]
 
@@ -54,51 +55,50 @@ def train_grpo(
     training: TrainingSet,
     held_out: TrainingSet,
     folder: Path,
-    recipe: GrpoRecipe,
+    recipe: GrpoConfig,
     on_event: OnEvent,
     on_progress: OnProgress,
-) -> Trained:
+) -> TrainedAdapter:
     """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
 
-    `on_event` gets "training_step" (the step, `of` how many, and `training.grpo.train.step_figures`),
-    "training_look" (the vitals on `held_out`), "training_guard" and "training_done". Equal arguments give
-    equal weights on one machine.
+    `on_event` gets a TrainingStep with `step_figures`, a TrainingLook with the metrics on `held_out`,
+    TrainingGuards and TrainingDone. Equal arguments give equal weights on one machine.
     """
     import torch
 
     clock = time.perf_counter()
-    start, student = trainable_student(start, load_student, on_event)
+    start, student = trainable_student(start, load_trainable_student, on_event)
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(recipe.seed)
-        model = adaptable(student, start, recipe.lora)
-        trainer = trainer_for(student, model, training, recipe, Path(scratch))
+        model = add_adapter(student, start, recipe.lora)
+        trainer = create_trainer(student, model, training, recipe, Path(scratch))
         weights = {name: one for name, one in trainer.model.named_parameters() if one.requires_grad}
-        watch = Watch(
+        watch = TrainingMonitor(
             student=student,
             held_out=held_out,
             weights=weights,
             limits=recipe.limits,
-            every=recipe.look_every,
+            every=recipe.eval_every,
             on_event=on_event,
         )
 
         def on_step(number: int, figures: Mapping[str, Any], last: bool) -> bool:  # noqa: FBT001  # called back
-            on_event("training_step", {"step": number, "of": recipe.steps, **figures})
+            on_event(TrainingStep(step=number, of=recipe.steps, figures=figures))
             on_progress("training", number, recipe.steps)
             return watch.step(number, figures, last=last)
 
         watch.begin()
-        trainer.add_callback(reporter(trainer, training, on_step))
+        trainer.add_callback(create_reporter(trainer, training, on_step))
         trainer.train()
-        settled = watch.settle()
+        settled = watch.finish()
         settings = {"prompt": student.template.name, "released": _last_day(training, held_out)}
         write_adapter(trainer.model, folder, start.student, settings)
     figures = _figures(settled, watch, time.perf_counter() - clock)
-    on_event("training_done", {**figures, "clean": settled.clean, "reason": settled.reason})
-    return Trained(
+    on_event(TrainingDone(clean=settled.passed_guards, reason=settled.reason, figures=figures))
+    return TrainedAdapter(
         folder=folder,
         fingerprint=fingerprint([folder]),
-        clean=settled.clean,
+        passed_guards=settled.passed_guards,
         reason=settled.reason,
         figures=figures,
     )
@@ -108,21 +108,21 @@ def _last_day(training: TrainingSet, held_out: TrainingSet) -> str:
     return max(training.cutoff, held_out.cutoff).date().isoformat()
 
 
-def _figures(settled: Settled, watch: Watch, seconds: float) -> dict[str, Any]:
+def _figures(settled: TrainingOutcome, watch: TrainingMonitor, seconds: float) -> dict[str, Any]:
     return {
         "steps": watch.history[-1].step,
-        "held_out": settled.vitals.as_json(),
+        "held_out": settled.metrics.as_json(),
         "held_out_start": watch.history[0].as_json(),
         "held_out_accuracy": settled.accuracy,
         "seconds": seconds,
     }
 
 
-_TOKENS_AT_ONCE = {"cpu": 4_096, "cuda": 16_384}
+_MAX_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 16_384}
 
 
-def trainer_for(
-    student: TransformersStudent, model: Any, training: TrainingSet, recipe: "GrpoRecipe", scratch: Path
+def create_trainer(
+    student: TrainableStudent, model: Any, training: TrainingSet, recipe: "GrpoConfig", scratch: Path
 ) -> "SharedPromptTrainer":
     """A trainer for all steps of the recipe, silent and writing nothing outside `scratch`."""
     from datasets import Dataset, disable_progress_bars
@@ -134,40 +134,40 @@ def trainer_for(
     texts = [student.prompt(item.observation) for item in training.items]
     lengths = [student.count_tokens(text) for text in texts]
     tokens = recipe.max_new_tokens or _longest_answer(student)
-    part = part_size(
+    part = batch_part_size(
         prompts=recipe.prompts_per_step,
         tokens=_tokens_of_a_prompt(max(lengths), tokens, recipe),
-        budget=recipe.tokens_at_once or _TOKENS_AT_ONCE.get(model.device.type, 4_096),
+        budget=recipe.max_tokens_per_batch or _MAX_TOKENS_PER_BATCH.get(model.device.type, 4_096),
     )
-    drawn = draw(
-        recency(training, recipe.recency_half_life_days),
-        [_kind(item) for item in training.items],
+    drawn = draw_prompts(
+        recency_weights(training, recipe.recency_half_life_days),
+        [_move_class(item) for item in training.items],
         steps=recipe.steps,
         prompts=recipe.prompts_per_step,
         seed=recipe.seed,
     )
-    begun = recipe.explore if recipe.share else 0
+    begun = recipe.forced_prefixes if recipe.share_prompt_prefix else 0
     ways = [(Direction.UP, Direction.DOWN)[number % 2] for number in range(begun)]
-    held = _held(student, texts, training.items, ways, recipe.hold)
+    held = _direction_anchors(student, texts, training.items, ways, recipe.direction_anchor)
     rows = [
         {"prompt": texts[place], "place": place, "hold": held[place]}
         for places in drawn
-        for place in by_length(places, lengths)
+        for place in sort_by_length(places, lengths)
     ]
     trainer = SharedPromptTrainer(
         model=model,
         reward_funcs=list(trl_rewards(training, recipe.weights, recipe.direction)),
-        args=_arguments(recipe, scratch, part=part, tokens=tokens, device=model.device.type),
+        args=_trainer_arguments(recipe, scratch, part=part, tokens=tokens, device=model.device.type),
         train_dataset=Dataset.from_list(rows),
         processing_class=student.tokenizer,
-        share=recipe.share,
-        openings=_openings(student, ways),
+        share=recipe.share_prompt_prefix,
+        openings=_forced_prefixes(student, ways),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _arguments(recipe: "GrpoRecipe", scratch: Path, *, part: int, tokens: int, device: str) -> Any:
+def _trainer_arguments(recipe: "GrpoConfig", scratch: Path, *, part: int, tokens: int, device: str) -> Any:
     """TRL's arguments; `part` prompts go through the model at once, answers have `tokens` tokens at most."""
     from trl import GRPOConfig
 
@@ -176,9 +176,9 @@ def _arguments(recipe: "GrpoRecipe", scratch: Path, *, part: int, tokens: int, d
         seed=recipe.seed,
         data_seed=recipe.seed,
         max_steps=recipe.steps,
-        per_device_train_batch_size=part * recipe.completions,
+        per_device_train_batch_size=part * recipe.num_generations,
         gradient_accumulation_steps=recipe.prompts_per_step // part,
-        num_generations=recipe.completions,
+        num_generations=recipe.num_generations,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear" if recipe.decay else "constant",
         beta=recipe.beta,
@@ -199,7 +199,7 @@ def _arguments(recipe: "GrpoRecipe", scratch: Path, *, part: int, tokens: int, d
     )
 
 
-def reporter(
+def create_reporter(
     trainer: "SharedPromptTrainer",
     training: TrainingSet,
     on_step: Callable[[int, Mapping[str, Any], bool], bool],
@@ -220,7 +220,7 @@ def reporter(
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
             if not logs or "reward" not in logs:
                 return
-            seconds = {"total": time.perf_counter() - self.clock, **trainer.take_seconds()}
+            seconds = {"total": time.perf_counter() - self.clock, **trainer.pop_seconds()}
             figures = step_figures(logs, trainer.drawn, training, seconds)
             last = state.global_step >= state.max_steps
             if not on_step(state.global_step, figures, last):
@@ -243,9 +243,12 @@ def step_figures(
     the whole batch and is of no use.)
     """
     calls = [
-        (read(completion_text(text), training.items[group.place].observation), training.items[group.place])
+        (
+            parse_answer(completion_text(text), training.items[group.index].observation),
+            training.items[group.index],
+        )
         for group in drawn
-        for text in group.completions[: group.free]
+        for text in group.completions[: group.num_unforced]
     ]
     hits = [right for call, item in calls if (right := hit(call, item.outcome)) is not None]
     ways = [way for call, _ in calls if (way := getattr(call, "direction", None)) is not None]
@@ -267,43 +270,45 @@ def step_figures(
     }
 
 
-def _longest_answer(student: TransformersStudent) -> int:
+def _longest_answer(student: TrainableStudent) -> int:
     """Tokens of the longest canonical answer, and of its end."""
-    longest = (write(Direction.UP, 0.65, 123.45), write(Direction.DOWN, 1.0, 100.0))
+    longest = (format_answer(Direction.UP, 0.65, 123.45), format_answer(Direction.DOWN, 1.0, 100.0))
     return 1 + max(map(student.count_tokens, longest))
 
 
-def _openings(student: TransformersStudent, ways: Sequence[Direction]) -> list[list[int]]:
+def _forced_prefixes(student: TrainableStudent, directions: Sequence[Direction]) -> list[list[int]]:
     """The first tokens of an answer of each of the directions, the direction's own last."""
-    if not ways:
+    if not directions:
         return []
-    begun = [f'{{"direction": "{way}' for way in ways]
+    begun = [f'{{"direction": "{way}' for way in directions]
     ids: list[list[int]] = student.tokenizer(begun, add_special_tokens=False)["input_ids"]
     return ids
 
 
-def _held(
-    student: TransformersStudent,
+def _direction_anchors(
+    student: TrainableStudent,
     texts: Sequence[str],
     items: Sequence[Experience],
-    ways: Sequence[Direction],
+    directions: Sequence[Direction],
     strength: float,
 ) -> list[list[float]]:
     """What the answers begun for the student gain at each item; it is asked only where that matters."""
-    if not ways or strength == 0:
-        return [[0.0] * len(ways)] * len(items)
+    if not directions or strength == 0:
+        return [[0.0] * len(directions)] * len(items)
     said = student.answer(texts, lambda _done, _total: None)
-    return holds(
-        [read(text, item.observation) for text, item in zip(said, items, strict=True)], ways, strength
+    return direction_anchor(
+        [parse_answer(text, item.observation) for text, item in zip(said, items, strict=True)],
+        directions,
+        strength,
     )
 
 
-def _kind(item: Experience) -> int:
+def _move_class(item: Experience) -> int:
     """Whether the price rose (2), fell (0) or neither (1)."""
-    return int(2 * happened(item.outcome))
+    return int(2 * observed_rise(item.outcome))
 
 
-def _tokens_of_a_prompt(prompt: int, answer: int, recipe: "GrpoRecipe") -> int:
-    if recipe.share:
-        return prompt + recipe.completions * answer
-    return recipe.completions * (prompt + answer)
+def _tokens_of_a_prompt(prompt: int, answer: int, recipe: "GrpoConfig") -> int:
+    if recipe.share_prompt_prefix:
+        return prompt + recipe.num_generations * answer
+    return recipe.num_generations * (prompt + answer)

@@ -15,23 +15,23 @@ import torch
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from training.grpo.advantages import advantages, choices
-from training.grpo.merged_lora import Dense, worth_it
-from training.grpo.rollouts import Sampling, can_share, log_probabilities, sample
+from training.grpo.advantages import advantages, segment_answer
+from training.grpo.merged_lora import MergedLora, should_merge
+from training.grpo.rollouts import SamplingConfig, can_share_prefix, generate_answers, log_probabilities
 
 _NO_SPREAD = 1e-4
 """TRL's own, beside the standard deviation that rewards are divided by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class SampleGroup:
     """The completions that were sampled for one prompt; `place` is that of the prompt's item.
 
     The first `free` of them were not begun for the student.
     """
 
-    place: int
-    free: int
+    index: int
+    num_unforced: int
     completions: list[Any]
     rewards: list[float]
 
@@ -51,28 +51,28 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
     def __init__(
         self, *arguments: Any, share: bool = True, openings: Sequence[Sequence[int]] = (), **named: Any
     ) -> None:
-        self.openings: Sequence[Sequence[int]] = ()
+        self.prefixes: Sequence[Sequence[int]] = ()
         self.seconds: dict[str, float] = defaultdict(float)
-        self.drawn: list[Group] = []
+        self.drawn: list[SampleGroup] = []
         self._scored: dict[str, Any] = {}
         self._parts: torch.Tensor
         self._pieces: dict[int, str] = {}
         super().__init__(*arguments, **named)
-        self.share = share and can_share(self.model)
-        self.openings = openings if self.share else ()
-        dense = self.share and worth_it(self.model, "default")
-        self._policy = Dense(self.model, "default") if dense else None
-        self._reference = Dense(self.model, "ref") if dense and self.beta else None
+        self.share = share and can_share_prefix(self.model)
+        self.prefixes = openings if self.share else ()
+        dense = self.share and should_merge(self.model, "default")
+        self._policy = MergedLora(self.model, "default") if dense else None
+        self._reference = MergedLora(self.model, "ref") if dense and self.beta else None
         self._drawing = torch.Generator(device=self.accelerator.device).manual_seed(self.args.seed)
 
-    def take_seconds(self) -> Mapping[str, float]:
+    def pop_seconds(self) -> Mapping[str, float]:
         """Seconds by part since the last call."""
         taken = dict(self.seconds)
         self.seconds.clear()
         return taken
 
     @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
+    def _time_part(self, part: str) -> Iterator[None]:
         clock = time.perf_counter()
         yield
         self.seconds[part] += time.perf_counter() - clock
@@ -84,25 +84,25 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *others: Any, **named: Any
     ) -> tuple[list[list[int]], None]:
-        with self._timed("generation"):
+        with self._time_part("generation"):
             if not self.share:
                 return super()._generate_single_turn(prompt_ids, *others, **named)  # type: ignore[no-any-return]  # untyped
-            how = Sampling(
-                copies=self.num_generations,
-                most_tokens=self.max_completion_length,
+            how = SamplingConfig(
+                num_generations=self.num_generations,
+                max_tokens=self.max_completion_length,
                 ends=self.eos_token_ids,
                 pad=self._tokenizer.pad_token_id,
                 temperature=self.temperature,
-                openings=self.openings,
+                prefixes=self.prefixes,
             )
-            with nullcontext(self.model) if self._policy is None else self._policy.held() as model:
-                drawn = sample(model, prompt_ids[:: self.num_generations], how, self._drawing)
+            with nullcontext(self.model) if self._policy is None else self._policy.cache_weights() as model:
+                drawn = generate_answers(model, prompt_ids[:: self.num_generations], how, self._drawing)
             return [answer for answers in drawn for answer in answers], None
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: list[Any], completion_ids_list: Any
     ) -> torch.Tensor:
-        with self._timed("reward"):
+        with self._time_part("reward"):
             rewards: torch.Tensor = super()._calculate_rewards(
                 inputs, prompts, completions, completion_ids_list
             )
@@ -110,9 +110,9 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         totals = self._parts.nansum(dim=1).tolist()
         copies = self.num_generations
         self.drawn = [
-            Group(
-                place=inputs[i]["place"],
-                free=copies - len(self.openings),
+            SampleGroup(
+                index=inputs[i]["place"],
+                num_unforced=copies - len(self.prefixes),
                 completions=completions[i : i + copies],
                 rewards=totals[i : i + copies],
             )
@@ -123,13 +123,13 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         made: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.share:
-            made["advantages"] = self._credited(made["completion_ids"])
-            self._hold(made["advantages"], inputs)
+            made["advantages"] = self._assign_advantages(made["completion_ids"])
+            self._add_anchor(made["advantages"], inputs)
         return made
 
-    def _credited(self, ids: torch.Tensor) -> torch.Tensor:
+    def _assign_advantages(self, ids: torch.Tensor) -> torch.Tensor:
         """The advantage of every token, scaled as TRL scales a batch; shape (answers, tokens)."""
-        read = [choices([self._piece(token) for token in row]) for row in ids.tolist()]
+        read = [segment_answer([self._piece(token) for token in row]) for row in ids.tolist()]
         parts, copies = self._parts.tolist(), self.num_generations
         by_choice = [
             one
@@ -142,10 +142,10 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         )
         return found / scale
 
-    def _hold(self, credited: torch.Tensor, inputs: list[dict[str, Any]]) -> None:
+    def _add_anchor(self, credited: torch.Tensor, inputs: list[dict[str, Any]]) -> None:
         copies = self.num_generations
-        for number, opening in enumerate(self.openings):
-            rows = slice(copies - len(self.openings) + number, None, copies)
+        for number, opening in enumerate(self.prefixes):
+            rows = slice(copies - len(self.prefixes) + number, None, copies)
             held = [row["hold"][number] for row in inputs[rows]]
             credited[rows, len(opening) - 1] += torch.tensor(held, device=credited.device)
 
@@ -169,13 +169,13 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         loss: torch.Tensor = super()._compute_loss(model, inputs)
         return loss
 
-    def _leave_openings_out(self, stated: torch.Tensor) -> None:
+    def _mask_forced_prefixes(self, stated: torch.Tensor) -> None:
         """Take the tokens that answers were begun with out of the KL: the student did not choose them."""
         reference = self._scored.get("ref_per_token_logps")
         if reference is None:
             return
-        free = self.num_generations - len(self.openings)
-        for copy, opening in enumerate(self.openings, start=free):
+        free = self.num_generations - len(self.prefixes)
+        for copy, opening in enumerate(self.prefixes, start=free):
             rows = slice(copy, None, self.num_generations)
             reference[rows, : len(opening)] = stated[rows, : len(opening)].detach()
 
@@ -190,7 +190,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         **named: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         updating = torch.is_grad_enabled()
-        with self._timed("update" if updating else "reference"):
+        with self._time_part("update" if updating else "reference"):
             if not self.share:
                 return super()._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]  # untyped
                     model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **named
@@ -209,7 +209,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
             ]
         stated = torch.cat([part[0] for part in parts])
         if updating:
-            self._leave_openings_out(stated)
+            self._mask_forced_prefixes(stated)
         return stated, torch.cat([part[1] for part in parts]) if compute_entropy else None, None
 
     def _shared(

@@ -1,80 +1,86 @@
-"""What a student says to held-out prompts, held against what happened: the vitals that guards look at.
-
-Knows answers and experiences, no model and no trainer.
-"""
+"""Metrics of a student's answers to held-out prompts, for the guards. Depends on no model and no trainer."""
 
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from engine.metrics.accuracy import day_of, hit
+from engine.metrics.accuracy import decision_day, hit
 from engine.model import Direction, Forecast
-from llm.answers import read
+from llm.answers import parse_answer
 from training.dataset.experience import Experience
-from training.monitoring.guards import Vitals
-from training.rewards import Reward, Weights, close_score, reward_of
+from training.monitoring.guards import EvalMetrics
+from training.rewards import Reward, Weights, close_score, compute_call_reward
 
-Judged = Mapping[int, Reward]
-"""What the valid answers were worth, by the place of their item."""
+ParsedAnswers = Mapping[int, Reward]
+"""The rewards of the valid answers, by the place of their item."""
 
 
-def judge(answers: Sequence[str], items: Sequence[Experience]) -> Judged:
-    """The valid answers among those to `items`, scored."""
+def parse_answers(answers: Sequence[str], items: Sequence[Experience]) -> ParsedAnswers:
+    """Return the rewards of the valid answers among those to `items`, by the place of the item."""
     scored = [
-        reward_of(read(text, item.observation), item, Weights())
+        compute_call_reward(parse_answer(text, item.observation), item, Weights())
         for text, item in zip(answers, items, strict=True)
     ]
-    return {place: one for place, one in enumerate(scored) if one.valid}
+    return {place: reward for place, reward in enumerate(scored) if reward.valid}
 
 
-def vitals(
-    now: Judged,
-    start: Judged,
+def compute_metrics(
+    now: ParsedAnswers,
+    start: ParsedAnswers,
     items: Sequence[Experience],
     *,
     step: int,
     sampled: Mapping[str, float] | None = None,
-) -> Vitals:
-    """The state that some answers show; `sampled` has the figures of the sampled ones by their names."""
-    calls = {place: one.call for place, one in now.items() if isinstance(one.call, Forecast)}
+) -> EvalMetrics:
+    """Return the metrics of some answers.
+
+    Args:
+        now: The rewards of the valid answers.
+        start: Those of the answers before the training.
+        items: All items that were asked for.
+        step: How many training steps were made.
+        sampled: Figures of the sampled answers by their names.
+    """
+    calls = {place: reward.call for place, reward in now.items() if isinstance(reward.call, Forecast)}
     ups = sum(call.direction is Direction.UP for call in calls.values())
-    days = {place: day_of(call) for place, call in calls.items()}
+    days = {place: decision_day(call) for place, call in calls.items()}
     moved = [(call.close / call.last_close - 1) / _volatility(items[place]) for place, call in calls.items()]
-    still = {place: one.close - _still(items[place]) for place, one in now.items()}
-    return Vitals(
+    still = {place: reward.close - _unchanged_close_error(items[place]) for place, reward in now.items()}
+    return EvalMetrics(
         step=step,
         **(sampled or {}),
         abstentions=1 - len(now) / len(items),
         one_class=max(ups, len(calls) - ups) / len(calls) if calls else math.nan,
         confidence_spread=_deviation([call.probability_up for call in calls.values()]),
-        brier=_mean([1 - one.brier for one in now.values()]),
-        brier_over_base=_difference({place: -one.brier_gain for place, one in now.items()}, days),
+        brier=_mean([1 - reward.brier for reward in now.values()]),
+        brier_over_base=_difference({place: -reward.brier_gain for place, reward in now.items()}, days),
         brier_over_start=_difference(
-            {place: start[place].brier - one.brier for place, one in now.items() if place in start}, days
+            {place: start[place].brier - reward.brier for place, reward in now.items() if place in start},
+            days,
         ),
         close_spread=_deviation(moved),
-        close_error=math.sqrt(_mean([-one.close for one in now.values()])),
+        close_error=math.sqrt(_mean([-reward.close for reward in now.values()])),
         close_over_still=_difference({place: -gain for place, gain in still.items()}, days),
     )
 
 
-def accuracy(now: Judged, items: Sequence[Experience]) -> float | None:
-    """The share of directions that were right; None where nothing could be right or wrong."""
-    hits = [hit(one.call, items[place].outcome) for place, one in now.items()]
+def accuracy(now: ParsedAnswers, items: Sequence[Experience]) -> float | None:
+    """Return the share of directions that were right; None where nothing could be right or wrong."""
+    hits = [hit(reward.call, items[place].outcome) for place, reward in now.items()]
     known = [float(right) for right in hits if right is not None]
     return _mean(known) if known else None
 
 
 def _volatility(item: Experience) -> float:
-    return max(item.situation.volatility, 0.001)
+    return max(item.trade_context.volatility, 0.001)
 
 
-def _still(item: Experience) -> float:
-    return close_score(0.0, item.outcome.close_return, item.situation.volatility)
+def _unchanged_close_error(item: Experience) -> float:
+    return close_score(0.0, item.outcome.close_return, item.trade_context.volatility)
 
 
 def _difference(values: Mapping[int, float], days: Mapping[int, date]) -> tuple[float, float]:
-    """The mean and its standard error, days as clusters: what moves all symbols on one day is one fact."""
+    """Return the mean and its standard error, with days as clusters."""
     mean = _mean(list(values.values()))
     clusters: dict[date, float] = {}
     for place, value in values.items():

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vitals:
+class EvalMetrics:
     """The state of a student after `step` steps.
 
     Of the answers sampled since the last look: `invalid` and `dead_groups` (groups whose rewards are all
@@ -46,7 +46,7 @@ class Vitals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GuardLimits:
     """What a sound student keeps. A difference counts once it is `errors` standard errors above zero."""
 
     invalid: float = 0.02
@@ -62,7 +62,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Breach:
+class GuardViolation:
     """One guard that was not content: its name, the value it saw and its limit."""
 
     guard: str
@@ -74,34 +74,34 @@ class Breach:
         return math.inf if not math.isfinite(self.value) else abs(self.value - self.limit)
 
 
-def breaches(vitals: Vitals, limits: Limits) -> tuple[Breach, ...]:
+def find_violations(vitals: EvalMetrics, limits: GuardLimits) -> tuple[GuardViolation, ...]:
     """Every guard that a state is in breach of; a number that is not finite is a breach of any guard."""
     found = [
-        _above("invalid answers", vitals.invalid, limits.invalid),
-        _above("dead groups", vitals.dead_groups, limits.dead_groups),
-        _above("KL", vitals.kl, limits.kl),
-        None if vitals.reward is None or math.isfinite(vitals.reward) else _not_finite("reward"),
-        _above("abstentions", vitals.abstentions, limits.abstentions),
-        _above("one class", vitals.one_class, limits.one_class),
-        _below("spread of confidence", vitals.confidence_spread, limits.confidence_spread),
-        _difference("Brier over base rate", vitals.brier_over_base, limits.errors),
-        _difference("Brier over start", vitals.brier_over_start, limits.errors),
-        _below("spread of close", vitals.close_spread, limits.close_spread)
-        or _above("spread of close", vitals.close_spread, limits.close_spread_most),
-        _difference("error of close", vitals.close_over_still, limits.errors),
+        _check_above("invalid answers", vitals.invalid, limits.invalid),
+        _check_above("dead groups", vitals.dead_groups, limits.dead_groups),
+        _check_above("KL", vitals.kl, limits.kl),
+        None if vitals.reward is None or math.isfinite(vitals.reward) else _non_finite_violation("reward"),
+        _check_above("abstentions", vitals.abstentions, limits.abstentions),
+        _check_above("one class", vitals.one_class, limits.one_class),
+        _check_below("spread of confidence", vitals.confidence_spread, limits.confidence_spread),
+        _check_difference("Brier over base rate", vitals.brier_over_base, limits.errors),
+        _check_difference("Brier over start", vitals.brier_over_start, limits.errors),
+        _check_below("spread of close", vitals.close_spread, limits.close_spread)
+        or _check_above("spread of close", vitals.close_spread, limits.close_spread_most),
+        _check_difference("error of close", vitals.close_over_still, limits.errors),
     ]
     return tuple(breach for breach in found if breach is not None)
 
 
-def alarms(history: Sequence[Vitals], limits: Limits) -> tuple[Breach, ...]:
+def find_alarms(history: Sequence[EvalMetrics], limits: GuardLimits) -> tuple[GuardViolation, ...]:
     """The breaches that have to stop the training now; `history` holds all looks so far, oldest first."""
     if not history:
         return ()
-    now = breaches(history[-1], limits)
+    now = find_violations(history[-1], limits)
     broken = tuple(breach for breach in now if not math.isfinite(breach.value))
     if broken or len(history) < 2 or history[-2].step < limits.grace:
         return broken
-    before = {breach.guard: breach for breach in breaches(history[-2], limits)}
+    before = {breach.guard: breach for breach in find_violations(history[-2], limits)}
     return tuple(
         breach
         for breach in now
@@ -109,23 +109,23 @@ def alarms(history: Sequence[Vitals], limits: Limits) -> tuple[Breach, ...]:
     )
 
 
-def _above(guard: str, value: float | None, limit: float) -> Breach | None:
+def _check_above(guard: str, value: float | None, limit: float) -> GuardViolation | None:
     if value is None or value <= limit:
         return None
-    return Breach(guard=guard, value=value, limit=limit)
+    return GuardViolation(guard=guard, value=value, limit=limit)
 
 
-def _below(guard: str, value: float, limit: float) -> Breach | None:
-    return None if value >= limit else Breach(guard=guard, value=value, limit=limit)
+def _check_below(guard: str, value: float, limit: float) -> GuardViolation | None:
+    return None if value >= limit else GuardViolation(guard=guard, value=value, limit=limit)
 
 
-def _not_finite(guard: str) -> Breach:
-    return Breach(guard=guard, value=math.nan, limit=math.inf)
+def _non_finite_violation(guard: str) -> GuardViolation:
+    return GuardViolation(guard=guard, value=math.nan, limit=math.inf)
 
 
-def _difference(guard: str, difference: tuple[float, float], errors: float) -> Breach | None:
+def _check_difference(guard: str, difference: tuple[float, float], errors: float) -> GuardViolation | None:
     mean, error = difference
-    return _above(guard, mean, errors * error)
+    return _check_above(guard, mean, errors * error)
 
 
 def _plain(value: object) -> object:

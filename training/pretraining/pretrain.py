@@ -4,18 +4,18 @@ Seeded: the same recipe on the same machine gives the same weights. Knows nothin
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.model import Direction, Observation
-from engine.timeline import observations
+from engine.timeline import build_observations
 from feeds.simulated.headlines import HeadlineSet
 from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, simulate
-from llm.answers import write
-from llm.prompts import BASE, CompactTemplate, Messages, rebase
+from llm.answers import format_answer
+from llm.prompts import BASE, CompactTemplate, Messages, rebase_price
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
+class TrainingExample:
     """A prompt as chat messages, and the answer that the oracle would give."""
 
     messages: Messages
@@ -38,14 +38,14 @@ class Lesson:
 def oracle_answer(view: OracleView, observation: Observation) -> str:
     """The best answer: the likelier direction, its probability, and the median next close."""
     up = view.probability_up >= 0.5
-    close = rebase(view.close, observation.last_close)
+    close = rebase_price(view.close, observation.last_close)
     close = max(BASE, close) if up else min(BASE, close)
-    return write(
+    return format_answer(
         Direction.UP if up else Direction.DOWN, max(view.probability_up, 1 - view.probability_up), close
     )
 
 
-def lessons(seed: int, *, days: int = 365) -> Iterator[Lesson]:
+def build_examples(seed: int, *, days: int = 365) -> Iterator[TrainingExample]:
     """Every close of one simulated market, in the order of time.
 
     Only headlines that are not withheld occur.
@@ -53,9 +53,9 @@ def lessons(seed: int, *, days: int = 365) -> Iterator[Lesson]:
     market = simulate(MarketSettings(seed=seed, coins=2, stocks=2, days=days, headlines=HeadlineSet.FAMILIAR))
     template = CompactTemplate()
     start = datetime.min.replace(tzinfo=UTC)
-    for observation in observations(market.bars, market.news, window=template.window, start=start):
+    for observation in build_observations(market.bars, market.news, window=template.window, start=start):
         view = market.oracle[observation.symbol, observation.as_of]
-        yield Lesson(
+        yield TrainingExample(
             messages=template.messages(observation, template.headlines),
             answer=oracle_answer(view, observation),
         )
@@ -66,7 +66,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class PretrainConfig:
     """Everything that decides what the tiny student becomes."""
 
     seed: int = 1
@@ -79,10 +79,15 @@ class Recipe:
     heads: int = 4
     key_value_heads: int = 2
     feed_forward: int = 384
-    tokenizer_lessons: int = 20_000
+    tokenizer_examples: int = 20_000
+
+    def stored(self) -> dict[str, Any]:
+        """Return the recipe as model cards print it: under the names of the first version."""
+        names = {"tokenizer_examples": "tokenizer_lessons"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
 
 
-def pretrain(folder: Path, recipe: Recipe, on_progress: Progress) -> None:
+def pretrain(folder: Path, recipe: PretrainConfig, on_progress: Progress) -> None:
     """Write model, tokenizer and configuration as a folder that transformers loads.
 
     About 12 minutes on two cores; always on the CPU, so that the same recipe gives the same weights.
@@ -91,30 +96,30 @@ def pretrain(folder: Path, recipe: Recipe, on_progress: Progress) -> None:
     from transformers import Qwen3ForCausalLM
 
     on_progress("preparing lessons", 0, 0)
-    taught = list(islice(_all_lessons(recipe.seed), recipe.steps * recipe.batch))
-    tokenizer = learn_tokenizer(_texts(taught[: recipe.tokenizer_lessons]), recipe.vocabulary)
+    taught = list(islice(_build_all_examples(recipe.seed), recipe.steps * recipe.batch))
+    tokenizer = train_tokenizer(_example_texts(taught[: recipe.tokenizer_examples]), recipe.vocabulary)
     torch.manual_seed(recipe.seed)
-    model = Qwen3ForCausalLM(_configuration(recipe, tokenizer))
+    model = Qwen3ForCausalLM(_model_configuration(recipe, tokenizer))
     _train(model, tokenizer, taught, recipe, on_progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _all_lessons(seed: int) -> Iterator[Lesson]:
+def _build_all_examples(seed: int) -> Iterator[TrainingExample]:
     first = TRAINING_SEEDS.start + seed * 1000
     for market in range(first, first + 1000):
-        yield from lessons(market)
+        yield from build_examples(market)
 
 
-def _texts(taught: list[Lesson]) -> Iterator[str]:
-    for lesson in taught:
+def _example_texts(examples: list[TrainingExample]) -> Iterator[str]:
+    for lesson in examples:
         yield "user\n" + lesson.messages[-1]["content"]
         yield "assistant\n"
         yield "\n\n"
         yield lesson.answer
 
 
-def _configuration(recipe: Recipe, tokenizer: "PreTrainedTokenizerFast") -> "Qwen3Config":
+def _model_configuration(recipe: PretrainConfig, tokenizer: "PreTrainedTokenizerFast") -> "Qwen3Config":
     from transformers import Qwen3Config
 
     return Qwen3Config(
@@ -136,8 +141,8 @@ def _configuration(recipe: Recipe, tokenizer: "PreTrainedTokenizerFast") -> "Qwe
 def _train(
     model: Any,
     tokenizer: "PreTrainedTokenizerFast",
-    taught: list[Lesson],
-    recipe: Recipe,
+    examples: list[TrainingExample],
+    recipe: PretrainConfig,
     on_progress: Progress,
 ) -> None:
     import tempfile
@@ -153,7 +158,7 @@ def _train(
             ),
             "completion": lesson.answer,
         }
-        for lesson in taught
+        for lesson in examples
     ]
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SFTTrainer(
@@ -181,13 +186,13 @@ def _train(
             ),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            callbacks=[_reporter(recipe.steps, on_progress)],
+            callbacks=[_create_reporter(recipe.steps, on_progress)],
         )
         trainer.remove_callback(PrinterCallback)  # it would print beside the command's own output
         trainer.train()
 
 
-def _reporter(steps: int, on_progress: Progress) -> Any:
+def _create_reporter(steps: int, on_progress: Progress) -> Any:
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):
@@ -218,7 +223,7 @@ CHAT_TEMPLATE = """\
 """Qwen3's chat format, for text without tools."""
 
 
-def learn_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
     """A tokenizer of at most `vocabulary` tokens, the five special ones included. Deterministic."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

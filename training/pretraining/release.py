@@ -3,22 +3,21 @@
 import json
 import shutil
 import tempfile
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
 from feeds.simulated.market import TRAINING_SEEDS
+from llm.backends import load_student
 from llm.model_files import SETTINGS_FILE
 from llm.student import StudentSettings
-from llm.transformers_student import load_student
-from training.benches.edge import Exam, measure_edge
-from training.pretraining.pretrain import Progress, Recipe, pretrain
+from training.benches.edge import EdgeBenchConfig, measure_edge
+from training.pretraining.pretrain import PretrainConfig, Progress, pretrain
 
 
-def make_student(
-    folder: Path, recipe: Recipe, data_dir: Path, today: date, on_progress: Progress
+def release_student(
+    folder: Path, recipe: PretrainConfig, data_dir: Path, today: date, on_progress: Progress
 ) -> dict[str, Any]:
     """Make the tiny student in `folder` and return its figures on unseen markets.
 
@@ -34,7 +33,7 @@ def make_student(
         settings = {"prompt": "compact", "released": today.isoformat()}
         (made / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         student = load_student(StudentSettings(student=str(made)))
-        measured = measure_edge(student, Exam(days=80), data_dir, on_progress)
+        measured = measure_edge(student, EdgeBenchConfig(days=80), data_dir, on_progress)
         measured["student"] = "tiny"
         (made / "README.md").write_text(model_card(recipe, measured), encoding="utf-8")
         if folder.exists():
@@ -43,15 +42,16 @@ def make_student(
     return measured
 
 
-def model_card(recipe: Recipe, measured: dict[str, Any]) -> str:
+def model_card(recipe: PretrainConfig, measured: dict[str, Any]) -> str:
     """The model card in Markdown: what it is, what it was trained on, how it scores, what it is not."""
     rows = "\n".join(
-        f"| {kind} | {_share(row['edge_captured'])} | {row['accuracy']:.3f} | {row['oracle_accuracy']:.3f} "
+        f"| {kind} | {_format_share(row['edge_captured'])} | {row['accuracy']:.3f} | "
+        f"{row['oracle_accuracy']:.3f} "
         f"| {row['brier']:.4f} | {row['oracle_brier']:.4f} | {row['abstentions']} | {row['n']:,} |"
         for kind in ("familiar", "all", "withheld", "shuffled", "no_edge")
         for row in [measured[kind]]
     )
-    recipe_text = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())
+    recipe_text = ", ".join(f"{name} {value}" for name, value in recipe.stored().items())
     return f"""---
 license: gpl-3.0
 language: en
@@ -87,5 +87,5 @@ headlines out anew over the days; `no_edge` has nothing to know.
 """
 
 
-def _share(value: float | None) -> str:
+def _format_share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

@@ -9,15 +9,21 @@ from typing import Any
 
 from engine.errors import UsageError
 from engine.outcomes import Scored
-from training.promotion.evidence import Evidence, against_mirror, evidence, measures_of, pairs_of
+from training.promotion.evidence import (
+    Evidence,
+    collect_measures,
+    measure_evidence,
+    mirrored_control,
+    pair_decisions,
+)
 
-TOTAL_LEVEL = 0.05
+TOTAL_ALPHA = 0.05
 
-MOST_PER_GATE = 0.002
+MAX_ALPHA_PER_GATE = 0.002
 
 
-def spent_level(
-    number: int, *, planned: int | None = None, total: float = TOTAL_LEVEL, most: float = MOST_PER_GATE
+def alpha_spent(
+    number: int, *, planned: int | None = None, total: float = TOTAL_ALPHA, most: float = MAX_ALPHA_PER_GATE
 ) -> float:
     """The level of the `number`-th gate (from 1), such that all gates together spend at most `total`.
 
@@ -41,7 +47,7 @@ def spent_level(
 class GateRule:
     """What a challenger must show; write it to the journal (`as_json`) before the first gate is held.
 
-    Its Brier score must be better than the champion's at `level` (one-sided; `spent_level` gives it). At
+    Its Brier score must be better than the champion's at `level` (one-sided; `alpha_spent` gives it). At
     `coin_level` (None: not asked) the closes must follow its own leanings rather than their reverse, which
     for a coin are equally good: a student that has only learned to say less is better than one that is
     sure and wrong, and knows nothing. It must not be worse than the champion
@@ -50,8 +56,8 @@ class GateRule:
     days must be scored. `seed` is that of the break-even test.
     """
 
-    level: float = MOST_PER_GATE
-    coin_level: float | None = MOST_PER_GATE
+    level: float = MAX_ALPHA_PER_GATE
+    coin_level: float | None = MAX_ALPHA_PER_GATE
     min_days: int = 20
     accuracy_margin: float = 0.02
     close_margin: float = 0.10
@@ -60,8 +66,8 @@ class GateRule:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.level <= MOST_PER_GATE:
-            raise UsageError(f"gate level {self.level}: give one above 0 and up to {MOST_PER_GATE}")
+        if not 0.0 < self.level <= MAX_ALPHA_PER_GATE:
+            raise UsageError(f"gate level {self.level}: give one above 0 and up to {MAX_ALPHA_PER_GATE}")
         if self.coin_level is not None and not 0.0 < self.coin_level < 1.0:
             raise UsageError(f"gate coin_level {self.coin_level}: give one between 0 and 1, or none")
         if self.min_days < 2:
@@ -104,12 +110,12 @@ class GateVerdict:
         }
 
 
-def judge(
+def evaluate_challenger(
     champion: Sequence[Scored],
     challenger: Sequence[Scored],
     rule: GateRule,
     *,
-    clean: bool,
+    passed_guards: bool,
     net_returns: tuple[float, float] | None = None,
 ) -> GateVerdict:
     """Judge a challenger on a window that neither student was trained on.
@@ -120,21 +126,21 @@ def judge(
     challenger) over the window (see `training.promotion.evidence`); without them the mean return of the
     called direction from open to open, before costs, is held to the margin instead.
     """
-    pairs = pairs_of(champion, challenger)
-    measures = measures_of(champion, challenger)
+    pairs = pair_decisions(champion, challenger)
+    measures = collect_measures(champion, challenger)
     if net_returns is not None:
         measures = {name: pair for name, pair in measures.items() if name != "open_return"}
         measures["net_return"] = net_returns
     days = len({pair.day for pair in pairs})
     found = coin = None
     if days >= 2:
-        found = evidence(pairs, rule.level, seed=rule.seed)
+        found = measure_evidence(pairs, rule.level, seed=rule.seed)
         if rule.coin_level is not None:
-            coin = evidence(against_mirror(pairs), rule.coin_level, seed=rule.seed)
+            coin = measure_evidence(mirrored_control(pairs), rule.coin_level, seed=rule.seed)
     against = {
-        **({} if clean else {"guards": "a guard of the training did not pass"}),
-        **_against_evidence(rule, days, found, coin),
-        **_against_measures(rule, measures),
+        **({} if passed_guards else {"guards": "a guard of the training did not pass"}),
+        **_evidence_objections(rule, days, found, coin),
+        **_measure_objections(rule, measures),
     }
     return GateVerdict(
         promoted=not against,
@@ -145,12 +151,12 @@ def judge(
         days=days,
         decisions=len(pairs),
         against=tuple(against),
-        reasons=tuple(against.values()) or (_for(rule, found),),
+        reasons=tuple(against.values()) or (_supporting_reasons(rule, found),),
         measures=measures,
     )
 
 
-def _against_evidence(
+def _evidence_objections(
     rule: GateRule, days: int, found: Evidence | None, coin: Evidence | None
 ) -> dict[str, str]:
     said = {}
@@ -169,7 +175,7 @@ def _against_evidence(
     return said
 
 
-def _against_measures(rule: GateRule, measures: Mapping[str, tuple[float, float]]) -> dict[str, str]:
+def _measure_objections(rule: GateRule, measures: Mapping[str, tuple[float, float]]) -> dict[str, str]:
     said = {}
     for name, (old, new) in measures.items():
         limit = _limit(rule, name, old)
@@ -189,7 +195,7 @@ def _limit(rule: GateRule, name: str, old: float) -> float:
     return old + margins.get(name, -rule.return_margin)
 
 
-def _for(rule: GateRule, found: Evidence | None) -> str:
+def _supporting_reasons(rule: GateRule, found: Evidence | None) -> str:
     difference, days, p_value = (found.difference, found.days, found.p_value) if found else (0.0, 0, 1.0)
     return (
         f"the Brier score is better by {difference:.4f} over {days} days, p = {p_value:.2g} at a level of "

@@ -12,28 +12,31 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
-from engine.journal.canonical import plain
-from engine.journal.journal import Event, Journal
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import encode
+from engine.journal.events.codec import encode_fields
+from engine.journal.events.training import Entered, Gated
+from engine.journal.journal import Journal
 from engine.outcomes import Scored
-from llm.answer_cache import Ledger
+from llm.answer_cache import AnswerCache
+from llm.backends import load_student
 from llm.forecaster import forecast
 from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
 from strategies.backtest import Run
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from training.dataset.experience import Experience
 from training.grpo.train import OnProgress
 from training.promotion.evidence import net_returns
-from training.promotion.rule import GateRule, GateVerdict, judge, spent_level
-from training.retraining.drift import drift_of
+from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
+from training.retraining.drift import detect_drift
 from training.retraining.source import last_fold, open_training_journal, read_source
 from training.walkforward.arms import Trainer
-from training.walkforward.config import Method, WalkForward
-from training.walkforward.methods import recipe_of, trainers_for
-from training.walkforward.record import one_process
+from training.walkforward.config import Method, WalkForwardConfig
+from training.walkforward.methods import create_trainers, select_config
+from training.walkforward.record import lock_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +44,12 @@ class _Round:
     """What one round works on. `until` is the last close whose outcome is on record."""
 
     config: BacktestConfig
-    settings: WalkForward
-    lived: Sequence[Experience]
+    settings: WalkForwardConfig
+    experiences: Sequence[Experience]
     until: datetime
     at: datetime
     registry: Registry
-    ledger: Ledger
+    ledger: AnswerCache
     journal: Journal
     load: Callable[[StudentSettings], Student]
     on_progress: OnProgress
@@ -55,23 +58,17 @@ class _Round:
     def student(self) -> str:
         return student_key(self.config.student)
 
-    def settings_of(self, adapter: Adapter | None) -> StudentSettings:
+    def student_settings(self, adapter: Adapter | None) -> StudentSettings:
         """The student with an adapter of the registry, or as the run had it."""
-        return StudentSettings(
-            student=self.config.student,
-            adapter=adapter.folder if adapter else self.config.adapter,
-            quantization=self.config.quantization,
-            prompt=self.config.prompt,
-            batch=self.config.batch,
-        )
+        return student_settings(self.config, adapter.folder if adapter else None)
 
-    def note(self, kind: str, said: Mapping[str, Any]) -> None:
+    def append(self, payload: object) -> None:
         """Put an event into the journal of the training."""
-        self.journal.append([Event(kind=kind, as_of=self.until, payload=plain(said))], self.at)
+        self.journal.append([encode(payload, self.until)], self.at)
 
 
 def retrain(
-    settings: WalkForward,
+    settings: WalkForwardConfig,
     *,
     data_dir: Path,
     at: datetime,
@@ -90,19 +87,19 @@ def retrain(
     run's Brier score has turned worse. Raises UsageError while another round is at work in `data_dir`.
     """
     source = read_source(recorded_in or data_dir, run, at)
-    name, lived = source.run, source.lived
+    name, lived = source.run, source.experiences
     if settings.method is Method.NONE:
         raise UsageError("--method none trains nothing; choose grpo or sft")
     with (
-        one_process(data_dir / "models" / "retraining"),
+        lock_process(data_dir / "models" / "retraining"),
         Registry.open(data_dir) as registry,
-        Ledger(data_dir / "ledger.sqlite") as ledger,
+        AnswerCache(data_dir / "ledger.sqlite") as ledger,
         open_training_journal(data_dir, name) as journal,
     ):
         work = _Round(
             config=source.config,
             settings=settings,
-            lived=lived,
+            experiences=lived,
             until=source.until,
             at=at,
             registry=registry,
@@ -111,11 +108,11 @@ def retrain(
             load=load,
             on_progress=on_progress,
         )
-        drift = drift_of((one.call, one.outcome) for one in lived if one.call is not None)
-        gated = [_gate(work, one) for one in _due(work)]
+        drift = detect_drift((one.call, one.outcome) for one in lived if one.call is not None)
+        gated = [_gate_challenger(work, one) for one in _due_challengers(work)]
         entered = None
         if drift.found or not if_drift:
-            entered = _train(work, data_dir, (trainers or trainers_for(settings))[settings.method])
+            entered = _train(work, data_dir, (trainers or create_trainers(settings))[settings.method])
         champion = registry.champion(work.student)
     report = {
         "run": name,
@@ -125,33 +122,33 @@ def retrain(
         "trained": entered,
         "champion": champion and champion.name,
     }
-    said: dict[str, Any] = plain(report)
+    said: dict[str, Any] = to_jsonable(report)
     return said
 
 
-def _due(work: _Round) -> list[Adapter]:
+def _due_challengers(work: _Round) -> list[Adapter]:
     """The challengers whose shadow window lies within what is known, oldest first."""
     waiting = [
         one
         for one in work.registry.adapters()
         if one.status is Status.CHALLENGER and one.student == work.student
     ]
-    return [one for one in waiting if _shadow_from(work, one) + work.settings.test <= work.until]
+    return [one for one in waiting if _shadow_start(work, one) + work.settings.test <= work.until]
 
 
-def _shadow_from(work: _Round, challenger: Adapter) -> datetime:
+def _shadow_start(work: _Round, challenger: Adapter) -> datetime:
     """From where neither side's data can reach into the window."""
     champion = work.registry.champion(work.student)
     return max(challenger.cutoff, champion.cutoff) if champion else challenger.cutoff
 
 
-def _gate(work: _Round, challenger: Adapter) -> dict[str, Any]:
-    begin = _shadow_from(work, challenger)
+def _gate_challenger(work: _Round, challenger: Adapter) -> dict[str, Any]:
+    begin = _shadow_start(work, challenger)
     if begin + work.settings.test > work.until:  # a promotion a moment ago moved the window
         return {"adapter": challenger.name, "promoted": False, "reasons": ["its shadow window starts anew"]}
     verdict = _verdict(work, challenger, begin)
     said = verdict.as_json() | {"shadow_from": begin, "shadow_until": begin + work.settings.test}
-    scores = plain(said)
+    scores = to_jsonable(said)
     reason = "; ".join(verdict.reasons)
     if verdict.promoted:
         work.registry.promote(
@@ -159,25 +156,30 @@ def _gate(work: _Round, challenger: Adapter) -> dict[str, Any]:
         )
     else:
         work.registry.reject(challenger.name, at=work.at, by=GATE, reason=reason, scores=scores)
-    work.note("gated", {"adapter": challenger.name, **scores})
+    rest = {key: value for key, value in scores.items() if key != "promoted"}
+    work.append(Gated(adapter=challenger.name, promoted=scores["promoted"], verdict=rest))
     return {"adapter": challenger.name, **scores}
 
 
 def _verdict(work: _Round, challenger: Adapter, begin: datetime) -> GateVerdict:
-    window = [one for one in work.lived if begin < one.observation.as_of <= begin + work.settings.test]
+    window = [one for one in work.experiences if begin < one.observation.as_of <= begin + work.settings.test]
     champion = work.registry.champion(work.student)
     sides = [
-        _scored(work, work.settings_of(adapter), window, f"{role} forecasting")
+        _score_window(work, work.student_settings(adapter), window, f"{role} forecasting")
         for role, adapter in (("champion", champion), ("challenger", challenger))
     ]
-    level = spent_level(work.registry.gates_held(work.student) + 1)
+    level = alpha_spent(work.registry.gate_results(work.student) + 1)
     clean = bool(challenger.scores.get("clean", False))
     ours, theirs = ([call for call, _ in side] for side in sides)
     earned = net_returns(ours, theirs, window)
-    return judge(sides[0], sides[1], GateRule(level=level), clean=clean, net_returns=earned)
+    return evaluate_challenger(
+        sides[0], sides[1], GateRule(level=level), passed_guards=clean, net_returns=earned
+    )
 
 
-def _scored(work: _Round, wanted: StudentSettings, window: Sequence[Experience], stage: str) -> list[Scored]:
+def _score_window(
+    work: _Round, wanted: StudentSettings, window: Sequence[Experience], stage: str
+) -> list[Scored]:
     made = forecast(
         [one.observation for one in window],
         work.load(wanted),
@@ -190,67 +192,68 @@ def _scored(work: _Round, wanted: StudentSettings, window: Sequence[Experience],
 def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
     """Train to the last known close, and enter the challenger."""
     settings, parent = work.settings, work.registry.champion(work.student)
-    fold, data = last_fold(work.lived, work.until, settings)
+    fold, data = last_fold(work.experiences, work.until, settings)
     with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
         made = trainer(
-            work.settings_of(parent),
+            work.student_settings(parent),
             data.training,
             data.held_out,
             Path(scratch) / "adapter",
-            work.note,
+            work.append,
             work.on_progress,
         )
         brier = made.figures.get("held_out", {}).get("brier")
-        scores = plain({**made.figures, "brier": brier, "clean": made.clean, "reason": made.reason})
-        entered = work.registry.enter(
+        scores = to_jsonable(
+            {**made.figures, "brier": brier, "clean": made.passed_guards, "reason": made.reason}
+        )
+        registered = work.registry.register(
             made.folder,
             parent=parent.name if parent else None,
             student=work.config.student,
             cutoff=fold.cutoff,
-            recipe=plain({"method": settings.method, **asdict(recipe_of(settings))}),
+            recipe=to_jsonable({"method": settings.method, **select_config(settings).stored()}),
             fingerprint=made.fingerprint,
             scores=scores,
             at=max(work.at, fold.cutoff),
             base=base_fingerprint(work.config.student),
         )
-    said = {
-        "adapter": entered.name,
-        "parent": entered.parent,
-        "trained_on": len(data.training.items),
-        "held_out": len(data.held_out.items),
-        "cutoff": fold.cutoff,
-        "gate_at": fold.gate_at,
-        **scores,
-    }
-    work.note("entered", said)
-    return said
+    event = Entered(
+        adapter=registered.name,
+        parent=registered.parent,
+        trained_on=len(data.training.items),
+        cutoff=fold.cutoff,
+        gate_at=fold.gate_at,
+        scores={"held_out": len(data.held_out.items), **scores},
+    )
+    work.append(event)
+    return encode_fields(event)
 
 
 def register_champion(
-    run: Run, config: BacktestConfig, settings: WalkForward, data_dir: Path, at: datetime
+    run: Run, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
 ) -> str | None:
     """Enter the adapter that was promoted last and return its name; None where none was."""
     arm = settings.method.value
-    promoted = [fold for fold in run.result["folds"] if _record_gate(fold, arm).get("promoted")]
+    promoted = [fold for fold in run.result["folds"] if _gate_scores(fold, arm).get("promoted")]
     if not promoted:
         return None
     fold = promoted[-1]
-    gate = _record_gate(fold, arm)
+    gate = _gate_scores(fold, arm)
     with Registry.open(data_dir) as registry:
-        entered = registry.enter(
+        entered = registry.register(
             run.folder / "adapters" / f"{arm}-{fold['number']:02}",
             parent=None,
             student=config.student,
             cutoff=datetime.fromisoformat(fold["cutoff"]),
-            recipe=plain({"method": arm, "run": run.name, **asdict(recipe_of(settings))}),
+            recipe=to_jsonable({"method": arm, "run": run.name, **select_config(settings).stored()}),
             fingerprint=gate["challenger"],
-            scores=plain(gate),
+            scores=to_jsonable(gate),
             at=at,
             base=base_fingerprint(config.student),
         )
     return entered.name
 
 
-def _record_gate(fold: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
+def _gate_scores(fold: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = fold["arms"].get(arm, {})
     return found

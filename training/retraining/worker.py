@@ -15,12 +15,15 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.errors import ClosecallError
-from engine.journal.canonical import plain
-from engine.parent_process import die_with_parent, tell_at_end_of_stdin
-from llm.registry.events import GATE, PROMOTED, REJECTED
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import Kind
+from engine.parent_process import call_at_stdin_eof, die_with_parent
+from llm.registry.events import GATE
 from llm.registry.registry import Registry
 
 _LOW_PRIORITY = 10
+
+_VERDICTS = (Kind.ADAPTER_PROMOTED, Kind.ADAPTER_REJECTED)
 
 
 def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,12 +32,12 @@ def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str
     Raises ClosecallError for what cannot be done.
     """
     from training.retraining.retrain import retrain
-    from training.walkforward.config import Method, WalkForward
+    from training.walkforward.config import Method, WalkForwardConfig
 
     data_dir, learning = Path(wanted["data_dir"]), Path(wanted["learning"])
     at = datetime.fromisoformat(wanted["at"])
     paper = wanted["paper"]
-    settings = WalkForward(
+    settings = WalkForwardConfig(
         method=Method(paper["method"]),
         train_days=paper["train_days"],
         test_days=paper["test_days"],
@@ -50,17 +53,19 @@ def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str
         if_drift=wanted["if_drift"],
         **parts,
     )
-    return {**report, "gated": [*_gated_before(learning, at, report["gated"]), *report["gated"]]}
+    return {**report, "gated": [*_completed_gates(learning, at, report["gated"]), *report["gated"]]}
 
 
-def _gated_before(learning: Path, at: datetime, said: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _completed_gates(
+    learning: Path, at: datetime, report: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """The gates of this instant that a round held which then died: they are not held again."""
-    names = {one["adapter"] for one in said}
+    names = {one["adapter"] for one in report}
     with Registry.open(learning) as registry:
         held = [
             change
             for change in registry.changes()
-            if change.at == at and change.kind in (PROMOTED, REJECTED) and change.payload["by"] == GATE
+            if change.at == at and change.kind in _VERDICTS and change.payload["by"] == GATE
         ]
     return [{"adapter": one.name, **one.payload["scores"]} for one in held if one.name not in names]
 
@@ -74,9 +79,9 @@ def main(parts: Mapping[str, Any] = MappingProxyType({})) -> None:
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     wanted = json.loads(sys.stdin.readline())
-    tell_at_end_of_stdin(lambda: os._exit(1))
+    call_at_stdin_eof(lambda: os._exit(1))
     try:
-        said = {"report": plain(retrain_for(wanted, parts))}
+        said = {"report": to_jsonable(retrain_for(wanted, parts))}
     except ClosecallError as error:
         said = {"failed": " ".join(str(error).split())}
     answer.write(json.dumps(said) + "\n")

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from engine.metrics.accuracy import day_of
-from engine.model import Call, Direction, Forecast, Observation
-from llm.answers import write
-from llm.prompts import BASE, rebase
+from engine.metrics.accuracy import decision_day
+from engine.model import Direction, Forecast, Observation, Prediction
+from llm.answers import format_answer
+from llm.prompts import BASE, rebase_price
 from strategies.sizing import volatility
 from training.dataset.experience import Experience
 
@@ -35,7 +35,7 @@ _LEAST, _MOST = 0.02, 0.98
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class CalibrationRow:
     """One decision with what came of it: a row of the regression.
 
     `probability_up` is what the student stated (0.5 for an abstention), `momentum` is in [-1, 1], `went_up`
@@ -50,7 +50,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recalibration:
+class CalibrationFit:
     """Labels in the order of the statements, and the fit on all days that stands for them.
 
     `slope` and `momentum` are per unit of stated log-odds and of momentum, after shrinkage. `p_value` is
@@ -71,7 +71,7 @@ class Recalibration:
         return self.p_value < _LEVEL
 
 
-def momentum_of(observation: Observation) -> float:
+def squashed_momentum(observation: Observation) -> float:
     """The return of the last three bars over its standard deviation, squashed by tanh; 0 with few bars."""
     bars = observation.bars
     if len(bars) < _MOMENTUM_BARS + 1:
@@ -81,7 +81,7 @@ def momentum_of(observation: Observation) -> float:
     return math.tanh(change / spread) if spread > 0 else 0.0
 
 
-def recalibrate(statements: Sequence[Statement]) -> Recalibration:
+def fit_calibration(statements: Sequence[CalibrationRow]) -> CalibrationFit:
     """Labels for all statements, fitted on their outcomes.
 
     Slopes are shrunk by (LR - 2) / LR, where LR is the likelihood ratio against the base rate at the
@@ -103,10 +103,10 @@ def recalibrate(statements: Sequence[Statement]) -> Recalibration:
         if here.any():
             _, others = _fit(inputs[~here], up[~here], weights[~here])
             labels[here] = _probability(inputs[here], others)
-    p_value = _improvement(labels, up, weights, days)
+    p_value = _improvement_p_value(labels, up, weights, days)
     if p_value >= _LEVEL:
         labels, whole, shrinkage = np.full(len(statements), base), (_log_odds(base), 0.0, 0.0), 0.0
-    return Recalibration(
+    return CalibrationFit(
         probabilities=tuple(float(label) for label in labels),
         base_rate=base,
         intercept=whole[0],
@@ -117,13 +117,15 @@ def recalibrate(statements: Sequence[Statement]) -> Recalibration:
     )
 
 
-def drifted(last_close: float, probability_up: float, daily_volatility: float, reach: float = 1.0) -> float:
+def target_close(
+    last_close: float, probability_up: float, daily_volatility: float, multiplier: float = 1.0
+) -> float:
     """The median next close at a probability of up: last * exp(reach * sigma * q(p)).
 
     q is the quantile of Student's t with five degrees of freedom, scaled to unit variance: daily returns
     have its tails (Blattberg and Gonedes 1974, "A Comparison of the Stable and Student Distributions").
     """
-    return last_close * math.exp(reach * daily_volatility * quantile(probability_up))
+    return last_close * math.exp(multiplier * daily_volatility * quantile(probability_up))
 
 
 def quantile(probability_up: float) -> float:
@@ -133,7 +135,7 @@ def quantile(probability_up: float) -> float:
     return _T_SCALE * float(stdtrit(_T_DEGREES, min(_MOST, max(_LEAST, probability_up))))
 
 
-def reach_of(implied: Sequence[float], came: Sequence[float], weights: Sequence[float]) -> float:
+def move_multiplier(implied: Sequence[float], came: Sequence[float], weights: Sequence[float]) -> float:
     """How far returns went for each unit that their labels implied, in [0, 1.5]; both in daily sigmas.
 
     Weighted least squares through the origin, held to 1 by as much as five implied returns of one sigma; a
@@ -173,7 +175,9 @@ def _fit(inputs: Any, up: Any, weights: Any) -> tuple[float, _Line]:
     model = LogisticRegression(C=10.0).fit(x, y, sample_weight=w)
     slopes = model.coef_[0]
     centre = (x * w[:, None]).sum(axis=0) / w.sum()
-    ratio = 2 * (_likelihood(x @ slopes + model.intercept_[0], y, w) - _likelihood(0 * y + base, y, w))
+    ratio = 2 * (
+        _log_likelihood(x @ slopes + model.intercept_[0], y, w) - _log_likelihood(0 * y + base, y, w)
+    )
     shrinkage = max(0.0, (ratio - len(slopes)) / ratio) if ratio > 0 else 0.0
     # Shrunk about the centre, so that the mean label stays where it was.
     middle = shrinkage * (model.intercept_[0] + centre @ slopes) + (1 - shrinkage) * base
@@ -181,7 +185,7 @@ def _fit(inputs: Any, up: Any, weights: Any) -> tuple[float, _Line]:
     return shrinkage, (float(middle - centre @ slopes), float(slopes[0]), float(slopes[1]))
 
 
-def _likelihood(log_odds: Any, up: Any, weights: Any) -> float:
+def _log_likelihood(log_odds: Any, up: Any, weights: Any) -> float:
     import numpy as np
 
     return float((weights * (up * log_odds - np.logaddexp(0.0, log_odds))).sum())
@@ -193,7 +197,7 @@ def _probability(inputs: Any, line: _Line) -> Any:
     return expit(line[0] + inputs @ line[1:])
 
 
-def _improvement(labels: Any, up: Any, weights: Any, days: Any) -> float:
+def _improvement_p_value(labels: Any, up: Any, weights: Any, days: Any) -> float:
     """The one-sided p-value that labels beat a coin's Brier score, with a day's mean as one observation."""
     import numpy as np
     from scipy.special import stdtr
@@ -223,32 +227,34 @@ def _log_odds(probability: float) -> float:
     return math.log(kept / (1 - kept))
 
 
-def taught_answer(item: Experience, probability_up: float, reach: float) -> str:
+def build_target_answer(item: Experience, probability_up: float, multiplier: float) -> str:
     """The answer that states a probability of up and the median close that it implies."""
     seen = item.observation
     direction = Direction.UP if probability_up >= 0.5 else Direction.DOWN
-    close = rebase(drifted(seen.last_close, probability_up, _sigma(item), reach), seen.last_close)
+    close = rebase_price(
+        target_close(seen.last_close, probability_up, _daily_volatility(item), multiplier), seen.last_close
+    )
     close = max(BASE, close) if direction is Direction.UP else min(BASE, close)
-    return write(direction, max(probability_up, 1 - probability_up), min(max(close, 10.0), 999.99))
+    return format_answer(direction, max(probability_up, 1 - probability_up), min(max(close, 10.0), 999.99))
 
 
-def fitted_reach(
+def fit_move_multiplier(
     items: Sequence[Experience], probabilities: Sequence[float], weights: Sequence[float]
 ) -> float:
     """How far the closes of these items went for each unit that their labels imply."""
-    came = [math.log1p(one.outcome.close_return) / _sigma(one) for one in items]
-    return reach_of([quantile(p) for p in probabilities], came, weights)
+    came = [math.log1p(one.outcome.close_return) / _daily_volatility(one) for one in items]
+    return move_multiplier([quantile(p) for p in probabilities], came, weights)
 
 
-def statements(
-    items: Sequence[Experience], stated: Sequence[Call], weights: Sequence[float]
-) -> list[Statement]:
+def build_calibration_rows(
+    items: Sequence[Experience], stated: Sequence[Prediction], weights: Sequence[float]
+) -> list[CalibrationRow]:
     """What the student stated for each item and what came of it, as rows of the recalibration."""
     return [
-        Statement(
-            day=day_of(call),
+        CalibrationRow(
+            day=decision_day(call),
             probability_up=call.probability_up if isinstance(call, Forecast) else 0.5,
-            momentum=momentum_of(one.observation),
+            momentum=squashed_momentum(one.observation),
             went_up=None if one.outcome.tie else one.outcome.next_close > one.outcome.last_close,
             weight=weight,
         )
@@ -256,13 +262,13 @@ def statements(
     ]
 
 
-def lessons(
+def sample_examples(
     items: Sequence[Experience],
     prompts: Sequence[str],
     probabilities: Sequence[float],
     weights: Sequence[float],
     *,
-    reach: float,
+    multiplier: float,
     wanted: int,
     seed: int,
 ) -> list[dict[str, str]]:
@@ -271,7 +277,7 @@ def lessons(
 
     rng = np.random.default_rng(seed)
     taught = [
-        {"prompt": prompt, "completion": taught_answer(one, probability, reach)}
+        {"prompt": prompt, "completion": build_target_answer(one, probability, multiplier)}
         for one, prompt, probability in zip(items, prompts, probabilities, strict=True)
     ]
     if len(set(weights)) > 1:
@@ -281,6 +287,6 @@ def lessons(
     return [taught[place] for place in places[:wanted]]
 
 
-def _sigma(item: Experience) -> float:
+def _daily_volatility(item: Experience) -> float:
     """The standard deviation of a day's return, above zero."""
-    return max(item.situation.volatility, 0.001)
+    return max(item.trade_context.volatility, 0.001)

@@ -11,28 +11,29 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.model import Call
-from llm.answers import read
+from engine.journal.events.training import TrainingDone, TrainingLabels, TrainingStep
+from engine.model import Prediction
+from llm.answers import parse_answer
+from llm.backends import load_trainable_student
 from llm.model_files import fingerprint
-from llm.student import StudentSettings
-from llm.transformers_student import TransformersStudent, load_student
+from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import Experience, TrainingSet
-from training.grpo.train import OnProgress, Trained
-from training.lora import Lora, adaptable, trainable_student, write_adapter
-from training.monitoring.guards import Limits
-from training.monitoring.monitor import OnEvent, Watch
+from training.grpo.train import OnProgress, TrainedAdapter
+from training.lora import LoraShape, add_adapter, trainable_student, write_adapter
+from training.monitoring.guards import GuardLimits
+from training.monitoring.monitor import OnEvent, TrainingMonitor
 from training.sft.calibration import (
-    Recalibration,
-    fitted_reach,
-    lessons,
-    recalibrate,
+    CalibrationFit,
+    build_calibration_rows,
+    fit_calibration,
+    fit_move_multiplier,
     recency_weights,
-    statements,
+    sample_examples,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SftRecipe:
+class SftConfig:
     """Everything but the student and the data that decides what a round of supervised training does.
 
     Small batches, because many small updates turned a student round where few large ones did not.
@@ -45,8 +46,12 @@ class SftRecipe:
     rank: int = 16
     alpha: int = 32
     recency_half_life_days: float | None = None
-    limits: Limits = field(default_factory=Limits)
-    look_every: int = 40
+    limits: GuardLimits = field(default_factory=GuardLimits)
+    eval_every: int = 40
+
+    def stored(self) -> dict[str, Any]:
+        """Return the recipe as the registry keeps it: under the names of the first version."""
+        return {"look_every" if name == "eval_every" else name: value for name, value in asdict(self).items()}
 
 
 def train_sft(
@@ -54,94 +59,94 @@ def train_sft(
     training: TrainingSet,
     held_out: TrainingSet,
     folder: Path,
-    recipe: SftRecipe,
+    recipe: SftConfig,
     on_event: OnEvent,
     on_progress: OnProgress,
-) -> Trained:
+) -> TrainedAdapter:
     """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
 
-    `on_event` gets "training_labels" (the recalibration), "training_step" (the step, `of` how many, loss),
-    "training_look" (the vitals on `held_out`), "training_guard" and "training_done". Equal arguments give
-    equal weights on one machine.
+    `on_event` gets TrainingLabels with the recalibration, a TrainingStep with the loss, a TrainingLook with
+    the metrics on `held_out`, TrainingGuards and TrainingDone. Equal arguments give equal weights on one
+    machine.
     """
     import torch
 
     began = time.perf_counter()
-    start, student = trainable_student(start, load_student, on_event)
+    start, student = trainable_student(start, load_trainable_student, on_event)
     weights = recency_weights(
         [one.outcome.known_at.date() for one in training.items], recipe.recency_half_life_days
     )
-    stated = _answers(student, training.items, lambda a, b: on_progress("reading the student", a, b))
-    fit = recalibrate(statements(training.items, stated, weights))
-    reach = fitted_reach(training.items, fit.probabilities, weights)
+    stated = _generate_answers(student, training.items, lambda a, b: on_progress("reading the student", a, b))
+    fit = fit_calibration(build_calibration_rows(training.items, stated, weights))
+    reach = fit_move_multiplier(training.items, fit.probabilities, weights)
     said = {**_fit_figures(fit), "reach": reach}
-    on_event("training_labels", {**said, "items": len(training.items)})
-    rows = lessons(
+    on_event(TrainingLabels(items=len(training.items), figures=said))
+    rows = sample_examples(
         training.items,
         [student.prompt(one.observation) for one in training.items],
         fit.probabilities,
         weights,
-        reach=reach,
+        multiplier=reach,
         wanted=recipe.steps * recipe.batch,
         seed=recipe.seed,
     )
     torch.manual_seed(recipe.seed)
-    model = adaptable(student, start, Lora(rank=recipe.rank, alpha=recipe.alpha))
-    watch = Watch(
+    model = add_adapter(student, start, LoraShape(rank=recipe.rank, alpha=recipe.alpha))
+    watch = TrainingMonitor(
         student=student,
         held_out=held_out,
         weights={name: one for name, one in model.named_parameters() if one.requires_grad},
         limits=recipe.limits,
-        every=recipe.look_every,
+        every=recipe.eval_every,
         on_event=on_event,
     )
     watch.begin()
 
     def on_step(number: int, loss: float) -> bool:
-        on_event("training_step", {"step": number, "of": recipe.steps, "loss": loss})
+        on_event(TrainingStep(step=number, of=recipe.steps, figures={"loss": loss}))
         on_progress("training", number, recipe.steps)
         return watch.step(number, {}, last=number == recipe.steps)
 
     _train(model, student, rows, recipe, on_step)
-    settled = watch.settle()
+    settled = watch.finish()
     last_day = max(training.cutoff, held_out.cutoff).date().isoformat()
     settings = {"prompt": student.template.name, "released": last_day}
     write_adapter(model, folder, start.student, settings)
     figures = {
         **said,
         "steps": watch.history[-1].step,
-        "held_out": settled.vitals.as_json(),
+        "held_out": settled.metrics.as_json(),
         "held_out_start": watch.history[0].as_json(),
         "held_out_accuracy": settled.accuracy,
         "seconds": time.perf_counter() - began,
     }
-    on_event("training_done", {**figures, "clean": settled.clean, "reason": settled.reason})
-    return Trained(
+    on_event(TrainingDone(clean=settled.passed_guards, reason=settled.reason, figures=figures))
+    return TrainedAdapter(
         folder=folder,
         fingerprint=fingerprint([folder]),
-        clean=settled.clean,
+        passed_guards=settled.passed_guards,
         reason=settled.reason,
         figures=figures,
     )
 
 
-def _answers(
-    student: TransformersStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
-) -> list[Call]:
+def _generate_answers(
+    student: TrainableStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
+) -> list[Prediction]:
     texts = student.answer([student.prompt(one.observation) for one in items], on_progress)
-    return [read(text, one.observation) for text, one in zip(texts, items, strict=True)]
+    return [parse_answer(text, one.observation) for text, one in zip(texts, items, strict=True)]
 
 
-def _fit_figures(fit: Recalibration) -> dict[str, Any]:
+def _fit_figures(fit: CalibrationFit) -> dict[str, Any]:
     said = {name: value for name, value in asdict(fit).items() if name != "probabilities"}
     return said | {"significant": fit.significant}
 
 
 def _train(
     model: Any,
-    student: TransformersStudent,
+    student: TrainableStudent,
     rows: Sequence[Mapping[str, str]],
-    recipe: SftRecipe,
+    recipe: SftConfig,
     on_step: Callable[[int, float], bool],
 ) -> None:
     from datasets import Dataset, disable_progress_bars
@@ -175,13 +180,13 @@ def _train(
             ),
             train_dataset=Dataset.from_list([dict(row) for row in rows]),
             processing_class=student.tokenizer,
-            callbacks=[_reporter(on_step)],
+            callbacks=[_create_reporter(on_step)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
 
 
-def _reporter(on_step: Callable[[int, float], bool]) -> Any:
+def _create_reporter(on_step: Callable[[int, float], bool]) -> Any:
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):

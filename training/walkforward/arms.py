@@ -9,23 +9,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.errors import DataError
-from engine.model import Bar, Call, Observation
-from engine.outcomes import Scored, outcomes
-from llm.answer_cache import Ledger
+from engine.journal.events.training import FoldGated, FoldTrained
+from engine.model import Bar, Observation, Prediction
+from engine.outcomes import Scored, match_outcomes
+from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
 from llm.model_files import fingerprint
 from llm.student import Student, StudentSettings
 from training.dataset.experience import Experience, TrainingSet, require_past
-from training.grpo.train import OnProgress, Trained
+from training.grpo.train import OnProgress, TrainedAdapter
 from training.monitoring.monitor import OnEvent
 from training.promotion.evidence import net_returns
-from training.promotion.rule import GateRule, GateVerdict, judge
+from training.promotion.rule import GateRule, GateVerdict, evaluate_challenger
 from training.walkforward.config import Method
-from training.walkforward.folds import Fold, fold_data
-from training.walkforward.record import FoldRecord
+from training.walkforward.folds import Fold, split_fold
+from training.walkforward.record import FoldJournal
 
 
 class Trainer(Protocol):
@@ -39,12 +40,12 @@ class Trainer(Protocol):
         folder: Path,
         on_event: OnEvent,
         on_progress: OnProgress,
-    ) -> Trained:
+    ) -> TrainedAdapter:
         """Train from `start` (base model and adapter) and write the new adapter as a whole or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
+class ModelRef:
     """LoRA weights by folder and fingerprint; both None is the student as it came."""
 
     folder: Path | None = None
@@ -52,135 +53,165 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reign:
+class ChampionPeriod:
     """The champion of all decisions after `since`, until the next reign."""
 
     since: datetime
-    champion: Contender
+    champion: ModelRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class WalkForwardContext:
     """What every arm of a walk-forward stands on."""
 
     student: StudentSettings
     load: Callable[[StudentSettings], Student]
-    ledger: Ledger
+    ledger: AnswerCache
     observed: Sequence[Observation]
     bars: Mapping[str, Sequence[Bar]]
     experiences: Sequence[Experience]
     folds: Sequence[Fold]
     embargo: timedelta
     rules: Sequence[GateRule]
-    record: FoldRecord
+    record: FoldJournal
     folder: Path
     on_progress: OnProgress
 
     @property
-    def start(self) -> Contender:
+    def start(self) -> ModelRef:
         """The adapter that the walk-forward begins with."""
         folder = self.student.adapter
-        return Contender(folder=folder, fingerprint=fingerprint([folder]) if folder else None)
+        return ModelRef(folder=folder, fingerprint=fingerprint([folder]) if folder else None)
 
-    def calls(self, adapter: Contender, stage: str, after: datetime, until: datetime | None) -> list[Call]:
+    def predict(
+        self, adapter: ModelRef, stage: str, after: datetime, until: datetime | None
+    ) -> list[Prediction]:
         """What a student with this adapter says at every close after `after` and not after `until`."""
         wanted = [one for one in self.observed if after < one.as_of and (until is None or one.as_of <= until)]
         student = self.load(replace(self.student, adapter=adapter.folder))
         made = forecast(wanted, student, self.ledger, lambda a, b: self.on_progress(stage, a, b))
         return list(made.calls)
 
-    def scored(self, calls: Sequence[Call], known_by: datetime) -> list[Scored]:
+    def score(self, calls: Sequence[Prediction], known_by: datetime) -> list[Scored]:
         """Calls with the outcomes that were known by an instant; a later one counts as not known."""
-        pairs = outcomes(calls, self.bars)
+        pairs = match_outcomes(calls, self.bars)
         return [(call, out if out and out.known_at <= known_by else None) for call, out in pairs]
 
 
-def walk(ground: Ground, method: Method, trainer: Trainer) -> list[Reign]:
+def run_arm(context: WalkForwardContext, method: Method, trainer: Trainer) -> list[ChampionPeriod]:
     """Train and gate one challenger for each fold, and say who was champion when."""
-    reigns = [Reign(since=ground.folds[0].cutoff, champion=ground.start)]
-    for fold in ground.folds:
+    reigns = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
+    for fold in context.folds:
         champion = reigns[-1].champion
-        challenger, said = _trained(ground, method, trainer, fold, champion)
-        if _promoted(ground, method, fold, champion, challenger, clean=said["clean"]):
-            reigns.append(Reign(since=fold.gate_at, champion=challenger))
+        challenger, trained = _load_or_train(context, method, trainer, fold, champion)
+        if _gate_challenger(context, method, fold, champion, challenger, passed_guards=trained.clean):
+            reigns.append(ChampionPeriod(since=fold.gate_at, champion=challenger))
     return reigns
 
 
-def joined(ground: Ground, reigns: Sequence[Reign], name: str) -> list[tuple[Call, Contender]]:
+def stitch_out_of_sample(
+    context: WalkForwardContext, periods: Sequence[ChampionPeriod], name: str
+) -> list[tuple[Prediction, ModelRef]]:
     """What the champion of each day said, from the first test window to the end of the history."""
-    said: list[tuple[Call, Contender]] = []
-    for number, reign in enumerate(reigns):
-        until = reigns[number + 1].since if number + 1 < len(reigns) else None
-        stage = f"{name}, champion {number + 1}/{len(reigns)}: forecasting"
-        said += [(call, reign.champion) for call in ground.calls(reign.champion, stage, reign.since, until)]
+    said: list[tuple[Prediction, ModelRef]] = []
+    for number, reign in enumerate(periods):
+        until = periods[number + 1].since if number + 1 < len(periods) else None
+        stage = f"{name}, champion {number + 1}/{len(periods)}: forecasting"
+        said += [
+            (call, reign.champion) for call in context.predict(reign.champion, stage, reign.since, until)
+        ]
     return said
 
 
-def _trained(
-    ground: Ground, method: Method, trainer: Trainer, fold: Fold, champion: Contender
-) -> tuple[Contender, Mapping[str, Any]]:
-    key, folder = (method.value, fold.number), ground.folder / "adapters" / f"{method.value}-{fold.number:02}"
-    said = ground.record.trained.get(key)
-    if said is None:
+def _load_or_train(
+    context: WalkForwardContext, method: Method, trainer: Trainer, fold: Fold, champion: ModelRef
+) -> tuple[ModelRef, FoldTrained]:
+    folder = context.folder / "adapters" / f"{method.value}-{fold.number:02}"
+    trained = context.record.trained.get((method.value, fold.number))
+    if trained is None:
         shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed before it was on record
-        said = _train(ground, method, trainer, fold, champion, folder)
-    elif not folder.is_dir() or fingerprint([folder]) != said["challenger"]:
+        trained = _train(context, method, trainer, fold, champion, folder)
+    elif not folder.is_dir() or fingerprint([folder]) != trained.challenger:
         raise DataError(f"{folder}: the adapter of fold {fold.number} was altered; start a new walk-forward")
-    require_past(folder.name, datetime.fromisoformat(said["cutoff"]), fold.cutoff)
-    return Contender(folder=folder, fingerprint=said["challenger"]), said
+    require_past(folder.name, trained.cutoff, fold.cutoff)
+    return ModelRef(folder=folder, fingerprint=trained.challenger), trained
 
 
 def _train(
-    ground: Ground, method: Method, trainer: Trainer, fold: Fold, champion: Contender, folder: Path
-) -> Mapping[str, Any]:
+    context: WalkForwardContext,
+    method: Method,
+    trainer: Trainer,
+    fold: Fold,
+    champion: ModelRef,
+    folder: Path,
+) -> FoldTrained:
     arm = method.value
-    place = f"fold {fold.number}/{len(ground.folds)} {arm}"
-    data = fold_data(ground.experiences, fold, ground.embargo)
-    began = ground.record.clock()
-    made = trainer(
-        replace(ground.student, adapter=champion.folder),
+    place = f"fold {fold.number}/{len(context.folds)} {arm}"
+    data = split_fold(context.experiences, fold, context.embargo)
+    began = context.record.clock()
+    adapter = trainer(
+        replace(context.student, adapter=champion.folder),
         data.training,
         data.held_out,
         folder,
-        lambda kind, said: ground.record.note(kind, fold.cutoff, {"arm": arm, "fold": fold.number, **said}),
-        lambda stage, done, total: ground.on_progress(f"{place}: {stage}", done, total),
+        lambda event: context.record.append(replace(event, arm=arm, fold=fold.number), fold.cutoff),
+        lambda stage, done, total: context.on_progress(f"{place}: {stage}", done, total),
     )
-    return ground.record.note_trained(
-        (arm, fold.number),
-        fold.cutoff,
-        {
-            "champion": champion.fingerprint,
-            "challenger": made.fingerprint,
-            "cutoff": fold.cutoff,
-            "trained_on": len(data.training.items),
-            "held_out": len(data.held_out.items),
-            "clean": made.clean,
-            "reason": made.reason,
-            "figures": made.figures,
-            "seconds": (ground.record.clock() - began).total_seconds(),
-        },
+    trained = FoldTrained(
+        arm=arm,
+        fold=fold.number,
+        champion=champion.fingerprint,
+        challenger=adapter.fingerprint,
+        cutoff=fold.cutoff,
+        trained_on=len(data.training.items),
+        held_out=len(data.held_out.items),
+        clean=adapter.passed_guards,
+        reason=adapter.reason,
+        figures=adapter.figures,
+        seconds=(context.record.clock() - began).total_seconds(),
     )
+    context.record.append_trained(trained, fold.cutoff)
+    return trained
 
 
-def _promoted(
-    ground: Ground, method: Method, fold: Fold, champion: Contender, challenger: Contender, *, clean: bool
+def _gate_challenger(
+    context: WalkForwardContext,
+    method: Method,
+    fold: Fold,
+    champion: ModelRef,
+    challenger: ModelRef,
+    *,
+    passed_guards: bool,
 ) -> bool:
-    key = (method.value, fold.number)
-    said = ground.record.gated.get(key)
-    if said is None:
-        verdict = _verdict(ground, method, fold, champion, challenger, clean=clean)
-        both = {"champion": champion.fingerprint, "challenger": challenger.fingerprint}
-        said = ground.record.note_gated(key, fold.gate_at, {**both, **verdict.as_json()})
-    return bool(said["promoted"])
+    gated = context.record.gated.get((method.value, fold.number))
+    if gated is None:
+        verdict = _verdict(context, method, fold, champion, challenger, passed_guards=passed_guards)
+        stated = verdict.as_json()
+        gated = FoldGated(
+            arm=method.value,
+            fold=fold.number,
+            champion=champion.fingerprint,
+            challenger=str(challenger.fingerprint),
+            promoted=stated.pop("promoted"),
+            verdict=stated,
+        )
+        context.record.append_gated(gated, fold.gate_at)
+    return gated.promoted
 
 
 def _verdict(
-    ground: Ground, method: Method, fold: Fold, champion: Contender, challenger: Contender, *, clean: bool
+    context: WalkForwardContext,
+    method: Method,
+    fold: Fold,
+    champion: ModelRef,
+    challenger: ModelRef,
+    *,
+    passed_guards: bool,
 ) -> GateVerdict:
     calls = [
-        ground.calls(
+        context.predict(
             adapter,
-            f"fold {fold.number}/{len(ground.folds)} {method.value}: {role} forecasting",
+            f"fold {fold.number}/{len(context.folds)} {method.value}: {role} forecasting",
             fold.cutoff,
             fold.gate_at,
         )
@@ -188,9 +219,15 @@ def _verdict(
     ]
     lived = [
         one
-        for one in ground.experiences
+        for one in context.experiences
         if one.observation.as_of > fold.cutoff and one.known_at <= fold.gate_at
     ]
-    sides = [ground.scored(side, fold.gate_at) for side in calls]
-    rule = ground.rules[fold.number - 1]
-    return judge(sides[0], sides[1], rule, clean=clean, net_returns=net_returns(calls[0], calls[1], lived))
+    sides = [context.score(side, fold.gate_at) for side in calls]
+    rule = context.rules[fold.number - 1]
+    return evaluate_challenger(
+        sides[0],
+        sides[1],
+        rule,
+        passed_guards=passed_guards,
+        net_returns=net_returns(calls[0], calls[1], lived),
+    )

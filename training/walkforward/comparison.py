@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from engine.metrics.accuracy import day_of, hit
+from engine.metrics.accuracy import decision_day, hit
 from engine.model import Forecast
 from engine.outcomes import Scored
 
@@ -18,7 +18,7 @@ LEVEL = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ScoreDifference:
     """One caller's mean score less another's, over the decisions that both have scored.
 
     `measure` is "accuracy" (higher is better) or "brier" (lower is better). `low` and `high` bound the
@@ -42,14 +42,16 @@ class Difference:
         return None if self.p_better is None else 1.0 - self.p_better
 
 
-def compare(caller: str, ours: Iterable[Scored], against: str, theirs: Iterable[Scored]) -> list[Difference]:
+def compare_scores(
+    caller: str, ours: Iterable[Scored], against: str, theirs: Iterable[Scored]
+) -> list[ScoreDifference]:
     """Accuracy and Brier score of two callers, paired by symbol and instant.
 
     An abstention counts as a probability of one half and as half a hit, so that silence wins nothing. The
     test is Student's t on the means of the days, each day one observation (Ibragimov and Mueller 2010): what
     moves all symbols of a day is in its mean.
     """
-    mine, other = _by_decision(ours), _by_decision(theirs)
+    mine, other = _index_by_decision(ours), _index_by_decision(theirs)
     shared = [key for key in mine if key in other]
     made = []
     for place, measure in enumerate(("accuracy", "brier")):
@@ -60,7 +62,7 @@ def compare(caller: str, ours: Iterable[Scored], against: str, theirs: Iterable[
     return made
 
 
-def winner(difference: Difference, level: float = 0.05) -> str:
+def decide_winner(difference: ScoreDifference, level: float = 0.05) -> str:
     """The caller or its rival, whichever is better at a two-sided level, or "inconclusive"."""
     better, worse = difference.p_better, difference.p_worse
     if better is not None and better < level / 2:
@@ -70,7 +72,7 @@ def winner(difference: Difference, level: float = 0.05) -> str:
     return "inconclusive"
 
 
-def claims(differences: Sequence[Difference]) -> list[dict[str, Any]]:
+def adjust_claims(differences: Sequence[ScoreDifference]) -> list[dict[str, Any]]:
     """Each difference with whether it is claimed to be better, all claims together at `LEVEL`."""
     level = LEVEL / max(1, len(differences))
     return [
@@ -79,21 +81,21 @@ def claims(differences: Sequence[Difference]) -> list[dict[str, Any]]:
     ]
 
 
-def side_by_side(arms: Mapping[str, Sequence[Scored]]) -> list[dict[str, Any]]:
+def compare_arms(arms: Mapping[str, Sequence[Scored]]) -> list[dict[str, Any]]:
     """Every pair of arms, the later-named against the earlier, with the winner of each measure."""
     names = list(arms)
     return [
-        {**asdict(one), "winner": winner(one)}
+        {**asdict(one), "winner": decide_winner(one)}
         for later, name in enumerate(names)
         for before in names[:later]
-        for one in compare(name, arms[name], before, arms[before])
+        for one in compare_scores(name, arms[name], before, arms[before])
     ]
 
 
 _Decision = tuple[str, datetime]
 
 
-def _by_decision(scored: Iterable[Scored]) -> dict[_Decision, tuple[date, tuple[float, float]]]:
+def _index_by_decision(scored: Iterable[Scored]) -> dict[_Decision, tuple[date, tuple[float, float]]]:
     """The day, and the hit and squared error, of every call whose outcome is known and no tie."""
     found = {}
     for call, outcome in scored:
@@ -103,11 +105,11 @@ def _by_decision(scored: Iterable[Scored]) -> dict[_Decision, tuple[date, tuple[
         right = hit(call, outcome)
         score = 0.5 if right is None else float(right)
         error = (probability - float(outcome.next_close > outcome.last_close)) ** 2
-        found[call.symbol, call.as_of] = (day_of(call), (score, error))
+        found[call.symbol, call.as_of] = (decision_day(call), (score, error))
     return found
 
 
-def _difference(caller: str, against: str, measure: str, days: Sequence[Sequence[float]]) -> Difference:
+def _difference(caller: str, against: str, measure: str, days: Sequence[Sequence[float]]) -> ScoreDifference:
     from scipy.special import stdtr, stdtrit
 
     means = [math.fsum(day) / len(day) for day in days]
@@ -120,7 +122,7 @@ def _difference(caller: str, against: str, measure: str, days: Sequence[Sequence
         low, high = mean - reach, mean + reach
         gain = mean if measure == "accuracy" else -mean
         p_better = float(stdtr(count - 1, -gain / error)) if error > 0 else None
-    return Difference(
+    return ScoreDifference(
         caller=caller,
         against=against,
         measure=measure,

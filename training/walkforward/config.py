@@ -17,7 +17,7 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WalkForward:
+class WalkForwardConfig:
     """Windows in days, and how a challenger is trained.
 
     A challenger is trained every `step_days` (None: as many as `test_days`) on the `train_days` before,
@@ -43,7 +43,7 @@ class WalkForward:
         for name in ("train_days", "test_days", "step_days", "steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UsageError(f"{flag(name)} {value} is below 1; give a whole number of at least 1")
+                raise UsageError(f"{flag_name(name)} {value} is below 1; give a whole number of at least 1")
         if self.step_days is not None and self.step_days < self.test_days:
             raise UsageError(
                 f"--step-days {self.step_days} is below --test-days {self.test_days}, so that test windows "
@@ -77,6 +77,6 @@ class WalkForward:
         return timedelta(days=self.step_days or self.test_days)
 
 
-def flag(name: str) -> str:
+def flag_name(name: str) -> str:
     """The flag that sets a field."""
     return "--" + name.replace("_", "-")

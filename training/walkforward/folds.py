@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.errors import DataError, UsageError
-from training.dataset.experience import Experience, TrainingSet, require_apart
-from training.walkforward.config import WalkForward
+from training.dataset.experience import Experience, TrainingSet, require_disjoint
+from training.walkforward.config import WalkForwardConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class FoldData:
     held_out: TrainingSet
 
 
-def folds(first: datetime, last: datetime, settings: WalkForward) -> tuple[Fold, ...]:
+def build_folds(first: datetime, last: datetime, settings: WalkForwardConfig) -> tuple[Fold, ...]:
     """All folds whose test window ends by `last`, where decisions begin after `first`.
 
     Test windows do not overlap; where `step` is `test` they join without a gap. Raises UsageError, with the
@@ -62,19 +62,19 @@ def folds(first: datetime, last: datetime, settings: WalkForward) -> tuple[Fold,
     return tuple(made)
 
 
-def fold_data(experiences: Sequence[Experience], fold: Fold, embargo: timedelta) -> FoldData:
+def split_fold(experiences: Sequence[Experience], fold: Fold, embargo: timedelta) -> FoldData:
     """The fold's training and held-out sets; what is too new for either is left out by `TrainingSet`.
 
     Raises UsageError where one of them would be empty, or for an embargo shorter than a horizon.
     """
-    require_apart(fold.train_from, fold.cutoff, fold.cutoff)
+    require_disjoint(fold.train_from, fold.cutoff, fold.cutoff)
     within = [one for one in experiences if fold.train_from < one.observation.as_of <= fold.cutoff]
     early = [one for one in within if one.observation.as_of <= fold.held_from]
     late = [one for one in within if one.observation.as_of > fold.held_from]
     try:
         return FoldData(
-            training=TrainingSet.admit(early, cutoff=fold.held_from, embargo=embargo),
-            held_out=TrainingSet.admit(late, cutoff=fold.cutoff, embargo=embargo),
+            training=TrainingSet.select(early, cutoff=fold.held_from, embargo=embargo),
+            held_out=TrainingSet.select(late, cutoff=fold.cutoff, embargo=embargo),
         )
     except DataError as error:
         raise UsageError(

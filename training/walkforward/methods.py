@@ -5,23 +5,23 @@ from pathlib import Path
 
 from llm.student import StudentSettings
 from training.dataset.experience import TrainingSet
-from training.grpo.config import GrpoRecipe
-from training.grpo.train import OnProgress, Trained, train_grpo
+from training.grpo.config import GrpoConfig
+from training.grpo.train import OnProgress, TrainedAdapter, train_grpo
 from training.monitoring.monitor import OnEvent
-from training.sft.train import SftRecipe, train_sft
+from training.sft.train import SftConfig, train_sft
 from training.walkforward.arms import Trainer
-from training.walkforward.config import Method, WalkForward
+from training.walkforward.config import Method, WalkForwardConfig
 
 
-def trainers_for(settings: WalkForward) -> Mapping[Method, Trainer]:
+def create_trainers(settings: WalkForwardConfig) -> Mapping[Method, Trainer]:
     """A trainer for each method, with the settings' seed, steps, weights and half-life."""
     return {
-        Method.GRPO: _trainer(train_grpo, grpo_recipe(settings)),
-        Method.SFT: _trainer(train_sft, sft_recipe(settings)),
+        Method.GRPO: _create_trainer(train_grpo, build_grpo_config(settings)),
+        Method.SFT: _create_trainer(train_sft, build_sft_config(settings)),
     }
 
 
-def _trainer(train: Callable[..., Trained], recipe: GrpoRecipe | SftRecipe) -> Trainer:
+def _create_trainer(train: Callable[..., TrainedAdapter], recipe: GrpoConfig | SftConfig) -> Trainer:
     def trainer(
         start: StudentSettings,
         training: TrainingSet,
@@ -29,16 +29,16 @@ def _trainer(train: Callable[..., Trained], recipe: GrpoRecipe | SftRecipe) -> T
         folder: Path,
         on_event: OnEvent,
         on_progress: OnProgress,
-    ) -> Trained:
+    ) -> TrainedAdapter:
         return train(start, training, held_out, folder, recipe, on_event, on_progress)
 
     return trainer
 
 
-def grpo_recipe(settings: WalkForward) -> GrpoRecipe:
+def build_grpo_config(settings: WalkForwardConfig) -> GrpoConfig:
     """The recipe of one round of GRPO."""
-    steps = GrpoRecipe().steps if settings.steps is None else settings.steps
-    return GrpoRecipe(
+    steps = GrpoConfig().steps if settings.steps is None else settings.steps
+    return GrpoConfig(
         seed=settings.seed,
         steps=steps,
         recency_half_life_days=settings.recency_half_life,
@@ -46,12 +46,12 @@ def grpo_recipe(settings: WalkForward) -> GrpoRecipe:
     )
 
 
-def sft_recipe(settings: WalkForward) -> SftRecipe:
+def build_sft_config(settings: WalkForwardConfig) -> SftConfig:
     """The recipe of one round of supervised training."""
-    steps = SftRecipe().steps if settings.steps is None else settings.steps
-    return SftRecipe(seed=settings.seed, steps=steps, recency_half_life_days=settings.recency_half_life)
+    steps = SftConfig().steps if settings.steps is None else settings.steps
+    return SftConfig(seed=settings.seed, steps=steps, recency_half_life_days=settings.recency_half_life)
 
 
-def recipe_of(settings: WalkForward) -> GrpoRecipe | SftRecipe:
+def select_config(settings: WalkForwardConfig) -> GrpoConfig | SftConfig:
     """The recipe of the settings' own method."""
-    return sft_recipe(settings) if settings.method is Method.SFT else grpo_recipe(settings)
+    return build_sft_config(settings) if settings.method is Method.SFT else build_grpo_config(settings)

@@ -1,7 +1,7 @@
-"""What a walk-forward has on record, and what it adds: each fold is trained once and gated once.
+"""The journal of a walk-forward: each fold is trained once and gated once.
 
 Knows the run's journal and nothing of models. A process that was killed left whole events or none, so that
-the next one reads here what is done and goes on with what is not.
+the next one reads here what is done and continues with what is not.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,60 +12,62 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError, JournalError, UsageError
-from engine.journal.canonical import plain
-from engine.journal.journal import Event, Journal
-from strategies.runs import FAILED, FINISHED, INTERRUPTED, JOURNAL, STARTED, new_run
-
-WALKFORWARD = "walkforward_started"
-
-TRAINED, GATED, PROMOTION = "fold_trained", "fold_gated", "promotion"
+from engine.journal.canonical import to_jsonable
+from engine.journal.events import Kind, decode_as, encode
+from engine.journal.events.rules import RULES
+from engine.journal.events.sessions import RunFailed, RunInterrupted, RunStarted
+from engine.journal.events.training import FoldGated, FoldTrained, Promotion, WalkForwardStarted
+from engine.journal.journal import Journal
+from strategies.runs import JOURNAL, create_run
 
 Key = tuple[str, int]
 """An arm and the number of a fold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoldRecord:
-    """The journal of one walk-forward with what it says of its folds so far."""
+class FoldJournal:
+    """The journal of one walk-forward, and what it states of its folds so far."""
 
     journal: Journal
     clock: Callable[[], datetime]
-    trained: dict[Key, Mapping[str, Any]]
-    gated: dict[Key, Mapping[str, Any]]
+    trained: dict[Key, FoldTrained]
+    gated: dict[Key, FoldGated]
 
     @classmethod
-    def of(cls, journal: Journal, clock: Callable[[], datetime]) -> "FoldRecord":
+    def load(cls, journal: Journal, clock: Callable[[], datetime]) -> "FoldJournal":
         """Read what is on record."""
-        found: dict[str, dict[Key, Mapping[str, Any]]] = {TRAINED: {}, GATED: {}}
-        for row in journal.read(0, kinds=found):
-            found[row.kind][row.payload["arm"], row.payload["fold"]] = row.payload
-        return cls(journal=journal, clock=clock, trained=found[TRAINED], gated=found[GATED])
+        trained = [decode_as(FoldTrained, row) for row in journal.read(kinds=(Kind.FOLD_TRAINED,))]
+        gated = [decode_as(FoldGated, row) for row in journal.read(kinds=(Kind.FOLD_GATED,))]
+        return cls(
+            journal=journal,
+            clock=clock,
+            trained={(fold.arm, fold.fold): fold for fold in trained},
+            gated={(fold.arm, fold.fold): fold for fold in gated},
+        )
 
-    def note(self, kind: str, as_of: datetime, payload: Mapping[str, Any]) -> None:
-        """Append one event at once."""
-        self.journal.append([Event(kind=kind, as_of=as_of, payload=plain(payload))], self.clock())
+    def append(self, payload: object, as_of: datetime) -> None:
+        """Append the event of a payload at once."""
+        self.journal.append([encode(payload, as_of)], self.clock())
 
-    def note_trained(self, key: Key, as_of: datetime, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Put a trained fold on record; what is returned is what a later process will read."""
-        said: Mapping[str, Any] = plain({"arm": key[0], "fold": key[1], **payload})
-        self.note(TRAINED, as_of, said)
-        self.trained[key] = said
-        return said
+    def append_trained(self, trained: FoldTrained, as_of: datetime) -> None:
+        """Put a trained fold on record."""
+        self.append(trained, as_of)
+        self.trained[trained.arm, trained.fold] = trained
 
-    def note_gated(self, key: Key, as_of: datetime, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    def append_gated(self, gated: FoldGated, as_of: datetime) -> None:
         """Put a verdict and, if there is one, the promotion on record in one transaction."""
-        said: Mapping[str, Any] = plain({"arm": key[0], "fold": key[1], **payload})
-        events = [Event(kind=GATED, as_of=as_of, payload=said)]
-        if said["promoted"]:
-            change = {name: said[name] for name in ("arm", "fold", "champion", "challenger")}
-            events.append(Event(kind=PROMOTION, as_of=as_of, payload=change))
+        events = [encode(gated, as_of)]
+        if gated.promoted:
+            promotion = Promotion(
+                arm=gated.arm, fold=gated.fold, champion=gated.champion, challenger=gated.challenger
+            )
+            events.append(encode(promotion, as_of))
         self.journal.append(events, self.clock())
-        self.gated[key] = said
-        return said
+        self.gated[gated.arm, gated.fold] = gated
 
 
 @contextmanager
-def one_process(folder: Path) -> Iterator[None]:
+def lock_process(folder: Path) -> Iterator[None]:
     """Hold a folder's lock; it goes with the process. Raises UsageError while another one holds it."""
     from filelock import FileLock, Timeout
 
@@ -82,61 +84,74 @@ def one_process(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def on_record_if_stopped(record: FoldRecord) -> Iterator[None]:
+def record_if_stopped(record: FoldJournal) -> Iterator[None]:
     """Journal why the block ended, if it did not end well."""
     try:
         yield
     except BaseException as error:
-        kind = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
         reason = str(error) if isinstance(error, ClosecallError) else type(error).__name__
-        record.note(kind, record.clock(), {"reason": reason})
+        interrupted = isinstance(error, KeyboardInterrupt)
+        ended = RunInterrupted(reason=reason) if interrupted else RunFailed(reason=reason)
+        record.append(ended, record.clock())
         raise
 
 
-def open_run(
+def open_or_create_run(
     data_dir: Path, resume: str | None, header: Mapping[str, Any], config: Mapping[str, Any], now: datetime
 ) -> tuple[str, Path]:
-    """The name and folder of the run to go on with, or of a new one whose rule is now on record.
+    """Return the name and folder of the run to resume, or of a new one whose plan is now on record.
 
-    A run goes on if it was started with the same configuration and header and has not finished: the one
-    called `resume`, or the newest. Raises UsageError where `resume` is not such a run.
+    A run resumes if it was started with the same configuration, header and rules, and has not finished: the
+    one called `resume`, or the newest.
+
+    Args:
+        data_dir: The data folder.
+        resume: The run to resume, None for the newest that can be.
+        header: The plan.
+        config: The configuration.
+        now: When a new run starts.
+
+    Raises:
+        UsageError: `resume` is not such a run.
     """
     runs = data_dir / "runs"
-    wanted = (plain(config), plain(header))
+    plan = WalkForwardStarted(
+        settings=header["settings"],
+        folds=tuple(header["folds"]),
+        plan={key: value for key, value in header.items() if key not in ("settings", "folds")},
+    )
+    started = [encode(RunStarted(config=config, rules=RULES), now), encode(plan, now)]
+    wanted = [to_jsonable(event.payload) for event in started]
     names = [resume] if resume else sorted((f.name for f in runs.glob("*")), reverse=True)
     for name in names:
         if not (runs / name / JOURNAL).is_file():
             continue
-        found = _begun(runs / name / JOURNAL, name)
-        if found is not None and found[:2] == wanted and not found[2]:
+        first, finished = _read_start(runs / name / JOURNAL, name)
+        if first == wanted and not finished:
             return name, runs / name
-        if resume and found is not None and found[2]:
+        if resume and first and finished:
             raise UsageError(f"run {name} has finished; show it with closecall runs {name}")
     if resume:
         raise UsageError(
             f"{resume} in {runs} is no walk-forward that was started with these settings and data; "
             "give the flags of that run, or leave --resume out"
         )
-    name, folder = new_run(data_dir, now)
+    name, folder = create_run(data_dir, now)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
-        journal.append(
-            [
-                Event(kind=STARTED, as_of=now, payload=wanted[0]),
-                Event(kind=WALKFORWARD, as_of=now, payload=wanted[1]),
-            ],
-            now,
-        )
+        journal.append(started, now)
     return name, folder
 
 
-def _begun(path: Path, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], bool] | None:
-    """How a walk-forward was started, and whether it has finished; None for any other run."""
+def _read_start(path: Path, name: str) -> tuple[list[Mapping[str, Any]], bool]:
+    """Return how a walk-forward was started, and whether it has finished; nothing for any other run."""
     try:
         with Journal.open(path, name) as journal:
-            first = {row.kind: row.payload for _, row in zip(range(2), journal.read(0), strict=False)}
-            finished = next(journal.read(max(0, journal.last_seq - 1)), None)
+            rows = [row for _, row in zip(range(2), journal.read(0), strict=False)]
+            last = next(journal.read(max(0, journal.last_seq - 1)), None)
     except JournalError:
-        return None
-    if WALKFORWARD not in first:
-        return None
-    return first[STARTED], first[WALKFORWARD], finished is not None and finished.kind == FINISHED
+        return [], False
+    if [row.kind for row in rows] != [Kind.RUN_STARTED, Kind.WALKFORWARD_STARTED]:
+        return [], False
+    rules = {"rules": decode_as(RunStarted, rows[0]).rules}  # older journals do not state theirs
+    first = [rows[0].payload | rules, rows[1].payload]  # type: ignore[operator]  # a dict
+    return first, last is not None and last.kind == Kind.RUN_FINISHED

@@ -6,34 +6,42 @@ before, and trades only after that. The result is what the champion of each day 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
-from engine.journal.canonical import digest
+from engine.journal.canonical import row_digest
+from engine.journal.events import Kind, encode
+from engine.journal.events.sessions import RunFinished
 from engine.journal.journal import Journal
-from engine.model import Call
-from llm.answer_cache import Ledger
+from engine.model import Prediction
+from llm.answer_cache import AnswerCache
+from llm.backends import load_student
 from llm.student import Student, StudentSettings
-from llm.transformers_student import load_student
-from strategies.backtest import Progress, Run, baseline_calls, play
+from strategies.backtest import Progress, Run, baseline_predictions, simulate_all
 from strategies.config import BacktestConfig
-from strategies.results import STUDENT, Played, count_trial, result_of
-from strategies.run_spec import run_inputs
-from strategies.runs import FINISHED, JOURNAL, Recorder, export
-from training.walkforward.arms import Ground, Reign, Trainer, joined, walk
-from training.walkforward.config import Method, WalkForward
-from training.walkforward.methods import trainers_for
-from training.walkforward.plan import Plan, make_plan
-from training.walkforward.record import FoldRecord, on_record_if_stopped, one_process, open_run
-from training.walkforward.report import STATIC, Arm, report_of
+from strategies.results import STUDENT, SimulationResult, build_result, record_trial
+from strategies.run_spec import encode_run_inputs
+from strategies.runs import JOURNAL, Recorder, export
+from training.walkforward.arms import (
+    ChampionPeriod,
+    Trainer,
+    WalkForwardContext,
+    run_arm,
+    stitch_out_of_sample,
+)
+from training.walkforward.config import Method, WalkForwardConfig
+from training.walkforward.methods import create_trainers
+from training.walkforward.plan import WalkForwardPlan, build_plan
+from training.walkforward.record import FoldJournal, lock_process, open_or_create_run, record_if_stopped
+from training.walkforward.report import STATIC, ArmResult, build_report
 
 
 def walkforward(
     config: BacktestConfig,
-    settings: WalkForward,
+    settings: WalkForwardConfig,
     *,
     data_dir: Path,
     clock: Callable[[], datetime],
@@ -48,17 +56,17 @@ def walkforward(
     started with the same settings on the same data. Raises ClosecallError for what the user can mend.
     """
     on_progress("reading", 0, 0)
-    plan = make_plan(config, settings, data_dir, load)
-    header, said = plan.header, config.model_dump(mode="json")
-    name, folder = open_run(data_dir, resume, header, said, clock())
-    with _at_work(name, folder, clock) as record, Ledger(data_dir / "ledger.sqlite") as ledger:
-        ground = Ground(
+    plan = build_plan(config, settings, data_dir, load)
+    header, said = plan.header, config.stored()
+    name, folder = open_or_create_run(data_dir, resume, header, said, clock())
+    with _locked_record(name, folder, clock) as record, AnswerCache(data_dir / "ledger.sqlite") as ledger:
+        ground = WalkForwardContext(
             student=plan.wanted,
             load=load,
             ledger=ledger,
             observed=plan.observed,
             bars=plan.facts.bars,
-            experiences=plan.lived,
+            experiences=plan.experiences,
             folds=plan.folds,
             embargo=plan.embargo,
             rules=plan.rules,
@@ -66,68 +74,72 @@ def walkforward(
             folder=folder,
             on_progress=on_progress,
         )
-        arms = _arms(ground, settings, trainers or trainers_for(settings))
-        result, played = _finish(name, plan, arms, record, data_dir, on_progress)
-    return Run(name=name, folder=folder, result=result, played=played)
+        arms = _arms(ground, settings, trainers or create_trainers(settings))
+        result, played = _finish_run(name, plan, arms, record, data_dir, on_progress)
+    return Run(name=name, folder=folder, result=result, simulations=played)
 
 
 @contextmanager
-def _at_work(name: str, folder: Path, clock: Callable[[], datetime]) -> Iterator[FoldRecord]:
-    with one_process(folder), Journal.open(folder / JOURNAL, name) as journal:
-        record = FoldRecord.of(journal, clock)
-        if any(journal.read(0, kinds=[FINISHED])):
+def _locked_record(name: str, folder: Path, clock: Callable[[], datetime]) -> Iterator[FoldJournal]:
+    with lock_process(folder), Journal.open(folder / JOURNAL, name) as journal:
+        record = FoldJournal.load(journal, clock)
+        if any(journal.read(0, kinds=[Kind.RUN_FINISHED])):
             raise UsageError(
                 f"run {name} was finished by another process; show it with closecall runs {name}"
             )
-        with on_record_if_stopped(record):
+        with record_if_stopped(record):
             yield record
 
 
-def _arms(ground: Ground, settings: WalkForward, trainers: Mapping[Method, Trainer]) -> dict[str, Arm]:
+def _arms(
+    ground: WalkForwardContext, settings: WalkForwardConfig, trainers: Mapping[Method, Trainer]
+) -> dict[str, ArmResult]:
     """Every arm's joined calls by name; the one that trades comes first, the static student last."""
     arms = {}
     for method in settings.arms:
-        reigns = walk(ground, method, trainers[method])
-        arms[method.value] = Arm(said=joined(ground, reigns, method.value), reigns=reigns)
-    still = [Reign(since=ground.folds[0].cutoff, champion=ground.start)]
-    arms[STATIC] = Arm(said=joined(ground, still, STATIC), reigns=still)
+        reigns = run_arm(ground, method, trainers[method])
+        arms[method.value] = ArmResult(
+            predictions_by_model=stitch_out_of_sample(ground, reigns, method.value), periods=reigns
+        )
+    still = [ChampionPeriod(since=ground.folds[0].cutoff, champion=ground.start)]
+    arms[STATIC] = ArmResult(predictions_by_model=stitch_out_of_sample(ground, still, STATIC), periods=still)
     return arms
 
 
-def _finish(
+def _finish_run(
     name: str,
-    plan: Plan,
-    arms: Mapping[str, Arm],
-    record: FoldRecord,
+    plan: WalkForwardPlan,
+    arms: Mapping[str, ArmResult],
+    record: FoldJournal,
     data_dir: Path,
     on_progress: Progress,
-) -> tuple[dict[str, Any], Mapping[str, Played]]:
+) -> tuple[dict[str, Any], Mapping[str, SimulationResult]]:
     """Trade the joined calls, score them, and put all of it on record in one transaction."""
     facts = replace(plan.facts, start=plan.folds[0].cutoff)
     observed = [one for one in plan.observed if one.as_of > facts.start]
     traded, *others = arms
     now = record.clock()
     recorder = Recorder(record.journal, now, batch=None)
-    for event in run_inputs(plan.config, facts, plan.student, now):
-        recorder.note(event.kind, event.as_of, dict(event.payload))
+    for event in encode_run_inputs(plan.config, facts, plan.student, now):
+        recorder.append(event)
     if facts.rates is not None:
-        recorder.note("rates", now, asdict(facts.rates))
-    for (call, contender), one in zip(arms[traded].said, observed, strict=True):
-        recorder.call(call, plan.student.prompt(one), contender.fingerprint)
+        recorder.append(encode(facts.rates, now))
+    for (call, contender), one in zip(arms[traded].predictions_by_model, observed, strict=True):
+        recorder.record_prediction(call, plan.student.prompt(one), contender.fingerprint)
     calls = arms[traded].calls
-    callers: dict[str, Sequence[Call]] = {STUDENT: calls}
-    callers |= baseline_calls(plan.config, facts, observed, calls)
+    callers: dict[str, Sequence[Prediction]] = {STUDENT: calls}
+    callers |= baseline_predictions(plan.config, facts, observed, calls)
     callers |= {other: arms[other].calls for other in others}
-    played = play(plan.config, facts, observed, callers, recorder, on_progress)
-    result = result_of(name, plan.config, facts, observed, plan.student, 0, played)
+    played = simulate_all(plan.config, facts, observed, callers, recorder, on_progress)
+    result = build_result(name, plan.config, facts, observed, plan.student, 0, played)
     del result["asked"]  # what was asked before a restart is not counted
-    result |= report_of(plan, arms, played, record)
-    result["digests"]["promotions"] = digest(
-        (arm, said.since, said.champion.fingerprint) for arm in arms for said in arms[arm].reigns
+    result |= build_report(plan, arms, played, record)
+    result["digests"]["promotions"] = row_digest(
+        (arm, said.since, said.champion.fingerprint) for arm in arms for said in arms[arm].periods
     )
-    result |= count_trial(name, facts, result, played[STUDENT], data_dir / "trials.jsonl", now)
+    result |= record_trial(name, facts, result, played[STUDENT], data_dir / "trials.jsonl", now)
     if plan.config.out is not None:
         export(plan.config.out, result, played[STUDENT], facts.bars)
-    recorder.note(FINISHED, record.clock(), result)
+    recorder.append(encode(RunFinished(result=result), record.clock()))
     recorder.flush()
     return result, played

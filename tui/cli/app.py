@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import UsageError
-from strategies.console import now
+from strategies.console import print_stderr, utc_now
 from tui.cli.bench import (
     bench_app,
     bench_drift,
@@ -30,13 +30,13 @@ from tui.cli.options import (
     StudentName,
     Symbols,
     UseChampion,
-    listed,
+    drop_unset,
     print_json,
-    stated,
+    split_symbols,
     with_champion,
 )
 from tui.cli.paper import paper_app
-from tui.cli.paths import data_dir, working_dir, writable
+from tui.cli.paths import data_dir, require_writable, working_dir
 from tui.cli.progress import ProgressDisplay
 from tui.cli.training import retrain, train_grpo, train_sft, walkforward
 
@@ -122,9 +122,9 @@ def backtest(
     rates: Annotated[
         list[Path] | None, typer.Option(help="Files of exchange rates, such as CNYUSD.csv.")
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Currency of the account, with --rates.")] = None,
-    allow_harmful: Annotated[
-        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    base_currency: Annotated[str | None, typer.Option(help="Currency of the account, with --rates.")] = None,
+    allow_bad_data: Annotated[
+        bool, typer.Option("--allow-bad-data", help="Go on with data that the checks would refuse.")
     ] = False,
     allow_short: Annotated[
         bool, typer.Option("--allow-short", help="Let forecasts of down go short.")
@@ -148,15 +148,15 @@ def backtest(
     """
     from strategies.config import load_config
 
-    market = stated(days=days, reversal=reversal, headlines=headlines, edge=False if no_edge else None)
-    flags = stated(
+    market = drop_unset(days=days, reversal=reversal, headlines=headlines, edge=False if no_edge else None)
+    flags = drop_unset(
         bars=bars,
         store=store,
         news=news,
         rates_files=rates,
-        base=base,
-        allow_harmful=allow_harmful or None,
-        symbols=listed(symbols),
+        base_currency=base_currency,
+        allow_bad_data=allow_bad_data or None,
+        symbols=split_symbols(symbols),
         start=start,
         end=end,
         student=student,
@@ -175,15 +175,15 @@ def backtest(
     if market and (bars or store):
         raise UsageError("--days, --no-edge, --reversal and --headlines are for the simulated market only")
     folder = working_dir(data)
-    settings = with_champion(load_config(config, flags), folder)
+    settings = with_champion(load_config(config, flags, print_stderr), folder)
     if settings.out is not None:
-        writable(settings.out, "--out")
+        require_writable(settings.out, "--out")
     from strategies.backtest import backtest as run_backtest
     from tui.cli.tables import print_result
 
     try:
         with ProgressDisplay() as progress:
-            run = run_backtest(settings, data_dir=folder, clock=now, on_progress=progress)
+            run = run_backtest(settings, data_dir=folder, clock=utc_now, on_progress=progress)
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; forecasts made so far are kept for the next run\n")
         raise
@@ -197,18 +197,18 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the backtests on record, newest first, or show one of them again."""
-    from engine.journal.canonical import plain
-    from strategies.runs import find_run, list_runs
+    from engine.journal.canonical import to_jsonable
+    from strategies.runs import list_runs, load_run
     from tui.cli.tables import print_result, print_runs
 
     if run is None:
         known = list(list_runs(data_dir(data)))
-        runs_json = {"runs": plain([asdict(one) for one in known])}
+        runs_json = {"runs": to_jsonable([asdict(one) for one in known])}
         print_json(runs_json) if as_json else print_runs(known, data_dir(data))
         return
-    found = find_run(data_dir(data), run)
+    found = load_run(data_dir(data), run)
     if as_json:
-        print_json(plain(asdict(found)))
+        print_json(to_jsonable(asdict(found)))
     elif "folds" in found.result:
         from tui.cli.training_tables import print_walkforward
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import CheckFailed, UsageError
-from strategies.console import now
-from tui.cli.options import Adapter, AsJson, DataDir, Quantize, StudentName, print_json, stated
-from tui.cli.paths import data_dir, working_dir, writable
+from strategies.console import utc_now
+from tui.cli.options import Adapter, AsJson, DataDir, Quantize, StudentName, drop_unset, print_json
+from tui.cli.paths import data_dir, require_writable, working_dir
 from tui.cli.progress import ProgressDisplay
 
 train_app = typer.Typer(help="Make students.", no_args_is_help=True)
@@ -26,14 +26,14 @@ def pretrain(
     as_json: AsJson = False,
 ) -> None:
     """Make the tiny student again from nothing: about 12 minutes on two cores."""
-    from training.pretraining.pretrain import Recipe
-    from training.pretraining.release import make_student
+    from training.pretraining.pretrain import PretrainConfig
+    from training.pretraining.release import release_student
     from tui.cli.tables import print_edge
 
-    recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
-    folder = writable(out or data_dir(data) / "students" / "tiny", "--out")
+    recipe = PretrainConfig(seed=seed) if steps is None else PretrainConfig(seed=seed, steps=steps)
+    folder = require_writable(out or data_dir(data) / "students" / "tiny", "--out")
     with ProgressDisplay() as progress:
-        measured = make_student(folder, recipe, working_dir(data), now().date(), progress)
+        measured = release_student(folder, recipe, working_dir(data), utc_now().date(), progress)
     print_json(measured) if as_json else print_edge(measured)
     sys.stderr.write(f"The student is in {folder}; use it with --student {folder}\n")
 
@@ -48,13 +48,13 @@ def bench_forecast(
     as_json: AsJson = False,
 ) -> None:
     """Compare batched forecasts with one generate call a bar, in one process."""
+    from llm.backends import load_trainable_student
     from training.benches.forecast import measure_speed
     from tui.cli.tables import print_pairs
 
+    model = load_trainable_student(_student_settings(student, adapter, quantization))
     with ProgressDisplay() as progress:
-        measured = measure_speed(
-            _student(student, adapter, quantization), seed=seed, prompts=prompts, on_progress=progress
-        )
+        measured = measure_speed(model, seed=seed, prompts=prompts, on_progress=progress)
     print_json(measured) if as_json else print_pairs(measured)
 
 
@@ -69,12 +69,14 @@ def bench_edge(
     as_json: AsJson = False,
 ) -> None:
     """Measure the edge a student captures on simulated markets that training never saw."""
-    from training.benches.edge import Exam, measure_edge
+    from llm.backends import load_student
+    from training.benches.edge import EdgeBenchConfig, measure_edge
     from tui.cli.tables import print_edge
 
-    exam = Exam(seeds=_numbers(seeds), days=days)
+    exam = EdgeBenchConfig(seeds=_numbers(seeds), days=days)
+    measured_student = load_student(_student_settings(student, adapter, quantization))
     with ProgressDisplay() as progress:
-        measured = measure_edge(_student(student, adapter, quantization), exam, working_dir(data), progress)
+        measured = measure_edge(measured_student, exam, working_dir(data), progress)
     print_json(measured) if as_json else print_edge(measured)
 
 
@@ -96,14 +98,11 @@ def bench_engine(
         print_pairs({f"slices a second, {symbols} symbols": rate for symbols, rate in rates.items()})
 
 
-def _student(student: str | None, adapter: Path | None, quantization: str | None) -> Any:
-    from llm.student import StudentSettings
-    from llm.transformers_student import load_student
-    from strategies.config import load_config
+def _student_settings(student: str | None, adapter: Path | None, quantization: str | None) -> Any:
+    from strategies.config import load_config, student_settings
 
-    config = load_config(None, stated(student=student, adapter=adapter, quantization=quantization))
-    return load_student(
-        StudentSettings(student=config.student, adapter=config.adapter, quantization=config.quantization)
+    return student_settings(
+        load_config(None, drop_unset(student=student, adapter=adapter, quantization=quantization))
     )
 
 
@@ -138,7 +137,7 @@ def bench_drift(
         raise UsageError(f"--method {method!r}: choose grpo or sft")
     bench = DriftBench(seed=seed, steps=steps, method=Method(method))
     with ProgressDisplay() as progress:
-        measured = measure_drift(bench, data_dir=working_dir(data), clock=now, on_progress=progress)
+        measured = measure_drift(bench, data_dir=working_dir(data), clock=utc_now, on_progress=progress)
     print_json(measured) if as_json else print_drift(measured)
 
 
@@ -149,14 +148,14 @@ def bench_grpo(
     as_json: AsJson = False,
 ) -> None:
     """Time a GRPO step, and where its seconds go, against TRL as it comes, in one process."""
-    from training.benches.drift import DriftBench, turned_round
+    from training.benches.drift import DriftBench, post_reversal_fold
     from training.benches.grpo import measure_step_time
-    from training.grpo.config import GrpoRecipe
+    from training.grpo.config import GrpoConfig
     from tui.cli.tables import print_pairs
 
-    start, sets = turned_round(DriftBench(seed=seed), working_dir(data))
+    start, sets = post_reversal_fold(DriftBench(seed=seed), working_dir(data))
     with ProgressDisplay() as progress:
-        measured = measure_step_time(start, sets.training, sets.held_out, GrpoRecipe(steps=steps), progress)
+        measured = measure_step_time(start, sets.training, sets.held_out, GrpoConfig(steps=steps), progress)
     print_json(measured) if as_json else print_pairs(measured)
 
 
@@ -177,7 +176,7 @@ def bench_no_edge(
     seeds = tuple(range(seed, seed + markets))
     bench = NoEdgeBench(seeds=seeds, reversed_seed=seed + markets, steps=steps)
     with ProgressDisplay() as progress:
-        measured = measure_no_edge(bench, data_dir=working_dir(data), clock=now, on_progress=progress)
+        measured = measure_no_edge(bench, data_dir=working_dir(data), clock=utc_now, on_progress=progress)
     shown = {key: value for key, value in measured.items() if key not in ("each", "bench", "reversed")}
     print_json(measured) if as_json else print_pairs(shown)
     if not measured["passed"]:

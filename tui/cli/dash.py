@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import UsageError
-from strategies.console import now, say
+from engine.errors import UsageError, suggest
+from strategies.console import print_stderr, utc_now
 from tui.cli.options import DataDir
 from tui.cli.paths import data_dir
 
 if TYPE_CHECKING:
-    from strategies.paper_runtime.launch import Plan
+    from strategies.paper_runtime.launch import LaunchSpec
 
 WEB_DRIVER = "TEXTUAL_DRIVER"
 """Is set where textual-serve runs the dashboard for a page."""
@@ -42,62 +42,62 @@ def dash(
     if palette not in _PALETTES:
         raise UsageError(f"--palette {palette!r}: choose one of {', '.join(_PALETTES)}")
     folder, zone = data_dir(data), UTC if utc else local_zone()
-    if once or not (web or _painted()):
+    if once or not (web or _can_paint()):
         sys.stdout.write(state_once(folder, name, zone))
         return
     if web:
         from tui.dashboard.web import serve
 
-        _known(folder, name)
+        _require_known(folder, name)
         flags = {"--readonly": readonly, "--utc": utc}
         words = [*([name] if name else []), *(flag for flag, given in flags.items() if given)]
-        serve([*words, "--palette", palette, "--data-dir", str(folder.absolute())], host, port, say)
+        serve([*words, "--palette", palette, "--data-dir", str(folder.absolute())], host, port, print_stderr)
         return
     from tui.dashboard.app import DashApp
 
-    _known(folder, name)
-    DashApp(folder, now, name=name, palette=palette, zone=zone, readonly=readonly).run()
+    _require_known(folder, name)
+    DashApp(folder, utc_now, name=name, palette=palette, zone=zone, readonly=readonly).run()
 
 
-def beside(plan: "Plan") -> None:
+def run_with_dashboard(plan: "LaunchSpec") -> None:
     """Run a session in the background, and the dashboard in front of it; says what becomes of the session."""
-    from strategies.paper.files import session_folder, supervisor_of
+    from strategies.paper.files import session_folder, supervisor_pid
     from strategies.paper_runtime.supervisor import start_in_background
 
     folder = session_folder(plan.data_dir, plan.name)
-    if supervisor_of(folder) is None:
-        say(f"session {plan.name} starts; the dashboard follows")
+    if supervisor_pid(folder) is None:
+        print_stderr(f"session {plan.name} starts; the dashboard follows")
         start_in_background(plan)
     try:
         dash(plan.name, data=plan.data_dir)
     finally:
-        if supervisor_of(folder) is None:
-            say(f"session {plan.name} has ended; to see it: closecall paper status {plan.name}")
+        if supervisor_pid(folder) is None:
+            print_stderr(f"session {plan.name} has ended; to see it: closecall paper status {plan.name}")
         else:
-            say(
+            print_stderr(
                 f"session {plan.name} runs on in the background; to see it: closecall dash {plan.name}; "
                 f"to end it: closecall paper stop {plan.name}"
             )
 
 
-def _painted() -> bool:
+def _can_paint() -> bool:
     """Whether there is something to paint on: a terminal (keys come by stdin), or a page of --web."""
     return WEB_DRIVER in os.environ or all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def state_once(folder: Path, name: str | None, zone: tzinfo) -> str:
     """The state as text. Raises UsageError for a session or run that is not there."""
-    from strategies.monitor.follower import Reader
-    from tui.dashboard.text import choose, text
-    from tui.dashboard.view_state import Sight
+    from strategies.monitor.follower import JournalFollower
+    from tui.dashboard.text import render_text, select_journal
+    from tui.dashboard.view_state import ViewState
 
-    _known(folder, name)
-    reader = Reader(folder, now)
+    _require_known(folder, name)
+    reader = JournalFollower(folder, utc_now)
     try:
         scene = reader.read_all()
     finally:
         reader.close()
-    return text(Sight(scene=scene, chosen=choose(scene, name), zone=zone))
+    return render_text(ViewState(snapshot=scene, selected=select_journal(scene, name), zone=zone))
 
 
 def local_zone() -> tzinfo:
@@ -105,15 +105,13 @@ def local_zone() -> tzinfo:
     return datetime.now().astimezone().tzinfo or UTC
 
 
-def _known(folder: Path, name: str | None) -> None:
+def _require_known(folder: Path, name: str | None) -> None:
     if name is None:
         return
-    import difflib
 
-    from strategies.monitor.catalog import places
+    from strategies.monitor.catalog import list_places
 
-    names = [place.name for place in places(folder)]
+    names = [place.name for place in list_places(folder)]
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else "closecall dash shows what there is"
+        hint = suggest(name, names, "closecall dash shows what there is")
         raise UsageError(f"there is no session or run {name!r} in {folder}; {hint}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import DataError, UsageError
-from strategies.console import now, say, say_wait
+from strategies.console import print_stderr, print_wait, utc_now
 from tui.cli.options import (
     AsJson,
     ConfigFile,
@@ -18,11 +18,11 @@ from tui.cli.options import (
     Sources,
     Symbols,
     Urls,
-    listed,
+    drop_unset,
     print_json,
     require_used,
     source_flags,
-    stated,
+    split_symbols,
 )
 from tui.cli.paths import data_dir, working_dir
 from tui.cli.progress import ProgressDisplay
@@ -33,7 +33,7 @@ fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_h
 
 check_app = typer.Typer(help="Check what a result stands on.", no_args_is_help=True)
 
-_HARM = 4
+_BLOCKING_HELP = 4
 
 
 @fetch_app.command("bars")
@@ -64,41 +64,44 @@ def fetch_bars(
     """
     from feeds.history.candles import Adjustment
     from feeds.history.file_import import SOURCE as FILES
-    from feeds.sources.registry import require_source
+    from feeds.sources.registry import list_sources, require_source
     from strategies.config import load_config
-    from tui.cli.tables import print_fetched
+    from tui.cli.tables import print_fetch_report
 
     flags, tied = source_flags(source, url, symbols)
-    settings = load_config(config, flags | stated(start=since, end=until, bars=bars))
-    prices = _adjustment(adjustment, Adjustment)
+    settings = load_config(config, flags | drop_unset(start=since, end=until, bars=bars), print_stderr)
+    prices = _parse_adjustment(adjustment, Adjustment)
     if not settings.store:
-        raise UsageError("name a source of bars: --source ccxt:EXCHANGE, yfinance, eastmoney or file")
+        raise UsageError(f"name a source of bars: --source {list_sources('file')}")
     for one in settings.store:
         if one != FILES:
             require_source(one)
     require_used(flags, [one for one in settings.store if one != FILES])
     with ProgressDisplay() as progress:
         if set(settings.store) == {FILES}:
-            reports = [_imported(settings, data, prices, progress, refresh=refresh)]
+            reports = [_import_files(settings, data, prices, progress, refresh=refresh)]
         else:
             store = tuple(one for one in settings.store if one != FILES)
             how = {"timeframe": timeframe, "adjustment": prices}
             more = {"retry_gaps": retry_gaps, "refresh": refresh}
-            reports = _fetched(settings.model_copy(update={"store": store}), tied, data, progress, how, more)
+            reports = _fetch_sources(
+                settings.model_copy(update={"store": store}), tied, data, progress, how, more
+            )
     if as_json:
-        print_json(_plain({"fetched": [asdict(report) for report in reports]}))
+        keys = {"provenance": "said_by"}
+        print_json(_to_jsonable({"fetched": [_encode(report, keys) for report in reports]}))
     else:
         for report in reports:
-            print_fetched(report)
+            print_fetch_report(report)
 
 
-def _imported(
+def _import_files(
     settings: Any, data: Path | None, prices: Any, progress: ProgressDisplay, *, refresh: bool
 ) -> Any:
     from feeds.history.candles import Adjustment
     from feeds.history.file_import import import_bars
     from feeds.history.store import BarStore
-    from strategies.market_data import BARS_FOLDER, instruments_of
+    from strategies.market_data import BARS_FOLDER, build_instruments
 
     if not settings.bars or prices is None:
         kinds = ", ".join(Adjustment)
@@ -109,16 +112,16 @@ def _imported(
         settings.bars,
         BarStore(working_dir(data) / BARS_FOLDER),
         prices,
-        clock=now,
+        clock=utc_now,
         on_progress=progress,
-        instrument_of=lambda symbol: instruments_of([symbol], settings)[symbol],
+        get_instrument=lambda symbol: build_instruments([symbol], settings)[symbol],
         refresh=refresh,
     )
 
 
-def _fetched(
+def _fetch_sources(
     settings: Any,
-    tied: Mapping[str, str],
+    symbol_overrides: Mapping[str, str],
     data: Path | None,
     progress: ProgressDisplay,
     how: Mapping[str, Any],
@@ -127,28 +130,30 @@ def _fetched(
     """What each source gave for the symbols that are its own."""
     from feeds.history.download import fetch_bars as fetch
     from feeds.history.store import BarStore
-    from strategies.market_data import BARS_FOLDER, instruments_of
-    from strategies.source_routing import Clients, Waiting, routed
+    from strategies.market_data import BARS_FOLDER, build_instruments
+    from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
     if not settings.symbols or settings.start is None:
         raise UsageError("name --symbols and --since, the first day to fetch")
-    instruments = instruments_of(dict.fromkeys(settings.symbols), settings)
-    waiting = Waiting(sleep=time.sleep, on_wait=progress.waiting)
-    clients = Clients(settings, instruments, clock=now, waiting=waiting, **how)
+    instruments = build_instruments(dict.fromkeys(settings.symbols), settings)
+    waiting = RetryContext(sleep=time.sleep, on_wait=progress.show_wait)
+    clients = SourceClients(settings, instruments, clock=utc_now, waiting=waiting, **how)
     return [
         fetch(
-            clients.of(source),
+            clients.get(source),
             BarStore(working_dir(data) / BARS_FOLDER),
             wanted,
             settings.start,
             settings.end,
-            clock=now,
+            clock=utc_now,
             sleep=time.sleep,
             on_progress=progress,
-            on_wait=progress.waiting,
+            on_wait=progress.show_wait,
             **more,
         )
-        for source, wanted in routed(settings.store, instruments, tied, clients.has).items()
+        for source, wanted in assign_symbols(
+            settings.store, instruments, symbol_overrides, clients.lists_symbol
+        ).items()
     ]
 
 
@@ -174,21 +179,24 @@ def fetch_news(
     from strategies.market_data import NEWS_FILE
     from tui.cli.tables import print_news
 
-    settings = load_config(config, stated(feeds=feed, symbols=listed(symbols)))
+    settings = load_config(config, drop_unset(feeds=feed, symbols=split_symbols(symbols)), print_stderr)
     if not settings.feeds:
         raise UsageError("name a feed: --feed https://…, or `feeds` in the configuration")
-    names = NameTable.for_instruments(map(guess_instrument, settings.symbols), settings.names)
+    names = NameTable.for_instruments(map(guess_instrument, settings.symbols), settings.aliases)
     report = fetch(
         settings.feeds,
         NewsStore(working_dir(data) / NEWS_FILE),
         names,
-        clock=now,
+        clock=utc_now,
         sleep=time.sleep,
-        settings=FetchSettings(most_articles=articles),
+        settings=FetchSettings(max_articles=articles),
     )
     for fault in (*report.faults, *report.article_faults):
-        say(f"closecall: {fault}")
-    print_json(_plain(asdict(report))) if as_json else print_news(report)
+        print_stderr(f"closecall: {fault}")
+    if as_json:
+        print_json(_to_jsonable(_encode(report, {"text_sources": "speakers"})))
+    else:
+        print_news(report)
 
 
 @check_app.command("data")
@@ -213,18 +221,19 @@ def check_data(
     kept = BarStore(data_dir(data) / BARS_FOLDER)
     if store and not any(map(kept.symbols, kept.sources())):
         raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
-    found = check_store(kept, now=now()) if store else check_files(paths or [], now=now())
-    harmful = sum(finding.harmful for finding in found)
+    found = check_store(kept, now=utc_now()) if store else check_files(paths or [], now=utc_now())
+    blocking = sum(finding.blocking for finding in found)
     if as_json:
-        rows = [asdict(finding) | {"file": str(finding.file)} for finding in found]
-        print_json(_plain({"findings": rows, "harmful": harmful}))
+        keys = {"blocking": "harmful"}
+        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in found]
+        print_json(_to_jsonable({"findings": rows, "harmful": blocking}))
     else:
         print_findings(found)
-    if harmful:
-        raise typer.Exit(_HARM)
+    if blocking:
+        raise typer.Exit(_BLOCKING_HELP)
 
 
-def _adjustment(name: str | None, kinds: Any) -> Any:
+def _parse_adjustment(name: str | None, kinds: Any) -> Any:
     if name is None:
         return None
     if name not in list(kinds):
@@ -232,11 +241,16 @@ def _adjustment(name: str | None, kinds: Any) -> Any:
     return kinds(name)
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON types."""
-    from engine.journal.canonical import plain
+def _encode(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of a dataclass by name, or by the name in `keys` where the JSON has another."""
+    return {keys.get(name, name): field for name, field in asdict(value).items()}
 
-    return plain(value)
+
+def _to_jsonable(value: Any) -> Any:
+    """A value as JSON types."""
+    from engine.journal.canonical import to_jsonable
+
+    return to_jsonable(value)
 
 
 def collect(
@@ -256,37 +270,37 @@ def collect(
     15 minutes after its session's close (30 where the source's last trade is
     from before it). What was missed while it did not run is filled in, late.
     """
+    from feeds.sources.registry import list_sources
     from strategies.config import load_config
     from strategies.live_data import collect_live
-    from strategies.monitor.descriptions import event_line
-    from strategies.source_routing import Waiting
+    from strategies.monitor.descriptions import COLLECTOR_KINDS, log_line
+    from strategies.source_routing import RetryContext
 
     flags, tied = source_flags(source, url, symbols)
-    settings = load_config(config, flags | ({"feeds": feed} if feed else {}))
+    settings = load_config(config, flags | ({"feeds": feed} if feed else {}), print_stderr)
     if not settings.store:
-        raise UsageError(
-            "name a source: --source ccxt:EXCHANGE, yfinance or eastmoney, or `store` in --config"
-        )
+        raise UsageError(f"name a source: --source {list_sources()}, or `store` in --config")
     require_used(flags, settings.store)
 
     def show(events: Any) -> None:
-        for line in filter(None, map(event_line, events)):
-            say(line)
+        for line in (log_line(event) for event in events if event.kind in COLLECTOR_KINDS):
+            if line is not None:
+                print_stderr(line)
 
     place = working_dir(data)
-    say(f"collecting into {place / 'collections' / name}; Ctrl-C ends it")
+    print_stderr(f"collecting into {place / 'collections' / name}; Ctrl-C ends it")
     try:
         collect_live(
             settings,
             tied,
             name=name,
             data_dir=place,
-            clock=now,
-            waiting=Waiting(sleep=time.sleep, on_wait=say_wait),
+            clock=utc_now,
+            waiting=RetryContext(sleep=time.sleep, on_wait=print_wait),
             on_journaled=show,
         )
     except KeyboardInterrupt:
-        say("stopped; the same command goes on, and fills in what it missed")
+        print_stderr("stopped; the same command goes on, and fills in what it missed")
         raise
     finally:
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tui.cli.paths import existing
+from tui.cli.paths import existing_parent
 
 _PACKAGES = (
     "closecall",
@@ -37,9 +37,9 @@ _LEAST_FREE_MIB = 200
 
 def examine(data_dir: Path) -> dict[str, Any]:
     """The findings as JSON types; `problems` is a list of sentences, each with its remedy."""
-    packages = {name: _version(name) for name in _PACKAGES}
-    student = _tiny()
-    device, device_note = _device(packages["torch"])
+    packages = {name: _package_version(name) for name in _PACKAGES}
+    student = _check_tiny_student()
+    device, device_note = _detect_device(packages["torch"])
     return {
         "python": sys.version.split()[0],
         "packages": packages,
@@ -63,14 +63,14 @@ def print_examination(found: Mapping[str, Any]) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _version(name: str) -> str | None:
+def _package_version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _device(torch_version: str | None) -> tuple[str, str]:
+def _detect_device(torch_version: str | None) -> tuple[str, str]:
     driver = Path("/proc/driver/nvidia/version").exists() or bool(os.environ.get("CUDA_PATH"))
     if not driver:
         return "cpu", "no NVIDIA driver found"
@@ -79,7 +79,7 @@ def _device(torch_version: str | None) -> tuple[str, str]:
     return "cuda", "NVIDIA driver found"
 
 
-def _tiny() -> dict[str, Any]:
+def _check_tiny_student() -> dict[str, Any]:
     folder = Path(str(files("llm").joinpath("tiny")))
     weights = folder / "model.safetensors"
     complete = weights.is_file() and (folder / "tokenizer.json").is_file()
@@ -110,7 +110,7 @@ def _student_problems(student: Mapping[str, Any]) -> list[str]:
 
 def _folder_problems(data_dir: Path) -> list[str]:
     """Whether the folder, or the nearest one above it that exists, can be written and has room."""
-    place = existing(data_dir)
+    place = existing_parent(data_dir)
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         return [f"{place} cannot be written; choose another folder with --data-dir or CLOSECALL_DATA_DIR"]
     status = os.statvfs(place)

@@ -18,7 +18,7 @@ def main() -> None:
         # Libraries warn programmers; a user is told what goes wrong by one line of ours.
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
-    sys.exit(_delivered(run(sys.argv[1:])))
+    sys.exit(_flush_stdout(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
@@ -28,45 +28,47 @@ def run(arguments: list[str]) -> int:
     """
     clash = foreign_llm()
     if clash is not None:
-        return _stop(clash, USAGE)
+        return _exit_with(clash, USAGE)
     from engine.errors import ClosecallError
 
     try:
         return invoke(arguments)
     except ClosecallError as error:
-        return _stop(str(error), error.exit_code)
+        return _exit_with(str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        return _stop(f"{place}{error.strerror or error}; check the path, its rights and the disk", DATA)
+        return _exit_with(f"{place}{error.strerror or error}; check the path, its rights and the disk", DATA)
     except Exception as error:
-        return _stop(_report(error), BUG)
+        return _exit_with(_bug_report(error), BUG)
 
 
-def _delivered(code: int) -> int:
+def _flush_stdout(code: int) -> int:
     """The exit code once stdout is written. A reader that has gone, as in `| head`, is no failure."""
     try:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would flush again
         if not isinstance(error, BrokenPipeError):
-            return _stop(f"stdout: {error.strerror}; send it elsewhere", DATA)
+            return _exit_with(f"stdout: {error.strerror}; send it elsewhere", DATA)
     return code
 
 
-def _report(error: Exception) -> str:
+def _bug_report(error: Exception) -> str:
     """What the authors need to know of a fault that no code expected."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames[-3:][::-1])
     return f"a fault in closecall, please report it: {type(error).__name__}: {str(error)[:300]} ({where})"
 
 
-def _stop(message: str, code: int) -> int:
+def _exit_with(message: str, code: int) -> int:
     sys.stderr.write(f"closecall: {' '.join(message.split())}\n")
     return code
 
 
+# Options of earlier versions and what they are called now. They are read for ever.
+_OLD_FLAGS = {"--allow-harmful": "--allow-bad-data", "--base": "--base-currency"}
 # Options that take all the words up to the next flag.
 _LISTS = ("--bars", "--store", "--news", "--rates", "--symbols", "--feed")
 
@@ -79,7 +81,7 @@ def invoke(arguments: Sequence[str]) -> int:
     from tui.cli.app import app
 
     try:
-        return app(args=spread(arguments), prog_name="closecall", standalone_mode=False) or 0
+        return app(args=expand_list_options(arguments), prog_name="closecall", standalone_mode=False) or 0
     except typer.TyperException as error:
         if fault := error.format_message():
             raise UsageError(f"{fault} (see closecall --help)") from error
@@ -88,7 +90,7 @@ def invoke(arguments: Sequence[str]) -> int:
         return 0  # so typer and rich end when the reader of stdout has gone, as in `| head`
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
+def expand_list_options(arguments: Sequence[str]) -> list[str]:
     """`--bars A B` as `--bars A --bars B`: these options take all the words up to the next flag.
 
     Raises UsageError for one without a word, which typer would give the next flag as its value.
@@ -98,7 +100,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
     lists = _LISTS if arguments[:1] != ["check"] else ()  # its --store is a switch
     words: list[str] = []
     option = ""
-    for word in arguments:
+    for word in map(_current_flag, arguments):
         if word.startswith("-"):
             if words and words[-1] == option:
                 raise UsageError(f"{option} needs at least one value (see closecall --help)")
@@ -108,3 +110,12 @@ def spread(arguments: Sequence[str]) -> list[str]:
             words.append(option)
         words.append(word)
     return words
+
+
+def _current_flag(word: str) -> str:
+    """The present name of an option; a line on stderr says so where it was an earlier one."""
+    flag, equals, value = word.partition("=")
+    if flag not in _OLD_FLAGS:
+        return word
+    sys.stderr.write(f"closecall: {flag} is now called {_OLD_FLAGS[flag]}; the old name still works\n")
+    return f"{_OLD_FLAGS[flag]}{equals}{value}"

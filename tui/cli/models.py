@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
-from engine.journal.canonical import utc_text
-from strategies.console import now
+from engine.journal.canonical import format_utc
+from strategies.console import utc_now
 from tui.cli.options import AsJson, DataDir, print_json
 from tui.cli.paths import data_dir, working_dir
 
@@ -39,12 +39,12 @@ def list_models(student: OfStudent = None, data: DataDir = None, as_json: AsJson
     folder = data_dir(data)
     known: list[Adapter] = []
     if registry_exists(folder):
-        with _registry(folder) as registry:
+        with _open_registry(folder) as registry:
             known = registry.adapters()
     if student is not None:
         known = [one for one in known if one.student == student_key(student)]
     if as_json:
-        print_json({"adapters": [_json(one) for one in known]})
+        print_json({"adapters": [_to_jsonable(one) for one in known]})
     else:
         _print_list(known, folder)
 
@@ -52,11 +52,11 @@ def list_models(student: OfStudent = None, data: DataDir = None, as_json: AsJson
 @models_app.command()
 def show(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
     """Show one adapter, what happened to it and what the gate said of it."""
-    with _existing(data) as registry:
-        history = registry.show(name)
+    with _open_existing(data) as registry:
+        history = registry.get(name)
     if as_json:
-        changes = [_json(change) for change in history.changes]
-        print_json({**_json(history.adapter), "changes": changes, "children": list(history.children)})
+        changes = [_to_jsonable(change) for change in history.changes]
+        print_json({**_to_jsonable(history.adapter), "changes": changes, "children": list(history.children)})
     else:
         _print_history(history)
 
@@ -70,8 +70,8 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make an adapter the champion of its base model, without asking the gate."""
-    with _existing(data) as registry:
-        change = registry.promote(name, at=now(), by="user", reason=reason, student=student)
+    with _open_existing(data) as registry:
+        change = registry.promote(name, at=utc_now(), by="user", reason=reason, student=student)
     _print_change(change, before=change.payload["before"], as_json=as_json)
 
 
@@ -83,27 +83,27 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Go back to the champion before, or to the bare base model; once more goes one further back."""
-    with _existing(data) as registry:
-        change = registry.rollback(at=now(), by="user", reason=reason, student=student)
+    with _open_existing(data) as registry:
+        change = registry.rollback(at=utc_now(), by="user", reason=reason, student=student)
     _print_change(change, before=change.name, as_json=as_json)
 
 
-def _registry(folder: "Path") -> "Registry":
+def _open_registry(folder: "Path") -> "Registry":
     from llm.registry.registry import Registry
 
     return Registry.open(folder)
 
 
-def _existing(data: "Path | None") -> "Registry":
+def _open_existing(data: "Path | None") -> "Registry":
     from llm.registry.registry import registry_exists
 
     folder = working_dir(data)
     if not registry_exists(folder):
         raise UsageError(f"there is no adapter on record in {folder}; closecall train grpo makes one")
-    return _registry(folder)
+    return _open_registry(folder)
 
 
-def _json(value: Any) -> dict[str, Any]:
+def _to_jsonable(value: Any) -> dict[str, Any]:
     """A value of the registry as JSON types, instants as the journal writes them."""
     import json
 
@@ -119,10 +119,10 @@ def _json(value: Any) -> dict[str, Any]:
 def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
     from rich.table import Table
 
-    from tui.cli.tables import console_of
-    from tui.formatting import number
+    from tui.cli.tables import create_console
+    from tui.formatting import number_formatter
 
-    console = console_of()
+    console = create_console()
     if not known:
         console.print(f"No adapters in {folder}. Make one: closecall train grpo", soft_wrap=True)
         return
@@ -139,15 +139,15 @@ def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
             one.status,
             one.student,
             one.parent or "base model",
-            utc_text(one.cutoff)[:10],
-            number(4)(brier if isinstance(brier, int | float) else None),
+            format_utc(one.cutoff)[:10],
+            number_formatter(4)(brier if isinstance(brier, int | float) else None),
             style="bold" if one.status == "champion" else "",
         )
     console.print(table)
 
 
 def _print_history(history: "History") -> None:
-    from tui.cli.tables import console_of, print_pairs
+    from tui.cli.tables import create_console, print_pairs
 
     one = history.adapter
     print_pairs(
@@ -157,23 +157,23 @@ def _print_history(history: "History") -> None:
             "student": one.student,
             "parent": one.parent or "base model",
             "children": ", ".join(history.children) or "none",
-            "data until": utc_text(one.cutoff),
-            "entered": utc_text(one.created_at),
+            "data until": format_utc(one.cutoff),
+            "entered": format_utc(one.created_at),
             "fingerprint": one.fingerprint,
             "folder": one.folder,
-            **{f"recipe {name}": value for name, value in _flat(one.recipe).items()},
-            **{f"score {name}": value for name, value in _flat(one.scores).items()},
+            **{f"recipe {name}": value for name, value in _inline_values(one.recipe).items()},
+            **{f"score {name}": value for name, value in _inline_values(one.scores).items()},
         }
     )
-    console = console_of()
+    console = create_console()
     console.print()
     for change in history.changes:
-        console.print(_sentence(change), soft_wrap=True)
+        console.print(_describe_change(change), soft_wrap=True)
         for reason in change.payload.get("scores", {}).get("reasons", ()):
             console.print(f"    gate: {reason}", soft_wrap=True)
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+def _inline_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that fit a line; lists and mappings are for --json."""
     return {
         name: value
@@ -182,22 +182,22 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sentence(change: "Change") -> str:
+def _describe_change(change: "Change") -> str:
     said = change.payload
     what = change.kind.replace("_", " ")
     by = f" by {said['by']}" if "by" in said else ""
     why = f": {said['reason']}" if said.get("reason") else ""
-    return f"{utc_text(change.at)}  {what}{by}{why}"
+    return f"{format_utc(change.at)}  {what}{by}{why}"
 
 
 def _print_change(change: "Change", *, before: str | None, as_json: bool) -> None:
-    from tui.cli.tables import console_of
+    from tui.cli.tables import create_console
 
     if as_json:
-        print_json({**_json(change), "before": before})
+        print_json({**_to_jsonable(change), "before": before})
         return
     after = change.champion or "the bare base model"
-    console_of().print(
+    create_console().print(
         f"{change.student}: {after} answers from now on; before, {before or 'the bare base model'} did.",
         soft_wrap=True,
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
+from feeds.sources.registry import list_sources
+from llm.backends import describe_students
 from tui.cli.paths import ENVIRONMENT_VARIABLE
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 StudentName = Annotated[
     str | None,
-    typer.Option("--student", help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub."),
+    typer.Option("--student", help=describe_students()),
 ]
 
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="A folder with a peft adapter.")]
@@ -36,12 +38,12 @@ Symbols = Annotated[list[str] | None, typer.Option(help="Only these; commas or s
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file; its keys are the flags.")]
 
 
-def listed(symbols: list[str] | None) -> list[str] | None:
+def split_symbols(symbols: list[str] | None) -> list[str] | None:
     """The symbols of a flag, which may stand apart or with commas between them; None where none is given."""
     return [one for word in symbols or [] for one in word.split(",") if one] or None
 
 
-def stated(**flags: Any) -> dict[str, Any]:
+def drop_unset(**flags: Any) -> dict[str, Any]:
     """The flags that were given."""
     return {name: value for name, value in flags.items() if value is not None}
 
@@ -85,8 +87,8 @@ Sources = Annotated[
     typer.Option(
         "--source",
         metavar="SOURCE[=SYMBOLS]",
-        help="ccxt:EXCHANGE (coins, such as ccxt:binance), yfinance (stocks) or eastmoney (A-shares). Once "
-        "for each source; a symbol without a source goes to the first that takes its kind.",
+        help=f"{list_sources(described=True)}. Once for each source; a symbol without a source goes to the "
+        "first that takes its kind.",
     ),
 ]
 
@@ -110,9 +112,9 @@ def source_flags(
     from strategies.source_routing import split_sources
 
     sources, tied = split_sources(source or [])
-    wanted = [*tied, *(listed(symbols) or [])]
-    tables = dict(_url(word) for word in url or [])
-    return stated(store=tuple(sources) or None, symbols=wanted or None, sources=tables or None), tied
+    wanted = [*tied, *(split_symbols(symbols) or [])]
+    tables = dict(_parse_url_option(word) for word in url or [])
+    return drop_unset(store=tuple(sources) or None, symbols=wanted or None, sources=tables or None), tied
 
 
 def require_used(flags: Mapping[str, Any], sources: Sequence[str]) -> None:
@@ -125,7 +127,7 @@ def require_used(flags: Mapping[str, Any], sources: Sequence[str]) -> None:
             )
 
 
-def _url(word: str) -> tuple[str, dict[str, str]]:
+def _parse_url_option(word: str) -> tuple[str, dict[str, str]]:
     source, equals, address = word.partition("=")
     if not equals or "://" in source:
         raise UsageError(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import CheckFailed, JournalError, UsageError
-from strategies.console import now, say
+from strategies.console import print_stderr, utc_now
 from tui.cli.data import check_app
 from tui.cli.options import (
     AsJson,
@@ -19,10 +19,10 @@ from tui.cli.options import (
     StudentName,
     Symbols,
     Urls,
+    drop_unset,
     print_json,
     require_used,
     source_flags,
-    stated,
 )
 from tui.cli.paths import data_dir, working_dir
 
@@ -47,6 +47,9 @@ def start_session(
         typer.Option(metavar="N|max", help="Of a replay: N times as fast as time (86400: a day a second)."),
     ] = "max",
     name: Annotated[str | None, typer.Option(help="Default: replay, or live. The same one goes on.")] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A new session with the settings of this one.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
     dash: Annotated[
         bool, typer.Option("--dash", help="Run in the background, the dashboard in front.")
@@ -68,8 +71,8 @@ def start_session(
     retrain: Annotated[
         str | None, typer.Option(help="never (default), daily, weekly, monthly, quarterly, on-drift.")
     ] = None,
-    allow_harmful: Annotated[
-        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    allow_bad_data: Annotated[
+        bool, typer.Option("--allow-bad-data", help="Go on with data that the checks would refuse.")
     ] = False,
     url: Urls = None,
     config: ConfigFile = None,
@@ -82,14 +85,14 @@ def start_session(
     Everything is journaled before it is acted on; a session that was stopped,
     or killed, goes on with the same command as if it had never ended.
     """
-    from strategies.paper_runtime.launch import plan_of
+    from strategies.paper_runtime.launch import build_launch_spec
 
     flags, tied = source_flags(source, url, symbols)
     if (paths or store or news or days) and not replay:
         raise UsageError("PATH, --store, --news and --days are recorded or simulated days; add --replay")
     if source and replay:
         raise UsageError("--source is for live prices; for days fetched from there: --replay --store SOURCE")
-    flags |= stated(
+    flags |= drop_unset(
         bars=paths or None,
         store=store,
         news=news,
@@ -98,26 +101,35 @@ def start_session(
         end=last,
         student=student,
         cash=cash,
-        allow_harmful=allow_harmful or None,
+        allow_bad_data=allow_bad_data or None,
         market={"days": days} if days else None,
         paper={"retrain": retrain} if retrain else None,
     )
-    plan = plan_of(working_dir(data), name, config, flags, replay=replay, speed=speed, tied=tied)
+    plan = build_launch_spec(
+        working_dir(data),
+        name,
+        config,
+        flags,
+        replay=replay,
+        speed=speed,
+        symbol_overrides=tied,
+        like=like,
+    )
     require_used(flags, plan.config.store)
     if dash:
-        from tui.cli.dash import beside
+        from tui.cli.dash import run_with_dashboard
 
-        beside(plan)
+        run_with_dashboard(plan)
     elif detach:
-        _detached(plan)
+        _start_detached(plan)
     else:
-        _in_foreground(plan)
+        _run_in_foreground(plan)
 
 
 @paper_app.command("list")
 def list_sessions(data: DataDir = None, as_json: AsJson = False) -> None:
     """List the sessions: whether each runs, in what state, and what it is worth."""
-    from strategies.monitor.status import standing
+    from strategies.monitor.status import read_status
     from strategies.paper.files import session_names
     from tui.cli.paper_tables import print_sessions
 
@@ -125,7 +137,7 @@ def list_sessions(data: DataDir = None, as_json: AsJson = False) -> None:
     found: list[dict[str, Any]] = []
     for name in session_names(place):
         try:
-            found.append(standing(place, name, now()))
+            found.append(read_status(place, name, utc_now()))
         except JournalError as error:
             found.append({"session": name, "damaged": str(error)})
     print_json({"sessions": found}) if as_json else print_sessions(found, place)
@@ -134,60 +146,60 @@ def list_sessions(data: DataDir = None, as_json: AsJson = False) -> None:
 @paper_app.command()
 def status(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
     """Show what a session does and waits for, holds and said last, what is wrong, and its scored table."""
-    from strategies.monitor.status import standing
+    from strategies.monitor.status import read_status
     from strategies.paper_runtime.control import require_session
-    from tui.cli.paper_tables import print_scored, print_standing, scored
+    from tui.cli.paper_tables import finish_score, print_scored, print_status
 
     place = data_dir(data)
     require_session(place, name)
-    found = standing(place, name, now())
-    result = scored(place, name, count=False)
+    found = read_status(place, name, utc_now())
+    result = finish_score(place, name, count=False)
     if as_json:
         print_json({**found, "result": result})
         return
-    print_standing(found, now())
+    print_status(found, utc_now())
     print_scored(result, replay=found["replay"])
 
 
 @paper_app.command()
 def stop(name: Name, data: DataDir = None) -> None:
     """End a session's processes cleanly; closecall paper start --name NAME goes on."""
-    from strategies.paper_runtime.control import end
+    from strategies.paper_runtime.control import stop_session
 
-    if end(data_dir(data), name):
-        say(f"stopped; to go on: closecall paper start --name {name}")
+    if stop_session(data_dir(data), name):
+        print_stderr(f"stopped; to go on: closecall paper start --name {name}")
     else:
-        say(f"session {name} does not run")
+        print_stderr(f"session {name} does not run")
 
 
 @paper_app.command()
 def pause(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
     """No orders until `resume`; positions stay as they are."""
-    _command("pause", name, reason, data, as_json=as_json)
+    _send_command("pause", name, reason, data, as_json=as_json)
 
 
 @paper_app.command()
 def resume(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
     """Trade again, after a pause, a halt or a limit."""
-    _command("resume", name, reason, data, as_json=as_json)
+    _send_command("resume", name, reason, data, as_json=as_json)
 
 
 @paper_app.command()
 def reduce(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
     """No new risk: only orders that make a position smaller."""
-    _command("reduce", name, reason, data, as_json=as_json)
+    _send_command("reduce", name, reason, data, as_json=as_json)
 
 
 @paper_app.command()
 def halt(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
     """No orders at all until `resume`, also while the student is still thinking."""
-    _command("halt", name, reason, data, as_json=as_json)
+    _send_command("halt", name, reason, data, as_json=as_json)
 
 
 @paper_app.command()
 def flatten(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJson = False) -> None:
     """Close every position at its next open, and give no other order until `resume`."""
-    _command("flatten", name, reason, data, as_json=as_json)
+    _send_command("flatten", name, reason, data, as_json=as_json)
 
 
 @paper_app.command("export")
@@ -199,10 +211,10 @@ def export_journal(
 ) -> None:
     """Write the journal to FILE: all of it, or what comes before the first damaged event."""
     from strategies.paper_runtime.control import export
-    from tui.cli.paper_tables import print_exported
+    from tui.cli.paper_tables import print_export
 
     found = export(data_dir(data), name, file)
-    print_json(found) if as_json else print_exported(found)
+    print_json(found) if as_json else print_export(found)
 
 
 @check_app.command("parity")
@@ -215,38 +227,38 @@ def check_parity(
 
     Exit code 4 if anything differs, or was altered.
     """
-    from tui.cli.paper_tables import parity_of, print_parity
+    from tui.cli.paper_tables import check_replay, print_replay_report
 
-    found = parity_of(data_dir(data), name)
-    print_json(found) if as_json else print_parity(found)
+    found = check_replay(data_dir(data), name)
+    print_json(found) if as_json else print_replay_report(found)
     if not found["equal"]:
         raise typer.Exit(CheckFailed.exit_code)
 
 
-def _command(kind: str, name: str, reason: str, data: Path | None, *, as_json: bool) -> None:
+def _send_command(kind: str, name: str, reason: str, data: Path | None, *, as_json: bool) -> None:
     from engine.trading.risk import CommandKind
     from strategies.monitor.descriptions import answer_line
-    from strategies.paper_runtime.control import command
+    from strategies.paper_runtime.control import send_command
 
-    done = command(data_dir(data), name, CommandKind(kind), reason, clock=now)
+    done = send_command(data_dir(data), name, CommandKind(kind), reason, clock=utc_now)
     if as_json:
         print_json(done)
     else:
         sys.stdout.write(answer_line(done) + "\n")
 
 
-def _detached(plan: Any) -> None:
+def _start_detached(plan: Any) -> None:
     from strategies.paper_runtime.supervisor import start_in_background
 
     process = start_in_background(plan)
     name = plan.name
-    say(f"session {name} runs in the background, in process {process}")
-    say(f"to look at it: closecall paper status {name}; to end it: closecall paper stop {name}")
+    print_stderr(f"session {name} runs in the background, in process {process}")
+    print_stderr(f"to look at it: closecall paper status {name}; to end it: closecall paper stop {name}")
 
 
-def _in_foreground(plan: Any) -> None:
+def _run_in_foreground(plan: Any) -> None:
     from tui.cli.paper_progress import introduce, run_in_foreground
-    from tui.cli.paper_tables import print_scored, scored
+    from tui.cli.paper_tables import finish_score, print_scored
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -255,5 +267,5 @@ def _in_foreground(plan: Any) -> None:
     finished = run_in_foreground(plan, stop)
     if not finished:
         return
-    print_scored(scored(plan.data_dir, plan.name, count=True), replay=plan.replay)
-    say(f"To see it again: closecall paper status {plan.name}; another one: --name OTHER")
+    print_scored(finish_score(plan.data_dir, plan.name, count=True), replay=plan.replay)
+    print_stderr(f"To see it again: closecall paper status {plan.name}; another one: --name OTHER")

@@ -5,75 +5,89 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from engine.calendars import Calendar
+from engine.journal.events import Kind, decode
+from engine.journal.events.inputs import SessionFinished
+from engine.journal.events.outputs import PredictionRecord
+from engine.journal.events.sessions import SessionStarted, SessionStopped, Waiting
 from engine.journal.journal import Row
+from engine.trading.records import SessionSnapshot, Valuation
+from engine.trading.risk import RiskState
 from strategies.config import Retraining
-from strategies.console import now, say
-from strategies.monitor.descriptions import call_text, decision_text, instant_of, log_line, waiting_text
+from strategies.console import print_stderr, utc_now
+from strategies.monitor.descriptions import (
+    decision_text,
+    log_line,
+    prediction_text,
+    waiting_text,
+)
 from strategies.monitor.status import calendars_in, next_close
-from strategies.paper.files import LOG, begun, session_folder
-from strategies.paper_runtime.launch import Plan
-from strategies.paper_runtime.supervisor import Ended, Supervisor
+from strategies.paper.files import LOG, read_start, session_folder
+from strategies.paper_runtime.launch import LaunchSpec
+from strategies.paper_runtime.supervisor import SessionEnd, Supervisor
 
 _TICK = 0.2
 
 
-def introduce(plan: Plan) -> None:
+def introduce(plan: LaunchSpec) -> None:
     """What is about to run, where its journal is, and how it is ended."""
     config = plan.config
     if plan.replay:
         days = "recorded days" if config.bars or config.store else "a SIMULATED market"
         pace = "as fast as it can" if plan.speed is None else f"at {plan.speed:g} times the speed of time"
-        say(f"session {plan.name}: a replay of {days}, {pace}; no order is real")
+        print_stderr(f"session {plan.name}: a replay of {days}, {pace}; no order is real")
     else:
-        say(f"session {plan.name}: live prices of {', '.join(config.symbols)}; no order is real")
-    goes_on = "goes on" if begun(plan.data_dir, plan.name) is not None else "begins"
-    say(f"it {goes_on} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it")
+        print_stderr(f"session {plan.name}: live prices of {', '.join(config.symbols)}; no order is real")
+    goes_on = "goes on" if read_start(plan.data_dir, plan.name) is not None else "begins"
+    print_stderr(
+        f"it {goes_on} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it"
+    )
     if config.paper.retrain is Retraining.NEVER:
-        say("the student is not retrained; --retrain weekly (or daily, monthly, quarterly, on-drift) would")
+        print_stderr(
+            "the student is not retrained; --retrain weekly (or daily, monthly, quarterly, on-drift) would"
+        )
     else:
-        say(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")
+        print_stderr(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")
 
 
-def run_in_foreground(plan: Plan, stop: threading.Event) -> bool:
+def run_in_foreground(plan: LaunchSpec, stop: threading.Event) -> bool:
     """Until the session ends (True) or is told to stop. Raises KeyboardInterrupt for Ctrl-C, once it has
     stopped.
     """
-    screen = Screen(now, quiet_fills=plan.replay and plan.speed is None)
-    if (said := begun(plan.data_dir, plan.name)) is not None:
-        screen.begun(said)
+    screen = ProgressLine(utc_now, quiet_fills=plan.replay and plan.speed is None)
+    if (said := read_start(plan.data_dir, plan.name)) is not None:
+        screen.on_start(said)
     done = threading.Event()
 
     def tick() -> None:
         while not done.wait(_TICK):
-            screen.tick()
+            screen.refresh()
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()
     again = f"to go on: closecall paper start --name {plan.name}"
     try:
-        supervisor = Supervisor(plan, show=screen.event, say=screen.say, stop=stop)
+        supervisor = Supervisor(plan, show=screen.on_event, on_message=screen.print_line, stop=stop)
         ended = supervisor.run()
     except KeyboardInterrupt:
         done.set()
-        screen.end()
-        say(f"stopped; {again}")
+        screen.close()
+        print_stderr(f"stopped; {again}")
         raise
     finally:
         done.set()
         ticking.join()
-        screen.end()
-    if ended is Ended.STOPPED:
-        say(f"stopped; {again}")
-    return ended is Ended.FINISHED
+        screen.close()
+    if ended is SessionEnd.STOPPED:
+        print_stderr(f"stopped; {again}")
+    return ended is SessionEnd.FINISHED
 
 
 _LINE_EVERY = 10.0
 
 
-class Screen:
+class ProgressLine:
     """Takes a session's events. `quiet_fills` leaves fills out, as a replay at full speed has thousands."""
 
     def __init__(self, now: Callable[[], datetime], *, quiet_fills: bool) -> None:
@@ -81,10 +95,10 @@ class Screen:
         self._quiet_fills = quiet_fills
         self._cash = 0.0
         self._value: float | None = None
-        self._state = "active"
+        self._state: str = RiskState.ACTIVE
         self._call = ""
         self._reached: datetime | None = None
-        self._waiting: dict[str, Any] = {}
+        self._waiting: Waiting | None = None
         self._calendars: Mapping[str, Calendar] = {}
         self._shown = 0.0
         self._open = False
@@ -92,28 +106,28 @@ class Screen:
         self._over = False
         self._turn = threading.RLock()
 
-    def begun(self, said: Mapping[str, Any]) -> None:
-        """The first event of the session, which a start that goes on does not meet again."""
-        self._cash = said["cash"]
-        if not said["simulated"]:
-            self._calendars = calendars_in(said, self._now())
+    def on_start(self, started: SessionStarted) -> None:
+        """Take the session's first event, which is not shown again when it resumes."""
+        self._cash = started.cash
+        if not started.simulated:
+            self._calendars = calendars_in(started.calendars, self._now())
 
-    def event(self, row: Row) -> None:
+    def on_event(self, row: Row) -> None:
         """One event of the session's journal."""
         with self._turn:
-            self._take(row)
-        if row.kind == "fill" and self._quiet_fills:
+            self._apply(row)
+        if row.kind == Kind.FILL and self._quiet_fills:
             return
         if (line := log_line(row)) is not None:
-            self.say(line)
+            self.print_line(line)
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """A line of its own."""
         with self._turn:
             self._clear()
-            say(line)
+            print_stderr(line)
 
-    def tick(self) -> None:
+    def refresh(self) -> None:
         """Show where the session stands: again and again on a terminal, now and then elsewhere."""
         with self._turn:
             self._show()
@@ -133,35 +147,33 @@ class Screen:
             sys.stderr.flush()
             self._open = True
         else:
-            say(line)
+            print_stderr(line)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Leave the screen to what comes next."""
         with self._turn:
             self._clear()
 
-    def _take(self, row: Row) -> None:
-        said = row.payload
-        match row.kind:
-            case "session_started":
-                self.begun(said)
-            case "progress":
-                self._value, self._state = said["value"], said["state"]
-                self._reached = instant_of(row)
-            case "valuation":
-                self._value = said["value"]
-            case "forecast":
-                self._call = call_text(said)
-            case "waiting":
-                self._waiting = dict(said)
-            case "session_stopped" | "session_finished":
+    def _apply(self, row: Row) -> None:
+        match decode(row):
+            case SessionStarted() as started:
+                self.on_start(started)
+            case SessionSnapshot() as snapshot:
+                self._value, self._state, self._reached = snapshot.value, snapshot.state, snapshot.at
+            case Valuation() as valuation:
+                self._value = valuation.value
+            case PredictionRecord() as record:
+                self._call = f"{record.call.symbol} {prediction_text(record.call)}"
+            case Waiting() as waiting:
+                self._waiting = waiting
+            case SessionStopped() | SessionFinished():
                 self._over = True
 
     def _line(self) -> str:
         parts = []
         if self._reached is not None:
             parts.append(f"{self._reached:%Y-%m-%d %H:%M}")
-        if self._state != "active":
+        if self._state != RiskState.ACTIVE:
             parts.append(self._state.upper())
         if self._value is not None:
             change = f" ({self._value / self._cash - 1:+.1%})" if self._cash else ""
@@ -171,7 +183,7 @@ class Screen:
         if self._calendars and (close := next_close(self._calendars, self._now())):
             parts.append(decision_text(close, self._now()))
         if self._waiting:
-            parts.append(waiting_text(self._waiting, self._now()))
+            parts.append(waiting_text(self._waiting.awaited, self._waiting.until, self._now()))
         return " · ".join(parts)
 
     def _clear(self) -> None:

@@ -10,37 +10,38 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from engine.journal.canonical import plain
+from engine.journal.canonical import to_jsonable
 from engine.journal.journal import Journal
-from strategies.console import counted, now
+from strategies.console import pluralize, utc_now
 from strategies.monitor.descriptions import call_text, decision_text, waiting_text
 from strategies.paper.files import journal_path
-from strategies.paper.results import score
+from strategies.paper.results import score_session
 from strategies.paper_runtime.control import require_session
-from strategies.replay_check import check_parity, check_run
+from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.runs import JOURNAL
-from tui.cli.tables import console_of, print_result
-from tui.formatting import number, signed_percent
+from tui.cli.tables import create_console, print_result
+from tui.formatting import format_signed_percent, number_formatter
 
 
-def print_standing(found: Mapping[str, Any], now: datetime) -> None:
+def print_status(found: Mapping[str, Any], now: datetime) -> None:
     """One session: what it does, what it waits for, what it holds, what it said last, what is wrong."""
-    console = console_of()
-    for line in standing_lines(found, now):
+    console = create_console()
+    for line in status_lines(found, now):
         console.print(Text(line), soft_wrap=True)
 
 
-def standing_lines(found: Mapping[str, Any], now: datetime) -> list[str]:
+def status_lines(found: Mapping[str, Any], now: datetime) -> list[str]:
     """The same, a line each."""
-    lines = [_heading(found), _money(found)]
+    lines = [_heading_line(found), _account_line(found)]
     if found["runs"] == "running" and found["waiting"] and not found["replay"]:
-        lines.append(f"It is {waiting_text(found['waiting'], now)}.")
+        until = datetime.fromisoformat(found["waiting"]["until"])
+        lines.append(f"It is {waiting_text(found['waiting']['for'], until, now)}.")
     if found["runs"] == "running" and found["next_decision"]:
         said = decision_text(datetime.fromisoformat(found["next_decision"]), now)
         lines.append(f"{said[:1].upper()}{said[1:]}.")
     if found["runs"] != "finished" or found["state"] != "active":
-        lines.append(_risk(found))
-    lines += [_position(one) for one in found["positions"]] or ["Nothing is held."]
+        lines.append(_risk_line(found))
+    lines += [_position_line(one) for one in found["positions"]] or ["Nothing is held."]
     if found["runs"] != "finished":  # what waited at its end has expired
         lines += [f"Order waits: {size:+g} {symbol}" for symbol, size in found["orders"].items()]
     if found["forecasts"]:
@@ -56,7 +57,7 @@ def standing_lines(found: Mapping[str, Any], now: datetime) -> list[str]:
 
 def print_sessions(found: Sequence[Mapping[str, Any]], place: object) -> None:
     """One line for each session."""
-    console = console_of()
+    console = create_console()
     if not found:
         console.print(f"No sessions in {place}. Begin one: closecall paper start --replay", soft_wrap=True)
         return
@@ -64,11 +65,11 @@ def print_sessions(found: Sequence[Mapping[str, Any]], place: object) -> None:
     for column in ("session", "kind", "runs", "state", "reached", "equity", "return"):
         table.add_column(column, justify="right" if column in ("equity", "return") else "left", no_wrap=True)
     for one in found:
-        table.add_row(*_cells(one))
+        table.add_row(*_session_cells(one))
     console.print(table)
 
 
-def _cells(one: Mapping[str, Any]) -> list[str]:
+def _session_cells(one: Mapping[str, Any]) -> list[str]:
     if "damaged" in one:
         return [one["session"], "-", "damaged", "-", "-", "-", "-"]
     kind = "simulated" if one["simulated"] else "replay" if one["replay"] else "live"
@@ -76,10 +77,18 @@ def _cells(one: Mapping[str, Any]) -> list[str]:
     reached = one["reached"][:10] if one["reached"] else "-"
     change = one["equity"] / one["cash_at_start"] - 1
     state = "-" if one["runs"] == "finished" else one["state"]
-    return [one["session"], kind, runs, state, reached, number(0)(one["equity"]), signed_percent(change)]
+    return [
+        one["session"],
+        kind,
+        runs,
+        state,
+        reached,
+        number_formatter(0)(one["equity"]),
+        format_signed_percent(change),
+    ]
 
 
-def _heading(found: Mapping[str, Any]) -> str:
+def _heading_line(found: Mapping[str, Any]) -> str:
     kind = "SIMULATED market" if found["simulated"] else "Replay" if found["replay"] else "Live"
     process = f" (process {found['process']})" if found["process"] else ""
     symbols = ", ".join(found["symbols"][:8]) + (" …" if len(found["symbols"]) > 8 else "")
@@ -87,8 +96,8 @@ def _heading(found: Mapping[str, Any]) -> str:
     return f"{what}. {symbols}; student {found['student']}."
 
 
-def _money(found: Mapping[str, Any]) -> str:
-    change = signed_percent(found["equity"] / found["cash_at_start"] - 1)
+def _account_line(found: Mapping[str, Any]) -> str:
+    change = format_signed_percent(found["equity"] / found["cash_at_start"] - 1)
     reached = f" at {found['reached'][:16].replace('T', ' ')} UTC" if found["reached"] else ""
     return (
         f"Equity {found['equity']:,.2f} {found['currency']} ({change}){reached}, "
@@ -96,7 +105,7 @@ def _money(found: Mapping[str, Any]) -> str:
     )
 
 
-def _risk(found: Mapping[str, Any]) -> str:
+def _risk_line(found: Mapping[str, Any]) -> str:
     meaning = {
         "active": "ACTIVE: it trades",
         "reducing": "REDUCING: no new risk is taken",
@@ -106,7 +115,7 @@ def _risk(found: Mapping[str, Any]) -> str:
     return f"{said} ({found['cause']}, by {found['author']})." if found["cause"] else f"{said}."
 
 
-def _position(one: Mapping[str, Any]) -> str:
+def _position_line(one: Mapping[str, Any]) -> str:
     price = one["price"]
     worth = f" at {price:,.6g}, worth {price * one['size']:,.2f}" if price is not None else ""
     return f"Holds {one['size']:g} {one['symbol']}{worth}"
@@ -116,17 +125,18 @@ def _next_step(found: Mapping[str, Any]) -> str:
     name = found["session"]
     if found["runs"] == "finished":
         return (
-            f"It has ended; {counted(found['events'], 'event')} are journaled. closecall check parity {name}"
+            f"It has ended; {pluralize(found['events'], 'event')} are journaled. closecall check "
+            f"parity {name}"
         )
     if found["runs"] == "stopped":
         return f"To go on: closecall paper start --name {name}"
     return f"To end it for now: closecall paper stop {name}"
 
 
-def scored(data_dir: Path, name: str, *, count: bool) -> dict[str, Any] | None:
+def finish_score(data_dir: Path, name: str, *, count: bool) -> dict[str, Any] | None:
     """The table of a session so far; with `count` it has ended, and goes on the record of trials."""
     with Journal.open(journal_path(data_dir, name), name) as journal:
-        return score(journal, data_dir, now(), count=count)
+        return score_session(journal, data_dir, utc_now(), count=count)
 
 
 def print_scored(result: Mapping[str, Any] | None, *, replay: bool) -> None:
@@ -138,9 +148,9 @@ def print_scored(result: Mapping[str, Any] | None, *, replay: bool) -> None:
     print_result(result, "Replay of recorded days" if replay else "Paper session")
 
 
-def print_exported(found: Mapping[str, Any]) -> None:
+def print_export(found: Mapping[str, Any]) -> None:
     """What was written, what is wrong with the rest, and what to do with it."""
-    events = counted(found["events"], "event")
+    events = pluralize(found["events"], "event")
     sys.stdout.write(f"{found['file']}: {events} of session {found['session']}\n")
     if not found["reason"]:
         sys.stdout.write("The journal is whole, and so is the copy.\n")
@@ -152,20 +162,20 @@ def print_exported(found: Mapping[str, Any]) -> None:
     )
 
 
-def parity_of(data_dir: Path, name: str) -> dict[str, Any]:
+def check_replay(data_dir: Path, name: str) -> dict[str, Any]:
     """What was compared, as JSON types. Raises UsageError where there is neither session nor run."""
     run = data_dir / "runs" / name / JOURNAL
     if run.is_file() and not journal_path(data_dir, name).is_file():
         with Journal.open(run, name) as journal:
-            found = check_run(journal)
+            found = check_run_replay(journal)
     else:
         with Journal.open(require_session(data_dir, name), name) as journal:
-            found = check_parity(journal)
-    made: dict[str, Any] = plain({**asdict(found), "equal": found.equal})
+            found = check_session_replay(journal)
+    made: dict[str, Any] = to_jsonable({**asdict(found), "equal": found.equal})
     return made
 
 
-def print_parity(found: Mapping[str, Any]) -> None:
+def print_replay_report(found: Mapping[str, Any]) -> None:
     """What was compared, a line for each digest."""
     for kind, was in found["digests"].items():
         again = found["replayed"].get(kind)
@@ -173,7 +183,7 @@ def print_parity(found: Mapping[str, Any]) -> None:
         sys.stdout.write(f"{kind:10} {was[:16]}  {said}\n")
     for trouble in filter(None, (found["difference"], found["chain"])):
         sys.stdout.write(f"{trouble}\n")
-    inputs = counted(found["inputs"], "input")
+    inputs = pluralize(found["inputs"], "input")
     more = f", {found['undecided']:,} more not acted on yet" if found["undecided"] else ""
     verdict = "all the same again" if found["equal"] else "NOT the same"
     sys.stdout.write(f"{found['session']}: {verdict} from {inputs}{more}.\n")

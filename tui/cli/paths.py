@@ -19,12 +19,12 @@ def data_dir(chosen: Path | None) -> Path:
 
 def working_dir(chosen: Path | None) -> Path:
     """As `data_dir`. Raises UsageError where nothing could be written there."""
-    return writable(data_dir(chosen), "--data-dir")
+    return require_writable(data_dir(chosen), "--data-dir")
 
 
-def writable(folder: Path, option: str) -> Path:
+def require_writable(folder: Path, option: str) -> Path:
     """`folder` itself. Raises UsageError, before any work is done for it, where it could not be written."""
-    place = existing(folder)
+    place = existing_parent(folder)
     if not place.is_dir():
         raise UsageError(f"{option} {folder}: {place} is a file; name a folder")
     if not os.access(place, os.W_OK | os.X_OK):
@@ -32,6 +32,6 @@ def writable(folder: Path, option: str) -> Path:
     return folder
 
 
-def existing(folder: Path) -> Path:
+def existing_parent(folder: Path) -> Path:
     """`folder`, or the nearest one above it that exists."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())

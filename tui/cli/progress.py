@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from strategies.console import say, say_wait, wait_line
+from strategies.console import print_stderr, print_wait, wait_line
 
 _LINE_EVERY_SECONDS = 15.0
 
@@ -18,7 +18,7 @@ class ProgressDisplay:
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
         self._last_line = 0.0
-        self._said: set[str] = set()
+        self._announced: set[str] = set()
         self._ended: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -59,12 +59,12 @@ class ProgressDisplay:
         elif not self._quiet:
             self._line(stage, done, total)
 
-    def waiting(self, wait: Any) -> None:
+    def show_wait(self, wait: Any) -> None:
         """Say why a source is asked again, and when."""
         if self._bar is not None:
             self._bar.console.print(wait_line(wait), markup=False, highlight=False, soft_wrap=True)
         elif not self._quiet:
-            say_wait(wait)
+            print_wait(wait)
 
     def _move(self, stage: str, done: int, total: int) -> None:
         if stage not in self._tasks:
@@ -78,10 +78,10 @@ class ProgressDisplay:
             return  # nothing to tell yet, and an error that follows shall stand alone
         now = time.monotonic()
         ended = done == total and stage not in self._ended
-        if stage in self._said and now - self._last_line < _LINE_EVERY_SECONDS and not ended:
+        if stage in self._announced and now - self._last_line < _LINE_EVERY_SECONDS and not ended:
             return
-        self._said.add(stage)
+        self._announced.add(stage)
         if done == total:
             self._ended.add(stage)
         self._last_line = now
-        say(f"{stage} {done}/{total}")
+        print_stderr(f"{stage} {done}/{total}")

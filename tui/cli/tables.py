@@ -1,7 +1,7 @@
 """Results as tables that fit 80 columns. Writes to stdout and nowhere else; knows no run and no model."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from strategies.console import counted
-from tui.formatting import NOTICE, conclusions, number, percent, signed_percent
+from engine.metrics.registry import MetricTable, table_metrics
+from strategies.console import pluralize
+from tui.formatting import NOTICE, format_percent, list_conclusions, number_formatter
 
-_CALLERS = {
+_FORECASTERS = {
     "student": "student",
     "buy_and_hold": "buy&hold",
     "persistence": "persist.",
@@ -21,49 +22,35 @@ _CALLERS = {
     "oracle": "oracle",
 }
 
-_ROWS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
-    ("forecasts scored", lambda s: f"{s['n']:,}"),
-    ("accuracy", lambda s: percent(s["accuracy"])),
-    ("  95% from", lambda s: percent(s["accuracy_low"])),
-    ("  95% to", lambda s: percent(s["accuracy_high"])),
-    ("accuracy, open", lambda s: percent(s["accuracy_open"])),
-    ("Brier score", lambda s: number(4)(s["brier"])),
-    ("close error, bp", lambda s: number(0)(s["close_mae_bps"])),
-    ("return", lambda s: signed_percent(s["total_return"])),
-    ("Sharpe, a year", lambda s: number(2)(s["sharpe"])),
-    ("max. drawdown", lambda s: percent(s["max_drawdown"])),
-    ("fills", lambda s: f"{s['trades']:,}"),
-    ("rejected", lambda s: f"{s['rejected']:,}"),
-    ("costs paid", lambda s: number(0)(s["costs_paid"])),
-)
-
 
 def print_result(result: Mapping[str, Any], kind: str = "Backtest") -> None:
     """The scored table of one run with everything needed to judge it; `kind` says what ran on real days."""
-    console = console_of()
+    console = create_console()
     _print_heading(console, result, kind)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
-    callers = [name for name in _CALLERS if name in result["scores"]]
+    callers = [name for name in _FORECASTERS if name in result["scores"]]
     for name in callers:
-        table.add_column(_CALLERS[name], justify="right", style="bold" if name == "student" else "")
-    for label, shown in _ROWS:
-        table.add_row(label, *(shown(result["scores"][name]) for name in callers))
+        table.add_column(_FORECASTERS[name], justify="right", style="bold" if name == "student" else "")
+    for metric in table_metrics(MetricTable.RESULT):
+        shown = [metric.show(result["scores"][name].get(metric.key)) for name in callers]
+        table.add_row(metric.label, *shown)
     console.print(table)
     console.print()
-    for line in conclusions(result):
+    for line in list_conclusions(result):
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
 
 
 def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
     """One line for each run on record."""
-    console = console_of()
+    console = create_console()
     if not runs:
         console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for column in ("run", "state", "symbols", "from", "to", "accuracy", "return", "verdict"):
+    metrics = [metric.column for metric in table_metrics(MetricTable.RUNS)]
+    for column in ("run", "state", "symbols", "from", "to", *metrics, "verdict"):
         table.add_column(column, no_wrap=column != "symbols")
     for run in runs:
         table.add_row(run.run, run.state, *_run_cells(run.result))
@@ -72,7 +59,7 @@ def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
 
 def print_edge(measured: Mapping[str, Any]) -> None:
     """How much of the oracle's edge a student captures on each kind of simulated market."""
-    console = console_of()
+    console = create_console()
     console.print(f"SIMULATED markets, student {measured['student']}, {measured['days']} days each")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     columns = ("headlines", "edge", "least", "accuracy", "oracle", "Brier", "oracle", "abstained", "better")
@@ -82,12 +69,12 @@ def print_edge(measured: Mapping[str, Any]) -> None:
         row = measured[kind]
         table.add_row(
             kind,
-            percent(row["edge_captured"]),
-            percent(row["edge_captured_least"]),
-            percent(row["accuracy"]),
-            percent(row["oracle_accuracy"]),
-            number(4)(row["brier"]),
-            number(4)(row["oracle_brier"]),
+            format_percent(row["edge_captured"]),
+            format_percent(row["edge_captured_least"]),
+            format_percent(row["accuracy"]),
+            format_percent(row["oracle_accuracy"]),
+            number_formatter(4)(row["brier"]),
+            number_formatter(4)(row["oracle_brier"]),
             str(row["abstentions"]),
             f"{row['verdicts_better']}/{row['markets']}",
         )
@@ -103,7 +90,7 @@ def print_pairs(values: Mapping[str, Any]) -> None:
         sys.stdout.write(f"{name.replace('_', ' '):30} {shown}\n")
 
 
-def console_of() -> Console:
+def create_console() -> Console:
     """A console that prints text as it is, wide enough where it is no terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
@@ -117,31 +104,33 @@ def _print_heading(console: Console, result: Mapping[str, Any], kind: str) -> No
         Text(f"{what}  {result['start']} to {result['end']}  student {result['student']}", style="bold"),
         soft_wrap=True,
     )
-    console.print(Text(f"{counted(len(result['symbols']), 'symbol')}: {_short(result['symbols'])}"))
     console.print(
-        f"{counted(result['bars'], 'bar')}, {counted(result['news'], 'news item')}, "
-        f"{counted(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
-        f"{counted(result['abstentions'], 'abstention')}"
+        Text(f"{pluralize(len(result['symbols']), 'symbol')}: {_shorten_symbols(result['symbols'])}")
+    )
+    console.print(
+        f"{pluralize(result['bars'], 'bar')}, {pluralize(result['news'], 'news item')}, "
+        f"{pluralize(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
+        f"{pluralize(result['abstentions'], 'abstention')}"
     )
     console.print()
 
 
-def _short(symbols: Sequence[str], most: int = 8) -> str:
+def _shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
     more = f" and {len(symbols) - most} more" if len(symbols) > most else ""
     return ", ".join(symbols[:most]) + more
 
 
 def _run_cells(result: Mapping[str, Any]) -> list[str]:
+    metrics = table_metrics(MetricTable.RUNS)
     if not result:
-        return ["-"] * 6
+        return ["-"] * (len(metrics) + 4)
     student = result["scores"]["student"]
-    symbols = _short(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
+    symbols = _shorten_symbols(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
     return [
         symbols,
         result["start"],
         result["end"],
-        percent(student["accuracy"]),
-        signed_percent(student["total_return"]),
+        *(metric.show(student.get(metric.key)) for metric in metrics),
         result["verdict"],
     ]
 
@@ -149,13 +138,13 @@ def _run_cells(result: Mapping[str, Any]) -> list[str]:
 _MOST_SHOWN = 200
 
 
-def print_fetched(report: Any) -> None:
+def print_fetch_report(report: Any) -> None:
     """What a fetch of bars did, a line for each symbol and one for each gap."""
-    console = console_of()
+    console = create_console()
     table = _table("symbol", "new", "stored", "gaps", "strays")
     for one in report.symbols:
         table.add_row(one.symbol, f"{one.new:,}", f"{one.stored:,}", str(len(one.gaps)), str(one.strays))
-    heading = f"{report.source}, {report.server_time:%Y-%m-%d %H:%M} UTC by its clock; {report.said_by}"
+    heading = f"{report.source}, {report.server_time:%Y-%m-%d %H:%M} UTC by its clock; {report.provenance}"
     console.print(Text(heading, style="bold"), soft_wrap=True)
     console.print(table)
     for one in report.symbols:
@@ -163,15 +152,15 @@ def print_fetched(report: Any) -> None:
             days = (
                 f"{gap.first:%Y-%m-%d} to {gap.last:%Y-%m-%d}" if gap.candles > 1 else f"{gap.first:%Y-%m-%d}"
             )
-            missing = counted(gap.candles, "candle")
+            missing = pluralize(gap.candles, "candle")
             console.print(Text(f"gap  {one.symbol}  {days}  {missing}: {gap.reason}"))
 
 
 def print_news(report: Any) -> None:
     """What a pass over news feeds found."""
     repeated = sum(report.repeated.values())
-    console_of().print(
-        f"{counted(report.read, 'entry', 'entries')} read: {report.stored:,} stored, "
+    create_console().print(
+        f"{pluralize(report.read, 'entry', 'entries')} read: {report.stored:,} stored, "
         f"{repeated:,} seen before, {report.future:,} from the future and {report.empty:,} empty refused",
         soft_wrap=True,
     )
@@ -179,17 +168,22 @@ def print_news(report: Any) -> None:
 
 def print_findings(findings: Sequence[Any]) -> None:
     """What the checks found, what would harm first."""
-    console = console_of()
-    harmful = sum(one.harmful for one in findings)
+    console = create_console()
+    blocking = sum(finding.blocking for finding in findings)
     table = _table("harm", "kind", "place", "what")
-    ordered = sorted(findings, key=lambda one: not one.harmful)
-    for one in ordered[:_MOST_SHOWN]:
-        table.add_row("yes" if one.harmful else "no", str(one.kind), Text(one.place), Text(one.sentence))
+    ordered = sorted(findings, key=lambda finding: not finding.blocking)
+    for finding in ordered[:_MOST_SHOWN]:
+        table.add_row(
+            "yes" if finding.blocking else "no",
+            str(finding.kind),
+            Text(finding.place),
+            Text(finding.sentence),
+        )
     if findings:
         console.print(table)
     if len(findings) > _MOST_SHOWN:
         console.print(f"and {len(findings) - _MOST_SHOWN:,} more; --json has them all")
-    console.print(f"{counted(len(findings), 'finding')}, {harmful:,} would harm a backtest")
+    console.print(f"{pluralize(len(findings), 'finding')}, {blocking:,} would harm a backtest")
 
 
 def _table(*columns: str) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.errors import UsageError
-from strategies.console import now
+from strategies.console import print_stderr, utc_now
 from tui.cli.options import (
     Adapter,
     AsJson,
@@ -18,16 +18,16 @@ from tui.cli.options import (
     StudentName,
     Symbols,
     UseChampion,
-    listed,
+    drop_unset,
     print_json,
-    stated,
+    split_symbols,
     with_champion,
 )
-from tui.cli.paths import working_dir, writable
+from tui.cli.paths import require_writable, working_dir
 from tui.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
-    from training.walkforward.config import WalkForward
+    from training.walkforward.config import WalkForwardConfig
 import os
 
 from tui.cli.paths import data_dir
@@ -76,8 +76,8 @@ def walkforward(
     adapter: Adapter = None,
     champion: UseChampion = False,
     quantization: Quantize = None,
-    allow_harmful: Annotated[
-        bool, typer.Option("--allow-harmful", help="Go on with data that the checks would refuse.")
+    allow_bad_data: Annotated[
+        bool, typer.Option("--allow-bad-data", help="Go on with data that the checks would refuse.")
     ] = False,
     allow_short: Annotated[
         bool, typer.Option("--allow-short", help="Let forecasts of down go short.")
@@ -103,31 +103,31 @@ def walkforward(
     """
     from strategies.config import load_config
 
-    market = stated(days=days, reversal=reversal, edge=False if no_edge else None)
+    market = drop_unset(days=days, reversal=reversal, edge=False if no_edge else None)
     if market and (bars or store):
         raise UsageError("--days, --no-edge and --reversal are for the simulated market only")
-    flags = stated(
+    flags = drop_unset(
         bars=bars,
         store=store,
         news=news,
-        symbols=listed(symbols),
+        symbols=split_symbols(symbols),
         start=start,
         end=end,
         student=student,
         adapter=adapter,
         champion=champion or None,
         quantization=quantization,
-        allow_harmful=allow_harmful or None,
+        allow_bad_data=allow_bad_data or None,
         allow_short=allow_short or None,
         seed=seed,
         out=out,
         market=market or None,
     )
     folder = working_dir(data)
-    wanted = with_champion(load_config(config, flags), folder)
+    wanted = with_champion(load_config(config, flags, print_stderr), folder)
     if wanted.out is not None:
-        writable(wanted.out, "--out")
-    given = wanted.walkforward.model_dump(exclude_none=True) | stated(
+        require_writable(wanted.out, "--out")
+    given = wanted.walkforward.model_dump(exclude_none=True) | drop_unset(
         method=method,
         train_days=train_days,
         test_days=test_days,
@@ -137,14 +137,14 @@ def walkforward(
         steps=steps,
         compare=False if no_compare else None,
     )
-    settings = settings_of(given.pop("method", "grpo"), seed=wanted.seed, **given)
+    settings = build_settings(given.pop("method", "grpo"), seed=wanted.seed, **given)
     from training.walkforward.run import walkforward as run_walkforward
     from tui.cli.training_tables import print_walkforward
 
     try:
         with ProgressDisplay() as progress:
             run = run_walkforward(
-                wanted, settings, data_dir=folder, clock=now, on_progress=progress, resume=resume
+                wanted, settings, data_dir=folder, clock=utc_now, on_progress=progress, resume=resume
             )
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; the same command goes on where this one stopped\n")
@@ -152,19 +152,21 @@ def walkforward(
     if register:
         from training.retraining.retrain import register_champion
 
-        name = register_champion(run, wanted, settings, folder, now())
+        name = register_champion(run, wanted, settings, folder, utc_now())
         sys.stderr.write(f"entered as {name}\n" if name else "no challenger was promoted; nothing to enter\n")
     print_json(run.result) if as_json else print_walkforward(run.result)
 
 
-def settings_of(method: str, weights: "Mapping[str, float] | None" = None, **given: Any) -> "WalkForward":
+def build_settings(
+    method: str, weights: "Mapping[str, float] | None" = None, **given: Any
+) -> "WalkForwardConfig":
     """The settings of the flags that were given. Raises UsageError for one that does not fit."""
     from training.rewards import Weights
-    from training.walkforward.config import Method, WalkForward
+    from training.walkforward.config import Method, WalkForwardConfig
 
     if method not in list(Method):
         raise UsageError(f"--method {method!r}: choose one of {', '.join(Method)}")
-    return WalkForward(method=Method(method), weights=Weights(**(weights or {})), **stated(**given))
+    return WalkForwardConfig(method=Method(method), weights=Weights(**(weights or {})), **drop_unset(**given))
 
 
 _LOW_PRIORITY = 10
@@ -233,7 +235,7 @@ def retrain(
     from training.retraining.retrain import retrain as run_retrain
     from tui.cli.training_tables import print_retrained
 
-    settings = settings_of(
+    settings = build_settings(
         method,
         train_days=train_days,
         test_days=test_days,
@@ -247,7 +249,7 @@ def retrain(
         os.nice(_LOW_PRIORITY)
     with ProgressDisplay() as progress:
         report = run_retrain(
-            settings, data_dir=folder, at=now(), run=run, if_drift=if_drift, on_progress=progress
+            settings, data_dir=folder, at=utc_now(), run=run, if_drift=if_drift, on_progress=progress
         )
     print_json(report) if as_json else print_retrained(report)
 
@@ -264,10 +266,10 @@ def _by_hand(
     steps: int | None,
     seed: int | None,
 ) -> None:
-    from training.retraining.source import train_by_hand
+    from training.retraining.source import train_once
     from tui.cli.tables import print_pairs
 
-    settings = settings_of(
+    settings = build_settings(
         method,
         train_days=train_days,
         recency_half_life=recency_half_life,
@@ -276,8 +278,10 @@ def _by_hand(
         seed=seed,
     )
     folder = working_dir(data)
-    target = writable(out or data_dir(data) / "adapters" / f"{now():%Y%m%d-%H%M%S}-{method}", "--out")
+    target = require_writable(
+        out or data_dir(data) / "adapters" / f"{utc_now():%Y%m%d-%H%M%S}-{method}", "--out"
+    )
     with ProgressDisplay() as progress:
-        said = train_by_hand(settings, data_dir=folder, run=run, out=target, clock=now, on_progress=progress)
+        said = train_once(settings, data_dir=folder, run=run, out=target, clock=utc_now, on_progress=progress)
     print_json(said) if as_json else print_pairs({k: v for k, v in said.items() if k != "figures"})
     sys.stderr.write(f"The adapter is in {target}; use it with --adapter {target}\n")

@@ -6,32 +6,37 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tui.cli.tables import console_of
-from tui.formatting import NOTICE, conclusions, number, percent, signed_percent
+from engine.metrics.registry import MetricTable, table_metrics
+from tui.cli.tables import create_console
+from tui.formatting import NOTICE, format_percent, list_conclusions, number_formatter
 
 _NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
 
 
 def print_walkforward(result: Mapping[str, Any]) -> None:
     """Folds with their gates, the arms beside the baselines on the same days, and what may be claimed."""
-    console = console_of()
+    console = create_console()
     kind = "SIMULATED market" if result["simulated"] else "Walk-forward"
     console.print(
         Text(f"{kind}  {result['start']} to {result['end']}  {_NAMES[result['method']]}", style="bold")
     )
     console.print(f"{len(result['symbols'])} symbols, {result['forecasts']:,} forecasts traded\n")
-    console.print(_folds(result["folds"]))
+    console.print(_folds_table(result["folds"]))
     console.print()
-    console.print(_arms(result))
+    console.print(_arms_table(result))
     console.print()
-    for line in [*_compared(result["comparison"]), *_claimed(result["claims"]), *conclusions(result)]:
+    for line in [
+        *_comparison_table(result["comparison"]),
+        *_claims_table(result["claims"]),
+        *list_conclusions(result),
+    ]:
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
 
 
 def print_retrained(report: Mapping[str, Any]) -> None:
     """What one round of retraining did, a sentence each."""
-    console = console_of()
+    console = create_console()
     console.print(f"run {report['run']}, outcomes known to {report['until']}")
     drift = report["drift"]
     if drift["found"]:
@@ -58,7 +63,7 @@ def print_retrained(report: Mapping[str, Any]) -> None:
 
 def print_drift(measured: Mapping[str, Any]) -> None:
     """Every arm before the reversal and after the second gate that follows it."""
-    console = console_of()
+    console = create_console()
     console.print(
         f"SIMULATED market, news reversed on {measured['reversal']}, "
         f"measured from {measured['measured_from']}"
@@ -67,20 +72,20 @@ def print_drift(measured: Mapping[str, Any]) -> None:
     for name, after in measured["after"].items():
         table.add_row(
             _NAMES.get(name, name),
-            percent(measured["before"][name]["edge"]),
-            percent(after["edge"]),
-            percent(after["accuracy"]),
-            number(4)(after["brier"]),
-            number(0)(after["close_mae_bps"]),
-            percent(after["abstentions"]),
+            format_percent(measured["before"][name]["edge"]),
+            format_percent(after["edge"]),
+            format_percent(after["accuracy"]),
+            number_formatter(4)(after["brier"]),
+            number_formatter(0)(after["close_mae_bps"]),
+            format_percent(after["abstentions"]),
         )
     console.print(table)
-    for line in _compared(measured["comparison"]):
+    for line in _comparison_table(measured["comparison"]):
         console.print(Text(line))
     console.print(f"{measured['seconds']:.0f} s, {measured['seconds_per_fold']:.0f} s a fold")
 
 
-def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
+def _folds_table(folds: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("fold", "trained to", "gated", "arm", "outcomes", "guards", "p", "promoted")
     for fold in folds:
         for arm, said in fold["arms"].items():
@@ -97,8 +102,9 @@ def _folds(folds: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _arms(result: Mapping[str, Any]) -> Table:
-    table = _table("", "accuracy", "Brier", "close error, bp", "return", "Sharpe", "edge", "promoted")
+def _arms_table(result: Mapping[str, Any]) -> Table:
+    metrics = table_metrics(MetricTable.ARMS)
+    table = _table("", *(metric.column for metric in metrics), "edge", "promoted")
     traded = result["method"] if result["method"] != "none" else "static"
     names = sorted(result["scores"], key=lambda name: (name not in ("student", *_NAMES), name != "student"))
     for name in names:
@@ -107,18 +113,14 @@ def _arms(result: Mapping[str, Any]) -> Table:
         promoted = result["promotions"].get(arm)
         table.add_row(
             _NAMES.get(arm, arm.replace("_", " ")),
-            percent(scores["accuracy"]),
-            number(4)(scores["brier"]),
-            number(0)(scores["close_mae_bps"]),
-            signed_percent(scores["total_return"]),
-            number(2)(scores["sharpe"]),
-            percent(result["edges"].get(arm)),
+            *(metric.show(scores.get(metric.key)) for metric in metrics),
+            format_percent(result["edges"].get(arm)),
             "-" if promoted is None else str(promoted),
         )
     return table
 
 
-def _compared(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
+def _comparison_table(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
     """Each pair of arms on the joined days; t test over days, two-sided at 5%."""
     lines = []
     for one in comparison:
@@ -133,7 +135,7 @@ def _compared(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _claimed(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+def _claims_table(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     made = [f"{one['measure']} against {one['against']}" for one in claims if one["claimed"]]
     if made:
         return [f"Claimed better: {', '.join(made)}."]

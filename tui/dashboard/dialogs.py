@@ -10,9 +10,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from tui.dashboard.actions import Deed
-from tui.dashboard.keys import KEYS, spelled
-from tui.dashboard.sanitize import lines
+from tui.dashboard.actions import Action
+from tui.dashboard.keys import KEYS, format_key
+from tui.dashboard.sanitize import wrap
 from tui.dashboard.view_state import Panel
 
 _CSS = """
@@ -34,29 +34,33 @@ class Confirm(ModalScreen[str | None]):
         Binding("ctrl+c", "no", "No", show=False),
     ]
 
-    def __init__(self, deed: Deed) -> None:
+    def __init__(self, action: Action) -> None:
         super().__init__()
-        self.deed = deed
+        self.pending_action = action
 
     def compose(self) -> ComposeResult:
         """The words, a line for the reason, and two buttons; nothing to confirm where it is refused."""
         with Vertical():
-            yield Static(Text(f"{titled(self.deed)}?", style="bold"), id="what")
-            yield Static(_wrapped(self.deed.will), id="will")
-            if self.deed.refused:
-                yield Static(_wrapped(f"\nRefused: {self.deed.refused}."), id="refused")
+            yield Static(Text(f"{action_title(self.pending_action)}?", style="bold"), id="what")
+            yield Static(_wrapped(self.pending_action.description), id="will")
+            if self.pending_action.refusal:
+                yield Static(_wrapped(f"\nRefused: {self.pending_action.refusal}."), id="refused")
                 with Horizontal():
                     yield Button("Back", id="no", variant="primary")
             else:
-                if self.deed.on_record:
+                if self.pending_action.on_record:
                     yield Input(placeholder="why, for the record (may stay empty)", max_length=300, id="why")
                 with Horizontal():
                     yield Button("No", id="no")
-                    yield Button(Text(f"Yes, {titled(self.deed).lower()}"), id="yes", variant="warning")
+                    yield Button(
+                        Text(f"Yes, {action_title(self.pending_action).lower()}"), id="yes", variant="warning"
+                    )
 
     def on_mount(self) -> None:
         """Nothing happens by the first key alone."""
-        self.query_one("#why" if self.deed.on_record and not self.deed.refused else "#no").focus()
+        self.query_one(
+            "#why" if self.pending_action.on_record and not self.pending_action.refusal else "#no"
+        ).focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Yes or no."""
@@ -71,7 +75,7 @@ class Confirm(ModalScreen[str | None]):
         self.dismiss(None)
 
     def _why(self) -> str:
-        return self.query_one("#why", Input).value if self.deed.on_record else ""
+        return self.query_one("#why", Input).value if self.pending_action.on_record else ""
 
 
 class Help(ModalScreen[None]):
@@ -99,7 +103,7 @@ class Help(ModalScreen[None]):
         self.dismiss(None)
 
 
-class Ask(ModalScreen[str | None]):
+class TextPrompt(ModalScreen[str | None]):
     """A line to type at the bottom; ends with it, or None for esc."""
 
     DEFAULT_CSS = """
@@ -129,9 +133,9 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-def titled(deed: Deed) -> str:
+def action_title(action: Action) -> str:
     """An action as its key names it."""
-    return next((key.name for key in KEYS if key.action == f"act('{deed.name}')"), deed.name)
+    return next((key.name for key in KEYS if key.action == f"act('{action.name}')"), action.name)
 
 
 def keys_text() -> Text:
@@ -142,11 +146,11 @@ def keys_text() -> Text:
         if key.group != group:
             group = key.group
             found.append(f"\n{group}\n", "bold")
-        found.append(f"  {spelled(key):16}", "bold")
+        found.append(f"  {format_key(key):16}", "bold")
         found.append(f" {key.name}: {key.help}\n")
     return found
 
 
 def _wrapped(text: str, most: int = 40) -> Text:
-    rows: Sequence[str] = lines(text, 68, most)
+    rows: Sequence[str] = wrap(text, 68, most)
     return Text("\n".join(rows))

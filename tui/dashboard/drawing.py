@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from strategies.monitor.views import Point
-from tui.dashboard.sanitize import lines, padded, shown
-from tui.dashboard.view_state import Sight
+from tui.dashboard.sanitize import pad, truncate, wrap
+from tui.dashboard.view_state import ViewState
 
 Cell = tuple[object, int, str]
 """A value, its width (negative: to the right) and its style."""
@@ -25,12 +25,12 @@ def row(cells: Sequence[Cell], width: int, *, chosen: bool = False, style: str =
     for value, wide, how in cells:
         if wide:
             # Colours inverted would be bars; a chosen row is marked by itself.
-            line.append(padded(value, abs(wide), right=wide < 0), "" if chosen else how)
+            line.append(pad(value, abs(wide), right=wide < 0), "" if chosen else how)
             line.append(" ")
-    return fitted(line, width, style if chosen else "")
+    return fit_line(line, width, style if chosen else "")
 
 
-def fitted(line: Text, width: int, style: str = "") -> Text:
+def fit_line(line: Text, width: int, style: str = "") -> Text:
     """A line of exactly `width` cells."""
     if line.cell_len > width:
         line.truncate(width)
@@ -40,17 +40,17 @@ def fitted(line: Text, width: int, style: str = "") -> Text:
     return line
 
 
-def say(text: object, width: int, style: str = "") -> Text:
+def text_line(text: object, width: int, style: str = "") -> Text:
     """One line of text."""
-    return fitted(Text(" " + shown(text, width - 1), style=style, no_wrap=True, end=""), width)
+    return fit_line(Text(" " + truncate(text, width - 1), style=style, no_wrap=True, end=""), width)
 
 
 def paragraph(text: object, width: int, most: int, style: str = "") -> list[Text]:
     """Text over several lines."""
-    return [say(line, width, style) for line in lines(text, max(1, width - 2), most)]
+    return [text_line(line, width, style) for line in wrap(text, max(1, width - 2), most)]
 
 
-def pairs(values: Sequence[tuple[str, object, str]], width: int, label: int = 16) -> list[Text]:
+def key_values(values: Sequence[tuple[str, object, str]], width: int, label: int = 16) -> list[Text]:
     """A name and a value in each line."""
     return [
         row([(name, label, "dim"), (value, width - label - 3, how)], width) for name, value, how in values
@@ -63,8 +63,8 @@ def first_row(offset: int, cursor: int, count: int, height: int) -> int:
     return max(0, min(first, count - height))
 
 
-def window(
-    sight: Sight,
+def draw_window(
+    sight: ViewState,
     panel: str,
     count: int,
     height: int,
@@ -77,13 +77,13 @@ def window(
     return [draw(place, focused and place == cursor) for place in range(first, min(count, first + height))]
 
 
-def hinted(said: str, remedy: str, width: int, height: int) -> list[Text]:
+def empty_state(message: str, remedy: str, width: int, height: int) -> list[Text]:
     """An empty state: what is missing, and what mends it."""
-    found = [*paragraph(said, width, 3), *paragraph(remedy, width, 4, "bold")]
+    found = [*paragraph(message, width, 3), *paragraph(remedy, width, 4, "bold")]
     return found[:height]
 
 
-def curve(
+def draw_curve(
     series: Sequence[tuple[Sequence[Point], str]], width: int, height: int
 ) -> tuple[list[Text], float, float]:
     """Points as dots of braille, the later series on top; the lines, and the lowest and highest value."""
@@ -132,7 +132,7 @@ def _dots(
     return found
 
 
-def bar(share: float | None, width: int) -> str:
+def draw_bar(share: float | None, width: int) -> str:
     """A share as a bar of blocks."""
     if share is None:
         return " " * width
@@ -141,7 +141,7 @@ def bar(share: float | None, width: int) -> str:
     return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)[:width]
 
 
-def spark(values: Sequence[float], width: int) -> str:
+def draw_sparkline(values: Sequence[float], width: int) -> str:
     """Numbers as a line of small bars, the last ones where they do not all fit."""
     kept = [value for value in values if value == value][-width:]
     if not kept:
@@ -151,6 +151,6 @@ def spark(values: Sequence[float], width: int) -> str:
     return "".join("▁▂▃▄▅▆▇█"[round((value - low) * scale)] for value in kept)
 
 
-def cells_of(text: str) -> int:
+def split_cells(text: str) -> int:
     """The cells of a text."""
     return int(cell_len(text))

@@ -180,7 +180,7 @@ KEYS: tuple[Key, ...] = (
 )
 
 
-def spelled(key: Key) -> str:
+def format_key(key: Key) -> str:
     """A key as people write it."""
     names = {
         "right_square_bracket": "]",
@@ -198,7 +198,7 @@ def spelled(key: Key) -> str:
     return " ".join(names.get(each, each) for each in key.keys.split(","))
 
 
-def documented() -> str:
+def keys_markdown() -> str:
     """All keys as a table in Markdown."""
-    rows = [f"| {one.group} | `{spelled(one)}` | {one.name} | {one.help} |" for one in KEYS]
+    rows = [f"| {one.group} | `{format_key(one)}` | {one.name} | {one.help} |" for one in KEYS]
     return "\n".join(["| | key | | |", "|---|---|---|---|", *rows]) + "\n"

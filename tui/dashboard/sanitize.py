@@ -21,7 +21,7 @@ _FLAG_A = 0x1F1E6
 _MARKS = 1
 
 
-def shown(text: object, width: int) -> str:
+def truncate(text: object, width: int) -> str:
     """`text` in at most `width` cells, "…" at its end where it was longer.
 
     Line ends and tabs become spaces; control, format and unassigned characters become a dot or nothing;
@@ -31,29 +31,29 @@ def shown(text: object, width: int) -> str:
     if width <= 0:
         return ""
     cells, out = 0, list[str]()
-    for letter in _plain(str(text)[: width * 8 + 64]):
+    for letter in _strip_unsafe(str(text)[: width * 8 + 64]):
         size = cell_len(letter)
         if cells + size > width:
-            return _cut(out, width)
+            return _truncate_letters(out, width)
         out.append(letter)
         cells += size
     return "".join(out)
 
 
-def padded(text: object, width: int, *, right: bool = False) -> str:
-    """`shown`, filled up with spaces to exactly `width` cells; on its left where `right`."""
-    short = shown(text, width)
+def pad(text: object, width: int, *, right: bool = False) -> str:
+    """`truncate`, filled up with spaces to exactly `width` cells; on its left where `right`."""
+    short = truncate(text, width)
     space = " " * (width - cell_len(short))
     return space + short if right else short + space
 
 
-def lines(text: object, width: int, most: int) -> list[str]:
-    """`text` broken into at most `most` lines of at most `width` cells, each as by `shown`."""
+def wrap(text: object, width: int, most: int) -> list[str]:
+    """`text` broken into at most `most` lines of at most `width` cells, each as by `truncate`."""
     found: list[str] = []
     for raw in str(text)[: width * most * 2 + 4096].splitlines() or [""]:
-        rest = "".join(_plain(raw))
+        rest = "".join(_strip_unsafe(raw))
         while len(found) < most:
-            piece = _piece(rest, width)
+            piece = _take_line(rest, width)
             found.append(piece)
             rest = rest[len(piece) :].lstrip()
             if not rest:
@@ -61,7 +61,7 @@ def lines(text: object, width: int, most: int) -> list[str]:
     return found[:most]
 
 
-def _piece(text: str, width: int) -> str:
+def _take_line(text: str, width: int) -> str:
     """As much of a safe text as fits, up to a space where there is one late enough."""
     cells = 0
     for place, letter in enumerate(text):
@@ -72,7 +72,7 @@ def _piece(text: str, width: int) -> str:
     return text
 
 
-def _plain(text: str) -> Iterator[str]:
+def _strip_unsafe(text: str) -> Iterator[str]:
     marks = 0
     for letter in text:
         if letter.isascii():
@@ -95,7 +95,7 @@ def _plain(text: str) -> Iterator[str]:
             yield letter
 
 
-def _cut(letters: list[str], width: int) -> str:
+def _truncate_letters(letters: list[str], width: int) -> str:
     while letters and cell_len("".join(letters)) > width - 1:
         letters.pop()
     return "".join(letters) + CUT

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from strategies.monitor.catalog import Sort
+from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import CallView, JournalView
 from tui.dashboard.app import DashApp
 from tui.dashboard.canvas import Canvas
 from tui.dashboard.screens.layout import SCREENS
-from tui.dashboard.screens.news import read_for
+from tui.dashboard.screens.news import news_read_for
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 
@@ -42,36 +42,35 @@ _PATIENCE = 120.0
 _STEP = timedelta(days=5)
 """Longer than from any call to the end of its step."""
 
-_SHOWN: dict[str, Callable[[JournalView], bool]] = {
-    "backtest": lambda one: one.place.sort is Sort.RUN and not one.training.planned,
+_SCREENS: dict[str, Callable[[JournalView], bool]] = {
+    "backtest": lambda one: one.place.type is JournalType.RUN and not one.training.planned,
     "retrain": lambda one: bool(one.training.planned),
 }
 """What the screens are about that are not about the session."""
 
 
-def seeded(data_dir: Path) -> None:
+def seed_journals(data_dir: Path) -> None:
     """A walk-forward, a backtest and a replayed session of the shipped student on a simulated market."""
-    from llm.answer_cache import Ledger
-    from llm.student import StudentSettings
-    from llm.transformers_student import load_student
+    from llm.answer_cache import AnswerCache
+    from llm.backends import load_student
     from strategies.backtest import backtest
-    from strategies.config import load_config
-    from strategies.market_data import gather
+    from strategies.config import load_config, student_settings
+    from strategies.market_data import load_market_data
     from strategies.paper.replay import replay_session
-    from training.walkforward.config import WalkForward
+    from training.walkforward.config import WalkForwardConfig
     from training.walkforward.run import walkforward
 
     config = load_config(None, {"seed": _SEED, "market": {"days": _DAYS}})
-    settings = WalkForward(train_days=40, test_days=20, steps=6)
+    settings = WalkForwardConfig(train_days=40, test_days=20, steps=6)
     walkforward(config, settings, data_dir=data_dir, clock=lambda: NOW)
-    student = load_student(StudentSettings(student=config.student))
+    student = load_student(student_settings(config))
     backtest(config, data_dir=data_dir, clock=lambda: NOW, student=student)
-    with Ledger(data_dir / "ledger.sqlite") as ledger:
-        facts = gather(config, data_dir)
+    with AnswerCache(data_dir / "ledger.sqlite") as ledger:
+        facts = load_market_data(config, data_dir)
         replay_session(data_dir, SESSION, config, facts, student=student, ledger=ledger)
 
 
-async def take(
+async def take_screenshots(
     data_dir: Path,
     name: str | None,
     out: Path,
@@ -84,27 +83,27 @@ async def take(
     for size in sizes:
         app = DashApp(data_dir, lambda: NOW, name=name)
         async with app.run_test(size=size) as pilot:
-            written += await _taken(app, pilot, out, wanted, f"{size[0]}x{size[1]}")
+            written += await _take_screens(app, pilot, out, wanted, f"{size[0]}x{size[1]}")
     return written
 
 
-async def _taken(
+async def _take_screens(
     app: DashApp, pilot: Pilot[None], out: Path, screens: Sequence[str], size: str
 ) -> list[Path]:
-    await _until(pilot, lambda: app.settled)
-    written, first = [], app.sight.chosen
+    await _wait_until(pilot, lambda: app.settled)
+    written, first = [], app.view_state.selected
     for number, plan in enumerate(SCREENS, start=1):
         if plan.name in screens:
-            await _turn_to(app, pilot, plan.name, number, first)
+            await _open_screen(app, pilot, plan.name, number, first)
             path = out / f"{number}-{plan.name}-{size}.svg"
-            path.write_text(closed(app.export_screenshot(title="closecall dash")), encoding="utf-8")
+            path.write_text(embed_fonts(app.export_screenshot(title="closecall dash")), encoding="utf-8")
             text = app.query_one(Canvas).plain
             path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
             written.append(path)
     return written
 
 
-def closed(svg: str) -> str:
+def embed_fonts(svg: str) -> str:
     """A picture that has nothing fetched: no font of another site's, but whatever is fixed-width there."""
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
@@ -112,26 +111,30 @@ def closed(svg: str) -> str:
     return svg.replace("Fira Code, monospace", families).replace("arial;", "sans-serif;")
 
 
-async def _turn_to(app: DashApp, pilot: Pilot[None], name: str, number: int, first: str) -> None:
+async def _open_screen(app: DashApp, pilot: Pilot[None], name: str, number: int, first: str) -> None:
     """Open a screen, on the journal that it is about."""
-    meant = _SHOWN.get(name)
-    found = [one.place.key for one in app.sight.scene.journals if meant is not None and meant(one)]
+    meant = _SCREENS.get(name)
+    found = [one.place.key for one in app.view_state.snapshot.journals if meant is not None and meant(one)]
     chosen = found[0] if found else first
-    app.look(replace(app.sight, chosen=chosen, call=None))
-    if name == "forecast" and app.sight.journal is not None:
-        for call in _telling(app.sight.journal)[-1:]:
-            app.look(replace(app.sight, call=call.seq, screen=name, event=None))
-            await _until(pilot, lambda: app.sight.event is not None and app.sight.reward is not None)
+    app.set_view(replace(app.view_state, selected=chosen, call=None))
+    if name == "forecast" and app.view_state.journal is not None:
+        for call in _informative_calls(app.view_state.journal)[-1:]:
+            app.set_view(replace(app.view_state, call=call.seq, screen=name, event=None))
+            await _wait_until(
+                pilot, lambda: app.view_state.event is not None and app.view_state.reward is not None
+            )
     await pilot.press(str(number))
     await pilot.pause(0.8)
 
 
-def _telling(one: JournalView) -> list[CallView]:
+def _informative_calls(one: JournalView) -> list[CallView]:
     """The calls that the student had news for, and whose steps have ended."""
-    return [call for call in one.calls if call.as_of < one.calls[-1].as_of - _STEP and read_for(one, call)]
+    return [
+        call for call in one.calls if call.as_of < one.calls[-1].as_of - _STEP and news_read_for(one, call)
+    ]
 
 
-async def _until(pilot: Pilot[None], met: Callable[[], bool]) -> None:
+async def _wait_until(pilot: Pilot[None], met: Callable[[], bool]) -> None:
     """Wait, though not for ever: a picture of what there is then is better than none."""
     until = time.monotonic() + _PATIENCE
     while not met() and time.monotonic() < until:
@@ -141,12 +144,12 @@ async def _until(pilot: Pilot[None], met: Callable[[], bool]) -> None:
 def main(words: Sequence[str]) -> None:
     """Write the pictures."""
     if words[0] == "--seed":
-        seeded(Path(words[1]))
+        seed_journals(Path(words[1]))
         return
     with tempfile.TemporaryDirectory() as made:
         if words[0] == "--readme":
             _seed(Path(made))
-            found = asyncio.run(take(Path(made), SESSION, Path(made), ("session",), (README,)))
+            found = asyncio.run(take_screenshots(Path(made), SESSION, Path(made), ("session",), (README,)))
             Path(words[1]).write_text(found[0].read_text(encoding="utf-8"), encoding="utf-8")
             return
         out = Path(words[0])
@@ -155,7 +158,7 @@ def main(words: Sequence[str]) -> None:
         if given is None:
             _seed(Path(made))
         name = SESSION if given is None else words[2] if len(words) > 2 else None
-        written = asyncio.run(take(given or Path(made), name, out))
+        written = asyncio.run(take_screenshots(given or Path(made), name, out))
     sys.stdout.write(f"{len(written)} screens in {out}\n")
 
 

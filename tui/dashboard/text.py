@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from strategies.monitor.catalog import Sort
-from strategies.monitor.views import JournalView, Scene
-from tui.dashboard.screens.layout import plan_of
-from tui.dashboard.view_state import Panel, Sight
-from tui.dashboard.wording import state_of
+from strategies.monitor.catalog import JournalType
+from strategies.monitor.views import JournalView, Snapshot
+from tui.dashboard.screens.layout import get_screen_plan
+from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.wording import state_label
 
 WIDTH = 118
 
@@ -16,44 +16,57 @@ _HEIGHT = 14
 _SKIPPED = ("kinds", "payload", "chosen")
 
 
-def choose(scene: Scene, name: str | None) -> str:
+def select_journal(scene: Snapshot, name: str | None) -> str:
     """The key of the journal of that name, or of the one to look at first; empty where there is none.
 
     First come sessions that run, then other sessions, then runs.
     """
-    found = [one for one in scene.journals if one.place.sort in (Sort.SESSION, Sort.RUN, Sort.COLLECTION)]
+    found = [
+        one
+        for one in scene.journals
+        if one.place.type in (JournalType.SESSION, JournalType.RUN, JournalType.COLLECTION)
+    ]
     if name is not None:
         return next((one.place.key for one in found if name in (one.place.name, one.place.key)), "")
-    found.sort(key=lambda one: (one.state != "running", one.place.sort is not Sort.SESSION))
+    found.sort(key=lambda one: (one.state != "running", one.place.type is not JournalType.SESSION))
     return found[0].place.key if found else ""
 
 
-def text(sight: Sight, screens: Sequence[str] = ("overview", "session", "backtest", "health")) -> str:
+def render_text(
+    sight: ViewState, screens: Sequence[str] = ("overview", "session", "backtest", "health")
+) -> str:
     """The state as text, a heading for each part; no colour, no box and no control character."""
     one = sight.journal
     badges = ["PAPER", *(["SIMULATED"] if one is not None and one.simulated else [])]
     time = sight.now.astimezone(sight.zone)
-    found = [f"closecall {' '.join(badges)}  {time:%Y-%m-%d %H:%M:%S %Z}  {sight.scene.data_dir}"]
+    found = [f"closecall {' '.join(badges)}  {time:%Y-%m-%d %H:%M:%S %Z}  {sight.snapshot.data_dir}"]
     if one is not None:
-        found.append(_heading(one))
+        found.append(_format_heading(one))
     seen: set[str] = set()
     for name in screens:
-        plan = plan_of(name)
+        plan = get_screen_plan(name)
         panels = [panel for band in plan.large for panel, _ in band.panels]
         for panel in panels:
             if panel.name in seen or panel.name in _SKIPPED:
                 continue
             seen.add(panel.name)
-            found += ["", panel.title, "-" * len(panel.title), *_lines(replace(sight, screen=name), panel)]
+            found += [
+                "",
+                panel.title,
+                "-" * len(panel.title),
+                *_panel_lines(replace(sight, screen=name), panel),
+            ]
     return "\n".join(line.rstrip() for line in found) + "\n"
 
 
-def _heading(one: JournalView) -> str:
+def _format_heading(one: JournalView) -> str:
     trouble = f"  JOURNAL {one.trouble}" if one.trouble else ""
-    return f"{one.place.sort} {one.place.name}: {state_of(one)}, {one.title}, {one.newest:,} events{trouble}"
+    return (
+        f"{one.place.type} {one.place.name}: {state_label(one)}, {one.title}, {one.newest:,} events{trouble}"
+    )
 
 
-def _lines(sight: Sight, panel: Panel) -> list[str]:
+def _panel_lines(sight: ViewState, panel: Panel) -> list[str]:
     drawn = [line.plain for line in panel.draw(sight, WIDTH, _HEIGHT)]
     while drawn and not drawn[-1].strip():
         drawn.pop()

@@ -22,7 +22,7 @@ class Palette:
     curve: str = "cyan"
     other: str = "grey62"
 
-    def way(self, value: float | bool | None) -> str:  # noqa: FBT001  # a rise, however it is said
+    def trend_style(self, value: float | bool | None) -> str:  # noqa: FBT001  # a rise, however it is said
         """The style of a rise (above zero, or True), a fall, or neither."""
         if value is None or (not isinstance(value, bool) and value == 0):
             return ""

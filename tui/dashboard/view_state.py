@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from rich.text import Text
 
-from strategies.monitor.journal_reader import Seen
-from strategies.monitor.views import CallView, JournalView, Line, Scene
+from strategies.monitor.journal_reader import EventRow
+from strategies.monitor.views import CallView, EventLine, JournalView, Snapshot
 from tui.dashboard.themes import PALETTES, Palette
 
 
@@ -17,29 +17,29 @@ class Search:
 
     text: str = ""
     kind: str = ""
-    rows: tuple[Line, ...] = ()
+    rows: tuple[EventLine, ...] = ()
     reached: int = 0
     ended: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class ViewState:
     """Everything that a panel may draw from.
 
     `chosen` is the key of a journal, `call` the event of the opened forecast and `event` that event whole.
     `cursors` holds the chosen row by panel, `offsets` the first one that is drawn.
     """
 
-    scene: Scene
+    snapshot: Snapshot
     screen: str = "overview"
-    chosen: str = ""
+    selected: str = ""
     focus: str = ""
     cursors: Mapping[str, int] = field(default_factory=dict)
     offsets: Mapping[str, int] = field(default_factory=dict)
     search: Search = field(default_factory=Search)
-    wanted: str = ""
+    filter_text: str = ""
     call: int | None = None
-    event: Seen | None = None
+    event: EventRow | None = None
     reward: Mapping[str, object] | None = None
     palette: Palette = PALETTES["western"]
     zone: tzinfo = UTC
@@ -50,12 +50,12 @@ class Sight:
     @property
     def journal(self) -> JournalView | None:
         """The chosen journal."""
-        return self.scene.get(self.chosen)
+        return self.snapshot.get(self.selected)
 
     @property
     def now(self) -> datetime:
         """The moment of the scene."""
-        return self.scene.at
+        return self.snapshot.at
 
     def today(self, journal: JournalView) -> datetime:
         """The instant against which ages count: that of the inputs where time is theirs."""
@@ -69,7 +69,7 @@ class Sight:
         """The chosen row of a panel that has so many."""
         return min(max(0, self.cursors.get(panel, 0)), max(0, rows - 1))
 
-    def opened(self) -> CallView | None:
+    def opened_forecast(self) -> CallView | None:
         """The forecast that was opened, or the newest."""
         journal = self.journal
         if journal is None or not journal.calls:
@@ -77,10 +77,10 @@ class Sight:
         return next((one for one in journal.calls if one.seq == self.call), journal.calls[-1])
 
 
-Draw = Callable[[Sight, int, int], Sequence[Text]]
+Draw = Callable[[ViewState, int, int], Sequence[Text]]
 """Draws at most so many lines of so many cells: (sight, width, height)."""
 
-Count = Callable[[Sight], int]
+Count = Callable[[ViewState], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ _POLICY = "; ".join(
 
 def serve(words: Sequence[str], host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve `closecall dash WORDS` until Ctrl-C. Raises UsageError without the extra, or a free port."""
-    server = server_of(words, host, port, say)
+    server = create_server(words, host, port, say)
     try:
         # The server says that it serves before it has the port.
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
@@ -47,7 +47,7 @@ def serve(words: Sequence[str], host: str, port: int, say: Callable[[str], None]
     server.serve()
 
 
-def server_of(words: Sequence[str], host: str, port: int, say: Callable[[str], None]) -> "Server":
+def create_server(words: Sequence[str], host: str, port: int, say: Callable[[str], None]) -> "Server":
     """The server, not yet begun. Raises UsageError without the extra."""
     try:
         from textual_serve.server import Server
@@ -65,13 +65,16 @@ def server_of(words: Sequence[str], host: str, port: int, say: Callable[[str], N
         async def on_startup(self, app: "web.Application") -> None:
             """Say where it is, and who can act."""
             del app
-            say(f"the dashboard is at http://{shown(host)}:{port}; Ctrl-C ends it, and no session with it")
+            say(
+                f"the dashboard is at http://{format_host(host)}:{port}; Ctrl-C ends it, and no "
+                "session with it"
+            )
             if host not in HOME:
                 say("whoever reaches that address can command your sessions; --readonly refuses all commands")
 
         async def _make_app(self) -> "web.Application":
             app: web.Application = await super()._make_app()
-            app.middlewares.append(_guard(host))
+            app.middlewares.append(_create_guard(host))
             return app
 
         async def handle_index(self, request: "web.Request") -> "web.StreamResponse":
@@ -84,12 +87,12 @@ def server_of(words: Sequence[str], host: str, port: int, say: Callable[[str], N
     return Guarded(line, host=host, port=port, title="closecall dash")
 
 
-def shown(host: str) -> str:
+def format_host(host: str) -> str:
     """A host as an address has it."""
     return f"[{host}]" if ":" in host else host
 
 
-def allowed(host: str, asked: str, origin: str | None) -> bool:
+def is_allowed(host: str, asked: str, origin: str | None) -> bool:
     """Whether a request that names `asked` as its server, and comes from a page of `origin`, is answered."""
     try:
         name, page = urlsplit(f"//{asked}").hostname, asked if origin is None else urlsplit(origin).netloc
@@ -108,12 +111,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _guard(host: str) -> "Middleware":
+def _create_guard(host: str) -> "Middleware":
     from aiohttp import web
 
     @web.middleware
     async def guard(request: web.Request, handler: "Handler") -> web.StreamResponse:
-        if not allowed(host, request.host, request.headers.get("Origin")):
+        if not is_allowed(host, request.host, request.headers.get("Origin")):
             raise web.HTTPForbidden(text="closecall answers its own page only")
         response = await handler(request)
         if not response.prepared:

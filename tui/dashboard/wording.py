@@ -2,36 +2,36 @@
 
 from datetime import datetime, timedelta
 
-from strategies.monitor.catalog import Sort
+from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import CallView, JournalView, PositionView
-from tui.dashboard.view_state import Sight
-from tui.formatting import moment, span
+from tui.dashboard.view_state import ViewState
+from tui.formatting import format_datetime, format_duration
 
 STALE = timedelta(hours=6)
 """From this age on a price is stale, where a session's limits do not say otherwise."""
 
 
-def state_of(journal: JournalView) -> str:
+def state_label(journal: JournalView) -> str:
     """One word or two: what it does."""
     if journal.trouble:
         return "unreadable"
-    if journal.place.sort is Sort.SESSION and journal.state == "running":
+    if journal.place.type is JournalType.SESSION and journal.state == "running":
         return journal.risk.state or "running"
     return journal.state
 
 
 def is_good(journal: JournalView) -> bool | None:
     """Whether that is well (True), a trouble (False), or neither."""
-    state = state_of(journal)
+    state = state_label(journal)
     if state in ("unreadable", "failed", "no process", "halted", "unfinished"):
         return False
     return True if state in ("active", "running", "finished") else None
 
 
-def waiting(journal: JournalView, now: datetime) -> str:
+def waiting_label(journal: JournalView, now: datetime) -> str:
     """What it waits for, and for how long; or what it does, or why it ended."""
     if journal.trouble:
-        since = f" for {span(now - journal.trouble_at)}" if journal.trouble_at else ""
+        since = f" for {format_duration(now - journal.trouble_at)}" if journal.trouble_at else ""
         return f"journal {journal.trouble}{since}; trying again"
     if journal.counted < journal.newest:
         return f"counting the past: {journal.counted / journal.newest:.0%} of {journal.newest:,} events"
@@ -39,15 +39,21 @@ def waiting(journal: JournalView, now: datetime) -> str:
         return journal.training.now
     if journal.state == "running" and journal.waiting_for:
         until = journal.waiting_until
-        left = f", {span(until - now)} left" if until and until > now else ", overdue" if until else ""
+        left = (
+            f", {format_duration(until - now)} left"
+            if until and until > now
+            else ", overdue"
+            if until
+            else ""
+        )
         return journal.waiting_for + left
-    return remedy(journal)
+    return suggest_remedy(journal)
 
 
-def remedy(journal: JournalView) -> str:
+def suggest_remedy(journal: JournalView) -> str:
     """Why nothing happens, and the command that mends it."""
     name = journal.place.name
-    if journal.state in ("no process", "stopped") and journal.place.sort is Sort.SESSION:
+    if journal.state in ("no process", "stopped") and journal.place.type is JournalType.SESSION:
         why = journal.reason if journal.state == "stopped" and journal.reason else "no process has it open"
         return f"{why}; go on with: closecall paper start --name {name}"
     if journal.state == "unfinished":
@@ -63,12 +69,12 @@ def remedy(journal: JournalView) -> str:
         return ""
     if journal.risk.state == "halted":
         return "no orders until a person resumes it: R"
-    if journal.place.sort is Sort.RUN:
+    if journal.place.type is JournalType.RUN:
         return "forecasting"
-    return f"reached {moment(journal.reached)} UTC" if journal.reached else ""
+    return f"reached {format_datetime(journal.reached)} UTC" if journal.reached else ""
 
 
-def stale(sight: Sight, journal: JournalView, position: PositionView) -> bool:
+def is_stale(sight: ViewState, journal: JournalView, position: PositionView) -> bool:
     """Whether a position's price is older than the limits of its session allow."""
     age = sight.age(journal, position.price_at)
     limit = journal.risk.limits.get("stale_after")
@@ -82,7 +88,7 @@ def arrow(direction: str | None) -> str:
     return {"up": "▲ up", "down": "▼ dn"}.get(direction or "", "·")
 
 
-def verdict(call: CallView) -> str:
+def verdict_label(call: CallView) -> str:
     """Hit, miss, tie or still open."""
     if call.direction is None:
         return ""

@@ -24,7 +24,7 @@ class BinanceServer(Loopback):
         self.wrong: dict[str, set[int]] = {}
         for symbol, each in rows.items():
             kept, self.wrong[symbol] = faults.spoil_for_good(each) if faults else (list(each), set())
-            self.rows[symbol] = [*kept, unfinished(each[-1], now)]
+            self.rows[symbol] = [*kept, drop_unfinished(each[-1], now)]
         self._info = _exchange_info(list(rows), now)
 
     @property
@@ -64,7 +64,7 @@ class BinanceServer(Loopback):
         return json.dumps(answers[0] if "symbol" in query else answers)
 
 
-def unfinished(row: TextRow, now: int) -> TextRow:
+def drop_unfinished(row: TextRow, now: int) -> TextRow:
     """The candle of the running day: half a day's volume at twice the last close."""
     price = repr(float(row[4]) * 2)
     return (now // DAY_MS * DAY_MS, price, price, price, price, "0.5")

@@ -36,7 +36,7 @@ class EastmoneyServer(Loopback):
         if request.path != "/api/qt/stock/kline/get" or "secid" not in query:
             return 404, "{}"
         code = query["secid"].partition(".")[2]
-        shown = self.tape.shown(code) if self.tape else self.rows.get((code, query["fqt"]), ())
+        shown = self.tape.visible_rows(code) if self.tape else self.rows.get((code, query["fqt"]), ())
         rows = [row for row in shown if query["beg"] <= f"{_day(row):%Y%m%d}" <= query["end"]]
         if not rows:
             return json.dumps({"rc": 100, "rt": 1, "svr": 1, "lt": 1, "full": 1, "dlmkts": "", "data": None})

@@ -78,7 +78,7 @@ class FaultPlan:
             if kind == "missing":
                 del spoiled[place]
             else:
-                spoiled[place] = self._priced(rows[at], kind, (2000.0, 0.0005))
+                spoiled[place] = self._change_price(rows[at], kind, (2000.0, 0.0005))
             wrong.add(start)
         return spoiled, wrong
 
@@ -98,9 +98,9 @@ class FaultPlan:
             self._random.shuffle(part)
             rows[at : at + 5] = part
         else:
-            rows[at] = self._priced(rows[at], kind, (1000.0, 0.001))
+            rows[at] = self._change_price(rows[at], kind, (1000.0, 0.001))
 
-    def _priced(self, row: TextRow, kind: str, factors: Sequence[float]) -> TextRow:
+    def _change_price(self, row: TextRow, kind: str, factors: Sequence[float]) -> TextRow:
         if kind == "zero":
             return (row[0], row[1], row[2], "0.0", row[4], row[5])
         factor = self._random.choice(factors)
@@ -153,7 +153,7 @@ class Loopback:
         self._server.server_close()
         self._thread.join()
 
-    def asked(self, path: str) -> list[Request]:
+    def count_requests(self, path: str) -> list[Request]:
         """The requests whose path ends so, in order."""
         return [request for request in self.requests if request.path.endswith(path)]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tests.support.servers.bars_on_disk import DAY_MS
-from tests.support.servers.binance import unfinished
+from tests.support.servers.binance import drop_unfinished
 from tests.support.servers.faults import FaultPlan, Loopback, Request, TextRow
 
 
@@ -16,7 +16,7 @@ class OkxServer(Loopback):
     ) -> None:
         super().__init__(self._answer, faults)
         self.now = now
-        self.rows = {symbol: [*each, unfinished(each[-1], now)] for symbol, each in rows.items()}
+        self.rows = {symbol: [*each, drop_unfinished(each[-1], now)] for symbol, each in rows.items()}
 
     @property
     def urls(self) -> dict[str, str]:
@@ -26,9 +26,9 @@ class OkxServer(Loopback):
     def _answer(self, request: Request) -> str | tuple[int, str]:
         match request.path:
             case "/api/v5/public/time":
-                return _wrapped([{"ts": str(self.now)}])
+                return _wrap_data([{"ts": str(self.now)}])
             case "/api/v5/public/instruments":
-                return _wrapped([_instrument(symbol) for symbol in self.rows])
+                return _wrap_data([_instrument(symbol) for symbol in self.rows])
             case "/api/v5/market/candles" | "/api/v5/market/history-candles":
                 return self._candles(request.query)
         return 404, "{}"
@@ -39,14 +39,14 @@ class OkxServer(Loopback):
         since, until = int(query.get("before", 0)), int(query.get("after", 1 << 60))
         limit = min(int(query.get("limit", 100)), 300)
         rows = [row for row in self.rows[query["instId"]] if since < row[0] < until][-limit:][::-1]
-        return _wrapped([self._row(row) for row in (self.faults.spoil(rows) if self.faults else rows)])
+        return _wrap_data([self._row(row) for row in (self.faults.spoil(rows) if self.faults else rows)])
 
     def _row(self, row: TextRow) -> list[str]:
         start, *prices = row
         return [str(start), *prices, "0", "0", "1" if start + DAY_MS <= self.now else "0"]
 
 
-def _wrapped(data: Sequence[object]) -> str:
+def _wrap_data(data: Sequence[object]) -> str:
     return json.dumps({"code": "0", "msg": "", "data": data})
 
 

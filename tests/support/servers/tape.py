@@ -26,22 +26,22 @@ class Tape:
     lag: timedelta = timedelta(0)
     extra: dict[str, list[TextRow]] = field(default_factory=dict)
 
-    def shown(self, symbol: str) -> list[TextRow]:
+    def visible_rows(self, symbol: str) -> list[TextRow]:
         """The days that have begun, the running one as it stands, and what the test added."""
         rows = [row for row in self.rows.get(symbol, ()) if self._session(row)[0] <= self.now - self.lag]
-        return sorted([*map(self._standing, rows), *self.extra.get(symbol, ())])
+        return sorted([*map(self._provisional_row, rows), *self.extra.get(symbol, ())])
 
     def last(self, symbol: str) -> tuple[float, datetime]:
         """The last trade that the service knows."""
         row = max(row for row in self.rows[symbol] if self._session(row)[0] <= self.now - self.lag)
-        return float(self._standing(row)[4]), min(self.now - self.lag, self._session(row)[1])
+        return float(self._provisional_row(row)[4]), min(self.now - self.lag, self._session(row)[1])
 
     def _session(self, row: TextRow) -> Session:
         session = self.calendar.session(datetime.fromtimestamp(row[0] / 1000, UTC).date())
         assert session is not None, f"the calendar has no session for {row}"
         return session
 
-    def _standing(self, row: TextRow) -> TextRow:
+    def _provisional_row(self, row: TextRow) -> TextRow:
         opens_at, closes_at = self._session(row)
         if self.now >= closes_at + PROVISIONAL:
             return row

@@ -44,7 +44,7 @@ class YahooServer(Loopback):
             error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
             return 404, json.dumps({"chart": {"result": None, "error": error}})
         since, until = int(query.get("period1", 0)), int(query.get("period2", 1 << 40))
-        shown = self.tape.shown(symbol) if self.tape else self.rows[symbol]
+        shown = self.tape.visible_rows(symbol) if self.tape else self.rows[symbol]
         rows = [row for row in shown if since <= _opens(row) < until]
         if query.get("range") == "1d":
             rows = rows[-1:]

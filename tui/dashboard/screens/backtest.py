@@ -6,65 +6,57 @@ from typing import Any
 
 from rich.text import Text
 
+from engine.metrics.registry import MetricTable, table_metrics
 from strategies.monitor import fields
-from strategies.monitor.catalog import Sort
+from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
-from tui.dashboard.drawing import bar, hinted, pairs, paragraph, row, say
-from tui.dashboard.screens.session import CHOOSE, NOTHING
-from tui.dashboard.view_state import Panel, Sight
-from tui.dashboard.wording import waiting
-from tui.formatting import NONE, amount, moment, percent, signed_percent, span
+from tui.dashboard.drawing import draw_bar, empty_state, key_values, paragraph, row, text_line
+from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
+from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.wording import waiting_label
+from tui.formatting import (
+    NONE,
+    format_amount,
+    format_datetime,
+    format_duration,
+    format_percent,
+    format_signed_percent,
+)
 
-_CALLERS = ("student", "buy_and_hold", "persistence", "majority", "random", "oracle")
+_FORECASTERS = ("student", "buy_and_hold", "persistence", "majority", "random", "oracle")
 
 _SHORT = {"buy_and_hold": "buy&hold", "persistence": "persist."}
 
-_ROWS = (
-    ("forecasts scored", "n", "{:,.0f}"),
-    ("accuracy", "accuracy", "%"),
-    ("  95% from", "accuracy_low", "%"),
-    ("  95% to", "accuracy_high", "%"),
-    ("accuracy, open", "accuracy_open", "%"),
-    ("Brier score", "brier", "{:.4f}"),
-    ("close error, bp", "close_mae_bps", "{:,.0f}"),
-    ("return", "total_return", "+%"),
-    ("Sharpe, a year", "sharpe", "{:.2f}"),
-    ("max. drawdown", "max_drawdown", "%"),
-    ("fills", "trades", "{:,.0f}"),
-    ("rejected", "rejected", "{:,.0f}"),
-    ("costs paid", "costs_paid", "{:,.0f}"),
-)
 
-
-def _progress(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _progress(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
     if one is None:
-        return hinted(
-            NOTHING, "b starts a backtest on a simulated market; or: closecall backtest", width, height
+        return empty_state(
+            NO_JOURNAL, "b starts a backtest on a simulated market; or: closecall backtest", width, height
         )
     ended = one.ended_at or (sight.now if one.state == "running" else one.last_at)
-    took = span(ended - one.started_at) if ended and one.started_at else NONE
+    took = format_duration(ended - one.started_at) if ended and one.started_at else NONE
     values = [
         ("run", f"{one.place.name}  {'SIMULATED ' if one.simulated else ''}{one.title}", "bold"),
         ("student", one.student, ""),
-        ("state", f"{one.state}  {waiting(one, sight.now)}", ""),
-        ("started", moment(one.started_at, sight.zone), ""),
+        ("state", f"{one.state}  {waiting_label(one, sight.now)}", ""),
+        ("started", format_datetime(one.started_at, sight.zone), ""),
         ("took", took, ""),
         ("events", f"{one.newest:,}" + (f", {one.rate:,.0f} a second" if one.rate else ""), ""),
-        *_left(one, sight),
+        *_progress_line(one, sight),
     ]
-    return pairs(values, width)[:height]
+    return key_values(values, width)[:height]
 
 
-def _left(one: JournalView, sight: Sight) -> list[tuple[str, object, str]]:
+def _progress_line(one: JournalView, sight: ViewState) -> list[tuple[str, object, str]]:
     """The share of closes forecast or traded, the rate, and the time left at the rate so far."""
     if one.done is None or one.started_at is None:
         return []
     left = NONE
     took = (sight.now - one.started_at).total_seconds()
     if one.done > 0.02 and one.state == "running":
-        left = span(timedelta(seconds=took * (1 / one.done - 1)))
-    share = (f"{bar(one.done, 20)} {one.done:.0%}", sight.palette.curve)
+        left = format_duration(timedelta(seconds=took * (1 / one.done - 1)))
+    share = (f"{draw_bar(one.done, 20)} {one.done:.0%}", sight.palette.curve)
     if one.calls:
         return [("traded", *share), ("time left", f"about {left}", "")]
     done, total = one.asked
@@ -76,102 +68,98 @@ def _left(one: JournalView, sight: Sight) -> list[tuple[str, object, str]]:
     ]
 
 
-def callers_of(result: Mapping[str, Any]) -> list[str]:
+def list_forecasters(result: Mapping[str, Any]) -> list[str]:
     """Who is scored, the student first."""
-    scores = fields.mapping(result, "scores")
-    return [name for name in (*_CALLERS, *(n for n in scores if n not in _CALLERS)) if name in scores]
+    scores = fields.get_mapping(result, "scores")
+    return [name for name in (*_FORECASTERS, *(n for n in scores if n not in _FORECASTERS)) if name in scores]
 
 
-def _scores(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _scores(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
     if one is None:
-        return hinted(NOTHING, CHOOSE, width, height)
-    callers = callers_of(one.result)
+        return empty_state(NO_JOURNAL, CHOOSE, width, height)
+    callers = list_forecasters(one.result)
     if not callers:
-        return _so_far(one, sight, width, height)
-    scores = fields.mapping(one.result, "scores")
+        return _draw_running_scores(one, sight, width, height)
+    scores = fields.get_mapping(one.result, "scores")
     cell = max(8, min(12, (width - 19) // len(callers) - 1))
     head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in callers]
     found = [row(head, width)]
-    for label, key, form in _ROWS:
-        values = [_figure(fields.mapping(scores, name), key, form) for name in callers]
+    for metric in table_metrics(MetricTable.RESULT):
+        values = [
+            metric.show(fields.get_number(fields.get_mapping(scores, name), metric.key)) for name in callers
+        ]
         styles = ["bold" if name == "student" else "" for name in callers]
         found.append(
-            row([(label, 17, "dim"), *zip(values, [-cell] * len(values), styles, strict=True)], width)
+            row([(metric.label, 17, "dim"), *zip(values, [-cell] * len(values), styles, strict=True)], width)
         )
     return found[:height]
 
 
-def _so_far(one: JournalView, sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _draw_running_scores(one: JournalView, sight: ViewState, width: int, height: int) -> Sequence[Text]:
     """A run or session that has not ended: its own figures up to here."""
     score, money = one.score, one.money
     if not score.n and not score.pending:
-        return hinted(
-            "No score yet.", waiting(one, sight.now) or "It comes with the second close.", width, height
+        return empty_state(
+            "No score yet.", waiting_label(one, sight.now) or "It comes with the second close.", width, height
         )
-    bounds = "" if score.low is None else f"  (95%: {percent(score.low)} to {percent(score.high)})"
+    bounds = (
+        "" if score.low is None else f"  (95%: {format_percent(score.low)} to {format_percent(score.high)})"
+    )
     values = [
-        ("so far", _later(one), "dim"),
-        ("accuracy", f"{percent(score.accuracy)}{bounds}", "bold"),
+        ("so far", _baselines_note(one), "dim"),
+        ("accuracy", f"{format_percent(score.accuracy)}{bounds}", "bold"),
         ("scored", f"{score.n:,} forecasts, {score.ties:,} ties, {score.pending:,} open", ""),
         ("abstentions", f"{score.abstentions:,}", ""),
         ("close error", NONE if score.error_bps is None else f"{score.error_bps:,.0f} bp", ""),
-        ("return", signed_percent(money.gained), sight.palette.way(money.gained)),
-        ("fills", f"{money.fills:,}, costs {amount(money.costs)}", ""),
+        ("return", format_signed_percent(money.total_return), sight.palette.trend_style(money.total_return)),
+        ("fills", f"{money.fills:,}, costs {format_amount(money.costs)}", ""),
     ]
-    return pairs(values, width)[:height]
+    return key_values(values, width)[:height]
 
 
-def _later(one: JournalView) -> str:
+def _baselines_note(one: JournalView) -> str:
     """Where the table with baselines is, or will be."""
-    if one.place.sort is Sort.RUN:
+    if one.place.type is JournalType.RUN:
         return "the table with baselines comes when the run has ended"
     return f"beside the baselines: closecall paper status {one.place.name}"
 
 
-def _figure(scores: Mapping[str, Any], key: str, form: str) -> str:
-    value = fields.number(scores, key)
-    if value is None:
-        return NONE
-    if form in ("%", "+%"):
-        return signed_percent(value) if form == "+%" else percent(value)
-    return form.format(value)
-
-
-def _verdict(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _verdict(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
     if one is None:
-        return hinted(NOTHING, CHOOSE, width, height)
+        return empty_state(NO_JOURNAL, CHOOSE, width, height)
     if not one.result:
         said = "The verdict comes when the run has ended."
-        if one.place.sort is not Sort.RUN:
+        if one.place.type is not JournalType.RUN:
             said = f"A session's verdict is told by: closecall paper status {one.place.name}"
         return paragraph(said, width, height, "dim")
     found: list[Text] = []
-    for sentence in sentences(one.result):
+    for sentence in list_conclusions(one.result):
         found += paragraph(sentence, width, 4)
-    for claim in fields.items(one.result, "claims")[:8]:
+    for claim in fields.get_list(one.result, "claims")[:8]:
         if isinstance(claim, dict):
-            found.append(say(_claim(claim), width, "dim"))
+            found.append(text_line(_format_claim(claim), width, "dim"))
     return found[:height]
 
 
-def sentences(result: Mapping[str, Any]) -> list[str]:
+def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     """What may be concluded, as the command's own table says it."""
-    from tui.formatting import NOTICE, conclusions
+    from tui.formatting import NOTICE, list_conclusions
 
     try:
-        return [*conclusions(result), NOTICE]
+        return [*list_conclusions(result), NOTICE]
     except (KeyError, TypeError, ValueError, AttributeError):
         return [
-            f"Verdict: {fields.text(result, 'verdict', 40) or 'not stated'} (another version wrote this run)."
+            f"Verdict: {fields.get_text(result, 'verdict', 40) or 'not stated'} (another version "
+            "wrote this run)."
         ]
 
 
-def _claim(claim: Mapping[str, Any]) -> str:
+def _format_claim(claim: Mapping[str, Any]) -> str:
     held = "claimed" if claim.get("claimed") else "not claimed"
-    difference = fields.number(claim, "difference") or 0.0
-    names = (fields.text(claim, name, 20) for name in ("caller", "against", "measure"))
+    difference = fields.get_number(claim, "difference") or 0.0
+    names = (fields.get_text(claim, name, 20) for name in ("caller", "against", "measure"))
     return "{} against {}, {}: {:+.4f}, ".format(*names, difference) + held
 
 

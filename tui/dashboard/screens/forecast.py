@@ -5,58 +5,58 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from strategies.monitor import fields
-from strategies.monitor.forecasts import bucket_of
+from strategies.monitor.forecasts import bucket_index
 from strategies.monitor.views import CallView
-from tui.dashboard.drawing import bar, hinted, pairs, paragraph, row, say
-from tui.dashboard.screens.news import read_for
-from tui.dashboard.screens.session import CHOOSE, NOTHING
-from tui.dashboard.view_state import Panel, Sight
-from tui.dashboard.wording import arrow, verdict
-from tui.formatting import NONE, moment, percent, price
+from tui.dashboard.drawing import draw_bar, empty_state, key_values, paragraph, row, text_line
+from tui.dashboard.screens.news import news_read_for
+from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
+from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.wording import arrow, verdict_label
+from tui.formatting import NONE, format_datetime, format_percent, format_price
 
 _LEFT = "No forecast is opened."
 
 _HOW = "enter on a forecast in 2 Session opens it; n and N go to the next and the one before."
 
 
-def _decision(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    call = sight.opened()
+def _decision(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    call = sight.opened_forecast()
     if call is None:
-        return hinted(
-            NOTHING if sight.journal is None else _LEFT,
+        return empty_state(
+            NO_JOURNAL if sight.journal is None else _LEFT,
             CHOOSE if sight.journal is None else _HOW,
             width,
             height,
         )
-    way = sight.palette.way(call.direction == "up" if call.direction else None)
+    way = sight.palette.trend_style(call.direction == "up" if call.direction else None)
     values = [
         ("symbol", call.symbol, "bold"),
-        ("decided at", moment(call.as_of, sight.zone), ""),
+        ("decided at", format_datetime(call.as_of, sight.zone), ""),
         ("direction", arrow(call.direction) if call.direction else f"abstained: {call.abstention}", way),
-        ("confidence", percent(call.confidence, 0), ""),
-        ("called close", price(call.close), ""),
-        ("last close", price(call.last_close), ""),
+        ("confidence", format_percent(call.confidence, 0), ""),
+        ("called close", format_price(call.close), ""),
+        ("last close", format_price(call.last_close), ""),
         ("adapter", call.adapter or "none, the base model", ""),
         ("event", call.seq, "dim"),
     ]
-    return pairs(values, width)[:height]
+    return key_values(values, width)[:height]
 
 
-def _outcome(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    call = sight.opened()
+def _outcome(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    call = sight.opened_forecast()
     if call is None:
         return ()
     error = NONE if call.error_bps is None else f"{call.error_bps:,.1f} bp of the last close"
     rose = None if call.came is None or call.last_close is None else call.came - call.last_close
     values = [
-        ("outcome", verdict(call) or NONE, "bold"),
-        ("next close", price(call.came), sight.palette.way(rose)),
-        ("known at", moment(call.came_at, sight.zone), ""),
+        ("outcome", verdict_label(call) or NONE, "bold"),
+        ("next close", format_price(call.came), sight.palette.trend_style(rose)),
+        ("known at", format_datetime(call.came_at, sight.zone), ""),
         ("error", error, ""),
         ("Brier part", _brier(call), ""),
         *_reward(sight),
     ]
-    return pairs(values, width, 18)[:height]
+    return key_values(values, width, 18)[:height]
 
 
 def _brier(call: CallView) -> str:
@@ -68,71 +68,71 @@ def _brier(call: CallView) -> str:
     return f"{1 - (up - rose) ** 2:.4f} of 1"
 
 
-def _reward(sight: Sight) -> list[tuple[str, object, str]]:
+def _reward(sight: ViewState) -> list[tuple[str, object, str]]:
     reward = sight.reward
     if reward is None:
         return [("reward", "not before its step ends", "dim")]
     if "why" in reward:
         return [("reward", reward["why"], "dim")]
-    names = ("total", "brier", "close", "pnl", "brier_gain", "net_return")
     return [
         (f"reward {name}".replace("_", " "), f"{value:+z.5f}", "bold" if name == "total" else "")
-        for name in names
-        if (value := fields.number(dict(reward), name)) is not None
+        for name in reward
+        if (value := fields.get_number(dict(reward), name)) is not None
     ]
 
 
-def _so_far(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one, call = sight.journal, sight.opened()
+def _so_far(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, call = sight.journal, sight.opened_forecast()
     if one is None or not one.score.n:
-        return hinted(
+        return empty_state(
             "No outcome is known yet.", "It comes with the next close of the symbol.", width, height
         )
-    chosen = bucket_of(call.confidence) if call is not None and call.direction else -1
-    found = [say("said     right so far", width, "bold")]
+    chosen = bucket_index(call.confidence) if call is not None and call.direction else -1
+    found = [text_line("said     right so far", width, "bold")]
     for place, bucket in enumerate(one.score.buckets):
         if not bucket.n:
             continue
         share = bucket.hits / bucket.n
         cells = [
             (f"{bucket.low:.0%}–{bucket.high:.0%}", 8, ""),
-            (percent(share, 0), -4, ""),
+            (format_percent(share, 0), -4, ""),
             (f"of {bucket.n:,}", 9, "dim"),
-            (bar(share, max(4, width - 28)), max(4, width - 28), sight.palette.curve),
+            (draw_bar(share, max(4, width - 28)), max(4, width - 28), sight.palette.curve),
         ]
         found.append(row(cells, width, chosen=place == chosen, style="bold"))
     return found[:height]
 
 
-def _texts(sight: Sight, name: str, width: int, height: int) -> Sequence[Text]:
-    call = sight.opened()
+def _texts(sight: ViewState, name: str, width: int, height: int) -> Sequence[Text]:
+    call = sight.opened_forecast()
     event = sight.event
     if call is None:
-        return hinted(_LEFT, _HOW, width, height)
+        return empty_state(_LEFT, _HOW, width, height)
     if event is None or event.seq != call.seq:
-        return [say("reading the event…", width, "dim")]
-    text = fields.text(event.payload, name, 1_000_000)
+        return [text_line("reading the event…", width, "dim")]
+    text = fields.get_text(event.payload, name, 1_000_000)
     if not text:
-        return [say("nothing: " + (call.abstention or "the journal has none"), width, "dim")]
+        return [text_line("nothing: " + (call.abstention or "the journal has none"), width, "dim")]
     skipped = sight.cursor(name, 10_000)
     return paragraph(text, width, height + skipped)[skipped:]
 
 
-def _about(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one, call = sight.journal, sight.opened()
+def _about(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, call = sight.journal, sight.opened_forecast()
     if one is None or call is None:
         return ()
-    items = read_for(one, call)
+    items = news_read_for(one, call)
     if not items:
-        return hinted(
+        return empty_state(
             "No fresh news was there, or it is no longer kept here.",
             "The prompt has what was read.",
             width,
             height,
         )
-    return [say(f"{moment(item.at, sight.zone)}  {item.source}: {item.title}", width) for item in items][
-        :height
-    ]
+    return [
+        text_line(f"{format_datetime(item.at, sight.zone)}  {item.source}: {item.title}", width)
+        for item in items
+    ][:height]
 
 
 DECISION = Panel(

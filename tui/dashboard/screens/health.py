@@ -4,62 +4,75 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from strategies.monitor.views import JournalView, Line
-from tui.dashboard.drawing import hinted, pairs, row, say, window
-from tui.dashboard.view_state import Panel, Sight
-from tui.formatting import count, short, size, span
+from strategies.monitor.views import EventLine, JournalView
+from tui.dashboard.drawing import draw_window, empty_state, key_values, row, text_line
+from tui.dashboard.view_state import Panel, ViewState
+from tui.formatting import format_bytes, format_count, format_duration, format_short_datetime
 
 _LITTLE = 2_000_000_000
 
 
-def _feeds(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _feeds(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     found: list[Text] = []
     for one in _live(sight):
         for name, state, reason, at in (*one.health.sources, *one.health.parts):
             style = "" if state == "up" else sight.palette.warn
             mark = {"up": "✓", "down": "✗ !"}.get(state, "•")
             cells = [(one.place.name, 14, "dim"), (name, 18, ""), (f"{mark} {state}", 9, style)]
-            found.append(row([*cells, (short(at, sight.zone), 11, "dim"), (reason, width - 58, "")], width))
+            found.append(
+                row(
+                    [*cells, (format_short_datetime(at, sight.zone), 11, "dim"), (reason, width - 58, "")],
+                    width,
+                )
+            )
     if not found:
         said = "No source or part has failed here: a journal tells when one does, and when it answers again."
-        return hinted(said, "closecall collect and paper sessions ask sources.", width, height)
+        return empty_state(said, "closecall collect and paper sessions ask sources.", width, height)
     return found[-height:]
 
 
-def _live(sight: Sight) -> list[JournalView]:
+def _live(sight: ViewState) -> list[JournalView]:
     chosen = [sight.journal] if sight.journal else []
-    return chosen + [one for one in sight.scene.journals if one.place.key != sight.chosen]
+    return chosen + [one for one in sight.snapshot.journals if one.place.key != sight.selected]
 
 
-def gaps_of(sight: Sight) -> list[tuple[str, Line]]:
+def list_gaps(sight: ViewState) -> list[tuple[str, EventLine]]:
     """Gaps of all journals, newest first, with the journal's name."""
-    found = [(one.place.name, line) for one in sight.scene.journals for line in one.health.gaps]
+    found = [(one.place.name, line) for one in sight.snapshot.journals for line in one.health.gaps]
     return sorted(found, key=lambda pair: pair[1].at, reverse=True)
 
 
-def _gaps(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    found = gaps_of(sight)
+def _gaps(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_gaps(sight)
     if not found:
-        return hinted("No gap is on record.", "What does not come in time shows here.", width, height)
+        return empty_state("No gap is on record.", "What does not come in time shows here.", width, height)
 
     def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         name, line = found[place]
-        cells = [(short(line.at, sight.zone), 11, "dim"), (name, 14, "dim"), (line.symbol, 10, "")]
-        return row([*cells, (line.said, width - 41, "")], width, chosen=chosen, style=sight.palette.chosen)
+        cells = [
+            (format_short_datetime(line.at, sight.zone), 11, "dim"),
+            (name, 14, "dim"),
+            (line.symbol, 10, ""),
+        ]
+        return row([*cells, (line.text, width - 41, "")], width, chosen=chosen, style=sight.palette.chosen)
 
-    return window(sight, "gaps", len(found), height, draw)
+    return draw_window(sight, "gaps", len(found), height, draw)
 
 
-def _numbers(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    scene, one = sight.scene, sight.journal
+def _numbers(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    scene, one = sight.snapshot, sight.journal
     low = scene.disk_free is not None and scene.disk_free < _LITTLE
     values: list[tuple[str, object, str]] = [
         (
             "disk free",
-            ("! little: " if low else "") + size(scene.disk_free),
+            ("! little: " if low else "") + format_bytes(scene.disk_free),
             sight.palette.warn if low else "",
         ),
-        ("this dashboard", f"{size(scene.memory)}, a round takes {scene.poll_seconds * 1000:,.0f} ms", ""),
+        (
+            "this dashboard",
+            f"{format_bytes(scene.memory)}, a round takes {scene.poll_seconds * 1000:,.0f} ms",
+            "",
+        ),
     ]
     if one is not None:
         health = one.health
@@ -67,10 +80,12 @@ def _numbers(sight: Sight, width: int, height: int) -> Sequence[Text]:
         late = untold if health.latency is None or one.own_time else f"{health.latency:,.1f} s"
         thinks = "not stated" if health.thinking is None else f"{health.thinking:,.1f} s"
         values += [
-            ("journal", f"{count(one.newest)} events, {one.rate:,.1f} a second", ""),
+            ("journal", f"{format_count(one.newest)} events, {one.rate:,.1f} a second", ""),
             (
                 "last event",
-                untold if one.last_at is None or one.own_time else f"{span(sight.now - one.last_at)} ago",
+                untold
+                if one.last_at is None or one.own_time
+                else f"{format_duration(sight.now - one.last_at)} ago",
                 "",
             ),
             ("slice came after", late, ""),
@@ -80,25 +95,25 @@ def _numbers(sight: Sight, width: int, height: int) -> Sequence[Text]:
             ("gaps", health.gap_count, ""),
             ("unreadable", health.faulty, sight.palette.warn if health.faulty else ""),
             *(
-                (f"clock of {name}", f"{offset:+.1f} s at {short(at, sight.zone)}", "")
+                (f"clock of {name}", f"{offset:+.1f} s at {format_short_datetime(at, sight.zone)}", "")
                 for name, offset, at in health.clock
             ),
         ]
-    return pairs(values, width, 18)[:height]
+    return key_values(values, width, 18)[:height]
 
 
-def _errors(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _errors(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     found: list[Text] = []
-    for one in sight.scene.journals:
+    for one in sight.snapshot.journals:
         if one.trouble:
-            found.append(say(f"{one.place.key}: {one.trouble}", width, sight.palette.warn))
+            found.append(text_line(f"{one.place.key}: {one.trouble}", width, sight.palette.warn))
         if one.notice:
-            found.append(say(f"{one.place.key}: {one.notice}", width))
+            found.append(text_line(f"{one.place.key}: {one.notice}", width))
         if one.state == "failed":
-            found.append(say(f"{one.place.key} failed: {one.reason}", width, sight.palette.warn))
-        for reason, number in one.score.reasons if one.place.key == sight.chosen else ():
-            found.append(say(f"{one.place.name}: {number:,} abstentions: {reason}", width))
-    return found[:height] or [say("Nothing is wrong that a journal would tell.", width, "dim")]
+            found.append(text_line(f"{one.place.key} failed: {one.reason}", width, sight.palette.warn))
+        for reason, number in one.score.reasons if one.place.key == sight.selected else ():
+            found.append(text_line(f"{one.place.name}: {number:,} abstentions: {reason}", width))
+    return found[:height] or [text_line("Nothing is wrong that a journal would tell.", width, "dim")]
 
 
 FEEDS = Panel(
@@ -112,7 +127,7 @@ GAPS = Panel(
     name="gaps",
     title="Gaps",
     draw=_gaps,
-    rows=lambda s: len(gaps_of(s)),
+    rows=lambda s: len(list_gaps(s)),
     help="Facts that did not come in time, newest first.",
 )
 

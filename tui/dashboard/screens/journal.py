@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from strategies.monitor.views import Line
-from tui.dashboard.drawing import hinted, paragraph, row, say, window
-from tui.dashboard.screens.session import CHOOSE, NOTHING
-from tui.dashboard.view_state import Panel, Sight
-from tui.formatting import count, moment
+from strategies.monitor.views import EventLine
+from tui.dashboard.drawing import draw_window, empty_state, paragraph, row, text_line
+from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
+from tui.dashboard.view_state import Panel, ViewState
+from tui.formatting import format_count, format_datetime
 
 
-def lines_of(sight: Sight) -> Sequence[Line]:
+def list_events(sight: ViewState) -> Sequence[EventLine]:
     """The events that are listed, newest first: those that were found, or the last ones."""
     one = sight.journal
     if one is None:
@@ -22,10 +22,10 @@ def lines_of(sight: Sight) -> Sequence[Line]:
     return one.lines[::-1]
 
 
-def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one, found = sight.journal, lines_of(sight)
+def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, found = sight.journal, list_events(sight)
     if one is None:
-        return hinted(NOTHING, CHOOSE, width, height)
+        return empty_state(NO_JOURNAL, CHOOSE, width, height)
     search = sight.search
     wanted = " and ".join(
         filter(None, (search.kind and f"kind {search.kind}", search.text and f"text {search.text!r}"))
@@ -36,54 +36,60 @@ def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
         if wanted
         else f"{one.newest:,} events, the last of them:"
     )
-    body = window(sight, "events", len(found), height - 1, lambda p, on: _row(sight, found[p], width, on))
+    body = draw_window(
+        sight, "events", len(found), height - 1, lambda p, on: _row(sight, found[p], width, on)
+    )
     if not found:
-        body = hinted(
+        body = empty_state(
             "Nothing was found." if wanted else "No event yet.",
             "esc shows all; / asks anew.",
             width,
             height - 1,
         )
-    return [say(head, width, "dim"), *body]
+    return [text_line(head, width, "dim"), *body]
 
 
-def _row(sight: Sight, line: Line, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _row(sight: ViewState, line: EventLine, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     cells = [
         (f"{line.seq:,}", -9, "dim"),
-        (moment(line.at, sight.zone), 16, "dim"),
+        (format_datetime(line.at, sight.zone), 16, "dim"),
         (line.kind, 16, "bold"),
         (line.symbol, 9, ""),
-        (line.said, max(1, width - 56), sight.palette.down if line.good is False else ""),
+        (line.text, max(1, width - 56), sight.palette.down if line.good is False else ""),
     ]
     return row(cells, width, chosen=chosen, style=sight.palette.chosen)
 
 
-def _kinds(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    found = kinds_of(sight)
+def _kinds(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_kinds(sight)
     one = sight.journal
 
     def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         mark = "● " if found[place] == sight.search.kind else "  "
         number = one.kinds.get(found[place], 0) if one else 0
-        cells = [(mark + found[place], width - 9, ""), (count(number), -6, "dim")]
+        cells = [(mark + found[place], width - 9, ""), (format_count(number), -6, "dim")]
         return row(cells, width, chosen=chosen, style=sight.palette.chosen)
 
-    return window(sight, "kinds", len(found), height, draw)
+    return draw_window(sight, "kinds", len(found), height, draw)
 
 
-def kinds_of(sight: Sight) -> list[str]:
+def list_kinds(sight: ViewState) -> list[str]:
     """The kinds of events in the chosen journal."""
     return sorted(sight.journal.kinds) if sight.journal else []
 
 
-def _payload(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _payload(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     event = sight.event
     if event is None:
-        return hinted("No event is opened.", "enter on an event opens it.", width, height)
+        return empty_state("No event is opened.", "enter on an event opens it.", width, height)
     if event.faulty:
-        return [say(f"event {event.seq}: {event.size:,} characters that are no event of this version", width)]
-    head = say(
-        f"{event.seq:,} {event.kind}  {moment(event.as_of, sight.zone)}  chain {event.chain[:12]}",
+        return [
+            text_line(
+                f"event {event.seq}: {event.size:,} characters that are no event of this version", width
+            )
+        ]
+    head = text_line(
+        f"{event.seq:,} {event.kind}  {format_datetime(event.as_of, sight.zone)}  chain {event.chain[:12]}",
         width,
         "bold",
     )
@@ -97,7 +103,7 @@ EVENTS = Panel(
     title="Events",
     draw=_draw,
     heading=1,
-    rows=lambda s: len(lines_of(s)),
+    rows=lambda s: len(list_events(s)),
     help="Every event, newest first. / looks for a text in all of them, enter on a kind keeps that kind, "
     "enter on an event opens it, esc shows all.",
 )
@@ -106,7 +112,7 @@ KINDS = Panel(
     name="kinds",
     title="Kinds",
     draw=_kinds,
-    rows=lambda s: len(kinds_of(s)),
+    rows=lambda s: len(list_kinds(s)),
     help="How many events of each kind there are. Enter keeps one kind.",
 )
 

@@ -1,6 +1,6 @@
 """The seven screens: which panels each has at which size, and the lines of a whole screen.
 
-Pure: a sight and a size in, lines out; the app, `--once` and the pictures all draw through `whole`.
+Pure: a sight and a size in, lines out; the app, `--once` and the pictures all draw through `render_screen`.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from rich.text import Text
 
-from tui.dashboard.drawing import fitted, say
-from tui.dashboard.frame import Band, Box, boxes, drawn
-from tui.dashboard.sanitize import shown
+from tui.dashboard.drawing import fit_line, text_line
+from tui.dashboard.frame import Band, Box, draw_boxes, layout_boxes
+from tui.dashboard.sanitize import truncate
 from tui.dashboard.screens import backtest, forecast, health, journal, news, overview, session, training
-from tui.dashboard.view_state import Panel, Sight
-from tui.dashboard.wording import state_of
+from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.wording import state_label
 from tui.formatting import zone_name
 
 Layout = tuple[Band, ...]
@@ -92,10 +92,10 @@ SCREENS = (
         middle=(
             _band(11, _R.DOING, _R.FIGURES),
             _band(0.5, _R.FOLDS),
-            _band(0.5, (_R.REGISTRY, 0.55), (_R.UNSEEN, 0.45)),
+            _band(0.5, (_R.REGISTRY, 0.55), (_R.VALIDATION, 0.45)),
         ),
         large=(
-            _band(18, (_R.DOING, 0.35), (_R.FIGURES, 0.35), (_R.UNSEEN, 0.3)),
+            _band(18, (_R.DOING, 0.35), (_R.FIGURES, 0.35), (_R.VALIDATION, 0.3)),
             _band(0.5, (_R.FOLDS, 0.65), (_R.WHY, 0.35)),
             _band(0.5, _R.REGISTRY),
         ),
@@ -128,14 +128,14 @@ SCREENS = (
 )
 
 
-def plan_of(name: str) -> ScreenPlan:
+def get_screen_plan(name: str) -> ScreenPlan:
     """The screen of that name."""
     return next(one for one in SCREENS if one.name == name)
 
 
-def panels_of(name: str) -> list[Panel]:
+def list_panels(name: str) -> list[Panel]:
     """Every panel of a screen, also those for which a small terminal has no room."""
-    plan = plan_of(name)
+    plan = get_screen_plan(name)
     found = {
         panel.name: panel for band in (*plan.small, *plan.middle, *plan.large) for panel, _ in band.panels
     }
@@ -147,8 +147,8 @@ def layout(name: str, width: int, height: int, zoomed: str = "") -> list[Box]:
 
     `zoomed` is the panel that has all the room for itself.
     """
-    plan = plan_of(name)
-    alone = next((panel for panel in panels_of(name) if panel.name == zoomed), None)
+    plan = get_screen_plan(name)
+    alone = next((panel for panel in list_panels(name) if panel.name == zoomed), None)
     if alone is not None:
         return [Box(panel=alone, x=0, y=2, width=width, height=max(3, height - 3))]
     bands = (
@@ -161,7 +161,7 @@ def layout(name: str, width: int, height: int, zoomed: str = "") -> list[Box]:
     inner = max(3, height - 3)
     return [
         Box(panel=box.panel, x=box.x, y=box.y + 2, width=box.width, height=box.height)
-        for box in boxes(bands, width, inner)
+        for box in layout_boxes(bands, width, inner)
     ]
 
 
@@ -175,18 +175,20 @@ def tab_at(x: int) -> str | None:
     return None
 
 
-def whole(sight: Sight, width: int, height: int, hint: str = "") -> list[Text]:
+def render_screen(sight: ViewState, width: int, height: int, hint: str = "") -> list[Text]:
     """Every line of the screen, each exactly `width` cells."""
     where = layout(sight.screen, width, height, sight.focus if sight.zoomed else "")
-    body = drawn(sight, [_lifted(box) for box in where], width, max(3, height - 3))
-    return [_top(sight, width), _tabs(sight, width), *body, _bottom(sight, width, hint)][:height]
+    body = draw_boxes(sight, [_shift_below_header(box) for box in where], width, max(3, height - 3))
+    return [_draw_header(sight, width), _draw_tabs(sight, width), *body, _draw_footer(sight, width, hint)][
+        :height
+    ]
 
 
-def _lifted(box: Box) -> Box:
+def _shift_below_header(box: Box) -> Box:
     return Box(panel=box.panel, x=box.x, y=box.y - 2, width=box.width, height=box.height)
 
 
-def _top(sight: Sight, width: int) -> Text:
+def _draw_header(sight: ViewState, width: int) -> Text:
     """The badges, what is chosen, and the time."""
     one, look = sight.journal, sight.palette
     line = Text(no_wrap=True, end="")
@@ -200,28 +202,28 @@ def _top(sight: Sight, width: int) -> Text:
     time = f"{sight.now.astimezone(sight.zone):{day}%H:%M:%S} {zone_name(sight.zone, sight.now)} "
     if one is not None:
         room = max(0, width - line.cell_len - len(time) - 2)
-        line.append("  " + shown(f"{one.place.sort} {one.place.name}: {state_of(one)}", room))
-    line = fitted(line, max(0, width - len(time)))
+        line.append("  " + truncate(f"{one.place.type} {one.place.name}: {state_label(one)}", room))
+    line = fit_line(line, max(0, width - len(time)))
     line.append(time, "dim")
-    return fitted(line, width)
+    return fit_line(line, width)
 
 
-def _tabs(sight: Sight, width: int) -> Text:
+def _draw_tabs(sight: ViewState, width: int) -> Text:
     line = Text(no_wrap=True, end="")
     for number, plan in enumerate(SCREENS, start=1):
         line.append(f" {number} {plan.title} ", sight.palette.tab if plan.name == sight.screen else "")
-    if sight.wanted:
-        line.append(f"  / {shown(sight.wanted, 30)}", sight.palette.warn)
-    return fitted(line, width)
+    if sight.filter_text:
+        line.append(f"  / {truncate(sight.filter_text, 30)}", sight.palette.warn)
+    return fit_line(line, width)
 
 
-def _bottom(sight: Sight, width: int, hint: str) -> Text:
+def _draw_footer(sight: ViewState, width: int, hint: str) -> Text:
     """What went wrong, or just happened, or else which keys there are."""
     one = sight.journal
     if one is not None and one.trouble:
-        return say(f"! journal {one.trouble}; what is shown is from before", width, sight.palette.warn)
+        return text_line(f"! journal {one.trouble}; what is shown is from before", width, sight.palette.warn)
     if sight.notice:
-        return say(sight.notice, width, sight.palette.warn)
+        return text_line(sight.notice, width, sight.palette.warn)
     if one is not None and one.notice_at is not None and sight.now - one.notice_at < _FRESH:
-        return say(f"journal of {one.place.name}, {one.notice}", width, sight.palette.warn)
-    return say(hint, width, "dim")
+        return text_line(f"journal of {one.place.name}, {one.notice}", width, sight.palette.warn)
+    return text_line(hint, width, "dim")

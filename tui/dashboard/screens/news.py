@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from strategies.monitor.views import CallView, JournalView, NewsView
-from tui.dashboard.drawing import hinted, row, window
-from tui.dashboard.sanitize import shown
-from tui.dashboard.view_state import Panel, Sight
-from tui.dashboard.wording import arrow, verdict
-from tui.formatting import percent, short
+from tui.dashboard.drawing import draw_window, empty_state, row
+from tui.dashboard.sanitize import truncate
+from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.wording import arrow, verdict_label
+from tui.formatting import format_percent, format_short_datetime
 
 
-def news_of(sight: Sight) -> list[NewsView]:
+def list_news(sight: ViewState) -> list[NewsView]:
     """The chosen journal's news, newest first."""
     one = sight.journal
     return [] if one is None else sorted(one.news, key=lambda item: item.at, reverse=True)
 
 
-def led_to(one: JournalView, item: NewsView) -> CallView | None:
+def first_prediction_after(one: JournalView, item: NewsView) -> CallView | None:
     """The first call after an item on a symbol that it concerns."""
     for call in one.calls:
         if call.as_of >= item.at and (not item.symbols or call.symbol in item.symbols):
@@ -26,7 +26,7 @@ def led_to(one: JournalView, item: NewsView) -> CallView | None:
     return None
 
 
-def read_for(one: JournalView, call: CallView) -> list[NewsView]:
+def news_read_for(one: JournalView, call: CallView) -> list[NewsView]:
     """The items that were new to the student when it made a call, oldest first."""
     before = max(
         (c.as_of for c in one.calls if c.symbol == call.symbol and c.as_of < call.as_of), default=None
@@ -40,38 +40,49 @@ def read_for(one: JournalView, call: CallView) -> list[NewsView]:
     ]
 
 
-def _led(call: CallView, *, whole: bool) -> str:
+def _format_prediction(call: CallView, *, whole: bool) -> str:
     if whole:
-        return f"→ {call.symbol} {arrow(call.direction)} {percent(call.confidence, 0)} {verdict(call)}"
+        return (
+            f"→ {call.symbol} {arrow(call.direction)} {format_percent(call.confidence, 0)} "
+            f"{verdict_label(call)}"
+        )
     mark = "" if call.hit is None else "✓" if call.hit else "✗"
-    return f"{shown(call.symbol, 6)} {arrow(call.direction)[0]}{percent(call.confidence, 0)}{mark}"
+    return f"{truncate(call.symbol, 6)} {arrow(call.direction)[0]}{format_percent(call.confidence, 0)}{mark}"
 
 
-def _news(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one, found = sight.journal, news_of(sight)
+def _news(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, found = sight.journal, list_news(sight)
     if one is None or not found:
-        return hinted(
+        return empty_state(
             "No news yet.", "News rides on slices; give --news FILE, or feeds to a session.", width, height
         )
 
     def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         item = found[place]
-        call = led_to(one, item)
+        call = first_prediction_after(one, item)
         big = width >= 70
-        to = "" if call is None else _led(call, whole=big)
-        style = "" if call is None else sight.palette.way(call.direction == "up" if call.direction else None)
+        to = "" if call is None else _format_prediction(call, whole=big)
+        style = (
+            ""
+            if call is None
+            else sight.palette.trend_style(call.direction == "up" if call.direction else None)
+        )
         after = 29 if big else 12
-        at = short(item.at, sight.zone) if big else short(item.at, sight.zone)[:5]
+        at = (
+            format_short_datetime(item.at, sight.zone)
+            if big
+            else format_short_datetime(item.at, sight.zone)[:5]
+        )
         cells = [(at, len(at), "dim"), (item.title, width - len(at) - after - 3, ""), (to, after, style)]
         return row(cells, width, chosen=chosen, style=sight.palette.chosen)
 
-    return window(sight, "news", len(found), height, draw)
+    return draw_window(sight, "news", len(found), height, draw)
 
 
 NEWS = Panel(
     name="news",
     title="News → forecast",
     draw=_news,
-    rows=lambda s: len(news_of(s)),
+    rows=lambda s: len(list_news(s)),
     help="What the student could read, newest first, and the next forecast on a symbol that it concerns.",
 )

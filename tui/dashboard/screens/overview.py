@@ -4,39 +4,43 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from strategies.monitor.catalog import Sort
+from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
-from tui.dashboard.drawing import Cell, hinted, row, say, window
-from tui.dashboard.view_state import Panel, Sight
-from tui.dashboard.wording import is_good, state_of, waiting
-from tui.formatting import amount, percent, short, signed_percent
+from tui.dashboard.drawing import Cell, draw_window, empty_state, row, text_line
+from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.wording import is_good, state_label, waiting_label
+from tui.formatting import format_amount, format_percent, format_short_datetime, format_signed_percent
 
-SHOWN = (Sort.SESSION, Sort.RUN, Sort.COLLECTION)
+SHOWN = (JournalType.SESSION, JournalType.RUN, JournalType.COLLECTION)
 
 
-def listed(sight: Sight) -> list[JournalView]:
+def list_journals(sight: ViewState) -> list[JournalView]:
     """The journals that are listed, those with the filter's text in their name, state or student."""
-    wanted = sight.wanted.lower()
-    found = [one for one in sight.scene.journals if one.place.sort in SHOWN]
+    wanted = sight.filter_text.lower()
+    found = [one for one in sight.snapshot.journals if one.place.type in SHOWN]
     return [
-        one for one in found if wanted in f"{one.place.key} {state_of(one)} {one.student} {one.title}".lower()
+        one
+        for one in found
+        if wanted in f"{one.place.key} {state_label(one)} {one.student} {one.title}".lower()
     ]
 
 
-def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    found = listed(sight)
+def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_journals(sight)
     if not found:
-        if sight.wanted:
-            return hinted(f"Nothing here has {sight.wanted!r} in it.", "esc shows all.", width, height)
-        return hinted(
-            sight.scene.problem or f"No session and no run in {sight.scene.data_dir}.",
+        if sight.filter_text:
+            return empty_state(
+                f"Nothing here has {sight.filter_text!r} in it.", "esc shows all.", width, height
+            )
+        return empty_state(
+            sight.snapshot.problem or f"No session and no run in {sight.snapshot.data_dir}.",
             "b starts a backtest on a simulated market, s a replayed paper session; or: closecall backtest",
             width,
             height,
         )
     heading = row([(name, wide, "bold") for name, wide in _columns(width)], width)
-    rows = window(
-        sight, "journals", len(found), height - 1, lambda place, on: _row(sight, found[place], width, on)
+    rows = draw_window(
+        sight, "journals", len(found), height - 1, lambda place, on: _draw_row(sight, found[place], width, on)
     )
     return [heading, *rows]
 
@@ -55,49 +59,56 @@ def _columns(width: int) -> list[tuple[str, int]]:
     return [*columns, ("waiting for", left - 1)] if left > 14 else columns
 
 
-def _row(sight: Sight, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _draw_row(sight: ViewState, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     look, score, money = sight.palette, one.score, one.money
     good = is_good(one)
-    mark = {Sort.SESSION: "S ", Sort.RUN: "R ", Sort.COLLECTION: "C "}[one.place.sort]
+    mark = {JournalType.SESSION: "S ", JournalType.RUN: "R ", JournalType.COLLECTION: "C "}[one.place.type]
     name = mark + one.place.name + (" ~" if one.simulated else "")
-    bounds = f"{percent(score.low, 0)[:-1]}–{percent(score.high, 0)}" if score.low is not None else "-"
+    bounds = (
+        f"{format_percent(score.low, 0)[:-1]}–{format_percent(score.high, 0)}"
+        if score.low is not None
+        else "-"
+    )
     values: dict[str, tuple[object, str]] = {
-        "name": (name, "bold" if one.place.key == sight.chosen else ""),
+        "name": (name, "bold" if one.place.key == sight.selected else ""),
         "state": (
-            ("" if good else "! " if good is False else "") + state_of(one),
-            "" if good is None else look.way(good),
+            ("" if good else "! " if good is False else "") + state_label(one),
+            "" if good is None else look.trend_style(good),
         ),
-        "equity": (amount(money.value), ""),
-        "today": (amount(money.today, signed=True), look.way(money.today)),
-        "return": (signed_percent(money.gained), look.way(money.gained)),
-        "accuracy": (percent(score.accuracy), ""),
+        "equity": (format_amount(money.value), ""),
+        "today": (format_amount(money.today, signed=True), look.trend_style(money.today)),
+        "return": (format_signed_percent(money.total_return), look.trend_style(money.total_return)),
+        "accuracy": (format_percent(score.accuracy), ""),
         "95%": (bounds, ""),
         "n": (score.n, ""),
         "abst.": (score.abstentions, look.warn if score.abstentions else ""),
         "student": (one.student, ""),
-        "last event": (short(one.reached if one.own_time else one.last_at, sight.zone), "dim"),
-        "waiting for": (waiting(one, sight.now), look.warn if good is False else "dim"),
+        "last event": (
+            format_short_datetime(one.reached if one.own_time else one.last_at, sight.zone),
+            "dim",
+        ),
+        "waiting for": (waiting_label(one, sight.now), look.warn if good is False else "dim"),
     }
     cells: list[Cell] = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
     return row(cells, width, chosen=chosen, style=look.chosen)
 
 
-def _chosen(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _draw_chosen(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
     if one is None:
-        return hinted("Nothing is chosen.", "↑ ↓ choose, enter opens.", width, height)
+        return empty_state("Nothing is chosen.", "↑ ↓ choose, enter opens.", width, height)
     kinds = ", ".join(f"{name} {number:,}" for name, number in sorted(one.kinds.items(), key=lambda p: -p[1]))
     found = [
-        say(f"{one.place.name}  {one.title}  {', '.join(one.symbols[:12])}", width, "bold"),
-        say(waiting(one, sight.now) or f"{state_of(one)} {one.reason}", width),
-        say(f"{one.newest:,} events: {kinds}", width, "dim"),
+        text_line(f"{one.place.name}  {one.title}  {', '.join(one.symbols[:12])}", width, "bold"),
+        text_line(waiting_label(one, sight.now) or f"{state_label(one)} {one.reason}", width),
+        text_line(f"{one.newest:,} events: {kinds}", width, "dim"),
     ]
     if one.notice:
-        found.append(say(one.notice, width, sight.palette.warn))
+        found.append(text_line(one.notice, width, sight.palette.warn))
     if one.commands:
         last = one.commands[-1]
         answer = last.answer or "no answer yet"
-        found.append(say(f"last command: {last.command} by {last.author} → {answer}", width))
+        found.append(text_line(f"last command: {last.command} by {last.author} → {answer}", width))
     return found[:height]
 
 
@@ -109,12 +120,12 @@ JOURNALS = Panel(
     "days as clusters. ! marks what needs a person.",
     draw=_draw,
     heading=1,
-    rows=lambda sight: len(listed(sight)),
+    rows=lambda sight: len(list_journals(sight)),
 )
 
 CHOSEN = Panel(
     name="chosen",
     title="Chosen",
     help="What the chosen journal is about, what it waits for, and what it holds.",
-    draw=_chosen,
+    draw=_draw_chosen,
 )

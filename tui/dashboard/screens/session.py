@@ -6,65 +6,80 @@ from datetime import timedelta
 from rich.text import Text
 
 from strategies.monitor import fields
-from strategies.monitor.views import CallView, JournalView, Line, Point, PositionView
-from tui.dashboard.drawing import curve, hinted, pairs, paragraph, row, say, window
-from tui.dashboard.view_state import Panel, Sight
-from tui.dashboard.wording import arrow, stale, state_of, verdict, waiting
-from tui.formatting import NONE, amount, day, percent, price, short, signed_percent, span
+from strategies.monitor.views import CallView, EventLine, JournalView, Point, PositionView
+from tui.dashboard.drawing import draw_curve, draw_window, empty_state, key_values, paragraph, row, text_line
+from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.wording import arrow, is_stale, state_label, verdict_label, waiting_label
+from tui.formatting import (
+    NONE,
+    format_amount,
+    format_date,
+    format_duration,
+    format_percent,
+    format_price,
+    format_short_datetime,
+    format_signed_percent,
+)
 
-NOTHING = "No session or run is chosen."
+NO_JOURNAL = "No session or run is chosen."
 
 CHOOSE = "1 lists them; or: closecall dash NAME"
 
 _SHARES = ("abstention_rate", "daily_loss", "drawdown", "symbol_exposure", "total_exposure")
 
 
-def _equity(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _equity(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
     if one is None:
-        return hinted(NOTHING, CHOOSE, width, height)
+        return empty_state(NO_JOURNAL, CHOOSE, width, height)
     money = one.money
     if len(money.equity) < 2 or height < 3:
-        return hinted("No value is journaled yet.", waiting(one, sight.now), width, height)
-    hold = _within(money.hold, money.equity)
+        return empty_state("No value is journaled yet.", waiting_label(one, sight.now), width, height)
+    hold = _share_span(money.hold, money.equity)
     series = [(hold, sight.palette.other)] if hold else []
-    drawn, low, high = curve([*series, (money.equity, sight.palette.curve)], width - 11, height - 2)
+    drawn, low, high = draw_curve([*series, (money.equity, sight.palette.curve)], width - 11, height - 2)
     held = hold[-1].value / money.start - 1 if hold and money.start else None
     found = [
         row(
             [
-                ("━ equity " + amount(money.value), 22, sight.palette.curve),
-                (signed_percent(money.gained), -8, sight.palette.way(money.gained)),
-                ("┄ hold " + signed_percent(held), 16, sight.palette.other),
-                (f"drawdown {percent(money.drawdown)}", 16, ""),
+                ("━ equity " + format_amount(money.value), 22, sight.palette.curve),
+                (
+                    format_signed_percent(money.total_return),
+                    -8,
+                    sight.palette.trend_style(money.total_return),
+                ),
+                ("┄ hold " + format_signed_percent(held), 16, sight.palette.other),
+                (f"drawdown {format_percent(money.drawdown)}", 16, ""),
             ],
             width,
         )
     ]
     for number, line in enumerate(drawn):
-        edge = amount(high) if number == 0 else amount(low) if number == len(drawn) - 1 else ""
+        edge = format_amount(high) if number == 0 else format_amount(low) if number == len(drawn) - 1 else ""
         found.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
-    first, last = day(money.equity[0].at, sight.zone), day(money.equity[-1].at, sight.zone)
-    found.append(say(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
+    first, last = format_date(money.equity[0].at, sight.zone), format_date(money.equity[-1].at, sight.zone)
+    found.append(text_line(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
     return found
 
 
-def _within(hold: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
+def _share_span(hold: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
     return [one for one in hold if equity[0].at <= one.at <= equity[-1].at]
 
 
-def _positions(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _positions(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
     if one is None:
         return ()
     if not one.positions:
-        return hinted("Nothing is held.", "A position opens after a forecast worth its cost.", width, height)
+        return empty_state(
+            "Nothing is held.", "A position opens after a forecast worth its cost.", width, height
+        )
     names = [("symbol", 10, "bold"), ("size", -10, "bold"), ("mark", -10, "bold"), ("age", -7, "bold")]
     names += [("value", -10, "bold"), ("gain", -10, "bold"), ("waiting", -10, "bold")]
     heading = row(names, width)
     return [
         heading,
-        *window(
+        *draw_window(
             sight,
             "positions",
             len(one.positions),
@@ -74,21 +89,25 @@ def _positions(sight: Sight, width: int, height: int) -> Sequence[Text]:
     ]
 
 
-def _position(sight: Sight, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _position(sight: ViewState, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     age = sight.age(one, held.price_at)
-    old = stale(sight, one, held)
+    old = is_stale(sight, one, held)
     return row(
         [
             (held.symbol, 10, ""),
             (f"{held.size:+,.6g}", -10, ""),
-            (price(held.price), -10, sight.palette.warn if old else ""),
+            (format_price(held.price), -10, sight.palette.warn if old else ""),
             (
-                NONE if age is None else ("!" if old else "") + span(age),
+                NONE if age is None else ("!" if old else "") + format_duration(age),
                 -7,
                 sight.palette.warn if old else "dim",
             ),
-            (amount(held.value), -10, ""),
-            (amount(held.gain, signed=True), -10, sight.palette.way(held.gain)),
+            (format_amount(held.market_value), -10, ""),
+            (
+                format_amount(held.unrealized_pnl, signed=True),
+                -10,
+                sight.palette.trend_style(held.unrealized_pnl),
+            ),
             (f"{held.waiting:+,.4g}" if held.waiting else "", -10, "dim"),
         ],
         width,
@@ -97,31 +116,37 @@ def _position(sight: Sight, one: JournalView, held: PositionView, width: int, ch
     )
 
 
-def calls_of(sight: Sight) -> list[CallView]:
+def list_forecasts(sight: ViewState) -> list[CallView]:
     """The chosen journal's calls, newest first, with the filter's text in them."""
-    one, wanted = sight.journal, sight.wanted.lower()
+    one, wanted = sight.journal, sight.filter_text.lower()
     if one is None:
         return []
     calls = reversed(one.calls)
     return [c for c in calls if wanted in f"{c.symbol} {c.direction} {c.abstention or ''}".lower()]
 
 
-def _calls(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one, found = sight.journal, calls_of(sight)
+def _calls(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, found = sight.journal, list_forecasts(sight)
     if one is None:
-        return hinted(NOTHING, CHOOSE, width, height)
+        return empty_state(NO_JOURNAL, CHOOSE, width, height)
     if not found:
-        return hinted("No forecast yet.", waiting(one, sight.now), width, height)
+        return empty_state("No forecast yet.", waiting_label(one, sight.now), width, height)
     at = 11 if width >= 74 else 5
     names = [("when", at, "bold"), ("symbol", 8, "bold"), ("call", 5, "bold"), ("sure", -4, "bold")]
     names += [("close", -9, "bold"), ("came", -9, "bold"), ("", 6, ""), ("error", -8, "bold")]
-    rows = window(sight, "calls", len(found), height - 1, lambda p, on: _call(sight, found[p], width, on))
+    rows = draw_window(
+        sight, "calls", len(found), height - 1, lambda p, on: _call(sight, found[p], width, on)
+    )
     return [row(names, width), *rows]
 
 
-def _call(sight: Sight, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _call(sight: ViewState, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     look = sight.palette
-    at = short(call.as_of, sight.zone) if width >= 74 else short(call.as_of, sight.zone)[:5]
+    at = (
+        format_short_datetime(call.as_of, sight.zone)
+        if width >= 74
+        else format_short_datetime(call.as_of, sight.zone)[:5]
+    )
     cells: list[tuple[object, int, str]] = [(at, len(at), "dim"), (call.symbol, 8, "")]
     if call.direction is None:
         cells.append((f"abstained: {call.abstention or 'no reason stated'}", width - len(at) - 13, look.warn))
@@ -131,41 +156,43 @@ def _call(sight: Sight, call: CallView, width: int, chosen: bool) -> Text:  # no
     )
     rose = None if call.came is None or call.last_close is None else call.came - call.last_close
     cells += [
-        (arrow(call.direction), 5, look.way(call.direction == "up")),
-        (percent(call.confidence, 0), -4, ""),
-        (price(call.close), -9, ""),
-        (f"{moved}{price(call.came)}", -9, look.way(rose)),
-        (verdict(call), 6, "bold" if call.hit else ""),
+        (arrow(call.direction), 5, look.trend_style(call.direction == "up")),
+        (format_percent(call.confidence, 0), -4, ""),
+        (format_price(call.close), -9, ""),
+        (f"{moved}{format_price(call.came)}", -9, look.trend_style(rose)),
+        (verdict_label(call), 6, "bold" if call.hit else ""),
         (NONE if call.error_bps is None else f"{call.error_bps:,.0f} bp", -8, "dim"),
     ]
     return row(cells, width, chosen=chosen, style=look.chosen)
 
 
-def _risk(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _risk(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
     if one is None:
         return ()
     risk, limits = one.risk, one.risk.limits
     if not limits:
-        return hinted("A backtest has no limits on risk.", "Those of a session show here.", width, height)
-    since = f" since {short(risk.at, sight.zone)}" if risk.at else ""
+        return empty_state(
+            "A backtest has no limits on risk.", "Those of a session show here.", width, height
+        )
+    since = f" since {format_short_datetime(risk.at, sight.zone)}" if risk.at else ""
     by = f", by {risk.author}" if risk.author else ""
-    style = sight.palette.way(risk.state in ("active", ""))
+    style = sight.palette.trend_style(risk.state in ("active", ""))
     found = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
     found += paragraph(risk.cause, width, 2) if risk.cause else []
-    found += paragraph(waiting(one, sight.now) or state_of(one), width, 2, "dim")
+    found += paragraph(waiting_label(one, sight.now) or state_label(one), width, 2, "dim")
     values = [(name.replace("_", " "), _limit(name, value), "dim") for name, value in limits.items()]
-    return [*found, *pairs(values, width, 17)][:height]
+    return [*found, *key_values(values, width, 17)][:height]
 
 
 def _limit(name: str, value: object) -> str:
     """A limit in its unit: shares of equity or of calls, an age, or a count."""
-    number = fields.finite(value)
+    number = fields.as_finite(value)
     if number is None:
         return str(value)
     if name == "stale_after":
-        return span(timedelta(seconds=min(abs(number), 1e9)))
-    return percent(number, 0) if name in _SHARES else f"{number:,g}"
+        return format_duration(timedelta(seconds=min(abs(number), 1e9)))
+    return format_percent(number, 0) if name in _SHARES else f"{number:,g}"
 
 
 EQUITY = Panel(
@@ -191,7 +218,7 @@ CALLS = Panel(
     title="Forecasts",
     draw=_calls,
     heading=1,
-    rows=lambda s: len(calls_of(s)),
+    rows=lambda s: len(list_forecasts(s)),
     help="The last calls: direction, confidence, close; then the close that came, hit or miss, and the error "
     "of the called close. Enter opens one.",
 )
@@ -205,11 +232,11 @@ RISK = Panel(
 )
 
 
-def _trades(sight: Sight, width: int, height: int) -> Sequence[Text]:
+def _trades(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     one = sight.journal
-    found = [] if one is None else trades_of(one)
+    found = [] if one is None else list_trades(one)
     if not found:
-        return hinted("No order yet.", "An order follows a forecast at the next close.", width, height)
+        return empty_state("No order yet.", "An order follows a forecast at the next close.", width, height)
 
     at = 11 if width >= 62 else 5
 
@@ -217,20 +244,20 @@ def _trades(sight: Sight, width: int, height: int) -> Sequence[Text]:
         line = found[place]
         return row(
             [
-                (short(line.at, sight.zone)[:at], at, "dim"),
+                (format_short_datetime(line.at, sight.zone)[:at], at, "dim"),
                 (line.symbol, 8, ""),
-                (line.kind, 9, sight.palette.way(line.good)),
-                (line.said, width - at - 22, ""),
+                (line.kind, 9, sight.palette.trend_style(line.good)),
+                (line.text, width - at - 22, ""),
             ],
             width,
             chosen=chosen,
             style=sight.palette.chosen,
         )
 
-    return window(sight, "trades", len(found), height, draw)
+    return draw_window(sight, "trades", len(found), height, draw)
 
 
-def trades_of(one: JournalView) -> list[Line]:
+def list_trades(one: JournalView) -> list[EventLine]:
     """Orders and fills, newest first; a filled order shows as its fill."""
     lines = [line for line in one.orders if line.kind != "filled"]
     return sorted([*lines, *one.fills], key=lambda line: (line.at, line.seq), reverse=True)
@@ -240,6 +267,6 @@ TRADES = Panel(
     name="trades",
     title="Orders and fills",
     draw=_trades,
-    rows=lambda s: len(trades_of(s.journal)) if s.journal else 0,
+    rows=lambda s: len(list_trades(s.journal)) if s.journal else 0,
     help="Orders that wait, were rejected, withdrawn or expired, and why; fills with price and cost.",
 )

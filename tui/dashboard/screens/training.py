@@ -6,11 +6,22 @@ from typing import Any
 from rich.text import Text
 
 from strategies.monitor import fields
-from strategies.monitor.catalog import Sort
-from strategies.monitor.views import FoldView, JournalView, LookView
-from tui.dashboard.drawing import Cell, bar, hinted, pairs, paragraph, row, say, spark, window
-from tui.dashboard.view_state import Panel, Sight
-from tui.formatting import NONE, day, percent, short, span
+from strategies.monitor.catalog import JournalType
+from strategies.monitor.views import EvaluationView, FoldView, JournalView
+from training.rewards import PARTS
+from tui.dashboard.drawing import (
+    Cell,
+    draw_bar,
+    draw_sparkline,
+    draw_window,
+    empty_state,
+    key_values,
+    paragraph,
+    row,
+    text_line,
+)
+from tui.dashboard.view_state import Panel, ViewState
+from tui.formatting import NONE, format_date, format_duration, format_percent, format_short_datetime
 
 _NONE = "No training is on record."
 
@@ -18,9 +29,7 @@ _MAKE = "closecall walkforward trains through history; closecall retrain does on
 
 _FIGURES = (
     "reward",
-    "brier",
-    "close",
-    "pnl",
+    *PARTS,
     "entropy",
     "kl",
     "accuracy",
@@ -34,83 +43,90 @@ _FIGURES = (
 )
 
 
-def trained(sight: Sight) -> JournalView | None:
+def select_training(sight: ViewState) -> JournalView | None:
     """The training that is looked at: the chosen journal's own, its rounds, or else the newest there is."""
     one = sight.journal
     if one is not None and (one.training.steps or one.training.folds or one.training.planned):
         return one
-    found = [each for each in sight.scene.journals if each.training.steps or each.training.folds]
+    found = [each for each in sight.snapshot.journals if each.training.steps or each.training.folds]
     own = [each for each in found if one is not None and each.place.name == one.place.name]
     newest = max(found, key=lambda each: each.training.at or each.place.name, default=None) if found else None
     return own[0] if own else newest
 
 
-def _doing(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one = trained(sight)
+def _draw_progress(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = select_training(sight)
     if one is None:
-        return hinted(_NONE, _MAKE, width, height)
+        return empty_state(_NONE, _MAKE, width, height)
     training = one.training
-    ended = f"finished {short(one.ended_at, sight.zone)}" if one.state == "finished" else ""
+    ended = f"finished {format_short_datetime(one.ended_at, sight.zone)}" if one.state == "finished" else ""
     # All events of a round bear the instant at which it began.
-    timed = training.at if one.place.sort is not Sort.TRAINING else None
-    age = f", {span(sight.now - timed)} ago" if timed and not ended else ""
-    done, planned = gated_of(one)
+    timed = training.at if one.place.type is not JournalType.TRAINING else None
+    age = f", {format_duration(sight.now - timed)} ago" if timed and not ended else ""
+    done, planned = count_gated(one)
     about = " ".join(filter(None, (one.place.name, one.title)))
     found = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
     if planned:
-        found += pairs([("gated", f"{bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
-    for said, style in ((_seconds(training.steps), ""), (_set(training.settings), "dim")):
+        found += key_values([("gated", f"{draw_bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
+    for said, style in (
+        (_last_step_seconds(training.steps), ""),
+        (_describe_settings(training.settings), "dim"),
+    ):
         found += paragraph(said, width, 4, style) if said else []
     return found[:height]
 
 
-def gated_of(one: JournalView) -> tuple[int, int]:
+def count_gated(one: JournalView) -> tuple[int, int]:
     """How many folds, over all arms, the gate has met, and of how many."""
     folds = one.training.folds
     return sum(fold.gated is not None for fold in folds), max(one.training.planned, len(folds))
 
 
-def _seconds(steps: Sequence[Mapping[str, Any]]) -> str:
+def _last_step_seconds(steps: Sequence[Mapping[str, Any]]) -> str:
     """The seconds of the last step that states them, and of its parts."""
-    timed = [seconds for step in steps if (seconds := fields.mapping(step, "seconds"))]
+    timed = [seconds for step in steps if (seconds := fields.get_mapping(step, "seconds"))]
     seconds = timed[-1] if timed else {}
-    total = fields.number(seconds, "total")
-    parts = [(name, fields.number(seconds, name)) for name in seconds if name != "total"]
+    total = fields.get_number(seconds, "total")
+    parts = [(name, fields.get_number(seconds, name)) for name in seconds if name != "total"]
     said = ", ".join(f"{name} {value:.1f}" for name, value in parts if value is not None and value >= 0.05)
     return "" if total is None else f"a step takes {total:.2f} s" + (f": {said}" if said else "")
 
 
-def _set(settings: Mapping[str, Any]) -> str:
+def _describe_settings(settings: Mapping[str, Any]) -> str:
     """What was set, in a few words; the recipe's own is not named."""
     plain = {name: value for name, value in settings.items() if isinstance(value, str | int | float)}
     return ", ".join(f"{name} {value}".replace("_", " ") for name, value in plain.items())
 
 
-def _figures(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one = trained(sight)
+def _figures(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = select_training(sight)
     if one is None or not one.training.steps:
-        return hinted("No training step is journaled yet.", "They show here as they are done.", width, height)
+        return empty_state(
+            "No training step is journaled yet.", "They show here as they are done.", width, height
+        )
     steps = one.training.steps
     found = []
     for name in _FIGURES:
-        values = [value for step in steps if (value := fields.number(step, name)) is not None]
+        values = [value for step in steps if (value := fields.get_number(step, name)) is not None]
         if values:
             cells = [(name.replace("_", " "), 12, "dim"), (f"{values[-1]:.4g}", -9, "bold")]
-            found.append(row([*cells, (spark(values, width - 25), width - 25, sight.palette.curve)], width))
-    return found[:height] or [say("the steps state no figure", width)]
+            found.append(
+                row([*cells, (draw_sparkline(values, width - 25), width - 25, sight.palette.curve)], width)
+            )
+    return found[:height] or [text_line("the steps state no figure", width)]
 
 
-def folds_of(sight: Sight) -> list[FoldView]:
+def list_folds(sight: ViewState) -> list[FoldView]:
     """The folds that are looked at, newest first."""
-    one = trained(sight)
+    one = select_training(sight)
     return list(reversed(one.training.folds)) if one else []
 
 
-def _folds(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    found = folds_of(sight)
+def _folds(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_folds(sight)
     if not found:
-        return hinted("No fold is on record.", _MAKE, width, height)
-    first = _first(width)
+        return empty_state("No fold is on record.", _MAKE, width, height)
+    first = _name_width(width)
     names = [
         ("fold", first, "bold"),
         ("trained on", -10, "bold"),
@@ -123,35 +139,37 @@ def _folds(sight: Sight, width: int, height: int) -> Sequence[Text]:
         ("p", -7, "bold"),
         ("why", max(0, width - 61 - first), "bold"),
     ]
-    rows = window(sight, "folds", len(found), height - 1, lambda p, on: _fold(sight, found[p], width, on))
+    rows = draw_window(
+        sight, "folds", len(found), height - 1, lambda p, on: _fold(sight, found[p], width, on)
+    )
     return [row(names, width), *rows]
 
 
-def _first(width: int) -> int:
+def _name_width(width: int) -> int:
     """Cells for a fold's name; an adapter's is longer."""
     return 18 if width >= 100 else 12
 
 
-def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _fold(sight: ViewState, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     trained_, gated = fold.trained or {}, fold.gated
-    seconds, clean = fields.number(trained_, "seconds"), trained_.get("clean")
+    seconds, clean = fields.get_number(trained_, "seconds"), trained_.get("clean")
     verdict = "in shadow" if gated is None else "✓ promoted" if gated.get("promoted") else "✗ not promoted"
-    reasons = "; ".join(str(one) for one in fields.items(gated or {}, "reasons")[:5])
-    brier, p = (fields.number(gated or {}, name) for name in ("brier_difference", "p_value"))
+    reasons = "; ".join(str(one) for one in fields.get_list(gated or {}, "reasons")[:5])
+    brier, p = (fields.get_number(gated or {}, name) for name in ("brier_difference", "p_value"))
     return row(
         [
-            (f"{fold.arm} {fold.number}" if fold.number else fold.arm, _first(width), ""),
-            (fields.text(trained_, "trained_on", 10) or NONE, -10, ""),
+            (f"{fold.arm} {fold.number}" if fold.number else fold.arm, _name_width(width), ""),
+            (fields.get_text(trained_, "trained_on", 10) or NONE, -10, ""),
             (NONE if seconds is None else f"{seconds:,.0f} s", -7, ""),
             (
                 NONE if clean is None else "passed" if clean else "failed",
                 7,
                 "" if clean else sight.palette.warn,
             ),
-            (verdict, 14, sight.palette.way(bool(gated.get("promoted"))) if gated else "dim"),
+            (verdict, 14, sight.palette.trend_style(bool(gated.get("promoted"))) if gated else "dim"),
             (NONE if brier is None else f"{brier:+.4f}", -8, ""),
             (NONE if p is None else f"{p:.4f}", -7, ""),
-            (reasons or fields.text(trained_, "reason"), max(0, width - 61 - _first(width)), "dim"),
+            (reasons or fields.get_text(trained_, "reason"), max(0, width - 61 - _name_width(width)), "dim"),
         ],
         width,
         chosen=chosen,
@@ -159,18 +177,22 @@ def _fold(sight: Sight, fold: FoldView, width: int, chosen: bool) -> Text:  # no
     )
 
 
-def _why(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    found = folds_of(sight)
+def _draw_reasons(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_folds(sight)
     if not found:
         return ()
     gated = found[sight.cursor("folds", len(found))].gated
     if gated is None:
-        return [say("The challenger shadows the champion; the gate has not met yet.", width)]
-    lines = [line for one in fields.items(gated, "reasons")[:9] for line in paragraph(f"- {one}", width, 3)]
-    for name, both in fields.mapping(gated, "measures").items():
+        return [text_line("The challenger shadows the champion; the gate has not met yet.", width)]
+    lines = [
+        line for one in fields.get_list(gated, "reasons")[:9] for line in paragraph(f"- {one}", width, 3)
+    ]
+    for name, both in fields.get_mapping(gated, "measures").items():
         if isinstance(both, list) and len(both) == 2:
             lines.append(
-                say(f"{str(name)[:20]:20} champion {both[0]!s:.8}  challenger {both[1]!s:.8}", width, "dim")
+                text_line(
+                    f"{str(name)[:20]:20} champion {both[0]!s:.8}  challenger {both[1]!s:.8}", width, "dim"
+                )
             )
     return lines[:height]
 
@@ -178,7 +200,7 @@ def _why(sight: Sight, width: int, height: int) -> Sequence[Text]:
 DOING = Panel(
     name="doing",
     title="Training now",
-    draw=_doing,
+    draw=_draw_progress,
     help="What the training does now, and how long a step takes by its parts.",
 )
 
@@ -194,32 +216,38 @@ FOLDS = Panel(
     title="Folds",
     draw=_folds,
     heading=1,
-    rows=lambda s: len(folds_of(s)),
+    rows=lambda s: len(list_folds(s)),
     help="Each fold: how much it was trained on, whether the guards passed, and the gate's verdict.",
 )
 
 WHY = Panel(
     name="why",
     title="The gate's reasons",
-    draw=_why,
+    draw=_draw_reasons,
     help="Why the challenger of the chosen fold was promoted or not.",
 )
 
 
-def _registry(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    registry = sight.scene.registry
+def _registry(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    registry = sight.snapshot.registry
     if registry is None or not registry.adapters:
         said = "No adapter is on record: the student answers without one."
-        return hinted(said, "closecall retrain enters one; closecall models list shows them", width, height)
+        return empty_state(
+            said, "closecall retrain enters one; closecall models list shows them", width, height
+        )
     found = registry.adapters
-    trouble = next((j.trouble for j in sight.scene.journals if j.place.sort is Sort.REGISTRY), "")
-    rows = window(sight, "adapters", len(found), height - 2, lambda p, on: _adapter(sight, p, width, on))
+    trouble = next((j.trouble for j in sight.snapshot.journals if j.place.type is JournalType.REGISTRY), "")
+    rows = draw_window(sight, "adapters", len(found), height - 2, lambda p, on: _adapter(sight, p, width, on))
     champions = (
         ", ".join(f"{name} for {student}" for student, name in registry.champions)
         or "none, the base model speaks"
     )
     head = f"registry {trouble}" if trouble else f"champion: {champions}"
-    return [say(head, width), row([(name, wide, "bold") for name, wide in _columns(width)], width), *rows]
+    return [
+        text_line(head, width),
+        row([(name, wide, "bold") for name, wide in _columns(width)], width),
+        *rows,
+    ]
 
 
 def _columns(width: int) -> list[tuple[str, int]]:
@@ -230,17 +258,17 @@ def _columns(width: int) -> list[tuple[str, int]]:
     return [*columns, ("last word", max(0, width - 2 - sum(wide + 1 for _, wide in columns)))]
 
 
-def _adapter(sight: Sight, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    registry = sight.scene.registry
+def _adapter(sight: ViewState, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+    registry = sight.snapshot.registry
     one = registry.adapters[place] if registry else None
     if one is None:
-        return say("", width)
+        return text_line("", width)
     mark = {"champion": "★ ", "challenger": "○ ", "rejected": "✗ "}.get(one.status, "  ")
     values = {
         "adapter": (one.name, ""),
         "status": (mark + one.status, "bold" if one.status == "champion" else ""),
         "student": (one.student, ""),
-        "data to": (day(one.cutoff), "dim"),
+        "data to": (format_date(one.cutoff), "dim"),
         "last word": (one.verdict, "dim"),
     }
     cells = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
@@ -252,7 +280,7 @@ REGISTRY = Panel(
     title="Registry",
     draw=_registry,
     heading=2,
-    rows=lambda s: len(s.scene.registry.adapters) if s.scene.registry else 0,
+    rows=lambda s: len(s.snapshot.registry.adapters) if s.snapshot.registry else 0,
     help="Adapters on record, newest first: ★ the champion, ○ challengers. M promotes, B rolls back.",
 )
 
@@ -260,36 +288,36 @@ REGISTRY = Panel(
 _COLUMNS = (("right", "accuracy"), ("Brier", "brier"), ("KL", "kl"), ("invalid", "invalid"))
 
 
-def _draw(sight: Sight, width: int, height: int) -> Sequence[Text]:
-    one = trained(sight)
+def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = select_training(sight)
     if one is None:
-        return hinted("No training is on record.", "T begins one.", width, height)
+        return empty_state("No training is on record.", "T begins one.", width, height)
     looks = one.training.looks
     if not looks:
-        return hinted("No look at unseen days yet.", "One follows every few steps.", width, height)
+        return empty_state("No look at unseen days yet.", "One follows every few steps.", width, height)
     names: list[Cell] = [("arm, fold", 10, "bold"), ("step", -4, "bold")]
     heading = row([*names, *((name, -7, "bold") for name, _ in _COLUMNS)], width)
     found = [heading]
     for look in reversed(looks):
         if len(found) < height:
-            found += _look(sight, look, width)
+            found += _draw_evaluation(sight, look, width)
     return found[:height]
 
 
-def _look(sight: Sight, look: LookView, width: int) -> list[Text]:
+def _draw_evaluation(sight: ViewState, look: EvaluationView, width: int) -> list[Text]:
     """A line of figures, then one for each guard that spoke."""
     who = f"{look.arm} {look.fold}" if look.fold else look.arm or "a round"
     cells: list[Cell] = [(who, 10, ""), (look.step, -4, "")]
     for _, name in _COLUMNS:
-        value = fields.number(look.figures, name)
+        value = fields.get_number(look.figures, name)
         share = name in ("accuracy", "invalid")
-        said = NONE if value is None else percent(value) if share else f"{value:.4f}"
+        said = NONE if value is None else format_percent(value) if share else f"{value:.4f}"
         cells.append((said, -7, ""))
     spoken = [paragraph(f"! {said}", width, 2, sight.palette.warn) for said in look.guards]
     return [row(cells, width), *(line for lines in spoken for line in lines)]
 
 
-UNSEEN = Panel(
+VALIDATION = Panel(
     name="unseen",
     title="Unseen days and guards",
     draw=_draw,

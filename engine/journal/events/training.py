@@ -1,0 +1,213 @@
+"""What walk-forwards, training and the registry state. `arm` and `fold` are those of a walk-forward."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from engine.journal.events.codec import Rest, may_lack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkForwardStarted:
+    """The plan of a walk-forward: settings, folds, gate rules and the digest of its data."""
+
+    settings: Mapping[str, Any]
+    folds: tuple[Mapping[str, Any], ...]
+    plan: Rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldTrained:
+    """A challenger was trained; `figures` are those of its training."""
+
+    arm: str
+    fold: int
+    champion: str | None
+    challenger: str
+    cutoff: datetime
+    trained_on: int
+    held_out: int
+    clean: bool
+    reason: str | None
+    seconds: float
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldGated:
+    """The gate's verdict on a fold's challenger."""
+
+    arm: str
+    fold: int
+    champion: str | None
+    challenger: str
+    promoted: bool
+    verdict: Rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """A fold's challenger is champion from here on."""
+
+    arm: str
+    fold: int
+    champion: str | None
+    challenger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingLabels:
+    """SFT recalibrated the labels of so many examples."""
+
+    items: int
+    figures: Rest
+    arm: str | None = may_lack()
+    fold: int | None = may_lack()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStep:
+    """One optimizer step `of` so many, with its figures."""
+
+    step: int
+    of: int | None = may_lack()
+    figures: Rest
+    arm: str | None = may_lack()
+    fold: int | None = may_lack()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingLook:
+    """The student was evaluated on held-out days after a step."""
+
+    step: int
+    figures: Rest
+    arm: str | None = may_lack()
+    fold: int | None = may_lack()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingGuard:
+    """A guard was violated at a step, and what was `done` about it."""
+
+    step: int
+    guard: str
+    value: float | None
+    limit: float | None
+    done: str
+    arm: str | None = may_lack()
+    fold: int | None = may_lack()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingDone:
+    """A training ended; `clean` says that it passed its guards, else `reason` says why not."""
+
+    clean: bool
+    reason: str | None
+    figures: Rest
+    arm: str | None = may_lack()
+    fold: int | None = may_lack()
+
+
+TrainingEvent = TrainingLabels | TrainingStep | TrainingLook | TrainingGuard | TrainingDone
+"""What a trainer reports while it works."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """The gate's verdict on a challenger of the registry."""
+
+    adapter: str
+    promoted: bool
+    verdict: Rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """A challenger was trained and registered, to be gated from `gate_at` on.
+
+    `scores` are the figures of its training; where they have none of that name, `held_out` is how many
+    examples were held out.
+    """
+
+    adapter: str
+    parent: str | None
+    trained_on: int
+    cutoff: datetime
+    gate_at: datetime
+    scores: Rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedByHand:
+    """An adapter was trained on a run or session and goes to no registry."""
+
+    run: str
+    method: str
+    adapter: str
+    fingerprint: str
+    cutoff: datetime
+    trained_on: int
+    held_out: int
+    clean: bool
+    reason: str | None
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterEntered:
+    """The registry has a new challenger; `identity` is the digest of what it is."""
+
+    name: str
+    parent: str | None
+    student: str
+    base: str | None
+    cutoff: datetime
+    recipe: Mapping[str, Any]
+    fingerprint: str
+    scores: Mapping[str, Any]
+    identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterPromoted:
+    """An adapter is its student's champion; `before` was until then (None: the base model)."""
+
+    name: str
+    before: str | None
+    by: str
+    reason: str
+    scores: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterRejected:
+    """An adapter was judged and not promoted."""
+
+    name: str
+    by: str
+    reason: str
+    scores: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterScored:
+    """Scores that change nothing."""
+
+    name: str
+    by: str
+    scores: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChampionRolledBack:
+    """The champion before is champion again: `depth` champions are left, `passed_over` are damaged."""
+
+    name: str
+    to: str | None
+    depth: int
+    passed_over: tuple[str, ...]
+    by: str
+    reason: str

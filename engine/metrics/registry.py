@@ -1,0 +1,195 @@
+"""The metrics of a run, one row of `METRICS` for each: results, tables and exports are made from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any
+
+from engine.metrics.accuracy import Accuracy, accuracy
+from engine.metrics.performance import Performance, performance
+from engine.outcomes import Scored
+from engine.trading.records import EngineResult, OrderStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricInputs:
+    """What metrics are computed from: the predictions with their outcomes, and what the engine did."""
+
+    scored: Sequence[Scored]
+    accuracy: Accuracy
+    performance: Performance
+    engine: EngineResult
+
+
+class Unit(StrEnum):
+    """The unit of a metric, which decides how it is printed unless the metric has a format of its own."""
+
+    COUNT = "count"
+    FRACTION = "fraction"
+    BASIS_POINTS = "basis points"
+    RATIO = "ratio"
+    CURRENCY = "quote currency"
+
+
+_FORMATS = {
+    Unit.COUNT: ",.0f",
+    Unit.FRACTION: ".1%",
+    Unit.BASIS_POINTS: ",.0f",
+    Unit.RATIO: ",.2f",
+    Unit.CURRENCY: ",.0f",
+}
+
+
+class MetricTable(StrEnum):
+    """A table that metrics are shown in: of one result, of all runs, or of a walk-forward's arms."""
+
+    RESULT = "result"
+    RUNS = "runs"
+    ARMS = "arms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One figure of a result.
+
+    Attributes:
+        key: Its name in JSON.
+        label: Its name in the table of one result.
+        unit: What it is measured in.
+        function: Computes it; None where it cannot be computed.
+        format: The format specification of its value; empty for the unit's own.
+        header: Its name as a column; empty for the label.
+        tables: Where it is shown.
+    """
+
+    key: str
+    label: str = ""
+    unit: Unit
+    function: Callable[[MetricInputs], float | None]
+    format: str = ""
+    header: str = ""
+    tables: tuple[MetricTable, ...] = (MetricTable.RESULT,)
+
+    def show(self, value: float | None) -> str:
+        """Return a value as text; "-" for None."""
+        return "-" if value is None else format(value, self.format or _FORMATS[self.unit])
+
+    @property
+    def column(self) -> str:
+        """The heading of its column."""
+        return self.header or self.label
+
+
+def _count_orders(status: OrderStatus) -> Callable[[MetricInputs], int]:
+    return lambda inputs: sum(order.status is status for order in inputs.engine.orders)
+
+
+def _costs_paid(inputs: MetricInputs) -> float:
+    engine = inputs.engine
+    return sum(fill.cost for fill in engine.fills) + sum(step.borrow for step in engine.steps)
+
+
+_ALL = (MetricTable.RESULT, MetricTable.RUNS, MetricTable.ARMS)
+
+_ARMS = (MetricTable.RESULT, MetricTable.ARMS)
+
+METRICS = (
+    Metric(key="n", label="forecasts scored", unit=Unit.COUNT, function=attrgetter("accuracy.n")),
+    Metric(key="n_open", unit=Unit.COUNT, function=attrgetter("accuracy.n_open"), tables=()),
+    Metric(key="days", unit=Unit.COUNT, function=attrgetter("accuracy.days"), tables=()),
+    Metric(key="ties", unit=Unit.COUNT, function=attrgetter("accuracy.ties"), tables=()),
+    Metric(key="abstentions", unit=Unit.COUNT, function=attrgetter("accuracy.abstentions"), tables=()),
+    Metric(key="pending", unit=Unit.COUNT, function=attrgetter("accuracy.pending"), tables=()),
+    Metric(
+        key="accuracy",
+        label="accuracy",
+        unit=Unit.FRACTION,
+        function=attrgetter("accuracy.accuracy"),
+        tables=_ALL,
+    ),
+    Metric(
+        key="accuracy_low",
+        label="  95% from",
+        unit=Unit.FRACTION,
+        function=attrgetter("accuracy.accuracy_low"),
+    ),
+    Metric(
+        key="accuracy_high",
+        label="  95% to",
+        unit=Unit.FRACTION,
+        function=attrgetter("accuracy.accuracy_high"),
+    ),
+    Metric(
+        key="accuracy_open",
+        label="accuracy, open",
+        unit=Unit.FRACTION,
+        function=attrgetter("accuracy.accuracy_open"),
+    ),
+    Metric(
+        key="brier",
+        label="Brier score",
+        unit=Unit.RATIO,
+        function=attrgetter("accuracy.brier"),
+        format=",.4f",
+        header="Brier",
+        tables=_ARMS,
+    ),
+    Metric(
+        key="close_mae_bps",
+        label="close error, bp",
+        unit=Unit.BASIS_POINTS,
+        function=attrgetter("accuracy.close_mae_bps"),
+        tables=_ARMS,
+    ),
+    Metric(
+        key="total_return",
+        label="return",
+        unit=Unit.FRACTION,
+        function=attrgetter("performance.total_return"),
+        format="+.1%",
+        tables=_ALL,
+    ),
+    Metric(
+        key="sharpe",
+        label="Sharpe, a year",
+        unit=Unit.RATIO,
+        function=attrgetter("performance.sharpe"),
+        header="Sharpe",
+        tables=_ARMS,
+    ),
+    Metric(
+        key="max_drawdown",
+        label="max. drawdown",
+        unit=Unit.FRACTION,
+        function=attrgetter("performance.max_drawdown"),
+    ),
+    Metric(key="trades", label="fills", unit=Unit.COUNT, function=lambda inputs: len(inputs.engine.fills)),
+    Metric(key="rejected", label="rejected", unit=Unit.COUNT, function=_count_orders(OrderStatus.REJECTED)),
+    Metric(key="expired", unit=Unit.COUNT, function=_count_orders(OrderStatus.EXPIRED), tables=()),
+    Metric(key="costs_paid", label="costs paid", unit=Unit.CURRENCY, function=_costs_paid),
+)
+"""In the order of the JSON keys and of the table's rows."""
+
+
+def compute_metrics(scored: Sequence[Scored], engine: EngineResult, days_per_year: int) -> dict[str, Any]:
+    """Return every metric by its key.
+
+    Args:
+        scored: The predictions with their outcomes.
+        engine: What the engine did with them.
+        days_per_year: 365 for coins, 252 for stocks.
+    """
+    marks = [(mark.at, mark.value) for mark in engine.marks]
+    inputs = MetricInputs(
+        scored=scored,
+        accuracy=accuracy(scored),
+        performance=performance(marks, engine.starting_cash, days_per_year),
+        engine=engine,
+    )
+    return {metric.key: metric.function(inputs) for metric in METRICS}
+
+
+def table_metrics(table: MetricTable) -> list[Metric]:
+    """Return the metrics that a table shows, in order."""
+    return [metric for metric in METRICS if table in metric.tables]

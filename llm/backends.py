@@ -1,0 +1,64 @@
+"""The kinds of students: one row of `BACKENDS` and one module for each. Loads no model until asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from engine.errors import StudentError
+from llm.student import Student, StudentSettings, TrainableStudent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One kind of student.
+
+    Attributes:
+        help: What a user writes to name a student of this kind, for --help.
+        module: The module whose `load_student` makes one from its settings; imported at the first use.
+        prefixes: How the names of its students begin; empty takes every name that no other kind takes.
+        trainable: Whether its students are `llm.student.TrainableStudent`.
+    """
+
+    help: str
+    module: str
+    prefixes: tuple[str, ...] = ()
+    trainable: bool = False
+
+
+BACKENDS = (
+    Backend(
+        help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub",
+        module="llm.transformers_student",
+        trainable=True,
+    ),
+)
+
+
+def load_student(wanted: StudentSettings) -> Student:
+    """Return a student whose files are checked; its weights are loaded when it is first asked.
+
+    Raises StudentError with a remedy, also later, if the weights turn out to be unusable.
+    """
+    load: Callable[[StudentSettings], Student] = import_module(_backend(wanted).module).load_student
+    return load(wanted)
+
+
+def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:
+    """Return a student with a model that can be trained. Raises StudentError for one of another kind."""
+    if not _backend(wanted).trainable:
+        raise StudentError(f"student {wanted.student}: it has no weights here to train; name a local model")
+    return cast(TrainableStudent, load_student(wanted))
+
+
+def describe_students() -> str:
+    """Return what names a student, for --help."""
+    return "; ".join(backend.help for backend in BACKENDS) + "."
+
+
+def _backend(wanted: StudentSettings) -> Backend:
+    """Return the kind that takes a student's name; prefixes go first."""
+    ordered = sorted(BACKENDS, key=lambda backend: not backend.prefixes)
+    return next(
+        backend for backend in ordered if not backend.prefixes or wanted.student.startswith(backend.prefixes)
+    )
