@@ -162,9 +162,13 @@ def read_replayable_start(journal: Journal) -> SessionStarted:
     Raises JournalError for a journal that is no session's, RulesError for rules that this version lacks.
     """
     started = read_start(journal)
-    remedy = f"for a new session with its settings: closecall paper start --like {journal.session}"
-    require_rules(started.rules, f"session {journal.session}", remedy)
+    require_rules(started.rules, f"session {journal.session}", new_session_remedy(journal.session))
     return started
+
+
+def new_session_remedy(name: str) -> str:
+    """Return what to do about a session that this version cannot continue."""
+    return f"start a new session with its settings: closecall paper start --like {name}"
 
 
 def read_rates(journal: Journal, spec: RunSpec, until: datetime | None = None) -> FxRates | None:

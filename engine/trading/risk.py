@@ -20,7 +20,7 @@ _LONGEST = 500
 
 
 class CommandKind(StrEnum):
-    """The five commands. `pause` and `halt` stop all orders; `flatten` does too, and closes what is held."""
+    """The commands. `halt`, of old also `pause`, stops all orders; `flatten` also closes positions."""
 
     PAUSE = "pause"
     RESUME = "resume"

@@ -5,12 +5,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel
 
-from engine.errors import DataError, UsageError
+from engine.errors import DataError, UsageError, suggest
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.journal.events.rules import require_rules
 from engine.journal.events.sessions import SessionStarted
@@ -19,9 +20,9 @@ from llm.student import Student
 from strategies.config import BacktestConfig, PaperTable, load_config
 from strategies.console import print_stderr
 from strategies.market_data import MarketData
-from strategies.paper.files import create_session, decode_config, read_start
+from strategies.paper.files import create_session, decode_config, read_start, session_folder, session_names
 from strategies.paper_runtime.notifications import VARIABLE, require_webhook
-from strategies.run_spec import build_run_spec, encode_history, encode_rates
+from strategies.run_spec import build_run_spec, encode_history, encode_rates, new_session_remedy
 
 _SLOWEST, _FASTEST = 1.0, 1e9
 
@@ -190,7 +191,7 @@ def build_launch_spec(
         return LaunchSpec(
             **common, config=settled, replay=replay, speed=pace, symbol_overrides=symbol_overrides
         )
-    require_rules(started.rules, f"session {chosen}", f"for a new session: --like {chosen} --name OTHER")
+    require_rules(started.rules, f"session {chosen}", new_session_remedy(chosen))
     before = decode_config(started)
     if config_file is not None or flags:
         _require_same(chosen, before, asked)
@@ -210,15 +211,21 @@ def _build_like(
     """Return a new session with the settings of another, whose journal's rules may be of any version."""
     if changed:
         raise UsageError("--like takes all settings from that session; leave the other flags out")
-    if name is None or read_start(data_dir, name) is not None:
-        raise UsageError(f"--like starts a new session; give it a name of its own, such as --name {like}-2")
     started = read_start(data_dir, like)
     if started is None:
-        raise UsageError(f"there is no session {like!r} in {data_dir}; closecall paper list shows all")
+        hint = suggest(like, session_names(data_dir), "closecall paper list shows all")
+        raise UsageError(f"there is no session {like!r} in {data_dir}; {hint}")
+    free = (f"{like}-{number}" for number in count(2))
+    unused = next(each for each in free if not session_folder(data_dir, each).exists())
+    if name is not None and session_folder(data_dir, name).exists():
+        raise UsageError(
+            f"there is a session {name} already and --like starts a new one; leave --name out for {unused}, "
+            "or choose another name"
+        )
     secret = environment.get(VARIABLE)
     return LaunchSpec(
         data_dir=data_dir,
-        name=name,
+        name=name or unused,
         config=decode_config(started),
         replay=started.simulated,
         speed=parse_speed(speed),
@@ -249,8 +256,8 @@ def _live_defaults(asked: BacktestConfig) -> BacktestConfig:
 
 def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
     """Raise UsageError where flags or file would change the settings of an existing session."""
-    was, now = (to_jsonable(one.stored()) for one in (before, asked))
-    for key in sorted(asked.model_fields_set - {*_MAY_DIFFER}):
+    was, now = (to_jsonable(config.model_dump(mode="json")) for config in (before, asked))
+    for key in sorted((asked.model_fields_set & now.keys()) - {*_MAY_DIFFER}):
         if not _is_unchanged(now[key], was[key], getattr(asked, key)):
             raise UsageError(
                 f"session {name} was started with {key} = {was[key]}, not {now[key]}, and never changes it; "

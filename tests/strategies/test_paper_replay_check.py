@@ -1,4 +1,3 @@
-import json
 import math
 import sqlite3
 from datetime import UTC, datetime
@@ -6,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.errors import JournalError
-from engine.journal.canonical import canonical_json
 from engine.journal.journal import Event, Journal
 from strategies.backtest import backtest
 from strategies.paper.files import session_folder
@@ -23,6 +21,7 @@ from tests.support.paper_sessions import (
     read_digests,
     read_rows,
     replay,
+    rewrite_journal,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -38,18 +37,6 @@ def session():
     for folder in in_memory():
         replay(folder, full_script())
         yield folder
-
-
-def rewrite_journal(source, target, change):
-    """A copy of a session whose rows went through `change`, with a chain that holds again."""
-    folder = session_folder(target, "trial")
-    folder.mkdir(parents=True)
-    with Journal.open(folder / JOURNAL, "trial", create=True) as journal:
-        for row in read_rows(source):
-            payload = json.loads(canonical_json(row.payload))
-            change(row, payload)
-            journal.append([Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at)
-    return target
 
 
 def nth(rows, kind, number):

@@ -1,5 +1,6 @@
 """Small paper sessions in simulated time, with everything between slices that can happen."""
 
+import json
 import os
 import signal
 import tempfile
@@ -8,9 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from engine.corporate_actions import Dividend, Split
+from engine.journal.canonical import canonical_json
 from engine.journal.events import encode
 from engine.journal.events.inputs import Gap, ModelAdopted, Quotes
-from engine.journal.journal import Journal
+from engine.journal.journal import Event, Journal
 from engine.trading.risk import Command, CommandKind
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
@@ -131,6 +133,23 @@ def read_digests(folder, name=NAME):
 def read_rows(folder, *kinds, name=NAME):
     with open_journal(folder, name) as journal:
         return list(journal.read(kinds=kinds or None))
+
+
+def rewrite_journal(source, target, change):
+    """A copy of a session whose rows went through `change`, with a chain that holds again."""
+    folder = session_folder(target, NAME)
+    folder.mkdir(parents=True)
+    with Journal.open(folder / JOURNAL, NAME, create=True) as journal:
+        copy_rows(read_rows(source), journal, change)
+    return target
+
+
+def copy_rows(rows, journal, change):
+    """Append rows to a journal after `change` was called with each row and a copy of its payload."""
+    for row in rows:
+        payload = json.loads(canonical_json(row.payload))
+        change(row, payload)
+        journal.append([Event(kind=row.kind, as_of=row.as_of, payload=payload)], row.recorded_at)
 
 
 def check_replay(folder, name=NAME):

@@ -1,6 +1,7 @@
 """What a person does from the dashboard is one command through one door, and nothing else is ever written."""
 
 import ast
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from llm.registry.registry import Registry
 from tests.support.adapters_on_disk import adapter_on_disk, enter, instant_at
 from tests.support.dash_scenes import NOW, load_snapshot, make_view_state, tree
 from tests.support.paper_sessions import FACTS, NAME, full_script, open_journal, replay, run_in_child
+from tui.cli.main import run
 from tui.dashboard.actions import author, execute, plan_action
+from tui.dashboard.keys import KEYS
 from tui.dashboard.view_state import ViewState
 from tui.dashboard.wording import suggest_remedy
 
@@ -73,7 +76,7 @@ def test_a_session_that_was_stopped_says_how_it_goes_on(waiting):
 
 @pytest.mark.parametrize(
     "name",
-    ["pause", "resume", "reduce", "halt", "flatten", "promote", "rollback", "retrain", "backtest", "replay"],
+    ["resume", "reduce", "halt", "flatten", "promote", "rollback", "retrain", "backtest", "replay"],
 )
 def test_readonly_names_every_action_and_does_none(waiting, name):
     before = tree(waiting)
@@ -81,6 +84,16 @@ def test_readonly_names_every_action_and_does_none(waiting, name):
     assert planned.description
     assert "--readonly" in execute(planned, "").message
     assert tree(waiting) == before
+
+
+def test_pausing_is_halting_under_another_name(waiting, capsys):
+    assert [key.action for key in KEYS if "P" in key.keys.split(",")] == ["act('halt')"]
+    for name in ("halt", "pause"):
+        assert run(["paper", name, NAME, "--reason", "lunch", "--data-dir", str(waiting), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["command"] == "halt"
+    with open_journal(waiting) as journal:
+        first, second = [row.payload for row in journal.read(kinds=("command",))][-2:]
+    assert first == second
 
 
 def test_a_command_needs_a_session_that_can_still_obey(tmp_path):
@@ -147,7 +160,7 @@ def test_a_process_that_fails_at_once_tells_why(tmp_path):
 def test_a_session_that_is_halted_by_the_dashboard_goes_on_to_the_same_end(waiting):
     """The command is an input like any other: a second replay of the journal gives the same effects."""
     execute(
-        plan_action("pause", make_view_state(waiting, NAME), lambda: FACTS.start + timedelta(days=400)), ""
+        plan_action("halt", make_view_state(waiting, NAME), lambda: FACTS.start + timedelta(days=400)), ""
     )
     assert run_in_child(lambda: replay(waiting, full_script())) == 0
     with open_journal(waiting) as journal:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.metrics.accuracy import accuracy
-from engine.metrics.significance import Conclusion, verdict
+from engine.metrics.accuracy import compute_accuracy
+from engine.metrics.significance import Conclusion, compute_verdict
 from engine.model import Abstention, Observation, Prediction
 from engine.outcomes import match_outcomes
 from engine.timeline import build_observations
@@ -93,8 +93,8 @@ def _run_student(student: Student, market: SimulatedMarket, ledger: AnswerCache)
 
 def _figures(sat: Sequence[_Result]) -> dict[str, Any]:
     """Pooled over markets: accuracy and Brier of student and oracle, edge captured, verdicts."""
-    ours = accuracy([one for s in sat for one in match_outcomes(s.calls, s.market.bars)])
-    best = accuracy(
+    ours = compute_accuracy([one for s in sat for one in match_outcomes(s.calls, s.market.bars)])
+    best = compute_accuracy(
         [
             one
             for s in sat
@@ -129,4 +129,4 @@ def _verdict(sat: _Result) -> Conclusion:
         "random": baselines.random_baseline(sat.observed, 0),
     }
     theirs = {name: match_outcomes(calls, bars) for name, calls in callers.items()}
-    return verdict(match_outcomes(sat.calls, bars), theirs).result
+    return compute_verdict(match_outcomes(sat.calls, bars), theirs).result

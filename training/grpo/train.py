@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.journal.events.training import TrainingDone, TrainingStep
-from engine.metrics.accuracy import hit
+from engine.metrics.accuracy import is_hit
 from engine.model import Abstention, Direction
 from llm.answers import format_answer, parse_answer
 from llm.backends import load_trainable_student
@@ -250,7 +250,7 @@ def step_figures(
         for group in drawn
         for text in group.completions[: group.num_unforced]
     ]
-    hits = [right for call, item in calls if (right := hit(call, item.outcome)) is not None]
+    hits = [right for call, item in calls if (right := is_hit(call, item.outcome)) is not None]
     ways = [way for call, _ in calls if (way := getattr(call, "direction", None)) is not None]
     dead = sum(max(group.rewards) - min(group.rewards) < 1e-9 for group in drawn)
     parts = {name.removeprefix("outcome/"): value for name, value in logs.items() if "outcome/" in name}

@@ -14,7 +14,7 @@ from typing import Any
 from engine.errors import ClosecallError, JournalError, UsageError
 from engine.journal.canonical import to_jsonable
 from engine.journal.events import Kind, decode_as, encode
-from engine.journal.events.rules import RULES
+from engine.journal.events.rules import RULES, require_rules
 from engine.journal.events.sessions import RunFailed, RunInterrupted, RunStarted
 from engine.journal.events.training import FoldGated, FoldTrained, Promotion, WalkForwardStarted
 from engine.journal.journal import Journal
@@ -131,6 +131,8 @@ def open_or_create_run(
             return name, runs / name
         if resume and first and finished:
             raise UsageError(f"run {name} has finished; show it with closecall runs {name}")
+        if resume and first:
+            require_rules(first[0]["rules"], f"run {name}", "start it again without --resume")
     if resume:
         raise UsageError(
             f"{resume} in {runs} is no walk-forward that was started with these settings and data; "

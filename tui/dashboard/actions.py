@@ -28,10 +28,9 @@ from tui.dashboard.view_state import Search, ViewState
 _READONLY = "this dashboard was started with --readonly: it shows actions and does none; start it without"
 
 _EFFECTS = {
-    "pause": "It gives no order until it is resumed; orders that wait are withdrawn; what is held stays.",
     "resume": "It trades again, and has forgiven whatever limit had stopped it.",
     "reduce": "It takes no new risk: positions may only become smaller.",
-    "halt": "It gives no order at all until a person resumes it; orders that wait are withdrawn.",
+    "halt": "It gives no order until it is resumed; waiting orders are cancelled; positions stay.",
     "flatten": "It is halted, and every position is ordered closed at its symbol's next open.",
 }
 

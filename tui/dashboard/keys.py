@@ -98,14 +98,6 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(keys="q,ctrl+c", action="quit", name="Quit", help="Leave; sessions go on.", group="Looking"),
     Key(
-        keys="P",
-        action="act('pause')",
-        name="Pause",
-        help="The session gives no order.",
-        group="Session",
-        act=True,
-    ),
-    Key(
         keys="R",
         action="act('resume')",
         name="Resume",
@@ -122,10 +114,10 @@ KEYS: tuple[Key, ...] = (
         act=True,
     ),
     Key(
-        keys="H",
+        keys="H,P",
         action="act('halt')",
         name="Halt",
-        help="No order until a person resumes.",
+        help="Give no order until it is resumed; positions stay.",
         group="Session",
         act=True,
     ),

@@ -24,12 +24,12 @@ class RulesError(JournalError):
 def require_rules(rules: int, what: str, remedy: str) -> None:
     """Raise RulesError where this version cannot replay what was traded by `rules`.
 
-    `what` names the journal, such as "session live", and `remedy` what to do where its rules are too old.
+    `what` names the journal, such as "session live", and `remedy` what to do without its rules.
     """
     if rules > RULES:
         raise RulesError(
             f"{what} was traded by rules {rules} of a newer closecall, and this one has rules {RULES}; "
-            "upgrade closecall"
+            f"upgrade closecall, or {remedy}"
         )
     if rules < OLDEST_RULES:
         changes = [
@@ -37,5 +37,5 @@ def require_rules(rules: int, what: str, remedy: str) -> None:
         ]
         raise RulesError(
             f"{what} was traded by older rules ({rules}; this closecall has {RULES}: "
-            f"{'; '.join(changes) or 'other figures'}) and cannot be replayed or continued; {remedy}"
+            f"{'; '.join(changes) or 'other figures'}) and cannot be replayed or resumed; {remedy}"
         )
