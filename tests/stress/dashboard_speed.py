@@ -23,8 +23,8 @@ def main() -> None:
     parser.add_argument("--hour", type=int, default=72_000, help="events of an hour, fed quickly at the end")
     parser.add_argument("--keep", type=Path, help="keep the journal here, and use it again")
     said = parser.parse_args()
-    if said.put_many is not None:
-        measure(said.put_many, said.events, said.hour)
+    if said.keep is not None:
+        measure(said.keep, said.events, said.hour)
         return
     with tempfile.TemporaryDirectory() as made:
         measure(Path(made), said.events, said.hour)

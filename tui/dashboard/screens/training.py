@@ -8,7 +8,6 @@ from rich.text import Text
 from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import EvaluationView, FoldView, JournalView
-from training.rewards import PARTS
 from tui.dashboard.drawing import (
     Cell,
     draw_bar,
@@ -27,9 +26,7 @@ _NONE = "No training is on record."
 
 _MAKE = "closecall walkforward trains through history; closecall retrain does one round; T here does it too"
 
-_FIGURES = (
-    "reward",
-    *PARTS,
+_MORE_FIGURES = (
     "entropy",
     "kl",
     "accuracy",
@@ -104,9 +101,11 @@ def _figures(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         return empty_state(
             "No training step is journaled yet.", "They show here as they are done.", width, height
         )
+    from training.rewards import PARTS  # here, since it brings pydantic, which the plain text needs not
+
     steps = one.training.steps
     found = []
-    for name in _FIGURES:
+    for name in ("reward", *PARTS, *_MORE_FIGURES):
         values = [value for step in steps if (value := fields.get_number(step, name)) is not None]
         if values:
             cells = [(name.replace("_", " "), 12, "dim"), (f"{values[-1]:.4g}", -9, "bold")]
