@@ -9,10 +9,11 @@ from textual.widgets import Input
 from tests.support.dash_scenes import NOW, load_snapshot, shared_folder, tree
 from tests.support.paper_sessions import NAME, full_script, open_journal, replay
 from tui.dashboard.app import DashApp
-from tui.dashboard.canvas import Canvas
 from tui.dashboard.dialogs import Confirm, Help
 from tui.dashboard.keys import KEYS, keys_markdown
-from tui.dashboard.screens.layout import SCREENS
+from tui.dashboard.screen import Lines
+from tui.dashboard.screens import SCREENS
+from tui.dashboard.screenshots import screen_text as text_of
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ async def until(pilot, met, seconds=20.0):
 
 
 def screen_text(app):
-    return app.screen_stack[0].query_one(Canvas).plain
+    return text_of(app.screen_stack[0])
 
 
 def test_each_digit_opens_its_screen_and_esc_leads_back(folder):
@@ -246,11 +247,11 @@ def test_a_smaller_or_larger_terminal_is_filled_again(folder):
 
 def test_a_click_chooses_a_row_and_a_second_one_opens_it(folder):
     async def story(app, pilot):
-        await pilot.click(Canvas, offset=(10, 5))
+        await pilot.click(offset=(10, 5))
         assert app.view_state.selected.startswith("run/")
-        await pilot.click(Canvas, offset=(10, 5))
+        await pilot.click(offset=(10, 5))
         assert app.view_state.screen == "backtest"
-        await pilot.click(Canvas, offset=(15, 1))
+        await pilot.click(offset=(15, 1))
         assert app.view_state.screen == "session"
 
     drive(folder, story)
@@ -258,11 +259,12 @@ def test_a_click_chooses_a_row_and_a_second_one_opens_it(folder):
 
 def test_only_lines_that_changed_are_painted_again(folder):
     async def story(app, pilot):
-        canvas = app.query_one(Canvas)
         await pilot.pause(1.2)
-        before = canvas.painted
+        before = sum(lines.painted for lines in app.screen.query(Lines))
         await pilot.pause(1.2)
-        assert canvas.painted - before <= 6  # the time does not move here, and next to nothing else does
+        assert (
+            sum(lines.painted for lines in app.screen.query(Lines)) - before <= 6
+        )  # the time does not move here, and next to nothing else does
 
     drive(folder, story)
 
@@ -291,7 +293,10 @@ def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder, sort):
 
     async def story(app, pilot):
         await pilot.press("3")
-        while (opened := app.view_state.opened_forecast()) is None or (opened.symbol, opened.as_of) not in lived:
+        while (opened := app.view_state.opened_forecast()) is None or (
+            opened.symbol,
+            opened.as_of,
+        ) not in lived:
             await pilot.press("N")
         await until(pilot, lambda: app.view_state.reward is not None, 60)
         return app.view_state.opened_forecast(), app.view_state.reward, screen_text(app)

@@ -213,7 +213,10 @@ def _process(name: str, sight: ViewState) -> Action:
     where = f"It runs as a process of its own: {line} --data-dir {sight.snapshot.data_dir}"
     words += ["--data-dir", sight.snapshot.data_dir]
     return Action(
-        name=name, description=f"{will} {where}", on_record=False, perform=lambda _why: start_command(words, line)
+        name=name,
+        description=f"{will} {where}",
+        on_record=False,
+        perform=lambda _why: start_command(words, line),
     )
 
 

@@ -19,7 +19,7 @@ from tui.dashboard.drawing import (
     row,
     text_line,
 )
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import NONE, format_date, format_duration, format_percent, format_short_datetime
 
 _NONE = "No training is on record."
@@ -322,4 +322,14 @@ VALIDATION = Panel(
     draw=_draw,
     help="Newest first: greedy answers on days that were held out of the training, as the share of right "
     "directions, the Brier score and the KL divergence from the student before; ! is a guard that spoke.",
+)
+
+SCREEN = ScreenPlan(
+    name="retrain",
+    title="Retrain",
+    help="Folds, gate, registry.",
+    panels=(DOING, FIGURES, FOLDS, WHY, REGISTRY, VALIDATION),
+    css=grid_css("small", 2, "1fr 1fr", doing=1, figures=1, folds=2)
+    + grid_css("middle", 20, "11 1fr 1fr", doing=10, figures=10, folds=20, adapters=11, unseen=9)
+    + grid_css("large", 20, "18 1fr 1fr", doing=10, figures=10, folds=13, why=7, adapters=12, unseen=8),
 )
