@@ -66,7 +66,7 @@ class AnswerCache:
         return found
 
     def put_many(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
-        """Add rows of digest, prompt and answer in one transaction; a digest that is stored already keeps its row."""
+        """Add rows of digest, prompt and answer in one transaction; stored digests keep their rows."""
         import sqlalchemy as sa
         from sqlalchemy.dialects.sqlite import insert
 

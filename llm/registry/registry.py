@@ -140,7 +140,7 @@ class Registry:
 
         `fingerprint` is that of the folder's files (`llm.model_files.fingerprint`), `base` that of the base
         model's (`llm.registry.adapters.base_fingerprint`). Entering the same adapter at the same instant
-        again returns the registered one. Raises StudentError for files that are unsafe or not the stated ones,
+        again returns the registered one. Raises StudentError for files that are unsafe or not those stated,
         UsageError for an unknown parent, one of another student, and a cut-off that is later than `at` or
         earlier than the parent's; ValueError for a recipe or scores that are not JSON.
         """
@@ -206,7 +206,7 @@ class Registry:
             return self._store.append(promoted, at)
 
     def rollback(self, *, at: datetime, by: str, reason: str, student: str | None = None) -> Change:
-        """Restore the previous champion, or the base model; each further call goes one step back.
+        """Restore the previous champion, or the base model; each further call restores the one before.
 
         An adapter whose files have changed is skipped, so that there is always one to return to.
         `student` may be left out where only one has a champion. Raises UsageError where there is none.

@@ -25,7 +25,7 @@ JOURNAL = Path("models", "journal.sqlite")
 
 
 class RegistryStore:
-    """One process's hold on the registry of a data folder; `state` is what its journal contained when it was last read.
+    """The registry of a data folder in one process; `state` is that of its journal when last read.
 
     An adapter is copied to `models/entering/NAME`, moved to `models/adapters/NAME` and only then put on
     record. `entering/NAME` stays until that is done, and so tells what a killed process left.

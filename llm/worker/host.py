@@ -99,7 +99,8 @@ class _Process:
 class StudentHost:
     """The student's process, started when first asked. Use it as a context manager.
 
-    `look` is called while an answer is awaited and may raise to break off; `died` is told of each death.
+    `look` is called while an answer is awaited and may raise to break off; `on_death` receives the reason of
+    each death.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ def serve(questions: IO[str], answers: IO[str], load: Load = load_student) -> No
 
 
 class _Students:
-    """The loaded students, latest first: a session may check a new adapter while it still uses the old one."""
+    """The loaded students, latest first: a session may check one adapter while it uses another."""
 
     def __init__(self, load: Load) -> None:
         self._load = load

@@ -82,7 +82,7 @@ def rollback(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Restore the previous champion, or the base model; each further call goes one step back."""
+    """Restore the previous champion, or the base model; each further call restores the one before."""
     with _open_existing(data) as registry:
         change = registry.rollback(at=utc_now(), by="user", reason=reason, student=student)
     _print_change(change, before=change.name, as_json=as_json)
