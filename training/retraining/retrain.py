@@ -25,8 +25,8 @@ from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from strategies.backtest import Run
 from strategies.config import BacktestConfig, student_settings
+from strategies.results import Result
 from training.dataset.experience import Experience
 from training.grpo.train import OnProgress
 from training.promotion.evidence import net_returns
@@ -230,7 +230,7 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
 
 
 def register_champion(
-    run: Run, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
+    run: Result, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
 ) -> str | None:
     """Enter the adapter that was promoted last and return its name; None where none was."""
     arm = settings.method.value

@@ -55,9 +55,10 @@ def build_plan(
     settings: WalkForwardConfig,
     data_dir: Path,
     load: Callable[[StudentSettings], Student],
+    data: MarketData | None = None,
 ) -> WalkForwardPlan:
     """Gather the facts and cut them into folds. Raises ClosecallError for what the user can mend."""
-    facts = load_market_data(config, data_dir)
+    facts = data or load_market_data(config, data_dir)
     wanted = student_settings(config)
     student = load(wanted)
     observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)

@@ -1,4 +1,4 @@
-"""The front door of walk-forward training: `walkforward(config, settings) -> Run`.
+"""The front door of walk-forward training: `walkforward(config, settings) -> Result`.
 
 Folds over history: a challenger is trained, shadows the champion, is gated by a rule that was on record
 before, and trades only after that. The result is what the champion of each day said. Knows no screen.
@@ -20,9 +20,10 @@ from engine.model import Prediction
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
 from llm.student import Student, StudentSettings
-from strategies.backtest import Progress, Run, baseline_predictions, simulate_all
+from strategies.backtest import Progress, baseline_predictions, simulate_all
 from strategies.config import BacktestConfig
-from strategies.results import STUDENT, SimulationResult, build_result, record_trial
+from strategies.market_data import MarketData
+from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export
 from training.walkforward.arms import (
@@ -49,14 +50,15 @@ def walkforward(
     resume: str | None = None,
     load: Callable[[StudentSettings], Student] = load_student,
     trainers: Mapping[Method, Trainer] | None = None,
-) -> Run:
+    data: MarketData | None = None,
+) -> Result:
     """Train, gate and trade through history; everything goes to the run's own folder under `data_dir`.
 
     A run that did not finish goes on where it stopped: the one called `resume`, or the newest that was
     started with the same settings on the same data. Raises ClosecallError for what the user can mend.
     """
     on_progress("reading", 0, 0)
-    plan = build_plan(config, settings, data_dir, load)
+    plan = build_plan(config, settings, data_dir, load, data)
     header, said = plan.header, config.stored()
     name, folder = open_or_create_run(data_dir, resume, header, said, clock())
     with _locked_record(name, folder, clock) as record, AnswerCache(data_dir / "ledger.sqlite") as ledger:
@@ -76,7 +78,7 @@ def walkforward(
         )
         arms = _arms(ground, settings, trainers or create_trainers(settings))
         result, played = _finish_run(name, plan, arms, record, data_dir, on_progress)
-    return Run(name=name, folder=folder, result=result, simulations=played)
+    return Result(name=name, folder=folder, result=result, simulations=played, bars=plan.facts.bars)
 
 
 @contextmanager
