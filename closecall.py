@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 from strategies import PUBLIC
 
 if TYPE_CHECKING:
-    from training.walkforward.api import walkforward
-
     from engine.errors import ClosecallError, DataError, StudentError, UsageError
     from engine.model import Forecast, Slice
     from llm.answers import format_answer
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from strategies.results import Result
     from strategies.strategy import Strategy
     from training.rewards import RewardPart, add_reward_part
+    from training.walkforward.api import walkforward
 
 __all__ = [
     "ClosecallError",

@@ -148,7 +148,7 @@ class StrategyBridge(SliceStrategy):
 
     def get_forecast(self, symbol: str) -> Forecast | None:
         """Return the forecast of a symbol that was made on this slice."""
-        prediction = self._predictions.get((symbol, self.cerebro.desk.now.as_of))
+        prediction = self._predictions.get((symbol, self.cerebro.order_manager.now.as_of))
         return prediction if isinstance(prediction, Forecast) else None
 
 
