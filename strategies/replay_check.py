@@ -193,6 +193,11 @@ class _RunReplay:
             )
         self._journal = journal
         settings = decode_as(RunSettings, first)
+        if strategy := settings.about.get("strategy"):
+            raise JournalError(
+                f"run {journal.session} was traded by the strategy {strategy}, which its journal does not "
+                "hold; run the backtest twice and compare the digests"
+            )
         require_rules(settings.rules, f"run {journal.session}", "run the backtest again")
         self._settings = decode_run_spec(settings)
         self._state = SessionState(self._settings, calendars)

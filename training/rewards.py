@@ -53,7 +53,7 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardPart:
-    """One part of the reward.
+    """One part of the reward; `closecall.add_reward_part` has an example.
 
     Attributes:
         weight: Its weight by default.
@@ -279,7 +279,7 @@ def _worst_pnl(experience: Experience) -> float:
     return min(_score_pnl(call, experience, step) for call, step in zip(calls, steps, strict=True))
 
 
-PARTS: Mapping[str, RewardPart] = {
+PARTS: dict[str, RewardPart] = {
     "brier": RewardPart(
         weight=1.0,
         low=0.0,
@@ -309,6 +309,38 @@ PARTS: Mapping[str, RewardPart] = {
     ),
 }
 """The parts by name, in the order in which they are added up and shown."""
+
+_RESERVED = {"total", "invalid", "brier_gain", "net_return", "valid", "reason", *PARTS}
+
+
+def add_reward_part(name: str, part: RewardPart) -> None:
+    """Add a part of your own to the reward, or replace one that was added.
+
+    It counts in this process, for training that starts after it; its weight is given like any other.
+
+    Args:
+        name: An identifier that no part or figure of a reward has.
+        part: Its bounds, its functions and its default weight.
+
+    Raises:
+        UsageError: For a name that cannot be used.
+
+    Example:
+        >>> import closecall as cc
+        >>> from training.rewards import Choice
+        >>> modest = cc.RewardPart(
+        ...     weight=0.1, low=-0.5, high=0.0, choice=Choice.CONFIDENCE, help="modesty",
+        ...     score=lambda forecast, experience, step: 0.5 - forecast.confidence,
+        ...     worst=lambda experience: -0.5,
+        ... )
+        >>> cc.add_reward_part("modest", modest)
+        >>> from training.rewards import PARTS, Weights
+        >>> Weights(modest=0.2)["modest"], PARTS.pop("modest") is modest
+        (0.2, True)
+    """
+    if not name.isidentifier() or name in _RESERVED:
+        raise UsageError(f"part of the reward {name!r}: not a free identifier; choose another name")
+    PARTS[name] = part
 
 
 def mean_rewards(rewards: Sequence[Reward]) -> dict[str, float | None]:

@@ -85,7 +85,7 @@ class LiveSources:
             news=(),
             start=since,
             source="live",
-            simulated=False,
+            is_simulated=False,
             rates=self._rates(),
         )
 

@@ -24,8 +24,8 @@ from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from strategies.backtest import Run
 from strategies.config import BacktestConfig, student_settings
+from strategies.results import Result
 from training.dataset.experience import Experience
 from training.promotion.evidence import net_returns
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
@@ -244,7 +244,7 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
 
 
 def register_champion(
-    run: Run, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
+    run: Result, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
 ) -> str | None:
     """Register the adapter that a walk-forward promoted last.
 

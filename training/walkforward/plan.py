@@ -52,6 +52,7 @@ def build_plan(
     settings: WalkForwardConfig,
     data_dir: Path,
     load: Callable[[StudentSettings], Student],
+    data: MarketData | None = None,
 ) -> WalkForwardPlan:
     """Load the market data and split it into folds.
 
@@ -60,11 +61,12 @@ def build_plan(
         settings: Its windows and its training.
         data_dir: The data folder.
         load: Loads the student.
+        data: The market data; None: what the configuration names.
 
     Raises:
         ClosecallError: For data or settings that the user can correct.
     """
-    data = load_market_data(config, data_dir)
+    data = data or load_market_data(config, data_dir)
     start = student_settings(config)
     student = load(start)
     observed = build_observations(data.bars, data.news, window=student.window, start=data.start)
