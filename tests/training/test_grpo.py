@@ -88,9 +88,9 @@ def train_once(
         training,
         held_out,
         folder,
-        recipe,
         lambda payload: kept.append((encode(payload, CUTOFF).kind, encode_fields(payload))),
         lambda *_: None,
+        recipe=recipe,
     )
 
 

@@ -217,9 +217,9 @@ def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data
             data.training,
             data.held_out,
             tmp_path / name,
-            recipe,
             lambda payload: events.append((encode(payload, FIRST).kind, encode_fields(payload))),
             lambda *_: None,
+            recipe=recipe,
         )
 
     first, again = train("first", start), train("again", start)

@@ -231,7 +231,16 @@ class TrainingSet:
 
 
 def require_past(name: str, cutoff: datetime, tested_from: datetime) -> None:
-    """Raise StudentError if adapter `name` was trained on data up to a `cutoff` after `tested_from`."""
+    """Refuse an adapter that was trained on data of its own test window.
+
+    Args:
+        name: The adapter.
+        cutoff: The end of its training data.
+        tested_from: The start of the test window.
+
+    Raises:
+        StudentError: If the data reach beyond the start of the window.
+    """
     if cutoff > tested_from:
         raise StudentError(
             f"adapter {name} was trained on data up to {_format_minute(cutoff)}, and the test begins "
@@ -240,7 +249,16 @@ def require_past(name: str, cutoff: datetime, tested_from: datetime) -> None:
 
 
 def require_disjoint(trained_from: datetime, cutoff: datetime, tested_from: datetime) -> None:
-    """Raise UsageError unless the test window begins at the training cut-off or after it."""
+    """Refuse a test window that overlaps the training window.
+
+    Args:
+        trained_from: The start of the training window.
+        cutoff: Its end.
+        tested_from: The start of the test window.
+
+    Raises:
+        UsageError: If the test window begins before the cut-off.
+    """
     if tested_from < cutoff:
         raise UsageError(
             f"the test window begins at {_format_minute(tested_from)}, before the end of the training "

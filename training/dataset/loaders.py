@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from engine.calendars import Calendar, load_calendar
 from engine.corporate_actions import Dividend, Split
@@ -61,9 +62,9 @@ def load_journal_experiences(journal: Journal, *, window: int | None = None) -> 
     for row in journal.read(kinds=(Kind.RUN_STARTED, Kind.RATES, Kind.SLICE, *RECORD_KINDS)):
         match decode(row):
             case RunStarted() as started:
-                config = _decode_config(started, journal.session)
-            case FxRates() as stated:
-                rates = stated
+                config = decode_config(started.config, journal.session)
+            case FxRates() as decoded:
+                rates = decoded
             case payload:
                 _add_payload(payload, history, calls)
     if config is None:
@@ -111,9 +112,10 @@ def build_calendars(instruments: Mapping[str, Instrument], history: RunHistory) 
     return {code: load_calendar(code, min(days), max(days)) for code in codes}
 
 
-def _decode_config(started: RunStarted, run: str) -> BacktestConfig:
+def decode_config(config: Mapping[str, Any], run: str) -> BacktestConfig:
+    """Decode the configuration in the journal of a run or session; JournalError if it cannot be read."""
     try:
-        return BacktestConfig.model_validate(started.config)
+        return BacktestConfig.model_validate(config)
     except ValueError as error:
         raise JournalError(f"the configuration of {run} cannot be read; {INCOMPATIBLE}") from error
 

@@ -91,9 +91,12 @@ class RunHistory:
         return [*self._past, SplitEpoch(bars=self.bars, since=self._since)]
 
     def paid_dividend(self, symbol: str, after: datetime, until: datetime) -> bool:
-        """Return whether `symbol` paid a dividend from `after` to `until`, both included.
+        """Return whether a symbol paid a dividend between two instants.
 
-        A call at the instant of a dividend was made before it.
+        Args:
+            symbol: The symbol.
+            after: The first instant, included: a call at the instant of a dividend was made before it.
+            until: The last instant, included.
         """
         return any(after <= at <= until for at in self._dividends.get(symbol, ()))
 

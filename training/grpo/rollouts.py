@@ -166,7 +166,16 @@ class _Generation:
 def left_padded(
     rows: Sequence[Sequence[int]], pad: int, device: Any
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Return token ids and their mask, (rows, longest), padded on the left."""
+    """Pad token ids on the left.
+
+    Args:
+        rows: The token ids of each row.
+        pad: The token id of padding.
+        device: The device of the result.
+
+    Returns:
+        Token ids and their mask, each (rows, longest).
+    """
     import torch
 
     longest = max(len(row) for row in rows)

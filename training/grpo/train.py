@@ -34,9 +34,10 @@ def train_grpo(
     training: TrainingSet,
     held_out: TrainingSet,
     folder: Path,
-    recipe: GrpoConfig,
     on_event: OnEvent,
     on_progress: OnProgress,
+    *,
+    recipe: GrpoConfig,
 ) -> TrainedAdapter:
     """Train the student's adapter, or a new one on its base model, and write it.
 
@@ -47,10 +48,10 @@ def train_grpo(
         training: The experiences to learn from.
         held_out: The experiences that the guards evaluate.
         folder: Where the adapter goes; it appears as a whole or not at all.
-        recipe: The settings of the training.
         on_event: Gets a TrainingStep with `step_figures` after each step, a TrainingLook after each
             evaluation, a TrainingGuard for each violation, and TrainingDone.
         on_progress: Called after each step.
+        recipe: The settings of the training.
     """
     import torch
 

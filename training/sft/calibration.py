@@ -265,7 +265,13 @@ def build_target_answer(item: Experience, probability_up: float, multiplier: flo
 def fit_move_multiplier(
     items: Sequence[Experience], probabilities: Sequence[float], weights: Sequence[float]
 ) -> float:
-    """Fit the `move_multiplier` of some items with their labels and weights."""
+    """Fit the `move_multiplier` of some items.
+
+    Args:
+        items: The experiences.
+        probabilities: The label of each.
+        weights: The weight of each.
+    """
     actual = [math.log1p(item.outcome.close_return) / item.trade_context.sigma for item in items]
     return move_multiplier([quantile(p) for p in probabilities], actual, weights)
 
@@ -273,7 +279,13 @@ def fit_move_multiplier(
 def build_calibration_rows(
     items: Sequence[Experience], calls: Sequence[Prediction], weights: Sequence[float]
 ) -> list[CalibrationRow]:
-    """Return the student's calls on some items with their outcomes and weights, as rows of the regression."""
+    """Build the rows of the regression.
+
+    Args:
+        items: The experiences.
+        calls: The student's call on each.
+        weights: The weight of each.
+    """
     return [
         CalibrationRow(
             day=decision_day(call),

@@ -56,9 +56,10 @@ def train_sft(
     training: TrainingSet,
     held_out: TrainingSet,
     folder: Path,
-    recipe: SftConfig,
     on_event: OnEvent,
     on_progress: OnProgress,
+    *,
+    recipe: SftConfig,
 ) -> TrainedAdapter:
     """Train the student's adapter, or a new one on its base model, and write it.
 
@@ -69,10 +70,10 @@ def train_sft(
         training: The experiences to learn from.
         held_out: The experiences that the guards evaluate.
         folder: Where the adapter goes; it appears as a whole or not at all.
-        recipe: The settings of the training.
         on_event: Gets TrainingLabels with the recalibration, a TrainingStep with the loss after each step, a
             TrainingLook after each evaluation, a TrainingGuard for each violation, and TrainingDone.
         on_progress: Called after each step.
+        recipe: The settings of the training.
     """
     import torch
 
