@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.errors import UsageError, suggest
-from engine.metrics.accuracy import hit
+from engine.metrics.accuracy import is_hit
 from engine.model import Abstention, Direction, Forecast, Prediction
 from engine.outcomes import Outcome
 from llm.answers import parse_answer, parse_answer_text
@@ -365,4 +365,4 @@ def direction_score(text: str, experience: Experience) -> float:
     """Return 1 for an answer with the right direction, 0 for a wrong or invalid one, 0.5 for any at a tie."""
     if experience.outcome.tie:
         return 0.5
-    return float(hit(parse_answer(text, experience.observation), experience.outcome) is True)
+    return float(is_hit(parse_answer(text, experience.observation), experience.outcome) is True)

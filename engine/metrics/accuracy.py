@@ -39,7 +39,7 @@ class Accuracy:
     close_mae_bps: float | None
 
 
-def hit(call: Prediction, outcome: Outcome | None) -> bool | None:
+def is_hit(call: Prediction, outcome: Outcome | None) -> bool | None:
     """Whether a forecast's direction was right close to close.
 
     None for an abstention, a tie and an outcome not known: neither hit nor miss.
@@ -49,8 +49,8 @@ def hit(call: Prediction, outcome: Outcome | None) -> bool | None:
     return (outcome.next_close > outcome.last_close) == (call.direction is Direction.UP)
 
 
-def hit_open(call: Prediction, outcome: Outcome | None) -> bool | None:
-    """Whether a forecast's direction was right from the next open to the one after; None as in `hit`."""
+def is_open_hit(call: Prediction, outcome: Outcome | None) -> bool | None:
+    """Whether a forecast's direction was right from the next open to the one after; None as in `is_hit`."""
     if outcome is None or outcome.exit_open is None or outcome.tie_open or not isinstance(call, Forecast):
         return None
     return (outcome.exit_open > outcome.fill_open) == (call.direction is Direction.UP)
@@ -64,12 +64,12 @@ def decision_day(call: Prediction) -> date:
     return (call.as_of.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
-def accuracy(scored: Iterable[Scored]) -> Accuracy:
+def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
     """Score calls paired with their outcomes (see `engine.outcomes.match_outcomes`), in any order."""
     pairs = list(scored)
     known = [(call, out) for call, out in pairs if isinstance(call, Forecast) and out is not None]
-    hits = [(call, right) for call, out in known if (right := hit(call, out)) is not None]
-    opens = [right for call, out in known if (right := hit_open(call, out)) is not None]
+    hits = [(call, right) for call, out in known if (right := is_hit(call, out)) is not None]
+    opens = [right for call, out in known if (right := is_open_hit(call, out)) is not None]
     clusters = _by_day(hits)
     bounds = proportion_ci(clusters)
     forecasts = sum(isinstance(call, Forecast) for call, _ in pairs)

@@ -31,7 +31,7 @@ class Performance:
     returns: tuple[float, ...]
 
 
-def performance(marks: Iterable[EquityMark], cash: float, days_per_year: int) -> Performance:
+def compute_performance(marks: Iterable[EquityMark], cash: float, days_per_year: int) -> Performance:
     """Score the marks of a curve that starts at `cash`; 365 or 252 days make a year.
 
     Raises ValueError for marks out of order or not finite, and for cash that is not above zero.

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from statistics import NormalDist
 
-from engine.metrics.accuracy import decision_day, hit, proportion_ci, standard_error
+from engine.metrics.accuracy import decision_day, is_hit, proportion_ci, standard_error
 from engine.outcomes import Scored
 
 MIN_DAYS = 30
@@ -65,7 +65,7 @@ class _PairedScores:
         return len(self.clusters) >= MIN_DAYS, self.hits / self.decisions, self.decisions
 
 
-def verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[Scored]]) -> Verdict:
+def compute_verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[Scored]]) -> Verdict:
     """Judge the student against the baseline of the highest accuracy on the decisions they share.
 
     A decision is shared where both have a forecast that is a hit or a miss; where either abstains, or the
@@ -95,7 +95,7 @@ def _hits_by_decision(scored: Iterable[Scored]) -> dict[tuple[str, datetime], tu
     return {
         (call.symbol, call.as_of): (decision_day(call), right)
         for call, outcome in scored
-        if (right := hit(call, outcome)) is not None
+        if (right := is_hit(call, outcome)) is not None
     }
 
 

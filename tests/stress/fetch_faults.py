@@ -18,7 +18,7 @@ from typing import Any
 from feeds.history.download import FetchReport, fetch_bars
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
-from feeds.sources.ccxt_source import CcxtClient, ccxt_client
+from feeds.sources.ccxt_source import CcxtClient, create_ccxt_client
 from tests.support.servers.bars_on_disk import DATA, DAY_MS, text_rows
 from tests.support.servers.binance import BinanceServer
 from tests.support.servers.faults import FaultPlan, TextRow
@@ -70,7 +70,7 @@ def noon_after(rows: Mapping[str, Sequence[TextRow]]) -> int:
 def binance(urls: Mapping[str, str], **settings: Any) -> CcxtClient:
     """The real ccxt class, pointed at a loopback server, that does not wait for real time."""
     quick = {"enableRateLimit": False, "timeout": 400} | settings
-    return ccxt_client("binance", clock=clock, urls=urls, settings=quick)
+    return create_ccxt_client("binance", clock=clock, urls=urls, settings=quick)
 
 
 def fetch_coins(

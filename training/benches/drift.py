@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
-from engine.metrics.accuracy import accuracy
+from engine.metrics.accuracy import compute_accuracy
 from engine.model import Bar, Prediction
 from engine.outcomes import match_outcomes
 from feeds.simulated.market import OracleView
@@ -164,8 +164,8 @@ def _figures(
     bars: Mapping[str, Sequence[Bar]],
     oracle: Mapping[tuple[str, datetime], OracleView],
 ) -> dict[str, Any]:
-    scores = accuracy(match_outcomes(calls, bars))
-    best = accuracy(match_outcomes(oracle_predictions(calls, oracle), bars))
+    scores = compute_accuracy(match_outcomes(calls, bars))
+    best = compute_accuracy(match_outcomes(oracle_predictions(calls, oracle), bars))
     return {
         "decisions": len(calls),
         "days": scores.days,

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.metrics.accuracy import accuracy
-from engine.metrics.significance import Conclusion, verdict
+from engine.metrics.accuracy import compute_accuracy
+from engine.metrics.significance import Conclusion, compute_verdict
 from engine.model import Abstention, Observation, Prediction
 from engine.outcomes import match_outcomes
 from engine.timeline import build_observations
@@ -103,8 +103,8 @@ def _run_student(student: Student, market: SimulatedMarket, cache: AnswerCache) 
 
 def _figures(results: Sequence[_Result]) -> dict[str, Any]:
     """Return figures pooled over markets: accuracy and Brier of student and oracle, edge, verdicts."""
-    ours = accuracy([pair for r in results for pair in match_outcomes(r.calls, r.market.bars)])
-    best = accuracy(
+    ours = compute_accuracy([pair for r in results for pair in match_outcomes(r.calls, r.market.bars)])
+    best = compute_accuracy(
         [
             pair
             for r in results
@@ -139,4 +139,4 @@ def _verdict(result: _Result) -> Conclusion:
         "random": baselines.random_baseline(result.observed, 0),
     }
     theirs = {name: match_outcomes(calls, bars) for name, calls in forecasters.items()}
-    return verdict(match_outcomes(result.calls, bars), theirs).result
+    return compute_verdict(match_outcomes(result.calls, bars), theirs).result

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.journal.events.training import TrainingStep
-from engine.metrics.accuracy import hit
+from engine.metrics.accuracy import is_hit
 from engine.model import Abstention, Direction, Forecast
 from llm.answers import format_answer, parse_answer
 from llm.backends import load_trainable_student
@@ -222,7 +222,7 @@ def step_figures(
         for item in [training.items[group.index]]
         for text in group.completions[: group.num_unforced]
     ]
-    hits = [right for call, item in calls if (right := hit(call, item.outcome)) is not None]
+    hits = [right for call, item in calls if (right := is_hit(call, item.outcome)) is not None]
     directions = [call.direction for call, _ in calls if isinstance(call, Forecast)]
     dead = sum(max(group.rewards) - min(group.rewards) < 1e-9 for group in drawn)
     parts = {name.removeprefix("outcome/"): value for name, value in logs.items() if "outcome/" in name}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from engine.metrics.accuracy import decision_day, hit
+from engine.metrics.accuracy import decision_day, is_hit
 from engine.model import Direction, Forecast
 from llm.answers import parse_answer
 from training.dataset.experience import Experience
@@ -68,7 +68,7 @@ def compute_metrics(
 
 def accuracy(now: ParsedAnswers, items: Sequence[Experience]) -> float | None:
     """Return the share of directions that were right; None where every outcome is a tie."""
-    hits = [hit(reward.call, items[index].outcome) for index, reward in now.items()]
+    hits = [is_hit(reward.call, items[index].outcome) for index, reward in now.items()]
     known = [float(right) for right in hits if right is not None]
     return _mean(known) if known else None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from engine.errors import DataError
-from engine.metrics.accuracy import accuracy, decision_day
+from engine.metrics.accuracy import compute_accuracy, decision_day
 from engine.model import Direction, Forecast, Prediction
 from engine.outcomes import Outcome, Scored
 from training.dataset.counterfactual import simulate_step
@@ -78,7 +78,7 @@ def collect_measures(
     """
     ours, theirs = _index_by_key(champion, "champion"), _index_by_key(challenger, "challenger")
     both = [key for key in ours if _is_forecast(ours[key]) and _is_forecast(theirs.get(key))]
-    left, right = (accuracy(side[key] for key in both) for side in (ours, theirs))
+    left, right = (compute_accuracy(side[key] for key in both) for side in (ours, theirs))
     measures = {
         "accuracy": (left.accuracy, right.accuracy),
         "close_mae_bps": (left.close_mae_bps, right.close_mae_bps),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from engine.metrics.accuracy import decision_day, hit
+from engine.metrics.accuracy import decision_day, is_hit
 from engine.model import Forecast
 from engine.outcomes import Scored
 
@@ -114,7 +114,7 @@ def _index_by_decision(scored: Iterable[Scored]) -> dict[_Decision, tuple[date, 
         if outcome is None or outcome.tie:
             continue
         probability = call.probability_up if isinstance(call, Forecast) else 0.5
-        right = hit(call, outcome)
+        right = is_hit(call, outcome)
         score = 0.5 if right is None else float(right)
         error = (probability - float(outcome.next_close > outcome.last_close)) ** 2
         by_decision[call.symbol, call.as_of] = (decision_day(call), (score, error))
