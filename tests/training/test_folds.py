@@ -9,7 +9,7 @@ from engine.timeline import build_observations
 from strategies.market_data import build_costs, load_market_data
 from strategies.sizing import build_sizing
 from tests.support.walks import MARKET
-from training.dataset.experience import build_experiences, longest_horizon
+from training.dataset.experience import build_experiences, find_longest_horizon
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import build_folds, split_fold
 
@@ -56,7 +56,7 @@ def test_a_longer_step_leaves_days_between_gate_and_next_training():
 
 def test_a_fold_trains_on_nothing_that_was_not_known_an_embargo_before_its_cutoff(lived):
     made = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))
-    embargo = longest_horizon(lived)
+    embargo = find_longest_horizon(lived)
     for fold in made:
         data = split_fold(lived, fold, embargo)
         assert max(one.known_at for one in data.training.items) + embargo < fold.held_from

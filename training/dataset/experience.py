@@ -105,7 +105,7 @@ class Experience:
         return self.outcome.known_at - self.outcome.as_of
 
 
-def longest_horizon(items: Iterable[Experience]) -> timedelta:
+def find_longest_horizon(items: Iterable[Experience]) -> timedelta:
     """Return the longest horizon, which is the shortest embargo allowed; zero without experiences."""
     return max((item.horizon for item in items), default=timedelta())
 

@@ -27,10 +27,10 @@ from llm.student import Student, StudentSettings
 from strategies.backtest import Run
 from strategies.config import BacktestConfig, student_settings
 from training.dataset.experience import Experience
-from training.promotion.evidence import net_returns
+from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
 from training.retraining.drift import detect_drift
-from training.retraining.source import last_fold, open_training_journal, read_source
+from training.retraining.source import build_last_fold, open_training_journal, read_source
 from training.trained_adapter import OnProgress
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
@@ -185,7 +185,7 @@ def _verdict(work: _Round, challenger: Adapter, begin: datetime) -> GateVerdict:
     level = alpha_spent(work.registry.gate_results(work.student) + 1)
     passed_guards = bool(challenger.scores.get("clean", False))
     ours, theirs = ([call for call, _ in side] for side in sides)
-    returns = net_returns(ours, theirs, window)
+    returns = compute_net_returns(ours, theirs, window)
     return evaluate_challenger(
         sides[0], sides[1], GateRule(level=level), passed_guards=passed_guards, net_returns=returns
     )
@@ -206,7 +206,7 @@ def _score_window(
 def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
     """Train on data up to the last known close, and register the challenger."""
     settings, parent = work.settings, work.registry.champion(work.student)
-    fold, data = last_fold(work.experiences, work.until, settings)
+    fold, data = build_last_fold(work.experiences, work.until, settings)
     with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
         trained = trainer(
             work.student_settings(parent),

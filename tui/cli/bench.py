@@ -218,10 +218,10 @@ def bench_reward(
     """
     from dataclasses import asdict
 
-    from training.benches.reward import step_agreement
+    from training.benches.reward import measure_step_agreement
     from tui.cli.tables import print_pairs
 
-    found = asdict(step_agreement(forecasts, seed))
+    found = asdict(measure_step_agreement(forecasts, seed))
     shown = {key: value for key, value in found.items() if key != "kinds"} | found["kinds"]
     print_json(found) if as_json else print_pairs(shown)
     if found["worst"] > _AGREES:
