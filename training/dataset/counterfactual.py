@@ -57,7 +57,7 @@ def simulate_step(call: Prediction, outcome: Outcome, context: TradeContext) -> 
 
     Args:
         call: The prediction to trade; an abstention keeps the position.
-        outcome: What the market then did, up to the end of the step.
+        outcome: The closes and opens that followed, up to the end of the step.
         context: The position, equity, prices and rules that the step starts from.
 
     Raises:

@@ -295,7 +295,7 @@ class Decision:
     base_rate: float
 
     def exchange_rates(self, currency: str, rates: FxRates | None) -> tuple[float, float, float]:
-        """Return what a unit of a currency was worth at the decision, at the fill and at the exit."""
+        """Return the value of a unit of a currency at the decision, at the fill and at the exit."""
         exit_at = self.outcome.open_known_at or self.outcome.known_at
         moments = (self.observation.as_of, self.fill_at, exit_at)
         at_decision, at_fill, at_exit = (rates.rate(currency, at) if rates else 1.0 for at in moments)

@@ -159,7 +159,7 @@ def move_multiplier(implied: Sequence[float], actual: Sequence[float], weights: 
 
     Args:
         implied: The returns that the labels imply, in daily standard deviations.
-        actual: The returns that came, likewise; winsorised at 3.
+        actual: The actual returns, likewise; winsorised at 3.
         weights: The weight of each.
     """
     total = math.fsum(weights)
