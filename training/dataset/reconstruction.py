@@ -64,6 +64,8 @@ def reconstruct_experiences(
         seen = list(_build_observations(epoch, history.news, calls, window))
         for decision in build_decisions(seen, epoch.bars, instruments, calendars):
             symbol, as_of = decision.observation.symbol, decision.observation.as_of
+            if (symbol, as_of) not in history.positions:
+                continue  # its close arrived late, when it could no longer be traded
             outcome = _with_traded_opens(decision, history)
             if history.paid_dividend(symbol, as_of, outcome.open_known_at or outcome.known_at):
                 continue

@@ -89,32 +89,7 @@ app.add_typer(bench_app, name="bench")
 
 
 @app.command()
-@config_options(
-    "bars",
-    "store",
-    "news",
-    "symbols",
-    "start",
-    "end",
-    "student",
-    "adapter",
-    "champion",
-    "quantization",
-    "cash",
-    "fee_bps",
-    "slippage_bps",
-    "latency_bps",
-    "rates_files",
-    "base_currency",
-    "allow_bad_data",
-    "allow_short",
-    "seed",
-    "market.days",
-    "market.edge",
-    "market.reversal",
-    "market.headlines",
-    "out",
-)
+@config_options("*", "market.*", without=("feeds",))
 def backtest(
     flags: dict[str, Any], config: ConfigFile = None, data: DataDir = None, as_json: AsJson = False
 ) -> None:
@@ -130,7 +105,7 @@ def backtest(
     if settings.out is not None:
         require_writable(settings.out, "--out")
     from strategies.backtest import backtest as run_backtest
-    from tui.cli.tables import print_result
+    from strategies.result_table import print_result
 
     try:
         with ProgressDisplay() as progress:
@@ -149,8 +124,9 @@ def runs(
 ) -> None:
     """List the backtests on record, newest first, or show one of them again."""
     from engine.journal.canonical import to_jsonable
+    from strategies.result_table import print_result
     from strategies.runs import list_runs, load_run
-    from tui.cli.tables import print_result, print_runs
+    from tui.cli.tables import print_runs
 
     if run is None:
         known = list(list_runs(data_dir(data)))

@@ -20,37 +20,18 @@ import os
 
 from tui.cli.paths import data_dir
 
+_TRADING = ("cash", "fee_bps", "slippage_bps", "latency_bps", "rates_files", "base_currency")
+
 _TRAINING = tuple(
     f"walkforward.{key}" for key in ("train_days", "recency_half_life", "embargo_days", "steps")
 )
 
 
 @config_options(
-    "walkforward.method",
-    "walkforward.train_days",
-    "walkforward.test_days",
-    "walkforward.step_days",
-    "walkforward.recency_half_life",
-    "walkforward.embargo_days",
-    "walkforward.steps",
-    "walkforward.compare",
-    "bars",
-    "store",
-    "news",
-    "symbols",
-    "start",
-    "end",
-    "student",
-    "adapter",
-    "champion",
-    "quantization",
-    "allow_bad_data",
-    "allow_short",
-    "seed",
-    "market.days",
-    "market.edge",
-    "market.reversal",
-    "out",
+    "walkforward.*",
+    "*",
+    "market.*",
+    without=(*_TRADING, "feeds", "market.headlines"),
     texts={"start": "First day of the history."},
 )
 def walkforward(
