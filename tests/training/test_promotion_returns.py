@@ -37,7 +37,7 @@ def test_a_traded_students_return_is_the_mean_of_the_days_of_the_engines_own_ste
     )
     run = backtest(config, data_dir=tmp_path, clock=lambda: NOW, student=RuleStudent())
     experience = load_run_experiences(tmp_path, run.name)
-    steps = {(step.symbol, step.started_at): step for step in run.simulations["student"].engine.trading.pnl}
+    steps = {(step.symbol, step.started_at): step for step in run.simulations["student"].engine.steps}
     earned = [steps.get((one.observation.symbol, one.trade_context.fill_at)) for one in experience]
     assert sum(step is not None for step in earned) > 50
     days = {one.observation.as_of for one in experience}
