@@ -13,7 +13,7 @@ from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData, build_costs, load_market_data
 from strategies.sizing import build_sizing
-from training.dataset.experience import Experience, build_experiences, longest_horizon
+from training.dataset.experience import Experience, build_experiences, find_longest_horizon
 from training.promotion.rule import GateRule, alpha_spent
 from training.walkforward.config import WalkForwardConfig
 from training.walkforward.folds import Fold, build_folds
@@ -99,7 +99,7 @@ def build_plan(
 def choose_embargo(settings: WalkForwardConfig, experiences: Sequence[Experience]) -> timedelta:
     """Return the embargo of the settings, or the longest horizon where they have none."""
     days = settings.embargo_days
-    return longest_horizon(experiences) if days is None else timedelta(days=days)
+    return find_longest_horizon(experiences) if days is None else timedelta(days=days)
 
 
 def build_gate_rules(gates: int) -> list[GateRule]:
