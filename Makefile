@@ -16,15 +16,15 @@ UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link)))
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
-# uv installs the pins faster than pip. If it is not available, or fails, pip does the same; -qq because jusText asks
-# for an extra of lxml that lxml no longer has, and pip warns about that.
+# uv installs the pins about three times faster than pip. If it is not available, or fails, pip does the same; it is
+# upgraded first, because older ones warn about an extra of lxml that jusText asks for.
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "the pinned packages need Python 3.11.5 or newer; run: make PYTHON=PATH")'
 	$(PYTHON) -m venv $(VENV)
 	@uv=$$(command -v uv || { $(PIP) install uv==$(UV_VERSION) >/dev/null 2>&1 && echo $(BIN)/uv; }); \
 	if [ -n "$$uv" ] && "$$uv" pip install --quiet --compile-bytecode --python $(BIN)/python $(UV_FLAGS) -r requirements.txt; then :; \
 	else echo "installing with pip, which takes several minutes"; \
-		$(PIP) install --quiet --upgrade pip && $(PIP) install -qq -r requirements.txt; fi
+		$(PIP) install --quiet --upgrade pip && $(PIP) install --quiet -r requirements.txt; fi
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 

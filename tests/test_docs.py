@@ -1,4 +1,4 @@
-"""Links, paths, commands, options and targets on the project's pages exist, and the page of keys has every key."""
+"""Links, paths, commands and options on the project's pages exist, and the page of keys has every key."""
 
 import re
 from pathlib import Path
