@@ -1,4 +1,1 @@
-"""Where facts come from: bars and news, from files or from a simulated market.
-
-Feeds know nothing of models, orders or scores.
-"""
+"""Sources of market data: bars and news from exchanges, files, a live collector or a simulated market."""

@@ -1,14 +1,14 @@
-"""The first instant at which a decision may use a news item.
+"""Compute the first instant at which a decision may use a news item.
 
-Knows times only. The one rule: an item counts from the latest instant at which it may have been published
-or first seen, plus the latency of the source; where only the day is known, from that day's end.
+The one rule: an item is available from the latest instant at which it may have been published or first seen,
+plus the latency of the source; where only the day is known, from the end of that day.
 """
 
 from datetime import UTC, datetime, time, timedelta
 
 from engine.model import Precision
 
-# The last place on earth to end a day, or to reach a given time of day, is twelve hours behind UTC.
+# The westernmost time zone is twelve hours behind UTC.
 _LAST_ZONE = timedelta(hours=12)
 
 
@@ -20,22 +20,29 @@ def available_at(
     first_seen_at: datetime | None,
     latency: timedelta,
 ) -> datetime:
-    """When an item may be used, in UTC.
+    """Return the instant in UTC from which an item may be used.
 
-    `published_at` is timezone-aware, in the zone of its source, or in UTC where `zone_known` is false: it
-    is then a wall time that may be that of any zone. `latency` is what the source takes to deliver,
-    zero or more.
+    Live, with `first_seen_at`, that is the later of publication and first sight. In an archive, without it,
+    it is the end of the minute, hour or day of `published_at` in its zone, because the item may lie anywhere
+    in it, and twelve hours later where the zone is unknown. The latency is added except to the end of a day,
+    which is hours late already for all but the last items of that day.
 
-    Live, with `first_seen_at`: the later of publication and first sight. In an archive, without it:
-    the end of the minute, hour or day of `published_at` in its zone, because the item may lie anywhere in
-    it, and twelve hours later where the zone is unknown. The latency is added but to the end of a day, which
-    is hours late already for all but the last items of that day. Raises ValueError for a naive time or a
-    negative latency, OverflowError past the year 9999.
+    Args:
+        published_at: Timezone-aware, in the zone of its source; in UTC where `zone_known` is false: it is
+            then a wall-clock time of an unknown zone.
+        precision: How exactly `published_at` is known.
+        zone_known: Whether the source states the zone.
+        first_seen_at: When a collector first saw the item; None in an archive.
+        latency: What the source takes to deliver an item, zero or more.
+
+    Raises:
+        ValueError: For a naive time or a negative latency.
+        OverflowError: Past the year 9999.
     """
     if published_at.tzinfo is None:
-        raise ValueError(f"published_at {published_at} has no zone")
+        raise ValueError(f"published_at {published_at} has no zone; make it timezone-aware")
     if latency < timedelta(0):
-        raise ValueError(f"latency {latency} is below zero")
+        raise ValueError(f"latency {latency} is below zero; give zero or more")
     if first_seen_at is not None:
         return max(published_at, first_seen_at).astimezone(UTC) + latency
     known = end_of_period(published_at, precision).astimezone(UTC)
@@ -45,7 +52,7 @@ def available_at(
 
 
 def end_of_period(moment: datetime, precision: Precision) -> datetime:
-    """The end of the minute, hour or day that `moment` lies in, in its own zone; a second is exact."""
+    """Return the end of the minute, hour or day that `moment` lies in, in its own zone; a second is exact."""
     match precision:
         case Precision.SECOND:
             return moment

@@ -1,7 +1,7 @@
-"""What news calls the instruments: tickers, names and nicknames in English and Chinese.
+"""Map the words of news sources to instruments: tickers, names and nicknames in English and Chinese.
 
-Knows words, not texts: it resolves what a source wrote into its symbols column, and does not search
-titles. The built-in table covers well-known coins and stocks; a user adds words for the rest.
+It resolves what a source wrote into its symbols column and does not search titles. The built-in table covers
+well-known coins and stocks; a user adds words for the rest.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from engine.instruments import AssetClass, Instrument
 
-# One line for one coin or company; the first word is its ticker, and all of them mean the same.
+# A group for each coin or company: its ticker first, then its other names.
 _COINS = """
 BTC, XBT, bitcoin, 比特币 | ETH, ether, ethereum, 以太坊, 以太币 | BNB, binance coin, 币安币
 SOL, solana, 索拉纳 | XRP, ripple, 瑞波币 | ADA, cardano, 艾达币 | DOGE, dogecoin, 狗狗币
@@ -79,7 +79,7 @@ _A_SHARE = re.compile(r"(?:S[HZ])?([0-9]{6})(?:\.(?:SH|SS|SZ))?")
 
 
 def _normalize_word(word: str) -> str:
-    """The form in which words are compared: one width, one case, without the mark of a cashtag."""
+    """Return the form in which words are compared: one width, one case, without the sign of a cashtag."""
     return " ".join(unicodedata.normalize("NFKC", word).casefold().lstrip("$#").split())
 
 
@@ -98,32 +98,32 @@ _KNOWN = {
     AssetClass.A_SHARE: _parse_groups(_A_SHARES),
 }
 
-# Whether a topic is about coins alone.
+# Each topic, and whether it is about coins alone.
 _TOPICS = dict.fromkeys(_COIN_TOPICS.split(), True) | dict.fromkeys(_MARKET_TOPICS.split(), False)
 
 
 def parse_pair(symbol: str) -> tuple[str, str] | None:
-    """Base and quote of a coin's symbol, as in BTCUSDT, BTC-USD and BTC/USDT; None for any other symbol.
+    """Split a coin's symbol, such as BTCUSDT or BTC/USDT, into base and quote; None for any other symbol.
 
     Without a separator the quote must be a dollar, or the base a coin of the built-in table.
     """
     upper = symbol.upper()
-    if found := _PAIR.fullmatch(upper):
-        return found[1], found[2]
-    found = _JOINED.fullmatch(upper)
-    if found and (found[2] in _DOLLARS or _normalize_word(found[1]) in _KNOWN[AssetClass.COIN]):
-        return found[1], found[2]
+    if pair := _PAIR.fullmatch(upper):
+        return pair[1], pair[2]
+    pair = _JOINED.fullmatch(upper)
+    if pair and (pair[2] in _DOLLARS or _normalize_word(pair[1]) in _KNOWN[AssetClass.COIN]):
+        return pair[1], pair[2]
     return None
 
 
 def a_share_code(symbol: str) -> str | None:
-    """The six digits of an A-share's symbol, as in 600519, sh600519 and 600519.SS; None for any other."""
-    found = _A_SHARE.fullmatch(symbol.upper())
-    return found[1] if found else None
+    """Return the six digits of an A-share such as sh600519 or 600519.SS; None for any other symbol."""
+    match = _A_SHARE.fullmatch(symbol.upper())
+    return match[1] if match else None
 
 
 def known_names(symbol: str, asset_class: AssetClass) -> tuple[str, ...]:
-    """The words of the built-in table for an instrument, its own ticker first; its base alone if unknown."""
+    """Return the built-in names of an instrument, its own ticker first; the ticker alone if it is unknown."""
     base = _base_symbol(symbol, asset_class)
     others = _KNOWN[asset_class].get(_normalize_word(base), ())
     return (base, *(word for word in others if _normalize_word(word) != _normalize_word(base)))
@@ -141,7 +141,7 @@ def _base_symbol(symbol: str, asset_class: AssetClass) -> str:
 
 
 def _list_spellings(instrument: Instrument) -> set[str]:
-    """What an instrument is called before the user adds anything, ready for comparison."""
+    """Return the normalized words for an instrument, before the user adds any."""
     words = {instrument.symbol, *instrument.names, *known_names(instrument.symbol, instrument.asset_class)}
     if instrument.asset_class is AssetClass.A_SHARE:
         code = _base_symbol(instrument.symbol, instrument.asset_class)
@@ -156,8 +156,10 @@ def _list_spellings(instrument: Instrument) -> set[str]:
 class NameTable:
     """Which traded symbols a word stands for.
 
-    `symbols` has every word that is known, also those of what is not traded, which stand for nothing.
-    `coins` are the traded coins, and `only_coins` tells that nothing else is traded.
+    Attributes:
+        symbols: The traded symbols of every known word; empty for the names of what is not traded.
+        coins: The traded coins.
+        only_coins: Whether nothing but coins is traded.
     """
 
     symbols: Mapping[str, frozenset[str]]
@@ -168,7 +170,10 @@ class NameTable:
     def for_instruments(
         cls, instruments: Iterable[Instrument], extra: Mapping[str, Sequence[str]] | None = None
     ) -> "NameTable":
-        """The table for what is traded; `extra` adds words to a symbol, a base such as BTC, or a name."""
+        """Build the table of the traded instruments.
+
+        `extra` adds words to a symbol, a base such as BTC, or a name.
+        """
         traded = tuple(instruments)
         symbols: dict[str, frozenset[str]] = {
             word: frozenset() for known in _KNOWN.values() for word in known
@@ -181,28 +186,29 @@ class NameTable:
                 symbols[word] = symbols.get(word, frozenset()) | symbols.get(
                     _normalize_word(name), frozenset()
                 )
-        coins = frozenset(one.symbol for one in traded if one.asset_class is AssetClass.COIN)
-        return cls(symbols=symbols, coins=coins, only_coins=len(coins) == len({one.symbol for one in traded}))
+        coins = frozenset(item.symbol for item in traded if item.asset_class is AssetClass.COIN)
+        only_coins = len(coins) == len({item.symbol for item in traded})
+        return cls(symbols=symbols, coins=coins, only_coins=only_coins)
 
     def contains(self, word: str) -> bool:
-        """Whether `word` is a name or a topic, traded or not."""
+        """Return whether `word` is a name or a topic, traded or not."""
         return _normalize_word(word) in self.symbols or _normalize_word(word) in _TOPICS
 
     def resolve(self, word: str) -> frozenset[str]:
-        """The traded symbols that `word` stands for; none for a topic, an unknown or an untraded name."""
+        """Return the traded symbols that `word` stands for; none for a topic or an unknown name."""
         return self.symbols.get(_normalize_word(word), frozenset())
 
     def match_symbols(self, words: Iterable[str]) -> frozenset[str] | None:
-        """The traded symbols that an item with these subjects concerns.
+        """Return the traded symbols that an item with these subjects concerns.
 
-        An empty set means the whole market: no subject at all, or none but topics, one of them general, such
-        as "economy". Topics such as "defi" concern the traded coins, which are the whole market where
-        only coins are traded. None means that the item concerns nothing that is traded.
+        An empty set means the whole market: no subject at all, or only topics of which one is general, such
+        as "economy". Topics such as "defi" concern the traded coins, which are the whole market where only
+        coins are traded. None means that the item concerns nothing that is traded.
         """
         subjects = [_normalize_word(word) for word in words]
-        found = frozenset[str]().union(*(self.resolve(word) for word in subjects))
-        if found or not subjects:
-            return found
+        symbols = frozenset[str]().union(*(self.resolve(word) for word in subjects))
+        if symbols or not subjects:
+            return symbols
         topics = [_TOPICS.get(word) for word in subjects]
         if None in topics:
             return None

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -26,15 +27,33 @@ from engine.instruments import AssetClass
 from engine.trading.risk import RiskLimits
 from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
+from llm.backends import describe_students
 from llm.student import Quantization, StudentSettings
 
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Table(BaseModel):
-    """A table of the configuration: no key that is not its own, and no change once it is read."""
+    """A table of the configuration. It is frozen and refuses unknown keys.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A field's description is the help of its option on the command line (see `tui.cli.config_options`).
+    """
+
+    # Building all validators takes longer than `closecall --help` may.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How a key is written on the command line, where its name and type do not say it.
+
+    Attributes:
+        name: The option, such as "--feed"; one that begins with "--no-" sets False.
+        commas: Whether a value may hold several, with commas between them.
+    """
+
+    name: str = ""
+    commas: bool = False
 
 
 class Retraining(StrEnum):
@@ -105,7 +124,10 @@ class PaperTable(Table):
 
     deadline_seconds: Amount = 300.0
     late_seconds: Annotated[Amount, Field(validate_default=True)] = 1800.0
-    retrain: Retraining = Retraining.NEVER
+    retrain: Annotated[
+        Retraining,
+        Field(description="When the session retrains its student."),
+    ] = Retraining.NEVER
     method: str = "grpo"
     train_days: Annotated[int, Field(ge=1)] = 180
     test_days: Annotated[int, Field(ge=1)] = 60
@@ -169,10 +191,19 @@ class MarketTable(Table):
 
     coins: Annotated[int, Field(ge=0, le=14)] = 3
     stocks: Annotated[int, Field(ge=0, le=14)] = 3
-    days: Annotated[int, Field(ge=10, le=20_000)] = 500
-    edge: bool = True
-    reversal: Day | None = None
-    headlines: HeadlineSet = HeadlineSet.FAMILIAR
+    days: Annotated[int, Field(ge=10, le=20_000, description="Days of the simulated market.")] = 500
+    edge: Annotated[
+        bool,
+        Flag("--no-edge"),
+        Field(description="Simulate a market whose news has no predictive value."),
+    ] = True
+    reversal: Annotated[
+        Day | None,
+        Field(description="First day on which news of the simulated market has the opposite effect."),
+    ] = None
+    headlines: Annotated[HeadlineSet, Field(description="Templates of the simulated headlines.")] = (
+        HeadlineSet.FAMILIAR
+    )
 
 
 def _address(value: object) -> object:
@@ -200,14 +231,34 @@ class InstrumentTable(Table):
 class WalkForwardTable(Table):
     """`[walkforward]`: flags of `closecall walkforward`; what is left out is the command's default."""
 
-    method: Literal["grpo", "sft", "none"] | None = None
-    train_days: Days | None = None
-    test_days: Days | None = None
-    step_days: Days | None = None
-    recency_half_life: Amount | None = None
-    embargo_days: NotNegative | None = None
-    steps: Days | None = None
-    compare: bool | None = None
+    method: Annotated[
+        Literal["grpo", "sft", "none"] | None,
+        Field(description="How challengers are trained (default grpo)."),
+    ] = None
+    train_days: Annotated[
+        Days | None, Field(description="Days of outcomes that a challenger is trained on.")
+    ] = None
+    test_days: Annotated[
+        Days | None, Field(description="Days that it shadows the champion before its gate.")
+    ] = None
+    step_days: Annotated[
+        Days | None, Field(description="Days from one training to the next; default: --test-days.")
+    ] = None
+    recency_half_life: Annotated[
+        Amount | None, Field(description="Days after which an outcome counts half.")
+    ] = None
+    embargo_days: Annotated[
+        NotNegative | None,
+        Field(
+            description="Days between the last outcome trained on and the test; default: the longest horizon."
+        ),
+    ] = None
+    steps: Annotated[Days | None, Field(description="Training steps; default: those of the recipe.")] = None
+    compare: Annotated[
+        bool | None,
+        Flag("--no-compare"),
+        Field(description="Do not train the supervised arm beside GRPO."),
+    ] = None
     weights: Mapping[str, NotNegative] = Field(default_factory=dict)
 
 
@@ -223,37 +274,63 @@ class BacktestConfig(Table):
     sessions only, and `walkforward` to walk-forwards, whose journal states it apart.
     """
 
-    bars: tuple[Path, ...] = ()
-    store: tuple[str, ...] = ()
-    news: tuple[Path, ...] = ()
-    feeds: tuple[str, ...] = ()
-    symbols: tuple[str, ...] = ()
-    start: Day | None = None
-    end: Day | None = None
-    student: str = "tiny"
-    adapter: Path | None = None
-    champion: Annotated[bool, Field(exclude=True)] = False
-    quantization: Quantization = Quantization.NONE
+    bars: Annotated[tuple[Path, ...], Field(description="CSV or Parquet files or folders of bars.")] = ()
+    store: Annotated[tuple[str, ...], Field(description="Bars and news fetched from this source.")] = ()
+    news: Annotated[tuple[Path, ...], Field(description="Files or folders of dated news.")] = ()
+    feeds: Annotated[
+        tuple[str, ...], Flag("--feed"), Field(description="Address of an RSS or Atom feed.")
+    ] = ()
+    symbols: Annotated[
+        tuple[str, ...],
+        Flag(commas=True),
+        Field(description="Use these symbols only; separate them by commas or spaces."),
+    ] = ()
+    start: Annotated[Day | None, Field(description="First day that is traded.")] = None
+    end: Annotated[Day | None, Field(description="Last day of bars.")] = None
+    student: Annotated[str, Field(description=describe_students())] = "tiny"
+    adapter: Annotated[Path | None, Field(description="Folder of a peft adapter.")] = None
+    champion: Annotated[
+        bool, Field(exclude=True, description="Use the registry's current champion adapter.")
+    ] = False
+    quantization: Annotated[
+        Quantization, Field(description="Weights of the student (nf4: 4 bits, needs bitsandbytes).")
+    ] = Quantization.NONE
     prompt: str | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
-    cash: Amount = 100_000.0
-    fee_bps: BasisPoints | None = None
-    slippage_bps: BasisPoints | None = None
-    latency_bps: BasisPoints | None = None
+    cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
+    fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
+    slippage_bps: Annotated[
+        BasisPoints | None, Field(description="Slippage from the official open, basis points.")
+    ] = None
+    latency_bps: Annotated[
+        BasisPoints | None, Field(description="Cost of delay, added to slippage, basis points.")
+    ] = None
     borrow_rate: NotNegative | None = None
-    allow_short: bool = False
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 7
+    allow_short: Annotated[bool, Field(description="Sell short on forecasts of a fall.")] = False
+    seed: Annotated[
+        int,
+        Field(ge=0, le=2**32 - 1, description="Seed of the simulated market, random baseline and training."),
+    ] = 7
     max_gross_exposure: Annotated[Share, Field(serialization_alias="gross")] = 0.95
     risk_aversion: Amount = 25.0
     news_latency_seconds: Annotated[NotNegative, Field(serialization_alias="archive_latency_seconds")] = 60.0
-    allow_bad_data: Annotated[bool, Field(serialization_alias="allow_harmful")] = False
-    base_currency: Annotated[str | None, Field(serialization_alias="base")] = None
-    rates_files: tuple[Path, ...] = ()
-    out: Path | None = None
-    market: MarketTable = MarketTable()
-    paper: PaperTable = PaperTable()
-    risk: RiskTable = RiskTable()
-    walkforward: Annotated[WalkForwardTable, Field(exclude=True)] = WalkForwardTable()
+    allow_bad_data: Annotated[
+        bool,
+        Field(serialization_alias="allow_harmful", description="Use data that the quality checks refuse."),
+    ] = False
+    base_currency: Annotated[
+        str | None, Field(serialization_alias="base", description="Currency of the account, with --rates.")
+    ] = None
+    rates_files: Annotated[
+        tuple[Path, ...],
+        Flag("--rates"),
+        Field(description="Files of exchange rates, such as CNYUSD.csv."),
+    ] = ()
+    out: Annotated[Path | None, Field(description="Also write result.json and CSV files here.")] = None
+    market: MarketTable = Field(default_factory=MarketTable)
+    paper: PaperTable = Field(default_factory=PaperTable)
+    risk: RiskTable = Field(default_factory=RiskTable)
+    walkforward: WalkForwardTable = Field(default_factory=WalkForwardTable, exclude=True)
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
     aliases: Annotated[Mapping[str, tuple[str, ...]], Field(serialization_alias="names")] = Field(
         default_factory=dict
@@ -302,7 +379,7 @@ def load_config(
     values = _read_table(path) if path is not None else {}
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
-    merged = ("market", "sources", "paper")
+    merged = ("market", "sources", "paper", "walkforward")
     tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})

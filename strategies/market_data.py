@@ -11,9 +11,10 @@ from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
 from engine.model import Bar, NewsItem
-from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
+from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
+from feeds.files.tables import read_once
 from feeds.history.file_import import SOURCE as FILES
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
@@ -174,15 +175,16 @@ _WARM_UP = timedelta(days=70)
 """Bars from before the start, so that the first forecast has a full window behind it."""
 
 
+@read_once()
 def load_files(config: BacktestConfig) -> MarketData:
     """The bars and news that `config` names. Raises DataError, also for data that would harm a backtest."""
-    files = bar_files(config.bars)
+    files = find_bar_files(config.bars)
     for symbol, path in files.items():
         if not symbol.isprintable():
             raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
     instruments = build_instruments(picked, config)
-    spans = {symbol: date_span(files[symbol]) for symbol in picked}
+    spans = {symbol: read_date_span(files[symbol]) for symbol in picked}
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
         raise DataError(

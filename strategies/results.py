@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.journal.canonical import row_digest, to_jsonable
-from engine.metrics.accuracy import accuracy
-from engine.metrics.performance import deflated_sharpe, performance
+from engine.metrics.accuracy import compute_accuracy
+from engine.metrics.performance import compute_performance, deflated_sharpe
 from engine.metrics.registry import compute_metrics
-from engine.metrics.significance import verdict
+from engine.metrics.significance import compute_verdict
 from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
 from engine.model import Abstention, Direction, Forecast, Observation, Prediction
 from engine.outcomes import match_outcomes
@@ -38,7 +38,7 @@ class SimulationResult:
 def scorecard(played: Mapping[str, SimulationResult], facts: MarketData) -> dict[str, Any]:
     """Scores by caller, verdict, digests and, on a simulated market, the share of the edge captured."""
     scored = {name: match_outcomes(one.calls, facts.bars) for name, one in played.items()}
-    judged = verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
+    judged = compute_verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
     student = played[STUDENT]
     return {
         "scores": {
@@ -159,7 +159,9 @@ def record_trial(
     The deflation counts distinct forecasts: the same ones run again are no second draw of luck.
     """
     engine = student.engine
-    earned = performance([(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year)
+    earned = compute_performance(
+        [(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year
+    )
     trial = Trial(
         run=name,
         at=now,
@@ -195,7 +197,7 @@ def _measure_contamination(
         return {"contaminated_n": None, "after_release": None}
     release = datetime.combine(released, time(0), tzinfo=UTC)
     clean = [call for call in forecasts if call.as_of >= release]
-    scored = accuracy(match_outcomes(clean, facts.bars))
+    scored = compute_accuracy(match_outcomes(clean, facts.bars))
     return {
         "contaminated_n": len(forecasts) - len(clean),
         "after_release": {

@@ -6,8 +6,8 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from engine.metrics.accuracy import Accuracy, accuracy
-from engine.metrics.performance import Performance, performance
+from engine.metrics.accuracy import Accuracy, compute_accuracy
+from engine.metrics.performance import Performance, compute_performance
 from engine.outcomes import Scored
 from engine.trading.records import EngineResult, OrderStatus
 
@@ -183,8 +183,8 @@ def compute_metrics(scored: Sequence[Scored], engine: EngineResult, days_per_yea
     marks = [(mark.at, mark.value) for mark in engine.marks]
     inputs = MetricInputs(
         scored=scored,
-        accuracy=accuracy(scored),
-        performance=performance(marks, engine.starting_cash, days_per_year),
+        accuracy=compute_accuracy(scored),
+        performance=compute_performance(marks, engine.starting_cash, days_per_year),
         engine=engine,
     )
     return {metric.key: metric.function(inputs) for metric in METRICS}

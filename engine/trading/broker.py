@@ -46,7 +46,7 @@ class SliceBroker(bt.brokers.BackBroker):
         self.margin = margin
         self.now: Slice | None = None
         self.waiting: dict[str, OrderRecord] = {}
-        self.accounts = PnLTracker(costs, sink)
+        self.pnl = PnLTracker(costs, sink)
         self.gross = 0.0
         self._feeds = feeds
         self._instruments = instruments
@@ -82,7 +82,7 @@ class SliceBroker(bt.brokers.BackBroker):
         position = self.positions[feed]
         left, rest = apply_split(position.size, ratio, self._instruments[symbol].lot)
         feed.split(ratio)
-        self.accounts.split(symbol, ratio, left, feed.price)
+        self.pnl.split(symbol, ratio, left, feed.price)
         self.cash += rest * feed.price
         position.size, position.price = left, position.price / ratio
         self._get_value()
@@ -93,7 +93,7 @@ class SliceBroker(bt.brokers.BackBroker):
         if size:
             paid = size * amount * feed.rate
             self.cash += paid
-            self.accounts.apply_dividend(symbol, paid)
+            self.pnl.apply_dividend(symbol, paid)
             self._get_value()
 
     def next(self) -> None:
@@ -102,11 +102,11 @@ class SliceBroker(bt.brokers.BackBroker):
         if now is None:
             return
         for symbol in now.bars:
-            self.cash -= self.accounts.charge_borrow(symbol, now.as_of)
+            self.cash -= self.pnl.charge_borrow(symbol, now.as_of)
         value = self._get_value()
         if now.phase is Phase.OPEN:
             for symbol, bar in now.bars.items():
-                self.accounts.open(symbol, bar.open * self._feeds[symbol].rate, now.as_of, value)
+                self.pnl.open(symbol, bar.open * self._feeds[symbol].rate, now.as_of, value)
             self._fill_waiting(now)
             self._get_value()
         elif now.bars:
@@ -180,7 +180,7 @@ class SliceBroker(bt.brokers.BackBroker):
             cost=done.comm + slippage,
             rate=rate,
         )
-        self.accounts.fill(fill, self.positions[order.data].size)
+        self.pnl.fill(fill, self.positions[order.data].size)
         self._settle(record.symbol, OrderStatus.FILLED, at, record.reason)
         self._sink(fill)
 

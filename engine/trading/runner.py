@@ -62,7 +62,7 @@ class SliceCerebro(bt.Cerebro):
         self, items: Iterable[EngineInput], instruments: Mapping[str, Instrument], rates: FxRateSource | None
     ) -> None:
         super().__init__()
-        self.desk: OrderManager
+        self.order_manager: OrderManager
         self.moment = 0.0
         self._inputs = items
         self._rates = rates
@@ -86,7 +86,7 @@ class SliceCerebro(bt.Cerebro):
             for symbol, bar in item.bars.items():
                 self._feed(symbol).push_bar(bar, item.as_of, self.moment)
             self._brokernotify()
-            self.desk.enforce_margin()
+            self.order_manager.enforce_margin()
             strategy._next()
             if self._event_stop:
                 return
@@ -104,19 +104,19 @@ class SliceCerebro(bt.Cerebro):
         self._broker.now = Slice(as_of=at, phase=phase, bars={})
         match item:
             case Split():
-                self.desk.split(item)
+                self.order_manager.split(item)
             case Dividend():
-                self.desk.apply_dividend(item)
+                self.order_manager.apply_dividend(item)
             case OpenMissed():
-                self.desk.expire_orders(item.symbols, item.reason)
+                self.order_manager.expire_orders(item.symbols, item.reason)
         strategy.on_event(item)
 
     def _update_rates(self, rates: FxRateSource, as_of: datetime) -> None:
         for symbol, currency in self._foreign.items():
-            self.desk.feeds[symbol].set_rate(rates.rate(currency, as_of), as_of)
+            self.order_manager.feeds[symbol].set_rate(rates.rate(currency, as_of), as_of)
 
     def _feed(self, symbol: str) -> SymbolFeed:
-        feed = self.desk.feeds.get(symbol)
+        feed = self.order_manager.feeds.get(symbol)
         if feed is None:
             raise DataError(
                 f"a slice carries {symbol}, which this run does not have; add it as an instrument"
@@ -195,17 +195,15 @@ def run(
     cerebro.setbroker(broker)
     for symbol, feed in feeds.items():
         cerebro.adddata(feed, name=symbol)
-    cerebro.desk = OrderManager(
+    cerebro.order_manager = OrderManager(
         broker=broker, feeds=feeds, instruments=instruments, calendars=calendars, sink=collector, risk=risk
     )
     cerebro.addstrategy(strategy, **settings)
     for name, analyzer in analyzers.items():
         cerebro.addanalyzer(analyzer, _name=name)
     (ran,) = cerebro.run(stdstats=False, preload=False, runonce=False, exactbars=1)
-    cerebro.desk.expire_all()
-    broker.accounts.finish(
-        {symbol: (feed.price, feed.seen_at) for symbol, feed in feeds.items() if feed.seen_at}
-    )
+    cerebro.order_manager.expire_all()
+    broker.pnl.finish({symbol: (feed.price, feed.seen_at) for symbol, feed in feeds.items() if feed.seen_at})
     return EngineResult(
         starting_cash=float(cash),
         cash=broker.getcash(),

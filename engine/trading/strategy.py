@@ -34,11 +34,11 @@ class SliceStrategy(bt.Strategy):
         The order is filled at the next OPEN of the symbol, and replaces one that waits. Raises ValueError
         for a symbol that the run does not have and for a weight that is not finite.
         """
-        self.cerebro.desk.order_target_percent(symbol, weight, reason)
+        self.cerebro.order_manager.order_target_percent(symbol, weight, reason)
 
     def cancel_order(self, symbol: str, reason: str) -> None:
         """Take back the waiting order of `symbol`, if there is one that the margin limit did not give."""
-        self.cerebro.desk.cancel_order(symbol, reason)
+        self.cerebro.order_manager.cancel_order(symbol, reason)
 
     @property
     def equity(self) -> float:
@@ -47,12 +47,12 @@ class SliceStrategy(bt.Strategy):
 
     def position(self, symbol: str) -> float:
         """The position of `symbol` in signed units."""
-        held: float = self.cerebro.desk.position(symbol)
+        held: float = self.cerebro.order_manager.position(symbol)
         return held
 
     def next(self) -> None:
         """Called by backtrader once for each slice."""
-        slice_ = self.cerebro.desk.now
+        slice_ = self.cerebro.order_manager.now
         self.on_slice(slice_)
         if slice_.phase is Phase.CLOSE:
             self.on_close(slice_)

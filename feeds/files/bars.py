@@ -1,7 +1,7 @@
-"""Daily bars from CSV and Parquet files.
+"""Read daily bars from CSV and Parquet files.
 
-Knows columns, prices and sessions; it repairs nothing. A bar that cannot be right is refused with its
-place, because a wrong price would show up as a profit.
+Nothing is repaired: a bar that is impossible is refused with its place, because a wrong price would show up
+as a profit.
 """
 
 import re
@@ -13,26 +13,26 @@ from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar
-from feeds.files.tables import Row, quote_value, read_rows, table_files
+from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import a_share_code, known_names, parse_pair
 
 COLUMNS = ("date", "open", "high", "low", "close", "volume")
 
 _PRICES = ("open", "high", "low", "close")
 
-# Tables that were written from timestamps give each day with a midnight.
+# Tables written from timestamps have a midnight after each day.
 _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?")
 
 
-def bar_files(paths: Sequence[Path]) -> dict[str, Path]:
-    """The bar files among `paths`, each a file or a folder, by symbol: the file's name without its ending.
+def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the bar files among `paths`, each a file or a folder, by symbol: the file's name without suffix.
 
-    In a folder only tables with the bar columns count, and only headers are read. Raises DataError for a
-    path that is missing or no bar file, a folder without any, and a symbol that comes twice.
+    In a folder only tables with the bar columns count, and only headers are read. Raises DataError for a path
+    that is missing or no bar file, a folder without any, and a symbol that occurs twice.
     """
     files: dict[str, Path] = {}
     seen: dict[str, Path] = {}
-    for path in table_files(paths, COLUMNS, "bar"):
+    for path in find_tables(paths, COLUMNS, "bar"):
         other = seen.setdefault(path.stem.casefold(), path)
         if other.resolve() != path.resolve():
             raise DataError(f"{path}: {path.stem} has bars in {other} already; leave one of the two out")
@@ -40,8 +40,8 @@ def bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     return files
 
 
-def date_span(path: Path) -> tuple[date, date]:
-    """The first and last date of a bar file, from which its calendar can be built. Raises DataError."""
+def read_date_span(path: Path) -> tuple[date, date]:
+    """Return the first and last date of a bar file, to build its calendar from. Raises DataError."""
     dates = [day for day, _ in _dated_rows(path)]
     return dates[0], dates[-1]
 
@@ -54,10 +54,23 @@ def read_bars(
     since: date | None = None,
     until: date | None = None,
 ) -> tuple[Bar, ...]:
-    """The bars of one file from `since` to `until`, both included, oldest first.
+    """Read the bars of one file, oldest first.
 
-    A date stands for the session of that date in `calendar`. The dates of the whole file must ascend; of
-    a row outside the window nothing else is looked at. Raises DataError, also for an empty window.
+    A date stands for the session of that date in `calendar`. The dates of the whole file must ascend; nothing
+    else is checked in a row outside the window.
+
+    Args:
+        path: The file.
+        instrument: The instrument of its bars.
+        calendar: The sessions of the instrument.
+        since: The first day, included; None for the start of the file.
+        until: The last day, included; None for its end.
+
+    Returns:
+        The bars of the window, at least one.
+
+    Raises:
+        DataError: For a file that cannot be read, an impossible bar, and an empty window.
     """
     bars = tuple(
         _build_bar(row, day, instrument, calendar)
@@ -72,7 +85,7 @@ def read_bars(
 
 
 def guess_instrument(symbol: str) -> Instrument:
-    """What a symbol most likely is, where the configuration does not say.
+    """Return the likely instrument of a symbol that is not configured.
 
     Six digits (also sh600519, 600519.SS) are an A-share in lots of 100; BTCUSDT, BTC-USD and BTC/USDT are
     coins in any fraction; anything else is a US stock in whole shares.
@@ -108,7 +121,7 @@ def guess_instrument(symbol: str) -> Instrument:
 
 
 def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
-    """The rows of a bar file with their dates, which ascend. Raises DataError where they do not."""
+    """Yield the rows of a bar file with their dates, which ascend. Raises DataError where they do not."""
     last: date | None = None
     for row in read_rows(path, COLUMNS):
         day = _parse_day(row)
@@ -123,9 +136,9 @@ def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
 
 def _parse_day(row: Row) -> date:
     text = row.cells["date"]
-    found = _DAY.fullmatch(text)
+    match = _DAY.fullmatch(text)
     try:
-        return date.fromisoformat(found[1] if found else "")
+        return date.fromisoformat(match[1] if match else "")
     except ValueError:
         raise DataError(
             f"{row.place}: date {quote_value(text)} is not a day; write it as YYYY-MM-DD"
@@ -149,7 +162,7 @@ def _build_bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) 
         )
     except ValueError as error:
         raise DataError(
-            f"{row.place}: {error}; mend or remove the row, or choose dates without {day}"
+            f"{row.place}: {error}; correct or remove the row, or choose dates without {day}"
         ) from None
 
 
@@ -173,5 +186,5 @@ def _parse_number(row: Row, name: str) -> float:
     except ValueError:
         fault = f"{quote_value(text)} is not a number" if text else "is empty"
         raise DataError(
-            f"{row.place}: {name} {fault}; mend or remove the row, or choose other dates"
+            f"{row.place}: {name} {fault}; correct or remove the row, or choose other dates"
         ) from None

@@ -1,7 +1,6 @@
-"""News archives from CSV and Parquet files.
+"""Read news archives from CSV and Parquet files.
 
-Knows columns, times and names; it judges no content. Titles and texts are untrusted: they are stored on one
-line, without control characters and cut to a length.
+Titles and texts are untrusted: they are stored on one line, without control characters and cut to a length.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from pathlib import Path
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
-from feeds.files.tables import Row, quote_value, read_rows, table_files
+from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import NameTable
 
 COLUMNS = ("published_at", "source", "symbols", "title", "text")
@@ -40,11 +39,15 @@ _UNMATCHED_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewsArchive:
-    """What was read: the items for what is traded, by `available_at` and then id, and what was left out.
+    """The items of an archive for the traded symbols, and what was left out.
 
-    `read` counts rows; each is an item, `skipped_not_traded` or `skipped_repeated`. `unmatched` has the
-    most frequent subjects of the items that were not traded, each with its count, so that a user sees
-    which names the table lacks.
+    Attributes:
+        items: By `available_at` and then id.
+        read: How many rows there were; each is an item, not traded or a repetition.
+        skipped_not_traded: How many rows concern nothing that is traded.
+        skipped_repeated: How many rows repeat an item.
+        unmatched: The most frequent subjects of the rows that are not traded, each with its count, so that a
+            user sees which names the table lacks.
     """
 
     items: tuple[NewsItem, ...]
@@ -55,17 +58,24 @@ class NewsArchive:
 
 
 def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> NewsArchive:
-    """The news in `paths`, each a file or a folder, for the symbols of `names`.
+    """Read the news in `paths` for the symbols of `names`.
 
-    `latency` is what an archive is assumed to take to deliver an item. Of several rows with one id the
-    first is kept; where they became available together, the item concerns the symbols of all. Raises
-    DataError for a path that is missing or no news file, a folder without any, and a row without a usable
-    time, precision or text.
+    Of several rows with one id the first is kept; where they became available together, the item concerns the
+    symbols of all.
+
+    Args:
+        paths: Files, or folders of files.
+        names: Which traded symbols a word stands for.
+        latency: How long an archive is assumed to take to deliver an item.
+
+    Raises:
+        DataError: For a path that is missing or no news file, a folder without any, and a row without a
+            usable time, precision or text.
     """
     kept: dict[str, NewsItem] = {}
     unmatched: Counter[str] = Counter()
     read = not_traded = 0
-    for path in table_files(paths, COLUMNS, "news"):
+    for path in find_tables(paths, COLUMNS, "news"):
         for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)
@@ -81,21 +91,28 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
         read=read,
         skipped_not_traded=not_traded,
         skipped_repeated=read - not_traded - len(kept),
-        unmatched=tuple(sorted(unmatched.items(), key=lambda one: (-one[1], one[0]))[:_UNMATCHED_SHOWN]),
+        unmatched=tuple(sorted(unmatched.items(), key=lambda item: (-item[1], item[0]))[:_UNMATCHED_SHOWN]),
     )
 
 
 def news_id(source: str, published_at: datetime, title: str, text: str) -> str:
-    """The id of an item, the same wherever it was read: 16 hexadecimal digits of a SHA-256.
+    """Return the id of an item, the same wherever it was read.
 
-    `published_at` is in UTC; `source`, `title` and `text` are clean (see `clean_text`).
+    Args:
+        source: The clean name of the source.
+        published_at: When it was published, in UTC.
+        title: The clean title (see `clean_text`).
+        text: The clean text.
+
+    Returns:
+        16 hexadecimal digits of a SHA-256.
     """
     parts = (source, published_at.isoformat(), title, text)
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def clean_text(text: str, length: int) -> str:
-    """`text` on one line of at most `length` characters, single-spaced.
+    """Return `text` on one line of at most `length` characters, single-spaced.
 
     Characters of the Unicode category C (control, format, private, unassigned) become spaces.
     """
@@ -105,9 +122,9 @@ def clean_text(text: str, length: int) -> str:
 
 
 def split_subjects(cell: str, names: NameTable) -> list[str]:
-    """The subjects in a symbols cell, separated by semicolons, commas, bars or spaces.
+    """Split a symbols cell at semicolons, commas, bars and spaces into its subjects.
 
-    A name that the table knows is not taken apart: "Bitcoin Cash ETH" has two subjects.
+    A name that the table has is not taken apart: "Bitcoin Cash ETH" has two subjects.
     """
     if names.contains(cell):
         return [cell]
@@ -157,10 +174,10 @@ def _parse_item(row: Row, symbols: frozenset[str], latency: timedelta) -> NewsIt
 
 
 def _parse_published(row: Row) -> tuple[datetime, Precision, bool]:
-    """When an item was published in the zone of its source, how exactly, and whether that zone is known.
+    """Return when an item was published in its source's zone, how exactly, and whether the zone is known.
 
-    The precision is the coarser of the stated one and the one in which the time is written: "second"
-    beside a date alone would make it known at that day's first instant.
+    The precision is the coarser of the stated one and the one in which the time is written: "second" beside a
+    date alone would make it known at that day's first instant.
     """
     moment, written, zone_known = _parse_moment(row, "published_at")
     stated = row.cells.get("precision", "").lower()
@@ -183,24 +200,24 @@ def _parse_first_seen(row: Row) -> datetime | None:
 
 
 def _parse_moment(row: Row, column: str) -> tuple[datetime, Precision, bool]:
-    """A cell's time, the precision in which it is written, and whether it states a zone."""
+    """Return a cell's time, the precision in which it is written, and whether it states a zone."""
     text = row.cells[column]
-    found = _TIME.fullmatch(text)
+    match = _TIME.fullmatch(text)
     try:
-        moment = datetime.fromisoformat(text if found else "")
+        moment = datetime.fromisoformat(text if match else "")
     except ValueError:
         moment = datetime.min
     offset = moment.utcoffset() or timedelta(0)
-    if not found or not 1900 <= moment.year < 2200 or abs(offset) > _WIDEST_OFFSET:
+    if not match or not 1900 <= moment.year < 2200 or abs(offset) > _WIDEST_OFFSET:
         fault = f"{quote_value(text)} is not a time" if text else "is empty"
         raise DataError(f"{row.place}: {column} {fault}; write it as 2024-05-31T13:45:00Z or 2024-05-31")
     zone_known = moment.tzinfo is not None
-    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written_precision(found), zone_known
+    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written_precision(match), zone_known
 
 
-def _written_precision(found: re.Match[str]) -> Precision:
-    if found["second"]:
+def _written_precision(match: re.Match[str]) -> Precision:
+    if match["second"]:
         return Precision.SECOND
-    if found["minute"]:
+    if match["minute"]:
         return Precision.MINUTE
-    return Precision.HOUR if len(found[0]) > len("2024-05-31") else Precision.DAY
+    return Precision.HOUR if len(match[0]) > len("2024-05-31") else Precision.DAY

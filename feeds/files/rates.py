@@ -1,7 +1,7 @@
-"""Exchange rates from CSV and Parquet files.
+"""Read exchange rates from CSV and Parquet files.
 
-Knows columns and the names of pairs. A rate is a daily bar of a pair: its close is known when its date has
-ended in UTC, two hours after New York's close, with which a day of currencies ends.
+A rate is a daily bar of a pair: its close is known when its date has ended in UTC, two hours after New York's
+close, with which a day of currencies ends.
 """
 
 import math
@@ -11,22 +11,29 @@ from pathlib import Path
 
 from engine.errors import DataError
 from engine.fx import FxRates, FxRateSeries
-from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows, table_files
+from feeds.files.tables import Row, find_tables, parse_number, parse_timestamp, quote_value, read_rows
 
 COLUMNS = ("date", "close")
 
 
 def read_rates(paths: Sequence[Path], base: str, constants: Mapping[str, float] | None = None) -> FxRates:
-    """The rates in `paths`, each a file or a folder, and `constants` by currency, all against `base`.
+    """Read the rates in `paths`.
 
     A file is named after its pair: the column `close` of CNYUSD.csv (also CNY-USD.csv) has the price of one
-    CNY in USD, and that of USDCNY.csv the price of one USD in CNY, which is inverted. Raises DataError for a
-    path that is missing or no such table, a pair without `base`, a currency that comes twice, a date that is
-    none or does not ascend, and a rate that is not a number above zero.
+    CNY in USD, and that of USDCNY.csv the price of one USD in CNY, which is inverted.
+
+    Args:
+        paths: Files, or folders of files.
+        base: The base currency of all rates.
+        constants: Constant rates by currency.
+
+    Raises:
+        DataError: For a path that is missing or no such table, a pair without `base`, a currency that occurs
+            twice, a date that is none or does not ascend, and a rate that is not a number above zero.
     """
     series: dict[str, FxRateSeries] = {}
     places: dict[str, str] = dict.fromkeys(constants or {}, "[rates]")
-    for path in table_files(paths, COLUMNS, "rate"):
+    for path in find_tables(paths, COLUMNS, "rate"):
         currency, inverted = _parse_pair(path, base)
         if currency in places:
             raise DataError(f"{path}: {currency} has a rate in {places[currency]} already; leave one out")
@@ -35,11 +42,11 @@ def read_rates(paths: Sequence[Path], base: str, constants: Mapping[str, float] 
     try:
         return FxRates(base=base, constants=dict(constants or {}), series=series)
     except ValueError as error:
-        raise DataError(f"[rates]: {error}; mend or remove it") from None
+        raise DataError(f"[rates]: {error}; correct or remove it") from None
 
 
 def _parse_pair(path: Path, base: str) -> tuple[str, bool]:
-    """The other currency of a file's pair, and whether its price is that of the base currency."""
+    """Return the other currency of a file's pair, and whether its price is that of the base currency."""
     name = path.stem.upper()
     for mark in "-_":
         name = name.replace(mark, "/")
@@ -91,6 +98,6 @@ def _parse_rate(row: Row) -> float:
     value = parse_number(text)
     if value is None or not (math.isfinite(value) and value > 0) or 1 / value == math.inf:
         raise DataError(
-            f"{row.place}: close {quote_value(text)} is not a rate above zero; mend or remove the row"
+            f"{row.place}: close {quote_value(text)} is not a rate above zero; correct or remove the row"
         )
     return value

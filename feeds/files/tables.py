@@ -1,8 +1,7 @@
-"""Tables in CSV, JSON-lines and Parquet files, read as text with the place of each row.
+"""Read tables from CSV, JSON-lines and Parquet files as text, with the place of each row.
 
-Knows files and their damage, not what the columns mean. A cell is always text: what a CSV file holds, or
-the shortest text that gives the Parquet value back. Whatever the bytes are, the answer is a table or a
-DataError of one line.
+A cell is always text: what a CSV file holds, or the shortest text that gives the Parquet value back. Whatever
+the bytes are, the result is a table or a DataError of one line.
 """
 
 import csv
@@ -11,10 +10,12 @@ import json
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.errors import DataError
 
@@ -33,23 +34,31 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Where the row stands, for an error message."""
+        """The place of the row, for an error message."""
         return f"{self.path}, {'row' if _is_parquet(self.path) else 'line'} {self.number}"
 
 
 def quote_value(value: str) -> str:
-    """`value` quoted on one line, cut to 40 characters, safe to print whatever it holds."""
+    """Return `value` quoted on one line, cut to 40 characters, safe to print."""
     return repr(value if len(value) <= 40 else value[:40] + "…")
 
 
-def table_files(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list[Path]:
-    """The tables with the columns `needed` among `paths`; `kind` names them in errors ("bar").
+def find_tables(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list[Path]:
+    """Return the tables among `paths` that have the columns `needed`.
 
     A file named in `paths` must be such a table. In a folder, other tables, other kinds of file and hidden
-    files are passed over; a CSV or Parquet file that cannot be read is refused there as well. Only headers
-    are read. Raises DataError.
+    files are skipped; a CSV or Parquet file that cannot be read is refused there as well. Only headers are
+    read.
+
+    Args:
+        paths: Files, or folders of files.
+        needed: The columns that a table must have.
+        kind: What the tables are called in errors, such as "bar".
+
+    Raises:
+        DataError: For a path that is missing or no such table, and a folder without any.
     """
-    found: list[Path] = []
+    tables: list[Path] = []
     for path in paths:
         if stat.S_ISDIR(_file_mode(path)):
             within = [file for file in _list_tables(path) if not _missing_columns(read_columns(file), needed)]
@@ -58,18 +67,18 @@ def table_files(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list
                     f"{path}: no {kind} file in this folder; put a .csv or .parquet file there "
                     f"with the columns {', '.join(needed)}"
                 )
-            found += within
+            tables += within
         else:
             require_columns(path, read_columns(path), needed)
-            found.append(path)
-    return found
+            tables.append(path)
+    return tables
 
 
 def read_columns(path: Path) -> tuple[str, ...]:
-    """The column names of `path` in small letters. Reads no more than the header."""
+    """Return the column names of `path` in small letters. Reads no more than the header."""
     _require_file(path)
     if not _is_csv(path):
-        names = _parquet_columns(path) if _is_parquet(path) else line_columns(path)
+        names = _parquet_columns(path) if _is_parquet(path) else read_json_columns(path)
         return tuple(_normalize_column(name) for name in names)
     with _open_table(path) as file:
         start = file.read(_HEADER_BYTES)
@@ -86,11 +95,17 @@ def read_rows(
     optional: Sequence[str] = (),
     on_ragged: Callable[[Row, DataError], None] | None = None,
 ) -> Iterator[Row]:
-    """The rows of `path` in order, with the columns `needed` and those of `optional` that it has.
+    """Yield the rows of `path` in order; empty lines are skipped.
 
-    Raises DataError for a missing or repeated column, a damaged file, and a CSV row that is longer or
-    shorter than its header; with `on_ragged` such a row is given to it instead, and left out. Empty lines are
-    passed over.
+    Args:
+        path: The file.
+        needed: The columns that it must have.
+        optional: Columns that are read where it has them.
+        on_ragged: Called with a CSV row that is longer or shorter than its header, and the error; the row is
+            left out.
+
+    Raises:
+        DataError: For a missing or repeated column, a damaged file and, without `on_ragged`, a ragged row.
     """
     _require_file(path)
     rows = _csv_rows(path) if _is_csv(path) else _typed_rows(path, {*needed, *optional})
@@ -101,7 +116,8 @@ def read_rows(
         row = Row(path=path, number=number, cells={})
         if len(cells) != len(header):
             fault = DataError(
-                f"{row.place}: {len(cells)} cells where the header has {len(header)}; mend or remove the row"
+                f"{row.place}: {len(cells)} cells where the header has {len(header)}; "
+                "correct or remove the row"
             )
             if on_ragged is None:
                 raise fault
@@ -115,9 +131,9 @@ def require_columns(path: Path, header: Sequence[str], needed: Sequence[str]) ->
     """Raise DataError unless each column of `needed` is in `header` once."""
     missing = _missing_columns(header, needed)
     if missing:
-        found = ", ".join(quote_value(name) for name in header[:12]) or "none"
+        columns = ", ".join(quote_value(name) for name in header[:12]) or "none"
         raise DataError(
-            f"{path}: no column {', '.join(missing)}; found {found}; name the columns in the header"
+            f"{path}: no column {', '.join(missing)}; found {columns}; name the columns in the header"
         )
     for name in needed:
         if list(header).count(name) > 1:
@@ -145,7 +161,7 @@ def _list_tables(folder: Path) -> list[Path]:
 
 
 def _typed_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
-    return _parquet_rows(path, wanted) if _is_parquet(path) else line_rows(path, wanted)
+    return _parquet_rows(path, wanted) if _is_parquet(path) else read_json_rows(path, wanted)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -168,11 +184,38 @@ def _require_file(path: Path) -> None:
         raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
 
 
-def _open_table(path: Path) -> io.BufferedReader:
+_kept: ContextVar[dict[Path, bytes] | None] = ContextVar("kept", default=None)
+
+_MAX_KEPT_BYTES = 64 * 2**20
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Read each table at most once within this context, whatever is asked of it, and forget it afterwards.
+
+    What is read stays the same where another program writes the file meanwhile. Tables above 64 MiB are not
+    kept. A nested context shares the tables of the outer one.
+    """
+    if _kept.get() is not None:
+        yield
+        return
+    token = _kept.set({})
     try:
-        return path.open("rb")
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _open_table(path: Path) -> BinaryIO:
+    kept = _kept.get()
+    try:
+        if kept is None or path.stat().st_size > _MAX_KEPT_BYTES:
+            return path.open("rb")
+        if path not in kept:
+            kept[path] = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; check that it can be read") from None
+    return io.BytesIO(kept[path])
 
 
 def _decode_text(path: Path, data: bytes) -> str:
@@ -201,7 +244,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield start, cells
             start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}, line {start}: {error}; mend the quotes or remove the row") from None
+        raise DataError(f"{path}, line {start}: {error}; correct the quotes or remove the row") from None
 
 
 def _parquet_columns(path: Path) -> list[str]:
@@ -209,7 +252,8 @@ def _parquet_columns(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        return [str(name) for name in pq.read_schema(path).names]
+        with _open_table(path) as file:
+            return [str(name) for name in pq.read_schema(file).names]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damage_error(path, error) from None
 
@@ -221,8 +265,8 @@ def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]
     names = [name for name in _parquet_columns(path) if _normalize_column(name) in wanted]
     yield 0, names
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns=names)
+        with _open_table(path) as file, pq.ParquetFile(file) as table_file:
+            table = table_file.read(columns=names)
         columns = [[_format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damage_error(path, error) from None
@@ -250,9 +294,9 @@ _STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][
 
 
 def parse_timestamp(text: str) -> datetime | None:
-    """A date or a time as it is written, naive where no zone stands beside it; None if it is neither.
+    """Parse a date or a time, naive where no zone stands beside it; None if it is neither.
 
-    A date alone is its midnight. Written as YYYY-MM-DD, or YYYY-MM-DDTHH:MM with what may follow.
+    A date alone is its midnight. The form is YYYY-MM-DD, or YYYY-MM-DDTHH:MM with optional seconds and zone.
     """
     if not _STAMP.fullmatch(text):
         return None
@@ -263,7 +307,7 @@ def parse_timestamp(text: str) -> datetime | None:
 
 
 def parse_number(text: str) -> float | None:
-    """A number, which may be infinite or not a number ("nan"); None for anything else."""
+    """Parse a number, which may be infinite or not a number ("nan"); None for anything else."""
     try:
         return float(text)
     except ValueError:
@@ -273,8 +317,8 @@ def parse_number(text: str) -> float | None:
 _MAX_LINE_LENGTH = 1_000_000
 
 
-def line_columns(path: Path) -> list[str]:
-    """The keys of the first line; none where that is no JSON object, so that the file is no table."""
+def read_json_columns(path: Path) -> list[str]:
+    """Return the keys of the first line; none where that is no JSON object, so that the file is no table."""
     for _, line in _read_lines(path):
         try:
             row = json.loads(line)
@@ -284,13 +328,13 @@ def line_columns(path: Path) -> list[str]:
     return []
 
 
-def line_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
-    """The columns of `wanted` that the first line has, then the cells of each row, with its line number.
+def read_json_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the columns of `wanted` that the first line has, then each row's cells, with line numbers.
 
-    A key that is missing from a row is an empty cell; empty lines are passed over. Raises DataError for a
-    line that is no JSON object, and for a cell that holds more than one value.
+    A key that is missing from a row is an empty cell; empty lines are skipped. Raises DataError for a line
+    that is no JSON object, and for a cell that holds more than one value.
     """
-    names = [name for name in line_columns(path) if name.strip().lower() in wanted]
+    names = [name for name in read_json_columns(path) if name.strip().lower() in wanted]
     yield 0, names
     for number, line in _read_lines(path):
         try:
@@ -298,14 +342,14 @@ def line_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: not a JSON object; mend or remove the line")
+            raise DataError(f"{path}, line {number}: not a JSON object; correct or remove the line")
         yield number, [_parse_json_cell(path, number, name, row.get(name)) for name in names]
 
 
 def _parse_json_cell(path: Path, number: int, name: str, value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ";".join(value)
     if isinstance(value, (str, bool, int, float)):
         return str(value)
@@ -314,7 +358,7 @@ def _parse_json_cell(path: Path, number: int, name: str, value: Any) -> str:
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open("rb") as file:
+        with _open_table(path) as file:
             number = 0
             while line := file.readline(_MAX_LINE_LENGTH):
                 number += 1

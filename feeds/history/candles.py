@@ -1,8 +1,7 @@
-"""Candles before they are bars: what a source says about one span of time, and what it could not say.
+"""Candles, the gaps between them, and the times at which they are due.
 
-Knows prices, adjustments and the times at which candles are due. It knows neither instruments nor files,
-and no network. A candle is named by its start: for a coin that instant in UTC; for a stock midnight UTC of
-its trading day, because only the exchange's calendar knows the hours.
+A candle is identified by its start: for a coin that instant in UTC; for a stock midnight UTC of its trading
+day, because only the exchange's calendar has the hours.
 """
 
 import math
@@ -33,15 +32,15 @@ TIMEFRAMES = {
 
 
 class Adjustment(StrEnum):
-    """What was done to prices of before a corporate action: nothing, or a shift to today's scale."""
+    """How prices before a corporate action are adjusted: not at all, or to the scale of today's prices."""
 
     RAW = "raw"
     SPLIT = "split"
     SPLIT_DIVIDEND = "split+dividend"
 
 
-def price_fault(prices: Sequence[float], volume: float) -> str | None:
-    """Why open, high, low, close and volume cannot be right, or None where they can."""
+def find_price_fault(prices: Sequence[float], volume: float) -> str | None:
+    """Return why open, high, low, close and volume are impossible, or None where they are possible."""
     open_, high, low, close = prices
     for name, price in zip(("open", "high", "low", "close"), prices, strict=True):
         if not (math.isfinite(price) and price > 0):
@@ -55,9 +54,9 @@ def price_fault(prices: Sequence[float], volume: float) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candle:
-    """One finished span of trading: prices in the quote currency, volume in units of the instrument.
+    """One closed candle: prices in the quote currency, volume in units of the instrument.
 
-    Raises ValueError for a start that is not in UTC and for what `price_fault` finds.
+    Raises ValueError for a start that is not in UTC and for what `find_price_fault` finds.
     """
 
     starts_at: datetime
@@ -69,7 +68,7 @@ class Candle:
 
     def __post_init__(self) -> None:
         require_utc(self.starts_at, "starts_at")
-        fault = price_fault(self.prices, self.volume)
+        fault = find_price_fault(self.prices, self.volume)
         if fault is not None:
             raise ValueError(fault)
 
@@ -81,7 +80,7 @@ class Candle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Candles that were due and are not there: the starts of the first and the last, how many, and why."""
+    """Candles that were due and are missing: the starts of the first and the last, how many, and why."""
 
     symbol: str
     first: datetime
@@ -100,11 +99,11 @@ class Grid(Protocol):
     """When the candles of one symbol are due."""
 
     def starts(self, since: datetime, until: datetime) -> list[datetime]:
-        """The starts of all candles from `since` (included) to `until` (excluded), ascending."""
+        """Return the starts of all candles from `since` (included) to `until` (excluded), ascending."""
         ...
 
     def closed_at(self, start: datetime) -> datetime:
-        """The instant from which the candle that starts at `start` counts as finished."""
+        """Return the instant from which the candle that starts at `start` counts as closed."""
         ...
 
 
@@ -115,33 +114,36 @@ class EvenGrid:
     step: timedelta
 
     def starts(self, since: datetime, until: datetime) -> list[datetime]:
-        """Every multiple of the step within the window."""
+        """Return every multiple of the step within the window."""
         first = -((EPOCH - since) // self.step)
         end = -((EPOCH - until) // self.step)
         return [EPOCH + number * self.step for number in range(first, end)]
 
     def closed_at(self, start: datetime) -> datetime:
-        """One step after the start."""
+        """Return the instant one step after the start."""
         return start + self.step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionGrid:
-    """One candle for each session of `calendar`, named by midnight UTC of its trading day.
+    """One candle for each session of `calendar`, identified by midnight UTC of its trading day.
 
-    It counts as finished `delay` after the close, because stock sources lag behind their exchange.
+    It counts as closed `delay` after the session, because stock sources lag behind their exchange.
     """
 
     calendar: Calendar
     delay: timedelta = timedelta(minutes=30)
 
     def starts(self, since: datetime, until: datetime) -> list[datetime]:
-        """The trading days within the window."""
+        """Return the trading days within the window."""
         days = EvenGrid(step=DAY).starts(since, until)
         return [day for day in days if self.calendar.session(day.date()) is not None]
 
     def closed_at(self, start: datetime) -> datetime:
-        """The close of that day's session, and the delay. Raises KeyError for a day without a session."""
+        """Return the close of that day's session plus the delay.
+
+        Raises KeyError for a day without a session.
+        """
         session = self.calendar.session(start.date())
         if session is None:
             raise KeyError(start)
@@ -149,19 +151,28 @@ class SessionGrid:
 
 
 def timeframe_step(timeframe: str) -> timedelta:
-    """The length of a timeframe such as "1d". Raises UsageError for an unknown one."""
+    """Return the length of a timeframe such as "1d". Raises UsageError for an unknown one."""
     if timeframe not in TIMEFRAMES:
         raise UsageError(f"timeframe {timeframe[:20]!r} is unknown; choose one of {', '.join(TIMEFRAMES)}")
     return TIMEFRAMES[timeframe]
 
 
 def midnight(day: date) -> datetime:
-    """The start of `day` in UTC."""
+    """Return the start of `day` in UTC."""
     return datetime.combine(day, time(), UTC)
 
 
 def find_gaps(symbol: str, missing: dict[datetime, str], present: Iterable[datetime]) -> tuple[Gap, ...]:
-    """Named gaps: runs of missing starts, with their reasons, that no present start interrupts."""
+    """Group missing candles into gaps.
+
+    Args:
+        symbol: The symbol of the gaps.
+        missing: The starts of the missing candles, with the reason of each.
+        present: The starts of the candles that are there.
+
+    Returns:
+        Runs of missing starts with one reason each, uninterrupted by a present start, ascending.
+    """
     marks = sorted([*missing.items(), *((at, "") for at in present)])
     runs: list[list[tuple[datetime, str]]] = []
     for before, mark in pairwise([(EPOCH, ""), *marks]):

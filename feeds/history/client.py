@@ -1,6 +1,6 @@
 """The protocol of a source of candles, and the retries for one that does not answer.
 
-It depends on no exchange and no library; clients translate their library's errors into the two kinds below.
+Clients translate the errors of their library into the two kinds below.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from feeds.history.candles import Adjustment, Grid
 MAX_TRIES = 8
 
 MAX_FIRST_TRIES = 5
-"""For a source that has not answered yet: it may be the connection that is not there."""
+"""For a source that has not answered yet: the connection itself may be down."""
 
 MAX_WAIT = 900.0
 
@@ -27,14 +27,14 @@ Answer = TypeVar("Answer")
 
 
 class SourceError(DataError):
-    """A source that does not answer, or refuses to. What came before is kept; exit code 3."""
+    """A source that does not answer, or refuses to. What was downloaded before is kept; exit code 3."""
 
 
 class TemporaryError(Exception):
-    """No usable answer this time: ask again. `wait` is how many seconds the source demands, if it said so."""
+    """No usable answer this time: ask again. `wait` is the pause in seconds that the source demands."""
 
     journal_name = "Unanswered"
-    """What journals call it: the name of the first version."""
+    """The name of this error in journals, which never changes."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class TemporaryError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """A pause of `seconds` before a source is asked again: who, why, and how many of its tries are used."""
+    """A pause of `seconds` before a source is asked again: where, why, and how many of its tries are used."""
 
     place: str
     reason: str
@@ -56,15 +56,20 @@ OnWait = Callable[[Wait], None]
 
 
 def ignore_wait(wait: Wait) -> None:
-    """Report no pause."""
+    """Do nothing about a pause."""
 
 
 class BarClient(Protocol):
     """One source of candles in one timeframe and one adjustment.
 
-    `name` is the source in the store, such as "ccxt:binance"; `provenance` names exchange and library with
-    its version; `page` is how many candles one request can bring. `repairs_silently` says that the library
-    drops repeated rows unseen, so that a candle counts only once two answers agree on it.
+    Attributes:
+        name: The source in the store, such as "ccxt:binance".
+        provenance: Exchange, library and version.
+        timeframe: The length of a candle, such as "1d".
+        adjustment: How splits and dividends are worked into the prices.
+        page: How many candles one request can return.
+        repairs_silently: Whether the library drops repeated rows, so that a candle counts only once two
+            answers agree on it.
     """
 
     name: str
@@ -75,22 +80,32 @@ class BarClient(Protocol):
     repairs_silently: bool
 
     def require(self, symbols: Sequence[str]) -> None:
-        """Raise DataError, with the nearest name, for a symbol that the source is sure not to have."""
+        """Raise DataError, with the nearest name, for a symbol that the source certainly does not have."""
         ...
 
     def server_time(self) -> datetime:
-        """What time it is by the source's own clock, in UTC. Raises TemporaryError."""
+        """Return the time of the source's own clock, in UTC. Raises TemporaryError."""
         ...
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:
-        """When the candles of `symbol` are due in the window."""
+        """Return when the candles of `symbol` are due in the window."""
         ...
 
     def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
-        """Rows (start in milliseconds since 1970, open, high, low, close, volume), as the source gave them.
+        """Return the candles of a window, as the source gives them.
 
-        They should start from `since` (included) to `until` (excluded), `page` at most; nothing about
-        them is trusted. Raises TemporaryError, or SourceError where asking again is of no use.
+        Args:
+            symbol: The symbol, as the source spells it.
+            since: The start of the window, included.
+            until: Its end, excluded; at most `page` candles later.
+
+        Returns:
+            Rows of start (milliseconds since 1970), open, high, low, close and volume. Nothing about them is
+                trusted.
+
+        Raises:
+            TemporaryError: Where asking again may help.
+            SourceError: Where it does not.
         """
         ...
 
@@ -125,13 +140,13 @@ def retry(
             demanded = fault.wait or 0.0
             if demanded > MAX_WAIT:
                 raise SourceError(
-                    f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what came before "
-                    f"is kept, run the same command again after that"
+                    f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what was "
+                    f"downloaded is kept, run the same command again after that"
                 ) from None
             if tried == tries:
                 raise SourceError(
-                    f"{place}: no answer in {tries} tries ({fault.reason}); what came before is kept, check "
-                    f"the connection and run the same command again"
+                    f"{place}: no answer in {tries} tries ({fault.reason}); what was downloaded is kept, "
+                    f"check the connection and run the same command again"
                 ) from None
             pause = max(min(2.0 ** (tried - 1), 60.0), demanded)
             on_wait(Wait(place=place, reason=fault.reason, seconds=pause, tried=tried, tries=tries))
@@ -139,7 +154,7 @@ def retry(
 
 
 class RetryPolicy:
-    """`retry` for one source: until it has answered once, it is given up sooner."""
+    """Retries for one source, with fewer tries until it has answered once."""
 
     def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = ignore_wait) -> None:
         self._sleep, self._on_wait = sleep, on_wait

@@ -1,6 +1,6 @@
-"""Download the bars that the store lacks, page by page, so that it can be interrupted at any moment.
+"""Download the bars that the store lacks, page by page; an interrupted download keeps what it has.
 
-What makes an answer trustworthy is in `reconcile`, retries are in `client`, files in `store`.
+`reconcile` decides which answers are trusted, `client` retries requests, `store` keeps the files.
 """
 
 from bisect import bisect_left
@@ -31,9 +31,14 @@ _PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolReport:
-    """What a fetch did for one symbol: candles that are new, all that are stored, the gaps that remain.
+    """What a download did for one symbol.
 
-    `strays` counts rows that the source gave for times at which no candle is due.
+    Attributes:
+        symbol: The symbol.
+        new: How many candles are new.
+        stored: How many candles are stored now.
+        gaps: The gaps that remain.
+        strays: How many rows the source gave for times at which no candle is due.
     """
 
     symbol: str
@@ -45,10 +50,10 @@ class SymbolReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
-    """What a fetch did, symbol by symbol, what time the source said it was, and who spoke for it."""
+    """What a download did, symbol by symbol, with the source's clock and provenance."""
 
     source: str
-    said_by: str
+    provenance: str
     server_time: datetime
     symbols: tuple[SymbolReport, ...]
 
@@ -67,16 +72,30 @@ def fetch_bars(
     retry_gaps: bool = False,
     refresh: bool = False,
 ) -> FetchReport:
-    """Store the candles of `symbols` from `since` to `until`, both included; None: to the last closed one.
+    """Download the candles of `symbols` from `since` to `until` into the store, and report on each symbol.
 
-    Only what the store lacks is asked for: before and after what it has, a gap at its very end (the source
-    may have been late), and with `retry_gaps` all gaps. A candle that is not finished by the source's own
-    clock is left for the next fetch. `refresh` forgets what is stored once all of it has come anew.
-    `on_progress` gets the symbol, and how many of the candles that were to be asked for are settled;
-    `on_wait` is told of each pause before a source that did not answer is asked again.
+    Only what the store lacks is requested: before and after what it has, a gap at its very end (the source
+    may have been late), and with `retry_gaps` all gaps. A candle that is not closed by the source's own clock
+    is left for the next download.
 
-    Raises SourceError where the source gives up (what came is stored), DataError where the store holds
-    another adjustment or prices that the source has restated, UsageError for an empty window.
+    Args:
+        client: The source.
+        store: Where the candles are kept.
+        symbols: The symbols, as the source spells them.
+        since: The first day, included.
+        until: The last day, included; None for the last closed candle.
+        clock: Returns the time of this machine in UTC, for the record.
+        sleep: Waits for a number of seconds.
+        on_progress: Called with the symbol, how many of the requested candles are done, and how many there
+            are.
+        on_wait: Called before each pause for a source that did not answer.
+        retry_gaps: Request the candles of all gaps again.
+        refresh: Download everything again, and replace what is stored once all of it is there.
+
+    Raises:
+        SourceError: Where the source gives up; what was downloaded is kept.
+        DataError: Where the store holds another adjustment, or prices that the source has restated since.
+        UsageError: For an empty window.
     """
     if until is not None and until < since:
         raise UsageError(f"--until {until} is before --since {since}; give a later day")
@@ -89,15 +108,17 @@ def fetch_bars(
             raise UsageError(
                 f"--since {since} is not over yet by the clock of {client.name}; give an earlier day"
             )
-        reports, patience = [], RetryPolicy(sleep, on_wait)
+        reports, retry_policy = [], RetryPolicy(sleep, on_wait)
         for symbol in dict.fromkeys(symbols):
-            one = _SymbolFetch(client, store, symbol, now, clock(), sleep, patience, on_progress)
-            reports.append(one.run(window, retry_gaps=retry_gaps, refresh=refresh))
-    return FetchReport(source=client.name, said_by=client.provenance, server_time=now, symbols=tuple(reports))
+            fetch = _SymbolFetch(client, store, symbol, now, clock(), sleep, retry_policy, on_progress)
+            reports.append(fetch.run(window, retry_gaps=retry_gaps, refresh=refresh))
+    return FetchReport(
+        source=client.name, provenance=client.provenance, server_time=now, symbols=tuple(reports)
+    )
 
 
 class _SymbolFetch:
-    """The fetch of one symbol."""
+    """The download of one symbol."""
 
     def __init__(
         self,
@@ -107,18 +128,18 @@ class _SymbolFetch:
         now: datetime,
         fetched_at: datetime,
         sleep: Callable[[float], None],
-        patience: RetryPolicy,
+        retry_policy: RetryPolicy,
         on_progress: OnProgress,
     ) -> None:
         self.client, self.store, self.symbol = client, store, symbol
         self.now, self.fetched_at = now, fetched_at
-        self.sleep, self.patience, self.on_progress = sleep, patience, on_progress
+        self.sleep, self.retry_policy, self.on_progress = sleep, retry_policy, on_progress
         self.place = f"{client.name} {symbol}"
-        self.holding = SymbolCandles(client.name, symbol, client.timeframe, client.adjustment)
+        self.history = SymbolCandles(client.name, symbol, client.timeframe, client.adjustment)
         self.new = self.strays = self.unwritten = self.done = 0
 
     def run(self, window: Window, *, retry_gaps: bool, refresh: bool) -> SymbolReport:
-        """Fetch what is missing of `window`, write it, and say what came."""
+        """Download what is missing in `window`, store it, and report what is new."""
         stored = self.store.find(self.client.name, self.symbol, self.client.timeframe)
         if stored is not None:
             window = (min(window[0], stored.since), max(window[1], stored.until))
@@ -128,26 +149,26 @@ class _SymbolFetch:
             parts = [window] if window[0] < window[1] else []
         else:
             self._require_adjustment(stored.adjustment)
-            self.holding.load(stored, self.grid)
+            self.history.load(stored, self.grid)
             parts = self._missing_windows(window, stored, retry_gaps=retry_gaps)
         parts = [part for part in parts if self.grid.starts(*part)]
         if parts and stored is not None and not refresh and stored.adjustment is not Adjustment.RAW:
             self._require_unrestated()
         self._fetch(parts, hold_back=refresh)
-        if not self.holding.candles:
+        if not self.history.candles:
             raise SourceError(
                 f"{self.place}: no candle from {window[0]:%Y-%m-%d} on; check the symbol and the dates"
             )
         return SymbolReport(
             symbol=self.symbol,
             new=self.new,
-            stored=len(self.holding.candles),
-            gaps=self.holding.gaps(),
+            stored=len(self.history.candles),
+            gaps=self.history.gaps(),
             strays=self.strays,
         )
 
     def _last_closed(self, window: Window) -> datetime:
-        """The end of the window, before the first candle that is not finished by the source's clock."""
+        """Return the end of the window, before the first candle that is not closed by the source's clock."""
         end = window[1]
         for start in reversed(self.grid.starts(*window)):
             if self.grid.closed_at(start) <= self.now:
@@ -158,13 +179,13 @@ class _SymbolFetch:
     def _require_adjustment(self, stored: Adjustment) -> None:
         if stored is not self.client.adjustment:
             raise DataError(
-                f"{self.place}: stored with adjustment {stored}, asked for with "
+                f"{self.place}: stored with adjustment {stored}, requested with "
                 f"{self.client.adjustment}, and the two are never mixed; fetch with --adjustment {stored}, "
                 f"or replace it with --refresh"
             )
 
     def _missing_windows(self, window: Window, stored: StoredBars, *, retry_gaps: bool) -> list[Window]:
-        """The parts of the window to ask for, ascending."""
+        """Return the parts of the window to request, ascending."""
         after = timeframe_step(self.client.timeframe)
         gaps, tail = list(stored.gaps), stored.until
         if gaps and not self.grid.starts(gaps[-1].last + after, stored.until):
@@ -174,18 +195,18 @@ class _SymbolFetch:
         return [part for part in parts if part[0] < part[1]]
 
     def _require_unrestated(self) -> None:
-        """Refuse to go on where the source now gives other prices for the newest days that are stored."""
-        held = self.holding.latest(_OVERLAP)
-        starts = [candle.starts_at for candle in held]
+        """Raise DataError where the source now gives other prices for the newest days that are stored."""
+        newest = self.history.latest(_OVERLAP)
+        starts = [candle.starts_at for candle in newest]
         until = starts[-1] + timeframe_step(self.client.timeframe)
         due = self.grid.starts(starts[0], until)
-        said = {candle.starts_at: candle for candle in self._reconcile(due, until).candles}
-        for candle in held:
-            other = said.get(candle.starts_at, candle)
+        current = {candle.starts_at: candle for candle in self._reconcile(due, until).candles}
+        for candle in newest:
+            other = current.get(candle.starts_at, candle)
             if any(abs(a / b - 1) > _RESTATED for a, b in zip(other.prices, candle.prices, strict=True)):
                 raise DataError(
                     f"{self.place}: {candle.starts_at:%Y-%m-%d} closed at {candle.close:g} in the store and "
-                    f"at {other.close:g} now, restated after a split or dividend; fetch anew with --refresh"
+                    f"at {other.close:g} now, restated after a split or dividend; fetch again with --refresh"
                 )
 
     def _fetch(self, parts: Sequence[Window], *, hold_back: bool) -> None:
@@ -194,7 +215,7 @@ class _SymbolFetch:
         try:
             for part in parts:
                 self._fetch_part(part, hold_back=hold_back)
-        except BaseException:  # also on Ctrl-C what came is kept
+        except BaseException:  # keep what was downloaded, also on Ctrl-C
             if not hold_back:
                 self._write()
             raise
@@ -208,19 +229,19 @@ class _SymbolFetch:
             settled = self._reconcile(starts[at:ahead], until)
             missing = dict(settled.missing)
             if settled.resumes_at is not None and ahead < len(starts):
-                # Nothing until then: every answer said so, and asking page by page would not say more.
+                # Every answer jumped beyond the window: skip the pages up to there.
                 further = max(ahead, bisect_left(starts, settled.resumes_at))
                 missing |= dict.fromkeys(starts[ahead:further], next(iter(missing.values())))
                 ahead, until = further, starts[further] if further < len(starts) else part[1]
-            said_by, fetched_at = self.client.provenance, self.fetched_at
-            span = Span(since=since, until=until, provenance=said_by, fetched_at=fetched_at)
-            self.new += self.holding.add(settled.candles, missing, span)
+            provenance, fetched_at = self.client.provenance, self.fetched_at
+            span = Span(since=since, until=until, provenance=provenance, fetched_at=fetched_at)
+            self.new += self.history.add(settled.candles, missing, span)
             self.strays += settled.strays
             self.unwritten += len(settled.candles) + 1
             self.done += min(ahead, len(starts)) - at
             since, at = until, ahead
-            # Writing ever more at a time keeps the work in proportion to the history's length.
-            if not hold_back and self.unwritten * _CHECKPOINT >= len(self.holding.candles):
+            # Writing in growing batches keeps the work proportional to the length of the history.
+            if not hold_back and self.unwritten * _CHECKPOINT >= len(self.history.candles):
                 self._write()
             self.on_progress(self.symbol, self.done, self.total)
 
@@ -236,12 +257,12 @@ class _SymbolFetch:
             def request() -> Sequence[Row]:
                 return self.client.candles(self.symbol, since, before)
 
-            return self.patience.call(request, self.place)
+            return self.retry_policy.call(request, self.place)
 
-        known = self.holding.neighbours(starts[0], until)
+        known = self.history.neighbours(starts[0], until)
         return reconcile(ask, starts, until, known, repairs_silently=self.client.repairs_silently)
 
     def _write(self) -> None:
-        if self.unwritten and self.holding.is_whole():
-            self.store.write(self.holding.to_stored_bars())
+        if self.unwritten and self.history.is_whole():
+            self.store.write(self.history.to_stored_bars())
             self.unwritten = 0

@@ -1,7 +1,4 @@
-"""Other addresses for a source: a mirror, a reverse proxy or a test's server in place of the official one.
-
-Knows addresses and the Date header of answers; it knows no candle and chooses no source.
-"""
+"""Redirect a source's requests to another address: a mirror, a reverse proxy or a test server."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 def require_url(url: str) -> str:
-    """`url` without a slash at its end. Raises ValueError for what is no plain http(s) address.
+    """Return `url` without a slash at its end. Raises ValueError for what is no plain http(s) address.
 
     A user name or password in it is refused, because addresses are shown and stored.
     """
@@ -29,14 +26,14 @@ def require_url(url: str) -> str:
 
 
 def rebase_url(address: str, url: str) -> str:
-    """`address` with its scheme and host replaced by `url`, whose own path comes before the old one."""
+    """Replace scheme and host of `address` by `url`, whose own path comes before that of `address`."""
     _, _, rest = address.partition("://")
     _, slash, path = rest.partition("/")
     return url + slash + path
 
 
 def rebase_table(table: Mapping[str, Any], url: str) -> dict[str, Any]:
-    """A table of addresses, which may hold tables, with all of them moved to `url`."""
+    """Return a table of addresses, which may be nested, with all of them rebased to `url`."""
     return {
         name: rebase_table(entry, url) if isinstance(entry, Mapping) else rebase_url(str(entry), url)
         for name, entry in table.items()
@@ -44,7 +41,7 @@ def rebase_table(table: Mapping[str, Any], url: str) -> dict[str, Any]:
 
 
 def describe_source(provenance: str, url: str | None) -> str:
-    """Who says it, and where that is not the official address; of an address only scheme and host."""
+    """Return the provenance, with scheme and host where the address is not the official one."""
     if url is None:
         return provenance
     parts = urlsplit(url)
@@ -52,18 +49,18 @@ def describe_source(provenance: str, url: str | None) -> str:
 
 
 class HttpSession:
-    """What passes between a library and its source: led to `url` where one is given, each Date noted."""
+    """Redirects a library's HTTP requests to `url`, if given, and records the Date of answers."""
 
     def __init__(self, url: str | None) -> None:
         self._url = url
         self.dated: datetime | None = None
 
     def redirect(self, address: str) -> str:
-        """The address to ask in place of `address`."""
+        """Return the address to request in place of `address`."""
         return address if self._url is None else rebase_url(address, self._url)
 
     def record_date(self, headers: Mapping[str, str]) -> None:
-        """Keep what time an answer says it is: its Date and, from a cache, its Age (RFC 9110 and 9111)."""
+        """Record the time an answer states: its Date and, from a cache, its Age (RFC 9110 and 9111)."""
         age = headers.get("Age") or "0"
         try:
             dated = parsedate_to_datetime(headers.get("Date") or "")
@@ -73,7 +70,7 @@ class HttpSession:
             self.dated = None
 
     def wrap_session(self, session: Any) -> Any:
-        """The session of requests or curl_cffi itself, from now on led and noted."""
+        """Patch a session of requests or curl_cffi to redirect its requests and record dates."""
         plain = session.request
 
         def request(method: Any, url: str, *rest: Any, **settings: Any) -> Any:
@@ -86,10 +83,10 @@ class HttpSession:
 
 
 @contextmanager
-def requests_through(module: Any, wire: HttpSession) -> Iterator[None]:
-    """Let a library's module, which calls `requests.get` itself, ask through `wire` meanwhile."""
+def redirect_requests(module: Any, http: HttpSession) -> Iterator[None]:
+    """Redirect a library's module that calls `requests.get` itself, within the context."""
     plain = module.requests
-    module.requests = _Requests(plain, wire)
+    module.requests = _Requests(plain, http)
     try:
         yield
     finally:
@@ -97,14 +94,14 @@ def requests_through(module: Any, wire: HttpSession) -> Iterator[None]:
 
 
 class _Requests:
-    """The two things that akshare uses of requests."""
+    """The part of requests that akshare uses."""
 
-    def __init__(self, plain: Any, wire: HttpSession) -> None:
-        self._plain, self._wire = plain, wire
+    def __init__(self, plain: Any, http: HttpSession) -> None:
+        self._plain, self._http = plain, http
 
     def get(self, url: str, **settings: Any) -> Any:
-        answer = self._plain.get(self._wire.redirect(url), **settings)
-        self._wire.record_date(answer.headers)
+        answer = self._plain.get(self._http.redirect(url), **settings)
+        self._http.record_date(answer.headers)
         return answer
 
     def __getattr__(self, name: str) -> Any:

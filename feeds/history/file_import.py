@@ -1,6 +1,6 @@
-"""Files of bars as a source of the store: what a user has on disk, named, dated and kept like the rest.
+"""Import bar files into the store.
 
-Knows files and calendars. It asks no network; a file that `feeds.files.bars` refuses is not imported.
+A file that `feeds.files.bars` refuses is not imported.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.model import Bar
-from feeds.files.bars import bar_files, date_span, guess_instrument, read_bars
+from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span
+from feeds.files.tables import read_once
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
 from feeds.history.store import BarStore
@@ -23,6 +24,7 @@ SOURCE = "file"
 _NO_ROW = "the file has no row"
 
 
+@read_once()
 def import_bars(
     paths: Sequence[Path],
     store: BarStore,
@@ -33,13 +35,23 @@ def import_bars(
     get_instrument: Callable[[str], Instrument] = guess_instrument,
     refresh: bool = False,
 ) -> FetchReport:
-    """Take the bar files among `paths` into the store under the source "file", by the file's name.
+    """Import the bar files among `paths` into the store, under the source "file" and the file's name.
 
-    Sessions without a row become gaps, those between a file and what is stored already among them. Days
-    that are stored already must be the same there; `refresh` replaces them instead. Raises DataError and
-    writes nothing of a file that cannot be taken.
+    Sessions without a row become gaps, including those between a file and what is stored already.
+
+    Args:
+        paths: Files, or folders of files.
+        store: Where the bars are kept.
+        adjustment: How splits and dividends are worked into the prices of the files.
+        clock: Returns the time of this machine in UTC, for the record.
+        on_progress: Called with the symbol, how many files are done, and how many there are.
+        get_instrument: Returns the instrument of a symbol.
+        refresh: Replace what is stored; without it, days that are stored already must be the same there.
+
+    Raises:
+        DataError: For a file that cannot be imported; nothing of it is written.
     """
-    files = bar_files(paths)
+    files = find_bar_files(paths)
     now = clock()
     reports = []
     with store.writing(SOURCE):
@@ -50,7 +62,7 @@ def import_bars(
             )
             on_progress(symbol, number + 1, len(files))
     return FetchReport(
-        source=SOURCE, said_by="files on this machine", server_time=now, symbols=tuple(reports)
+        source=SOURCE, provenance="files on this machine", server_time=now, symbols=tuple(reports)
     )
 
 
@@ -63,17 +75,17 @@ def _import_file(
     *,
     refresh: bool,
 ) -> SymbolReport:
-    holding = SymbolCandles(SOURCE, instrument.symbol, "1d", adjustment)
+    history = SymbolCandles(SOURCE, instrument.symbol, "1d", adjustment)
     stored = None if refresh else store.find(SOURCE, instrument.symbol, "1d")
     if stored is not None and stored.adjustment is not adjustment:
         raise DataError(
             f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
             f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
         )
-    first, last = date_span(path)
+    first, last = read_date_span(path)
     since, until = midnight(first), midnight(last) + DAY
     if stored is not None:
-        # What lies between a file and the store becomes part of the window, and so a gap with a name.
+        # The days between a file and the store become part of the window, and so a gap.
         since, until = min(since, stored.until), max(until, stored.since)
     ends = [since, until, *((stored.since, stored.until) if stored is not None else ())]
     calendar = load_calendar(instrument.calendar, min(ends).date(), max(ends).date())
@@ -81,20 +93,20 @@ def _import_file(
     due = grid.starts(since, until)
     candles = _to_candles(read_bars(path, instrument, calendar), due, calendar)
     if stored is not None:
-        holding.load(stored, grid)
-        _require_agreement(path, candles, holding)
-    there = {candle.starts_at for candle in candles} | set(holding.candles)
-    missing = {day: _NO_ROW for day in due if day not in there}
+        history.load(stored, grid)
+        _require_agreement(path, candles, history)
+    present = {candle.starts_at for candle in candles} | set(history.candles)
+    missing = {day: _NO_ROW for day in due if day not in present}
     span = Span(since=since, until=until, provenance=f"file {path.name}", fetched_at=now)
-    new = holding.add(candles, missing, span)
-    store.write(holding.to_stored_bars())
+    new = history.add(candles, missing, span)
+    store.write(history.to_stored_bars())
     return SymbolReport(
-        symbol=instrument.symbol, new=new, stored=len(holding.candles), gaps=holding.gaps(), strays=0
+        symbol=instrument.symbol, new=new, stored=len(history.candles), gaps=history.gaps(), strays=0
     )
 
 
 def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
-    """The bars by their trading days, all of which are in `due`."""
+    """Convert bars to candles by their trading days, all of which are in `due`."""
     opens = {session[0]: day for day in due if (session := calendar.session(day.date()))}
     return [
         Candle(
@@ -109,9 +121,9 @@ def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar
     ]
 
 
-def _require_agreement(path: Path, candles: Sequence[Candle], holding: SymbolCandles) -> None:
+def _require_agreement(path: Path, candles: Sequence[Candle], history: SymbolCandles) -> None:
     for candle in candles:
-        other = holding.candles.get(candle.starts_at, candle)
+        other = history.candles.get(candle.starts_at, candle)
         if other != candle:
             raise DataError(
                 f"{path}: closes at {candle.close:g} on {candle.starts_at:%Y-%m-%d}, and at {other.close:g} "

@@ -1,7 +1,7 @@
-"""From what a source answered to candles that can be believed, asking again where it is in doubt.
+"""Reconcile the answers of a source into trusted candles, asking again where they are doubtful.
 
-It knows nothing of libraries, files or waiting. An answer may repeat, reorder, leave out and falsify rows;
-a start ends either with one candle that the answers agree on, or with the reason why there is none.
+An answer may repeat, reorder, omit and falsify rows. Each start ends either with one candle that the answers
+agree on, or with the reason why there is none.
 """
 
 from bisect import bisect_left, bisect_right
@@ -24,17 +24,20 @@ _FIRM = 2
 
 _CONTEXT = 25
 
-_UNSAID = "the source has no candle"
+_NO_CANDLE = "the source has no candle"
 
 Ask = Callable[[datetime, datetime], Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciledWindow:
-    """What became of each start of a window: its candle, or the reason why there is none.
+    """The result for each start of a window: its candle, or the reason why there is none.
 
-    `resumes_at`: where the window is empty and every answer jumped beyond it, the nearest start that any of
-    them had. `strays` counts rows inside the window at times when no candle is due.
+    Attributes:
+        candles: The candles, ascending.
+        missing: The reasons, by start.
+        resumes_at: Where the window is empty and every answer jumped beyond it, the earliest start of any.
+        strays: How many rows inside the window are at times when no candle is due.
     """
 
     candles: tuple[Candle, ...]
@@ -45,7 +48,7 @@ class ReconciledWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SiftedAnswer:
-    """One answer: candles that are valid and said in one version only, doubts, and what lay outside."""
+    """One answer: valid candles given in one version only, doubtful starts, and what is outside."""
 
     candles: Mapping[datetime, Candle]
     doubts: Mapping[datetime, str]
@@ -62,11 +65,22 @@ def reconcile(
     *,
     repairs_silently: bool = False,
 ) -> ReconciledWindow:
-    """Ask for the window of `starts`, which ends before `until`, until each is settled, five times at most.
+    """Ask for the window of `starts` until each is settled, five times at most.
 
     A candle is settled when one ordered answer, or two others, gave it and more answers agree on it than
-    contradict it. An absurd one, with a price more than ten times above or below its neighbours on both
-    sides (those in `known` among them), is never settled. Passes on what `ask` raises.
+    contradict it. An outlier, with a price more than ten times above or below its neighbours on both sides,
+    is never settled. Passes on what `ask` raises.
+
+    Args:
+        ask: Returns the source's rows from one instant (included) to another (excluded).
+        starts: The starts of the candles that are due, ascending.
+        until: The end of the window, after the last start.
+        known: Candles around the window, as neighbours for the check on outliers.
+        repairs_silently: Whether the library drops repeated rows, so that one ordered answer does not
+            suffice.
+
+    Returns:
+        A candle or a reason for each start.
     """
     window = set(starts)
     seen: defaultdict[datetime, Counter[Candle]] = defaultdict(Counter)
@@ -88,7 +102,7 @@ def reconcile(
         if not open_:
             break
         first, end = _widen_window(starts, open_[0], open_[-1], until)
-    missing = {start: f"{reasons.get(start, _UNSAID)} (asked {len(beyond)} times)" for start in open_}
+    missing = {start: f"{reasons.get(start, _NO_CANDLE)} (asked {len(beyond)} times)" for start in open_}
     jumps = [each for each in beyond if each is not None]
     return ReconciledWindow(
         candles=tuple(settled[start] for start in starts if start in settled),
@@ -101,7 +115,7 @@ def reconcile(
 def _widen_window(
     starts: Sequence[datetime], first: datetime, last: datetime, until: datetime
 ) -> tuple[datetime, datetime]:
-    """What to ask again: with some candles on both sides, which an answer about another time would belie."""
+    """Return the window to ask again, with candles on both sides that expose an answer about another time."""
     after = bisect_right(starts, last) + _CONTEXT
     since = starts[max(0, bisect_left(starts, first) - _CONTEXT)]
     return since, starts[after] if after < len(starts) else until
@@ -125,20 +139,20 @@ def _sift_rows(rows: Sequence[Row], window: set[datetime], since: datetime, unti
             strays += 1
     candles: dict[datetime, Candle] = {}
     doubts: dict[datetime, str] = {}
-    for start, said in versions.items():
-        only = next(iter(said))
-        if len(said) > 1:
+    for start, given in versions.items():
+        first = next(iter(given))
+        if len(given) > 1:
             doubts[start] = "the source gives several versions of it"
-        elif isinstance(only, str):
-            doubts[start] = only
+        elif isinstance(first, str):
+            doubts[start] = first
         else:
-            candles[start] = only
+            candles[start] = first
     nearest = min(beyond, default=None)
     return _SiftedAnswer(candles=candles, doubts=doubts, ordered=ordered, beyond=nearest, strays=strays)
 
 
 def _parse_start(row: Row) -> datetime | None:
-    """The row's start, or None where it is no time at all."""
+    """Return the row's start, or None where it is no time at all."""
     try:
         stamp = row[0]
         if isinstance(stamp, bool) or not isinstance(stamp, int):
@@ -149,7 +163,7 @@ def _parse_start(row: Row) -> datetime | None:
 
 
 def _parse_candle(start: datetime, row: Row) -> Candle | str:
-    """The row as a candle, or why it cannot be one."""
+    """Return the row as a candle, or why it cannot be one."""
     if len(row) != 6:
         return f"a row has {len(row)} cells, not 6"
     cells = []
@@ -167,7 +181,7 @@ def _parse_candle(start: datetime, row: Row) -> Candle | str:
 def _assess_candles(
     seen: Mapping[datetime, Counter[Candle]], known: Sequence[Candle]
 ) -> tuple[dict[datetime, Candle], dict[datetime, str]]:
-    """The candles that are settled by now, and what is wrong with the others."""
+    """Return the candles that are settled by now, and what is wrong with the others."""
     likely = {candle.starts_at: candle for candle in known}
     likely |= {start: votes.most_common(1)[0][0] for start, votes in seen.items()}
     order = sorted(likely)
@@ -192,9 +206,16 @@ def _assess_candles(
 
 
 def is_outlier(candle: Candle, left: Sequence[Candle], right: Sequence[Candle]) -> bool:
-    """Whether a price is over ten times above, or below a tenth of, the closes on both sides.
+    """Return whether a price is over ten times above, or below a tenth of, the closes on both sides.
 
-    A side counts by the median of its closes; at an end of what is known, by each close of the other side.
+    Args:
+        candle: The candle to check.
+        left: The candles before it.
+        right: The candles after it.
+
+    Returns:
+        The comparison with the median close of each side; at an end of what is known, with each close of the
+            other side. False without any neighbour.
     """
     if left and right:
         levels = [median(each.close for each in side) for side in (left, right)]

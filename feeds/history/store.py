@@ -22,28 +22,28 @@ _PLAIN = ascii_uppercase + digits + "-_"
 
 
 class BarStore:
-    """The files under `root`. A reader needs no lock: it sees the file of before a write or of after it."""
+    """The files under `root`. A reader needs no lock: files are replaced atomically."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, source: str, symbol: str, timeframe: str) -> Path:
-        """The file of one symbol; names are escaped, so that none can leave the folder."""
+        """Return the file of one symbol; names are escaped, so that none can leave the folder."""
         return self._folder(source, timeframe) / (_escape_name(symbol) + _SUFFIX)
 
     def sources(self) -> list[str]:
-        """The sources of which something is stored, sorted."""
+        """Return the sources of which something is stored, sorted."""
         if not self.root.is_dir():
             return []
         return sorted(unquote(folder.name) for folder in self.root.iterdir() if folder.is_dir())
 
     def symbols(self, source: str, timeframe: str = "1d") -> list[str]:
-        """The symbols that are stored, sorted."""
+        """Return the symbols that are stored, sorted."""
         folder = self._folder(source, timeframe)
         return sorted(unquote(file.stem) for file in folder.glob("*" + _SUFFIX) if file.name[0] != ".")
 
     def find(self, source: str, symbol: str, timeframe: str) -> StoredBars | None:
-        """What is stored, or None if nothing is. Raises DataError for a damaged file."""
+        """Return what is stored, or None if nothing is. Raises DataError for a damaged file."""
         path = self.path(source, symbol, timeframe)
         if not path.is_file():
             return None
@@ -55,14 +55,14 @@ class BarStore:
         return stored
 
     def read(self, source: str, symbol: str, timeframe: str = "1d") -> StoredBars:
-        """What is stored. Raises DataError for a damaged file, and if nothing is there."""
-        found = self.find(source, symbol, timeframe)
-        if found is None:
+        """Return what is stored. Raises DataError for a damaged file, and if nothing is there."""
+        stored = self.find(source, symbol, timeframe)
+        if stored is None:
             raise DataError(f"{self.root}: no {timeframe} bars of {symbol} from {source}; fetch them first")
-        return found
+        return stored
 
     def write(self, stored: StoredBars) -> None:
-        """Replace the symbol's file by one that is whole on disk before it takes the name.
+        """Replace the symbol's file atomically, once the new one is on the disk.
 
         Call it inside `writing`. Raises DataError where the folder cannot be written.
         """
@@ -80,9 +80,9 @@ class BarStore:
 
     @contextmanager
     def writing(self, source: str) -> Iterator[None]:
-        """Hold the right to write `source`; temporary files of fetches that died are removed first.
+        """Hold the lock to write `source`; temporary files of interrupted downloads are removed first.
 
-        The operating system frees it when a process ends, however it ends. Raises DataError where
+        The operating system frees the lock when a process ends, however it ends. Raises DataError where
         another process holds it.
         """
         import fcntl
@@ -110,7 +110,7 @@ class BarStore:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until the folder's entries are on the disk, or a power cut could undo a rename."""
+    """Sync the folder's entries to the disk; otherwise a power cut could undo a rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -119,7 +119,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _escape_name(text: str, plain: str = _PLAIN) -> str:
-    """`text` as a file name that no two texts share, whatever the file system makes of small letters."""
+    """Return `text` as a file name that no two texts share, also where the file system ignores case."""
     name = "".join(
         mark if mark in plain or (mark == "." and 0 < at < len(text) - 1) else _percent_encode(mark)
         for at, mark in enumerate(text)

@@ -30,7 +30,7 @@ _COLUMNS = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A window, from `since` (included) to `until` (excluded), that was asked for: of whom, and when."""
+    """A requested window from `since` (included) to `until` (excluded), with its provenance."""
 
     since: datetime
     until: datetime
@@ -41,15 +41,15 @@ class Span:
         for name in ("since", "until", "fetched_at"):
             require_utc(getattr(self, name), name)
         if self.until <= self.since:
-            raise ValueError(f"a span ends at {self.until}, before it starts at {self.since}")
+            raise ValueError(f"a span ends at {self.until}, not after its start at {self.since}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBars:
     """All that the store holds of one symbol: candles, gaps and spans in time order.
 
-    The spans join into one window without a hole; each candle that was due in it is either among the
-    candles or in a gap. Raises ValueError where that cannot be so.
+    The spans join into one window without a hole; each candle that was due in it is either among the candles
+    or in a gap. Raises ValueError otherwise.
     """
 
     source: str
@@ -72,26 +72,26 @@ class StoredBars:
 
     @property
     def since(self) -> datetime:
-        """The start of the window that was asked for."""
+        """The start of the requested window, included."""
         return self.spans[0].since
 
     @property
     def until(self) -> datetime:
-        """The end of the window that was asked for; not part of it."""
+        """The end of the requested window, excluded."""
         return self.spans[-1].until
 
     @property
     def provenance(self) -> str:
-        """Exchange, library and version of the newest fetch."""
+        """Exchange, library and version of the newest download."""
         return max(self.spans, key=lambda span: span.fetched_at).provenance
 
     @property
     def fetched_at(self) -> datetime:
-        """When the newest fetch was, in UTC."""
+        """The instant of the newest download, in UTC."""
         return max(span.fetched_at for span in self.spans)
 
     def bars(self, instrument: Instrument, calendar: Calendar) -> tuple[Bar, ...]:
-        """The candles as bars of `instrument`; a day's bar has the hours of its session in `calendar`.
+        """Return the candles as bars of `instrument`; a day's bar has the hours of its session in `calendar`.
 
         Raises DataError for a day on which the calendar has no session.
         """
@@ -140,7 +140,7 @@ def write_table(path: Path, stored: StoredBars) -> None:
 
 
 def read_table(path: Path) -> StoredBars:
-    """Read a file of `write_table`. Raises DataError for one that is damaged, foreign or newer."""
+    """Read a file written by `write_table`. Raises DataError for one that is damaged, foreign or newer."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

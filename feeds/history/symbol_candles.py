@@ -1,4 +1,4 @@
-"""The candles, gaps and spans of one symbol while a fetch or an import adds to them."""
+"""The candles, gaps and spans of one symbol while a download or an import adds to them."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ _NEIGHBOURS = 3
 
 
 class SymbolCandles:
-    """The growing facts about one symbol of one source. It may have holes while a fetch runs."""
+    """The growing history of one symbol of one source. It may have holes while a download runs."""
 
     def __init__(self, source: str, symbol: str, timeframe: str, adjustment: Adjustment) -> None:
         self.source, self.symbol, self.timeframe, self.adjustment = source, symbol, timeframe, adjustment
@@ -22,7 +22,7 @@ class SymbolCandles:
         self._order: list[datetime] = []
 
     def load(self, stored: StoredBars, grid: Grid) -> None:
-        """Begin with what is stored; `grid` says which candles its gaps are made of."""
+        """Start from what is stored; `grid` says which candles its gaps are made of."""
         self.candles = {candle.starts_at: candle for candle in stored.candles}
         self._order = list(self.candles)
         self.spans = list(stored.spans)
@@ -31,7 +31,16 @@ class SymbolCandles:
             self.missing |= dict.fromkeys(due, gap.reason)
 
     def add(self, candles: Iterable[Candle], missing: Mapping[datetime, str], span: Span) -> int:
-        """Lay the answers for `span` over what was known there; how many of the candles are new."""
+        """Add the answers for `span`, which replace what was known there.
+
+        Args:
+            candles: The candles of the span.
+            missing: The starts without a candle, with the reason of each.
+            span: The window that was requested.
+
+        Returns:
+            How many of the candles are new.
+        """
         new = 0
         for candle in candles:
             start = candle.starts_at
@@ -45,26 +54,26 @@ class SymbolCandles:
         return new
 
     def neighbours(self, since: datetime, until: datetime) -> list[Candle]:
-        """The three candles before `since` and the three from `until` on, as far as they are known."""
+        """Return the three candles before `since` and the three from `until` on, as far as they are known."""
         left, right = bisect_left(self._order, since), bisect_left(self._order, until)
         near = self._order[max(0, left - _NEIGHBOURS) : left] + self._order[right : right + _NEIGHBOURS]
         return [self.candles[start] for start in near]
 
     def latest(self, count: int) -> list[Candle]:
-        """The last `count` candles, oldest first."""
+        """Return the last `count` candles, oldest first."""
         return [self.candles[start] for start in self._order[-count:]]
 
     def gaps(self) -> tuple[Gap, ...]:
-        """The missing candles as runs with one reason each."""
+        """Return the missing candles as runs with one reason each."""
         return find_gaps(self.symbol, self.missing, self._order)
 
     def is_whole(self) -> bool:
-        """Whether there is a candle, and no hole between the spans, so that it may be stored."""
+        """Return whether there is a candle, and no hole between the spans, so that it may be stored."""
         pairs = zip(self.spans, self.spans[1:], strict=False)
         return bool(self.candles) and all(left.until == right.since for left, right in pairs)
 
     def to_stored_bars(self) -> StoredBars:
-        """The facts as the store keeps them. Raises ValueError unless `is_whole`."""
+        """Return the history as the store keeps it. Raises ValueError unless `is_whole`."""
         return StoredBars(
             source=self.source,
             symbol=self.symbol,
@@ -77,7 +86,7 @@ class SymbolCandles:
 
 
 def _overlay_span(spans: Iterable[Span], new: Span) -> list[Span]:
-    """The spans with `new` over them; neighbours that one fetch asked for become one."""
+    """Return the spans with `new` over them; neighbours of one download become one."""
     pieces = [new]
     for span in spans:
         if span.since < new.since:

@@ -13,7 +13,7 @@ from engine.journal.events import encode
 from engine.journal.events.inputs import Correction, Gap, PriceAt, Quotes, SliceRecord, encode_bar_values
 from engine.journal.journal import Event
 from engine.model import Bar, NewsItem, Phase, Slice
-from feeds.history.candles import EPOCH, price_fault
+from feeds.history.candles import EPOCH, find_price_fault
 from feeds.live.protocols import Opening, Quote
 
 
@@ -141,7 +141,7 @@ def parse_bar(symbol: str, row: Sequence[object], session: Session) -> Bar | Non
     if len(cells) < 5 or any(isinstance(cell, bool) or not isinstance(cell, int | float) for cell in cells):
         return None
     numbers = [float(cell) for cell in cells if isinstance(cell, int | float)]
-    if price_fault(numbers[:4], numbers[4]) is not None:
+    if find_price_fault(numbers[:4], numbers[4]) is not None:
         return None
     return Bar(
         symbol=symbol,

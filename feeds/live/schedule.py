@@ -105,7 +105,7 @@ class Schedule:
                 if session and slice_at > key:
                     self._next_slices[code] = key, slice_at, session
                     return slice_at, session
-        reason = f"calendar {code} knows no session after {key[0].date()}; a newer exchange_calendars may"
+        reason = f"calendar {code} has no session after {key[0].date()}; a newer exchange_calendars may"
         self._ended[code] = key, reason
         return None
 

@@ -156,7 +156,7 @@ def fetch_news(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _FoundEntry:
+class _FeedEntry:
     entry: Entry
     feed: str
     source: str
@@ -187,8 +187,8 @@ class _FetchPass:
         """Fetch, store and count."""
         entries = [entry for url in dict.fromkeys(urls) for entry in self._fetch_entries(url)]
         # Of several versions the first published is kept, whichever feed was asked first.
-        for found in sorted(entries, key=lambda found: found.at):
-            self._process_entry(found)
+        for feed_entry in sorted(entries, key=lambda feed_entry: feed_entry.at):
+            self._process_entry(feed_entry)
         count = self._counts
         return FetchReport(
             items=tuple(self._items),
@@ -204,7 +204,7 @@ class _FetchPass:
             article_faults=tuple(self._pages.article_faults),
         )
 
-    def _fetch_entries(self, url: str) -> list[_FoundEntry]:
+    def _fetch_entries(self, url: str) -> list[_FeedEntry]:
         try:
             feed = self._pages.feed(url)
         except DataError as error:
@@ -217,7 +217,7 @@ class _FetchPass:
         known = [entry for entry in feed.entries if not self._is_future(entry, now)]
         self._counts["future"] += len(feed.entries) - len(known)
         return [
-            _FoundEntry(entry=entry, feed=redact_url(url), source=source, at=entry.published_at or now)
+            _FeedEntry(entry=entry, feed=redact_url(url), source=source, at=entry.published_at or now)
             for entry in known
         ]
 
@@ -225,43 +225,43 @@ class _FetchPass:
         zone = timedelta(0) if entry.zone_known else _EASTERNMOST_OFFSET
         return entry.published_at is not None and entry.published_at - zone > now + self._settings.tolerance
 
-    def _process_entry(self, found: _FoundEntry) -> None:
+    def _process_entry(self, feed_entry: _FeedEntry) -> None:
         """Store an entry unless it duplicates another by the feed's own text or by its whole text."""
-        fingerprint = _build_fingerprint(found, found.entry.title, found.entry.summary)
+        fingerprint = _build_fingerprint(feed_entry, feed_entry.entry.title, feed_entry.entry.summary)
         if reason := self._index.find_reason(fingerprint):
             self._count_duplicate(fingerprint, reason)
             return
-        article = self._pages.article(found.entry)
-        title = found.entry.title or clean_text(article.title, TITLE_LENGTH)
+        article = self._pages.article(feed_entry.entry)
+        title = feed_entry.entry.title or clean_text(article.title, TITLE_LENGTH)
         text = clean_text(article.text, TEXT_LENGTH)
-        fingerprint = _build_fingerprint(found, title, text)
+        fingerprint = _build_fingerprint(feed_entry, title, text)
         if reason := self._index.find_reason(fingerprint):
             self._count_duplicate(fingerprint, reason)
             return
-        self._store_entry(found, title, text, article.text_source)
+        self._store_entry(feed_entry, title, text, article.text_source)
         self._index.add(fingerprint)
 
     def _count_duplicate(self, fingerprint: ItemFingerprint, reason: DuplicateReason) -> None:
         self._repeated[reason] += 1
         self._index.add(fingerprint, compare=False)
 
-    def _store_entry(self, found: _FoundEntry, title: str, text: str, text_source: TextSource) -> None:
+    def _store_entry(self, feed_entry: _FeedEntry, title: str, text: str, text_source: TextSource) -> None:
         # The text is part of the item, so first sight is when its page was fetched.
         first_seen_at = self._clock().astimezone(UTC)
-        dated = found.entry.published_at is not None
+        dated = feed_entry.entry.published_at is not None
         stored = StoredItem(
-            source=found.source,
+            source=feed_entry.source,
             title=title,
             text=text,
-            published_at=found.entry.published_at or first_seen_at,
-            precision=found.entry.precision if dated else Precision.SECOND,
-            zone_known=found.entry.zone_known if dated else True,
+            published_at=feed_entry.entry.published_at or first_seen_at,
+            precision=feed_entry.entry.precision if dated else Precision.SECOND,
+            zone_known=feed_entry.entry.zone_known if dated else True,
             dated=dated,
             first_seen_at=first_seen_at,
             subjects=find_subjects(title, text, self._names),
-            feed=found.feed,
-            link=found.entry.link,
-            guid=_entry_identity(found.entry),
+            feed=feed_entry.feed,
+            link=feed_entry.entry.link,
+            guid=_entry_identity(feed_entry.entry),
             text_source=text_source,
         )
         self._store.append([stored])
@@ -288,14 +288,14 @@ def _load_recent(store: NewsStore, now: datetime) -> DuplicateIndex:
     return index
 
 
-def _build_fingerprint(found: _FoundEntry, title: str, text: str) -> ItemFingerprint:
+def _build_fingerprint(feed_entry: _FeedEntry, title: str, text: str) -> ItemFingerprint:
     return ItemFingerprint(
-        feed=found.feed,
-        guid=_entry_identity(found.entry),
-        link=found.entry.link,
+        feed=feed_entry.feed,
+        guid=_entry_identity(feed_entry.entry),
+        link=feed_entry.entry.link,
         title=title,
         text=text,
-        at=found.at,
+        at=feed_entry.at,
     )
 
 

@@ -13,7 +13,7 @@ from engine.instruments import Instrument
 from feeds.files.bars import COLUMNS as BAR_COLUMNS
 from feeds.files.bars import guess_instrument
 from feeds.files.news import COLUMNS as NEWS_COLUMNS
-from feeds.files.tables import read_columns
+from feeds.files.tables import read_columns, read_once
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
@@ -62,6 +62,7 @@ def check_bars(
     return _check_bars(path, instrument or guess_instrument(path.stem), now, Calendars())
 
 
+@read_once()
 def check_files(
     paths: Sequence[Path],
     *,

@@ -1,1 +1,1 @@
-"""The simulated market: bars, headlines and the oracle that knows them."""
+"""The simulated market: bars, headlines and the oracle that states their true probabilities."""

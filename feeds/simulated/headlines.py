@@ -1,4 +1,4 @@
-"""Varied headlines for the simulated market, each with the strength it has. Knows no price and no time."""
+"""Draw varied headlines for the simulated market, each with a known strength."""
 
 import re
 import tomllib
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 WITHHELD_EVERY = 5
-"""Every fifth template of each list is kept from pretraining."""
+"""Every fifth template of each list is withheld from pretraining."""
 
 
 class HeadlineSet(StrEnum):
-    """Which templates a market draws from."""
+    """The set of templates that a market draws from."""
 
     ALL = "all"
     FAMILIAR = "familiar"
@@ -55,12 +55,18 @@ def _load_templates() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 def list_words(kind: str) -> Sequence[str]:
-    """The fictional names of one kind: "coins" and "stocks" as "Name:TICKER", "peers", "places"."""
+    """Return the fictional names of one kind: "coins" and "stocks" as "Name:TICKER", "peers", "places"."""
     return _load_templates()["words"][kind]
 
 
 def list_templates(topic: str, strength: str, headlines: HeadlineSet) -> tuple[str, ...]:
-    """The templates about "asset" or "market" of one strength that belong to a set."""
+    """Return the templates of one topic and strength that belong to a set.
+
+    Args:
+        topic: "asset" or "market".
+        strength: A key of `STRENGTHS`.
+        headlines: The set.
+    """
     numbered = enumerate(_load_templates()[topic][strength])
     if headlines is HeadlineSet.ALL:
         return tuple(text for _, text in numbered)
@@ -69,7 +75,14 @@ def list_templates(topic: str, strength: str, headlines: HeadlineSet) -> tuple[s
 
 
 def draw_headline(topic: str, name: str, headlines: HeadlineSet, rng: "Generator") -> Headline:
-    """One random headline about "asset" `name`, or about the "market" (where `name` is not used)."""
+    """Draw one random headline.
+
+    Args:
+        topic: "asset" or "market".
+        name: The name of the asset; not used for the market.
+        headlines: The set of templates.
+        rng: The source of randomness.
+    """
     odds = _ASSET_ODDS if topic == "asset" else _MARKET_ODDS
     strength = str(rng.choice(list(odds), p=list(odds.values())))
     choices = list_templates(topic, strength, headlines)

@@ -1,9 +1,9 @@
-"""A simulated market whose every probability is known: the embedded default, and the student's school.
+"""A simulated market whose probabilities are all known: the embedded default, used for pretraining too.
 
 The log return of the next bar is sigma * (mu + e): sigma follows two volatility regimes, e is Student's t
 with five degrees of freedom scaled to unit variance, and mu is the sum of the strengths of the news that
-became available since the previous close plus a little momentum. So the best probability anyone could
-state at a close is T5(mu / scale): the oracle. Knows no student and no order.
+became available since the previous close plus a little momentum. The oracle is therefore T5(mu / scale), the
+best probability of a rise that can be stated at a close.
 """
 
 import math
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 TRAINING_SEEDS = range(1_000_000, 2_000_000)
-"""Seeds that pretraining draws from; a market with any other seed was never seen by the tiny student."""
+"""Seeds that pretraining draws from; the tiny student has never seen a market with any other seed."""
 
 _T_DEGREES = 5
 
@@ -43,10 +43,17 @@ _MARKET_NEWS_ODDS = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketSettings:
-    """What makes a simulated market; equal settings make equal markets.
+    """The parameters of a simulated market; equal settings give equal markets.
 
-    `reversal` is the date from which good news is bad news and the reverse; `edge=False` takes every
-    effect of news and momentum away.
+    Attributes:
+        seed: Zero or more.
+        coins: How many coins there are.
+        stocks: How many stocks there are.
+        start: The first day.
+        days: How many calendar days there are, at least two.
+        edge: Whether news and momentum move prices.
+        reversal: The date from which good news lowers prices and bad news raises them.
+        headlines: The set of templates that headlines are drawn from.
     """
 
     seed: int = 7
@@ -72,7 +79,7 @@ class MarketSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OracleView:
-    """The best that anyone could say at one close: the probability of up, and the median next close."""
+    """The best forecast possible at one close: the probability of a rise, and the median next close."""
 
     probability_up: float
     close: float
@@ -90,7 +97,7 @@ class SimulatedMarket:
 
 
 def simulate(settings: MarketSettings) -> SimulatedMarket:
-    """Make the market. A longer one with the same other settings begins with the shorter one."""
+    """Simulate a market. A longer one with the same other settings begins with the shorter one."""
     from numpy.random import default_rng
 
     last = settings.start + timedelta(days=settings.days - 1)
@@ -175,7 +182,7 @@ def _make_market_news(settings: MarketSettings, rng: "Generator") -> list[tuple[
 
 @dataclass(slots=True)
 class _PricePath:
-    """One symbol's walk through its sessions."""
+    """The random walk of one symbol through its sessions."""
 
     instrument: Instrument
     settings: MarketSettings
@@ -263,12 +270,12 @@ class _PricePath:
 
 
 def _round_price(value: float) -> float:
-    """Seven significant digits, as exchanges quote."""
+    """Round to seven significant digits, as exchanges quote."""
     return float(f"{value:.7g}")
 
 
 def student_t_cdf(x: float) -> float:
-    """The cumulative distribution of Student's t with five degrees of freedom (closed form for odd n)."""
+    """Return the CDF of Student's t with five degrees of freedom at `x` (closed form for odd n)."""
     theta = math.atan(x / math.sqrt(_T_DEGREES))
     cosine = math.cos(theta)
     return 0.5 + (theta + math.sin(theta) * (cosine + 2 / 3 * cosine**3)) / math.pi

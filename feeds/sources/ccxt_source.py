@@ -1,8 +1,4 @@
-"""Coins' candles from any exchange that ccxt knows.
-
-Knows ccxt: how it is set up without keys, paged, and which of its errors pass by themselves. It calls
-public endpoints only, and it judges no candle.
-"""
+"""Coins' candles and prices from the exchanges of ccxt, through public endpoints without keys."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +64,7 @@ class CcxtClient:
                 raise DataError(f"{self.name}: no spot market {symbol[:40]!r}; {hint}")
 
     def server_time(self) -> datetime:
-        """The exchange's own clock; our own where ccxt knows no way to ask for it."""
+        """Return the time of the exchange's own clock; of ours where ccxt cannot ask for it."""
         if not self._exchange.has["fetchTime"]:
             return self._clock()
         stamp = self._request(self._exchange.fetch_time)
@@ -80,21 +76,21 @@ class CcxtClient:
             raise TemporaryError("the exchange's clock is out of range") from None
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:  # noqa: ARG002 - same for all
-        """Candles follow one another without a pause; days are UTC days."""
+        """Return a grid without pauses; days are UTC days."""
         return EvenGrid(step=self._step)
 
     def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
-        """One request; an exchange that has nothing at `since` may answer with what comes later."""
+        """Request one page; an exchange that has nothing at `since` may answer with later candles."""
         limit = -((since - until) // self._step)
         stamp = (since - EPOCH) // _MILLISECOND
         rows = self._request(lambda: self._exchange.fetch_ohlcv(symbol, self.timeframe, stamp, limit))
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
             raise TemporaryError("the answer is no list of candles")
-        # Some exchanges give the newest first; what is neither way round shows up as disorder.
+        # Some exchanges give the newest first; any other order is left for `reconcile` to refuse.
         return rows[::-1] if rows and rows[-1] < rows[0] else rows
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The last traded price, and the instant that the exchange gives it. Raises TemporaryError."""
+        """Return the last traded price and the exchange's instant of it. Raises TemporaryError."""
         ticker = self._request(lambda: self._exchange.fetch_ticker(symbol))
         price, stamp = ticker.get("last"), ticker.get("timestamp")
         if not isinstance(price, int | float) or not isinstance(stamp, int):
@@ -107,7 +103,7 @@ class CcxtClient:
     def _on_answer(
         self, code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: object
     ) -> str:
-        """Note what the exchange demands; ccxt itself takes a truncated answer for an empty list."""
+        """Record status and demanded pause; refuse a truncated answer, which ccxt takes for an empty list."""
         self._status = code
         self._wait = parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
         if code < 400:
@@ -128,9 +124,8 @@ class CcxtClient:
             if self._is_transient(error, isinstance(error, ccxt.OperationFailed)):
                 raise TemporaryError(self._describe_error(error), self._wait) from None
             raise SourceError(
-                f"{self.name}: refuses the request ({self._describe_error(error)}); check the "
-                "symbol, the timeframe "
-                f"and whether it serves your country"
+                f"{self.name}: refuses the request ({self._describe_error(error)}); check the symbol, "
+                f"the timeframe and whether it serves your country"
             ) from None
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             raise TemporaryError(
@@ -138,7 +133,7 @@ class CcxtClient:
             ) from None
 
     def _is_transient(self, error: Exception, operation_failed: bool) -> bool:  # noqa: FBT001 - ccxt's own word
-        """Whether asking again may help: by the status where there is one, else by ccxt's kind of error."""
+        """Return whether asking again may help: by the status if there is one, else by the kind of error."""
         from requests import RequestException
 
         if self._status >= 400:
@@ -161,18 +156,18 @@ def create_client(
     url: str | None,
     get_instrument: Callable[[str], Instrument],  # noqa: ARG001  # coins need none
 ) -> CcxtClient:
-    """See `feeds.sources.registry.SourceModule`."""
+    """Create a client of an exchange (see `feeds.sources.registry.SourceModule`)."""
     if adjustment not in (None, Adjustment.RAW):
         raise UsageError(f"coins have no {adjustment} prices; leave --adjustment out")
-    return ccxt_client(source.partition(":")[2], timeframe=timeframe, clock=clock, url=url)
+    return create_ccxt_client(source.partition(":")[2], timeframe=timeframe, clock=clock, url=url)
 
 
 def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) -> "LiveExchange":  # noqa: ARG001
-    """See `feeds.sources.registry.SourceModule`."""
+    """Create a source of live bars (see `feeds.sources.registry.SourceModule`)."""
     return LiveExchange(client)
 
 
-def ccxt_client(
+def create_ccxt_client(
     exchange_id: str,
     *,
     timeframe: str = "1d",
@@ -181,11 +176,18 @@ def ccxt_client(
     url: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> CcxtClient:
-    """A client of the exchange that ccxt calls `exchange_id`, without keys and within its rate limit.
+    """Create a client of one exchange, without keys and within its rate limit.
 
-    `url` takes the place of scheme and host in all addresses of ccxt's table of them, `urls` replaces some
-    of them whole, `settings` adds to ccxt's configuration. Raises UsageError for an exchange, or a
-    timeframe, that is not to be had.
+    Args:
+        exchange_id: The exchange's name in ccxt.
+        timeframe: The length of a candle, such as "1d".
+        clock: Returns the time of this machine in UTC.
+        urls: Whole addresses that replace some of ccxt's table.
+        url: Replaces scheme and host in all of ccxt's addresses of the exchange.
+        settings: Added to ccxt's configuration.
+
+    Raises:
+        UsageError: For an unknown exchange, and a timeframe that it does not offer.
     """
     ccxt = import_module("ccxt")
 
@@ -215,7 +217,7 @@ def ccxt_client(
 
 
 def _page_size(exchange: Any) -> int:
-    """How many candles one request may ask for: what ccxt says of the exchange's spot markets, or 100."""
+    """Return how many candles one request may ask for: ccxt's limit for spot markets, or 100."""
     features = (exchange.features or {}).get("spot") or {}
     limit = (features.get("fetchOHLCV") or {}).get("limit")
     return int(limit) if limit else _PAGE
@@ -236,23 +238,23 @@ class LiveExchange:
         return self._client.name
 
     def server_time(self) -> datetime:
-        """The exchange's own clock."""
+        """Return the time of the exchange's own clock."""
         return self._client.server_time()
 
     def closed_bars(self, symbol: str, since: datetime) -> Sequence[Bar]:
-        """The days from `since` on; the running one is among them. Rows that are no bar are left out."""
+        """Return the days from `since` on, with the running one; rows that are no bar are left out."""
         until = self._client.server_time() + _DAY
         rows = self._client.candles(symbol, since, until)
         days = [(at, row) for row in rows if (at := parse_start(row)) is not None and at >= since]
         return [bar for at, row in days if (bar := parse_bar(symbol, row, (at, at + _DAY))) is not None]
 
     def session_open(self, symbol: str, session_open: datetime) -> Opening:
-        """The open of the running day, as soon as the exchange shows its candle, and the last trade."""
+        """Return the open of the running day, once the exchange shows its candle, and the last trade."""
         bars = self.closed_bars(symbol, session_open)
         official = next((bar.open for bar in bars if bar.opens_at == session_open), None)
         return Opening(official=official, observed=self.quote(symbol))
 
     def quote(self, symbol: str) -> Quote:
-        """The last traded price."""
+        """Return the last traded price."""
         price, at = self._client.last_trade(symbol)
         return Quote(price=price, at=at)

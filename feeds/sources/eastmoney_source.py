@@ -1,4 +1,4 @@
-"""A-shares' daily candles and last prices from EastMoney through akshare. It judges no candle."""
+"""A-shares' daily candles and last prices from EastMoney through akshare."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
 from feeds.history.candles import DAY, Adjustment
 from feeds.history.client import Row, TemporaryError
-from feeds.history.endpoints import requests_through
+from feeds.history.endpoints import redirect_requests
 from feeds.sources.stocks import (
     TIMEOUT_S,
     UNREADABLE,
@@ -30,7 +30,7 @@ _SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 _CLOCK = "https://push2his.eastmoney.com/api/qt/stock/kline/get"
 
-_SMALL = {
+_SMALL_REQUEST = {
     "secid": "1.000001",
     "fields1": "f1",
     "fields2": "f51",
@@ -42,7 +42,7 @@ _SMALL = {
 
 
 class EastmoneyClient(StockClient):
-    """A `BarClient` over akshare's A-share history, which is EastMoney's. Volumes become shares."""
+    """A `BarClient` over akshare's A-share history. Volumes are converted from lots to shares."""
 
     name = "eastmoney"
     repairs_silently = False
@@ -56,8 +56,8 @@ class EastmoneyClient(StockClient):
         url: str | None,
     ) -> None:
         self._library = import_module("akshare")
-        said_by = f"EastMoney through akshare {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, said_by)
+        provenance = f"EastMoney through akshare {self._library.__version__}"
+        super().__init__(clock, get_instrument, timeout_s, url, provenance)
         self.adjustment = adjustment
         self._module = import_module("akshare.stock_feature.stock_hist_em")
 
@@ -68,7 +68,7 @@ class EastmoneyClient(StockClient):
                 raise DataError(f"{self.name}: {symbol[:40]!r} is no A-share; give six digits such as 600519")
 
     def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
-        """One request for the days from `since` to the one before `until`."""
+        """Request the days from `since` to the one before `until`."""
         with self._translate_errors():
             frame = self._library.stock_zh_a_hist(
                 symbol=a_share_code(symbol),
@@ -86,28 +86,28 @@ class EastmoneyClient(StockClient):
         return list(zip(days, *columns, volumes, strict=True))
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The close of the newest minute with a trade, and that minute, but not after the answer itself.
+        """Return the close and the instant of the newest minute with a trade. Raises TemporaryError.
 
-        Raises TemporaryError.
+        The instant is never after that of the answer.
         """
         with self._translate_errors():
             minutes = self._library.stock_zh_a_hist_min_em(symbol=a_share_code(symbol), period="1")
             traded = minutes[minutes["成交量"] > 0].iloc[-1]
             at = datetime.fromisoformat(str(traded["时间"])).replace(tzinfo=_SHANGHAI).astimezone(UTC)
             price = float(traded["收盘"])
-        # A minute is named by its end, which may be still to come.
+        # A minute is named by its end, which may lie in the future.
         return price, min(at, self._answer_date(200))
 
     def answer_time(self) -> datetime:
-        """What time EastMoney's answers say it is. Raises TemporaryError."""
+        """Return the time stated by EastMoney's answers. Raises TemporaryError."""
         with self._translate_errors():
-            answer = self._module.requests.get(_CLOCK, params=_SMALL, timeout=self._timeout_s)
+            answer = self._module.requests.get(_CLOCK, params=_SMALL_REQUEST, timeout=self._timeout_s)
         return self._answer_date(answer.status_code)
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
         try:
-            with requests_through(self._module, self._wire), warnings.catch_warnings():
+            with redirect_requests(self._module, self._http), warnings.catch_warnings():
                 # akshare still calls parts of pandas that are to change in a later version.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 yield
@@ -124,15 +124,17 @@ def create_client(
     url: str | None,
     get_instrument: Callable[[str], Instrument],
 ) -> EastmoneyClient:
-    """See `feeds.sources.registry.SourceModule`."""
+    """Create a client of EastMoney (see `feeds.sources.registry.SourceModule`)."""
     require_daily(source, timeframe)
-    return eastmoney_client(adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument)
+    return create_eastmoney_client(
+        adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument
+    )
 
 
 create_live_source = LiveStocks
 
 
-def eastmoney_client(
+def create_eastmoney_client(
     adjustment: Adjustment = Adjustment.RAW,
     *,
     clock: Callable[[], datetime],
@@ -140,10 +142,17 @@ def eastmoney_client(
     timeout_s: float = TIMEOUT_S,
     url: str | None = None,
 ) -> EastmoneyClient:
-    """A client of EastMoney: raw prices, or those with splits and dividends worked in ("qfq").
+    """Create a client of EastMoney: raw prices, or with splits and dividends worked in ("qfq").
 
-    `url` takes the place of its address. Raises UsageError for prices with splits alone, which
-    EastMoney does not have.
+    Args:
+        adjustment: How splits and dividends are worked into the prices.
+        clock: Returns the time of this machine in UTC.
+        get_instrument: Returns the instrument of a symbol.
+        timeout_s: The longest wait for an answer, in seconds.
+        url: An address that is asked in place of EastMoney's.
+
+    Raises:
+        UsageError: For prices adjusted for splits alone, which EastMoney does not have.
     """
     if adjustment is Adjustment.SPLIT:
         raise UsageError("eastmoney has no split-only prices; fetch with --adjustment raw or split+dividend")

@@ -1,4 +1,4 @@
-"""The kinds of sources of bars: one row of `SOURCES` and one module for each. Asks no source anything."""
+"""The kinds of sources of bars: one row of `SOURCES` and one module for each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SourceType:
     refusal: str = ""
 
     def matches(self, source: str) -> bool:
-        """Whether `source` names a source of this kind."""
+        """Return whether `source` names a source of this kind."""
         kind, _, argument = self.name.partition(":")
         given, _, value = source.partition(":")
         return kind == given and bool(value) if argument else source == self.name
@@ -80,7 +80,7 @@ SOURCES = (
 
 
 class SourceModule(Protocol):
-    """What the module of a source offers."""
+    """The factories that the module of a source offers."""
 
     def create_client(
         self,
@@ -92,26 +92,36 @@ class SourceModule(Protocol):
         url: str | None,
         get_instrument: Callable[[str], Instrument],
     ) -> BarClient:
-        """A client for past candles; without an adjustment the source's plainest prices.
+        """Create a client for past candles.
 
-        Raises UsageError for a timeframe or an adjustment that the source does not have.
+        Args:
+            source: The name of the source, such as "ccxt:binance".
+            timeframe: The length of a candle, such as "1d".
+            adjustment: How splits and dividends are worked into the prices; None for the source's least
+                adjusted.
+            clock: Returns the time of this machine in UTC.
+            url: An address that is asked in place of the source's own.
+            get_instrument: Returns the instrument of a symbol.
+
+        Raises:
+            UsageError: For a timeframe or an adjustment that the source does not have.
         """
         ...
 
     def create_live_source(self, client: BarClient, calendars: Mapping[str, Calendar]) -> BarSource:
-        """A source of live bars over a client of this module; `calendars` are by symbol."""
+        """Create a source of live bars over a client of this module; `calendars` are by symbol."""
         ...
 
 
 def list_sources(*more: str, described: bool = False) -> str:
-    """The names of all sources and of `more`, as a phrase, each with its help where `described`."""
+    """Return the names of all sources and of `more`, as a phrase, each with its help where `described`."""
     names = [f"{kind.name} ({kind.help})" if described else kind.name for kind in SOURCES]
     *first, last = (*names, *more)
     return f"{', '.join(first)} or {last}"
 
 
 def require_source(source: str) -> SourceType:
-    """The kind of a source. Raises UsageError for a name that no kind matches."""
+    """Return the kind of a source. Raises UsageError for a name that no kind matches."""
     for kind in SOURCES:
         if kind.matches(source):
             return kind
@@ -129,15 +139,15 @@ def create_client(
     url: str | None = None,
     get_instrument: Callable[[str], Instrument] | None = None,
 ) -> BarClient:
-    """The client of a source; without an adjustment the source's plainest prices.
+    """Create the client of a source.
 
     Args:
         source: Its name, such as "ccxt:binance".
         timeframe: The length of a candle, such as "1d".
-        adjustment: How splits and dividends are worked into the prices.
-        clock: What time it is, in UTC.
+        adjustment: How splits and dividends are worked into the prices; None for the source's least adjusted.
+        clock: Returns the time of this machine in UTC.
         url: An address that is asked in place of the source's own.
-        get_instrument: The instrument of a symbol; the default guesses it.
+        get_instrument: Returns the instrument of a symbol; the default guesses it.
 
     Raises:
         UsageError: For an unknown source, a timeframe or an adjustment that the source does not have, and a
@@ -159,7 +169,7 @@ def create_client(
 
 
 def create_live_source(client: BarClient, calendars: Mapping[str, Calendar]) -> BarSource:
-    """A source of live bars over a client of `create_client`; `calendars` are by symbol."""
+    """Create a source of live bars over a client of `create_client`; `calendars` are by symbol."""
     return _load_module(require_source(client.name)).create_live_source(client, calendars)
 
 

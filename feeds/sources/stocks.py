@@ -1,7 +1,4 @@
-"""What Yahoo and EastMoney have in common as sources of stocks' daily candles.
-
-Knows calendars, our own clock and how an optional library is asked for; it knows neither of the two.
-"""
+"""The shared part of the sources of stocks' daily candles: calendars, clocks and the check for final rows."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +25,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class StockClient:
-    """Days of an exchange's calendar, and our own clock: a daily candle does not say what time it is.
+    """Daily candles by an exchange's calendar, and the clock of this machine: a daily candle states no time.
 
-    `url` leads every request to another address than the official one.
+    `url` redirects every request from the official address.
     """
 
     timeframe = "1d"
@@ -45,28 +42,28 @@ class StockClient:
         provenance: str,
     ) -> None:
         self._clock, self._get_instrument, self._timeout_s = clock, get_instrument, timeout_s
-        self._wire = HttpSession(url)
+        self._http = HttpSession(url)
         self.provenance = describe_source(provenance, url)
 
     def server_time(self) -> datetime:
-        """Our own clock, by which a fetch of past days goes."""
+        """Return the time of this machine, which suffices for past days."""
         return self._clock()
 
     def grid(self, symbol: str, since: datetime, until: datetime) -> Grid:
-        """One candle for each session of the symbol's exchange."""
+        """Return one candle for each session of the symbol's exchange."""
         code = self._get_instrument(symbol).calendar
         return SessionGrid(calendar=load_calendar(code, since.date(), until.date()))
 
     def _answer_date(self, status: int) -> datetime:
-        """What time the last answer said it is, in whole seconds, so up to one behind.
+        """Return the time stated by the last answer, in whole seconds, so up to one behind.
 
-        Raises TemporaryError also where its HTTP status says that it is no answer.
+        Raises TemporaryError, also for an HTTP status of 400 or more.
         """
         if status >= 400:
             raise TemporaryError(f"HTTP {status}")
-        if self._wire.dated is None:
+        if self._http.dated is None:
             raise TemporaryError("the answer does not say what time it is")
-        return self._wire.dated
+        return self._http.dated
 
 
 def require_daily(source: str, timeframe: str) -> None:
@@ -76,19 +73,19 @@ def require_daily(source: str, timeframe: str) -> None:
 
 
 def to_milliseconds(day: object) -> object:
-    """Milliseconds since 1970 of a date's midnight; what is no date stays what it is, to be refused."""
+    """Return milliseconds since 1970 of a date's midnight; None for what is no date, to be refused."""
     if not isinstance(day, date) or day != day:
         return None
     return (datetime(day.year, day.month, day.day, tzinfo=EPOCH.tzinfo) - EPOCH) // _MILLISECOND
 
 
 def day_after(until: datetime) -> date:
-    """The first day of which nothing lies before `until`."""
+    """Return the first day that lies wholly at or after `until`."""
     return (until - _MILLISECOND).date() + DAY
 
 
 FINAL_AFTER = timedelta(minutes=15)
-"""How long after its close a day's row counts as final, if the service has seen the market until then."""
+"""How long after its close a day's row counts as final, if the last trade is not from before the close."""
 
 SURELY_FINAL_AFTER = timedelta(minutes=30)
 """The same where its last trade is from before the close: it may be delayed, or nobody traded."""
@@ -97,20 +94,20 @@ _DAY = timedelta(days=1)
 
 
 class StockService(Protocol):
-    """What is asked of a client of stocks' prices. Each method raises TemporaryError."""
+    """The client of a stocks' source, as live bars need it. Each method raises TemporaryError."""
 
     name: str
 
     def answer_time(self) -> datetime:
-        """What time the service's answers say it is."""
+        """Return the time stated by the service's answers."""
         ...
 
     def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
-        """Daily rows, each named by midnight UTC of its trading day; the running day may be among them."""
+        """Return daily rows, each by midnight UTC of its trading day; the running day may be among them."""
         ...
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The last price of the regular session, and when it was traded."""
+        """Return the last price of the regular session, and when it was traded."""
         ...
 
 
@@ -127,17 +124,17 @@ class LiveStocks:
         return self._service.name
 
     def server_time(self) -> datetime:
-        """The service's own clock."""
+        """Return the time of the service's own clock."""
         self._now = self._service.answer_time()
         return self._now
 
     def closed_bars(self, symbol: str, since: datetime) -> Sequence[Bar]:
-        """The final days from `since` on. Rows that are no bar are left out.
+        """Return the final days from `since` on. Rows that are no bar are left out.
 
         A row on a day without a session becomes a bar of that day in UTC, which the collector refuses by
         name.
         """
-        # The clock as the collector has just asked it: the rows come later, and so are no less final.
+        # The time that the collector has just asked for: rows that come later are no less final.
         now = self._now or self.server_time()
         rows = self._service.candles(symbol, since, now + _DAY)
         bars = []
@@ -149,17 +146,17 @@ class LiveStocks:
         return bars
 
     def session_open(self, symbol: str, session_open: datetime) -> Opening:
-        """The last trade and, once there was one in this session, the open of the running day's row."""
+        """Return the last trade and, once there was one in this session, the open of the running day."""
         quote = self.quote(symbol)
         official = None
         if quote.at >= session_open:
             rows = self._service.candles(symbol, session_open, session_open + _DAY)
-            found = (row for row in rows if (at := self._session(symbol, row)) and at[0] == session_open)
-            official = _parse_price(next(found, ()))
+            today = (row for row in rows if (at := self._session(symbol, row)) and at[0] == session_open)
+            official = _parse_price(next(today, ()))
         return Opening(official=official, observed=quote)
 
     def quote(self, symbol: str) -> Quote:
-        """The last traded price."""
+        """Return the last traded price."""
         price, at = self._service.last_trade(symbol)
         return Quote(price=price, at=at)
 
@@ -170,7 +167,7 @@ class LiveStocks:
         try:
             session = self._calendars[symbol].session(day.date())
         except DataError:
-            return None  # a day that the calendar does not know is none that is waited for
+            return None  # no bar is due on a day outside the calendar
         return session or (day, day + _DAY)
 
     def _is_final(self, symbol: str, session: Session, now: datetime) -> bool:
@@ -181,7 +178,7 @@ class LiveStocks:
 
 
 def _parse_price(row: Row) -> float | None:
-    """The open of a row, where it is a price."""
+    """Return the open of a row, or None where it is no price."""
     cell = row[1] if len(row) > 1 else None
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         return None

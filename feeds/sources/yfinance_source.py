@@ -1,4 +1,4 @@
-"""Stocks' daily candles and last prices from Yahoo through yfinance. Knows its traps; it judges no candle."""
+"""Stocks' daily candles and last prices from Yahoo through yfinance."""
 
 import re
 import warnings
@@ -29,10 +29,10 @@ _CLOCK = "https://query2.finance.yahoo.com/v8/finance/chart/SPY"
 
 
 class YahooClient(StockClient):
-    """A `BarClient` over yfinance. Yahoo has no prices as traded: splits are always worked in."""
+    """A `BarClient` over yfinance. Yahoo has no raw prices: splits are always worked in."""
 
     name = "yfinance"
-    # yfinance drops a day's second row before anyone sees it.
+    # yfinance drops the second row of a day.
     repairs_silently = True
 
     def __init__(
@@ -44,11 +44,11 @@ class YahooClient(StockClient):
         url: str | None,
     ) -> None:
         self._library = import_module("yfinance")
-        said_by = f"Yahoo through yfinance {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, said_by)
+        provenance = f"Yahoo through yfinance {self._library.__version__}"
+        super().__init__(clock, get_instrument, timeout_s, url, provenance)
         self.adjustment = adjustment
-        # yfinance's own kind of session, which shows itself to Yahoo as a browser.
-        self._session = self._wire.wrap_session(import_module("yfinance._http").new_session())
+        # yfinance's own kind of session, which presents itself to Yahoo as a browser.
+        self._session = self._http.wrap_session(import_module("yfinance._http").new_session())
         self._tickers: dict[str, Any] = {}
         cache = import_module("yfinance.cache")
         # yfinance would keep zones and Yahoo's cookie in files of its own.
@@ -56,10 +56,10 @@ class YahooClient(StockClient):
         cache._CookieCacheManager._Cookie_cache = cache._CookieCacheDummy()
 
     def require(self, symbols: Sequence[str]) -> None:
-        """Nothing: Yahoo has no list of what it knows."""
+        """Accept every symbol: Yahoo has no list of them."""
 
     def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
-        """One request for the days; yfinance's own memory of answers is emptied before it."""
+        """Request the days of the window, past yfinance's cache of answers."""
         window = {"start": since.date().isoformat(), "end": day_after(until).isoformat()}
         try:
             frame = self._history(symbol, window)
@@ -70,17 +70,17 @@ class YahooClient(StockClient):
         return list(zip(days, *columns, strict=True))
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """The last price of the regular session, and when it was traded. Raises TemporaryError."""
+        """Return the last price of the regular session, and when it was traded. Raises TemporaryError."""
         try:
             self._history(symbol, {"period": "1d"})
-            facts = self._ticker(symbol).get_history_metadata()
-            price, at = facts["regularMarketPrice"], facts["regularMarketTime"]
+            metadata = self._ticker(symbol).get_history_metadata()
+            price, at = metadata["regularMarketPrice"], metadata["regularMarketTime"]
             return float(price), at.to_pydatetime().astimezone(UTC)
         except (import_module("yfinance.exceptions").YFException, *UNREADABLE) as error:
             raise TemporaryError(_describe_error(error)) from None
 
     def answer_time(self) -> datetime:
-        """What time Yahoo's answers say it is. Raises TemporaryError."""
+        """Return the time stated by Yahoo's answers. Raises TemporaryError."""
         backend = import_module("yfinance._http")
         try:
             answer = self._session.get(
@@ -109,10 +109,10 @@ class YahooClient(StockClient):
             raise TemporaryError(_describe_error(error)) from None
 
     def _ticker(self, symbol: str) -> Any:
-        """yfinance's object for a symbol, kept because a new one asks for its time zone first."""
-        self._library.data.YfData(session=self._session)  # one for all of yfinance, whoever asked last
+        """Return yfinance's object for a symbol, kept because a new one requests its time zone first."""
+        self._library.data.YfData(session=self._session)  # a singleton: the last session set serves all
         if symbol not in self._tickers:
-            self._tickers[symbol] = self._library.Ticker(yahoo_symbol(symbol), session=self._session)
+            self._tickers[symbol] = self._library.Ticker(to_yahoo_symbol(symbol), session=self._session)
         return self._tickers[symbol]
 
 
@@ -125,15 +125,17 @@ def create_client(
     url: str | None,
     get_instrument: Callable[[str], Instrument],
 ) -> YahooClient:
-    """See `feeds.sources.registry.SourceModule`."""
+    """Create a client of Yahoo (see `feeds.sources.registry.SourceModule`)."""
     require_daily(source, timeframe)
-    return yahoo_client(adjustment or Adjustment.SPLIT, clock=clock, url=url, get_instrument=get_instrument)
+    return create_yahoo_client(
+        adjustment or Adjustment.SPLIT, clock=clock, url=url, get_instrument=get_instrument
+    )
 
 
 create_live_source = LiveStocks
 
 
-def yahoo_client(
+def create_yahoo_client(
     adjustment: Adjustment = Adjustment.SPLIT,
     *,
     clock: Callable[[], datetime],
@@ -141,29 +143,37 @@ def yahoo_client(
     timeout_s: float = TIMEOUT_S,
     url: str | None = None,
 ) -> YahooClient:
-    """A client of Yahoo, or of `url` in its place.
+    """Create a client of Yahoo.
 
-    Raises UsageError for raw prices, which Yahoo does not have.
+    Args:
+        adjustment: How splits and dividends are worked into the prices.
+        clock: Returns the time of this machine in UTC.
+        get_instrument: Returns the instrument of a symbol.
+        timeout_s: The longest wait for an answer, in seconds.
+        url: An address that is asked in place of Yahoo's.
+
+    Raises:
+        UsageError: For raw prices, which Yahoo does not have.
     """
     if adjustment is Adjustment.RAW:
         raise UsageError("yfinance has no raw prices; fetch with --adjustment split or split+dividend")
     return YahooClient(adjustment, clock, get_instrument, timeout_s, url)
 
 
-def yahoo_symbol(symbol: str) -> str:
-    """Yahoo's spelling: a share class is set off by a hyphen (BRK.B is BRK-B), an exchange by a dot."""
-    found = _CLASS_SHARE.fullmatch(symbol)
-    return f"{found[1]}-{found[2]}" if found else symbol
+def to_yahoo_symbol(symbol: str) -> str:
+    """Return Yahoo's spelling: a hyphen before a share class (BRK.B is BRK-B), a dot before an exchange."""
+    match = _CLASS_SHARE.fullmatch(symbol)
+    return f"{match[1]}-{match[2]}" if match else symbol
 
 
 def _describe_error(error: BaseException) -> str:
-    """An error's first line, without curl's advice on its error codes."""
+    """Return an error's first line, without curl's advice on its error codes."""
     return first_line(error).partition(" See http")[0].rstrip(".")
 
 
 @contextmanager
 def _raise_errors(yfinance: Any) -> Iterator[None]:
-    """Let yfinance raise its errors instead of logging them and answering with nothing."""
+    """Let yfinance raise its errors; by default it logs them and returns nothing."""
     debug = yfinance.config.debug
     before = debug.hide_exceptions
     debug.hide_exceptions = False

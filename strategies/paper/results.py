@@ -18,7 +18,7 @@ from engine.journal.events.inputs import CalendarExtended, History, SliceRecord
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import SessionScored, SessionStarted
 from engine.journal.journal import Journal
-from engine.metrics.performance import deflated_sharpe, performance
+from engine.metrics.performance import compute_performance, deflated_sharpe
 from engine.metrics.trials import distinct_trials, find_trials, sharpe_variance
 from engine.model import Abstention, Bar, NewsItem, Phase, Prediction
 from engine.timeline import build_observations
@@ -280,7 +280,9 @@ def _compare_with_trials(
     start, end = (date.fromisoformat(result[name]) for name in ("start", "end"))
     known = find_trials(path, facts.source, tuple(result["symbols"]), start, end)
     different = distinct_trials(known)
-    earned = performance([(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year)
+    earned = compute_performance(
+        [(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year
+    )
     return {
         "trials": len(known),
         "distinct_trials": len(different),

@@ -65,13 +65,13 @@ class PaperStrategy(LLMStrategy):
     def next(self) -> None:
         """Handle one slice; called by backtrader."""
         super().next()
-        slice_ = self.cerebro.desk.now
+        slice_ = self.cerebro.order_manager.now
         if slice_.phase is Phase.CLOSE and slice_.bars:
             self._report(slice_.as_of)
 
     def on_event(self, item: NonSliceInput) -> None:
         """Apply a command, value positions at last prices, and check for overdue prices."""
-        at, value = self.cerebro.desk.now.as_of, self.equity
+        at, value = self.cerebro.order_manager.now.as_of, self.equity
         if isinstance(item, Command):
             self._act_on(self._context.risk.on_command(item))
         if isinstance(item, LastPrices):
@@ -102,13 +102,15 @@ class PaperStrategy(LLMStrategy):
             self._context.emit(change)
             if change.now is not RiskState.ACTIVE:
                 every = change.now is RiskState.HALTED
-                self.cerebro.desk.cancel_risk_increasing_orders(f"{change.now}: {change.cause}", every=every)
+                self.cerebro.order_manager.cancel_risk_increasing_orders(
+                    f"{change.now}: {change.cause}", every=every
+                )
 
     def _flatten(self) -> None:
         """Order every position closed; repeated until none is open."""
         positions = self._positions()
         for symbol in sorted(positions):
-            self.cerebro.desk.close_position(symbol, "flatten")
+            self.cerebro.order_manager.close_position(symbol, "flatten")
         if not positions:
             self._context.risk.on_flat()
 
@@ -131,7 +133,7 @@ class PaperStrategy(LLMStrategy):
         return {symbol: size for symbol in self._expected if (size := self.position(symbol))}
 
     def _at_last_prices(self, positions: Mapping[str, float]) -> float:
-        feeds = self.cerebro.desk.feeds
+        feeds = self.cerebro.order_manager.feeds
         worth = [float(self.broker.getcash())]
         for symbol, size in positions.items():
             feed, quoted = feeds[symbol], self._quoted.get(symbol)

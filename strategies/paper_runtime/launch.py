@@ -256,8 +256,8 @@ def _live_defaults(asked: BacktestConfig) -> BacktestConfig:
 
 def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
     """Raise UsageError where flags or file would change the settings of an existing session."""
-    was, now = (to_jsonable(config.stored()) for config in (before, asked))
-    for key in sorted(asked.model_fields_set - {*_MAY_DIFFER}):
+    was, now = (to_jsonable(config.model_dump(mode="json")) for config in (before, asked))
+    for key in sorted((asked.model_fields_set & now.keys()) - {*_MAY_DIFFER}):
         if not _is_unchanged(now[key], was[key], getattr(asked, key)):
             raise UsageError(
                 f"session {name} was started with {key} = {was[key]}, not {now[key]}, and never changes it; "

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.metrics.accuracy import accuracy, hit, hit_open, proportion_ci, standard_error
+from engine.metrics.accuracy import compute_accuracy, is_hit, is_open_hit, proportion_ci, standard_error
 from engine.model import Abstention, Direction, Forecast
 from engine.outcomes import Outcome, Scored
 
@@ -77,21 +77,21 @@ def test_hits_misses_ties_abstentions_and_pending_forecasts_are_counted_apart() 
         (silent, None),
         (scored(5, UP, 101.0)[0], None),
     ]
-    scores = accuracy(pairs)
+    scores = compute_accuracy(pairs)
     assert (scores.n, scores.days, scores.ties, scores.abstentions, scores.pending) == (3, 3, 1, 2, 1)
     assert scores.accuracy == pytest.approx(2 / 3)
-    assert accuracy(reversed(pairs)) == scores
+    assert compute_accuracy(reversed(pairs)) == scores
 
 
 def test_nothing_scored_gives_no_figure() -> None:
-    scores = accuracy([])
+    scores = compute_accuracy([])
     assert scores.n == scores.n_open == scores.days == 0
     figures = (scores.accuracy, scores.accuracy_low, scores.accuracy_open, scores.brier, scores.close_mae_bps)
     assert figures == (None,) * 5
 
 
 def test_direction_is_scored_from_open_to_open_on_its_own() -> None:
-    scores = accuracy(
+    scores = compute_accuracy(
         [
             scored(0, UP, 99.0, opens=(100.0, 101.0)),
             scored(1, DOWN, 100.0, opens=(100.0, 99.0)),
@@ -107,11 +107,11 @@ def test_direction_is_scored_from_open_to_open_on_its_own() -> None:
 def test_a_hit_needs_a_forecast_a_known_outcome_and_a_move() -> None:
     silent = Abstention(symbol="BTC", as_of=START, reason="late", last_close=100.0)
     moved = scored(0, UP, 101.0, opens=(100.0, 90.0))
-    assert (hit(*moved), hit_open(*moved)) == (True, False)
-    assert hit(silent, moved[1]) is None
-    assert hit_open(silent, moved[1]) is None
-    assert hit(moved[0], None) is None
-    assert hit(*scored(0, UP, 100.0)) is None
+    assert (is_hit(*moved), is_open_hit(*moved)) == (True, False)
+    assert is_hit(silent, moved[1]) is None
+    assert is_open_hit(silent, moved[1]) is None
+    assert is_hit(moved[0], None) is None
+    assert is_hit(*scored(0, UP, 100.0)) is None
 
 
 def test_the_brier_score_is_the_mean_square_of_the_stated_probability_without_ties() -> None:
@@ -121,23 +121,23 @@ def test_the_brier_score_is_the_mean_square_of_the_stated_probability_without_ti
         scored(2, DOWN, 99.0, confidence=0.5),
         scored(3, UP, 100.0, confidence=1.0),
     ]
-    assert accuracy(pairs).brier == pytest.approx((0.1**2 + 0.8**2 + 0.5**2) / 3)
+    assert compute_accuracy(pairs).brier == pytest.approx((0.1**2 + 0.8**2 + 0.5**2) / 3)
 
 
 def test_the_close_error_is_in_basis_points_of_the_last_close_with_ties() -> None:
     pairs = [scored(0, UP, 99.0, close=102.0), scored(1, DOWN, 100.0, close=99.5)]
-    assert accuracy(pairs).close_mae_bps == pytest.approx((300 + 50) / 2)
+    assert compute_accuracy(pairs).close_mae_bps == pytest.approx((300 + 50) / 2)
 
 
 def test_one_day_has_no_interval() -> None:
-    scores = accuracy(by_clusters([(3, 5)]))
+    scores = compute_accuracy(by_clusters([(3, 5)]))
     assert (scores.accuracy, scores.accuracy_low, scores.accuracy_high) == (0.6, None, None)
 
 
 def test_days_of_equal_size_give_the_t_interval_of_the_daily_shares() -> None:
     clusters = [(2, 4), (3, 4), (1, 4), (4, 4), (2, 4), (3, 4), (2, 4)]
     expected = stats.ttest_1samp([hits / count for hits, count in clusters], 0).confidence_interval(0.95)
-    scores = accuracy(by_clusters(clusters))
+    scores = compute_accuracy(by_clusters(clusters))
     assert (scores.accuracy_low, scores.accuracy_high) == pytest.approx(tuple(expected))
 
 
@@ -164,7 +164,7 @@ def test_the_interval_holds_the_truth_nineteen_times_in_twenty_when_days_share_t
 @pytest.mark.parametrize("hits", [0, 1])
 def test_days_that_were_all_right_or_all_wrong_give_the_exact_interval_of_as_many_coins(hits: int) -> None:
     exact = stats.binomtest(12 * hits, 12).proportion_ci(0.95, method="exact")
-    scores = accuracy(by_clusters([(count * hits, count) for count in (1, 2, 3, 4) * 3]))
+    scores = compute_accuracy(by_clusters([(count * hits, count) for count in (1, 2, 3, 4) * 3]))
     assert scores.accuracy == hits
     assert (scores.accuracy_low, scores.accuracy_high) == pytest.approx((exact.low, exact.high))
 
@@ -185,7 +185,7 @@ def test_an_interval_holds_its_share_and_turns_over_with_it(clusters: list[tuple
 
 
 def test_days_are_dates_of_utc_and_many_symbols_on_one_day_are_one_cluster() -> None:
-    assert accuracy(by_clusters([(3, 5), (0, 2)])).days == 2
+    assert compute_accuracy(by_clusters([(3, 5), (0, 2)])).days == 2
 
 
 def test_a_standard_error_of_one_cluster_is_refused() -> None:

@@ -26,11 +26,11 @@ class Obeying(SliceStrategy):
             self.order_target_percent(symbol, 0.5)
 
     def on_event(self, item):
-        self.seen.append((type(item).__name__, self.cerebro.desk.now.as_of, self.equity))
+        self.seen.append((type(item).__name__, self.cerebro.order_manager.now.as_of, self.equity))
         if isinstance(item, Command) and item.kind is CommandKind.FLATTEN:
-            self.cerebro.desk.close_position("BTC", "flatten")
+            self.cerebro.order_manager.close_position("BTC", "flatten")
         if isinstance(item, Command) and item.kind is CommandKind.HALT:
-            self.cerebro.desk.cancel_risk_increasing_orders("halt", every=True)
+            self.cerebro.order_manager.cancel_risk_increasing_orders("halt", every=True)
 
 
 def between(slices, *items):

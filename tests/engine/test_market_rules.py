@@ -15,7 +15,7 @@ from engine.instruments import AssetClass, limit_lock_reason, limit_prices, pric
 from engine.timeline import build_slices
 from engine.trading.records import OrderStatus
 from engine.trading.runner import run
-from feeds.files.bars import date_span, guess_instrument, read_bars
+from feeds.files.bars import guess_instrument, read_bars, read_date_span
 from tests.support.markets import DAY, FREE, FollowPlan, bar, coin, instrument, no_events, run_plan
 from tests.support.places import SHARED_DATA
 
@@ -230,7 +230,7 @@ def test_limit_days_of_real_shares_are_never_bought_at_the_top_nor_sold_at_the_b
     refused = 0
     for path in sorted(DATA.glob("*.csv")):
         share = guess_instrument(path.stem)
-        calendar = load_calendar(share.calendar, *date_span(path))
+        calendar = load_calendar(share.calendar, *read_date_span(path))
         bars = read_bars(path, share, calendar, since=date(2014, 1, 1), until=date(2016, 12, 31))
         previous = {later.opens_at: earlier.close for earlier, later in pairwise(bars)}
         wanted = random.Random(path.stem)

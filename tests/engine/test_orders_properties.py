@@ -227,7 +227,7 @@ def test_no_order_is_rejected_that_could_be_afforded_and_none_filled_that_could_
             assert smaller or shadow.shortfall(thing) <= 1e-6
             shadow.take(thing)
         elif isinstance(thing, OrderRecord) and thing.status is OrderStatus.REJECTED:
-            event("rejected at the open" if thing.due_at else "rejected at the desk")
+            event("rejected at the open" if thing.due_at else "rejected at the order manager")
             assert thing.due_at is None or shadow.shortfall(thing) > -1e-6
         elif thing is not None and hasattr(thing, "phase"):
             shadow.see(thing)

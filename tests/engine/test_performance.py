@@ -10,12 +10,12 @@ from scipy import stats
 
 from engine.metrics.performance import (
     EquityMark,
+    compute_performance,
     daily_returns,
     daily_sharpe,
     deflated_sharpe,
     expected_max_sharpe,
     max_drawdown,
-    performance,
 )
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -78,7 +78,7 @@ def marks(*values: float) -> list[EquityMark]:
 def test_every_figure_agrees_with_backtrader(days_per_year: int) -> None:
     steps = np.random.default_rng(3).standard_t(4, size=300) * 0.02
     strategy = held(list(100 * np.exp(np.cumsum(steps))), days_per_year)
-    scores = performance(strategy.marks, 10_000.0, days_per_year)
+    scores = compute_performance(strategy.marks, 10_000.0, days_per_year)
     assert scores.sharpe == pytest.approx(strategy.analyzers.sharpe.get_analysis()["sharperatio"])
     drawdown = strategy.analyzers.drawdown.get_analysis().max.drawdown
     assert scores.max_drawdown == pytest.approx(drawdown / 100)
@@ -86,7 +86,7 @@ def test_every_figure_agrees_with_backtrader(days_per_year: int) -> None:
 
 
 def test_the_returns_of_a_curve_start_from_its_cash() -> None:
-    scores = performance(marks(110.0, 99.0), 100.0, 365)
+    scores = compute_performance(marks(110.0, 99.0), 100.0, 365)
     assert scores.returns == pytest.approx((0.1, -0.1))
     assert scores.total_return == pytest.approx(-0.01)
     assert scores.sharpe == pytest.approx(0.0)
@@ -121,7 +121,7 @@ def test_returns_that_do_not_vary_have_no_sharpe_ratio(returns: list[float]) -> 
 
 
 def test_no_marks_mean_no_return_and_no_fall() -> None:
-    scores = performance([], 100.0, 365)
+    scores = compute_performance([], 100.0, 365)
     assert (scores.total_return, scores.sharpe, scores.max_drawdown, scores.returns) == (0.0, None, 0.0, ())
 
 
@@ -131,7 +131,7 @@ def test_the_starting_cash_is_the_first_peak() -> None:
 
 
 def test_equity_below_zero_ends_the_returns_and_is_a_fall_of_more_than_all() -> None:
-    scores = performance(marks(50.0, -10.0, 5.0), 100.0, 365)
+    scores = compute_performance(marks(50.0, -10.0, 5.0), 100.0, 365)
     assert scores.returns == pytest.approx((-0.5, -1.2))
     assert scores.max_drawdown == pytest.approx(1.1)
 
@@ -147,8 +147,8 @@ def test_a_drawdown_is_the_worst_pair_of_an_earlier_and_a_later_value(values: li
 @given(st.lists(st.floats(1.0, 1e6), min_size=2, max_size=40), st.floats(0.01, 100.0))
 @settings(max_examples=40, deadline=None)
 def test_the_unit_of_money_changes_no_figure(values: list[float], unit: float) -> None:
-    plain = performance(marks(*values), 100.0, 252)
-    scaled = performance(marks(*(value * unit for value in values)), 100.0 * unit, 252)
+    plain = compute_performance(marks(*values), 100.0, 252)
+    scaled = compute_performance(marks(*(value * unit for value in values)), 100.0 * unit, 252)
     assert scaled.total_return == pytest.approx(plain.total_return, abs=1e-9)
     assert scaled.max_drawdown == pytest.approx(plain.max_drawdown, abs=1e-9)
     assert scaled.returns == pytest.approx(plain.returns, abs=1e-6)
@@ -160,7 +160,7 @@ def test_the_unit_of_money_changes_no_figure(values: list[float], unit: float) -
 )
 def test_a_curve_that_cannot_be_scored_is_refused(curve: list[EquityMark], cash: float) -> None:
     with pytest.raises(ValueError):
-        performance(curve, cash, 365)
+        compute_performance(curve, cash, 365)
 
 
 def test_the_deflated_sharpe_ratio_gives_the_example_of_its_authors() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.metrics.significance import MIN_DAYS, Conclusion, verdict
+from engine.metrics.significance import MIN_DAYS, Conclusion, compute_verdict
 from engine.model import Abstention, Direction, Forecast
 from engine.outcomes import Outcome, Scored
 
@@ -65,7 +65,9 @@ def test_without_any_edge_better_comes_out_about_once_in_forty_markets() -> None
     better = worse = 0
     for _ in range(300):
         rises, student, baseline = (herd(generator, 40, 5, 0.7) for _ in range(3))
-        result = verdict(make_forecasts(student, rises), {"coin": make_forecasts(baseline, rises)}).result
+        result = compute_verdict(
+            make_forecasts(student, rises), {"coin": make_forecasts(baseline, rises)}
+        ).result
         better += result is Conclusion.BETTER
         worse += result is Conclusion.WORSE
     assert better / 300 <= 0.05
@@ -79,7 +81,7 @@ def test_choosing_the_best_baseline_makes_better_no_easier() -> None:
     for _ in range(100):
         rises, student, first, second = (herd(generator, 35, 4, 0.7) for _ in range(4))
         baselines = {"first": make_forecasts(first, rises), "second": make_forecasts(second, rises)}
-        better += verdict(make_forecasts(student, rises), baselines).result is Conclusion.BETTER
+        better += compute_verdict(make_forecasts(student, rises), baselines).result is Conclusion.BETTER
     assert better / 100 <= 0.05
 
 
@@ -88,7 +90,7 @@ def test_a_large_difference_is_told_from_none(share: float, expected: Conclusion
     generator = np.random.default_rng(1)
     rises = herd(generator, 90, 3, 0.5)
     student = make_forecasts(right(generator, rises, share), rises)
-    found = verdict(student, {"coin": make_forecasts(right(generator, rises, 0.5), rises)})
+    found = compute_verdict(student, {"coin": make_forecasts(right(generator, rises, 0.5), rises)})
     assert found.result is expected
     assert (found.decisions, found.days, found.days_needed) == (270, 90, 90)
 
@@ -96,7 +98,7 @@ def test_a_large_difference_is_told_from_none(share: float, expected: Conclusion
 @pytest.mark.parametrize(("days", "result"), [(29, Conclusion.INCONCLUSIVE), (30, Conclusion.BETTER)])
 def test_fewer_than_thirty_days_are_always_inconclusive(days: int, result: Conclusion) -> None:
     rises = np.ones((days, 2), dtype=bool)
-    found = verdict(make_forecasts(rises, rises), {"wrong": make_forecasts(~rises, rises)})
+    found = compute_verdict(make_forecasts(rises, rises), {"wrong": make_forecasts(~rises, rises)})
     assert (found.result, found.difference, found.high) == (result, 1.0, 1.0)
     assert found.low is not None
     assert 0 < found.low < 1
@@ -107,7 +109,7 @@ def test_the_interval_is_that_of_paired_differences_with_days_as_clusters() -> N
     generator = np.random.default_rng(4)
     rises = herd(generator, 50, 4, 0.5)
     student, baseline = right(generator, rises, 0.55), right(generator, rises, 0.5)
-    found = verdict(make_forecasts(student, rises), {"coin": make_forecasts(baseline, rises)})
+    found = compute_verdict(make_forecasts(student, rises), {"coin": make_forecasts(baseline, rises)})
     daily = ((student == rises).astype(float) - (baseline == rises)).mean(axis=1)
     expected = stats.ttest_1samp(daily, 0).confidence_interval(0.95)
     assert found.difference == pytest.approx(daily.mean())
@@ -126,7 +128,7 @@ def test_as_many_days_as_needed_show_the_difference_four_times_in_five() -> None
         rises = herd(generator, days, 2, 0.0)
         student, coin = right(generator, rises, 0.6), right(generator, rises, 0.5)
         shown += (
-            verdict(make_forecasts(student, rises), {"coin": make_forecasts(coin, rises)}).result
+            compute_verdict(make_forecasts(student, rises), {"coin": make_forecasts(coin, rises)}).result
             is Conclusion.BETTER
         )
     assert 0.65 <= shown / 60 <= 0.93
@@ -139,7 +141,7 @@ def test_the_student_is_held_against_the_most_accurate_baseline() -> None:
         name: make_forecasts(right(generator, rises, share), rises)
         for name, share in (("poor", 0.3), ("good", 0.8), ("fair", 0.6))
     }
-    found = verdict(make_forecasts(right(generator, rises, 0.6), rises), baselines)
+    found = compute_verdict(make_forecasts(right(generator, rises, 0.6), rises), baselines)
     assert found.baseline == "good"
     assert found.difference is not None
     assert found.difference < 0
@@ -150,8 +152,8 @@ def test_a_baseline_that_was_lucky_on_a_few_days_does_not_hide_one_that_spoke_ev
     half = rises.copy()
     half[::2] = False
     baselines = {"rare": make_forecasts(rises[:5], rises[:5]), "steady": make_forecasts(half, rises)}
-    assert verdict(make_forecasts(rises, rises), baselines).baseline == "steady"
-    assert verdict(make_forecasts(rises, rises), {"rare": baselines["rare"]}).baseline == "rare"
+    assert compute_verdict(make_forecasts(rises, rises), baselines).baseline == "steady"
+    assert compute_verdict(make_forecasts(rises, rises), {"rare": baselines["rare"]}).baseline == "rare"
 
 
 def test_only_decisions_that_both_have_scored_are_compared() -> None:
@@ -164,25 +166,25 @@ def test_only_decisions_that_both_have_scored_are_compared() -> None:
     baseline = [scored(day, "A", True, rose) for day, rose in enumerate((True, True, None))]
     baseline += [scored(3, "A", None, True), scored(4, "A", True, True), scored(5, "A", True, True)]
     baseline += [scored(0, "B", True, True)]
-    found = verdict(student, {"up": baseline})
+    found = compute_verdict(student, {"up": baseline})
     assert (found.decisions, found.days, found.difference) == (2, 2, -0.5)
 
 
 def test_the_same_forecasts_differ_by_nothing_and_no_number_of_days_would_show_it() -> None:
     rises = herd(np.random.default_rng(9), 60, 2, 0.5)
     student = make_forecasts(herd(np.random.default_rng(10), 60, 2, 0.5), rises)
-    found = verdict(student, {"twin": student})
+    found = compute_verdict(student, {"twin": student})
     assert (found.result, found.difference, found.days_needed) == (Conclusion.INCONCLUSIVE, 0.0, None)
 
 
 def test_nothing_shared_is_inconclusive_without_figures() -> None:
-    found = verdict([scored(0, "A", True, True)], {"other": [scored(0, "B", True, True)]})
+    found = compute_verdict([scored(0, "A", True, True)], {"other": [scored(0, "B", True, True)]})
     assert found.result is Conclusion.INCONCLUSIVE
     assert (found.baseline, found.decisions, found.difference, found.low) == (None, 0, None, None)
-    assert verdict([], {}) == found
+    assert compute_verdict([], {}) == found
 
 
 def test_one_shared_day_has_a_difference_and_no_interval() -> None:
-    found = verdict([scored(0, "A", True, True)], {"down": [scored(0, "A", False, True)]})
+    found = compute_verdict([scored(0, "A", True, True)], {"down": [scored(0, "A", False, True)]})
     assert (found.difference, found.low, found.high, found.days_needed) == (1.0, None, None, None)
     assert found.result is Conclusion.INCONCLUSIVE

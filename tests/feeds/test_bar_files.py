@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.calendars import load_calendar
 from engine.errors import DataError
-from feeds.files.bars import date_span, guess_instrument, read_bars
+from feeds.files.bars import guess_instrument, read_bars, read_date_span
 
 HEADER = "date,open,high,low,close,volume"
 
@@ -42,7 +42,7 @@ def refusal(path: Path) -> str:
 def require_bars_or_one_line(path: Path) -> None:
     try:
         assert read(path)
-        assert date_span(path)
+        assert read_date_span(path)
     except DataError as error:
         assert "\n" not in str(error)
 
@@ -111,7 +111,7 @@ def test_parquet_with_timestamps_is_read_by_their_dates(tmp_path):
         ("2024-7-4,10,12,9,11,100", "line 3: date '2024-7-4' is not a day; write it as YYYY-MM-DD"),
         ("2024-02-30,10,12,9,11,100", "line 3: date '2024-02-30' is not a day"),
         (",10,12,9,11,100", "line 3: date '' is not a day"),
-        ("2024-07-04,,12,9,11,100", "line 3: open is empty; mend or remove the row"),
+        ("2024-07-04,,12,9,11,100", "line 3: open is empty; correct or remove the row"),
         ("2024-07-04,10,n/a,9,11,100", "line 3: high 'n/a' is not a number"),
         ("2024-07-04,10,12,nan,11,100", "line 3: low nan is not a price above zero"),
         ("2024-07-04,10,inf,9,11,100", "line 3: high inf is not a price"),
@@ -126,7 +126,7 @@ def test_parquet_with_timestamps_is_read_by_their_dates(tmp_path):
         ("2024-07-02,10,12,9,11,100", "line 3: date 2024-07-02 comes after 2024-07-03"),
         ("2024-07-04,10,12,9,11,1,000", "line 3: 7 cells where the header has 6"),
         ("2024-07-04,10,12,9,11", "line 3: 5 cells where the header has 6"),
-        ('2024-07-04,"10,12,9,11,100', "line 3: unexpected end of data; mend the quotes"),
+        ('2024-07-04,"10,12,9,11,100', "line 3: unexpected end of data; correct the quotes"),
         ("9999-12-31,10,12,9,11,100", "line 3: calendar 24/7 knows the days"),
     ],
 )
@@ -231,4 +231,4 @@ def test_a_parquet_file_with_one_wrong_byte_gives_bars_or_one_line(tmp_path, pla
 
 def test_the_span_of_a_file_is_its_first_and_last_date(tmp_path):
     path = write_file(tmp_path, HEADER, GOOD, "2024-07-09,,,,,")
-    assert date_span(path) == (date(2024, 7, 3), date(2024, 7, 9))
+    assert read_date_span(path) == (date(2024, 7, 3), date(2024, 7, 9))

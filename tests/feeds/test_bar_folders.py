@@ -6,7 +6,9 @@ import pytest
 from engine.calendars import load_calendar
 from engine.errors import DataError
 from engine.instruments import AssetClass
-from feeds.files.bars import bar_files, guess_instrument, read_bars
+from feeds.files.bars import find_bar_files, guess_instrument, read_bars
+from feeds.files.tables import read_once
+from feeds.quality.checks import check_files
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
@@ -26,10 +28,29 @@ def write_file(folder: Path, *lines: str, name: str = "BTCUSDT.csv") -> Path:
     return path
 
 
+def test_a_file_is_opened_once_however_often_it_is_asked_for(tmp_path, monkeypatch):
+    opened = []
+    real_open = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *how, **more: opened.append(path) or real_open(path, *how, **more)
+    )
+    path = write_file(tmp_path, HEADER, GOOD)
+    with read_once():
+        (found,) = find_bar_files([tmp_path]).values()
+        bars = read_bars(found, guess_instrument("BTCUSDT"), UTC_DAYS)
+        path.write_text(f"{HEADER}\n", encoding="utf-8")  # another program writes it meanwhile
+        opened.clear()
+        assert read_bars(found, guess_instrument("BTCUSDT"), UTC_DAYS) == bars
+        assert check_files([tmp_path]) == []
+        assert opened == []
+    with pytest.raises(DataError, match="no rows"):
+        read_bars(found, guess_instrument("BTCUSDT"), UTC_DAYS)
+
+
 def test_the_symbol_is_the_name_of_the_file_without_its_ending(tmp_path):
     write_file(tmp_path, HEADER, name="BRK.B.csv")
     write_file(tmp_path, HEADER, name="600519.CSV")
-    assert sorted(bar_files([tmp_path])) == ["600519", "BRK.B"]
+    assert sorted(find_bar_files([tmp_path])) == ["600519", "BRK.B"]
 
 
 def test_a_folder_may_hold_other_tables_and_files(tmp_path):
@@ -38,33 +59,33 @@ def test_a_folder_may_hold_other_tables_and_files(tmp_path):
     write_file(tmp_path, "where it came from", name="SOURCE.txt")
     (tmp_path / "._600519.csv").write_bytes(b"\0\0\xff")
     (tmp_path / "older.csv").mkdir()
-    assert bar_files([tmp_path]) == {"600519": bars}
+    assert find_bar_files([tmp_path]) == {"600519": bars}
 
 
 def test_a_damaged_file_in_a_folder_is_refused_rather_than_left_out(tmp_path):
     write_file(tmp_path, HEADER, GOOD)
     (tmp_path / "ETHUSDT.csv").write_bytes(b"")
     with pytest.raises(DataError, match=r"ETHUSDT\.csv: the file is empty"):
-        bar_files([tmp_path])
+        find_bar_files([tmp_path])
 
 
 def test_a_file_named_on_its_own_must_have_the_bar_columns(tmp_path):
     with pytest.raises(DataError, match="no column open, high, low, volume; found 'date', 'close'"):
-        bar_files([write_file(tmp_path, "date,close")])
+        find_bar_files([write_file(tmp_path, "date,close")])
 
 
 def test_a_folder_without_bars_and_a_missing_path_are_refused(tmp_path):
     with pytest.raises(DataError, match="no bar file in this folder"):
-        bar_files([tmp_path])
+        find_bar_files([tmp_path])
     with pytest.raises(DataError, match="no such file or folder"):
-        bar_files([tmp_path / "nowhere"])
+        find_bar_files([tmp_path / "nowhere"])
 
 
 def test_a_symbol_that_comes_twice_is_refused(tmp_path):
     (tmp_path / "more").mkdir()
     one, other = write_file(tmp_path, HEADER), write_file(tmp_path / "more", HEADER, name="btcusdt.csv")
     with pytest.raises(DataError, match="leave one of the two out"):
-        bar_files([one, other])
+        find_bar_files([one, other])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +124,7 @@ def test_an_instrument_is_guessed_from_its_symbol(
     ],
 )
 def test_real_bars_are_read_whole(folder, files, bars):
-    found = bar_files([DATA / folder])
+    found = find_bar_files([DATA / folder])
     first = guess_instrument(next(iter(found)))
     calendar = load_calendar(first.calendar, date(1999, 11, 1), date(2024, 12, 31))
     read_all = [read_bars(path, guess_instrument(symbol), calendar) for symbol, path in found.items()]
@@ -121,4 +142,9 @@ def test_real_bars_with_an_open_outside_their_range_are_refused_unless_left_out(
 
 @needs_data
 def test_real_dividend_tables_are_passed_over():
-    assert sorted(bar_files([DATA / "cn_stocks_qfq_dividends"])) == ["600036", "600519", "600900", "601138"]
+    assert sorted(find_bar_files([DATA / "cn_stocks_qfq_dividends"])) == [
+        "600036",
+        "600519",
+        "600900",
+        "601138",
+    ]

@@ -41,9 +41,7 @@ def test_a_simulated_market_is_told_of_in_full_too():
 
 
 def test_the_trial_catches_a_collector_that_takes_the_first_value_shown(monkeypatch):
-    monkeypatch.setattr(
-        ConfirmationBuffer, "_confirm", lambda self, bar, market: _settled(bar, market)
-    )
+    monkeypatch.setattr(ConfirmationBuffer, "_confirm", lambda self, bar, market: _settled(bar, market))
     assert _problems("corrected, though it never stood wrong") > 0
 
 

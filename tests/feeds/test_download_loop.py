@@ -243,7 +243,9 @@ def test_rows_at_times_that_no_candle_has_are_counted_and_not_stored(tmp_path):
 def test_what_came_before_a_source_gave_up_is_stored_and_not_asked_for_again(tmp_path):
     source = Source(page=5)
     source.answers = [[row(day) for day in range(5)], *[TemporaryError("HTTP 503")] * 8]
-    with pytest.raises(SourceError, match=r"stub X: no answer in 8 tries \(HTTP 503\); what came"):
+    with pytest.raises(
+        SourceError, match=r"stub X: no answer in 8 tries \(HTTP 503\); what was downloaded is"
+    ):
         fetch(source, tmp_path)
     assert len(closes(tmp_path)) == 5
     source.asked = []

@@ -11,7 +11,7 @@ from feeds.history.candles import Adjustment
 from feeds.history.client import SourceError, TemporaryError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore
-from feeds.sources.ccxt_source import ccxt_client
+from feeds.sources.ccxt_source import create_ccxt_client
 from feeds.sources.registry import create_client
 from tests.stress.fetch_faults import (
     COINS,
@@ -233,9 +233,9 @@ def test_an_exchange_that_refuses_is_not_asked_again(rows):
 
 def test_an_unknown_exchange_or_timeframe_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="did you mean binance"):
-        ccxt_client("binanse", clock=clock)
+        create_ccxt_client("binanse", clock=clock)
     with pytest.raises(UsageError, match="timeframe '2d' is unknown; choose one of 1m, 5m"):
-        ccxt_client("binance", timeframe="2d", clock=clock)
+        create_ccxt_client("binance", timeframe="2d", clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_okx_comes_back_row_by_row_too(tmp_path, seed):
     plan = None if seed is None else FaultPlan(seed=seed, stall_s=0.5)
     with OkxServer(rows, noon_after(rows), plan) as server:
         settings = {"enableRateLimit": False, "timeout": 400}
-        client = ccxt_client("okx", clock=clock, urls=server.urls, settings=settings)
+        client = create_ccxt_client("okx", clock=clock, urls=server.urls, settings=settings)
         store = BarStore(tmp_path)
         fetch_bars(
             client,

@@ -17,7 +17,7 @@ from engine.model import Phase
 from engine.timeline import build_slices
 from engine.trading.records import EquityPoint, Fill
 from engine.trading.runner import run
-from feeds.files.bars import date_span, guess_instrument, read_bars
+from feeds.files.bars import guess_instrument, read_bars, read_date_span
 from feeds.files.rates import read_rates
 from tests.support.markets import (
     CALENDARS,
@@ -336,7 +336,7 @@ def test_bitcoin_apple_and_moutai_open_and_close_at_their_own_instants_in_one_ac
     instruments = {symbol: guess_instrument(symbol) for symbol in FILES}
     paths = {symbol: DATA / folder / f"{symbol}.csv" for symbol, folder in FILES.items()}
     calendars = {
-        each.calendar: load_calendar(each.calendar, *date_span(paths[symbol]))
+        each.calendar: load_calendar(each.calendar, *read_date_span(paths[symbol]))
         for symbol, each in instruments.items()
     }
     bars = [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.errors import DataError
 from engine.model import Precision
 from feeds.files.bars import guess_instrument
-from feeds.files.tables import line_columns, line_rows
+from feeds.files.tables import read_json_columns, read_json_rows
 from feeds.news.articles import TextSource
 from feeds.news.store import NewsStore, StoredItem
 from feeds.symbols import NameTable
@@ -93,7 +93,7 @@ def test_a_line_is_a_line_of_a_news_archive(store):
 
 def test_a_store_is_a_table_of_text_cells(store):
     store.append([SEEN, replace(SEEN, title="Next", subjects=("bitcoin", "fed"))])
-    assert list(line_rows(store.path, {"title", "symbols", "price"})) == [
+    assert list(read_json_rows(store.path, {"title", "symbols", "price"})) == [
         (0, ["symbols", "title"]),
         (1, ["bitcoin", "Bitcoin rises"]),
         (2, ["bitcoin;fed", "Next"]),
@@ -105,7 +105,7 @@ def test_json_lines_may_leave_cells_out_and_list_what_belongs_together(tmp_path)
     path.write_text(
         '\ufeff{"title": "a", "symbols": ["x", "y"], "n": 3}\n\n{"title": null}\n', encoding="utf-8"
     )
-    assert list(line_rows(path, {"title", "symbols", "n"})) == [
+    assert list(read_json_rows(path, {"title", "symbols", "n"})) == [
         (0, ["title", "symbols", "n"]),
         (1, ["a", "x;y", "3"]),
         (3, ["", "", ""]),
@@ -127,13 +127,13 @@ def test_a_damaged_line_of_json_is_named(tmp_path, line, fault):
     path = tmp_path / "news.jsonl"
     path.write_bytes(b'{"title": "a"}\n' + line + b"\n")
     with pytest.raises(DataError, match=f"line 2: {fault}"):
-        list(line_rows(path, {"title"}))
+        list(read_json_rows(path, {"title"}))
 
 
 def test_a_file_that_does_not_begin_with_an_object_is_no_table(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("[1]\n")
-    assert line_columns(path) == []
+    assert read_json_columns(path) == []
 
 
 @pytest.mark.parametrize("left", ['{"published_at": "2024', "x" * 100_000])

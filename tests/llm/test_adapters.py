@@ -31,9 +31,9 @@ def test_an_adapter_has_the_same_fingerprint_in_every_process(tmp_path: Path) ->
         "from pathlib import Path\n"
         "from llm.model_files import fingerprint\n"
         "from llm.transformers_student import StudentSettings, load_student\n"
-        "from training.lora import Lora, adaptable, write_adapter\n"
+        "from training.lora import LoraShape, add_adapter, write_adapter\n"
         "torch.manual_seed(1)\n"
-        "model = adaptable(load_student(StudentSettings()), StudentSettings(), Lora(rank=2))\n"
+        "model = add_adapter(load_student(StudentSettings()), StudentSettings(), LoraShape(rank=2))\n"
         "write_adapter(model, Path(sys.argv[1]), 'tiny', {})\n"
         "print(fingerprint([Path(sys.argv[1])]))\n"
     )

@@ -32,7 +32,7 @@ def crash(*_args, **_stated):
     raise Crash
 
 
-@pytest.mark.parametrize("place", ["copy_whole", "check_files", "RegistryStore.append", "Path.rmdir"])
+@pytest.mark.parametrize("place", ["copy_atomically", "check_files", "RegistryStore.append", "Path.rmdir"])
 def test_a_crash_while_entering_leaves_no_half_adapter_and_entering_again_works(place, tmp_path, monkeypatch):
     folder = adapter_on_disk(tmp_path / "made")
     with Registry.open(tmp_path / "data") as registry:

@@ -51,7 +51,7 @@ def run_typed(*arguments, code=0, seconds=120, **more):
 def finished(tmp_path_factory):
     """A data folder with a session that was replayed to its end, and what that printed."""
     folder = tmp_path_factory.mktemp("finished")
-    config = write_lines(folder / "closecall.toml", ["batch = 8", *SMALL])
+    config = write_lines(folder / "closecall.toml", ["batch = 8", "max_gross_exposure = 0.9", *SMALL])
     return folder, run_typed("paper", "start", "--replay", "--config", config, "--data-dir", folder)
 
 

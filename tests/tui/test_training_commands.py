@@ -49,16 +49,16 @@ def drift_report(tmp_path_factory):
     return folder, measured
 
 
-def test_the_drift_bench_measures_from_the_second_gate_that_follows_the_reversal(drifted):
-    _, measured = drifted
+def test_the_drift_bench_measures_from_the_second_gate_that_follows_the_reversal(drift_report):
+    _, measured = drift_report
     gates = [fold["gate_at"][:10] for fold in measured["folds"]]
     following = [gate for gate in gates if gate > measured["reversal"]]
     assert measured["measured_from"] == following[1]
     assert measured["reversal"] in [fold["cutoff"][:10] for fold in measured["folds"]]
 
 
-def test_the_drift_bench_tells_who_followed_the_reversal(drifted):
-    _, measured = drifted
+def test_the_drift_bench_tells_who_followed_the_reversal(drift_report):
+    _, measured = drift_report
     assert measured["edge_before"] == pytest.approx(1)
     assert measured["edge_static_after"] == pytest.approx(-1)
     assert measured["edge_walkforward_after"] == pytest.approx(1)
@@ -78,7 +78,7 @@ def test_the_round_after_the_reversal_trains_on_nothing_from_before_it(tmp_path)
 
 
 def test_a_bench_too_short_to_measure_anything_is_refused():
-    with pytest.raises(UsageError, match="three after"):
+    with pytest.raises(UsageError, match="at least 1 and 3"):
         DriftBench(after=2)
 
 
@@ -125,8 +125,8 @@ def test_a_recipe_that_learns_nothing_from_a_reversal_fails_the_no_edge_bench(tm
     assert not measured["passed"]
 
 
-def test_tables_say_who_won_and_what_is_claimed(drifted, capsys):
-    folder, measured = drifted
+def test_tables_say_who_won_and_what_is_claimed(drift_report, capsys):
+    folder, measured = drift_report
     print_drift(measured)
     shown = capsys.readouterr().out
     assert "walk-forward grpo" in shown
@@ -158,7 +158,7 @@ def test_a_report_of_retraining_names_the_drift_and_the_gates(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["walkforward", "--method", "dpo"], "choose one of grpo, sft, none"),
+        (["walkforward", "--method", "dpo"], "'grpo', 'sft' or 'none'"),
         (["walkforward", "--days", "100", "--bars", "x.csv"], "for the simulated market only"),
         (["walkforward", "--test-days", "60", "--step-days", "30"], "test windows would overlap"),
         (["walkforward", "--days", "100"], "two folds need 300"),

@@ -8,7 +8,8 @@ import typer
 
 from engine.errors import CheckFailed, UsageError
 from strategies.console import utc_now
-from tui.cli.options import Adapter, AsJson, DataDir, Quantize, StudentName, drop_unset, print_json
+from tui.cli.config_options import config_options
+from tui.cli.options import AsJson, DataDir, print_json
 from tui.cli.paths import data_dir, require_writable, working_dir
 from tui.cli.progress import ProgressDisplay
 
@@ -20,8 +21,8 @@ bench_app = typer.Typer(help="Measure students and the engine.", no_args_is_help
 @train_app.command()
 def pretrain(
     out: Annotated[Path | None, typer.Option(help="Folder for the model; default: the data folder.")] = None,
-    seed: Annotated[int, typer.Option(help="Makes the lessons and the first weights.")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Training steps of 64 lessons.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the training examples and of the first weights.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Training steps of 64 examples each.")] = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,10 +40,9 @@ def pretrain(
 
 
 @bench_app.command("forecast")
+@config_options("student", "adapter", "quantization")
 def bench_forecast(
-    student: StudentName = None,
-    adapter: Adapter = None,
-    quantization: Quantize = None,
+    flags: dict[str, Any],
     prompts: Annotated[int, typer.Option(min=8, help="How many prompts to answer.")] = 512,
     seed: Annotated[int, typer.Option(help="Makes the market that the prompts come from.")] = 101,
     as_json: AsJson = False,
@@ -52,17 +52,16 @@ def bench_forecast(
     from training.benches.forecast import measure_speed
     from tui.cli.tables import print_pairs
 
-    model = load_trainable_student(_student_settings(student, adapter, quantization))
+    model = load_trainable_student(_student_settings(flags))
     with ProgressDisplay() as progress:
         measured = measure_speed(model, seed=seed, prompts=prompts, on_progress=progress)
     print_json(measured) if as_json else print_pairs(measured)
 
 
 @bench_app.command("edge")
+@config_options("student", "adapter", "quantization")
 def bench_edge(
-    student: StudentName = None,
-    adapter: Adapter = None,
-    quantization: Quantize = None,
+    flags: dict[str, Any],
     seeds: Annotated[str, typer.Option(help="Seeds of the markets, with commas.")] = "101,102,103,104,105",
     days: Annotated[int, typer.Option(min=30, help="Days of each market.")] = 250,
     data: DataDir = None,
@@ -74,7 +73,7 @@ def bench_edge(
     from tui.cli.tables import print_edge
 
     exam = EdgeBenchConfig(seeds=_numbers(seeds), days=days)
-    measured_student = load_student(_student_settings(student, adapter, quantization))
+    measured_student = load_student(_student_settings(flags))
     with ProgressDisplay() as progress:
         measured = measure_edge(measured_student, exam, working_dir(data), progress)
     print_json(measured) if as_json else print_edge(measured)
@@ -98,12 +97,10 @@ def bench_engine(
         print_pairs({f"slices a second, {symbols} symbols": rate for symbols, rate in rates.items()})
 
 
-def _student_settings(student: str | None, adapter: Path | None, quantization: str | None) -> Any:
+def _student_settings(flags: dict[str, Any]) -> Any:
     from strategies.config import load_config, student_settings
 
-    return student_settings(
-        load_config(None, drop_unset(student=student, adapter=adapter, quantization=quantization))
-    )
+    return student_settings(load_config(None, flags))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -11,18 +11,16 @@ import typer
 
 from engine.errors import DataError, UsageError
 from strategies.console import print_stderr, print_wait, utc_now
+from tui.cli.config_options import config_options
 from tui.cli.options import (
     AsJson,
     ConfigFile,
     DataDir,
     Sources,
-    Symbols,
     Urls,
-    drop_unset,
+    add_sources,
     print_json,
     require_used,
-    source_flags,
-    split_symbols,
 )
 from tui.cli.paths import data_dir, working_dir
 from tui.cli.progress import ProgressDisplay
@@ -37,17 +35,26 @@ _BLOCKING_HELP = 4
 
 
 @fetch_app.command("bars")
+@config_options(
+    "symbols",
+    "start",
+    "end",
+    "bars",
+    flags={"start": "--since", "end": "--until"},
+    texts={
+        "start": "First day.",
+        "end": "Last day; default: the newest.",
+        "bars": "With --source file: files or folders.",
+    },
+)
 def fetch_bars(
+    flags: dict[str, Any],
     source: Sources = None,
-    symbols: Symbols = None,
-    since: Annotated[str | None, typer.Option(metavar="DATE", help="First day.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day; default: the newest.")] = None,
     timeframe: Annotated[str, typer.Option(help="Length of a candle; stocks have 1d only.")] = "1d",
     adjustment: Annotated[
         str | None,
         typer.Option(help="raw, split or split+dividend; only files need it."),
     ] = None,
-    bars: Annotated[list[Path] | None, typer.Option(help="With --source file: files or folders.")] = None,
     retry_gaps: Annotated[bool, typer.Option("--retry-gaps", help="Ask again for known gaps.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Fetch all anew and replace it.")] = False,
     url: Urls = None,
@@ -68,8 +75,8 @@ def fetch_bars(
     from strategies.config import load_config
     from tui.cli.tables import print_fetch_report
 
-    flags, tied = source_flags(source, url, symbols)
-    settings = load_config(config, flags | drop_unset(start=since, end=until, bars=bars), print_stderr)
+    flags, tied = add_sources(flags, source, url)
+    settings = load_config(config, flags, print_stderr)
     prices = _parse_adjustment(adjustment, Adjustment)
     if not settings.store:
         raise UsageError(f"name a source of bars: --source {list_sources('file')}")
@@ -158,9 +165,9 @@ def _fetch_sources(
 
 
 @fetch_app.command("news")
+@config_options("feeds", "symbols")
 def fetch_news(
-    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
-    symbols: Symbols = None,
+    flags: dict[str, Any],
     articles: Annotated[int, typer.Option(min=0, help="The most article pages to read.")] = 100,
     config: ConfigFile = None,
     data: DataDir = None,
@@ -179,7 +186,7 @@ def fetch_news(
     from strategies.market_data import NEWS_FILE
     from tui.cli.tables import print_news
 
-    settings = load_config(config, drop_unset(feeds=feed, symbols=split_symbols(symbols)), print_stderr)
+    settings = load_config(config, flags, print_stderr)
     if not settings.feeds:
         raise UsageError("name a feed: --feed https://…, or `feeds` in the configuration")
     names = NameTable.for_instruments(map(guess_instrument, settings.symbols), settings.aliases)
@@ -253,10 +260,10 @@ def _to_jsonable(value: Any) -> Any:
     return to_jsonable(value)
 
 
+@config_options("symbols", "feeds")
 def collect(
+    flags: dict[str, Any],
     source: Sources = None,
-    symbols: Symbols = None,
-    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
     name: Annotated[str, typer.Option(help="Name of the collection; the same one goes on.")] = "live",
     url: Urls = None,
     config: ConfigFile = None,
@@ -276,8 +283,8 @@ def collect(
     from strategies.monitor.descriptions import COLLECTOR_KINDS, log_line
     from strategies.source_routing import RetryContext
 
-    flags, tied = source_flags(source, url, symbols)
-    settings = load_config(config, flags | ({"feeds": feed} if feed else {}), print_stderr)
+    flags, tied = add_sources(flags, source, url)
+    settings = load_config(config, flags, print_stderr)
     if not settings.store:
         raise UsageError(f"name a source: --source {list_sources()}, or `store` in --config")
     require_used(flags, settings.store)

@@ -69,8 +69,6 @@ def _exit_with(message: str, code: int) -> int:
 
 # Options of earlier versions and what they are called now. They are read for ever.
 _OLD_FLAGS = {"--allow-harmful": "--allow-bad-data", "--base": "--base-currency"}
-# Options that take all the words up to the next flag.
-_LISTS = ("--bars", "--store", "--news", "--rates", "--symbols", "--feed")
 
 
 def invoke(arguments: Sequence[str]) -> int:
@@ -96,8 +94,9 @@ def expand_list_options(arguments: Sequence[str]) -> list[str]:
     Raises UsageError for one without a word, which typer would give the next flag as its value.
     """
     from engine.errors import UsageError
+    from tui.cli.config_options import list_flags
 
-    lists = _LISTS if arguments[:1] != ["check"] else ()  # its --store is a switch
+    lists = list_flags() if arguments[:1] != ["check"] else []  # its --store is a switch
     words: list[str] = []
     option = ""
     for word in map(_current_flag, arguments):

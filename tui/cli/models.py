@@ -119,7 +119,7 @@ def _to_jsonable(value: Any) -> dict[str, Any]:
 def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
     from rich.table import Table
 
-    from tui.cli.tables import create_console
+    from strategies.result_table import create_console
     from tui.formatting import number_formatter
 
     console = create_console()
@@ -147,7 +147,8 @@ def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
 
 
 def _print_history(history: "History") -> None:
-    from tui.cli.tables import create_console, print_pairs
+    from strategies.result_table import create_console
+    from tui.cli.tables import print_pairs
 
     one = history.adapter
     print_pairs(
@@ -191,7 +192,7 @@ def _describe_change(change: "Change") -> str:
 
 
 def _print_change(change: "Change", *, before: str | None, as_json: bool) -> None:
-    from tui.cli.tables import create_console
+    from strategies.result_table import create_console
 
     if as_json:
         print_json({**_to_jsonable(change), "before": before})

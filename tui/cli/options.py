@@ -10,7 +10,6 @@ import typer
 
 from engine.errors import UsageError
 from feeds.sources.registry import list_sources
-from llm.backends import describe_students
 from tui.cli.paths import ENVIRONMENT_VARIABLE
 
 if TYPE_CHECKING:
@@ -24,28 +23,7 @@ DataDir = Annotated[
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
-StudentName = Annotated[
-    str | None,
-    typer.Option("--student", help=describe_students()),
-]
-
-Adapter = Annotated[Path | None, typer.Option("--adapter", help="A folder with a peft adapter.")]
-
-Quantize = Annotated[str | None, typer.Option("--quantization", help="none or nf4 (4-bit, bitsandbytes).")]
-
-Symbols = Annotated[list[str] | None, typer.Option(help="Only these; commas or spaces between them.")]
-
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file; its keys are the flags.")]
-
-
-def split_symbols(symbols: list[str] | None) -> list[str] | None:
-    """The symbols of a flag, which may stand apart or with commas between them; None where none is given."""
-    return [one for word in symbols or [] for one in word.split(",") if one] or None
-
-
-def drop_unset(**flags: Any) -> dict[str, Any]:
-    """The flags that were given."""
-    return {name: value for name, value in flags.items() if value is not None}
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -53,9 +31,10 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
-UseChampion = Annotated[
-    bool, typer.Option("--champion", help="Let the adapter answer that the registry has as champion.")
-]
+def require_simulated(flags: Mapping[str, Any]) -> None:
+    """Raise UsageError for options of the simulated market beside bars of a file or the store."""
+    if "market" in flags and ("bars" in flags or "store" in flags):
+        raise UsageError("--days, --no-edge, --reversal and --headlines are for the simulated market only")
 
 
 def with_champion(config: "BacktestConfig", data_dir: Path) -> "BacktestConfig":
@@ -102,19 +81,28 @@ Urls = Annotated[
 ]
 
 
-def source_flags(
-    source: list[str] | None, url: list[str] | None, symbols: list[str] | None
+def add_sources(
+    flags: dict[str, Any], source: list[str] | None, url: list[str] | None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The flags as keys of the configuration, and the source of each symbol that was named with one.
+    """Return the flags with --source and --url among them, and the source of each symbol named with one.
 
-    Raises UsageError for a flag that is not written so.
+    Args:
+        flags: The flags given, as keys of the configuration.
+        source: The words of --source.
+        url: The words of --url.
+
+    Raises:
+        UsageError: For a word that is not written as it should be.
     """
     from strategies.source_routing import split_sources
 
-    sources, tied = split_sources(source or [])
-    wanted = [*tied, *(split_symbols(symbols) or [])]
-    tables = dict(_parse_url_option(word) for word in url or [])
-    return drop_unset(store=tuple(sources) or None, symbols=wanted or None, sources=tables or None), tied
+    sources, overrides = split_sources(source or [])
+    added = {
+        "store": tuple(sources),
+        "symbols": [*overrides, *flags.get("symbols", [])],
+        "sources": dict(_parse_url_option(word) for word in url or []),
+    }
+    return flags | {key: value for key, value in added.items() if value}, overrides
 
 
 def require_used(flags: Mapping[str, Any], sources: Sequence[str]) -> None:

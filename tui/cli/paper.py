@@ -10,19 +10,17 @@ import typer
 
 from engine.errors import CheckFailed, JournalError, UsageError
 from strategies.console import print_stderr, utc_now
+from tui.cli.config_options import config_options
 from tui.cli.data import check_app
 from tui.cli.options import (
     AsJson,
     ConfigFile,
     DataDir,
     Sources,
-    StudentName,
-    Symbols,
     Urls,
-    drop_unset,
+    add_sources,
     print_json,
     require_used,
-    source_flags,
 )
 from tui.cli.paths import data_dir, working_dir
 
@@ -34,7 +32,28 @@ Reason = Annotated[str, typer.Option(help="Why, in your words; it is journaled."
 
 
 @paper_app.command("start")
+@config_options(
+    "symbols",
+    "student",
+    "feeds",
+    "news",
+    "store",
+    "start",
+    "end",
+    "market.days",
+    "cash",
+    "paper.retrain",
+    "allow_bad_data",
+    texts={
+        "news": "Of a replay: files or folders of news.",
+        "store": "Of a replay: days fetched from this source.",
+        "start": "Of a replay: first day.",
+        "end": "Of a replay: last day.",
+        "market.days": "Days of the simulated market; default 180.",
+    },
+)
 def start_session(
+    flags: dict[str, Any],
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="[PATH]", help="With --replay: files or folders of bars.")
     ] = None,
@@ -59,25 +78,6 @@ def start_session(
         bool, typer.Option("--dash", help="Run in the background, the dashboard in front.")
     ] = False,
     source: Sources = None,
-    symbols: Symbols = None,
-    student: StudentName = None,
-    feed: Annotated[list[str] | None, typer.Option(help="Address of an RSS or Atom feed.")] = None,
-    news: Annotated[list[Path] | None, typer.Option(help="Of a replay: files or folders of news.")] = None,
-    store: Annotated[
-        list[str] | None, typer.Option(help="Of a replay: days fetched from this source.")
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option("--start", metavar="DATE", help="Of a replay: first day.")
-    ] = None,
-    last: Annotated[str | None, typer.Option("--end", metavar="DATE", help="Of a replay: last day.")] = None,
-    days: Annotated[int | None, typer.Option(help="Length of the simulated market; default 180.")] = None,
-    cash: Annotated[float | None, typer.Option(help="Starting cash.")] = None,
-    retrain: Annotated[
-        str | None, typer.Option(help="never (default), daily, weekly, monthly, quarterly, on-drift.")
-    ] = None,
-    allow_bad_data: Annotated[
-        bool, typer.Option("--allow-bad-data", help="Go on with data that the checks would refuse.")
-    ] = False,
     url: Urls = None,
     config: ConfigFile = None,
     data: DataDir = None,
@@ -91,24 +91,11 @@ def start_session(
     """
     from strategies.paper_runtime.launch import build_launch_spec
 
-    flags, tied = source_flags(source, url, symbols)
-    if (paths or store or news or days) and not replay:
+    if (paths or flags.keys() & {"store", "news", "market"}) and not replay:
         raise UsageError("PATH, --store, --news and --days are recorded or simulated days; add --replay")
     if source and replay:
         raise UsageError("--source is for live prices; for days fetched from there: --replay --store SOURCE")
-    flags |= drop_unset(
-        bars=paths or None,
-        store=store,
-        news=news,
-        feeds=feed,
-        start=first,
-        end=last,
-        student=student,
-        cash=cash,
-        allow_bad_data=allow_bad_data or None,
-        market={"days": days} if days else None,
-        paper={"retrain": retrain} if retrain else None,
-    )
+    flags, overrides = add_sources(flags | ({"bars": paths} if paths else {}), source, url)
     plan = build_launch_spec(
         working_dir(data),
         name,
@@ -116,7 +103,7 @@ def start_session(
         flags,
         replay=replay,
         speed=speed,
-        symbol_overrides=tied,
+        symbol_overrides=overrides,
         like=like,
     )
     require_used(flags, plan.config.store)

@@ -18,8 +18,8 @@ from strategies.paper.files import journal_path
 from strategies.paper.results import score_session
 from strategies.paper_runtime.control import require_session
 from strategies.replay_check import check_run_replay, check_session_replay
+from strategies.result_table import create_console, print_result
 from strategies.runs import JOURNAL
-from tui.cli.tables import create_console, print_result
 from tui.formatting import format_signed_percent, number_formatter
 
 

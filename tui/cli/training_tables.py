@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
-from tui.cli.tables import create_console
+from strategies.result_table import create_console
 from tui.formatting import NOTICE, format_percent, list_conclusions, number_formatter
 
 _NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}

@@ -10,7 +10,9 @@ from datetime import date, datetime
 from typing import Any
 
 from engine.corporate_actions import Dividend, Split
+from engine.fx import FxRates
 from engine.journal.events.codec import decode_number, require
+from engine.journal.events.kinds import Kind
 from engine.model import Bar, NewsItem, Phase, Precision, Slice
 from engine.trading.risk import Command, CommandKind
 
@@ -296,3 +298,26 @@ def _decode_bar(symbol: str, values: list[float], session: Sequence[str]) -> Bar
         close=close,
         volume=volume,
     )
+
+
+PAYLOADS: Mapping[str, type] = {
+    Kind.SESSION_FINISHED: SessionFinished,
+    Kind.HISTORY: History,
+    Kind.RATE: Rate,
+    Kind.CALENDAR: CalendarExtended,
+    Kind.SLICE: SliceRecord,
+    Kind.QUOTE: Quotes,
+    Kind.GAP: Gap,
+    Kind.COMMAND: Command,
+    Kind.SPLIT: Split,
+    Kind.DIVIDEND: Dividend,
+    Kind.ADOPTED: ModelAdopted,
+    Kind.COLLECTING: Collecting,
+    Kind.CORRECTION: Correction,
+    Kind.NEWS: NewsItem,
+    Kind.CLOCK: ClockMeasured,
+    Kind.SOURCE: SourceState,
+    Kind.REFUSED: Refused,
+    Kind.RATES: FxRates,
+}
+"""The payload of each kind of inputs."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.instruments import Costs, Instrument
 from engine.journal.events.codec import Rest, may_lack, stored_as
+from engine.journal.events.kinds import Kind
 from engine.trading.risk import RiskLimits
 
 
@@ -140,3 +141,22 @@ class RunFailed:
     """A run could not be finished."""
 
     reason: str
+
+
+PAYLOADS: Mapping[str, type] = {
+    Kind.SESSION_STARTED: SessionStarted,
+    Kind.SESSION_RESUMED: SessionResumed,
+    Kind.SESSION_STOPPED: SessionStopped,
+    Kind.SESSION_SCORED: SessionScored,
+    Kind.WAITING: Waiting,
+    Kind.FAULT: Fault,
+    Kind.RETRAINED: Retrained,
+    Kind.REGISTRY_CHANGED: RegistryChanged,
+    Kind.RUN_STARTED: RunStarted,
+    Kind.SETTINGS: RunSettings,
+    Kind.FORECASTING: Forecasting,
+    Kind.RUN_FINISHED: RunFinished,
+    Kind.RUN_INTERRUPTED: RunInterrupted,
+    Kind.RUN_FAILED: RunFailed,
+}
+"""The payload of each kind of beginnings, ends and notes."""
