@@ -1,0 +1,70 @@
+"""The project's language: the field's words in names, help and docs."""
+
+import ast
+import re
+
+import pytest
+
+from tests.support.places import ROOT
+
+PACKAGES = ("engine", "feeds", "llm", "strategies", "training", "tui")
+STRUCK = {
+    *("told", "said", "lived", "story", "standing", "deed", "reckon", "reckoned", "reckons", "reckoning"),
+    *("heed", "heeds", "tip", "kin", "anew", "mend", "mends", "mended", "mending"),
+}
+STRUCK_PHRASES = ("had again", "goes on", "knows no")
+# Stored names that never change, and the reports of what was measured and released.
+ALLOWED_NAMES: frozenset[str] = frozenset()
+ALLOWED_PAGES = {"docs/LOG.md", "CHANGELOG.md"}
+
+
+def sources():
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return [path.relative_to(ROOT).as_posix() for path in [*paths, *ROOT.glob("*.py")]]
+
+
+def pages():
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return [name for path in found if (name := path.relative_to(ROOT).as_posix()) not in ALLOWED_PAGES]
+
+
+def names_in(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg | ast.keyword):
+            yield node.arg or ""
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name
+
+
+def words_of(name):
+    return {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def struck_in(text):
+    words = set(re.findall(r"[a-z]+", text.lower()))
+    return (STRUCK & words) | {phrase for phrase in STRUCK_PHRASES if phrase in text.lower()}
+
+
+@pytest.mark.parametrize("source", sources())
+def test_no_name_has_a_word_that_the_field_does_not_use(source):
+    tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+    struck = {name for name in names_in(tree) if words_of(name) & STRUCK} - ALLOWED_NAMES
+    assert not struck
+
+
+@pytest.mark.parametrize("source", sources())
+def test_no_help_message_or_docstring_has_a_word_that_needs_a_second_reading(source):
+    tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert not {word for text in texts for word in struck_in(text)}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_no_page_of_the_documentation_has_a_word_that_needs_a_second_reading(page):
+    assert not struck_in((ROOT / page).read_text(encoding="utf-8"))
