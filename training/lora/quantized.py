@@ -4,6 +4,7 @@ bitsandbytes repacks 4-bit weights on some processors when they are first evalua
 may have no gradient. So the gradient is tried, after an answer, before anything is trained.
 """
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,6 +14,10 @@ from llm.transformers_student import Quantization, StudentSettings, Transformers
 from training.lora.adapters import Lora, adaptable
 
 _TRIED = "The next close"
+_NO_GRADIENT = re.compile(
+    "an autograd kernel was not registered|does not require grad|derivative for .* is not implemented"
+)
+"""How torch says that an operation has no gradient. Any other failure says nothing about one."""
 
 
 def trainable_student(
@@ -41,7 +46,10 @@ def trainable_student(
 
 
 def learns_after_answering(student: TransformersStudent, start: StudentSettings) -> bool:
-    """Whether an adapter on the student's weights has the same gradient after an answer as before it."""
+    """Whether an adapter on the student's weights has the same gradient after an answer as before it.
+
+    Whatever else goes wrong on the way, such as too little memory, is raised as it came.
+    """
     import torch
 
     model = adaptable(student, start, Lora(rank=2, alpha=2))
@@ -52,7 +60,9 @@ def learns_after_answering(student: TransformersStudent, start: StudentSettings)
             before = _gradients(model, student)
             student.generate([_TRIED])
             after = _gradients(model, student)
-    except (RuntimeError, UserWarning):
+    except (RuntimeError, UserWarning) as failure:
+        if not _NO_GRADIENT.search(str(failure)):
+            raise
         return False
     return len(before) > 0 and all(
         bool(torch.isfinite(one).all())
