@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+from own_processes import started
+
 ROWS, COLUMNS = 60, 200
 _TICKS = os.sysconf("SC_CLK_TCK")
 _COMMAND = "from tui.start import main; main()"
@@ -46,14 +48,14 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         words = ["dash", "--data-dir", str(self._data_dir), "--utc"]
         self._began = time.perf_counter()
-        self._process = subprocess.Popen(
+        self._running = started(
             [sys.executable, "-c", _COMMAND, *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env={**os.environ, "TERM": "xterm-256color"},
-            start_new_session=True,
         )
+        self._process = self._running.__enter__()
         os.close(slave)
         threading.Thread(target=self._read, daemon=True).start()
         return self
@@ -63,7 +65,7 @@ class Terminal:
         try:
             self._process.wait(10)
         finally:
-            self._process.kill()
+            self._running.__exit__(None, None, None)
             os.close(self._master)
 
     def opening(self):
@@ -163,14 +165,16 @@ class Writer:
         self._words = [sys.executable, str(Path(__file__).with_name("dash_journal.py")), str(path)]
 
     def __enter__(self):
-        self._process = subprocess.Popen(
-            self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._running = started(self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = self._running.__enter__()
         return self
 
     def __exit__(self, *_):
-        self._process.stdin.close()
-        self._process.wait(60)
+        try:
+            self._process.stdin.close()
+            self._process.wait(60)
+        finally:
+            self._running.__exit__(None, None, None)
 
     def hurry(self, events):
         """Write so many events at once, and wait for it; the seconds it took."""

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_scenes import NAME
+from own_processes import ran
 
 from engine.journal import Journal
 from strategies.paper.parity import journaled, session_digests
@@ -21,7 +21,7 @@ CLOSECALL = Path(sys.executable).with_name("closecall")
 def told(folder: Path) -> dict[str, object]:
     """What a finished session comes to: its parity, and its inputs, rounds and adoptions in order."""
     words = [CLOSECALL, "check", "parity", NAME, "--data-dir", folder, "--json"]
-    checked = subprocess.run(words, capture_output=True, text=True)
+    checked = ran(words, capture_output=True, text=True, seconds=3600)
     kinds: dict[str, list[object]] = {"registry_changed": [], "adopted": [], "retrained": []}
     with closing(sqlite3.connect(folder / "sessions" / NAME / "journal.sqlite")) as journal:
         places = [
@@ -91,4 +91,4 @@ def altered(folder: Path, scratch: Path) -> int:
         )
         one.commit()
     words = [CLOSECALL, "check", "parity", NAME, "--data-dir", scratch]
-    return subprocess.run(words, capture_output=True).returncode
+    return ran(words, capture_output=True, seconds=3600).returncode

@@ -20,18 +20,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kill_scenes import NAME, SCENES
 from kill_verdicts import CLOSECALL, altered, told
+from own_processes import started
 from paper_doubles import command
 
 WEIGHTS = {"start": 10, "journal": 30, "fill": 15, "student": 15, "retraining": 18, "registry": 12}
 VICTIMS = {"everything": 60, "supervisor": 15, "session": 15, "student": 10}
 LONGEST = 240.0
 PATIENCE = 40
+
+
+_begun = ExitStack()
+"""Whatever was begun is ended with this."""
 
 
 class Watched:
@@ -106,7 +111,7 @@ class Running:
         return victim
 
 
-def started(folder: Path, scene: str) -> Running:
+def begun(folder: Path, scene: str) -> Running:
     """The scene's session, begun or gone on with."""
     config = folder / "closecall.toml"
     config.write_text("\n".join(SCENES[scene]) + "\n", encoding="utf-8")
@@ -124,7 +129,8 @@ def started(folder: Path, scene: str) -> Running:
     ]
     if scene == "doubles":
         words = [*command("supervisor_process"), config, folder]
-    return Running(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+    starting = started(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return Running(_begun.enter_context(starting))
 
 
 def whole(folder: Path, scene: str) -> tuple[float, Watched]:
@@ -132,7 +138,7 @@ def whole(folder: Path, scene: str) -> tuple[float, Watched]:
     begun = time.monotonic()
     if not (folder / "seconds").is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        _ended(started(folder, scene))
+        _ended(begun(folder, scene))
         (folder / "seconds").write_text(str(time.monotonic() - begun))
     watched = Watched(folder)
     watched.look()
@@ -153,7 +159,7 @@ def killed(folder: Path, scene: str, reference: Watched, kills: int, seed: int) 
         if running is None or running.process.poll() is not None:
             if running is not None and running.process.returncode == 0:
                 break
-            running = started(folder, scene)
+            running = begun(folder, scene)
         if not _await(running, watched, moment, aim, dice):
             continue
         victim = running.kill(dice.choices(list(VICTIMS), VICTIMS.values())[0])
@@ -164,7 +170,7 @@ def killed(folder: Path, scene: str, reference: Watched, kills: int, seed: int) 
             file.write(json.dumps(one) + "\n")
         sys.stderr.write(f"{len(done)}/{kills} {json.dumps(one)}\n")
     if running is None or running.process.poll() is not None:
-        running = started(folder, scene)
+        running = begun(folder, scene)
     _ended(running)
     return done
 
@@ -267,8 +273,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep everything here, and go on with what is there")
     chosen = parser.parse_args()
     folder = chosen.folder or _folder()
-    seconds, reference = whole(folder / "whole", chosen.scene)
-    kills = killed(folder / "killed", chosen.scene, reference, chosen.kills, chosen.seed)
+    with _begun:
+        seconds, reference = whole(folder / "whole", chosen.scene)
+        kills = killed(folder / "killed", chosen.scene, reference, chosen.kills, chosen.seed)
     was, now = told(folder / "whole"), told(folder / "killed")
     report = {
         "scene": chosen.scene,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
@@ -41,15 +42,17 @@ def command(part):
     return (sys.executable, str(HERE), part)
 
 
+@contextmanager
 def supervised(plan):
-    """A plan's session under a supervisor in a process of its own."""
-    process = subprocess.Popen(
-        command("supervisor"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE.parent
-    )
-    process.stdin.write(plan.text() + "\n")
-    process.stdin.close()
-    process.stdin = None
-    return process
+    """A plan's session under a supervisor in a process of its own; none of both outlives the block."""
+    from own_processes import started
+
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with started(command("supervisor"), cwd=HERE.parent, **pipes) as process:
+        process.stdin.write(plan.text() + "\n")
+        process.stdin.close()
+        process.stdin = None
+        yield process
 
 
 def children(pid):

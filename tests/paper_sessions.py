@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import tempfile
 import time
+import traceback
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from strategies.paper.parity import check_parity, journaled, session_digests
 from strategies.paper.replaying import replay_session
 from strategies.paper.students import InProcess
 from strategies.runs import JOURNAL
+from tui.paper.lifeline import die_with_parent
 
 NAME = "trial"
 CONFIG = load_config(None, {"market": {"coins": 2, "stocks": 1, "days": 24}})
@@ -133,15 +136,23 @@ def parity_of(folder, name=NAME):
         return check_parity(journal)
 
 
+def _work_alone(work):
+    """Be a forked process: do the work and end; what failed is shown with the test's output."""
+    die_with_parent()
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(70)
+    os._exit(0)
+
+
 def in_child(work):
     """Run `work` in a forked process; its exit status, negative for a signal."""
     child = os.fork()
     if child == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(70)
-        os._exit(0)
+        _work_alone(work)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -149,11 +160,7 @@ def killed_after(seconds, work):
     """Run `work` in a forked process and kill it with -9 after some seconds; whether it had finished."""
     child = os.fork()
     if child == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(70)
-        os._exit(0)
+        _work_alone(work)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

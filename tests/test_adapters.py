@@ -1,9 +1,9 @@
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from own_processes import ran
 
 from training.lora.adapters import Lora
 
@@ -37,8 +37,8 @@ def test_an_adapter_has_the_same_fingerprint_in_every_process(tmp_path: Path) ->
         "print(fingerprint([Path(sys.argv[1])]))\n"
     )
     printed = [
-        subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / seed)],
+        ran(
+            [sys.executable, "-c", script, tmp_path / seed],
             env={**os.environ, "PYTHONHASHSEED": seed},
             cwd=Path(__file__).parents[1],
             capture_output=True,

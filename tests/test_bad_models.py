@@ -3,12 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from own_processes import ran
 from safetensors.numpy import save
 from tables_on_disk import write_bars
 
@@ -179,12 +179,12 @@ def test_an_adapter_folder_that_is_missing_is_named(tmp_path, capsys):
 def refused_by_a_process(folder, *flags, **environment):
     """The one line of a real process: libraries write to its stderr as well."""
     (bars,) = write_bars(folder, "BTC-USD")
-    done = subprocess.run(
+    done = ran(
         [CLOSECALL, "backtest", "--bars", bars, "--data-dir", folder / "data", *flags],
         env={**os.environ, "HF_HOME": str(folder / "hub"), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        seconds=120,
     )
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()

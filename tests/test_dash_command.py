@@ -1,11 +1,11 @@
 """`closecall dash` on no terminal, and where it looks."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from dash_scenes import made
+from own_processes import ran
 
 from engine.errors import UsageError
 from tui.dash import places
@@ -108,5 +108,5 @@ def test_the_state_as_text_needs_no_heavy_library():
         "heavy = ('torch', 'pandas', 'textual', 'sqlalchemy', 'backtrader', 'pydantic'); "
         "print([name for name in heavy if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = ran([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from fetches import (
     said,
     under_faults,
 )
+from own_processes import ran
 from servers.bars_on_disk import DATA, DAY_MS
 from servers.binance import BinanceServer
 from servers.faults import FaultPlan
@@ -273,7 +273,7 @@ def test_the_fetching_modules_load_no_client_until_one_is_made():
         "heavy = {'ccxt', 'yfinance', 'akshare', 'pandas', 'pyarrow', 'requests', 'exchange_calendars'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
+    done = ran(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,

@@ -1,10 +1,9 @@
 import hashlib
 import json
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_processes import started
 
 from engine.errors import JournalError
 from engine.journal import Event, Journal, Row
@@ -254,8 +254,12 @@ with Journal.open(sys.argv[1], "first", create=True) as journal:
 def test_processes_that_create_and_append_at_once_lose_and_mix_up_nothing(path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", APPENDER, str(path)]
     root = Path(__file__).parent.parent
-    processes = [subprocess.Popen([*command, name], cwd=root) for name in ("left", "right", "middle")]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    with ExitStack() as all_of_them:
+        processes = [
+            all_of_them.enter_context(started([*command, name], cwd=root))
+            for name in ("left", "right", "middle")
+        ]
+        assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     with Journal.open(path, "first") as journal:
         journal.verify()
         rows = list(journal.read())

@@ -2,11 +2,11 @@
 
 import errno
 import os
-import subprocess
 import time
 from contextlib import suppress
 
 import pytest
+from own_processes import ran
 from paper_process import eventually, supervised
 from students import RuleStudent
 
@@ -28,14 +28,16 @@ def small_disk(tmp_path):
     """A file system of three megabytes."""
     place = tmp_path / "small"
     place.mkdir()
+    mounted = False
     with suppress(FileNotFoundError):  # there is no mount here: skipped below
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=3m", "closecall", place], capture_output=True
-        )
-        if done.returncode == 0:
+        words = ["mount", "-t", "tmpfs", "-o", "size=3m", "closecall", place]
+        mounted = ran(words, capture_output=True).returncode == 0
+    if mounted:
+        try:
             yield place
-            subprocess.run(["umount", place], check=True)
-            return
+        finally:
+            ran(["umount", place], check=True)
+        return
     pytest.skip("a file system cannot be mounted here; that takes root")
 
 
@@ -61,12 +63,9 @@ def count(folder, kind):
 
 def test_a_session_on_a_full_disk_takes_no_position_says_so_and_goes_on_with_room(small_disk, tmp_path):
     config = load_config(None, MARKET)
-    process = supervised(Plan(data_dir=small_disk, name=NAME, config=config, replay=True, speed=4e5))
-    try:
+    plan = Plan(data_dir=small_disk, name=NAME, config=config, replay=True, speed=4e5)
+    with supervised(plan) as process:
         fill_and_free(small_disk, process)
-    finally:
-        process.kill()
-        process.communicate()
     with Journal.open(journal_path(small_disk, NAME), NAME) as journal:
         assert check_parity(journal).equal
         digests = session_digests(journaled(journal))
@@ -91,6 +90,7 @@ def fill_and_free(small_disk, process):
     ballast = fill_up(small_disk)
     eventually(lambda: heard("no new positions until it can be written"))
     before = count(small_disk, "mark")
+    assert before > 0
     time.sleep(1.5)  # days would pass
     assert count(small_disk, "mark") == before
     with Journal.open(journal_path(small_disk, NAME), NAME) as journal:

@@ -1,9 +1,9 @@
 import sqlite3
-import subprocess
 import sys
 from datetime import timedelta
 
 import pytest
+from own_processes import started
 from paper_sessions import (
     COINS,
     CONFIG,
@@ -309,7 +309,7 @@ from strategies.paper.lock import SessionLock
 with SessionLock(Path({str(session_folder(tmp_path, NAME) / "session.lock")!r})):
     print("held", flush=True); sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as holder:
+    with started([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with (
             pytest.raises(UsageError, match=f"runs already, in process {holder.pid}"),

@@ -6,11 +6,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import adapters_on_disk
 import pytest
 from adapters_on_disk import adapter_on_disk, enter, entered, promote
+from own_processes import started
 
 from engine.errors import UsageError
 from llm.adapters import Status
@@ -74,26 +76,27 @@ def sound_state(data: Path) -> int:
     return len(changes)
 
 
+@contextmanager
 def changing(data, made, first):
-    running = subprocess.Popen(
+    with started(
         [sys.executable, adapters_on_disk.__file__, data, made, str(first)],
         cwd=Path(__file__).parents[1],
         env={"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert running.stdout.readline() == "ready\n"
-    return running
+    ) as running:
+        assert running.stdout.readline() == "ready\n"
+        yield running
 
 
 def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_adapter(tmp_path):
     chance = random.Random(4)
     data, before = tmp_path / "data", 0
     for kill in range(20):
-        running = changing(data, tmp_path / f"made-{kill}", 1000 * (kill + 1))
-        time.sleep(chance.uniform(0.0, 0.12))
-        running.kill()
-        running.communicate(timeout=60)
+        with changing(data, tmp_path / f"made-{kill}", 1000 * (kill + 1)) as running:
+            time.sleep(chance.uniform(0.0, 0.12))
+            running.kill()
+            running.communicate(timeout=60)
         events = sound_state(data)
         assert events >= before
         before = events
@@ -102,12 +105,13 @@ def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_ad
 
 def test_processes_that_change_one_registry_at_once_lose_nothing(tmp_path):
     data = tmp_path / "data"
-    running = [changing(data, tmp_path / f"made-{one}", 1000 * one + 1) for one in range(2)]
-    time.sleep(1.0)
-    for one in running:
-        assert one.poll() is None
-        one.kill()
-        one.communicate(timeout=60)
+    left, right = (changing(data, tmp_path / f"made-{one}", 1000 * one + 1) for one in range(2))
+    with left as first, right as second:
+        time.sleep(1.0)
+        for one in (first, second):
+            assert one.poll() is None
+            one.kill()
+            one.communicate(timeout=60)
     assert sound_state(data) >= 4
 
 

@@ -117,19 +117,19 @@ def test_on_random_days_no_constant_answer_earns_more_than_the_base_rate_and_the
 
 
 def most_above(rate, true, sigma):
-    """The most by which any stated confidence can be worth more than `rate`, the chance `true` in hundredths.
+    """How much more than `rate`, the chance `true` in hundredths, any stated confidence can be worth.
 
-    Say c for how far a stated probability lies from one half on the likelier side, e for how much farther out
-    `rate` lies than `true`, and d for how much nearer to one half an answer lies than `rate`. Where the label's
-    mean is zero no answer earns by its close, and the likelier direction is worth at least as much as the
-    other. What remains is the Brier part, -(e - d)^2 but for a constant, and what the position costs.
+    Say c for how far `rate` lies from one half, e for how much farther out it lies than `true`, and d for how
+    much nearer to one half an answer lies than `rate`. Where the label's mean is zero no answer earns by its
+    close, and the likelier direction is worth at least as much as the other. What remains is the Brier part,
+    -(e - d)^2 but for a constant, and what the position costs.
 
-    The weight is w = min(2 c sqrt(2/pi) / (lambda sigma), cap). It earns nothing, since the mean is zero, and
-    costs lambda kappa w + lambda^2/2 w^2 sigma^2, kappa being the cost of a unit of weight; nothing is cut off
-    at `PNL_LIMIT`, as lambda sigma w |z| <= sqrt(2/pi) 2.9. Times the part's weight, and below the cap, that is
-    s0 c + k c^2 with s0 = 2 sqrt(2/pi) kappa/sigma and k = 4/pi, each times the part's weight. So the answer is
-    worth -d^2 + 2 e d + s d - k d^2 more than `rate`, with s = s0 + 2 k c the slope at `rate`: at the most
-    (e + s/2)^2 / (1 + k), at d = (e + s/2) / (1 + k). Where the cap holds the position back, a smaller part of
+    The weight at x from one half is w = min(2 x sqrt(2/pi) / (lambda sigma), cap). It earns nothing, since
+    the mean is zero, and costs lambda kappa w + lambda^2/2 w^2 sigma^2, kappa being the cost of a unit of
+    weight; nothing is cut off at `PNL_LIMIT`, as lambda sigma w |z| <= 0.8 sqrt(2/pi) 2.9. Below the cap that
+    is s0 x + k x^2 with s0 = 2 sqrt(2/pi) kappa/sigma and k = 4/pi, each times the part's weight. So the
+    answer is worth -d^2 + 2 e d + s d - k d^2 more than `rate`, with s = s0 + 2 k c the slope at `rate`: at
+    the most (e + s/2)^2 / (1 + k), at d = (e + s/2) / (1 + k). Where the cap holds the position back, less of
     that is saved, or nothing: then -d^2 + 2 e d is left, and d is 0 or at least 0.01, which is 2 |e| or more.
     So too for an answer farther out, with d below zero.
     """

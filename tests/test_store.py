@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_processes import started
 
 from engine.calendars import calendar_of
 from engine.errors import DataError
@@ -119,13 +120,12 @@ def test_a_process_that_is_killed_gives_the_right_to_write_back(tmp_path):
         "import sys; from pathlib import Path; from feeds.history.store import BarStore\n"
         "with BarStore(Path(sys.argv[1])).writing('file'): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
+    with started(
+        [sys.executable, "-c", code, tmp_path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    with holder:
+    ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(DataError, match="another fetch"), BarStore(tmp_path).writing("file"):

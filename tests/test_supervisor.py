@@ -86,28 +86,29 @@ def test_killed_at_random_moments_and_started_again_it_ends_as_if_it_had_never_b
     plan = planned(tmp_path, speed=5e5)  # nearly six days a second
     folder = session_folder(tmp_path, NAME)
     for _ in range(2):
-        process = supervised(plan)
-        runner = eventually(lambda: runner_of(folder))
-        time.sleep(draw.uniform(0.2, 1.5))
-        kind = draw.choice(["supervisor", "session", "student"])
-        victim = {"supervisor": process.pid, "session": runner, "student": student_of(tmp_path)}[kind]
-        if victim and process.poll() is None:
-            os.kill(victim, signal.SIGKILL)
+        with supervised(plan) as process:
+            runner = eventually(lambda: runner_of(folder))
             time.sleep(draw.uniform(0.2, 1.5))
-        process.kill()
-        process.communicate()
+            kind = draw.choice(["supervisor", "session", "student"])
+            victim = {"supervisor": process.pid, "session": runner, "student": student_of(tmp_path)}[kind]
+            if victim and process.poll() is None:
+                os.kill(victim, signal.SIGKILL)
+                time.sleep(draw.uniform(0.2, 1.5))
+            process.kill()
+            process.communicate()
+            eventually(lambda: runner_of(folder) is None)  # what it ran ends with it, by itself
     assert finish(planned(tmp_path)) is Ended.FINISHED
     assert digests_of(tmp_path) == undisturbed
 
 
 def test_a_process_that_dies_is_started_again_and_the_journal_says_so(undisturbed, tmp_path):
-    process = supervised(planned(tmp_path, speed=4e5))
-    folder = session_folder(tmp_path, NAME)
-    first = eventually(lambda: runner_of(folder) if rows_of_maybe(tmp_path, "forecast") else None)
-    os.kill(first, signal.SIGKILL)
-    second = eventually(lambda: (pid := runner_of(folder)) and pid != first and pid)
-    os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGKILL)
-    process.communicate(timeout=60)
+    with supervised(planned(tmp_path, speed=4e5)) as process:
+        folder = session_folder(tmp_path, NAME)
+        first = eventually(lambda: runner_of(folder) if rows_of_maybe(tmp_path, "forecast") else None)
+        os.kill(first, signal.SIGKILL)
+        second = eventually(lambda: (pid := runner_of(folder)) and pid != first and pid)
+        os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGKILL)
+        process.communicate(timeout=60)
     assert second != first
     assert process.returncode == 0
     said = {row.payload["part"]: row.payload["reason"] for row in rows_of(tmp_path, "fault")}
@@ -125,40 +126,40 @@ def rows_of_maybe(folder, *kinds):
 
 
 def test_halt_is_obeyed_while_the_student_hangs(tmp_path):
-    process = supervised(planned(tmp_path, speed=86_400, deadline_seconds=60))
-    eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
-    os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGSTOP)
-    time.sleep(1.5)  # the next close comes, and its question stays without an answer
-    before = time.monotonic()
-    done = commanded(tmp_path, NAME, CommandKind.HALT, "it hangs", clock=now)
-    assert done["answer"]["now"] == "halted"
-    assert time.monotonic() - before < 10
-    assert end(tmp_path, NAME)
-    process.communicate(timeout=30)
+    with supervised(planned(tmp_path, speed=86_400, deadline_seconds=60)) as process:
+        eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
+        os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGSTOP)
+        time.sleep(1.5)  # the next close comes, and its question stays without an answer
+        before = time.monotonic()
+        done = commanded(tmp_path, NAME, CommandKind.HALT, "it hangs", clock=now)
+        assert done["answer"]["now"] == "halted"
+        assert time.monotonic() - before < 10
+        assert end(tmp_path, NAME)
+        process.communicate(timeout=30)
     assert INTERRUPTED in {row.payload["abstention"] for row in rows_of(tmp_path, "forecast")}
     assert supervisor_of(session_folder(tmp_path, NAME)) is None
 
 
 def test_a_student_that_hangs_is_replaced_after_its_time(tmp_path):
-    process = supervised(planned(tmp_path, days=300, speed=86_400, deadline_seconds=5.0))
-    eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
-    os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGSTOP)
-    eventually(lambda: "up" in [row.payload["state"] for row in rows_of_maybe(tmp_path, "fault")])
-    eventually(lambda: rows_of(tmp_path, "forecast")[-1].payload["abstention"] is None)
-    assert end(tmp_path, NAME)
-    process.communicate(timeout=60)
+    with supervised(planned(tmp_path, days=300, speed=86_400, deadline_seconds=5.0)) as process:
+        eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
+        os.kill(eventually(lambda: student_of(tmp_path)), signal.SIGSTOP)
+        eventually(lambda: "up" in [row.payload["state"] for row in rows_of_maybe(tmp_path, "fault")])
+        eventually(lambda: rows_of(tmp_path, "forecast")[-1].payload["abstention"] is None)
+        assert end(tmp_path, NAME)
+        process.communicate(timeout=60)
     assert NOT_IN_TIME in {row.payload["abstention"] for row in rows_of(tmp_path, "forecast")}
     faults = [(row.payload["part"], row.payload["state"]) for row in rows_of(tmp_path, "fault")]
     assert faults == [("student", "down"), ("student", "up")]
 
 
 def test_a_second_start_is_refused_and_says_who_runs_it(tmp_path):
-    process = supervised(planned(tmp_path, speed=86_400))
-    eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
-    with pytest.raises(UsageError, match=f"runs already, in process {process.pid}"):
-        finish(planned(tmp_path))
-    assert end(tmp_path, NAME)
-    process.communicate(timeout=30)
+    with supervised(planned(tmp_path, speed=86_400)) as process:
+        eventually(lambda: rows_of_maybe(tmp_path, "forecast"))
+        with pytest.raises(UsageError, match=f"runs already, in process {process.pid}"):
+            finish(planned(tmp_path))
+        assert end(tmp_path, NAME)
+        process.communicate(timeout=30)
     assert not end(tmp_path, NAME)
     assert [row.payload["reason"] for row in rows_of(tmp_path, "session_stopped")] == ["told to stop"]
 

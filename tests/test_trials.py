@@ -1,12 +1,13 @@
 import json
-import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from statistics import variance
 
 import pytest
+from own_processes import started
 
 from engine.errors import DataError
 from engine.trials import Trial, distinct, on_record, record, sharpe_variance
@@ -117,8 +118,11 @@ for number in range(60):
 def test_processes_that_record_at_once_lose_no_trial(path: Path) -> None:
     root = Path(__file__).parent.parent
     command = [sys.executable, "-W", "error", "-c", RECORDER, str(path)]
-    processes = [subprocess.Popen([*command, name], cwd=root) for name in ("left", "right")]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    with ExitStack() as all_of_them:
+        processes = [
+            all_of_them.enter_context(started([*command, name], cwd=root)) for name in ("left", "right")
+        ]
+        assert [process.wait(timeout=60) for process in processes] == [0, 0]
     runs = [trial.run for trial in same(path)]
     assert len(runs) == 120
     for name in ("left", "right"):

@@ -1,11 +1,11 @@
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from own_processes import ran
 from walks import MARKET, NO_EDGE, SETTINGS, Doubles, walk, write_adapter
 
 from engine.errors import DataError, UsageError
@@ -156,9 +156,8 @@ def test_a_walk_forward_killed_again_and_again_ends_with_the_same_folds_promotio
 ):
     _, _, run = finished
     script = Path(__file__).with_name("walks.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path), "2"], capture_output=True, text=True, check=True
-    )
+    words = [sys.executable, script, tmp_path, "2"]
+    done = ran(words, capture_output=True, text=True, check=True, seconds=300)
     said = json.loads(done.stdout)
     assert said["deaths"] >= 4
     assert said["runs"] == 1
