@@ -132,5 +132,6 @@ def test_one_adapter_is_promoted_once_however_many_ask_at_once(tmp_path):
     with ThreadPoolExecutor(6) as pool:
         told = list(pool.map(ask, range(6)))
     assert told.count("") == 1
+    assert [said for said in told if said and "already; nothing to do" not in said] == []
     with Registry.open(tmp_path / "data") as registry:
         assert [one.kind for one in registry.changes()] == ["adapter_entered", "adapter_promoted"]
