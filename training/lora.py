@@ -1,6 +1,7 @@
 """LoRA adapters: put on a student's model, and written to a folder. Knows no method of training."""
 
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -98,6 +99,10 @@ def _sort_target_modules(config: Path) -> None:
 
 
 _TRIED = "The next close"
+_NO_GRADIENT = re.compile(
+    "an autograd kernel was not registered|does not require grad|derivative for .* is not implemented"
+)
+"""How torch says that an operation has no gradient; any other failure says nothing about one."""
 
 
 def trainable_student(
@@ -125,7 +130,10 @@ def trainable_student(
 
 
 def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bool:
-    """Whether an adapter on the student's weights has the same gradient after an answer as before it."""
+    """Return whether an adapter on the student's weights has the same gradient after an answer as before it.
+
+    Any other failure, such as too little memory, is raised unchanged.
+    """
     import torch
 
     model = add_adapter(student, start, LoraShape(rank=2, alpha=2))
@@ -136,7 +144,9 @@ def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bo
             before = _gradients(model, student)
             student.generate([_TRIED])
             after = _gradients(model, student)
-    except (RuntimeError, UserWarning):
+    except (RuntimeError, UserWarning) as failure:
+        if not _NO_GRADIENT.search(str(failure)):
+            raise
         return False
     return len(before) > 0 and all(
         bool(torch.isfinite(one).all())

@@ -162,17 +162,17 @@ def memory(folder, days):
     config = load_config(
         None, {"market": {"coins": 3, "stocks": 3, "days": days}, "risk": {"drawdown": 0.99}}
     )
-    process = start_supervised(LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True))
     seen, most = [], 0.0
-    while process.poll() is None:
-        runner = runner_pid(session_folder(folder, NAME))
-        if runner in children(process.pid):
-            now, ever = _megabytes(runner)
-            most = max(most, ever)
-            if now:
-                seen.append(now)
-        time.sleep(0.25)
-    process.communicate()
+    with start_supervised(LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True)) as process:
+        while process.poll() is None:
+            runner = runner_pid(session_folder(folder, NAME))
+            if runner in children(process.pid):
+                now, ever = _megabytes(runner)
+                most = max(most, ever)
+                if now:
+                    seen.append(now)
+            time.sleep(0.25)
+        process.communicate()
     quarters = [seen[len(seen) * quarter // 4] for quarter in range(1, 4)] if len(seen) > 4 else seen
     return {"days": days, "quarters_mb": quarters, "last_mb": seen[-1], "most_mb": most}
 
