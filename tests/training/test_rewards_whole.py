@@ -137,8 +137,8 @@ def most_above(rate, true, sigma):
     So too for an answer farther out, with d below zero.
     """
     kappa = COIN.slippage_fraction + COIN.fee_fraction * (1 + COIN.slippage_fraction) + COIN.borrow_rate / 365
-    k = RECIPE.weights.pnl * 4 / math.pi
-    slope = RECIPE.weights.pnl * 2 * math.sqrt(2 / math.pi) * kappa / sigma + 2 * k * abs(rate - 0.5)
+    k = RECIPE.weights["pnl"] * 4 / math.pi
+    slope = RECIPE.weights["pnl"] * 2 * math.sqrt(2 / math.pi) * kappa / sigma + 2 * k * abs(rate - 0.5)
     return max(0.0, abs(rate - 0.5) - abs(true - 0.5) + slope / 2) ** 2 / (1 + k)
 
 
