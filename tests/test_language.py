@@ -61,7 +61,11 @@ def test_no_name_has_a_word_that_the_field_does_not_use(source):
 @pytest.mark.parametrize("source", sources())
 def test_no_help_message_or_docstring_has_a_word_that_needs_a_second_reading(source):
     tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     assert not {word for text in texts for word in struck_in(text)}
 
 

@@ -1,11 +1,12 @@
 """What a command may load: the quick ones answer at once, and nothing below the screen knows it."""
 
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.support.own_processes import ran
 
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "textual", "pandas", "scipy", "backtrader"}
 
@@ -19,10 +20,10 @@ def list_loaded(code, *words):
     report = "import sys; open(sys.argv[1], 'w').write(' '.join(sys.modules))"
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "modules"
-        subprocess.run(
+        ran(
             [sys.executable, "-c", f"{code}; {report}", listed, *words],
             capture_output=True,
-            timeout=60,
+            seconds=60,
             check=True,
         )
         return {name.partition(".")[0] for name in listed.read_text().split()}

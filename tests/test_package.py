@@ -2,13 +2,14 @@
 
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+
+from tests.support.own_processes import ran
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,11 +22,11 @@ MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "closecall.
 def wheel(tmp_path_factory):
     """The wheel, built from the working tree."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
+    ran(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
         check=True,
         capture_output=True,
-        timeout=120,
+        seconds=120,
     )
     (made,) = folder.iterdir()
     return made
@@ -84,7 +85,7 @@ def test_it_installs_one_command(wheel):
 def test_unpacked_elsewhere_it_runs_with_its_own_student(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "site")
-    done = subprocess.run(
+    done = ran(
         [sys.executable, "-c", "from tui.cli.main import main; main()", "doctor", "--json"],
         cwd=tmp_path,
         env={
@@ -94,7 +95,7 @@ def test_unpacked_elsewhere_it_runs_with_its_own_student(wheel, tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        seconds=60,
         check=True,
     )
     student = json.loads(done.stdout)["student"]

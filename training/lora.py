@@ -1,6 +1,7 @@
 """Add LoRA adapters to a student's model, and write them to a folder."""
 
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -107,6 +108,10 @@ def _sort_target_modules(config: Path) -> None:
 
 
 _PROBE_TEXT = "The next close"
+_NO_GRADIENT = re.compile(
+    "an autograd kernel was not registered|does not require grad|derivative for .* is not implemented"
+)
+"""How torch says that an operation has no gradient; any other failure says nothing about one."""
 
 
 def load_student_to_train(
@@ -140,7 +145,10 @@ def load_student_to_train(
 
 
 def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bool:
-    """Return whether an adapter on the student's weights has the same gradient before and after an answer."""
+    """Return whether an adapter on the student's weights has the same gradient before and after an answer.
+
+    Any other failure, such as too little memory, is raised unchanged.
+    """
     import torch
 
     model = add_adapter(student, start, LoraShape(rank=2, alpha=2))
@@ -151,7 +159,9 @@ def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bo
             before = _gradients(model, student)
             student.generate([_PROBE_TEXT])
             after = _gradients(model, student)
-    except (RuntimeError, UserWarning):
+    except (RuntimeError, UserWarning) as failure:
+        if not _NO_GRADIENT.search(str(failure)):
+            raise
         return False
     return len(before) > 0 and all(
         bool(torch.isfinite(first).all())

@@ -1,10 +1,9 @@
 import hashlib
 import json
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from engine.errors import JournalError
 from engine.journal.journal import Event, Journal, Row
+from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -257,8 +257,11 @@ with Journal.open(sys.argv[1], "first", create=True) as journal:
 
 def test_processes_that_create_and_append_at_once_lose_and_mix_up_nothing(path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", APPENDER, str(path)]
-    processes = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("left", "right", "middle")]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(started([*command, name], cwd=ROOT)) for name in ("left", "right", "middle")
+        ]
+        assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     with Journal.open(path, "first") as journal:
         journal.verify()
         rows = list(journal.read())

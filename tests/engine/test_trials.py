@@ -1,6 +1,6 @@
 import json
-import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
+from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 TRIAL = Trial(
@@ -108,7 +109,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tests.engine.test_trials import TRIAL
-from tests.support.places import ROOT
 from engine.metrics.trials import append_trial
 
 for number in range(60):
@@ -118,8 +118,9 @@ for number in range(60):
 
 def test_processes_that_record_at_once_lose_no_trial(path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", RECORDER, str(path)]
-    processes = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("left", "right")]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(started([*command, name], cwd=ROOT)) for name in ("left", "right")]
+        assert [process.wait(timeout=60) for process in processes] == [0, 0]
     runs = [trial.run for trial in same(path)]
     assert len(runs) == 120
     for name in ("left", "right"):

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from datetime import UTC, date, datetime
 
@@ -26,6 +25,7 @@ from tests.stress.fetch_faults import (
     run_with_kills,
     under_faults,
 )
+from tests.support.own_processes import ran
 from tests.support.places import ROOT
 from tests.support.servers.bars_on_disk import DATA, DAY_MS
 from tests.support.servers.binance import BinanceServer
@@ -290,7 +290,7 @@ def test_the_fetching_modules_load_no_client_until_one_is_made():
         "heavy = {'ccxt', 'yfinance', 'akshare', 'pandas', 'pyarrow', 'requests', 'exchange_calendars'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
+    done = ran(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,

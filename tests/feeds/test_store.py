@@ -15,6 +15,7 @@ from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment, Candle, Gap
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import Span, StoredBars
+from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 DAY = timedelta(days=1)
@@ -122,13 +123,12 @@ def test_a_process_that_is_killed_gives_the_right_to_write_back(tmp_path):
         "import sys; from pathlib import Path; from feeds.history.store import BarStore\n"
         "with BarStore(Path(sys.argv[1])).writing('file'): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
+    with started(
+        [sys.executable, "-c", code, tmp_path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    with holder:
+    ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(DataError, match="another fetch"), BarStore(tmp_path).writing("file"):

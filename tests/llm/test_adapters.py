@@ -1,10 +1,10 @@
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.own_processes import ran
 from tests.support.places import ROOT
 from training.lora import LoraShape
 
@@ -38,8 +38,8 @@ def test_an_adapter_has_the_same_fingerprint_in_every_process(tmp_path: Path) ->
         "print(fingerprint([Path(sys.argv[1])]))\n"
     )
     printed = [
-        subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / seed)],
+        ran(
+            [sys.executable, "-c", script, tmp_path / seed],
             env={**os.environ, "PYTHONHASHSEED": seed},
             cwd=ROOT,
             capture_output=True,

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.numpy import save
 
 from llm.model_files import model_folder
 from strategies.runs import list_runs
+from tests.support.own_processes import ran
 from tests.support.tables_on_disk import write_bars
 from tui.cli.main import run
 
@@ -180,12 +180,12 @@ def test_an_adapter_folder_that_is_missing_is_named(tmp_path, capsys):
 def expect_refusal_in_process(folder, *flags, **environment):
     """The one line of a real process: libraries write to its stderr as well."""
     (bars,) = write_bars(folder, "BTC-USD")
-    done = subprocess.run(
+    done = ran(
         [CLOSECALL, "backtest", "--bars", bars, "--data-dir", folder / "data", *flags],
         env={**os.environ, "HF_HOME": str(folder / "hub"), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        seconds=120,
     )
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()

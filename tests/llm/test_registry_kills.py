@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from llm.model_files import adapter_folder, fingerprint
 from llm.registry.adapters import Status
 from llm.registry.registry import Registry
 from tests.support.adapters_on_disk import adapter_on_disk, enter, enter_many, promote
+from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 
@@ -74,26 +76,27 @@ def sound_state(data: Path) -> int:
     return len(changes)
 
 
+@contextmanager
 def changing(data, made, first):
-    running = subprocess.Popen(
+    with started(
         [sys.executable, "-m", "tests.support.adapters_on_disk", data, made, str(first)],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert running.stdout.readline() == "ready\n"
-    return running
+    ) as running:
+        assert running.stdout.readline() == "ready\n"
+        yield running
 
 
 def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_adapter(tmp_path):
     chance = random.Random(4)
     data, before = tmp_path / "data", 0
     for kill in range(20):
-        running = changing(data, tmp_path / f"made-{kill}", 1000 * (kill + 1))
-        time.sleep(chance.uniform(0.0, 0.12))
-        running.kill()
-        running.communicate(timeout=60)
+        with changing(data, tmp_path / f"made-{kill}", 1000 * (kill + 1)) as running:
+            time.sleep(chance.uniform(0.0, 0.12))
+            running.kill()
+            running.communicate(timeout=60)
         events = sound_state(data)
         assert events >= before
         before = events
@@ -102,12 +105,13 @@ def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_ad
 
 def test_processes_that_change_one_registry_at_once_lose_nothing(tmp_path):
     data = tmp_path / "data"
-    running = [changing(data, tmp_path / f"made-{one}", 1000 * one + 1) for one in range(2)]
-    time.sleep(1.0)
-    for one in running:
-        assert one.poll() is None
-        one.kill()
-        one.communicate(timeout=60)
+    left, right = (changing(data, tmp_path / f"made-{one}", 1000 * one + 1) for one in range(2))
+    with left as first, right as second:
+        time.sleep(1.0)
+        for one in (first, second):
+            assert one.poll() is None
+            one.kill()
+            one.communicate(timeout=60)
     assert sound_state(data) >= 4
 
 
@@ -128,5 +132,6 @@ def test_one_adapter_is_promoted_once_however_many_ask_at_once(tmp_path):
     with ThreadPoolExecutor(6) as pool:
         told = list(pool.map(ask, range(6)))
     assert told.count("") == 1
+    assert [said for said in told if said and "already; nothing to do" not in said] == []
     with Registry.open(tmp_path / "data") as registry:
         assert [one.kind for one in registry.changes()] == ["adapter_entered", "adapter_promoted"]

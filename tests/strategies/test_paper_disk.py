@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 import time
 from contextlib import suppress
 
@@ -17,6 +16,7 @@ from strategies.paper.files import journal_path
 from strategies.paper.outputs import load_outputs, session_digests
 from strategies.paper_runtime.launch import LaunchSpec
 from strategies.replay_check import check_session_replay
+from tests.support.own_processes import ran
 from tests.support.paper_process import start_supervised, wait_until
 from tests.support.students import RuleStudent
 
@@ -30,14 +30,16 @@ def small_disk(tmp_path):
     """A file system of three megabytes."""
     place = tmp_path / "small"
     place.mkdir()
+    mounted = False
     with suppress(FileNotFoundError):  # there is no mount here: skipped below
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=3m", "closecall", place], capture_output=True
-        )
-        if done.returncode == 0:
+        words = ["mount", "-t", "tmpfs", "-o", "size=3m", "closecall", place]
+        mounted = ran(words, capture_output=True).returncode == 0
+    if mounted:
+        try:
             yield place
-            subprocess.run(["umount", place], check=True)
-            return
+        finally:
+            ran(["umount", place], check=True)
+        return
     pytest.skip("a file system cannot be mounted here; that takes root")
 
 
@@ -63,14 +65,9 @@ def count(folder, kind):
 
 def test_a_session_on_a_full_disk_takes_no_position_says_so_and_goes_on_with_room(small_disk, tmp_path):
     config = load_config(None, MARKET)
-    process = start_supervised(
-        LaunchSpec(data_dir=small_disk, name=NAME, config=config, replay=True, speed=4e5)
-    )
-    try:
+    spec = LaunchSpec(data_dir=small_disk, name=NAME, config=config, replay=True, speed=4e5)
+    with start_supervised(spec) as process:
         fill_and_free(small_disk, process)
-    finally:
-        process.kill()
-        process.communicate()
     with Journal.open(journal_path(small_disk, NAME), NAME) as journal:
         assert check_session_replay(journal).equal
         digests = session_digests(load_outputs(journal))
@@ -95,6 +92,7 @@ def fill_and_free(small_disk, process):
     ballast = fill_up(small_disk)
     wait_until(lambda: heard("no new positions until it can be written"))
     before = count(small_disk, "mark")
+    assert before > 0
     time.sleep(1.5)  # days would pass
     assert count(small_disk, "mark") == before
     with Journal.open(journal_path(small_disk, NAME), NAME) as journal:

@@ -1,5 +1,4 @@
 import sqlite3
-import subprocess
 import sys
 from datetime import timedelta
 
@@ -19,6 +18,7 @@ from strategies.paper.replay import ReplaySource
 from strategies.paper.session import SessionDeps
 from strategies.run_spec import build_run_spec
 from strategies.runs import JOURNAL
+from tests.support.own_processes import started
 from tests.support.paper_sessions import (
     COINS,
     CONFIG,
@@ -311,7 +311,7 @@ from strategies.paper.lock import SessionLock
 with SessionLock(Path({str(session_folder(tmp_path, NAME) / "session.lock")!r})):
     print("held", flush=True); sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as holder:
+    with started([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with (
             pytest.raises(UsageError, match=f"runs already, in process {holder.pid}"),

@@ -87,28 +87,29 @@ def test_killed_at_random_moments_and_started_again_it_ends_as_if_it_had_never_b
     plan = make_plan(tmp_path, speed=5e5)  # nearly six days a second
     folder = session_folder(tmp_path, NAME)
     for _ in range(2):
-        process = start_supervised(plan)
-        runner = wait_until(lambda: runner_pid(folder))
-        time.sleep(draw.uniform(0.2, 1.5))
-        kind = draw.choice(["supervisor", "session", "student"])
-        victim = {"supervisor": process.pid, "session": runner, "student": read_student(tmp_path)}[kind]
-        if victim and process.poll() is None:
-            os.kill(victim, signal.SIGKILL)
+        with start_supervised(plan) as process:
+            runner = wait_until(lambda: runner_pid(folder))
             time.sleep(draw.uniform(0.2, 1.5))
-        process.kill()
-        process.communicate()
+            kind = draw.choice(["supervisor", "session", "student"])
+            victim = {"supervisor": process.pid, "session": runner, "student": read_student(tmp_path)}[kind]
+            if victim and process.poll() is None:
+                os.kill(victim, signal.SIGKILL)
+                time.sleep(draw.uniform(0.2, 1.5))
+            process.kill()
+            process.communicate()
+            wait_until(lambda: runner_pid(folder) is None)  # what it ran ends with it, by itself
     assert finish(make_plan(tmp_path)) is SessionEnd.FINISHED
     assert read_digests(tmp_path) == undisturbed
 
 
 def test_a_process_that_dies_is_started_again_and_the_journal_says_so(undisturbed, tmp_path):
-    process = start_supervised(make_plan(tmp_path, speed=4e5))
-    folder = session_folder(tmp_path, NAME)
-    first = wait_until(lambda: runner_pid(folder) if read_rows_if_any(tmp_path, "forecast") else None)
-    os.kill(first, signal.SIGKILL)
-    second = wait_until(lambda: (pid := runner_pid(folder)) and pid != first and pid)
-    os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGKILL)
-    process.communicate(timeout=60)
+    with start_supervised(make_plan(tmp_path, speed=4e5)) as process:
+        folder = session_folder(tmp_path, NAME)
+        first = wait_until(lambda: runner_pid(folder) if read_rows_if_any(tmp_path, "forecast") else None)
+        os.kill(first, signal.SIGKILL)
+        second = wait_until(lambda: (pid := runner_pid(folder)) and pid != first and pid)
+        os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGKILL)
+        process.communicate(timeout=60)
     assert second != first
     assert process.returncode == 0
     said = {row.payload["part"]: row.payload["reason"] for row in read_rows(tmp_path, "fault")}
@@ -126,40 +127,40 @@ def read_rows_if_any(folder, *kinds):
 
 
 def test_halt_is_obeyed_while_the_student_hangs(tmp_path):
-    process = start_supervised(make_plan(tmp_path, speed=86_400, deadline_seconds=60))
-    wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
-    os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGSTOP)
-    time.sleep(1.5)  # the next close comes, and its question stays without an answer
-    before = time.monotonic()
-    done = commanded(tmp_path, NAME, CommandKind.HALT, "it hangs", clock=utc_now)
-    assert done["answer"]["now"] == "halted"
-    assert time.monotonic() - before < 10
-    assert stop_session(tmp_path, NAME)
-    process.communicate(timeout=30)
+    with start_supervised(make_plan(tmp_path, speed=86_400, deadline_seconds=60)) as process:
+        wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
+        os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGSTOP)
+        time.sleep(1.5)  # the next close comes, and its question stays without an answer
+        before = time.monotonic()
+        done = commanded(tmp_path, NAME, CommandKind.HALT, "it hangs", clock=utc_now)
+        assert done["answer"]["now"] == "halted"
+        assert time.monotonic() - before < 10
+        assert stop_session(tmp_path, NAME)
+        process.communicate(timeout=30)
     assert INTERRUPTED in {row.payload["abstention"] for row in read_rows(tmp_path, "forecast")}
     assert supervisor_pid(session_folder(tmp_path, NAME)) is None
 
 
 def test_a_student_that_hangs_is_replaced_after_its_time(tmp_path):
-    process = start_supervised(make_plan(tmp_path, days=300, speed=86_400, deadline_seconds=5.0))
-    wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
-    os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGSTOP)
-    wait_until(lambda: "up" in [row.payload["state"] for row in read_rows_if_any(tmp_path, "fault")])
-    wait_until(lambda: read_rows(tmp_path, "forecast")[-1].payload["abstention"] is None)
-    assert stop_session(tmp_path, NAME)
-    process.communicate(timeout=60)
+    with start_supervised(make_plan(tmp_path, days=300, speed=86_400, deadline_seconds=5.0)) as process:
+        wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
+        os.kill(wait_until(lambda: read_student(tmp_path)), signal.SIGSTOP)
+        wait_until(lambda: "up" in [row.payload["state"] for row in read_rows_if_any(tmp_path, "fault")])
+        wait_until(lambda: read_rows(tmp_path, "forecast")[-1].payload["abstention"] is None)
+        assert stop_session(tmp_path, NAME)
+        process.communicate(timeout=60)
     assert TIMED_OUT in {row.payload["abstention"] for row in read_rows(tmp_path, "forecast")}
     faults = [(row.payload["part"], row.payload["state"]) for row in read_rows(tmp_path, "fault")]
     assert faults == [("student", "down"), ("student", "up")]
 
 
 def test_a_second_start_is_refused_and_says_who_runs_it(tmp_path):
-    process = start_supervised(make_plan(tmp_path, speed=86_400))
-    wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
-    with pytest.raises(UsageError, match=f"runs already, in process {process.pid}"):
-        finish(make_plan(tmp_path))
-    assert stop_session(tmp_path, NAME)
-    process.communicate(timeout=30)
+    with start_supervised(make_plan(tmp_path, speed=86_400)) as process:
+        wait_until(lambda: read_rows_if_any(tmp_path, "forecast"))
+        with pytest.raises(UsageError, match=f"runs already, in process {process.pid}"):
+            finish(make_plan(tmp_path))
+        assert stop_session(tmp_path, NAME)
+        process.communicate(timeout=30)
     assert not stop_session(tmp_path, NAME)
     assert [row.payload["reason"] for row in read_rows(tmp_path, "session_stopped")] == ["stop requested"]
 

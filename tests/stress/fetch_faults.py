@@ -19,6 +19,7 @@ from feeds.history.download import FetchReport, fetch_bars
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
 from feeds.sources.ccxt_source import CcxtClient, create_ccxt_client
+from tests.support.own_processes import started
 from tests.support.servers.bars_on_disk import DATA, DAY_MS, text_rows
 from tests.support.servers.binance import BinanceServer
 from tests.support.servers.faults import FaultPlan, TextRow
@@ -171,16 +172,15 @@ def run_with_kills(
     """
     chance = random.Random(seed)
     with BinanceServer(rows, noon_after(rows)) as server:
-        fetchers = _Fetchers(server.urls, page=100)
-        length, kills, folders = fetchers.timed(root / "0"), 0, 0
-        while kills < moments:
-            folders += 1
-            folder = root / str(folders)
-            while kills < moments and fetchers.run(folder, chance.uniform(0.0, length)):
-                kills += 1
-                _require_readable(folder)
-            fetchers.run(folder, None)
-        fetchers.close()
+        with _Fetchers(server.urls, page=100) as fetchers:
+            length, kills, folders = fetchers.timed(root / "0"), 0, 0
+            while kills < moments:
+                folders += 1
+                folder = root / str(folders)
+                while kills < moments and fetchers.run(folder, chance.uniform(0.0, length)):
+                    kills += 1
+                    _require_readable(folder)
+                fetchers.run(folder, None)
         differ = sum(
             cells(BarStore(folder).read("ccxt:binance", symbol)) != parse_rows(rows[market])
             for folder in root.iterdir()
@@ -202,9 +202,15 @@ class _Fetchers:
 
     def __init__(self, urls: Mapping[str, str], page: int) -> None:
         code = _FETCHERS.format(path=sys.path, urls=dict(urls), page=page)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._running = started([sys.executable, "-c", code], **pipes)
+        self._process = self._running.__enter__()
+
+    def __enter__(self) -> "_Fetchers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.__exit__(None, None, None)
 
     def run(self, root: Path, seconds: float | None) -> bool:
         """Let one fetch run, and kill it after `seconds`; whether it was still running."""
@@ -225,12 +231,6 @@ class _Fetchers:
         started = time.perf_counter()
         self.run(root, None)
         return time.perf_counter() - started
-
-    def close(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
 
 
 def main() -> None:

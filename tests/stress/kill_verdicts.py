@@ -3,7 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import Any
 from engine.journal.journal import Journal
 from strategies.paper.outputs import load_outputs, session_digests
 from tests.stress.kill_scenes import NAME
+from tests.support.own_processes import ran
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
 
@@ -20,7 +20,7 @@ CLOSECALL = Path(sys.executable).with_name("closecall")
 def read_verdict(folder: Path) -> dict[str, object]:
     """Return a session's parity, and its inputs, rounds and adoptions in order."""
     words = [CLOSECALL, "check", "parity", NAME, "--data-dir", folder, "--json"]
-    checked = subprocess.run(words, capture_output=True, text=True)
+    checked = ran(words, capture_output=True, text=True, seconds=3600)
     kinds: dict[str, list[object]] = {"registry_changed": [], "adopted": [], "retrained": []}
     with closing(sqlite3.connect(folder / "sessions" / NAME / "journal.sqlite")) as journal:
         positions = [
@@ -90,4 +90,4 @@ def check_altered_copy(folder: Path, scratch: Path) -> int:
         )
         altered.commit()
     words = [CLOSECALL, "check", "parity", NAME, "--data-dir", scratch]
-    return subprocess.run(words, capture_output=True).returncode
+    return ran(words, capture_output=True, seconds=3600).returncode

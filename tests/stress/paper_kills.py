@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.stress.kill_scenes import NAME, SCENES
 from tests.stress.kill_verdicts import CLOSECALL, check_altered_copy, read_verdict
+from tests.support.own_processes import started
 from tests.support.paper_doubles import command
 
 WEIGHTS = {"start": 10, "journal": 30, "fill": 15, "student": 15, "retraining": 18, "registry": 12}
@@ -42,6 +43,10 @@ PARTS = {
     "retrain": ("retrain_process", "training.retraining.worker"),
 }
 """What the command line of each part contains, with the doubles and with the program's own."""
+
+
+_processes = ExitStack()
+"""Ends every started process."""
 
 
 class WatchedSession:
@@ -134,9 +139,8 @@ def start_scene(folder: Path, scene: str) -> RunningSession:
     ]
     if scene == "doubles":
         words = [*command("supervisor_process"), config, folder]
-    return RunningSession(
-        subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    )
+    starting = started(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return RunningSession(_processes.enter_context(starting))
 
 
 def run_uninterrupted(folder: Path, scene: str) -> tuple[float, WatchedSession]:
@@ -283,8 +287,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep everything here, and resume what is there")
     arguments = parser.parse_args()
     folder, scene = arguments.folder or _folder(), arguments.scene
-    seconds, reference = run_uninterrupted(folder / "whole", scene)
-    kills = run_with_kills(folder / "killed", scene, reference, arguments.kills, arguments.seed)
+    with _processes:
+        seconds, reference = run_uninterrupted(folder / "whole", scene)
+        kills = run_with_kills(folder / "killed", scene, reference, arguments.kills, arguments.seed)
     was, now = read_verdict(folder / "whole"), read_verdict(folder / "killed")
     report = {
         "scene": scene,

@@ -166,17 +166,17 @@ def memory(folder, days):
     config = load_config(
         None, {"market": {"coins": 3, "stocks": 3, "days": days}, "risk": {"drawdown": 0.99}}
     )
-    process = start_supervised(LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True))
     samples, peak = [], 0.0
-    while process.poll() is None:
-        runner = runner_pid(session_folder(folder, NAME))
-        if runner in children(process.pid):
-            now, process_peak = _megabytes(runner)
-            peak = max(peak, process_peak)
-            if now:
-                samples.append(now)
-        time.sleep(0.25)
-    process.communicate()
+    with start_supervised(LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True)) as process:
+        while process.poll() is None:
+            runner = runner_pid(session_folder(folder, NAME))
+            if runner in children(process.pid):
+                now, process_peak = _megabytes(runner)
+                peak = max(peak, process_peak)
+                if now:
+                    samples.append(now)
+            time.sleep(0.25)
+        process.communicate()
     quarters = (
         [samples[len(samples) * quarter // 4] for quarter in range(1, 4)] if len(samples) > 4 else samples
     )

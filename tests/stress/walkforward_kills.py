@@ -18,6 +18,7 @@ from typing import Any
 from engine.journal.events import Kind
 from engine.journal.journal import Journal
 from strategies.runs import JOURNAL, list_runs
+from tests.support.own_processes import started
 
 COMMAND = (sys.executable, "-c", "from tui.cli.main import main; main()", "walkforward", "--json")
 
@@ -93,15 +94,12 @@ def killed_until_done(
 def run_until_killed(command: list[str], data: Path, seconds: float | None) -> str | None:
     """Return the output of a process that ran to its end; None if it was killed after so many seconds."""
     with (data.parent / "stderr").open("w") as errors:
-        running = subprocess.Popen(
-            [*command, "--data-dir", str(data)], stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-        try:
-            output = running.communicate(timeout=seconds)[0]
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.communicate()
-            return None
+        arguments = [*command, "--data-dir", data]
+        with started(arguments, stdout=subprocess.PIPE, stderr=errors, text=True) as running:
+            try:
+                output = running.communicate(timeout=seconds)[0]
+            except subprocess.TimeoutExpired:
+                return None
     if running.returncode:
         raise SystemExit(f"exit code {running.returncode}: {(data.parent / 'stderr').read_text()[-500:]}")
     return output

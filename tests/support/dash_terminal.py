@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 ROWS, COLUMNS = 60, 200
@@ -51,14 +52,14 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         words = ["dash", "--data-dir", str(self._data_dir), "--utc"]
         self._began = time.perf_counter()
-        self._process = subprocess.Popen(
+        self._running = started(
             [sys.executable, "-c", _COMMAND, *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env={**os.environ, "TERM": "xterm-256color"},
-            start_new_session=True,
         )
+        self._process = self._running.__enter__()
         os.close(slave)
         threading.Thread(target=self._read, daemon=True).start()
         return self
@@ -68,7 +69,7 @@ class Terminal:
         try:
             self._process.wait(10)
         finally:
-            self._process.kill()
+            self._running.__exit__(None, None, None)
             os.close(self._master)
 
     def opening(self):
@@ -168,14 +169,18 @@ class Writer:
         self._words = [sys.executable, "-m", "tests.support.dash_journal", str(path)]
 
     def __enter__(self):
-        self._process = subprocess.Popen(
+        self._running = started(
             self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
+        self._process = self._running.__enter__()
         return self
 
     def __exit__(self, *_):
-        self._process.stdin.close()
-        self._process.wait(60)
+        try:
+            self._process.stdin.close()
+            self._process.wait(60)
+        finally:
+            self._running.__exit__(None, None, None)
 
     def hurry(self, events):
         """Write so many events at once, and wait for it; the seconds it took."""

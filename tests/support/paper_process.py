@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.places import ROOT
@@ -42,15 +43,17 @@ def command(part):
     return (sys.executable, "-m", "tests.support.paper_process", part)
 
 
+@contextmanager
 def start_supervised(plan):
-    """A plan's session under a supervisor in a process of its own."""
-    process = subprocess.Popen(
-        command("supervisor"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    process.stdin.write(plan.to_json() + "\n")
-    process.stdin.close()
-    process.stdin = None
-    return process
+    """A plan's session under a supervisor in a process of its own; neither outlives the block."""
+    from tests.support.own_processes import started
+
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with started(command("supervisor"), cwd=ROOT, **pipes) as process:
+        process.stdin.write(plan.to_json() + "\n")
+        process.stdin.close()
+        process.stdin = None
+        yield process
 
 
 def children(pid):

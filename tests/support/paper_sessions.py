@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
+import traceback
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from engine.journal.canonical import canonical_json
 from engine.journal.events import encode
 from engine.journal.events.inputs import Gap, ModelAdopted, Quotes
 from engine.journal.journal import Event, Journal
+from engine.parent_process import die_with_parent
 from engine.trading.risk import Command, CommandKind
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
@@ -164,15 +167,23 @@ def check_replay(folder, name=NAME):
         return check_session_replay(journal)
 
 
+def _work_alone(work):
+    """Be a forked process: do the work and end; what failed is shown with the test's output."""
+    die_with_parent()
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(70)
+    os._exit(0)
+
+
 def run_in_child(work):
     """Run `work` in a forked process; its exit status, negative for a signal."""
     child = os.fork()
     if child == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(70)
-        os._exit(0)
+        _work_alone(work)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -180,11 +191,7 @@ def kill_after(seconds, work):
     """Run `work` in a forked process and kill it with -9 after some seconds; whether it had finished."""
     child = os.fork()
     if child == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(70)
-        os._exit(0)
+        _work_alone(work)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

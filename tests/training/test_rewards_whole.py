@@ -5,7 +5,7 @@ import math
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,7 +24,7 @@ from tests.support.answers_drawn import (
     returns_for,
     valid_answers,
 )
-from tests.support.experiences_by_hand import make_experience
+from tests.support.experiences_by_hand import COIN, make_experience
 from tests.support.markets import instrument
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
@@ -36,9 +36,6 @@ RECIPE = GrpoConfig()
 COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
 
 STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
-
-RISK_CHARGE = 2e-4
-"""What the PnL part's charge for risk may move a sum by where the base rate is far from one half."""
 
 
 def whole(text, day):
@@ -122,6 +119,29 @@ def test_on_random_days_no_constant_answer_earns_more_than_the_base_rate_and_the
     assert worths[format_answer(Direction.UP, 0.5, 100.5)] < worths[base]
 
 
+def most_above(rate, true, sigma):
+    """How much more than `rate`, the chance `true` in hundredths, any stated confidence can be worth.
+
+    Say c for how far `rate` lies from one half, e for how much farther out it lies than `true`, and d for how
+    much nearer to one half an answer lies than `rate`. Where the label's mean is zero no answer earns by its
+    close, and the likelier direction is worth at least as much as the other. What remains is the Brier part,
+    -(e - d)^2 but for a constant, and what the position costs.
+
+    The weight at x from one half is w = min(2 x sqrt(2/pi) / (lambda sigma), cap). It earns nothing, since
+    the mean is zero, and costs lambda kappa w + lambda^2/2 w^2 sigma^2, kappa being the cost of a unit of
+    weight; nothing is cut off at `PNL_LIMIT`, as lambda sigma w |z| <= 0.8 sqrt(2/pi) 2.9. Below the cap that
+    is s0 x + k x^2 with s0 = 2 sqrt(2/pi) kappa/sigma and k = 4/pi, each times the part's weight. So the
+    answer is worth -d^2 + 2 e d + s d - k d^2 more than `rate`, with s = s0 + 2 k c the slope at `rate`: at
+    the most (e + s/2)^2 / (1 + k), at d = (e + s/2) / (1 + k). Where the cap holds the position back, less of
+    that is saved, or nothing: then -d^2 + 2 e d is left, and d is 0 or at least 0.01, which is 2 |e| or more.
+    So too for an answer farther out, with d below zero.
+    """
+    kappa = COIN.slippage_fraction + COIN.fee_fraction * (1 + COIN.slippage_fraction) + COIN.borrow_rate / 365
+    k = RECIPE.weights["pnl"] * 4 / math.pi
+    slope = RECIPE.weights["pnl"] * 2 * math.sqrt(2 / math.pi) * kappa / sigma + 2 * k * abs(rate - 0.5)
+    return max(0.0, abs(rate - 0.5) - abs(true - 0.5) + slope / 2) ** 2 / (1 + k)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     p_up=st.floats(0.1, 0.9),
@@ -129,19 +149,23 @@ def test_on_random_days_no_constant_answer_earns_more_than_the_base_rate_and_the
     size=st.floats(0.3, 2.9),
     sigma=st.floats(0.01, 0.06),
 )
+@example(p_up=0.875, tie=0.0, size=1.0, sigma=0.03125)  # 0.88 costs a little more than 0.87
+@example(p_up=0.496, tie=0.0, size=1.0, sigma=0.03)  # one half in hundredths, and falls are likelier
 def test_where_rises_are_more_or_less_frequent_no_constant_earns_more_than_their_share(
     p_up, tie, size, sigma
 ):
     market = lasting(p_up, tie, size=size, sigma=sigma)
-    rate = round(p_up * (1 - tie) + tie / 2, 2)
-    likelier = Direction.UP if rate >= 0.5 else Direction.DOWN
-    base = format_answer(likelier, max(rate, 1 - rate), 100)
+    true = p_up * (1 - tie) + tie / 2
+    rate = round(true, 2)
+    likelier = Direction.UP if p_up >= 0.5 else Direction.DOWN
+    base = format_answer(likelier, rate if p_up >= 0.5 else 1 - rate, 100)
     said = {
         text: stated for close in (97.0, 99.0, 100.0, 101.0, 103.0) for text, stated in random_answers(close)
     }
     worths = worth([base, *said, "", "no idea"], market)
     best = max(said, key=worths.__getitem__)
-    assert worths[best] <= worths[base] + RISK_CHARGE
+    assert worths[best] <= worths[base] + most_above(rate, true, sigma) + 1e-12
+    # The hundredth nearest to d = (e + s/2) / (1 + k): with e <= 0.005 and s <= 0.0261, d is below 0.018.
     assert abs(said[best] - rate) <= 0.02 + 1e-9
     assert best.endswith('"close": 100.00}')
 

@@ -1,6 +1,5 @@
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from engine.model import Forecast
 from llm.model_files import fingerprint
 from strategies.replay_check import check_run_replay
 from strategies.runs import JOURNAL, list_runs, load_run
+from tests.support.own_processes import ran
 from tests.support.places import ROOT
 from tests.support.walks import MARKET, NO_EDGE, SETTINGS, Doubles, run_walkforward, write_adapter
 from training.walkforward.config import Method
@@ -157,13 +157,8 @@ def test_a_walk_forward_killed_again_and_again_ends_with_the_same_folds_promotio
     finished, tmp_path
 ):
     _, _, run = finished
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.walks", str(tmp_path), "2"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    words = [sys.executable, "-m", "tests.support.walks", tmp_path, "2"]
+    done = ran(words, cwd=ROOT, capture_output=True, text=True, check=True, seconds=300)
     said = json.loads(done.stdout)
     assert said["deaths"] >= 4
     assert said["runs"] == 1

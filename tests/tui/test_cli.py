@@ -1,17 +1,18 @@
 """The command as a stranger meets it: what it prints, where, and with which exit code."""
 
+import errno
 import fcntl
 import json
 import os
 import pty
 import struct
-import subprocess
 import sys
 import termios
 from pathlib import Path
 
 import pytest
 
+from tests.support.own_processes import ran, started
 from tests.support.tables_on_disk import write_bars, write_lines, write_news
 from tui.cli.main import run
 
@@ -46,13 +47,13 @@ def small(place):
 @pytest.fixture(scope="module")
 def finished(place, small):
     flags = ["--config", small, "--data-dir", place / "data", "--out", place / "out", "--json"]
-    return subprocess.run(
+    return ran(
         [CLOSECALL, "backtest", *flags],
         cwd=place / "home",
         env={**os.environ, "HOME": str(place / "home"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        seconds=300,
     )
 
 
@@ -100,26 +101,28 @@ def test_the_table_of_a_run_fits_a_terminal_of_80_columns_and_says_simulated(pla
         assert ("SIMULATED" in shown[0].upper()) == (command == ["runs", name])
 
 
+def read_from(screen):
+    """What a terminal shows next; nothing once its last writer has closed it."""
+    try:
+        return os.read(screen, 4096)
+    except OSError as error:
+        assert error.errno == errno.EIO
+        return b""
+
+
 def in_a_terminal(arguments, columns):
     """The lines that the command shows in a terminal so wide, without paths, which are not broken."""
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
-    running = subprocess.Popen(
-        [CLOSECALL, *arguments], stdout=terminal, stderr=terminal, env={**environment, "TERM": "dumb"}
-    )
-    os.close(terminal)
-    shown = b""
-    while True:
-        try:
-            some = os.read(screen, 4096)
-        except OSError:  # the last writer has closed it
-            break
-        if not some:
-            break
-        shown += some
-    os.close(screen)
-    assert running.wait(timeout=60) in (0, 4)
+    environment["TERM"] = "dumb"
+    with started([CLOSECALL, *arguments], stdout=terminal, stderr=terminal, env=environment) as running:
+        os.close(terminal)
+        shown = b""
+        while some := read_from(screen):
+            shown += some
+        os.close(screen)
+        assert running.wait(timeout=60) in (0, 4)
     return [line for line in shown.decode().splitlines() if "/" not in line]
 
 

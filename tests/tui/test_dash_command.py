@@ -1,7 +1,6 @@
 """`closecall dash` on no terminal, and where it looks."""
 
 import re
-import subprocess
 import sys
 
 import pytest
@@ -10,6 +9,7 @@ from engine.errors import UsageError
 from strategies.monitor import catalog as places
 from strategies.monitor.catalog import JournalType
 from tests.support.dash_scenes import shared_folder
+from tests.support.own_processes import ran
 from tests.support.places import ROOT
 from tui.cli.dash import dash
 
@@ -109,5 +109,5 @@ def test_the_state_as_text_needs_no_heavy_library():
         "heavy = ('torch', 'pandas', 'textual', 'sqlalchemy', 'backtrader', 'pydantic'); "
         "print([name for name in heavy if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = ran([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

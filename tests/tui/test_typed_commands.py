@@ -13,6 +13,7 @@ import pytest
 
 from engine.calendars import RoundTheClock, load_calendar
 from engine.journal.journal import Journal
+from tests.support.own_processes import ran, started
 from tests.support.servers.bars_on_disk import DATA, daily, milliseconds
 from tests.support.servers.binance import BinanceServer
 from tests.support.servers.tape import Tape
@@ -30,13 +31,7 @@ def environment():
 
 def typed(*arguments, code=0, seconds=120):
     """What a command printed, as (stdout, stderr)."""
-    done = subprocess.run(
-        [CLOSECALL, *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-    )
+    done = ran([CLOSECALL, *arguments], env=environment(), capture_output=True, text=True, seconds=seconds)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 
@@ -100,21 +95,21 @@ def test_one_configuration_names_several_sources_for_a_fetch(binance, tmp_path):
 
 def collected(arguments, folder: Path, kinds: set[str], seconds: float = 60):
     """Type `collect`, press Ctrl-C once the journal has all of `kinds`; its events and what it printed."""
-    running = subprocess.Popen(
-        [CLOSECALL, "collect", *map(str, arguments)],
+    path = folder / "collections" / "live" / "journal.sqlite"
+    until = time.monotonic() + seconds
+    with started(
+        [CLOSECALL, "collect", *arguments],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    path = folder / "collections" / "live" / "journal.sqlite"
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and running.poll() is None:
-        if path.is_file() and kinds <= {row.kind for row in events(path)}:
-            break
-        time.sleep(0.3)
-    running.send_signal(signal.SIGINT)
-    shown, errors = running.communicate(timeout=30)
+    ) as running:
+        while time.monotonic() < until and running.poll() is None:
+            if path.is_file() and kinds <= {row.kind for row in events(path)}:
+                break
+            time.sleep(0.3)
+        running.send_signal(signal.SIGINT)
+        shown, errors = running.communicate(timeout=30)
     assert running.returncode == 130, errors
     return events(path), shown, errors
 
@@ -175,12 +170,12 @@ def test_an_import_goes_on_when_nobody_reads_stderr_any_longer(tmp_path):
     flags = ["--bars", *bars, "--adjustment", "raw", "--data-dir", tmp_path / "data", "--json"]
     reader, writer = os.pipe()
     os.close(reader)
-    running = subprocess.run(
-        [CLOSECALL, "fetch", "bars", "--source", "file", *map(str, flags)],
+    running = ran(
+        [CLOSECALL, "fetch", "bars", "--source", "file", *flags],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=writer,
-        timeout=60,
+        seconds=60,
     )
     os.close(writer)
     (report,) = json.loads(running.stdout)["fetched"]
