@@ -48,3 +48,7 @@ def forecast(
         for digest, observation in zip(digests, observed, strict=True)
     )
     return Forecasts(calls=calls, prompts=prompts, num_generated=len(waiting))
+
+
+NO_FORECASTS = Forecasts(calls=(), prompts=(), num_generated=0)
+"""What a run without a student has."""

@@ -144,6 +144,9 @@ class FullTemplate:
 
 TEMPLATES: dict[str, PromptTemplate] = {"compact": CompactTemplate(), "full": FullTemplate()}
 
+DEFAULT_WINDOW = CompactTemplate().window
+"""How many closed bars an observation has where no student says otherwise."""
+
 
 def _format_percent(fraction: float) -> str:
     return f"{max(-99.9, min(99.9, fraction * 100)):+.1f}"

@@ -32,10 +32,11 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
         result: The result of a run or session, as `--json` prints it.
     """
     lines = [_verdict_line(result["verdict_detail"])]
-    if "strategy" in result:
-        lines.append(f"Strategy {result['strategy']}: its fills, return and Sharpe ratio are its own.")
     if not result["student"]:
-        return [*lines[1:], _sharpe_line(result), *_rejection_lines(result), *result["notes"]]
+        line = f"Strategy {result['strategy']} makes no forecasts; compare its return with the baselines'."
+        return [line, _sharpe_line(result), *_rejection_lines(result), *result["notes"]]
+    if "strategy" in result:
+        lines.append(f"Strategy {result['strategy']} traded the forecasts; fills and returns are its own.")
     if result["edge_captured"] is not None:
         lines.append(f"Edge captured: {format_percent(result['edge_captured'])} of what the oracle knew.")
     elif result["simulated"]:

@@ -109,7 +109,7 @@ def _sort_target_modules(config: Path) -> None:
 _PROBE_TEXT = "The next close"
 
 
-def trainable_student(
+def load_student_to_train(
     start: StudentSettings,
     load: Callable[[StudentSettings], TrainableStudent],
     on_event: Callable[[TrainingGuard], None],

@@ -2,7 +2,7 @@
 
 A reward is the weighted sum of the parts in `PARTS`, each highest in expectation for the truth:
 
-- `brier`, 1 - (p - y)^2 (Brier 1950), in [0, 1]: the stated probability of a rise against the outcome.
+- `brier_score`, 1 - (p - y)^2 (Brier 1950), in [0, 1]: the stated probability of a rise against the outcome.
 - `close`, -((f - r) / sigma)^2, in [-64, 0]: the forecast return f against the actual return r. The label r
 is
   winsorised at 3 sigma, so that one extreme day does not outweigh a month; the score is not, because a
@@ -53,7 +53,7 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardPart:
-    """One part of the reward.
+    """One part of the reward; `closecall.add_reward_part` has an example.
 
     Attributes:
         weight: Its weight by default.
@@ -129,7 +129,7 @@ class Reward:
         total: Weighted sum of the parts.
         parts: The parts before their weights.
         brier_gain: The Brier part minus that of the base rate known at the decision; among answers to one
-            prompt it differs from `brier` by a constant.
+            prompt it differs from `brier_score` by a constant.
         net_return: Of the simulated step.
         valid: Whether the answer is a forecast.
         call: The parsed answer.
@@ -170,7 +170,7 @@ def observed_rise(outcome: Outcome) -> float:
     return 0.5 if outcome.tie else float(outcome.next_close > outcome.last_close)
 
 
-def brier(probability_up: float, rose: float) -> float:
+def brier_score(probability_up: float, rose: float) -> float:
     """Return 1 - (p - y)^2, in [0, 1], highest in expectation for the true p (Brier 1950); `rose` is y."""
     return 1.0 - (probability_up - rose) ** 2
 
@@ -227,30 +227,30 @@ def compute_call_reward(call: Prediction, experience: Experience, weights: Weigh
         parts = {name: part.score(call, experience, step) for name, part in PARTS.items()}
         total = weights.total(parts)
     else:
-        parts = worst_parts(experience)
+        parts = compute_worst_parts(experience)
         total = weights.total(parts) - MARGIN
     return Reward(
         total=total,
         parts=parts,
-        brier_gain=parts["brier"] - brier(experience.base_rate, observed_rise(experience.outcome)),
+        brier_gain=parts["brier"] - brier_score(experience.base_rate, observed_rise(experience.outcome)),
         net_return=step.net_return,
         valid=isinstance(call, Forecast),
         call=call,
     )
 
 
-def worst_parts(experience: Experience) -> dict[str, float]:
+def compute_worst_parts(experience: Experience) -> dict[str, float]:
     """Return the least value of each part that a valid answer to this observation could have."""
     return {name: part.worst(experience) for name, part in PARTS.items()}
 
 
 def _score_brier(call: Forecast, experience: Experience, _step: StepResult) -> float:
-    return brier(call.probability_up, observed_rise(experience.outcome))
+    return brier_score(call.probability_up, observed_rise(experience.outcome))
 
 
 def _worst_brier(experience: Experience) -> float:
     rose = observed_rise(experience.outcome)
-    return min(brier(0.0, rose), brier(1.0, rose))
+    return min(brier_score(0.0, rose), brier_score(1.0, rose))
 
 
 def _score_close(call: Forecast, experience: Experience, _step: StepResult) -> float:
@@ -279,7 +279,7 @@ def _worst_pnl(experience: Experience) -> float:
     return min(_score_pnl(call, experience, step) for call, step in zip(calls, steps, strict=True))
 
 
-PARTS: Mapping[str, RewardPart] = {
+PARTS: dict[str, RewardPart] = {
     "brier": RewardPart(
         weight=1.0,
         low=0.0,
@@ -310,8 +310,40 @@ PARTS: Mapping[str, RewardPart] = {
 }
 """The parts by name, in the order in which they are added up and shown."""
 
+_RESERVED = {"total", "invalid", "brier_gain", "net_return", "valid", "reason", *PARTS}
 
-def mean_rewards(rewards: Sequence[Reward]) -> dict[str, float | None]:
+
+def add_reward_part(name: str, part: RewardPart) -> None:
+    """Add a part of your own to the reward, or replace one that was added.
+
+    It counts in this process, for training that starts after it; its weight is given like any other.
+
+    Args:
+        name: An identifier that no part or figure of a reward has.
+        part: Its bounds, its functions and its default weight.
+
+    Raises:
+        UsageError: For a name that cannot be used.
+
+    Example:
+        >>> import closecall as cc
+        >>> from training.rewards import Choice
+        >>> modest = cc.RewardPart(
+        ...     weight=0.1, low=-0.5, high=0.0, choice=Choice.CONFIDENCE, help="modesty",
+        ...     score=lambda forecast, experience, step: 0.5 - forecast.confidence,
+        ...     worst=lambda experience: -0.5,
+        ... )
+        >>> cc.add_reward_part("modest", modest)
+        >>> from training.rewards import PARTS, Weights
+        >>> Weights(modest=0.2)["modest"], PARTS.pop("modest") is modest
+        (0.2, True)
+    """
+    if not name.isidentifier() or name in _RESERVED:
+        raise UsageError(f"part of the reward {name!r}: not a free identifier; choose another name")
+    PARTS[name] = part
+
+
+def average_rewards(rewards: Sequence[Reward]) -> dict[str, float | None]:
     """Return the mean figures of a batch, as JSON types; None where there is nothing to average.
 
     `total` and `invalid` (a share) are over all answers, the others over the valid ones.
@@ -326,7 +358,7 @@ def mean_rewards(rewards: Sequence[Reward]) -> dict[str, float | None]:
     }
 
 
-def completion_text(completion: object) -> str:
+def get_completion_text(completion: object) -> str:
     """Return the text of a TRL completion: a string, or chat messages of which the last one counts."""
     if isinstance(completion, str):
         return completion

@@ -107,12 +107,12 @@ RECORDER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tests.test_trials import TRIAL
+from tests.engine.test_trials import TRIAL
 from tests.support.places import ROOT
-from engine.metrics.trials import record
+from engine.metrics.trials import append_trial
 
 for number in range(60):
-    record(Path(sys.argv[1]), replace(TRIAL, run=f"{sys.argv[2]}-{number}"))
+    append_trial(Path(sys.argv[1]), replace(TRIAL, run=f"{sys.argv[2]}-{number}"))
 """
 
 

@@ -143,7 +143,7 @@ def replay(folder, slices):
         news=(),
         start=midnight(date(2023, 1, 1)),
         source="simulated:7",
-        simulated=True,
+        is_simulated=True,
     )
     config, figures = load_config(None, {}), {}
     for what in ("trading_seconds", "again_seconds"):

@@ -38,7 +38,7 @@ FACTS = MarketData(
     news=(),
     start=SINCE,
     source="trial",
-    simulated=True,
+    is_simulated=True,
 )
 
 

@@ -66,7 +66,7 @@ def test_every_call_with_an_ended_step_comes_back_with_what_was_seen(finished):
 
 def test_each_call_comes_to_the_net_return_of_the_step_in_the_run(finished):
     _, _, made, lived = finished
-    steps = {(step.symbol, step.started_at): step for step in made.simulations["student"].engine.trading.pnl}
+    steps = {(step.symbol, step.started_at): step for step in made.simulations["student"].engine.steps}
     signs = set()
     for one in lived:
         taken = simulate_step(one.call, one.outcome, one.trade_context)

@@ -19,10 +19,10 @@ from engine.outcomes import match_outcomes
 from feeds.simulated.market import OracleView
 from llm.backends import load_student
 from llm.student import StudentSettings
-from strategies.backtest import Progress, Run
+from strategies.backtest import Progress
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import SIMULATED_START, load_market_data, midnight
-from strategies.results import ORACLE, STUDENT, edge_captured, oracle_predictions
+from strategies.results import ORACLE, STUDENT, Result, edge_captured, oracle_predictions
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import FoldData, split_fold
 from training.walkforward.plan import build_plan
@@ -91,7 +91,7 @@ def measure_drift(
     data_dir: Path,
     clock: Callable[[], datetime],
     on_progress: Progress,
-    walk: Callable[..., Run] = walkforward,
+    walk: Callable[..., Result] = walkforward,
 ) -> dict[str, Any]:
     """Measure every arm before the reversal and after the second gate.
 
@@ -151,7 +151,7 @@ def post_reversal_fold(bench: DriftBench, data_dir: Path) -> tuple[StudentSettin
 _KEYS = {STATIC: "static", Method.GRPO.value: "walkforward", Method.SFT.value: "sft"}
 
 
-def _calls_by_arm(run: Run, bench: DriftBench) -> dict[str, Sequence[Prediction]]:
+def _calls_by_arm(run: Result, bench: DriftBench) -> dict[str, Sequence[Prediction]]:
     others = {
         name: run.simulations[name].calls for name in (STATIC, Method.SFT.value) if name in run.simulations
     }

@@ -20,7 +20,7 @@ from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.train import create_reporter, create_trainer
 from training.lora import add_adapter
-from training.monitoring.evaluation import accuracy, compute_metrics, parse_answers
+from training.monitoring.evaluation import compute_answer_accuracy, compute_metrics, parse_answers
 
 Progress = Callable[[str, int, int], None]
 
@@ -130,7 +130,10 @@ class _BenchTrainer:
             "seconds": _median_by_part([figures["seconds"] for figures in self._step_figures[_WARM_UP:]]),
             "reward": _mean_and_error([figures["reward"] for figures in late]),
             "accuracy": _mean_and_error([figures["accuracy"] for figures in late]),
-            "held_out": {"accuracy": accuracy(answers, held_out.items), "brier": metrics.brier},
+            "held_out": {
+                "accuracy": compute_answer_accuracy(answers, held_out.items),
+                "brier": metrics.brier,
+            },
         }
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.journal.canonical import to_jsonable
-from strategies.backtest import Progress, Run
+from strategies.backtest import Progress
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import SIMULATED_START
+from strategies.results import Result
 from strategies.runs import list_runs
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
@@ -70,7 +71,7 @@ def measure_no_edge(
     data_dir: Path,
     clock: Callable[[], datetime],
     on_progress: Progress,
-    walk: Callable[..., Run] = walkforward,
+    walk: Callable[..., Result] = walkforward,
 ) -> dict[str, Any]:
     """Count claims and promotions. A market that `data_dir` already has is not run again.
 
@@ -116,7 +117,7 @@ def _run_market(
     data_dir: Path,
     clock: Callable[[], datetime],
     on_progress: Progress,
-    walk: Callable[..., Run],
+    walk: Callable[..., Result],
     *,
     reverses: bool,
 ) -> dict[str, Any]:

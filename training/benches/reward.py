@@ -21,7 +21,7 @@ from strategies.llm_strategy import BetSizing, LLMStrategy
 from strategies.sizing import PositionSizing, volatility
 from training.dataset.counterfactual import simulate_step
 from training.dataset.experience import Experience, Key
-from training.dataset.reconstruction import reconstruct_experiences, stated_return
+from training.dataset.reconstruction import find_engine_return, reconstruct_experiences
 from training.dataset.run_history import RunHistory
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class AgreementReport:
     refused: int
 
 
-def step_agreement(n: int, seed: int) -> AgreementReport:
+def measure_step_agreement(n: int, seed: int) -> AgreementReport:
     """Compare at least `n` traded forecasts with the engine's own steps; about 1 s for 4,000."""
     from numpy.random import default_rng
 
@@ -124,7 +124,7 @@ def _simulate_market(rng: "Generator", days: int) -> Iterator[tuple[Experience, 
         agreement=math.inf,  # it is measured here
     )
     for experience in experiences:
-        yield experience, stated_return(experience, history)
+        yield experience, find_engine_return(experience, history)
 
 
 def _record_slices(slices: Iterator[Slice], history: RunHistory) -> Iterator[Slice]:

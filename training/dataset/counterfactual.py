@@ -38,7 +38,7 @@ class StepResult:
     net_return: float
 
 
-def order_size_for(call: Prediction, context: TradeContext) -> float:
+def compute_order_size(call: Prediction, context: TradeContext) -> float:
     """Return the signed size (units) that the strategy would order on `call`; 0 for an abstention."""
     if not isinstance(call, Forecast):
         return 0.0
@@ -57,7 +57,7 @@ def simulate_step(call: Prediction, outcome: Outcome, context: TradeContext) -> 
 
     Args:
         call: The prediction to trade; an abstention keeps the position.
-        outcome: What the market then did, up to the end of the step.
+        outcome: The closes and opens that followed, up to the end of the step.
         context: The position, equity, prices and rules that the step starts from.
 
     Raises:
@@ -65,7 +65,7 @@ def simulate_step(call: Prediction, outcome: Outcome, context: TradeContext) -> 
     """
     if outcome.exit_open is None or outcome.open_known_at is None:
         raise ValueError(f"{outcome.symbol} at {outcome.as_of}: the step has not ended yet")
-    change, fill_day = order_size_for(call, context), context.fill_at.date()
+    change, fill_day = compute_order_size(call, context), context.fill_at.date()
     if limit_lock_reason(context.instrument, change, outcome.fill_open, outcome.last_close, fill_day):
         change = 0.0
     position, costs = context.position + change, context.costs

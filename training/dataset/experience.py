@@ -105,7 +105,7 @@ class Experience:
         return self.outcome.known_at - self.outcome.as_of
 
 
-def longest_horizon(items: Iterable[Experience]) -> timedelta:
+def find_longest_horizon(items: Iterable[Experience]) -> timedelta:
     """Return the longest horizon, which is the shortest embargo allowed; zero without experiences."""
     return max((item.horizon for item in items), default=timedelta())
 
@@ -295,7 +295,7 @@ class Decision:
     base_rate: float
 
     def exchange_rates(self, currency: str, rates: FxRates | None) -> tuple[float, float, float]:
-        """Return what a unit of a currency was worth at the decision, at the fill and at the exit."""
+        """Return the value of a unit of a currency at the decision, at the fill and at the exit."""
         exit_at = self.outcome.open_known_at or self.outcome.known_at
         moments = (self.observation.as_of, self.fill_at, exit_at)
         at_decision, at_fill, at_exit = (rates.rate(currency, at) if rates else 1.0 for at in moments)

@@ -78,13 +78,13 @@ def reconstruct_experiences(
                 base_rate=decision.base_rate,
                 call=calls[symbol, as_of],
             )
-            if (recorded := stated_return(experience, history)) is not None:
+            if (recorded := find_engine_return(experience, history)) is not None:
                 _require_agreement(experience, calls[symbol, as_of], recorded, agreement)
             experiences.append(experience)
     return sorted(experiences, key=lambda item: (item.observation.as_of, item.observation.symbol))
 
 
-def stated_return(experience: Experience, history: RunHistory) -> float | None:
+def find_engine_return(experience: Experience, history: RunHistory) -> float | None:
     """Return the net return of the engine's step after a call; 0 where nothing was held.
 
     None where the step did not follow the call: its order was refused, or the margin limit or a person

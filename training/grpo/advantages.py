@@ -33,7 +33,7 @@ def segment_answer(pieces: Sequence[str]) -> tuple[list[int], str | None]:
     return choices, beginning
 
 
-def advantages(
+def compute_advantages(
     rewards: Sequence[Sequence[float]], beginnings: Sequence[str | None]
 ) -> list[tuple[float, float, float]]:
     """Compute the advantage of each choice of each answer to one prompt, in the units of the rewards.
@@ -54,7 +54,7 @@ def advantages(
     return result
 
 
-def direction_anchor(
+def compute_direction_anchors(
     calls: Sequence[Prediction], directions: Sequence[Direction], strength: float
 ) -> list[list[float]]:
     """Compute what answers with a forced direction gain for agreeing with the student's own forecast.

@@ -1,4 +1,4 @@
-"""The configuration of a round of GRPO."""
+"""The configuration of a GRPO training."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

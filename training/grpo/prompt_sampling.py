@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from training.dataset.experience import TrainingSet
 
 
-def recency_weights(training: TrainingSet, half_life_days: float | None) -> list[float]:
+def compute_recency_weights(training: TrainingSet, half_life_days: float | None) -> list[float]:
     """Return a weight for each item, halved for each half-life between its outcome and the cut-off."""
     if half_life_days is None:
         return [1.0] * len(training.items)
@@ -62,7 +62,7 @@ def sort_by_length(indices: Sequence[int], lengths: Sequence[int]) -> list[int]:
     return sorted(indices, key=lambda index: (lengths[index], index))
 
 
-def batch_part_size(*, prompts: int, tokens: int, budget: int) -> int:
+def choose_batch_size(*, prompts: int, tokens: int, budget: int) -> int:
     """Return how many of a step's prompts go through the model at once.
 
     Args:

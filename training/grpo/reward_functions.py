@@ -12,16 +12,18 @@ from training.rewards import (
     Choice,
     Reward,
     Weights,
-    completion_text,
+    average_rewards,
     compute_reward,
     direction_score,
-    mean_rewards,
+    get_completion_text,
 )
 
 RewardFunction = Callable[..., list[float]]
 
 
-def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tuple[RewardFunction, ...]:
+def create_reward_functions(
+    training: TrainingSet, weights: Weights, direction: float
+) -> tuple[RewardFunction, ...]:
     """Return TRL's reward functions: `direction_reward`, `confidence_reward` and `close_reward`.
 
     They need a data set whose column `index` is the index of each row's experience in `training.items`. The
@@ -51,7 +53,7 @@ def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tu
         **_: object,
     ) -> list[float]:
         return [
-            direction * direction_score(completion_text(completion), training.items[i])
+            direction * direction_score(get_completion_text(completion), training.items[i])
             for completion, i in zip(completions, index, strict=True)
         ]
 
@@ -64,7 +66,7 @@ def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tu
         **_: object,
     ) -> list[float]:
         rewards = _compute_rewards(cached_reward, completions, index)
-        for name, value in mean_rewards(rewards).items():
+        for name, value in average_rewards(rewards).items():
             if log_metric is not None and value is not None:
                 log_metric(f"outcome/{name}", value)
         return [confidence_total(reward) for reward in rewards]
@@ -85,4 +87,4 @@ def trl_rewards(training: TrainingSet, weights: Weights, direction: float) -> tu
 def _compute_rewards(
     reward: Callable[[str, int], Reward], completions: Sequence[object], index: Sequence[int]
 ) -> list[Reward]:
-    return [reward(completion_text(text), i) for text, i in zip(completions, index, strict=True)]
+    return [reward(get_completion_text(text), i) for text, i in zip(completions, index, strict=True)]

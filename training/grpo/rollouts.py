@@ -90,7 +90,7 @@ class _Generation:
 
         self._model, self._how, self._generator = model, how, generator
         self.answers: list[list[list[int]]] = [[[] for _ in range(how.num_generations)] for _ in prompts]
-        ids, mask = left_padded(prompts, how.pad, model.device)
+        ids, mask = pad_left(prompts, how.pad, model.device)
         self._cache = DynamicCache(config=model.config.get_text_config())
         self._ends = torch.tensor(sorted(how.ends), device=model.device)
         self._rows = torch.arange(len(prompts), device=model.device)
@@ -121,7 +121,7 @@ class _Generation:
         self._seen = torch.cat([self._seen, own.expand(len(self._rows), -1, -1)], dim=2)
         logits = self._model(
             input_ids=self._last,
-            attention_mask=mask_for(self._model, self._seen),
+            attention_mask=build_attention_mask(self._model, self._seen),
             position_ids=(self._positions + self._steps - 1).expand(-1, self._how.num_generations),
             past_key_values=self._cache,
             use_cache=True,
@@ -163,9 +163,7 @@ class _Generation:
         self._seen, self._done, self._last = self._seen[kept], self._done[kept], self._last[kept]
 
 
-def left_padded(
-    rows: Sequence[Sequence[int]], pad: int, device: Any
-) -> tuple["torch.Tensor", "torch.Tensor"]:
+def pad_left(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple["torch.Tensor", "torch.Tensor"]:
     """Pad token ids on the left.
 
     Args:
@@ -184,7 +182,7 @@ def left_padded(
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def mask_for(model: Any, seen: "torch.Tensor") -> "torch.Tensor":
+def build_attention_mask(model: Any, seen: "torch.Tensor") -> "torch.Tensor":
     """Return a boolean mask (rows, queries, keys) in the form that the model's attention takes."""
     import torch
 
@@ -195,7 +193,7 @@ def mask_for(model: Any, seen: "torch.Tensor") -> "torch.Tensor":
     return torch.zeros(mask.shape, dtype=model.dtype, device=mask.device).masked_fill(~mask, lowest)
 
 
-def log_probabilities(
+def compute_log_probs(
     model: Any,
     prompts: "torch.Tensor",
     prompt_mask: "torch.Tensor",
@@ -222,7 +220,7 @@ def log_probabilities(
     rows, copies, tokens = answers.shape
     logits = model(
         input_ids=_inputs(prompts, answers),
-        attention_mask=mask_for(model, _attention_mask(prompt_mask, copies, tokens)),
+        attention_mask=build_attention_mask(model, _attention_mask(prompt_mask, copies, tokens)),
         position_ids=_positions(prompt_mask, copies, tokens),
         use_cache=False,
         # As indices, not as a number: a slice would not be contiguous, and its product is three times slower.

@@ -16,13 +16,18 @@ from llm.answers import format_answer, parse_answer
 from llm.backends import load_trainable_student
 from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import Experience, TrainingSet
-from training.grpo.advantages import direction_anchor
+from training.grpo.advantages import compute_direction_anchors
 from training.grpo.config import GrpoConfig
-from training.grpo.prompt_sampling import batch_part_size, draw_prompts, recency_weights, sort_by_length
-from training.grpo.reward_functions import trl_rewards
-from training.lora import add_adapter, trainable_student
+from training.grpo.prompt_sampling import (
+    choose_batch_size,
+    compute_recency_weights,
+    draw_prompts,
+    sort_by_length,
+)
+from training.grpo.reward_functions import create_reward_functions
+from training.lora import add_adapter, load_student_to_train
 from training.monitoring.monitor import OnEvent, TrainingMonitor
-from training.rewards import completion_text, observed_rise
+from training.rewards import get_completion_text, observed_rise
 from training.trained_adapter import OnProgress, TrainedAdapter, save_trained_adapter
 
 if TYPE_CHECKING:
@@ -48,7 +53,7 @@ def train_grpo(
         training: The experiences to learn from.
         held_out: The experiences that the guards evaluate.
         folder: Where the adapter goes; it appears as a whole or not at all.
-        on_event: Gets a TrainingStep with `step_figures` after each step, a TrainingLook after each
+        on_event: Gets a TrainingStep with `build_step_figures` after each step, a TrainingLook after each
             evaluation, a TrainingGuard for each violation, and TrainingDone.
         on_progress: Called after each step.
         recipe: The settings of the training.
@@ -56,7 +61,7 @@ def train_grpo(
     import torch
 
     started = time.perf_counter()
-    start, student = trainable_student(start, load_trainable_student, on_event)
+    start, student = load_student_to_train(start, load_trainable_student, on_event)
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(recipe.seed)
         model = add_adapter(student, start, recipe.lora)
@@ -100,13 +105,13 @@ def create_trainer(
     texts = [student.prompt(item.observation) for item in training.items]
     lengths = [student.count_tokens(text) for text in texts]
     tokens = recipe.max_new_tokens or _longest_answer(student)
-    part = batch_part_size(
+    part = choose_batch_size(
         prompts=recipe.prompts_per_step,
         tokens=_tokens_per_prompt(max(lengths), tokens, recipe),
         budget=recipe.max_tokens_per_batch or _MAX_TOKENS_PER_BATCH.get(model.device.type, 4_096),
     )
     drawn = draw_prompts(
-        recency_weights(training, recipe.recency_half_life_days),
+        compute_recency_weights(training, recipe.recency_half_life_days),
         [_move_class(item) for item in training.items],
         steps=recipe.steps,
         prompts=recipe.prompts_per_step,
@@ -122,7 +127,7 @@ def create_trainer(
     ]
     trainer = SharedPromptTrainer(
         model=model,
-        reward_funcs=list(trl_rewards(training, recipe.weights, recipe.direction)),
+        reward_funcs=list(create_reward_functions(training, recipe.weights, recipe.direction)),
         args=_trainer_arguments(recipe, scratch, part=part, tokens=tokens, device=model.device.type),
         train_dataset=Dataset.from_list(rows),
         processing_class=student.tokenizer,
@@ -175,7 +180,7 @@ def create_reporter(
     Args:
         trainer: The trainer that the callback is added to.
         training: The experiences that its rows refer to.
-        on_step: Gets the step's number, its `step_figures` and whether it is the last; False stops.
+        on_step: Gets the step's number, its `build_step_figures` and whether it is the last; False stops.
     """
     from transformers import TrainerCallback
 
@@ -190,7 +195,7 @@ def create_reporter(
             if not logs or "reward" not in logs:
                 return
             seconds = {"total": time.perf_counter() - self.started, **trainer.pop_seconds()}
-            figures = step_figures(logs, trainer.drawn, training, seconds)
+            figures = build_step_figures(logs, trainer.drawn, training, seconds)
             last = state.global_step >= state.max_steps
             if not on_step(state.global_step, figures, last):
                 control.should_training_stop = True
@@ -198,7 +203,7 @@ def create_reporter(
     return Reporter()
 
 
-def step_figures(
+def build_step_figures(
     logs: Mapping[str, Any],
     drawn: Sequence[Any],
     training: TrainingSet,
@@ -217,7 +222,7 @@ def step_figures(
         seconds: The time of each part.
     """
     calls = [
-        (parse_answer(completion_text(text), item.observation), item)
+        (parse_answer(get_completion_text(text), item.observation), item)
         for group in drawn
         for item in [training.items[group.index]]
         for text in group.completions[: group.num_unforced]
@@ -269,7 +274,7 @@ def _direction_anchors(
         return [[0.0] * len(directions)] * len(items)
     answers = student.answer(texts, lambda _done, _total: None)
     calls = [parse_answer(text, item.observation) for text, item in zip(answers, items, strict=True)]
-    return direction_anchor(calls, directions, strength)
+    return compute_direction_anchors(calls, directions, strength)
 
 
 def _move_class(item: Experience) -> int:

@@ -14,9 +14,9 @@ import torch
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from training.grpo.advantages import advantages, segment_answer
+from training.grpo.advantages import compute_advantages, segment_answer
 from training.grpo.merged_lora import MergedLora, should_merge
-from training.grpo.rollouts import SamplingConfig, can_share_prefix, generate_answers, log_probabilities
+from training.grpo.rollouts import SamplingConfig, can_share_prefix, compute_log_probs, generate_answers
 
 _NO_SPREAD = 1e-4
 """TRL adds this to the standard deviation that rewards are divided by."""
@@ -146,7 +146,9 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         by_choice = [
             row
             for i in range(0, len(parts), copies)
-            for row in advantages(parts[i : i + copies], [begun for _, begun in segments[i : i + copies]])
+            for row in compute_advantages(
+                parts[i : i + copies], [begun for _, begun in segments[i : i + copies]]
+            )
         ]
         scale = self._parts.sum(dim=1).std() + _NO_SPREAD
         by_token = torch.tensor(by_choice, device=ids.device).gather(
@@ -230,7 +232,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         prompts, prompt_mask = ids[::copies, :length], mask[::copies, :length]
         unused = int(prompt_mask.any(0).int().argmax())
         with self.accelerator.autocast():
-            log_probs, entropies = log_probabilities(
+            log_probs, entropies = compute_log_probs(
                 model,
                 prompts[:, unused:],
                 prompt_mask[:, unused:],

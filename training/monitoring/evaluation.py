@@ -66,7 +66,7 @@ def compute_metrics(
     )
 
 
-def accuracy(now: ParsedAnswers, items: Sequence[Experience]) -> float | None:
+def compute_answer_accuracy(now: ParsedAnswers, items: Sequence[Experience]) -> float | None:
     """Return the share of directions that were right; None where every outcome is a tie."""
     hits = [is_hit(reward.call, items[index].outcome) for index, reward in now.items()]
     known = [float(right) for right in hits if right is not None]

@@ -12,7 +12,12 @@ from typing import Any, Self
 from engine.journal.events.training import TrainingEvent, TrainingGuard, TrainingLook
 from llm.student import TrainableStudent
 from training.dataset.experience import TrainingSet
-from training.monitoring.evaluation import ParsedAnswers, accuracy, compute_metrics, parse_answers
+from training.monitoring.evaluation import (
+    ParsedAnswers,
+    compute_answer_accuracy,
+    compute_metrics,
+    parse_answers,
+)
 from training.monitoring.guards import EvalMetrics, GuardLimits, GuardViolation, find_alarms, find_violations
 
 OnEvent = Callable[[TrainingEvent], None]
@@ -150,7 +155,7 @@ class TrainingMonitor:
         sampled = {name: math.fsum(values) / len(values) for name, values in self._sampled.items()}
         self._sampled.clear()
         metrics = compute_metrics(answers, self._start, self.held_out.items, step=number, sampled=sampled)
-        self._accuracy = accuracy(answers, self.held_out.items)
+        self._accuracy = compute_answer_accuracy(answers, self.held_out.items)
         self.history.append(metrics)
         violations = find_violations(metrics, self.limits)
         if not violations:

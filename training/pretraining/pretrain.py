@@ -30,7 +30,7 @@ class TrainingExample:
     answer: str
 
 
-def oracle_answer(view: OracleView, observation: Observation) -> str:
+def format_oracle_answer(view: OracleView, observation: Observation) -> str:
     """Return the best answer: the likelier direction, its probability, and the median next close."""
     up = view.probability_up >= 0.5
     close = rebase_price(view.close, observation.last_close)
@@ -49,7 +49,7 @@ def build_examples(seed: int, *, days: int = 365) -> Iterator[TrainingExample]:
         view = market.oracle[observation.symbol, observation.as_of]
         yield TrainingExample(
             messages=template.messages(observation, template.headlines),
-            answer=oracle_answer(view, observation),
+            answer=format_oracle_answer(view, observation),
         )
 
 

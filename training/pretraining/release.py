@@ -45,14 +45,14 @@ def release_student(
         student = load_student(StudentSettings(student=str(built)))
         figures = measure_edge(student, EdgeBenchConfig(days=80), data_dir, on_progress)
         figures["student"] = "tiny"
-        (built / "README.md").write_text(model_card(recipe, figures), encoding="utf-8")
+        (built / "README.md").write_text(build_model_card(recipe, figures), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         built.replace(folder)
     return figures
 
 
-def model_card(recipe: PretrainConfig, measured: dict[str, Any]) -> str:
+def build_model_card(recipe: PretrainConfig, measured: dict[str, Any]) -> str:
     """Return the model card in Markdown: purpose, training data, scores and limits."""
     rows = "\n".join(
         f"| {kind} | {_format_share(row['edge_captured'])} | {row['accuracy']:.3f} | "

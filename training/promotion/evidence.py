@@ -247,7 +247,7 @@ def _mean_comovement(days: Sequence[Sequence[DecisionPair]]) -> float:
     return min(1.0, max(0.0, products / counted)) if counted else 0.0
 
 
-def net_returns(
+def compute_net_returns(
     champion: Sequence[Prediction], challenger: Sequence[Prediction], experiences: Sequence[Experience]
 ) -> tuple[float, float] | None:
     """Compute the mean daily net return of both sides.

@@ -24,13 +24,13 @@ from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from strategies.backtest import Run
 from strategies.config import BacktestConfig, student_settings
+from strategies.results import Result
 from training.dataset.experience import Experience
-from training.promotion.evidence import net_returns
+from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
 from training.retraining.drift import detect_drift
-from training.retraining.source import last_fold, open_training_journal, read_source
+from training.retraining.source import build_last_fold, open_training_journal, read_source
 from training.trained_adapter import OnProgress
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
@@ -39,7 +39,7 @@ from training.walkforward.record import lock_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Round:
+class _RetrainContext:
     """The data of one retraining. `until` is the last close whose outcome is known."""
 
     config: BacktestConfig
@@ -107,7 +107,7 @@ def retrain(
         AnswerCache(data_dir / "ledger.sqlite") as cache,
         open_training_journal(data_dir, name) as journal,
     ):
-        work = _Round(
+        context = _RetrainContext(
             config=source.config,
             settings=settings,
             experiences=experiences,
@@ -120,14 +120,14 @@ def retrain(
             on_progress=on_progress,
         )
         drift = detect_drift((item.call, item.outcome) for item in experiences if item.call is not None)
-        gated = [_gate_challenger(work, challenger) for challenger in _due_challengers(work)]
+        gated = [_gate_challenger(context, challenger) for challenger in _due_challengers(context)]
         registered = None
         if drift.found or not if_drift:
-            registered = _train(work, data_dir, (trainers or create_trainers(settings))[settings.method])
-        champion = registry.champion(work.student)
+            registered = _train(context, data_dir, (trainers or create_trainers(settings))[settings.method])
+        champion = registry.champion(context.student)
     report = {
         "run": name,
-        "until": work.until,
+        "until": context.until,
         "drift": asdict(drift),
         "gated": gated,
         "trained": registered,
@@ -137,99 +137,99 @@ def retrain(
     return result
 
 
-def _due_challengers(work: _Round) -> list[Adapter]:
+def _due_challengers(context: _RetrainContext) -> list[Adapter]:
     """Return the challengers whose shadow window has passed, oldest first."""
     return [
         adapter
-        for adapter in work.registry.adapters()
+        for adapter in context.registry.adapters()
         if adapter.status is Status.CHALLENGER
-        and adapter.student == work.student
-        and _shadow_start(work, adapter) + work.settings.test <= work.until
+        and adapter.student == context.student
+        and _shadow_start(context, adapter) + context.settings.test <= context.until
     ]
 
 
-def _shadow_start(work: _Round, challenger: Adapter) -> datetime:
+def _shadow_start(context: _RetrainContext, challenger: Adapter) -> datetime:
     """Return the start of the shadow window: neither side was trained on data after it."""
-    champion = work.registry.champion(work.student)
+    champion = context.registry.champion(context.student)
     return max(challenger.cutoff, champion.cutoff) if champion else challenger.cutoff
 
 
-def _gate_challenger(work: _Round, challenger: Adapter) -> dict[str, Any]:
-    begin = _shadow_start(work, challenger)
-    if begin + work.settings.test > work.until:  # a promotion just before moved the window
+def _gate_challenger(context: _RetrainContext, challenger: Adapter) -> dict[str, Any]:
+    begin = _shadow_start(context, challenger)
+    if begin + context.settings.test > context.until:  # a promotion just before moved the window
         return {"adapter": challenger.name, "promoted": False, "reasons": ["its shadow window starts again"]}
-    verdict = _verdict(work, challenger, begin)
+    verdict = _verdict(context, challenger, begin)
     scores = to_jsonable(
-        verdict.as_json() | {"shadow_from": begin, "shadow_until": begin + work.settings.test}
+        verdict.as_json() | {"shadow_from": begin, "shadow_until": begin + context.settings.test}
     )
     reason = "; ".join(verdict.reasons)
     if verdict.promoted:
-        work.registry.promote(
-            challenger.name, at=work.at, by=GATE, reason=reason, scores=scores, student=work.student
+        context.registry.promote(
+            challenger.name, at=context.at, by=GATE, reason=reason, scores=scores, student=context.student
         )
     else:
-        work.registry.reject(challenger.name, at=work.at, by=GATE, reason=reason, scores=scores)
+        context.registry.reject(challenger.name, at=context.at, by=GATE, reason=reason, scores=scores)
     rest = {key: value for key, value in scores.items() if key != "promoted"}
-    work.append(Gated(adapter=challenger.name, promoted=scores["promoted"], verdict=rest))
+    context.append(Gated(adapter=challenger.name, promoted=scores["promoted"], verdict=rest))
     return {"adapter": challenger.name, **scores}
 
 
-def _verdict(work: _Round, challenger: Adapter, begin: datetime) -> GateVerdict:
-    end = begin + work.settings.test
-    window = [item for item in work.experiences if begin < item.observation.as_of <= end]
-    champion = work.registry.champion(work.student)
+def _verdict(context: _RetrainContext, challenger: Adapter, begin: datetime) -> GateVerdict:
+    end = begin + context.settings.test
+    window = [item for item in context.experiences if begin < item.observation.as_of <= end]
+    champion = context.registry.champion(context.student)
     sides = [
-        _score_window(work, work.student_settings(adapter), window, f"{role} forecasting")
+        _score_window(context, context.student_settings(adapter), window, f"{role} forecasting")
         for role, adapter in (("champion", champion), ("challenger", challenger))
     ]
-    level = alpha_spent(work.registry.gate_results(work.student) + 1)
+    level = alpha_spent(context.registry.gate_results(context.student) + 1)
     passed_guards = bool(challenger.scores.get("clean", False))
     ours, theirs = ([call for call, _ in side] for side in sides)
-    returns = net_returns(ours, theirs, window)
+    returns = compute_net_returns(ours, theirs, window)
     return evaluate_challenger(
         sides[0], sides[1], GateRule(level=level), passed_guards=passed_guards, net_returns=returns
     )
 
 
 def _score_window(
-    work: _Round, settings: StudentSettings, window: Sequence[Experience], stage: str
+    context: _RetrainContext, settings: StudentSettings, window: Sequence[Experience], stage: str
 ) -> list[Scored]:
     forecasts = forecast(
         [item.observation for item in window],
-        work.load(settings),
-        work.cache,
-        lambda done, total: work.on_progress(stage, done, total),
+        context.load(settings),
+        context.cache,
+        lambda done, total: context.on_progress(stage, done, total),
     )
     return [(call, item.outcome) for call, item in zip(forecasts.calls, window, strict=True)]
 
 
-def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
+def _train(context: _RetrainContext, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
     """Train on data up to the last known close, and register the challenger."""
-    settings, parent = work.settings, work.registry.champion(work.student)
-    fold, data = last_fold(work.experiences, work.until, settings)
+    settings, parent = context.settings, context.registry.champion(context.student)
+    fold, data = build_last_fold(context.experiences, context.until, settings)
     with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
         trained = trainer(
-            work.student_settings(parent),
+            context.student_settings(parent),
             data.training,
             data.held_out,
             Path(scratch) / "adapter",
-            work.append,
-            work.on_progress,
+            context.append,
+            context.on_progress,
         )
         brier = trained.figures.get("held_out", {}).get("brier")
         scores = to_jsonable(
             {**trained.figures, "brier": brier, "clean": trained.passed_guards, "reason": trained.reason}
         )
-        registered = work.registry.register(
+        registered = context.registry.register(
             trained.folder,
             parent=parent.name if parent else None,
-            student=work.config.student,
+            student=context.config.student,
             cutoff=fold.cutoff,
             recipe=to_jsonable({"method": settings.method, **select_config(settings).stored()}),
             fingerprint=trained.fingerprint,
             scores=scores,
-            at=max(work.at, fold.cutoff),
-            base=base_fingerprint(work.config.student),
+            at=max(context.at, fold.cutoff),
+            base=base_fingerprint(context.config.student),
         )
     event = Entered(
         adapter=registered.name,
@@ -239,12 +239,12 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
         gate_at=fold.gate_at,
         scores={"held_out": len(data.held_out.items), **scores},
     )
-    work.append(event)
+    context.append(event)
     return encode_fields(event)
 
 
 def register_champion(
-    run: Run, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
+    run: Result, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
 ) -> str | None:
     """Register the adapter that a walk-forward promoted last.
 

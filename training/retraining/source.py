@@ -93,7 +93,7 @@ def _read_session(
         return decode_config(about["config"], name), load_session_experiences(journal, until)
 
 
-def last_fold(
+def build_last_fold(
     experiences: Sequence[Experience], until: datetime, settings: WalkForwardConfig
 ) -> tuple[Fold, FoldData]:
     """Return the fold that ends with the last known outcome, and its sets.
@@ -143,7 +143,7 @@ def train_once(
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty; choose another --out")
     source = read_source(data_dir, run, clock())
-    fold, data = last_fold(source.experiences, source.until, settings)
+    fold, data = build_last_fold(source.experiences, source.until, settings)
     config = source.config
     start = student_settings(config)
     with open_training_journal(data_dir, source.run) as journal:

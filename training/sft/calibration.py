@@ -41,7 +41,7 @@ class CalibrationRow:
     Attributes:
         day: UTC date of the decision.
         probability_up: As the student stated it; 0.5 for an abstention.
-        momentum: In [-1, 1], see `squashed_momentum`.
+        momentum: In [-1, 1], see `compute_momentum`.
         went_up: Whether the next close was higher; None for a tie.
         weight: Above 0.
     """
@@ -81,7 +81,7 @@ class CalibrationFit:
         return self.p_value < _LEVEL
 
 
-def squashed_momentum(observation: Observation) -> float:
+def compute_momentum(observation: Observation) -> float:
     """Return the return of the last three bars over its standard deviation, by tanh; 0 with fewer bars."""
     bars = observation.bars
     if len(bars) < _MOMENTUM_BARS + 1:
@@ -141,10 +141,10 @@ def target_close(
         daily_volatility: Standard deviation of a day's return, a fraction.
         multiplier: See `move_multiplier`.
     """
-    return last_close * math.exp(multiplier * daily_volatility * quantile(probability_up))
+    return last_close * math.exp(multiplier * daily_volatility * return_quantile(probability_up))
 
 
-def quantile(probability_up: float) -> float:
+def return_quantile(probability_up: float) -> float:
     """Return the median return at a probability of up, in daily standard deviations."""
     from scipy.special import stdtrit
 
@@ -159,7 +159,7 @@ def move_multiplier(implied: Sequence[float], actual: Sequence[float], weights: 
 
     Args:
         implied: The returns that the labels imply, in daily standard deviations.
-        actual: The returns that came, likewise; winsorised at 3.
+        actual: The actual returns, likewise; winsorised at 3.
         weights: The weight of each.
     """
     total = math.fsum(weights)
@@ -170,7 +170,7 @@ def move_multiplier(implied: Sequence[float], actual: Sequence[float], weights: 
     return min(1.5, max(0.0, (covariance + _PRIOR) / (variance + _PRIOR)))
 
 
-def daily_recency_weights(days: Sequence[date], half_life: float | None) -> list[float]:
+def compute_daily_weights(days: Sequence[date], half_life: float | None) -> list[float]:
     """Return a weight of 1 on the last day, halved every `half_life` days before it; all 1 if None."""
     if half_life is None or not days:
         return [1.0] * len(days)
@@ -273,7 +273,7 @@ def fit_move_multiplier(
         weights: The weight of each.
     """
     actual = [math.log1p(item.outcome.close_return) / item.trade_context.sigma for item in items]
-    return move_multiplier([quantile(p) for p in probabilities], actual, weights)
+    return move_multiplier([return_quantile(p) for p in probabilities], actual, weights)
 
 
 def build_calibration_rows(
@@ -290,7 +290,7 @@ def build_calibration_rows(
         CalibrationRow(
             day=decision_day(call),
             probability_up=call.probability_up if isinstance(call, Forecast) else 0.5,
-            momentum=squashed_momentum(item.observation),
+            momentum=compute_momentum(item.observation),
             went_up=None if item.outcome.tie else item.outcome.next_close > item.outcome.last_close,
             weight=weight,
         )

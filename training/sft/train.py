@@ -15,13 +15,13 @@ from llm.answers import parse_answer
 from llm.backends import load_trainable_student
 from llm.student import StudentSettings, TrainableStudent
 from training.dataset.experience import TrainingSet
-from training.lora import LoraShape, add_adapter, trainable_student
+from training.lora import LoraShape, add_adapter, load_student_to_train
 from training.monitoring.guards import GuardLimits
 from training.monitoring.monitor import OnEvent, TrainingMonitor
 from training.sft.calibration import (
     CalibrationFit,
     build_calibration_rows,
-    daily_recency_weights,
+    compute_daily_weights,
     fit_calibration,
     fit_move_multiplier,
     sample_examples,
@@ -78,12 +78,12 @@ def train_sft(
     import torch
 
     started = time.perf_counter()
-    start, student = trainable_student(start, load_trainable_student, on_event)
+    start, student = load_student_to_train(start, load_trainable_student, on_event)
     items = training.items
     prompts = [student.prompt(item.observation) for item in items]
     answers = student.answer(prompts, lambda done, total: on_progress("reading the student", done, total))
     calls = [parse_answer(text, item.observation) for text, item in zip(answers, items, strict=True)]
-    weights = daily_recency_weights(
+    weights = compute_daily_weights(
         [item.outcome.known_at.date() for item in items], recipe.recency_half_life_days
     )
     fit = fit_calibration(build_calibration_rows(items, calls, weights))

@@ -20,7 +20,7 @@ from llm.model_files import fingerprint
 from llm.student import Student, StudentSettings
 from training.dataset.experience import Experience, TrainingSet, require_past
 from training.monitoring.monitor import OnEvent
-from training.promotion.evidence import net_returns
+from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, evaluate_challenger
 from training.trained_adapter import OnProgress, TrainedAdapter
 from training.walkforward.config import Method
@@ -250,5 +250,5 @@ def _verdict(
         sides[1],
         context.rules[fold.number - 1],
         passed_guards=passed_guards,
-        net_returns=net_returns(calls[0], calls[1], window),
+        net_returns=compute_net_returns(calls[0], calls[1], window),
     )

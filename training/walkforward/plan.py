@@ -13,7 +13,7 @@ from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData, build_costs, load_market_data
 from strategies.sizing import build_sizing
-from training.dataset.experience import Experience, build_experiences, longest_horizon
+from training.dataset.experience import Experience, build_experiences, find_longest_horizon
 from training.promotion.rule import GateRule, alpha_spent
 from training.walkforward.config import WalkForwardConfig
 from training.walkforward.folds import Fold, build_folds
@@ -52,6 +52,7 @@ def build_plan(
     settings: WalkForwardConfig,
     data_dir: Path,
     load: Callable[[StudentSettings], Student],
+    data: MarketData | None = None,
 ) -> WalkForwardPlan:
     """Load the market data and split it into folds.
 
@@ -60,11 +61,12 @@ def build_plan(
         settings: Its windows and its training.
         data_dir: The data folder.
         load: Loads the student.
+        data: The market data; None: what the configuration names.
 
     Raises:
         ClosecallError: For data or settings that the user can correct.
     """
-    data = load_market_data(config, data_dir)
+    data = data or load_market_data(config, data_dir)
     start = student_settings(config)
     student = load(start)
     observed = build_observations(data.bars, data.news, window=student.window, start=data.start)
@@ -97,7 +99,7 @@ def build_plan(
 def choose_embargo(settings: WalkForwardConfig, experiences: Sequence[Experience]) -> timedelta:
     """Return the embargo of the settings, or the longest horizon where they have none."""
     days = settings.embargo_days
-    return longest_horizon(experiences) if days is None else timedelta(days=days)
+    return find_longest_horizon(experiences) if days is None else timedelta(days=days)
 
 
 def build_gate_rules(gates: int) -> list[GateRule]:

@@ -45,7 +45,7 @@ class FoldJournal:
         )
 
     def append(self, payload: object, as_of: datetime) -> None:
-        """Append the event of a payload at once."""
+        """Append the event of a payload."""
         self.journal.append([encode(payload, as_of)], self.clock())
 
     def append_trained(self, trained: FoldTrained, as_of: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Run a walk-forward: `walkforward(config, settings) -> Run`.
+"""Run a walk-forward: `walkforward(config, settings) -> Result`.
 
 In each fold a challenger is trained, runs in shadow beside the champion, and trades only after a gate whose
 rule was journaled before. The result has the forecasts of each day's champion.
@@ -20,9 +20,10 @@ from engine.model import Prediction
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
 from llm.student import Student, StudentSettings
-from strategies.backtest import Progress, Run, baseline_predictions, simulate_all
+from strategies.backtest import Progress, baseline_predictions, simulate_all
 from strategies.config import BacktestConfig
-from strategies.results import STUDENT, SimulationResult, build_result, record_trial
+from strategies.market_data import MarketData
+from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export
 from training.walkforward.arms import (
@@ -49,7 +50,8 @@ def walkforward(
     resume: str | None = None,
     load: Callable[[StudentSettings], Student] = load_student,
     trainers: Mapping[Method, Trainer] | None = None,
-) -> Run:
+    data: MarketData | None = None,
+) -> Result:
     """Train, gate and trade through history.
 
     An unfinished run that was started with the same settings on the same data is resumed.
@@ -63,12 +65,13 @@ def walkforward(
         resume: The run to resume; None: the newest that can be, or a new one.
         load: Loads the student.
         trainers: The trainer of each method; None: those of the settings.
+        data: The market data; None: what the configuration names.
 
     Raises:
         ClosecallError: For data or settings that the user can correct.
     """
     on_progress("reading", 0, 0)
-    plan = build_plan(config, settings, data_dir, load)
+    plan = build_plan(config, settings, data_dir, load, data)
     name, folder = open_or_create_run(data_dir, resume, plan.header, config.stored(), clock())
     with _locked_record(name, folder, clock) as record, AnswerCache(data_dir / "ledger.sqlite") as cache:
         context = WalkForwardContext(
@@ -87,7 +90,7 @@ def walkforward(
         )
         arms = _run_arms(context, settings, trainers or create_trainers(settings))
         result, simulations = _finish_run(name, plan, arms, record, data_dir, on_progress)
-    return Run(name=name, folder=folder, result=result, simulations=simulations)
+    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=plan.data.bars)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from strategies.console import print_stderr, utc_now
+from strategies.console import print_stderr
 from tui.cli.bench import (
     bench_app,
     bench_drift,
@@ -35,6 +35,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer's callback
+    if wanted:
+        import closecall
+
+        sys.stdout.write(f"closecall {closecall.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def show_version(
+    version: Annotated[  # its callback acts on it
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 app.add_typer(fetch_app, name="fetch")
@@ -91,7 +109,17 @@ app.add_typer(bench_app, name="bench")
 @app.command()
 @config_options("*", "market.*", without=("feeds",))
 def backtest(
-    flags: dict[str, Any], config: ConfigFile = None, data: DataDir = None, as_json: AsJson = False
+    flags: dict[str, Any],
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:CLASS",
+            help="Trade by a closecall.Strategy of your own, whose file is run; add --student for forecasts.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Forecast every close, trade the forecasts in backtrader, and score them against baselines.
 
@@ -104,12 +132,14 @@ def backtest(
     settings = with_champion(load_config(config, flags, print_stderr), folder)
     if settings.out is not None:
         require_writable(settings.out, "--out")
-    from strategies.backtest import backtest as run_backtest
+    from strategies.api import backtest as run_backtest
     from strategies.result_table import print_result
+    from strategies.strategy import load_strategy
 
+    rule = None if strategy is None else load_strategy(strategy)
     try:
         with ProgressDisplay() as progress:
-            run = run_backtest(settings, data_dir=folder, clock=utc_now, on_progress=progress)
+            run = run_backtest(config=settings, strategy=rule, folder=folder, on_progress=progress)
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; forecasts made so far are kept for the next run\n")
         raise

@@ -218,10 +218,10 @@ def bench_reward(
     """
     from dataclasses import asdict
 
-    from training.benches.reward import step_agreement
+    from training.benches.reward import measure_step_agreement
     from tui.cli.tables import print_pairs
 
-    agreement = asdict(step_agreement(forecasts, seed))
+    agreement = asdict(measure_step_agreement(forecasts, seed))
     shown = {key: value for key, value in agreement.items() if key != "kinds"} | agreement["kinds"]
     print_json(agreement) if as_json else print_pairs(shown)
     if agreement["worst"] > _AGREES:
