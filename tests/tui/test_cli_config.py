@@ -177,7 +177,7 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
         (f"prompt = {['x' * 500]}", ["prompt = ", "… does not fit"]),
         ("seed = \n", ["not valid TOML", "line 1"]),
         ("seed = 3\nseed = 4\n", ["not valid TOML", "line 2"]),
-        ("\ud800", ["not valid TOML", "mend that line"]),
+        ("\ud800", ["not valid TOML", "correct that line"]),
     ],
 )
 def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, text, parts):

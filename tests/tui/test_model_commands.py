@@ -106,7 +106,7 @@ def test_show_tells_the_history_and_what_the_gate_said(data, names):
 def test_the_champion_answers_in_whatever_adapter_it_stands_today(data, names, capsys):
     config = load_config(None, {"champion": True})
     assert with_champion(config, data).adapter is None
-    assert "no champion of tiny is on record" in capsys.readouterr().err
+    assert "no champion registered for tiny; using the base model" in capsys.readouterr().err
     for name in names:
         run(data, "promote", name)
         found = with_champion(config, data)
