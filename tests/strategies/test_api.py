@@ -69,7 +69,7 @@ def command(capsys, *words):
 def test_own_code_gives_the_same_digests_through_the_library_and_the_command(
     tmp_path, capsys, frames, own, flag, name
 ):
-    path, names = own
+    _, names = own
     frames["BTCUSDT"].to_csv(tmp_path / "BTCUSDT.csv", index=False)
     words = ["--bars", tmp_path / "BTCUSDT.csv", "--json", "--data-dir", tmp_path / "data"]
     code, out, _ = command(capsys, "backtest", *words, flag, f"{path}:{name}")
@@ -142,7 +142,7 @@ def test_a_wrong_frame_is_refused_with_its_symbol_row_and_remedy(frames):
 
 
 def test_errors_of_settings_and_own_code_are_one_line_with_a_remedy(market, own):
-    path, names = own
+    _, names = own
     cases = [
         ({"cahs": 1}, "unknown key 'cahs'; did you mean 'cash'"),
         ({"start": "2023-01-05"}, "start: it decides the data; give it to MarketData"),
@@ -177,7 +177,7 @@ def test_a_file_of_own_code_is_refused_in_one_line(tmp_path, capsys, own):
 def test_a_student_that_answers_too_little_is_refused(market):
     short = RuleStudent()
     short.answer = lambda prompts, on_progress: ["only one"]
-    with pytest.raises(cc.StudentError, match="answer returned 1 values for .* prompts"):
+    with pytest.raises(cc.StudentError, match=r"answer returned 1 values for .* prompts"):
         cc.backtest(market, student=short)
 
 

@@ -135,7 +135,7 @@ def test_the_trainer_credits_each_token_and_holds_the_ends_of_openings() -> None
         wanted = [one[0]] * 3 + [one[1]] * 2 + [one[2]]
         assert found[row].tolist() == pytest.approx([value / scale for value in wanted], abs=1e-6)
     before = found.clone()
-    trainer._add_anchor(found, [{"hold": [0.25, 0.5]}] * 4)
+    trainer._add_anchor(found, [{"anchor": [0.25, 0.5]}] * 4)
     before[2, 1] += 0.25
     before[3, 1] += 0.5
     assert torch.allclose(found, before)

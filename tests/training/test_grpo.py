@@ -26,10 +26,11 @@ from strategies.sizing import PositionSizing
 from training.dataset.experience import TrainingSet, build_experiences
 from training.grpo.config import GrpoConfig
 from training.grpo.prompt_sampling import batch_part_size, sort_by_length
-from training.grpo.train import TrainedAdapter, train_grpo
+from training.grpo.train import train_grpo
 from training.monitoring.evaluation import compute_metrics, parse_answers
 from training.monitoring.guards import GuardLimits
 from training.sft.train import SftConfig
+from training.trained_adapter import TrainedAdapter
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
 
@@ -87,9 +88,9 @@ def train_once(
         training,
         held_out,
         folder,
-        recipe,
         lambda payload: kept.append((encode(payload, CUTOFF).kind, encode_fields(payload))),
         lambda *_: None,
+        recipe=recipe,
     )
 
 
@@ -240,7 +241,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("the disk is full")
 
-    monkeypatch.setattr("training.grpo.train.write_adapter", fail)
+    monkeypatch.setattr("training.trained_adapter.write_adapter", fail)
     with pytest.raises(StudentError):
         train_once(tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []

@@ -194,7 +194,7 @@ def test_the_functions_that_trl_calls_add_up_to_the_whole():
             prompts=["a", "a", "b"],
             completions=texts,
             completion_ids=[[1], [2], [3]],
-            place=[0, 1, 0],
+            index=[0, 1, 0],
             trainer_state=None,
             log_metric=logged.__setitem__,
         )
@@ -218,7 +218,7 @@ def test_each_function_sees_only_what_its_own_choice_decides():
         format_answer(Direction.UP, 0.9, 105),
     ]
     direction, confidence, close = (
-        function(texts, texts, place=[0, 0, 0])
+        function(texts, texts, index=[0, 0, 0])
         for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)
     )
     assert direction == [RECIPE.direction] * 3
