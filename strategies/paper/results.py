@@ -167,7 +167,7 @@ def _build_market_data(
         news=sorted(reader.news.values(), key=lambda item: (item.available_at, item.id)),
         start=settings.start,
         source=replayed or "live",
-        simulated=market is not None,
+        is_simulated=market is not None,
         is_training_market=market is not None and market.is_training_market,
         oracle=_oracle(market, reader.ratios) if market else {},
         rates=read_rates(journal, settings),
