@@ -135,7 +135,14 @@ class NewsItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Everything that became known at one instant. An OPEN slice carries flat bars (see `Bar.at_open`)."""
+    """Everything that became known at one instant. An OPEN slice carries flat bars (see `Bar.at_open`).
+
+    Example:
+        >>> import closecall as cc
+        >>> from datetime import UTC, datetime
+        >>> cc.Slice(as_of=datetime(2024, 1, 2, tzinfo=UTC), phase="close", bars={}).news
+        ()
+    """
 
     as_of: datetime
     phase: Phase
@@ -189,6 +196,12 @@ class Forecast:
         close: The predicted close, in the quote currency.
         last_close: The close at `as_of`, in the quote currency.
         text: The raw output that it was parsed from.
+
+    Example:
+        >>> import closecall as cc
+        >>> forecast = cc.simulate(days=30).simulations["student"].calls[0]
+        >>> isinstance(forecast, cc.Forecast), 0.5 <= forecast.confidence <= 1
+        (True, True)
     """
 
     symbol: str

@@ -24,8 +24,14 @@ _KEYS = ("direction", "confidence", "close")
 _LOWEST, _HIGHEST = 10.0, 1000.0
 
 
-def format_answer(direction: Direction, confidence: float, close: float) -> str:
-    """The canonical answer; `confidence` is rounded to 0.01, `close` (rebased to 100) to 0.01."""
+def format_answer(direction: Direction | str, confidence: float, close: float) -> str:
+    """The canonical answer; `confidence` is rounded to 0.01, `close` (rebased to 100) to 0.01.
+
+    Example:
+        >>> import closecall as cc
+        >>> cc.format_answer("up", confidence=0.6, close=100.5)
+        '{"direction": "up", "confidence": 0.60, "close": 100.50}'
+    """
     stated = min(1.0, max(0.5, confidence))
     return f'{{"direction": "{direction}", "confidence": {stated:.2f}, "close": {close:.2f}}}'
 

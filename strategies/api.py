@@ -67,7 +67,7 @@ def backtest(
         >>> data = cc.MarketData.simulated(seed=8, days=60)
         >>> result = cc.backtest(data, student="tiny", cash=50_000)
         >>> result.verdict, len(result.equity), result.forecasts.symbol.nunique()
-        ('better', 59, 6)
+        ('better', 100, 6)
     """
     chosen = config or build_config(data, student, settings)
     own = None if student is None or isinstance(student, str | Path) else CheckedStudent(student)

@@ -53,7 +53,7 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardPart:
-    """One part of the reward; `closecall.add_reward_part` has an example.
+    """One part of the reward; `closecall.add_reward_part` adds one.
 
     Attributes:
         weight: Its weight by default.
@@ -62,6 +62,11 @@ class RewardPart:
         score: Its value for a forecast and the step that it led to.
         worst: The least value that a valid answer to an observation could have.
         help: What it rewards.
+
+    Example:
+        >>> from training.rewards import PARTS
+        >>> PARTS["brier"].low, PARTS["brier"].high
+        (0.0, 1.0)
     """
 
     weight: float

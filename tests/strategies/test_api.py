@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from html import escape
 
 import backtrader as bt
 import pandas as pd
@@ -90,7 +91,7 @@ def test_print_and_html_show_the_table_of_the_command(tmp_path, capsys, market):
     assert code == 0
     assert str(result) == out.rstrip("\n")
     html = result._repr_html_()
-    assert all(word in html for word in ("<table>", "accuracy", "SIMULATED", *result.conclusions[:1]))
+    assert all(word in html for word in ("<table>", "accuracy", "SIMULATED", escape(result.conclusions[0])))
 
 
 def test_frames_have_the_columns_and_rows_of_the_export(tmp_path, market):
@@ -100,7 +101,7 @@ def test_frames_have_the_columns_and_rows_of_the_export(tmp_path, market):
         assert list(frame.columns) == list(table.columns)
         assert len(frame) == len(table)
     assert result.scores.student.accuracy == result.result["scores"]["student"]["accuracy"]
-    with pytest.raises(AttributeError, match=r"did you mean student\?"):
+    with pytest.raises(AttributeError, match="did you mean student"):
         _ = result.scores.studnt
 
 

@@ -61,7 +61,7 @@ def build_plan(
         settings: Its windows and its training.
         data_dir: The data folder.
         load: Loads the student.
-        data: The market data; None: what the configuration names.
+        data: The market data; None loads what the configuration names.
 
     Raises:
         ClosecallError: For data or settings that the user can correct.

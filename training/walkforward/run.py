@@ -65,7 +65,7 @@ def walkforward(
         resume: The run to resume; None: the newest that can be, or a new one.
         load: Loads the student.
         trainers: The trainer of each method; None: those of the settings.
-        data: The market data; None: what the configuration names.
+        data: The market data; None loads what the configuration names.
 
     Raises:
         ClosecallError: For data or settings that the user can correct.
