@@ -1,4 +1,4 @@
-"""All prompts of a run, answered in large batches or taken from the ledger. Knows no portfolio."""
+"""Answer all prompts of a run, from the answer cache or in large batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

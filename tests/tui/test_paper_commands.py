@@ -101,7 +101,7 @@ def test_the_same_command_again_shows_the_end_and_counts_it_once(finished):
         "paper", "start", "--replay", "--config", folder / "closecall.toml", "--data-dir", folder
     )
     assert again == shown
-    assert "goes on" in errors
+    assert "resumes" in errors
     trials = (folder / "trials.jsonl").read_text().splitlines()
     assert len(trials) == 1
 
@@ -222,7 +222,7 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
         wait_until(lambda: (pid := runner_pid(folder)) and pid != first, 60)
     finally:
         _, errors = run_typed("paper", "stop", "live", "--data-dir", tmp_path)
-    assert "to go on: closecall paper start --name live" in errors
+    assert "to resume: closecall paper start --name live" in errors
     assert supervisor_pid(folder) is runner_pid(folder) is None
     asked = {request.path for request in binance.requests}
     assert asked <= {"/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/klines", "/api/v3/ticker/24hr"}
@@ -267,7 +267,7 @@ def test_a_live_session_ends_with_ctrl_c_and_goes_on_with_the_network_gone(binan
             running.send_signal(signal.SIGINT)
             _, errors = running.communicate(timeout=30)
         assert running.returncode == 130, errors
-        assert errors.splitlines()[-1] == "stopped; to go on: closecall paper start --name live"
+        assert errors.splitlines()[-1] == "stopped; to resume: closecall paper start --name live"
         assert "Traceback" not in errors
         assert ("is down: it gives no answer" in errors) is again
         if not again:

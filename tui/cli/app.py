@@ -1,4 +1,4 @@
-"""The commands of `closecall`: flags in, tables or JSON out. Knows how nothing is done, only whom to ask."""
+"""The commands of `closecall`: flags in, tables or JSON out."""
 
 import sys
 from dataclasses import asdict
@@ -118,11 +118,11 @@ def backtest(
 
 @app.command()
 def runs(
-    run: Annotated[str | None, typer.Argument(help="Show this run's table again.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Show the result of this run.")] = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the backtests on record, newest first, or show one of them again."""
+    """List the recorded runs, newest first, or show the result of one."""
     from engine.journal.canonical import to_jsonable
     from strategies.result_table import print_result
     from strategies.runs import list_runs, load_run
@@ -130,26 +130,26 @@ def runs(
 
     if run is None:
         known = list(list_runs(data_dir(data)))
-        runs_json = {"runs": to_jsonable([asdict(one) for one in known])}
+        runs_json = {"runs": to_jsonable([asdict(run) for run in known])}
         print_json(runs_json) if as_json else print_runs(known, data_dir(data))
         return
-    found = load_run(data_dir(data), run)
+    stored = load_run(data_dir(data), run)
     if as_json:
-        print_json(to_jsonable(asdict(found)))
-    elif "folds" in found.result:
+        print_json(to_jsonable(asdict(stored)))
+    elif "folds" in stored.result:
         from tui.cli.training_tables import print_walkforward
 
-        print_walkforward(found.result)
+        print_walkforward(stored.result)
     else:
-        print_result(found.result)
+        print_result(stored.result)
 
 
 @app.command()
 def doctor(data: DataDir = None, as_json: AsJson = False) -> None:
-    """Say what is installed, which device and student are used, where data lives, and what is wrong."""
+    """Show what is installed, the device, the student and the data folder, and any problems."""
     from tui.cli.doctor import examine, print_examination
 
-    found = examine(data_dir(data))
-    print_json(found) if as_json else print_examination(found)
-    if found["problems"]:
+    findings = examine(data_dir(data))
+    print_json(findings) if as_json else print_examination(findings)
+    if findings["problems"]:
         raise typer.Exit(4)

@@ -1,4 +1,4 @@
-"""Lists of runs, fetches, findings and benches as tables that fit 80 columns, on stdout."""
+"""Print results as tables that fit 80 columns."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from tui.formatting import format_percent, number_formatter
 
 
 def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
-    """One line for each run on record."""
+    """Print one line for each run."""
     console = create_console()
     if not runs:
         console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
@@ -81,25 +81,31 @@ _MOST_SHOWN = 200
 
 
 def print_fetch_report(report: Any) -> None:
-    """What a fetch of bars did, a line for each symbol and one for each gap."""
+    """Print what was fetched, a line for each symbol and one for each gap."""
     console = create_console()
     table = _table("symbol", "new", "stored", "gaps", "strays")
-    for one in report.symbols:
-        table.add_row(one.symbol, f"{one.new:,}", f"{one.stored:,}", str(len(one.gaps)), str(one.strays))
+    for fetched in report.symbols:
+        table.add_row(
+            fetched.symbol,
+            f"{fetched.new:,}",
+            f"{fetched.stored:,}",
+            str(len(fetched.gaps)),
+            str(fetched.strays),
+        )
     heading = f"{report.source}, {report.server_time:%Y-%m-%d %H:%M} UTC by its clock; {report.provenance}"
     console.print(Text(heading, style="bold"), soft_wrap=True)
     console.print(table)
-    for one in report.symbols:
-        for gap in one.gaps:
+    for fetched in report.symbols:
+        for gap in fetched.gaps:
             days = (
                 f"{gap.first:%Y-%m-%d} to {gap.last:%Y-%m-%d}" if gap.candles > 1 else f"{gap.first:%Y-%m-%d}"
             )
             missing = pluralize(gap.candles, "candle")
-            console.print(Text(f"gap  {one.symbol}  {days}  {missing}: {gap.reason}"))
+            console.print(Text(f"gap  {fetched.symbol}  {days}  {missing}: {gap.reason}"))
 
 
 def print_news(report: Any) -> None:
-    """What a pass over news feeds found."""
+    """Print what a pass over news feeds found."""
     repeated = sum(report.repeated.values())
     create_console().print(
         f"{pluralize(report.read, 'entry', 'entries')} read: {report.stored:,} stored, "

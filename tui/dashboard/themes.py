@@ -1,6 +1,7 @@
 """The three palettes. Colour never says anything alone: ▲ ▼ + − and words go with it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Palette:
         return self.up if value > 0 else self.down
 
 
-THEME_COLOURS = {
+THEME_COLOURS: dict[str, Any] = {
     "primary": "#6cc7d9",
     "accent": "#6cc7d9",
     "warning": "#e5b567",
