@@ -6,7 +6,6 @@ from strategies.monitor.journal_reader import EventRow
 from tui.dashboard.drawing import first_row
 from tui.dashboard.screens.journal import list_events, list_kinds
 from tui.dashboard.screens.overview import list_journals
-from tui.dashboard.screens.session import list_forecasts
 from tui.dashboard.view_state import Panel, Search, ViewState
 
 
@@ -74,7 +73,7 @@ def open_row(sight: ViewState, panel: str) -> ViewState:
         screen = "backtest" if chosen.place.type == "run" else "session"
         return replace(sight, selected=chosen.place.key, screen=screen, focus="", notice="", filter_text="")
     if panel in ("calls", "news"):
-        calls = list_forecasts(sight)
+        calls = sight.list_forecasts()
         if not calls:
             return sight
         call = calls[sight.cursor("calls", len(calls))] if panel == "calls" else None

@@ -25,17 +25,6 @@ class Palette:
         return self.up if value > 0 else self.down
 
 
-THEME_COLOURS = {
-    "primary": "#6cc7d9",
-    "accent": "#6cc7d9",
-    "warning": "#e5b567",
-    "foreground": "#d7dbe0",
-    "background": "#14171c",
-    "surface": "#1b1f26",
-    "panel": "#232831",
-}
-"""What the three themes share; only rise and fall differ between them."""
-
 PALETTES = {
     palette.name: palette
     for palette in (

@@ -9,6 +9,7 @@ from strategies.monitor.forecasts import bucket_index
 from strategies.monitor.views import CallView
 from tui.dashboard.drawing import draw_bar, empty_state, key_values, paragraph, row, text_line
 from tui.dashboard.screens.news import news_read_for
+from tui.dashboard.screens.price import PRICE
 from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, verdict_label
@@ -186,8 +187,12 @@ SCREEN = ScreenPlan(
     name="forecast",
     title="Forecast",
     help="One decision opened.",
-    panels=(DECISION, OUTCOME, SO_FAR, PROMPT, OUTPUT, READ),
-    css=grid_css("small", 2, "1fr 1fr", decision=1, outcome=1, prompt=1, output=1)
-    + grid_css("middle", 10, "13 5fr 3fr", decision=5, outcome=5, so_far=4, prompt=6, output=4, read=6)
-    + grid_css("large", 30, "14 6fr 4fr", decision=10, outcome=10, so_far=10, prompt=18, output=12, read=30),
+    panels=(DECISION, OUTCOME, SO_FAR, PRICE, PROMPT, OUTPUT, READ),
+    css=grid_css("small", 2, "10 5fr 4fr", decision=1, outcome=1, price=(1, 2), prompt=1, output=1)
+    + grid_css(
+        "middle", 20, "13 14fr 9fr", decision=6, outcome=8, so_far=6, price=12, prompt=8, output=8, read=12
+    )
+    + grid_css(
+        "large", 30, "14 6fr 4fr", decision=10, outcome=10, so_far=10, price=18, prompt=12, output=12, read=18
+    ),
 )

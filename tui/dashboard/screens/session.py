@@ -9,6 +9,7 @@ from strategies.monitor import fields
 from strategies.monitor.views import CallView, EventLine, JournalView, Point, PositionView
 from tui.dashboard.drawing import draw_curve, draw_window, empty_state, key_values, paragraph, row, text_line
 from tui.dashboard.screens.news import NEWS
+from tui.dashboard.screens.price import PRICE
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, is_stale, state_label, verdict_label, waiting_label
 from tui.formatting import (
@@ -117,17 +118,8 @@ def _position(sight: ViewState, one: JournalView, held: PositionView, width: int
     )
 
 
-def list_forecasts(sight: ViewState) -> list[CallView]:
-    """The chosen journal's calls, newest first, with the filter's text in them."""
-    one, wanted = sight.journal, sight.filter_text.lower()
-    if one is None:
-        return []
-    calls = reversed(one.calls)
-    return [c for c in calls if wanted in f"{c.symbol} {c.direction} {c.abstention or ''}".lower()]
-
-
 def _calls(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = sight.journal, list_forecasts(sight)
+    one, found = sight.journal, sight.list_forecasts()
     if one is None:
         return empty_state(NO_JOURNAL, CHOOSE, width, height)
     if not found:
@@ -219,7 +211,7 @@ CALLS = Panel(
     title="Forecasts",
     draw=_calls,
     heading=1,
-    rows=lambda s: len(list_forecasts(s)),
+    rows=lambda s: len(s.list_forecasts()),
     help="The last calls: direction, confidence, close; then the close that came, hit or miss, and the error "
     "of the called close. Enter opens one.",
 )
@@ -276,17 +268,22 @@ SCREEN = ScreenPlan(
     name="session",
     title="Session",
     help="Equity, positions, forecasts.",
-    panels=(EQUITY, TRADES, CALLS, NEWS, POSITIONS, RISK),
-    css=grid_css("small", 10, "1fr 1fr 1fr", equity=10, calls=10, positions=6, risk=4)
+    panels=(PRICE, EQUITY, TRADES, CALLS, NEWS, POSITIONS, RISK),
+    css=grid_css("small", 20, "8 1fr 6", price=11, equity=9, calls=20, positions=12, risk=8)
+    # The two columns have borders of rows at other heights, hence the spans.
     + grid_css(
         "middle",
         20,
         "9fr 4fr 4fr 8fr 12",
-        equity=(11, 2),
-        trades=9,
-        calls=11,
+        price=(11, 2),
+        equity=9,
+        trades=(9, 2),
+        calls=(11, 2),
+        news=9,
         positions=11,
         risk=9,
     )
-    + grid_css("large", 20, "4fr 3fr 3fr", equity=14, trades=6, calls=7, news=13, positions=12, risk=8),
+    + grid_css(
+        "large", 20, "21fr 20fr 15", price=11, equity=9, trades=6, calls=7, news=7, positions=13, risk=7
+    ),
 )
