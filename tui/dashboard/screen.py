@@ -1,7 +1,7 @@
 """A screen of the dashboard and its widgets, on Textual's layout, focus and footer.
 
-The bodies of panels are drawn by hand as lines: a table of a session changes a few lines twice a second, and
-only those are painted again. `docs/decisions/0013` has the measurement against DataTable.
+The bodies of panels are drawn by hand as lines: a session changes a few lines twice a second, and only those
+are painted again.
 """
 
 from collections.abc import Callable, Sequence
@@ -107,7 +107,7 @@ class NoticeLine(Lines):
 class KeyFooter(Footer):
     """Textual's footer, composed once: here every panel has the same keys.
 
-    Textual composes it again at each change of the focus, which took two thirds of the time of a key.
+    Textual composes it again at each change of the focus: 199 ms of work for a digit, against 42 ms without.
     """
 
     def bindings_changed(self, screen: Screen[object]) -> None:
