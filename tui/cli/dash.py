@@ -1,4 +1,4 @@
-"""The command `closecall dash`: the dashboard on a terminal, or its state as text. Knows no panel."""
+"""The command `closecall dash`: the dashboard on a terminal, or its state as text."""
 
 import os
 import sys

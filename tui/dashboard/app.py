@@ -153,11 +153,11 @@ class DashboardView(App[None]):
         self.view_state = replace(self.view_state, snapshot=scene, selected=chosen)
         for (key, seq), name in list(self._awaited.items()):
             one = scene.get(key)
-            told = next((c for c in one.commands if c.seq == seq and c.answer), None) if one else None
-            if told is not None:
+            answered = next((c for c in one.commands if c.seq == seq and c.answer), None) if one else None
+            if answered is not None:
                 del self._awaited[key, seq]
                 self.view_state = replace(
-                    self.view_state, notice=f"{name} (event {seq}) was obeyed: {told.answer}"
+                    self.view_state, notice=f"{name} (event {seq}) was obeyed: {answered.answer}"
                 )
         if self.view_state.screen == "forecast":
             self._fetch_call()

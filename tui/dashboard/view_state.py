@@ -1,4 +1,4 @@
-"""What is looked at and how: the scene, the chosen journal, and a person's place in it. Knows no Textual."""
+"""What is looked at and how: the snapshot, the selected journal, and the place in it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ class ViewState:
 
 
 Draw = Callable[[ViewState, int, int], Sequence[Text]]
-"""Draws at most so many lines of so many cells: (sight, width, height)."""
+"""Draws at most so many lines of so many cells: (state, width, height)."""
 
 Count = Callable[[ViewState], int]
 
