@@ -42,7 +42,7 @@ def serve(words: Sequence[str], host: str, port: int, say: Callable[[str], None]
         # The server says that it serves before it has the port.
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        message = f"--host {host} --port {port} is not free ({error.strerror or error}); choose another"
+        message = f"--host {host} --port {port} is in use ({error.strerror or error}); choose another port"
         raise UsageError(message) from error
     server.serve()
 
