@@ -52,7 +52,11 @@ class Lines(Widget):
         """Return a line, after drawing all of them where they are of another state or size."""
         self._draw()
         style = self.rich_style
-        return self._strips[y].apply_style(style) if y < len(self._strips) else Strip.blank(self.size.width)
+        return (
+            self._strips[y].apply_style(style)
+            if y < len(self._strips)
+            else Strip.blank(self.size.width, style)
+        )
 
     def _draw(self) -> list[int]:
         """Bring the lines up to date; the numbers of those that changed."""
@@ -67,7 +71,8 @@ class Lines(Widget):
             if y < len(before) and before[y] == line and before[y].spans == line.spans:
                 self._strips.append(strips[y])
                 continue
-            segments = line.render(self.app.console)
+            # Rich leaves the style of a whole text out where it has no other; within another text it is kept.
+            segments = Text.assemble(line, end="").render(self.app.console)
             self._strips.append(Strip([Segment(part.text, part.style) for part in segments if part.text]))
             changed.append(y)
         self.painted += len(changed)
