@@ -31,6 +31,7 @@ from engine.trading.records import EquityPoint, Fill, OrderRecord, SessionSnapsh
 from engine.trading.risk import Command, RiskChange
 from strategies.monitor import fields
 from strategies.monitor.account import AccountTracker
+from strategies.monitor.candles import CandleTracker
 from strategies.monitor.catalog import JournalPlace, JournalType
 from strategies.monitor.descriptions import decode_or_none, describe, fill_line, order_line
 from strategies.monitor.forecasts import ForecastTracker
@@ -153,6 +154,7 @@ class JournalProjection:
         self._status = StatusTracker(place.type)
         self.calls = ForecastTracker()
         self.account = AccountTracker()
+        self._candles = CandleTracker()
         self.health = HealthTracker()
         self._trainings = TrainingTracker()
         self._registrations = (
@@ -268,6 +270,7 @@ class JournalProjection:
             money=self.account.view(),
             score=self.calls.view(),
             calls=self.calls.last(),
+            candles=self._candles.view(),
             positions=self.account.positions(),
             orders=tuple(self._orders.values()),
             fills=tuple(self._fills),
@@ -338,9 +341,11 @@ class JournalProjection:
     def _on_split(self, _row: EventRow, split: Split) -> None:
         self.account.on_split(split)
         self.calls.split(split)
+        self._candles.on_split(split)
 
     def _on_slice(self, row: EventRow, record: SliceRecord) -> None:
         self.account.on_slice(record.slice)
+        self._candles.on_slice(record.slice)
         self.health.on_slice(row.as_of, row.recorded_at)
         for item in record.slice.news:
             self._add_news(row.seq, item)

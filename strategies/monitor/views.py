@@ -95,6 +95,17 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CandleView:
+    """One bar, closed at `at`; prices in the quote currency, in the symbol's newest units."""
+
+    at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PositionView:
     """A position: `price` is the newest known, at `price_at`; `entry` the mean price paid."""
 
@@ -270,6 +281,7 @@ class JournalView:
     money: AccountView = field(default_factory=AccountView)
     score: ScoreView = field(default_factory=ScoreView)
     calls: tuple[CallView, ...] = ()
+    candles: Mapping[str, tuple[CandleView, ...]] = field(default_factory=dict)
     positions: tuple[PositionView, ...] = ()
     orders: tuple[EventLine, ...] = ()
     fills: tuple[EventLine, ...] = ()

@@ -74,7 +74,7 @@ def test_a_run_is_chosen_opened_and_one_of_its_forecasts_read(folder):
         await pilot.press("G", "enter")
         assert app.view_state.selected.startswith("run/")
         assert "Verdict:" in screen_text(app)
-        await pilot.press("2", "tab", "tab")
+        await pilot.press("2", "tab", "tab", "tab")
         assert app.view_state.focus == "calls"
         await pilot.press("j", "j", "enter")
         await until(pilot, lambda: app.view_state.event is not None)
@@ -117,7 +117,7 @@ def test_the_whole_journal_is_searched_by_text_and_by_kind(folder):
 
 def test_help_is_about_the_panel_with_the_focus_and_names_every_key(folder):
     async def story(app, pilot):
-        await pilot.press("2", "question_mark")
+        await pilot.press("2", "tab", "question_mark")
         await pilot.pause()
         assert isinstance(app.screen, Help)
         words = " ".join(str(one.render()) for one in app.screen.query("Static"))

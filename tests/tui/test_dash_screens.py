@@ -228,8 +228,8 @@ def test_hostile_text_moves_no_border_of_any_screen(size):
         app = DashApp(Path("/nowhere/at/all"), lambda: NOW)
         async with app.run_test(size=size) as pilot:
             app.reader.stop()
-            for text in HOSTILE:
-                for screen in NAMES_OF_SCREENS:
+            for number, screen in enumerate(NAMES_OF_SCREENS):
+                for text in (HOSTILE[number], HOSTILE[-1 - number]):
                     state = ViewState(
                         snapshot=hostile_scene([], text), selected=PLACE.key, screen=screen, notice=text
                     )

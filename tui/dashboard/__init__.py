@@ -1,5 +1,5 @@
 """The dashboard: reads journals, writes commands, nothing else.
 
-`reading` tails journals in a thread, `board` folds their events, `views` are what came of it, the panels draw
-views, and `app` puts them on a screen. Nothing below `app` knows Textual.
+`strategies.monitor` follows journals and projects them onto views; the panels in `screens` draw
+views, `screen` puts them on Textual's grids, and `app` answers keys.
 """

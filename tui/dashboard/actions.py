@@ -1,4 +1,4 @@
-"""What a person may do from the dashboard: said beforehand, done through one door each, answered.
+"""The actions of the dashboard: each is described, confirmed and then done through one function.
 
 A session's commands go into its journal, the champion is changed by the registry, and training, backtests and
 replays are commands of their own in a process that outlives the dashboard. Nothing else is ever written.
@@ -28,7 +28,7 @@ from tui.dashboard.view_state import Search, ViewState
 _READONLY = "this dashboard was started with --readonly: it shows actions and does none; start it without"
 
 _EFFECTS = {
-    "resume": "It trades again, and has forgiven whatever limit had stopped it.",
+    "resume": "Trading resumes; limits that were tripped are reset.",
     "reduce": "It takes no new risk: positions may only become smaller.",
     "halt": "It gives no order until it is resumed; waiting orders are cancelled; positions stay.",
     "flatten": "It is halted, and every position is ordered closed at its symbol's next open.",
@@ -71,35 +71,35 @@ class Action:
     perform: Callable[[str], ActionResult] = lambda _reason: ActionResult(message="")
 
 
-def plan_action(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Action:
+def plan_action(name: str, state: ViewState, clock: Callable[[], datetime]) -> Action:
     """The action of that name upon what is chosen."""
-    made = _build_action(name, sight, clock)
-    if sight.readonly:
+    made = _build_action(name, state, clock)
+    if state.readonly:
         return Action(name=name, description=made.description, refusal=_READONLY)
     return made
 
 
-def _build_action(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Action:
+def _build_action(name: str, state: ViewState, clock: Callable[[], datetime]) -> Action:
     if name in _EFFECTS:
-        return _command(name, sight, clock)
+        return _command(name, state, clock)
     if name in ("promote", "rollback"):
-        return _registry(name, sight, clock)
-    return _process(name, sight)
+        return _registry(name, state, clock)
+    return _process(name, state)
 
 
-def _command(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Action:
-    one = sight.journal
+def _command(name: str, state: ViewState, clock: Callable[[], datetime]) -> Action:
+    one = state.journal
     if one is None or one.place.type is not JournalType.SESSION:
         what = "nothing" if one is None else f"{one.place.type} {one.place.name}"
-        said = f"{name} is for paper sessions, and {what} is chosen; choose a session in 1 Overview"
-        return Action(name=name, description=_EFFECTS[name], refusal=said)
+        refusal = f"{name} is for paper sessions, and {what} is chosen; choose a session in 1 Overview"
+        return Action(name=name, description=_EFFECTS[name], refusal=refusal)
     if one.state == "finished":
         return Action(
             name=name,
             description=_EFFECTS[name],
             refusal=f"session {one.place.name} has finished; it obeys no command",
         )
-    idle = "" if one.held else " No process has it open now: it will obey when it goes on."
+    idle = "" if one.held else " No process has it open now: it will obey when it is started."
     held = ", ".join(f"{p.symbol} {p.size:+,.6g}" for p in one.positions[:6] if p.size) or "nothing"
     will = (
         f"{name} goes into the journal of session {one.place.name}. {_EFFECTS[name]} It holds {held}.{idle}"
@@ -130,8 +130,8 @@ def send_command(path: Path, key: str, name: str, why: str, at: datetime) -> Act
     )
 
 
-def _registry(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Action:
-    registry, home = sight.snapshot.registry, Path(sight.snapshot.data_dir)
+def _registry(name: str, state: ViewState, clock: Callable[[], datetime]) -> Action:
+    registry, home = state.snapshot.registry, Path(state.snapshot.data_dir)
     champions = dict(registry.champions) if registry else {}
     if name == "rollback":
         will = "The champion stands down, and the one before it, or the bare base model, speaks from now on."
@@ -152,7 +152,7 @@ def _registry(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Act
         return Action(
             name=name, description=will, refusal="no adapter is on record; closecall retrain enters one"
         )
-    one = registry.adapters[sight.cursor("adapters", len(registry.adapters))]
+    one = registry.adapters[state.cursor("adapters", len(registry.adapters))]
     if one.status == "champion":
         return Action(name=name, description=will, refusal=f"{one.name} is the champion already")
     before = champions.get(one.student, "the bare base model")
@@ -197,8 +197,8 @@ _TRAINABLE_TYPES = (JournalType.RUN, JournalType.SESSION, JournalType.TRAINING)
 """Whose outcomes a round can learn from."""
 
 
-def _process(name: str, sight: ViewState) -> Action:
-    words, one = list(_COMMANDS[name]), sight.journal
+def _process(name: str, state: ViewState) -> Action:
+    words, one = list(_COMMANDS[name]), state.journal
     will = {
         "backtest": "A backtest of the shipped student on a simulated market begins; no network, no money.",
         "replay": "A paper session over simulated days begins, in simulated time; no network, no money.",
@@ -209,8 +209,8 @@ def _process(name: str, sight: ViewState) -> Action:
         if one.place.type is JournalType.SESSION and one.own_time:
             will += " The replay itself adopts nothing from it: it has a registry of its own."
     line = "closecall " + " ".join(words)
-    where = f"It runs as a process of its own: {line} --data-dir {sight.snapshot.data_dir}"
-    words += ["--data-dir", sight.snapshot.data_dir]
+    where = f"It runs as a process of its own: {line} --data-dir {state.snapshot.data_dir}"
+    words += ["--data-dir", state.snapshot.data_dir]
     return Action(
         name=name,
         description=f"{will} {where}",
@@ -268,7 +268,7 @@ class BackgroundTasks:
         self._reader.fetch(key, seq, lambda row: self._later(answer, row))
 
     def search(self, key: str, text: str, kind: str, answer: Callable[[Search], None]) -> None:
-        """Look through a whole journal; what was found so far is told again and again."""
+        """Search a whole journal; `answer` gets the results so far, several times."""
         self.stop_search()
 
         def found(rows: list[EventRow], reached: int, ended: bool) -> None:  # noqa: FBT001  # of `Reader.search`
@@ -284,7 +284,7 @@ class BackgroundTasks:
     def compute_reward(
         self, journal: JournalView, call: CallView, answer: Callable[[int, dict[str, object]], None]
     ) -> None:
-        """Reckon what a call was worth; the rewards of one run are reckoned once."""
+        """Compute the reward of a forecast; the rewards of one run are computed once."""
 
         def work() -> None:
             with self._computing_rewards:
@@ -296,7 +296,7 @@ class BackgroundTasks:
         _run_in_thread(work)
 
     def execute(self, planned: Action, why: str, answer: Callable[[str, ActionResult], None]) -> None:
-        """Do what was confirmed; for what goes on by itself, tell its end too."""
+        """Execute a confirmed action; of a process that was started, report its end too."""
 
         def work() -> None:
             done = execute(planned, why)

@@ -31,7 +31,7 @@ from tui.dashboard.navigation import (
 from tui.dashboard.screen import DashScreen, PanelView, TopBar
 from tui.dashboard.screens import SCREENS
 from tui.dashboard.text import select_journal
-from tui.dashboard.themes import PALETTES, THEME_COLOURS, Palette
+from tui.dashboard.themes import PALETTES, Palette
 from tui.dashboard.view_state import Panel, Search, ViewState
 
 _CSS = """
@@ -153,11 +153,11 @@ class DashboardView(App[None]):
         self.view_state = replace(self.view_state, snapshot=scene, selected=chosen)
         for (key, seq), name in list(self._awaited.items()):
             one = scene.get(key)
-            told = next((c for c in one.commands if c.seq == seq and c.answer), None) if one else None
-            if told is not None:
+            answered = next((c for c in one.commands if c.seq == seq and c.answer), None) if one else None
+            if answered is not None:
                 del self._awaited[key, seq]
                 self.view_state = replace(
-                    self.view_state, notice=f"{name} (event {seq}) was obeyed: {told.answer}"
+                    self.view_state, notice=f"{name} (event {seq}) was obeyed: {answered.answer}"
                 )
         if self.view_state.screen == "forecast":
             self._fetch_call()
@@ -353,4 +353,15 @@ class DashApp(DashboardView):
 
 def create_theme(palette: Palette) -> Theme:
     """Return the Textual theme of a palette."""
-    return Theme(name=palette.name, success=palette.up, error=palette.down, **THEME_COLOURS)
+    return Theme(
+        name=palette.name,
+        primary=palette.curve,
+        accent=palette.curve,
+        success=palette.up,
+        error=palette.down,
+        warning="#e5b567",
+        foreground="#d7dbe0",
+        background="#14171c",
+        surface="#1b1f26",
+        panel="#232831",
+    )

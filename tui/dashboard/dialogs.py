@@ -1,4 +1,4 @@
-"""What stands over the screen for a moment: a confirmation, the help, a line to type. Knows no journal."""
+"""The dialogs: a confirmation, the help, a line to type."""
 
 from collections.abc import Sequence
 from typing import ClassVar

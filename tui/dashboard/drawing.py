@@ -64,16 +64,16 @@ def first_row(offset: int, cursor: int, count: int, height: int) -> int:
 
 
 def draw_window(
-    sight: ViewState,
+    state: ViewState,
     panel: str,
     count: int,
     height: int,
     draw: Callable[[int, bool], Text],
 ) -> list[Text]:
     """The rows around the chosen one, as many as fit; only those are drawn."""
-    cursor = sight.cursor(panel, count)
-    first = first_row(sight.offsets.get(panel, 0), cursor, count, height)
-    focused = sight.focus == panel
+    cursor = state.cursor(panel, count)
+    first = first_row(state.offsets.get(panel, 0), cursor, count, height)
+    focused = state.focus == panel
     return [draw(place, focused and place == cursor) for place in range(first, min(count, first + height))]
 
 
@@ -94,7 +94,7 @@ def draw_panel(
 
 
 def empty_state(message: str, remedy: str, width: int, height: int) -> list[Text]:
-    """An empty state: what is missing, and what mends it."""
+    """Return an empty state: what is missing, and how to get it."""
     found = [*paragraph(message, width, 3), *paragraph(remedy, width, 4, "bold")]
     return found[:height]
 

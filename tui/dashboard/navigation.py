@@ -6,12 +6,11 @@ from strategies.monitor.journal_reader import EventRow
 from tui.dashboard.drawing import first_row
 from tui.dashboard.screens.journal import list_events, list_kinds
 from tui.dashboard.screens.overview import list_journals
-from tui.dashboard.screens.session import list_forecasts
 from tui.dashboard.view_state import Panel, Search, ViewState
 
 
 def move_cursor(state: ViewState, panel: Panel, rows: int, height: int) -> ViewState:
-    """Return the state with a panel's cursor moved and kept in sight.
+    """Return the state with a panel's cursor moved and kept in state.
 
     Args:
         state: What is looked at.
@@ -45,66 +44,66 @@ def choose_row(state: ViewState, panel: Panel, line: int, height: int) -> tuple[
     return move_cursor(state, panel, step, height), step == 0
 
 
-def select_other_journal(sight: ViewState, step: int) -> ViewState:
+def select_other_journal(state: ViewState, step: int) -> ViewState:
     """Another session or run, in the order of the overview."""
-    keys = [one.place.key for one in list_journals(sight)]
+    keys = [one.place.key for one in list_journals(state)]
     if not keys:
-        return sight
-    place = (keys.index(sight.selected) + step) % len(keys) if sight.selected in keys else 0
-    cursors = {**sight.cursors, "journals": place}
-    return replace(sight, selected=keys[place], cursors=cursors, notice=f"{keys[place]} is chosen")
+        return state
+    place = (keys.index(state.selected) + step) % len(keys) if state.selected in keys else 0
+    cursors = {**state.cursors, "journals": place}
+    return replace(state, selected=keys[place], cursors=cursors, notice=f"{keys[place]} is chosen")
 
 
-def select_other_call(sight: ViewState, step: int) -> ViewState:
+def select_other_call(state: ViewState, step: int) -> ViewState:
     """The forecast after the opened one, or before."""
-    one, call = sight.journal, sight.opened_forecast()
+    one, call = state.journal, state.opened_forecast()
     if one is None or call is None:
-        return sight
+        return state
     place = next(place for place, each in enumerate(one.calls) if each.seq == call.seq) + step
-    return replace(sight, call=one.calls[max(0, min(place, len(one.calls) - 1))].seq)
+    return replace(state, call=one.calls[max(0, min(place, len(one.calls) - 1))].seq)
 
 
-def open_row(sight: ViewState, panel: str) -> ViewState:
+def open_row(state: ViewState, panel: str) -> ViewState:
     """What enter does in a panel."""
     if panel == "journals":
-        found = list_journals(sight)
+        found = list_journals(state)
         if not found:
-            return sight
-        chosen = found[sight.cursor(panel, len(found))]
+            return state
+        chosen = found[state.cursor(panel, len(found))]
         screen = "backtest" if chosen.place.type == "run" else "session"
-        return replace(sight, selected=chosen.place.key, screen=screen, focus="", notice="", filter_text="")
+        return replace(state, selected=chosen.place.key, screen=screen, focus="", notice="", filter_text="")
     if panel in ("calls", "news"):
-        calls = list_forecasts(sight)
+        calls = state.list_forecasts()
         if not calls:
-            return sight
-        call = calls[sight.cursor("calls", len(calls))] if panel == "calls" else None
-        return replace(sight, screen="forecast", focus="", call=call.seq if call else sight.call)
+            return state
+        call = calls[state.cursor("calls", len(calls))] if panel == "calls" else None
+        return replace(state, screen="forecast", focus="", call=call.seq if call else state.call)
     if panel == "kinds":
-        kinds = list_kinds(sight)
-        kind = kinds[sight.cursor(panel, len(kinds))] if kinds else ""
+        kinds = list_kinds(state)
+        kind = kinds[state.cursor(panel, len(kinds))] if kinds else ""
         return replace(
-            sight, search=Search(text=sight.search.text, kind="" if kind == sight.search.kind else kind)
+            state, search=Search(text=state.search.text, kind="" if kind == state.search.kind else kind)
         )
     if panel == "events":
-        lines = list_events(sight)
+        lines = list_events(state)
         if not lines:
-            return sight
-        line = lines[sight.cursor(panel, len(lines))]
-        return replace(sight, event=_placeholder_event(line.seq, sight))
-    return sight
+            return state
+        line = lines[state.cursor(panel, len(lines))]
+        return replace(state, event=_placeholder_event(line.seq, state))
+    return state
 
 
-def go_back(sight: ViewState) -> ViewState:
+def go_back(state: ViewState) -> ViewState:
     """What esc does: the filter goes first, then an open event, then the screen."""
-    if sight.notice:
-        return replace(sight, notice="")
-    if sight.filter_text or sight.search.text or sight.search.kind:
-        return replace(sight, filter_text="", search=Search(), cursors={}, offsets={})
-    if sight.screen == "forecast":
-        return replace(sight, screen="session", focus="calls")
-    return sight if sight.screen == "overview" else replace(sight, screen="overview", focus="journals")
+    if state.notice:
+        return replace(state, notice="")
+    if state.filter_text or state.search.text or state.search.kind:
+        return replace(state, filter_text="", search=Search(), cursors={}, offsets={})
+    if state.screen == "forecast":
+        return replace(state, screen="session", focus="calls")
+    return state if state.screen == "overview" else replace(state, screen="overview", focus="journals")
 
 
-def _placeholder_event(seq: int, sight: ViewState) -> EventRow:
+def _placeholder_event(seq: int, state: ViewState) -> EventRow:
     """Names the event that is to be read."""
-    return EventRow(seq=seq, as_of=sight.now, recorded_at=sight.now, kind="", payload={}, chain="")
+    return EventRow(seq=seq, as_of=state.now, recorded_at=state.now, kind="", payload={}, chain="")

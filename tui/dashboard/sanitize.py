@@ -1,4 +1,4 @@
-"""Any text, made safe to stand in one line of a screen. Knows no screen.
+"""Any text, made safe to stand in one line of a screen.
 
 News, symbols and model output are written by strangers. What could move the cursor, turn the direction of
 writing, or be as wide in one terminal and narrow in another never reaches the screen.

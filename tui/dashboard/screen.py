@@ -1,7 +1,7 @@
 """A screen of the dashboard and its widgets, on Textual's layout, focus and footer.
 
-The bodies of panels are drawn by hand as lines: a table of a session changes a few lines twice a second, and
-only those are painted again. `docs/decisions/0013` has the measurement against DataTable.
+The bodies of panels are drawn by hand as lines: a session changes a few lines twice a second, and only those
+are painted again.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,7 +52,11 @@ class Lines(Widget):
         """Return a line, after drawing all of them where they are of another state or size."""
         self._draw()
         style = self.rich_style
-        return self._strips[y].apply_style(style) if y < len(self._strips) else Strip.blank(self.size.width)
+        return (
+            self._strips[y].apply_style(style)
+            if y < len(self._strips)
+            else Strip.blank(self.size.width, style)
+        )
 
     def _draw(self) -> list[int]:
         """Bring the lines up to date; the numbers of those that changed."""
@@ -67,7 +71,8 @@ class Lines(Widget):
             if y < len(before) and before[y] == line and before[y].spans == line.spans:
                 self._strips.append(strips[y])
                 continue
-            segments = line.render(self.app.console)
+            # Rich leaves the style of a whole text out where it has no other; within another text it is kept.
+            segments = Text.assemble(line, end="").render(self.app.console)
             self._strips.append(Strip([Segment(part.text, part.style) for part in segments if part.text]))
             changed.append(y)
         self.painted += len(changed)
@@ -102,6 +107,18 @@ class NoticeLine(Lines):
     def draw_lines(self, state: ViewState, width: int, height: int) -> Sequence[Text]:
         """Return the notice."""
         return [draw_notice(state, width)][:height]
+
+
+class KeyFooter(Footer):
+    """Textual's footer, composed once: here every panel has the same keys.
+
+    Textual composes it again at each change of the focus: 199 ms of work for a digit, against 42 ms without.
+    """
+
+    def bindings_changed(self, screen: Screen[object]) -> None:
+        """Compose it when the bindings are ready, and never again."""
+        if not self._bindings_ready:
+            super().bindings_changed(screen)
 
 
 class PanelView(Lines, can_focus=True):
@@ -189,7 +206,7 @@ class DashScreen(Screen[None]):
             for panel in self.plan.panels:
                 yield PanelView(panel, self.get_state)
         yield NoticeLine(self.get_state)
-        yield Footer(compact=True)
+        yield KeyFooter(compact=True)
 
     def on_mount(self) -> None:
         """Choose the layout of the size."""

@@ -1,4 +1,4 @@
-"""The same state as plain text: for `--once`, for a pipe, and for whoever reads by ear. Knows no terminal."""
+"""The same state as plain text: for `--once`, for a pipe, and for a screen reader."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,13 +33,13 @@ def select_journal(scene: Snapshot, name: str | None) -> str:
 
 
 def render_text(
-    sight: ViewState, screens: Sequence[str] = ("overview", "session", "backtest", "health")
+    state: ViewState, screens: Sequence[str] = ("overview", "session", "backtest", "health")
 ) -> str:
     """The state as text, a heading for each part; no colour, no box and no control character."""
-    one = sight.journal
+    one = state.journal
     badges = ["PAPER", *(["SIMULATED"] if one is not None and one.simulated else [])]
-    time = sight.now.astimezone(sight.zone)
-    found = [f"closecall {' '.join(badges)}  {time:%Y-%m-%d %H:%M:%S %Z}  {sight.snapshot.data_dir}"]
+    time = state.now.astimezone(state.zone)
+    found = [f"closecall {' '.join(badges)}  {time:%Y-%m-%d %H:%M:%S %Z}  {state.snapshot.data_dir}"]
     if one is not None:
         found.append(_format_heading(one))
     seen: set[str] = set()
@@ -52,7 +52,7 @@ def render_text(
                 "",
                 panel.title,
                 "-" * len(panel.title),
-                *_panel_lines(replace(sight, screen=name), panel),
+                *_panel_lines(replace(state, screen=name), panel),
             ]
     return "\n".join(line.rstrip() for line in found) + "\n"
 
@@ -64,8 +64,8 @@ def _format_heading(one: JournalView) -> str:
     )
 
 
-def _panel_lines(sight: ViewState, panel: Panel) -> list[str]:
-    drawn = [line.plain for line in panel.draw(sight, WIDTH, _HEIGHT)]
+def _panel_lines(state: ViewState, panel: Panel) -> list[str]:
+    drawn = [line.plain for line in panel.draw(state, WIDTH, _HEIGHT)]
     while drawn and not drawn[-1].strip():
         drawn.pop()
     return drawn or ["-"]

@@ -1,7 +1,6 @@
 """The three palettes. Colour never says anything alone: ▲ ▼ + − and words go with it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +24,6 @@ class Palette:
             return ""
         return self.up if value > 0 else self.down
 
-
-THEME_COLOURS: dict[str, Any] = {
-    "primary": "#6cc7d9",
-    "accent": "#6cc7d9",
-    "warning": "#e5b567",
-    "foreground": "#d7dbe0",
-    "background": "#14171c",
-    "surface": "#1b1f26",
-    "panel": "#232831",
-}
-"""What the three themes share; only rise and fall differ between them."""
 
 PALETTES = {
     palette.name: palette

@@ -1,4 +1,4 @@
-"""What is looked at and how: the scene, the chosen journal, and a person's place in it. Knows no Textual."""
+"""What is looked at and how: the snapshot, the selected journal, and the place in it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +68,16 @@ class ViewState:
         """The chosen row of a panel that has so many."""
         return min(max(0, self.cursors.get(panel, 0)), max(0, rows - 1))
 
+    def list_forecasts(self) -> list[CallView]:
+        """Return the selected journal's forecasts, newest first, with the filter's text in them."""
+        journal, wanted = self.journal, self.filter_text.lower()
+        calls = reversed(journal.calls if journal is not None else ())
+        return [
+            call
+            for call in calls
+            if wanted in f"{call.symbol} {call.direction} {call.abstention or ''}".lower()
+        ]
+
     def opened_forecast(self) -> CallView | None:
         """The forecast that was opened, or the newest."""
         journal = self.journal
@@ -77,7 +87,7 @@ class ViewState:
 
 
 Draw = Callable[[ViewState, int, int], Sequence[Text]]
-"""Draws at most so many lines of so many cells: (sight, width, height)."""
+"""Draws at most so many lines of so many cells: (state, width, height)."""
 
 Count = Callable[[ViewState], int]
 

@@ -1,6 +1,6 @@
 """The dashboard in a browser, through textual-serve: a process of it for each page that is open.
 
-Whoever reaches the page can act. So it is for this machine unless told otherwise, and a page of another site
+Whoever reaches the page can act. So it serves this machine only by default, and a page of another site
 cannot reach it through its visitor's browser: requests must name this server, and come from its own page.
 """
 
@@ -42,8 +42,8 @@ def serve(words: Sequence[str], host: str, port: int, say: Callable[[str], None]
         # The server says that it serves before it has the port.
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        said = f"--host {host} --port {port} cannot be had ({error.strerror or error}); choose another port"
-        raise UsageError(said) from error
+        message = f"--host {host} --port {port} is in use ({error.strerror or error}); choose another port"
+        raise UsageError(message) from error
     server.serve()
 
 

@@ -1,4 +1,4 @@
-"""How a journal's state is said in a few words, and what mends it. Knows no width and no colour."""
+"""A journal's state in a few words, and what to do about it."""
 
 from datetime import datetime, timedelta
 
@@ -51,7 +51,7 @@ def waiting_label(journal: JournalView, now: datetime) -> str:
 
 
 def suggest_remedy(journal: JournalView) -> str:
-    """Why nothing happens, and the command that mends it."""
+    """Return why nothing happens, and the command that helps."""
     name = journal.place.name
     if journal.state in ("no process", "stopped") and journal.place.type is JournalType.SESSION:
         why = journal.reason if journal.state == "stopped" and journal.reason else "no process has it open"
@@ -74,9 +74,9 @@ def suggest_remedy(journal: JournalView) -> str:
     return f"reached {format_datetime(journal.reached)} UTC" if journal.reached else ""
 
 
-def is_stale(sight: ViewState, journal: JournalView, position: PositionView) -> bool:
+def is_stale(state: ViewState, journal: JournalView, position: PositionView) -> bool:
     """Whether a position's price is older than the limits of its session allow."""
-    age = sight.age(journal, position.price_at)
+    age = state.age(journal, position.price_at)
     limit = journal.risk.limits.get("stale_after")
     most = timedelta(seconds=limit) if isinstance(limit, int | float) else STALE
     # Daily bars: only a session knows its calendars, and its risk state says when a price is overdue.

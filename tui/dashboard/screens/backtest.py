@@ -28,35 +28,35 @@ _FORECASTERS = ("student", "buy_and_hold", "persistence", "majority", "random", 
 _SHORT = {"buy_and_hold": "buy&hold", "persistence": "persist."}
 
 
-def _progress(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _progress(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     if one is None:
         return empty_state(
             NO_JOURNAL, "b starts a backtest on a simulated market; or: closecall backtest", width, height
         )
-    ended = one.ended_at or (sight.now if one.state == "running" else one.last_at)
+    ended = one.ended_at or (state.now if one.state == "running" else one.last_at)
     took = format_duration(ended - one.started_at) if ended and one.started_at else NONE
     values = [
         ("run", f"{one.place.name}  {'SIMULATED ' if one.simulated else ''}{one.title}", "bold"),
         ("student", one.student, ""),
-        ("state", f"{one.state}  {waiting_label(one, sight.now)}", ""),
-        ("started", format_datetime(one.started_at, sight.zone), ""),
+        ("state", f"{one.state}  {waiting_label(one, state.now)}", ""),
+        ("started", format_datetime(one.started_at, state.zone), ""),
         ("took", took, ""),
         ("events", f"{one.newest:,}" + (f", {one.rate:,.0f} a second" if one.rate else ""), ""),
-        *_progress_line(one, sight),
+        *_progress_line(one, state),
     ]
     return key_values(values, width)[:height]
 
 
-def _progress_line(one: JournalView, sight: ViewState) -> list[tuple[str, object, str]]:
+def _progress_line(one: JournalView, state: ViewState) -> list[tuple[str, object, str]]:
     """The share of closes forecast or traded, the rate, and the time left at the rate so far."""
     if one.done is None or one.started_at is None:
         return []
     left = NONE
-    took = (sight.now - one.started_at).total_seconds()
+    took = (state.now - one.started_at).total_seconds()
     if one.done > 0.02 and one.state == "running":
         left = format_duration(timedelta(seconds=took * (1 / one.done - 1)))
-    share = (f"{draw_bar(one.done, 20)} {one.done:.0%}", sight.palette.curve)
+    share = (f"{draw_bar(one.done, 20)} {one.done:.0%}", state.palette.curve)
     if one.calls:
         return [("traded", *share), ("time left", f"about {left}", "")]
     done, total = one.asked
@@ -74,13 +74,13 @@ def list_forecasters(result: Mapping[str, Any]) -> list[str]:
     return [name for name in (*_FORECASTERS, *(n for n in scores if n not in _FORECASTERS)) if name in scores]
 
 
-def _scores(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _scores(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     if one is None:
         return empty_state(NO_JOURNAL, CHOOSE, width, height)
     callers = list_forecasters(one.result)
     if not callers:
-        return _draw_running_scores(one, sight, width, height)
+        return _draw_running_scores(one, state, width, height)
     scores = fields.get_mapping(one.result, "scores")
     cell = max(8, min(12, (width - 19) // len(callers) - 1))
     head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in callers]
@@ -96,12 +96,12 @@ def _scores(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     return found[:height]
 
 
-def _draw_running_scores(one: JournalView, sight: ViewState, width: int, height: int) -> Sequence[Text]:
+def _draw_running_scores(one: JournalView, state: ViewState, width: int, height: int) -> Sequence[Text]:
     """A run or session that has not ended: its own figures up to here."""
     score, money = one.score, one.money
     if not score.n and not score.pending:
         return empty_state(
-            "No score yet.", waiting_label(one, sight.now) or "It comes with the second close.", width, height
+            "No score yet.", waiting_label(one, state.now) or "It comes with the second close.", width, height
         )
     bounds = (
         "" if score.low is None else f"  (95%: {format_percent(score.low)} to {format_percent(score.high)})"
@@ -112,7 +112,7 @@ def _draw_running_scores(one: JournalView, sight: ViewState, width: int, height:
         ("scored", f"{score.n:,} forecasts, {score.ties:,} ties, {score.pending:,} open", ""),
         ("abstentions", f"{score.abstentions:,}", ""),
         ("close error", NONE if score.error_bps is None else f"{score.error_bps:,.0f} bp", ""),
-        ("return", format_signed_percent(money.total_return), sight.palette.trend_style(money.total_return)),
+        ("return", format_signed_percent(money.total_return), state.palette.trend_style(money.total_return)),
         ("fills", f"{money.fills:,}, costs {format_amount(money.costs)}", ""),
     ]
     return key_values(values, width)[:height]
@@ -125,15 +125,15 @@ def _baselines_note(one: JournalView) -> str:
     return f"beside the baselines: closecall paper status {one.place.name}"
 
 
-def _verdict(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _verdict(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     if one is None:
         return empty_state(NO_JOURNAL, CHOOSE, width, height)
     if not one.result:
-        said = "The verdict comes when the run has ended."
+        text = "The verdict comes when the run has ended."
         if one.place.type is not JournalType.RUN:
-            said = f"A session's verdict is told by: closecall paper status {one.place.name}"
-        return paragraph(said, width, height, "dim")
+            text = f"For a session's verdict: closecall paper status {one.place.name}"
+        return paragraph(text, width, height, "dim")
     found: list[Text] = []
     for sentence in list_conclusions(one.result):
         found += paragraph(sentence, width, 4)

@@ -9,6 +9,7 @@ from strategies.monitor.forecasts import bucket_index
 from strategies.monitor.views import CallView
 from tui.dashboard.drawing import draw_bar, empty_state, key_values, paragraph, row, text_line
 from tui.dashboard.screens.news import news_read_for
+from tui.dashboard.screens.price import PRICE
 from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, verdict_label
@@ -19,19 +20,19 @@ _LEFT = "No forecast is opened."
 _HOW = "enter on a forecast in 2 Session opens it; n and N go to the next and the one before."
 
 
-def _decision(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    call = sight.opened_forecast()
+def _decision(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    call = state.opened_forecast()
     if call is None:
         return empty_state(
-            NO_JOURNAL if sight.journal is None else _LEFT,
-            CHOOSE if sight.journal is None else _HOW,
+            NO_JOURNAL if state.journal is None else _LEFT,
+            CHOOSE if state.journal is None else _HOW,
             width,
             height,
         )
-    way = sight.palette.trend_style(call.direction == "up" if call.direction else None)
+    way = state.palette.trend_style(call.direction == "up" if call.direction else None)
     values = [
         ("symbol", call.symbol, "bold"),
-        ("decided at", format_datetime(call.as_of, sight.zone), ""),
+        ("decided at", format_datetime(call.as_of, state.zone), ""),
         ("direction", arrow(call.direction) if call.direction else f"abstained: {call.abstention}", way),
         ("confidence", format_percent(call.confidence, 0), ""),
         ("called close", format_price(call.close), ""),
@@ -42,19 +43,19 @@ def _decision(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     return key_values(values, width)[:height]
 
 
-def _outcome(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    call = sight.opened_forecast()
+def _outcome(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    call = state.opened_forecast()
     if call is None:
         return ()
     error = NONE if call.error_bps is None else f"{call.error_bps:,.1f} bp of the last close"
     rose = None if call.came is None or call.last_close is None else call.came - call.last_close
     values = [
         ("outcome", verdict_label(call) or NONE, "bold"),
-        ("next close", format_price(call.came), sight.palette.trend_style(rose)),
-        ("known at", format_datetime(call.came_at, sight.zone), ""),
+        ("next close", format_price(call.came), state.palette.trend_style(rose)),
+        ("known at", format_datetime(call.came_at, state.zone), ""),
         ("error", error, ""),
         ("Brier part", _brier(call), ""),
-        *_reward(sight),
+        *_reward(state),
     ]
     return key_values(values, width, 18)[:height]
 
@@ -68,8 +69,8 @@ def _brier(call: CallView) -> str:
     return f"{1 - (up - rose) ** 2:.4f} of 1"
 
 
-def _reward(sight: ViewState) -> list[tuple[str, object, str]]:
-    reward = sight.reward
+def _reward(state: ViewState) -> list[tuple[str, object, str]]:
+    reward = state.reward
     if reward is None:
         return [("reward", "not before its step ends", "dim")]
     if "why" in reward:
@@ -81,14 +82,14 @@ def _reward(sight: ViewState) -> list[tuple[str, object, str]]:
     ]
 
 
-def _so_far(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, call = sight.journal, sight.opened_forecast()
+def _so_far(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, call = state.journal, state.opened_forecast()
     if one is None or not one.score.n:
         return empty_state(
             "No outcome is known yet.", "It comes with the next close of the symbol.", width, height
         )
     chosen = bucket_index(call.confidence) if call is not None and call.direction else -1
-    found = [text_line("said     right so far", width, "bold")]
+    found = [text_line("stated   right so far", width, "bold")]
     for place, bucket in enumerate(one.score.buckets):
         if not bucket.n:
             continue
@@ -97,15 +98,15 @@ def _so_far(sight: ViewState, width: int, height: int) -> Sequence[Text]:
             (f"{bucket.low:.0%}–{bucket.high:.0%}", 8, ""),
             (format_percent(share, 0), -4, ""),
             (f"of {bucket.n:,}", 9, "dim"),
-            (draw_bar(share, max(4, width - 28)), max(4, width - 28), sight.palette.curve),
+            (draw_bar(share, max(4, width - 28)), max(4, width - 28), state.palette.curve),
         ]
         found.append(row(cells, width, chosen=place == chosen, style="bold"))
     return found[:height]
 
 
-def _texts(sight: ViewState, name: str, width: int, height: int) -> Sequence[Text]:
-    call = sight.opened_forecast()
-    event = sight.event
+def _texts(state: ViewState, name: str, width: int, height: int) -> Sequence[Text]:
+    call = state.opened_forecast()
+    event = state.event
     if call is None:
         return empty_state(_LEFT, _HOW, width, height)
     if event is None or event.seq != call.seq:
@@ -113,12 +114,12 @@ def _texts(sight: ViewState, name: str, width: int, height: int) -> Sequence[Tex
     text = fields.get_text(event.payload, name, 1_000_000)
     if not text:
         return [text_line("nothing: " + (call.abstention or "the journal has none"), width, "dim")]
-    skipped = sight.cursor(name, 10_000)
+    skipped = state.cursor(name, 10_000)
     return paragraph(text, width, height + skipped)[skipped:]
 
 
-def _about(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, call = sight.journal, sight.opened_forecast()
+def _about(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, call = state.journal, state.opened_forecast()
     if one is None or call is None:
         return ()
     items = news_read_for(one, call)
@@ -130,7 +131,7 @@ def _about(sight: ViewState, width: int, height: int) -> Sequence[Text]:
             height,
         )
     return [
-        text_line(f"{format_datetime(item.at, sight.zone)}  {item.source}: {item.title}", width)
+        text_line(f"{format_datetime(item.at, state.zone)}  {item.source}: {item.title}", width)
         for item in items
     ][:height]
 
@@ -186,8 +187,12 @@ SCREEN = ScreenPlan(
     name="forecast",
     title="Forecast",
     help="One decision opened.",
-    panels=(DECISION, OUTCOME, SO_FAR, PROMPT, OUTPUT, READ),
-    css=grid_css("small", 2, "1fr 1fr", decision=1, outcome=1, prompt=1, output=1)
-    + grid_css("middle", 10, "13 5fr 3fr", decision=5, outcome=5, so_far=4, prompt=6, output=4, read=6)
-    + grid_css("large", 30, "14 6fr 4fr", decision=10, outcome=10, so_far=10, prompt=18, output=12, read=30),
+    panels=(DECISION, OUTCOME, SO_FAR, PRICE, PROMPT, OUTPUT, READ),
+    css=grid_css("small", 2, "10 5fr 4fr", decision=1, outcome=1, price=(1, 2), prompt=1, output=1)
+    + grid_css(
+        "middle", 20, "13 14fr 9fr", decision=6, outcome=8, so_far=6, price=12, prompt=8, output=8, read=12
+    )
+    + grid_css(
+        "large", 30, "14 6fr 4fr", decision=10, outcome=10, so_far=10, price=18, prompt=12, output=12, read=18
+    ),
 )

@@ -12,61 +12,61 @@ from tui.formatting import format_bytes, format_count, format_duration, format_s
 _LITTLE = 2_000_000_000
 
 
-def _feeds(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+def _feeds(state: ViewState, width: int, height: int) -> Sequence[Text]:
     found: list[Text] = []
-    for one in _live(sight):
-        for name, state, reason, at in (*one.health.sources, *one.health.parts):
-            style = "" if state == "up" else sight.palette.warn
-            mark = {"up": "✓", "down": "✗ !"}.get(state, "•")
-            cells = [(one.place.name, 14, "dim"), (name, 18, ""), (f"{mark} {state}", 9, style)]
+    for one in _live(state):
+        for name, status, reason, at in (*one.health.sources, *one.health.parts):
+            style = "" if status == "up" else state.palette.warn
+            mark = {"up": "✓", "down": "✗ !"}.get(status, "•")
+            cells = [(one.place.name, 14, "dim"), (name, 18, ""), (f"{mark} {status}", 9, style)]
             found.append(
                 row(
-                    [*cells, (format_short_datetime(at, sight.zone), 11, "dim"), (reason, width - 58, "")],
+                    [*cells, (format_short_datetime(at, state.zone), 11, "dim"), (reason, width - 58, "")],
                     width,
                 )
             )
     if not found:
-        said = "No source or part has failed here: a journal tells when one does, and when it answers again."
-        return empty_state(said, "closecall collect and paper sessions ask sources.", width, height)
+        message = "No source or part has failed: a journal records when one does and when it recovers."
+        return empty_state(message, "closecall collect and paper sessions ask sources.", width, height)
     return found[-height:]
 
 
-def _live(sight: ViewState) -> list[JournalView]:
-    chosen = [sight.journal] if sight.journal else []
-    return chosen + [one for one in sight.snapshot.journals if one.place.key != sight.selected]
+def _live(state: ViewState) -> list[JournalView]:
+    chosen = [state.journal] if state.journal else []
+    return chosen + [one for one in state.snapshot.journals if one.place.key != state.selected]
 
 
-def list_gaps(sight: ViewState) -> list[tuple[str, EventLine]]:
+def list_gaps(state: ViewState) -> list[tuple[str, EventLine]]:
     """Gaps of all journals, newest first, with the journal's name."""
-    found = [(one.place.name, line) for one in sight.snapshot.journals for line in one.health.gaps]
+    found = [(one.place.name, line) for one in state.snapshot.journals for line in one.health.gaps]
     return sorted(found, key=lambda pair: pair[1].at, reverse=True)
 
 
-def _gaps(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_gaps(sight)
+def _gaps(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_gaps(state)
     if not found:
         return empty_state("No gap is on record.", "What does not come in time shows here.", width, height)
 
     def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
         name, line = found[place]
         cells = [
-            (format_short_datetime(line.at, sight.zone), 11, "dim"),
+            (format_short_datetime(line.at, state.zone), 11, "dim"),
             (name, 14, "dim"),
             (line.symbol, 10, ""),
         ]
-        return row([*cells, (line.text, width - 41, "")], width, chosen=chosen, style=sight.palette.chosen)
+        return row([*cells, (line.text, width - 41, "")], width, chosen=chosen, style=state.palette.chosen)
 
-    return draw_window(sight, "gaps", len(found), height, draw)
+    return draw_window(state, "gaps", len(found), height, draw)
 
 
-def _numbers(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    scene, one = sight.snapshot, sight.journal
+def _numbers(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    scene, one = state.snapshot, state.journal
     low = scene.disk_free is not None and scene.disk_free < _LITTLE
     values: list[tuple[str, object, str]] = [
         (
             "disk free",
             ("! little: " if low else "") + format_bytes(scene.disk_free),
-            sight.palette.warn if low else "",
+            state.palette.warn if low else "",
         ),
         (
             "this dashboard",
@@ -85,7 +85,7 @@ def _numbers(sight: ViewState, width: int, height: int) -> Sequence[Text]:
                 "last event",
                 untold
                 if one.last_at is None or one.own_time
-                else f"{format_duration(sight.now - one.last_at)} ago",
+                else f"{format_duration(state.now - one.last_at)} ago",
                 "",
             ),
             ("slice came after", late, ""),
@@ -93,25 +93,25 @@ def _numbers(sight: ViewState, width: int, height: int) -> Sequence[Text]:
             ("refused bars", health.refused, ""),
             ("corrections", health.corrections, ""),
             ("gaps", health.gap_count, ""),
-            ("unreadable", health.faulty, sight.palette.warn if health.faulty else ""),
+            ("unreadable", health.faulty, state.palette.warn if health.faulty else ""),
             *(
-                (f"clock of {name}", f"{offset:+.1f} s at {format_short_datetime(at, sight.zone)}", "")
+                (f"clock of {name}", f"{offset:+.1f} s at {format_short_datetime(at, state.zone)}", "")
                 for name, offset, at in health.clock
             ),
         ]
     return key_values(values, width, 18)[:height]
 
 
-def _errors(sight: ViewState, width: int, height: int) -> Sequence[Text]:
+def _errors(state: ViewState, width: int, height: int) -> Sequence[Text]:
     found: list[Text] = []
-    for one in sight.snapshot.journals:
+    for one in state.snapshot.journals:
         if one.trouble:
-            found.append(text_line(f"{one.place.key}: {one.trouble}", width, sight.palette.warn))
+            found.append(text_line(f"{one.place.key}: {one.trouble}", width, state.palette.warn))
         if one.notice:
             found.append(text_line(f"{one.place.key}: {one.notice}", width))
         if one.state == "failed":
-            found.append(text_line(f"{one.place.key} failed: {one.reason}", width, sight.palette.warn))
-        for reason, number in one.score.reasons if one.place.key == sight.selected else ():
+            found.append(text_line(f"{one.place.key} failed: {one.reason}", width, state.palette.warn))
+        for reason, number in one.score.reasons if one.place.key == state.selected else ():
             found.append(text_line(f"{one.place.name}: {number:,} abstentions: {reason}", width))
     return found[:height] or [text_line("Nothing is wrong that a journal would tell.", width, "dim")]
 
@@ -120,7 +120,7 @@ FEEDS = Panel(
     name="feeds",
     title="Feeds and parts",
     draw=_feeds,
-    help="Each source and part of a session as last told: up, down and why, or what was wrong once.",
+    help="Each source and part of a session as last journaled: up, down and why, or what was wrong once.",
 )
 
 GAPS = Panel(

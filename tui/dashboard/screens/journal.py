@@ -12,21 +12,21 @@ from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import format_count, format_datetime
 
 
-def list_events(sight: ViewState) -> Sequence[EventLine]:
+def list_events(state: ViewState) -> Sequence[EventLine]:
     """The events that are listed, newest first: those that were found, or the last ones."""
-    one = sight.journal
+    one = state.journal
     if one is None:
         return ()
-    if sight.search.text or sight.search.kind:
-        return sight.search.rows
+    if state.search.text or state.search.kind:
+        return state.search.rows
     return one.lines[::-1]
 
 
-def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = sight.journal, list_events(sight)
+def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, found = state.journal, list_events(state)
     if one is None:
         return empty_state(NO_JOURNAL, CHOOSE, width, height)
-    search = sight.search
+    search = state.search
     wanted = " and ".join(
         filter(None, (search.kind and f"kind {search.kind}", search.text and f"text {search.text!r}"))
     )
@@ -37,49 +37,49 @@ def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         else f"{one.newest:,} events, the last of them:"
     )
     body = draw_window(
-        sight, "events", len(found), height - 1, lambda p, on: _row(sight, found[p], width, on)
+        state, "events", len(found), height - 1, lambda p, on: _row(state, found[p], width, on)
     )
     if not found:
         body = empty_state(
             "Nothing was found." if wanted else "No event yet.",
-            "esc shows all; / asks anew.",
+            "esc shows all; / searches again.",
             width,
             height - 1,
         )
     return [text_line(head, width, "dim"), *body]
 
 
-def _row(sight: ViewState, line: EventLine, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _row(state: ViewState, line: EventLine, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     cells = [
         (f"{line.seq:,}", -9, "dim"),
-        (format_datetime(line.at, sight.zone), 16, "dim"),
+        (format_datetime(line.at, state.zone), 16, "dim"),
         (line.kind, 16, "bold"),
         (line.symbol, 9, ""),
-        (line.text, max(1, width - 56), sight.palette.down if line.good is False else ""),
+        (line.text, max(1, width - 56), state.palette.down if line.good is False else ""),
     ]
-    return row(cells, width, chosen=chosen, style=sight.palette.chosen)
+    return row(cells, width, chosen=chosen, style=state.palette.chosen)
 
 
-def _kinds(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_kinds(sight)
-    one = sight.journal
+def _kinds(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_kinds(state)
+    one = state.journal
 
     def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        mark = "● " if found[place] == sight.search.kind else "  "
+        mark = "● " if found[place] == state.search.kind else "  "
         number = one.kinds.get(found[place], 0) if one else 0
         cells = [(mark + found[place], width - 9, ""), (format_count(number), -6, "dim")]
-        return row(cells, width, chosen=chosen, style=sight.palette.chosen)
+        return row(cells, width, chosen=chosen, style=state.palette.chosen)
 
-    return draw_window(sight, "kinds", len(found), height, draw)
+    return draw_window(state, "kinds", len(found), height, draw)
 
 
-def list_kinds(sight: ViewState) -> list[str]:
+def list_kinds(state: ViewState) -> list[str]:
     """The kinds of events in the chosen journal."""
-    return sorted(sight.journal.kinds) if sight.journal else []
+    return sorted(state.journal.kinds) if state.journal else []
 
 
-def _payload(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    event = sight.event
+def _payload(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    event = state.event
     if event is None:
         return empty_state("No event is opened.", "enter on an event opens it.", width, height)
     if event.faulty:
@@ -89,12 +89,12 @@ def _payload(sight: ViewState, width: int, height: int) -> Sequence[Text]:
             )
         ]
     head = text_line(
-        f"{event.seq:,} {event.kind}  {format_datetime(event.as_of, sight.zone)}  chain {event.chain[:12]}",
+        f"{event.seq:,} {event.kind}  {format_datetime(event.as_of, state.zone)}  chain {event.chain[:12]}",
         width,
         "bold",
     )
     text = json.dumps(event.payload, indent=1, ensure_ascii=False)
-    skipped = sight.cursor("payload", 10_000)
+    skipped = state.cursor("payload", 10_000)
     return [head, *paragraph(text, width, height - 1 + skipped)[skipped:]]
 
 

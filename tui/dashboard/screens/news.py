@@ -12,9 +12,9 @@ from tui.dashboard.wording import arrow, verdict_label
 from tui.formatting import format_percent, format_short_datetime
 
 
-def list_news(sight: ViewState) -> list[NewsView]:
+def list_news(state: ViewState) -> list[NewsView]:
     """The chosen journal's news, newest first."""
-    one = sight.journal
+    one = state.journal
     return [] if one is None else sorted(one.news, key=lambda item: item.at, reverse=True)
 
 
@@ -50,8 +50,8 @@ def _format_prediction(call: CallView, *, whole: bool) -> str:
     return f"{truncate(call.symbol, 6)} {arrow(call.direction)[0]}{format_percent(call.confidence, 0)}{mark}"
 
 
-def _news(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = sight.journal, list_news(sight)
+def _news(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, found = state.journal, list_news(state)
     if one is None or not found:
         return empty_state(
             "No news yet.", "News rides on slices; give --news FILE, or feeds to a session.", width, height
@@ -65,18 +65,18 @@ def _news(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         style = (
             ""
             if call is None
-            else sight.palette.trend_style(call.direction == "up" if call.direction else None)
+            else state.palette.trend_style(call.direction == "up" if call.direction else None)
         )
         after = 29 if big else 12
         at = (
-            format_short_datetime(item.at, sight.zone)
+            format_short_datetime(item.at, state.zone)
             if big
-            else format_short_datetime(item.at, sight.zone)[:5]
+            else format_short_datetime(item.at, state.zone)[:5]
         )
         cells = [(at, len(at), "dim"), (item.title, width - len(at) - after - 3, ""), (to, after, style)]
-        return row(cells, width, chosen=chosen, style=sight.palette.chosen)
+        return row(cells, width, chosen=chosen, style=state.palette.chosen)
 
-    return draw_window(sight, "news", len(found), height, draw)
+    return draw_window(state, "news", len(found), height, draw)
 
 
 NEWS = Panel(

@@ -16,10 +16,10 @@ from tui.formatting import format_amount, format_percent, format_short_datetime,
 SHOWN = (JournalType.SESSION, JournalType.RUN, JournalType.COLLECTION)
 
 
-def list_journals(sight: ViewState) -> list[JournalView]:
+def list_journals(state: ViewState) -> list[JournalView]:
     """The journals that are listed, those with the filter's text in their name, state or student."""
-    wanted = sight.filter_text.lower()
-    found = [one for one in sight.snapshot.journals if one.place.type in SHOWN]
+    wanted = state.filter_text.lower()
+    found = [one for one in state.snapshot.journals if one.place.type in SHOWN]
     return [
         one
         for one in found
@@ -27,22 +27,22 @@ def list_journals(sight: ViewState) -> list[JournalView]:
     ]
 
 
-def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_journals(sight)
+def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_journals(state)
     if not found:
-        if sight.filter_text:
+        if state.filter_text:
             return empty_state(
-                f"Nothing here has {sight.filter_text!r} in it.", "esc shows all.", width, height
+                f"Nothing here has {state.filter_text!r} in it.", "esc shows all.", width, height
             )
         return empty_state(
-            sight.snapshot.problem or f"No session and no run in {sight.snapshot.data_dir}.",
+            state.snapshot.problem or f"No session and no run in {state.snapshot.data_dir}.",
             "b starts a backtest on a simulated market, s a replayed paper session; or: closecall backtest",
             width,
             height,
         )
     heading = row([(name, wide, "bold") for name, wide in _columns(width)], width)
     rows = draw_window(
-        sight, "journals", len(found), height - 1, lambda place, on: _draw_row(sight, found[place], width, on)
+        state, "journals", len(found), height - 1, lambda place, on: _draw_row(state, found[place], width, on)
     )
     return [heading, *rows]
 
@@ -61,8 +61,8 @@ def _columns(width: int) -> list[tuple[str, int]]:
     return [*columns, ("waiting for", left - 1)] if left > 14 else columns
 
 
-def _draw_row(sight: ViewState, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    look, score, money = sight.palette, one.score, one.money
+def _draw_row(state: ViewState, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+    look, score, money = state.palette, one.score, one.money
     good = is_good(one)
     mark = {JournalType.SESSION: "S ", JournalType.RUN: "R ", JournalType.COLLECTION: "C "}[one.place.type]
     name = mark + one.place.name + (" ~" if one.simulated else "")
@@ -72,7 +72,7 @@ def _draw_row(sight: ViewState, one: JournalView, width: int, chosen: bool) -> T
         else "-"
     )
     values: dict[str, tuple[object, str]] = {
-        "name": (name, "bold" if one.place.key == sight.selected else ""),
+        "name": (name, "bold" if one.place.key == state.selected else ""),
         "state": (
             ("" if good else "! " if good is False else "") + state_label(one),
             "" if good is None else look.trend_style(good),
@@ -86,27 +86,27 @@ def _draw_row(sight: ViewState, one: JournalView, width: int, chosen: bool) -> T
         "abst.": (score.abstentions, look.warn if score.abstentions else ""),
         "student": (one.student, ""),
         "last event": (
-            format_short_datetime(one.reached if one.own_time else one.last_at, sight.zone),
+            format_short_datetime(one.reached if one.own_time else one.last_at, state.zone),
             "dim",
         ),
-        "waiting for": (waiting_label(one, sight.now), look.warn if good is False else "dim"),
+        "waiting for": (waiting_label(one, state.now), look.warn if good is False else "dim"),
     }
     cells: list[Cell] = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
     return row(cells, width, chosen=chosen, style=look.chosen)
 
 
-def _draw_chosen(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _draw_chosen(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     if one is None:
         return empty_state("Nothing is chosen.", "↑ ↓ choose, enter opens.", width, height)
     kinds = ", ".join(f"{name} {number:,}" for name, number in sorted(one.kinds.items(), key=lambda p: -p[1]))
     found = [
         text_line(f"{one.place.name}  {one.title}  {', '.join(one.symbols[:12])}", width, "bold"),
-        text_line(waiting_label(one, sight.now) or f"{state_label(one)} {one.reason}", width),
+        text_line(waiting_label(one, state.now) or f"{state_label(one)} {one.reason}", width),
         text_line(f"{one.newest:,} events: {kinds}", width, "dim"),
     ]
     if one.notice:
-        found.append(text_line(one.notice, width, sight.palette.warn))
+        found.append(text_line(one.notice, width, state.palette.warn))
     if one.commands:
         last = one.commands[-1]
         answer = last.answer or "no answer yet"
@@ -122,7 +122,7 @@ JOURNALS = Panel(
     "days as clusters. ! marks what needs a person.",
     draw=_draw,
     heading=1,
-    rows=lambda sight: len(list_journals(sight)),
+    rows=lambda state: len(list_journals(state)),
 )
 
 CHOSEN = Panel(

@@ -9,6 +9,7 @@ from strategies.monitor import fields
 from strategies.monitor.views import CallView, EventLine, JournalView, Point, PositionView
 from tui.dashboard.drawing import draw_curve, draw_window, empty_state, key_values, paragraph, row, text_line
 from tui.dashboard.screens.news import NEWS
+from tui.dashboard.screens.price import PRICE
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, is_stale, state_label, verdict_label, waiting_label
 from tui.formatting import (
@@ -29,27 +30,27 @@ CHOOSE = "1 lists them; or: closecall dash NAME"
 _SHARES = ("abstention_rate", "daily_loss", "drawdown", "symbol_exposure", "total_exposure")
 
 
-def _equity(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     if one is None:
         return empty_state(NO_JOURNAL, CHOOSE, width, height)
     money = one.money
     if len(money.equity) < 2 or height < 3:
-        return empty_state("No value is journaled yet.", waiting_label(one, sight.now), width, height)
+        return empty_state("No value is journaled yet.", waiting_label(one, state.now), width, height)
     hold = _share_span(money.hold, money.equity)
-    series = [(hold, sight.palette.other)] if hold else []
-    drawn, low, high = draw_curve([*series, (money.equity, sight.palette.curve)], width - 11, height - 2)
+    series = [(hold, state.palette.other)] if hold else []
+    drawn, low, high = draw_curve([*series, (money.equity, state.palette.curve)], width - 11, height - 2)
     held = hold[-1].value / money.start - 1 if hold and money.start else None
     found = [
         row(
             [
-                ("━ equity " + format_amount(money.value), 22, sight.palette.curve),
+                ("━ equity " + format_amount(money.value), 22, state.palette.curve),
                 (
                     format_signed_percent(money.total_return),
                     -8,
-                    sight.palette.trend_style(money.total_return),
+                    state.palette.trend_style(money.total_return),
                 ),
-                ("┄ hold " + format_signed_percent(held), 16, sight.palette.other),
+                ("┄ hold " + format_signed_percent(held), 16, state.palette.other),
                 (f"drawdown {format_percent(money.drawdown)}", 16, ""),
             ],
             width,
@@ -58,7 +59,7 @@ def _equity(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     for number, line in enumerate(drawn):
         edge = format_amount(high) if number == 0 else format_amount(low) if number == len(drawn) - 1 else ""
         found.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
-    first, last = format_date(money.equity[0].at, sight.zone), format_date(money.equity[-1].at, sight.zone)
+    first, last = format_date(money.equity[0].at, state.zone), format_date(money.equity[-1].at, state.zone)
     found.append(text_line(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
     return found
 
@@ -67,8 +68,8 @@ def _share_span(hold: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
     return [one for one in hold if equity[0].at <= one.at <= equity[-1].at]
 
 
-def _positions(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _positions(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     if one is None:
         return ()
     if not one.positions:
@@ -81,72 +82,63 @@ def _positions(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     return [
         heading,
         *draw_window(
-            sight,
+            state,
             "positions",
             len(one.positions),
             height - 1,
-            lambda p, on: _position(sight, one, one.positions[p], width, on),
+            lambda p, on: _position(state, one, one.positions[p], width, on),
         ),
     ]
 
 
-def _position(sight: ViewState, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    age = sight.age(one, held.price_at)
-    old = is_stale(sight, one, held)
+def _position(state: ViewState, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+    age = state.age(one, held.price_at)
+    old = is_stale(state, one, held)
     return row(
         [
             (held.symbol, 10, ""),
             (f"{held.size:+,.6g}", -10, ""),
-            (format_price(held.price), -10, sight.palette.warn if old else ""),
+            (format_price(held.price), -10, state.palette.warn if old else ""),
             (
                 NONE if age is None else ("!" if old else "") + format_duration(age),
                 -7,
-                sight.palette.warn if old else "dim",
+                state.palette.warn if old else "dim",
             ),
             (format_amount(held.market_value), -10, ""),
             (
                 format_amount(held.unrealized_pnl, signed=True),
                 -10,
-                sight.palette.trend_style(held.unrealized_pnl),
+                state.palette.trend_style(held.unrealized_pnl),
             ),
             (f"{held.waiting:+,.4g}" if held.waiting else "", -10, "dim"),
         ],
         width,
         chosen=chosen,
-        style=sight.palette.chosen,
+        style=state.palette.chosen,
     )
 
 
-def list_forecasts(sight: ViewState) -> list[CallView]:
-    """The chosen journal's calls, newest first, with the filter's text in them."""
-    one, wanted = sight.journal, sight.filter_text.lower()
-    if one is None:
-        return []
-    calls = reversed(one.calls)
-    return [c for c in calls if wanted in f"{c.symbol} {c.direction} {c.abstention or ''}".lower()]
-
-
-def _calls(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = sight.journal, list_forecasts(sight)
+def _calls(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one, found = state.journal, state.list_forecasts()
     if one is None:
         return empty_state(NO_JOURNAL, CHOOSE, width, height)
     if not found:
-        return empty_state("No forecast yet.", waiting_label(one, sight.now), width, height)
+        return empty_state("No forecast yet.", waiting_label(one, state.now), width, height)
     at = 11 if width >= 74 else 5
     names = [("when", at, "bold"), ("symbol", 8, "bold"), ("call", 5, "bold"), ("sure", -4, "bold")]
     names += [("close", -9, "bold"), ("came", -9, "bold"), ("", 6, ""), ("error", -8, "bold")]
     rows = draw_window(
-        sight, "calls", len(found), height - 1, lambda p, on: _call(sight, found[p], width, on)
+        state, "calls", len(found), height - 1, lambda p, on: _call(state, found[p], width, on)
     )
     return [row(names, width), *rows]
 
 
-def _call(sight: ViewState, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    look = sight.palette
+def _call(state: ViewState, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+    look = state.palette
     at = (
-        format_short_datetime(call.as_of, sight.zone)
+        format_short_datetime(call.as_of, state.zone)
         if width >= 74
-        else format_short_datetime(call.as_of, sight.zone)[:5]
+        else format_short_datetime(call.as_of, state.zone)[:5]
     )
     cells: list[tuple[object, int, str]] = [(at, len(at), "dim"), (call.symbol, 8, "")]
     if call.direction is None:
@@ -167,8 +159,8 @@ def _call(sight: ViewState, call: CallView, width: int, chosen: bool) -> Text:  
     return row(cells, width, chosen=chosen, style=look.chosen)
 
 
-def _risk(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _risk(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     if one is None:
         return ()
     risk, limits = one.risk, one.risk.limits
@@ -176,12 +168,12 @@ def _risk(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         return empty_state(
             "A backtest has no limits on risk.", "Those of a session show here.", width, height
         )
-    since = f" since {format_short_datetime(risk.at, sight.zone)}" if risk.at else ""
+    since = f" since {format_short_datetime(risk.at, state.zone)}" if risk.at else ""
     by = f", by {risk.author}" if risk.author else ""
-    style = sight.palette.trend_style(risk.state in ("active", ""))
+    style = state.palette.trend_style(risk.state in ("active", ""))
     found = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
     found += paragraph(risk.cause, width, 2) if risk.cause else []
-    found += paragraph(waiting_label(one, sight.now) or state_label(one), width, 2, "dim")
+    found += paragraph(waiting_label(one, state.now) or state_label(one), width, 2, "dim")
     values = [(name.replace("_", " "), _limit(name, value), "dim") for name, value in limits.items()]
     return [*found, *key_values(values, width, 17)][:height]
 
@@ -219,7 +211,7 @@ CALLS = Panel(
     title="Forecasts",
     draw=_calls,
     heading=1,
-    rows=lambda s: len(list_forecasts(s)),
+    rows=lambda s: len(s.list_forecasts()),
     help="The last calls: direction, confidence, close; then the close that came, hit or miss, and the error "
     "of the called close. Enter opens one.",
 )
@@ -233,8 +225,8 @@ RISK = Panel(
 )
 
 
-def _trades(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = sight.journal
+def _trades(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = state.journal
     found = [] if one is None else list_trades(one)
     if not found:
         return empty_state("No order yet.", "An order follows a forecast at the next close.", width, height)
@@ -245,17 +237,17 @@ def _trades(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         line = found[place]
         return row(
             [
-                (format_short_datetime(line.at, sight.zone)[:at], at, "dim"),
+                (format_short_datetime(line.at, state.zone)[:at], at, "dim"),
                 (line.symbol, 8, ""),
-                (line.kind, 9, sight.palette.trend_style(line.good)),
+                (line.kind, 9, state.palette.trend_style(line.good)),
                 (line.text, width - at - 22, ""),
             ],
             width,
             chosen=chosen,
-            style=sight.palette.chosen,
+            style=state.palette.chosen,
         )
 
-    return draw_window(sight, "trades", len(found), height, draw)
+    return draw_window(state, "trades", len(found), height, draw)
 
 
 def list_trades(one: JournalView) -> list[EventLine]:
@@ -276,17 +268,22 @@ SCREEN = ScreenPlan(
     name="session",
     title="Session",
     help="Equity, positions, forecasts.",
-    panels=(EQUITY, TRADES, CALLS, NEWS, POSITIONS, RISK),
-    css=grid_css("small", 10, "1fr 1fr 1fr", equity=10, calls=10, positions=6, risk=4)
+    panels=(PRICE, EQUITY, TRADES, CALLS, NEWS, POSITIONS, RISK),
+    css=grid_css("small", 20, "8 1fr 6", price=11, equity=9, calls=20, positions=12, risk=8)
+    # The two columns have borders of rows at other heights, hence the spans.
     + grid_css(
         "middle",
         20,
         "9fr 4fr 4fr 8fr 12",
-        equity=(11, 2),
-        trades=9,
-        calls=11,
+        price=(11, 2),
+        equity=9,
+        trades=(9, 2),
+        calls=(11, 2),
+        news=9,
         positions=11,
         risk=9,
     )
-    + grid_css("large", 20, "4fr 3fr 3fr", equity=14, trades=6, calls=7, news=13, positions=12, risk=8),
+    + grid_css(
+        "large", 20, "21fr 20fr 15", price=11, equity=9, trades=6, calls=7, news=7, positions=13, risk=7
+    ),
 )

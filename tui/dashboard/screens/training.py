@@ -40,36 +40,36 @@ _MORE_FIGURES = (
 )
 
 
-def select_training(sight: ViewState) -> JournalView | None:
+def select_training(state: ViewState) -> JournalView | None:
     """The training that is looked at: the chosen journal's own, its rounds, or else the newest there is."""
-    one = sight.journal
+    one = state.journal
     if one is not None and (one.training.steps or one.training.folds or one.training.planned):
         return one
-    found = [each for each in sight.snapshot.journals if each.training.steps or each.training.folds]
+    found = [each for each in state.snapshot.journals if each.training.steps or each.training.folds]
     own = [each for each in found if one is not None and each.place.name == one.place.name]
     newest = max(found, key=lambda each: each.training.at or each.place.name, default=None) if found else None
     return own[0] if own else newest
 
 
-def _draw_progress(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(sight)
+def _draw_progress(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = select_training(state)
     if one is None:
         return empty_state(_NONE, _MAKE, width, height)
     training = one.training
-    ended = f"finished {format_short_datetime(one.ended_at, sight.zone)}" if one.state == "finished" else ""
+    ended = f"finished {format_short_datetime(one.ended_at, state.zone)}" if one.state == "finished" else ""
     # All events of a round bear the instant at which it began.
     timed = training.at if one.place.type is not JournalType.TRAINING else None
-    age = f", {format_duration(sight.now - timed)} ago" if timed and not ended else ""
+    age = f", {format_duration(state.now - timed)} ago" if timed and not ended else ""
     done, planned = count_gated(one)
     about = " ".join(filter(None, (one.place.name, one.title)))
     found = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
     if planned:
         found += key_values([("gated", f"{draw_bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
-    for said, style in (
+    for text, style in (
         (_last_step_seconds(training.steps), ""),
         (_describe_settings(training.settings), "dim"),
     ):
-        found += paragraph(said, width, 4, style) if said else []
+        found += paragraph(text, width, 4, style) if text else []
     return found[:height]
 
 
@@ -85,8 +85,8 @@ def _last_step_seconds(steps: Sequence[Mapping[str, Any]]) -> str:
     seconds = timed[-1] if timed else {}
     total = fields.get_number(seconds, "total")
     parts = [(name, fields.get_number(seconds, name)) for name in seconds if name != "total"]
-    said = ", ".join(f"{name} {value:.1f}" for name, value in parts if value is not None and value >= 0.05)
-    return "" if total is None else f"a step takes {total:.2f} s" + (f": {said}" if said else "")
+    text = ", ".join(f"{name} {value:.1f}" for name, value in parts if value is not None and value >= 0.05)
+    return "" if total is None else f"a step takes {total:.2f} s" + (f": {text}" if text else "")
 
 
 def _describe_settings(settings: Mapping[str, Any]) -> str:
@@ -95,8 +95,8 @@ def _describe_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}".replace("_", " ") for name, value in plain.items())
 
 
-def _figures(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(sight)
+def _figures(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = select_training(state)
     if one is None or not one.training.steps:
         return empty_state(
             "No training step is journaled yet.", "They show here as they are done.", width, height
@@ -110,19 +110,19 @@ def _figures(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         if values:
             cells = [(name.replace("_", " "), 12, "dim"), (f"{values[-1]:.4g}", -9, "bold")]
             found.append(
-                row([*cells, (draw_sparkline(values, width - 25), width - 25, sight.palette.curve)], width)
+                row([*cells, (draw_sparkline(values, width - 25), width - 25, state.palette.curve)], width)
             )
     return found[:height] or [text_line("the steps state no figure", width)]
 
 
-def list_folds(sight: ViewState) -> list[FoldView]:
+def list_folds(state: ViewState) -> list[FoldView]:
     """The folds that are looked at, newest first."""
-    one = select_training(sight)
+    one = select_training(state)
     return list(reversed(one.training.folds)) if one else []
 
 
-def _folds(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_folds(sight)
+def _folds(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_folds(state)
     if not found:
         return empty_state("No fold is on record.", _MAKE, width, height)
     first = _name_width(width)
@@ -139,7 +139,7 @@ def _folds(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         ("why", max(0, width - 61 - first), "bold"),
     ]
     rows = draw_window(
-        sight, "folds", len(found), height - 1, lambda p, on: _fold(sight, found[p], width, on)
+        state, "folds", len(found), height - 1, lambda p, on: _fold(state, found[p], width, on)
     )
     return [row(names, width), *rows]
 
@@ -149,7 +149,7 @@ def _name_width(width: int) -> int:
     return 18 if width >= 100 else 12
 
 
-def _fold(sight: ViewState, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _fold(state: ViewState, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
     trained_, gated = fold.trained or {}, fold.gated
     seconds, clean = fields.get_number(trained_, "seconds"), trained_.get("clean")
     verdict = "in shadow" if gated is None else "✓ promoted" if gated.get("promoted") else "✗ not promoted"
@@ -163,24 +163,24 @@ def _fold(sight: ViewState, fold: FoldView, width: int, chosen: bool) -> Text:  
             (
                 NONE if clean is None else "passed" if clean else "failed",
                 7,
-                "" if clean else sight.palette.warn,
+                "" if clean else state.palette.warn,
             ),
-            (verdict, 14, sight.palette.trend_style(bool(gated.get("promoted"))) if gated else "dim"),
+            (verdict, 14, state.palette.trend_style(bool(gated.get("promoted"))) if gated else "dim"),
             (NONE if brier is None else f"{brier:+.4f}", -8, ""),
             (NONE if p is None else f"{p:.4f}", -7, ""),
             (reasons or fields.get_text(trained_, "reason"), max(0, width - 61 - _name_width(width)), "dim"),
         ],
         width,
         chosen=chosen,
-        style=sight.palette.chosen,
+        style=state.palette.chosen,
     )
 
 
-def _draw_reasons(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_folds(sight)
+def _draw_reasons(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    found = list_folds(state)
     if not found:
         return ()
-    gated = found[sight.cursor("folds", len(found))].gated
+    gated = found[state.cursor("folds", len(found))].gated
     if gated is None:
         return [text_line("The challenger shadows the champion; the gate has not met yet.", width)]
     lines = [
@@ -227,16 +227,16 @@ WHY = Panel(
 )
 
 
-def _registry(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    registry = sight.snapshot.registry
+def _registry(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    registry = state.snapshot.registry
     if registry is None or not registry.adapters:
-        said = "No adapter is on record: the student answers without one."
+        text = "No adapter is on record: the student answers without one."
         return empty_state(
-            said, "closecall retrain enters one; closecall models list shows them", width, height
+            text, "closecall retrain enters one; closecall models list shows them", width, height
         )
     found = registry.adapters
-    trouble = next((j.trouble for j in sight.snapshot.journals if j.place.type is JournalType.REGISTRY), "")
-    rows = draw_window(sight, "adapters", len(found), height - 2, lambda p, on: _adapter(sight, p, width, on))
+    trouble = next((j.trouble for j in state.snapshot.journals if j.place.type is JournalType.REGISTRY), "")
+    rows = draw_window(state, "adapters", len(found), height - 2, lambda p, on: _adapter(state, p, width, on))
     champions = (
         ", ".join(f"{name} for {student}" for student, name in registry.champions)
         or "none, the base model speaks"
@@ -257,8 +257,8 @@ def _columns(width: int) -> list[tuple[str, int]]:
     return [*columns, ("last word", max(0, width - 2 - sum(wide + 1 for _, wide in columns)))]
 
 
-def _adapter(sight: ViewState, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    registry = sight.snapshot.registry
+def _adapter(state: ViewState, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+    registry = state.snapshot.registry
     one = registry.adapters[place] if registry else None
     if one is None:
         return text_line("", width)
@@ -271,7 +271,7 @@ def _adapter(sight: ViewState, place: int, width: int, chosen: bool) -> Text:  #
         "last word": (one.verdict, "dim"),
     }
     cells = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
-    return row(cells, width, chosen=chosen, style=sight.palette.chosen)
+    return row(cells, width, chosen=chosen, style=state.palette.chosen)
 
 
 REGISTRY = Panel(
@@ -287,8 +287,8 @@ REGISTRY = Panel(
 _COLUMNS = (("right", "accuracy"), ("Brier", "brier"), ("KL", "kl"), ("invalid", "invalid"))
 
 
-def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(sight)
+def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    one = select_training(state)
     if one is None:
         return empty_state("No training is on record.", "T begins one.", width, height)
     looks = one.training.looks
@@ -299,20 +299,20 @@ def _draw(sight: ViewState, width: int, height: int) -> Sequence[Text]:
     found = [heading]
     for look in reversed(looks):
         if len(found) < height:
-            found += _draw_evaluation(sight, look, width)
+            found += _draw_evaluation(state, look, width)
     return found[:height]
 
 
-def _draw_evaluation(sight: ViewState, look: EvaluationView, width: int) -> list[Text]:
+def _draw_evaluation(state: ViewState, look: EvaluationView, width: int) -> list[Text]:
     """A line of figures, then one for each guard that spoke."""
     who = f"{look.arm} {look.fold}" if look.fold else look.arm or "a round"
     cells: list[Cell] = [(who, 10, ""), (look.step, -4, "")]
     for _, name in _COLUMNS:
         value = fields.get_number(look.figures, name)
         share = name in ("accuracy", "invalid")
-        said = NONE if value is None else format_percent(value) if share else f"{value:.4f}"
-        cells.append((said, -7, ""))
-    spoken = [paragraph(f"! {said}", width, 2, sight.palette.warn) for said in look.guards]
+        text = NONE if value is None else format_percent(value) if share else f"{value:.4f}"
+        cells.append((text, -7, ""))
+    spoken = [paragraph(f"! {text}", width, 2, state.palette.warn) for text in look.guards]
     return [row(cells, width), *(line for lines in spoken for line in lines)]
 
 
