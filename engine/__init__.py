@@ -1,4 +1,1 @@
-"""What happened and what it was worth: events, journal, backtrader, scores.
-
-The engine knows no model, no screen and no network.
-"""
+"""The engine: events, the journal, trading on backtrader, and metrics."""

@@ -1,7 +1,7 @@
-"""When each market opens and closes, in UTC.
+"""Trading calendars: when each market opens and closes, in UTC.
 
-Knows sessions, not prices: daylight saving, half days and holidays come from exchange_calendars. Nothing
-here reads the clock; the caller says which days it needs and keeps the calendar for the whole run.
+Daylight saving, half days and holidays come from exchange_calendars. Nothing here reads the clock: the caller
+states the days it needs and keeps the calendar for the whole run.
 """
 
 import difflib
@@ -28,14 +28,14 @@ class Calendar(Protocol):
     """The sessions of one market. All times are in UTC."""
 
     def session(self, day: date) -> Session | None:
-        """When the market opens and closes on its trading day `day`, or None if it stays closed.
+        """Return when the market opens and closes on its trading day `day`, or None if it stays closed.
 
-        Raises DataError for a day that the calendar does not know.
+        Raises DataError for a day outside the calendar.
         """
         ...
 
     def next_open(self, after: datetime) -> datetime:
-        """The first open at or after `after`. Raises DataError where the calendar ends before it."""
+        """Return the first open at or after `after`. Raises DataError where the calendar ends before it."""
         ...
 
 
@@ -44,14 +44,14 @@ class RoundTheClock:
     """A market that never closes: each day in UTC is one session, from midnight to midnight."""
 
     def session(self, day: date) -> Session | None:
-        """From 00:00 UTC of `day` to 00:00 UTC of the next."""
+        """Return 00:00 UTC of `day` and 00:00 UTC of the next day."""
         if not _EARLIEST <= day <= _LATEST:
             raise _unknown_day(ROUND_THE_CLOCK, day, _EARLIEST, _LATEST)
         opens_at = datetime.combine(day, time(), UTC)
         return opens_at, opens_at + timedelta(days=1)
 
     def next_open(self, after: datetime) -> datetime:
-        """`after` itself at midnight UTC, otherwise the next midnight."""
+        """Return `after` itself at midnight UTC, otherwise the next midnight."""
         require_utc(after, "after")
         if not _EARLIEST <= after.date() <= _LATEST:
             raise _unknown_day(ROUND_THE_CLOCK, after.date(), _EARLIEST, _LATEST)
@@ -70,13 +70,13 @@ class ExchangeSessions:
     opens: tuple[datetime, ...]
 
     def session(self, day: date) -> Session | None:
-        """When the exchange opens and closes on `day`, or None if it stays closed."""
+        """Return when the exchange opens and closes on `day`, or None if it stays closed."""
         if not self.first <= day <= self.last:
             raise _unknown_day(self.code, day, self.first, self.last)
         return self.sessions.get(day)
 
     def next_open(self, after: datetime) -> datetime:
-        """The first open at or after `after`."""
+        """Return the first open at or after `after`."""
         require_utc(after, "after")
         at = bisect_left(self.opens, after)
         if at == len(self.opens) or after.date() < self.first:
@@ -85,10 +85,18 @@ class ExchangeSessions:
 
 
 def load_calendar(code: str, first: date, last: date) -> Calendar:
-    """The calendar `code` for the days `first` to `last` and the month after them.
+    """Load the calendar `code` for the days `first` to `last` and the month after them.
 
-    `code` is "24/7" or a code of exchange_calendars. Where the exchange's record begins later or ends
-    earlier, the calendar does too. Raises DataError for an unknown code, or if no day is recorded.
+    Where the exchange's record begins later or ends earlier, the calendar does too.
+
+    Args:
+        code: "24/7", or a code of exchange_calendars such as "XNYS".
+        first: The first day, included.
+        last: The last day, included.
+
+    Raises:
+        DataError: For an unknown code, or if no day is recorded.
+        ValueError: If `first` is after `last`.
     """
     if first > last:
         raise ValueError(f"first {first} is after last {last}")
@@ -117,7 +125,7 @@ def _load_exchange(code: str, first: date, last: date) -> Calendar:
 
 
 def _recorded_span(code: str) -> tuple[date, date]:
-    """The first and last day for which the exchange's holidays are recorded."""
+    """Return the first and last day for which the exchange's holidays are recorded."""
     from exchange_calendars import get_calendar, get_calendar_names
 
     known = get_calendar_names()
@@ -133,13 +141,13 @@ def _recorded_span(code: str) -> tuple[date, date]:
 
 
 def _likeness(name: str, code: str) -> tuple[float, int]:
-    """How much two codes are alike; where others are as much, the one that begins alike wins."""
+    """Return how similar two codes are, then the length of their common prefix, which decides ties."""
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(name, code, strict=False))
     return difflib.SequenceMatcher(a=name, b=code).ratio(), len(list(alike))
 
 
 def _in_utc(stamp: Any) -> datetime:
-    """A pandas Timestamp as a datetime whose zone is `datetime.UTC` itself."""
+    """Convert a pandas Timestamp to a datetime whose zone is `datetime.UTC` itself."""
     moment: datetime = stamp.to_pydatetime()
     return moment.astimezone(UTC)
 

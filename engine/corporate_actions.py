@@ -1,6 +1,6 @@
-"""Splits and dividends of a share: what they are, and the arithmetic of what they do to a position.
+"""Splits and dividends, and how they change a position.
 
-Knows no account and no order. Both take effect at the open of the ex-date, before that session's OPEN slice.
+Both take effect at the open of the ex-date, before that session's OPEN slice.
 """
 
 import math
@@ -13,7 +13,7 @@ from engine.model import Bar, require_utc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """From `at` (the open of the ex-date, UTC) on, one share of `symbol` is `ratio` shares.
+    """From `at` (the open of the ex-date, UTC) on, one share of `symbol` becomes `ratio` shares.
 
     A reverse split has a ratio below 1. Raises ValueError for a ratio that is not finite and above zero.
     """
@@ -30,9 +30,9 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dividend:
-    """At `at` (the open of the ex-date, UTC) each share of `symbol` earns `amount` in its quote currency.
+    """At `at` (the open of the ex-date, UTC) each share of `symbol` pays `amount` in its quote currency.
 
-    A short position pays it. It is booked on the ex-date, before any tax. Raises ValueError for an amount
+    A short position owes it. It is booked on the ex-date, before any tax. Raises ValueError for an amount
     that is not finite and above zero.
     """
 
@@ -46,21 +46,29 @@ class Dividend:
             raise ValueError(f"{self.symbol}: dividend {self.amount} is not an amount above zero")
 
 
-def apply_split(held: float, ratio: float, lot: float) -> tuple[float, float]:
-    """The position after a split, in signed units, and the rest that is paid out in cash.
+def apply_split(position: float, ratio: float, lot: float) -> tuple[float, float]:
+    """Return the position after a split, and the remainder that is paid out in cash.
 
-    What is less than one unit of an instrument in whole units is paid out, as brokers do; a lot of more
-    than one unit may be broken by a split and is kept.
+    What is less than one unit of an instrument in whole units is paid out, as brokers do; a lot of more than
+    one unit may be broken by a split and is kept.
+
+    Args:
+        position: The position before the split, in signed units.
+        ratio: The number of new units for each old one.
+        lot: The instrument's lot; 0 for any fraction.
+
+    Returns:
+        Position and remainder, in signed units.
     """
-    whole = held * ratio
+    restated = position * ratio
     if lot == 0:
-        return whole, 0.0
-    kept = target_position(whole, 1.0, 1.0, min(lot, 1.0))
-    return kept, whole - kept
+        return restated, 0.0
+    kept = target_position(restated, 1.0, 1.0, min(lot, 1.0))
+    return kept, restated - kept
 
 
 def split_bar(bar: Bar, ratio: float) -> Bar:
-    """The bar in units of after the split: prices divided by the ratio, the volume multiplied."""
+    """Return the bar in units after the split: prices divided by the ratio, the volume multiplied."""
     return replace(
         bar,
         open=bar.open / ratio,

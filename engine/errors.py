@@ -1,17 +1,17 @@
-"""The tree of errors that closecall raises on purpose, each with what the program does about it."""
+"""The errors that closecall raises on purpose, each with what the program does about it."""
 
 import difflib
 from collections.abc import Callable, Iterable
 
 
 class ClosecallError(Exception):
-    """A problem the user can mend. The command prints its one line on stderr and exits with `exit_code`."""
+    """A problem the user can fix. The command prints its one line on stderr and exits with `exit_code`."""
 
     exit_code = 3
 
 
 class UsageError(ClosecallError):
-    """A flag, key or combination that makes no sense. Nothing was started; exit code 2."""
+    """A flag, key or combination that makes no sense. Nothing is started; exit code 2."""
 
     exit_code = 2
 
@@ -25,7 +25,7 @@ class StudentError(ClosecallError):
 
 
 INCOMPATIBLE = "it was written by an incompatible closecall version; open it with that version"
-"""What an error says of a stored value that cannot be read."""
+"""The end of an error about a stored value that cannot be read."""
 
 
 class JournalError(ClosecallError):

@@ -1,7 +1,7 @@
-"""What one unit of a currency is worth in the base currency, as far as it is known at an instant.
+"""Exchange rates to the base currency, as far as they are known at an instant.
 
-Knows no file and no price. A rate is known at its own close and never earlier, and it grows old: one that has
-not been renewed for `MAX_AGE` is refused, because a value at a rate of last month looks right and is not.
+A rate is known at its own close and never earlier, and it expires: one that has not been renewed for
+`MAX_AGE` is refused, because a value at last month's rate looks right and is wrong.
 """
 
 import math
@@ -14,13 +14,13 @@ from itertools import pairwise
 from engine.errors import DataError
 from engine.model import require_utc
 
-# The longest that a market for currencies has been closed: a week of holidays between two weekends.
+# The longest closure of a currency market: a week of holidays between two weekends.
 MAX_AGE = timedelta(days=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FxRateSeries:
-    """The worth of one unit of a currency, in the base currency, from each `known_at` (UTC) on.
+    """The value of one unit of a currency, in the base currency, from each `known_at` (UTC) on.
 
     Raises ValueError unless both are of one length and not empty, the times ascend, and every value is finite
     and above zero.
@@ -44,8 +44,8 @@ class FxRateSeries:
 class FxRates:
     """The rates of a run: `constants` that the user states, and `series` that change, by currency.
 
-    `base` is the currency of cash, equity, costs and PnL; it is worth 1. A currency stands in one of the
-    two only. Raises ValueError for one that stands in both or is the base, and for a rate not above zero.
+    `base` is the currency of cash, equity, costs and PnL; its rate is 1. Raises ValueError for a currency
+    that is the base or is in both, and for a rate that is not above zero.
     """
 
     base: str
@@ -62,7 +62,7 @@ class FxRates:
             _require_rate(value)
 
     def rate(self, currency: str, at: datetime) -> float:
-        """What one unit of `currency` is worth in the base currency by the last rate known at `at` (UTC).
+        """Return the value of one unit of `currency` in the base currency, as known at `at` (UTC).
 
         Raises DataError where no rate is known then, or only one that is older than `MAX_AGE`.
         """
@@ -87,7 +87,7 @@ class FxRates:
         return series.values[place]
 
     def require_coverage(self, currencies: Iterable[str], first: datetime, last: datetime) -> None:
-        """Raise DataError unless every one of `currencies` has a rate all the time from `first` to `last`."""
+        """Raise DataError unless every one of `currencies` has a rate at all times from `first` to `last`."""
         for currency in sorted(set(currencies)):
             self.rate(currency, first)
             series = self.series.get(currency)

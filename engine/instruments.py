@@ -1,4 +1,4 @@
-"""What can be traded and at what cost. Nothing here knows a price."""
+"""Instruments with the rules of their markets, and the costs of trading them."""
 
 import math
 import re
@@ -21,10 +21,16 @@ class AssetClass(StrEnum):
 class Instrument:
     """A symbol with its market's rules.
 
-    `calendar` is "24/7" (days in UTC) or a code of exchange_calendars. `lot` is the smallest tradable
-    size and its step; 0 allows any fraction. `names` are the other words that news uses for it.
-    `price_limit` is how far, as a fraction, a day's price may be from the previous close: 0 is any
-    distance, and None is what the market's own rule says (see `engine.instruments`).
+    Attributes:
+        symbol: The traded symbol.
+        names: Other words that news uses for it.
+        asset_class: Decides the market's rules and default costs.
+        calendar: "24/7" (days in UTC) or a code of exchange_calendars.
+        currency: The quote currency.
+        lot: The smallest tradable size and its step, in units; 0 allows any fraction.
+        shortable: Whether it can be sold short.
+        price_limit: How far, as a fraction, a day's price may be from the previous close: 0 is any distance,
+            and None the rule of its market (see `price_limit`).
     """
 
     symbol: str
@@ -46,16 +52,16 @@ class Instrument:
 
     @property
     def days_per_year(self) -> int:
-        """Trading days in a year, by which this instrument's figures are annualised."""
+        """Trading days in a year, to annualise this instrument's figures."""
         return 365 if self.calendar == ROUND_THE_CLOCK else 252
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What a trade costs: all in basis points of the traded value, but `borrow_rate` (fraction a year).
+    """The costs of a trade: in basis points of the traded value, except `borrow_rate` (fraction a year).
 
-    `slippage_bps` and `latency_bps` move the fill away from the official open; `fee_bps` is charged on
-    the filled value.
+    `slippage_bps` and `latency_bps` move the fill away from the official open; `fee_bps` is charged on the
+    filled value.
     """
 
     fee_bps: float
@@ -87,7 +93,7 @@ DEFAULT_COSTS = {
 }
 
 
-# ChiNext went from 10% to 20% on this day; STAR has had 20% since it began, and Beijing 30%.
+# ChiNext went from 10% to 20% on this day; STAR has had 20% from its start, and Beijing 30%.
 _CHINEXT_WIDENED = date(2020, 8, 24)
 
 _CODE = re.compile(r"[0-9]{6}")
@@ -97,30 +103,30 @@ _TICK = 0.01
 # Adjusting prices for dividends rounds them again, which moves a limit by up to a tick.
 _TOLERANCE = 1.05 * _TICK
 
-# An open further beyond the limit than this belongs to another reference price: an ex-rights day, a listing.
+# An open further beyond the limit than this has another reference price: an ex-rights day, a listing.
 _BEYOND = 0.002
 
 
 def price_limit(instrument: Instrument, day: date) -> float:
-    """How far from its previous close, as a fraction, the instrument may trade on `day`; 0: any price.
+    """Return how far from its previous close, as a fraction, the instrument may trade on `day`; 0: any price.
 
     The instrument's own `price_limit` if it states one. Otherwise, for an A-share by its code: 20% for 688
     and 689, and for 300 and 301 since 2020-08-24; 30% for Beijing's 4, 8 and 92; else 10%. The first days
-    after a listing, and shares under special treatment (5%), cannot be told from a code.
+    after a listing, and shares under special treatment (5%), cannot be inferred from a code.
     """
     if instrument.price_limit is not None:
         return instrument.price_limit
     if instrument.asset_class is not AssetClass.A_SHARE:
         return 0.0
-    found = _CODE.search(instrument.symbol)
-    code = found[0] if found else ""
+    match = _CODE.search(instrument.symbol)
+    code = match[0] if match else ""
     if code.startswith(("688", "689")) or (code.startswith(("300", "301")) and day >= _CHINEXT_WIDENED):
         return 0.20
     return 0.30 if code.startswith(("4", "8", "92")) else 0.10
 
 
 def limit_prices(previous_close: float, limit: float) -> tuple[float, float]:
-    """The lowest and the highest price of a day, in whole ticks of 0.01, halves rounded up."""
+    """Return the lowest and the highest price of a day, in whole ticks of 0.01, halves rounded up."""
     down, up = previous_close * (1 - limit), previous_close * (1 + limit)
     return _to_tick(down), _to_tick(up)
 
@@ -128,10 +134,17 @@ def limit_prices(previous_close: float, limit: float) -> tuple[float, float]:
 def limit_lock_reason(
     instrument: Instrument, size: float, open_price: float, previous_close: float, day: date
 ) -> str:
-    """Why an order of `size` (signed) cannot be filled at this open; empty if it can.
+    """Return why an order cannot be filled at this open; empty if it can.
 
     Nobody sells at the upper limit and nobody buys at the lower one, so a purchase at the first and a sale at
-    the second would wait in a queue. Prices are in the quote currency, `previous_close` 0 if unknown.
+    the second would wait in a queue.
+
+    Args:
+        instrument: The instrument, with its limit.
+        size: The signed size of the order.
+        open_price: The open, in the quote currency.
+        previous_close: The close of the bar before, in the quote currency; 0 if unknown.
+        day: The date of the open.
     """
     limit = price_limit(instrument, day)
     if limit == 0 or previous_close <= 0:

@@ -1,4 +1,4 @@
-"""From a wanted weight to the size of an order. Knows no price source, no cash and no time."""
+"""Position sizing: from a target weight to the size of an order in whole lots."""
 
 import math
 
@@ -7,24 +7,32 @@ _LOT_TOLERANCE = 1e-9
 
 
 def target_position(weight: float, equity: float, price: float, lot: float) -> float:
-    """The position, in signed units, that is worth `weight` (a fraction) of `equity` at `price`.
+    """Return the position that is worth `weight` of `equity` at `price`.
 
-    Any fraction where `lot` is 0, else rounded towards zero to whole lots.
+    Args:
+        weight: A fraction of equity; negative is short.
+        equity: The portfolio's value.
+        price: The price of one unit, in the currency of `equity`.
+        lot: The lot, in units; 0 for any fraction.
+
+    Returns:
+        Signed units, rounded towards zero to whole lots.
     """
     size = weight * equity / price
     return size if lot == 0 else math.copysign(_round_to_lots(abs(size), lot) * lot, size)
 
 
-def order_size(target: float, held: float, lot: float) -> float:
-    """The signed size that takes the position from `held` to `wanted`, both in units; 0: nothing to do.
+def order_size(target: float, position: float, lot: float) -> float:
+    """Return the signed size that takes a position from `position` to `target`, in units; 0: nothing to do.
 
-    An order to close is exactly what is held, so that no dust remains.
+    An order to close has exactly the size of the position, so that no dust remains. Other sizes are whole
+    multiples of `lot`, unless it is 0.
     """
     if target == 0:
-        return -held
+        return -position
     if lot == 0:
-        return target - held
-    return (round(target / lot) - round(held / lot)) * lot
+        return target - position
+    return (round(target / lot) - round(position / lot)) * lot
 
 
 def _round_to_lots(size: float, lot: float) -> int:

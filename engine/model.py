@@ -1,7 +1,7 @@
-"""The facts and statements that everything else passes around, always valid once they exist.
+"""The values of the domain: bars, news, slices, observations and predictions, validated when created.
 
-Times are timezone-aware UTC, prices are in the quote currency, returns are fractions, probabilities are
-in [0, 1]. Nothing here knows where a value came from or what is done with it.
+Times are timezone-aware UTC, prices are in the quote currency, returns are fractions, probabilities are in
+[0, 1].
 """
 
 import math
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 
 class Phase(StrEnum):
-    """Which of a bar's two facts a slice carries: its open, or its high, low, close and volume."""
+    """The part of a bar that a slice carries: its open, or its high, low, close and volume."""
 
     CLOSE = "close"
     OPEN = "open"
@@ -83,7 +83,7 @@ class Bar:
                 raise ValueError(f"{name} {price} is outside low {self.low} to high {self.high}")
 
     def at_open(self) -> "Bar":
-        """What is known of this bar at its open: a flat bar without volume."""
+        """Return what is known of this bar at its open: a flat bar without volume."""
         return Bar(
             symbol=self.symbol,
             timeframe=self.timeframe,
@@ -99,7 +99,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewsItem:
-    """A dated text. No symbols means that it concerns the whole market.
+    """A dated text. Without symbols it concerns the whole market.
 
     `available_at` is the first instant at which a decision may use it; feeds compute it.
     """
@@ -129,13 +129,13 @@ class NewsItem:
         return self.title or self.text
 
     def is_about(self, symbol: str) -> bool:
-        """Whether the item is about `symbol` or about the whole market."""
+        """Return whether the item is about `symbol` or about the whole market."""
         return not self.symbols or symbol in self.symbols
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Everything that became known at one instant. An OPEN slice carries flat bars (see `Bar.opening`)."""
+    """Everything that became known at one instant. An OPEN slice carries flat bars (see `Bar.at_open`)."""
 
     as_of: datetime
     phase: Phase
@@ -176,11 +176,19 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """A statement about the next close of one symbol.
+    """A prediction of the next close of one symbol.
 
-    `close` is in the quote currency; `confidence` is the probability, 0.5 to 1, that the direction is
-    right; `text` is the raw output it was read from. Raises ValueError for a value out of range and for
-    a contradiction: a close strictly on the other side of `last_close` than the direction.
+    Raises ValueError for a value out of range and for a contradiction: a close strictly on the other side of
+    `last_close` than the direction.
+
+    Attributes:
+        symbol: The symbol.
+        as_of: The close at which it was made, in UTC.
+        direction: Up or down from `last_close`.
+        confidence: The probability, 0.5 to 1, that the direction is right.
+        close: The predicted close, in the quote currency.
+        last_close: The close at `as_of`, in the quote currency.
+        text: The raw output that it was parsed from.
     """
 
     symbol: str

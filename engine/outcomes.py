@@ -1,7 +1,4 @@
-"""What the market did after each call: the fact that a forecast is held against.
-
-It knows bars and calls. It does not know positions, costs or scores; a step's PnL is reckoned elsewhere.
-"""
+"""Match predictions with what the market did afterwards."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +12,10 @@ from engine.model import Bar, Prediction, require_utc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The next bar of a call's symbol, and the open after it once that is known.
+    """The next bar of a prediction's symbol, and the open after it once that is known.
 
-    Prices are in the quote currency, returns are fractions. `next_close` is known at `known_at`, the
-    instant that bar closes. A decision taken with the call is held from `fill_open` (that bar's open) to
+    Prices are in the quote currency, returns are fractions. `next_close` is known at `known_at`, the instant
+    that bar closes. A position taken on the prediction is held from `fill_open` (that bar's open) to
     `exit_open` (the following bar's open), known at `open_known_at`; both are None until then.
     """
 
@@ -61,23 +58,25 @@ class Outcome:
 
 
 Scored = tuple[Prediction, Outcome | None]
-"""A call and what came of it; None while its next bar has not closed."""
+"""A prediction and its outcome; None while its next bar has not closed."""
 
 
-def match_outcomes(calls: Iterable[Prediction], bars: Mapping[str, Sequence[Bar]]) -> list[Scored]:
-    """Each call, in the order given, with its outcome, or with None where the next bar is not known yet.
+def match_outcomes(predictions: Iterable[Prediction], bars: Mapping[str, Sequence[Bar]]) -> list[Scored]:
+    """Pair each prediction, in the order given, with its outcome; None while its next bar is not known.
 
-    `bars` holds the closed bars of each symbol, oldest first. A call belongs to the bar that closes at its
-    `as_of`. Raises DataError for bars out of order, a call without a bar of its own, and a bar whose close
-    is not the call's `last_close`: such calls were made on other data.
+    A prediction belongs to the bar that closes at its `as_of`. `bars` holds the closed bars of each symbol,
+    oldest first. Raises DataError for bars out of order, a prediction without a bar of its own, and a bar
+    whose close is not the prediction's `last_close`: such predictions were made on other data.
     """
     places: dict[str, dict[datetime, int]] = {}
     scored: list[Scored] = []
-    for call in calls:
-        series = bars.get(call.symbol, ())
-        if call.symbol not in places:
-            places[call.symbol] = _index_by_close(call.symbol, series)
-        scored.append((call, _build_outcome(call, series, places[call.symbol].get(call.as_of))))
+    for prediction in predictions:
+        symbol = prediction.symbol
+        series = bars.get(symbol, ())
+        if symbol not in places:
+            places[symbol] = _index_by_close(symbol, series)
+        outcome = _build_outcome(prediction, series, places[symbol].get(prediction.as_of))
+        scored.append((prediction, outcome))
     return scored
 
 
@@ -86,29 +85,30 @@ def _index_by_close(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
         if later.opens_at < earlier.closes_at:
             raise DataError(
                 f"{symbol}: the bar closing at {later.closes_at} opens before the one listed ahead of it "
-                f"closes; sort the bars by time and remove doubles"
+                f"closes; sort the bars by time and remove duplicates"
             )
     return {bar.closes_at: place for place, bar in enumerate(bars)}
 
 
-def _build_outcome(call: Prediction, bars: Sequence[Bar], place: int | None) -> Outcome | None:
+def _build_outcome(prediction: Prediction, bars: Sequence[Bar], place: int | None) -> Outcome | None:
+    symbol, as_of = prediction.symbol, prediction.as_of
     if place is None:
         raise DataError(
-            f"{call.symbol}: no bar closes at {call.as_of}, when a call was made; score it with its own data"
+            f"{symbol}: no bar closes at {as_of}, the time of a prediction; score it with its own data"
         )
     last = bars[place].close
-    if not math.isclose(last, call.last_close, rel_tol=1e-9):
+    if not math.isclose(last, prediction.last_close, rel_tol=1e-9):
         raise DataError(
-            f"{call.symbol}: the bar at {call.as_of} closes at {last} and the call saw {call.last_close}; "
-            f"score it with its own data"
+            f"{symbol}: the bar at {as_of} closes at {last} but the prediction was made at "
+            f"{prediction.last_close}; score it with its own data"
         )
     if place + 1 >= len(bars):
         return None
     following = bars[place + 1]
     after = bars[place + 2] if place + 2 < len(bars) else None
     return Outcome(
-        symbol=call.symbol,
-        as_of=call.as_of,
+        symbol=symbol,
+        as_of=as_of,
         last_close=last,
         next_close=following.close,
         known_at=following.closes_at,

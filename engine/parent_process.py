@@ -1,6 +1,6 @@
-"""A process that ends with the one that started it, however that one ended. Knows no session.
+"""End a child process with its parent, however the parent ended.
 
-The one that started it holds the other end of its stdin, and the system closes that end with it.
+The parent holds the other end of the child's stdin, and the system closes that end with it.
 """
 
 import os
@@ -13,9 +13,9 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def die_with_parent() -> None:
-    """Have the system end this process with the one that started it, where it can: on Linux.
+    """Have the system kill this process when its parent ends, where it can: on Linux.
 
-    Reaches a process that is stopped or hangs too, which reads no stdin.
+    This also reaches a process that is stopped or hangs, and so does not read its stdin.
     """
     if sys.platform == "linux":
         import ctypes
@@ -24,9 +24,9 @@ def die_with_parent() -> None:
 
 
 def call_at_stdin_eof(callback: Callable[[], None]) -> None:
-    """Call `tell`, in a thread of its own, once nobody holds the other end of stdin any longer.
+    """Call `callback`, in a thread of its own, once nobody holds the other end of stdin any longer.
 
-    Whatever else is written there is lost.
+    Whatever else is written to stdin is discarded.
     """
 
     def watch() -> None:

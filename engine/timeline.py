@@ -1,7 +1,4 @@
-"""Cuts bars and news into slices: everything that became known at one instant, in the order it did.
-
-Knows no engine, no calendar and no feed; it sorts facts that carry their own times.
-"""
+"""Build slices and observations from bars and news, in the order in which they became known."""
 
 from bisect import bisect_right
 from collections import deque
@@ -15,7 +12,7 @@ from engine.corporate_actions import Split, split_bar
 from engine.errors import DataError
 from engine.model import Bar, NewsItem, Observation, Phase, Slice
 
-# Within one instant what ended is known before what begins.
+# At one instant, what ends is known before what begins.
 _RANK = {Phase.CLOSE: 0, Phase.OPEN: 1}
 
 _PHASES = (Phase.CLOSE, Phase.OPEN)
@@ -24,15 +21,15 @@ _PHASES = (Phase.CLOSE, Phase.OPEN)
 def build_slices(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slice]:
     """Yield the slices of `bars` and `news` in the order of time, CLOSE before OPEN at one instant.
 
-    Each bar makes an OPEN slice (see `Bar.opening`) and a CLOSE slice; symbols that open or close at one
-    instant share it. A news item rides on the first slice at or after its `available_at`; one that comes
-    after the last slice is left out. The order of the arguments' items changes nothing. Raises DataError
-    where two bars of one symbol overlap, or where an item is given in another version under one id.
+    Each bar makes an OPEN slice (see `Bar.at_open`) and a CLOSE slice; symbols that open or close at one
+    instant share it. A news item is in the first slice at or after its `available_at`; one that comes after
+    the last slice is left out. The order of the inputs does not matter. Raises DataError where two bars of
+    one symbol overlap, and where one id has two different items.
     """
-    facts = sorted(_bar_events(bars), key=lambda fact: fact[:3])
+    events = sorted(_bar_events(bars), key=lambda event: event[:3])
     items = sorted(_deduplicate(news), key=lambda item: (item.available_at, item.source, item.id))
     taken = 0
-    for (as_of, rank), group in groupby(facts, key=lambda fact: fact[:2]):
+    for (as_of, rank), group in groupby(events, key=lambda event: event[:2]):
         first = taken
         while taken < len(items) and items[taken].available_at <= as_of:
             taken += 1
@@ -66,7 +63,7 @@ def _deduplicate(news: Iterable[NewsItem]) -> Iterable[NewsItem]:
 
 
 MIN_BARS = 6
-"""Fewer closed bars than this say too little for a forecast: five returns and a volatility."""
+"""The fewest closed bars for a forecast: they give five returns and a volatility."""
 
 
 def build_observations(
@@ -77,11 +74,17 @@ def build_observations(
     start: datetime,
     minimum: int = MIN_BARS,
 ) -> list[Observation]:
-    """One observation for each close after `start`, ordered by (as_of, symbol).
+    """Build one observation for each close after `start`, ordered by (as_of, symbol).
 
     Each holds up to `window` closed bars, oldest first, and the news on its symbol that became available
-    after the symbol's previous close and not after this one. A close with fewer than `minimum` bars up to
-    it is passed over. `bars` must ascend in time.
+    after the symbol's previous close and not after this one.
+
+    Args:
+        bars: The bars of each symbol, oldest first.
+        news: All news, in any order.
+        window: The most bars in an observation.
+        start: Closes up to this instant make no observation.
+        minimum: A close with fewer bars up to it makes none either.
     """
     by_availability = sorted(news, key=attrgetter("available_at", "published_at", "id"))
     seen = [
@@ -102,12 +105,12 @@ def _build_for_symbol(
 ) -> list[Observation]:
     relevant = [item for item in news if item.is_about(symbol)]
     times = [item.available_at for item in relevant]
-    found = []
+    observations = []
     for i, bar in enumerate(series):
         if bar.closes_at <= start or i + 1 < minimum:
             continue
         known = bisect_right(times, series[i - 1].closes_at) if i else 0
-        found.append(
+        observations.append(
             Observation(
                 symbol=symbol,
                 as_of=bar.closes_at,
@@ -115,7 +118,7 @@ def _build_for_symbol(
                 news=tuple(relevant[known : bisect_right(times, bar.closes_at)]),
             )
         )
-    return found
+    return observations
 
 
 _MAX_NEWS = 2000
@@ -132,35 +135,35 @@ class _SymbolWindow:
 
 
 class ObservationBuilder:
-    """The windows of `symbols`, each of up to `window` closed bars."""
+    """Builds observations slice by slice, from a window of up to `window` closed bars for each symbol."""
 
     def __init__(self, symbols: Iterable[str], window: int) -> None:
         self._seen = {symbol: _SymbolWindow(deque(maxlen=window)) for symbol in symbols}
 
     def add_history(self, bar: Bar) -> None:
-        """A bar that closed before the session began."""
+        """Add a bar that closed before the session began."""
         self._close(self._seen[bar.symbol], bar)
 
     def on_slice(self, slice_: Slice) -> list[Observation]:
-        """Take in a slice; the observations that its closes make, by symbol."""
+        """Add a slice, and return the observations at its closes, by symbol."""
         for item in slice_.news:
             for symbol, seen in self._seen.items():
                 if item.is_about(symbol):
                     seen.news.append(item)
         if slice_.phase is Phase.OPEN:
             return []
-        found = (self._observe(bar) for bar in slice_.bars.values() if bar.symbol in self._seen)
-        return [one for one in found if one is not None]
+        observed = (self._observe(bar) for bar in slice_.bars.values() if bar.symbol in self._seen)
+        return [observation for observation in observed if observation is not None]
 
     def split(self, split: Split) -> None:
-        """Restate a symbol's window in units of after a split."""
+        """Restate a symbol's window in units after a split."""
         if seen := self._seen.get(split.symbol):
             seen.bars = deque((split_bar(bar, split.ratio) for bar in seen.bars), seen.bars.maxlen)
 
     def _observe(self, bar: Bar) -> Observation | None:
         seen = self._seen[bar.symbol]
         if bar.closes_at <= seen.closed_at:
-            return None  # it came later than its successor, which was decided on without it
+            return None  # it came after its successor, on which a decision was made without it
         since = seen.closed_at
         self._close(seen, bar)
         fresh = [item for item in seen.news if since < item.available_at <= bar.closes_at]

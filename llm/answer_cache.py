@@ -1,6 +1,6 @@
-"""Forecasts that were made once and are kept: raw answers under the digest of all that made them.
+"""Cache raw answers under the digest of everything that decides them: weights, adapter, prompt, decoding.
 
-A run that finds every answer here asks the model nothing. Knows no model and no market.
+A run whose answers are all cached does not load the model.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class AnswerCache:
         self._engine.dispose()
 
     def get_many(self, digests: Sequence[str]) -> dict[str, str]:
-        """The answers on record, by digest; digests without one are left out."""
+        """Return the stored answers by digest, without those digests that have none."""
         import sqlalchemy as sa
 
         found: dict[str, str] = {}
@@ -66,7 +66,7 @@ class AnswerCache:
         return found
 
     def put_many(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
-        """Add rows of digest, prompt and answer in one transaction; a digest on record stays as it is."""
+        """Add rows of digest, prompt and answer in one transaction; stored digests keep their rows."""
         import sqlalchemy as sa
         from sqlalchemy.dialects.sqlite import insert
 

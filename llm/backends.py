@@ -1,5 +1,6 @@
 """The kinds of students: one row of `BACKENDS` and one module for each. Loads no model until asked."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,13 +17,13 @@ class Backend:
     Attributes:
         help: What a user writes to name a student of this kind, for --help.
         module: The module whose `load_student` makes one from its settings; imported at the first use.
-        prefixes: How the names of its students begin; empty takes every name that no other kind takes.
+        pattern: A regular expression of its students' names; empty takes those that no other kind takes.
         trainable: Whether its students are `llm.student.TrainableStudent`.
     """
 
     help: str
     module: str
-    prefixes: tuple[str, ...] = ()
+    pattern: str = ""
     trainable: bool = False
 
 
@@ -31,6 +32,11 @@ BACKENDS = (
         help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub",
         module="llm.transformers_student",
         trainable=True,
+    ),
+    Backend(
+        help="FILE.py:CLASS, a closecall.Student of your own, whose file is run",
+        module="llm.own_student",
+        pattern=r".+\.py:\w+",
     ),
 )
 
@@ -57,8 +63,8 @@ def describe_students() -> str:
 
 
 def _backend(wanted: StudentSettings) -> Backend:
-    """Return the kind that takes a student's name; prefixes go first."""
-    ordered = sorted(BACKENDS, key=lambda backend: not backend.prefixes)
+    """Return the kind that takes a student's name; patterns go first."""
+    ordered = sorted(BACKENDS, key=lambda backend: not backend.pattern)
     return next(
-        backend for backend in ordered if not backend.prefixes or wanted.student.startswith(backend.prefixes)
+        backend for backend in ordered if not backend.pattern or re.fullmatch(backend.pattern, wanted.student)
     )

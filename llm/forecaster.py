@@ -1,4 +1,4 @@
-"""All prompts of a run, answered in large batches or taken from the ledger. Knows no portfolio."""
+"""Answer all prompts of a run, from the answer cache or in large batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,3 +48,7 @@ def forecast(
         for digest, observation in zip(digests, observed, strict=True)
     )
     return Forecasts(calls=calls, prompts=prompts, num_generated=len(waiting))
+
+
+NO_FORECASTS = Forecasts(calls=(), prompts=(), num_generated=0)
+"""What a run without a student has."""

@@ -1,7 +1,7 @@
-"""What the student is told: an observation as text, all prices relative to the last close = 100.
+"""Prompt templates: an observation as text, all prices relative to the last close = 100.
 
-A template knows neither the model nor its tokenizer; it is handed a function that counts tokens, so that
-it can leave out the oldest headlines until the prompt fits.
+A template depends on no model and no tokenizer. It is given a function that counts tokens, and leaves out the
+oldest headlines until the prompt fits.
 """
 
 from collections.abc import Callable, Sequence
@@ -143,6 +143,9 @@ class FullTemplate:
 
 
 TEMPLATES: dict[str, PromptTemplate] = {"compact": CompactTemplate(), "full": FullTemplate()}
+
+DEFAULT_WINDOW = CompactTemplate().window
+"""How many closed bars an observation has where no student says otherwise."""
 
 
 def _format_percent(fraction: float) -> str:

@@ -1,6 +1,6 @@
-"""Any causal language model that transformers loads, as a student: greedy, batched, held to the format.
+"""A causal language model of transformers as a student: greedy decoding, batched, constrained by a grammar.
 
-Knows no market. Batches have a fixed number of rows and a fixed length, and a prompt's place in them
+Batches have a fixed number of rows and a fixed length, and a prompt's place in them
 depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
 """
 
@@ -119,8 +119,8 @@ class TransformersStudent:
                 eos_token_id=self.tokenizer.eos_token_id,
                 logits_processor=[LogitsProcessor(self._grammar)],
             )
-        said = output[:, tokens.input_ids.shape[1] :]
-        return [str(text) for text in self.tokenizer.batch_decode(said, skip_special_tokens=True)]
+        generated = output[:, tokens.input_ids.shape[1] :]
+        return [str(text) for text in self.tokenizer.batch_decode(generated, skip_special_tokens=True)]
 
     def _render(self, messages: Messages) -> str:
         return str(

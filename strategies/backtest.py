@@ -1,14 +1,10 @@
-"""The front door: `backtest(config) -> Run` ties facts, student, engine and scores together.
-
-Knows no screen: progress goes to a function that is passed in, and so does the clock.
-"""
+"""Run a backtest: load the data, forecast, trade, score, and record all of it in the run's journal."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import ClosecallError
 from engine.journal.canonical import to_jsonable
@@ -23,8 +19,9 @@ from engine.trading.runner import run as run_engine
 from engine.trading.strategy import SliceStrategy
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
-from llm.forecaster import forecast
+from llm.forecaster import NO_FORECASTS, forecast
 from llm.model_files import fingerprint
+from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies import baselines
 from strategies.config import BacktestConfig, student_settings
@@ -34,6 +31,7 @@ from strategies.results import (
     BASELINES,
     ORACLE,
     STUDENT,
+    Result,
     SimulationResult,
     build_result,
     oracle_predictions,
@@ -42,20 +40,13 @@ from strategies.results import (
 from strategies.runs import JOURNAL, Recorder, create_run, export
 from strategies.sizing import build_sizing, volatility
 
+if TYPE_CHECKING:
+    from strategies.strategy import Strategy
+
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
 
 _PROGRESS_INTERVAL = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A finished backtest. `result` is what `--json` prints; `played` has every caller's orders and fills."""
-
-    name: str
-    folder: Path
-    result: Mapping[str, Any]
-    simulations: Mapping[str, SimulationResult]
 
 
 def backtest(
@@ -65,18 +56,36 @@ def backtest(
     clock: Callable[[], datetime],
     on_progress: Progress = lambda _stage, _done, _total: None,
     student: Student | None = None,
-) -> Run:
-    """Forecast, trade and score as `config` says; the run, its journal and the ledger go to `data_dir`.
+    strategy: "Strategy | None" = None,
+    data: MarketData | None = None,
+) -> Result:
+    """Forecast, trade and score as a configuration says.
 
-    `student` overrides the one that `config` names. Raises ClosecallError for what the user can mend; then
-    nothing was written, or the run is on record as failed. Ctrl-C leaves a run on record as interrupted.
+    A strategy of the user's own trades in place of the built-in one; it gets forecasts only where a student
+    is given, or named in the configuration.
+
+    Args:
+        config: What to run.
+        data_dir: Where the run, its journal and the cache of answers go.
+        clock: Returns the current time in UTC.
+        on_progress: Called with a stage, what is done of it, and the whole.
+        student: The student; None takes the one that the configuration names.
+        strategy: A strategy that trades in place of the built-in one.
+        data: The market data; None loads what the configuration names.
+
+    Raises:
+        ClosecallError: For what the user can correct; either nothing was written, or the run is recorded as
+            failed. Ctrl-C leaves a run that is recorded as interrupted.
     """
     from strategies.run_spec import encode_run_inputs  # it builds on this module's sizing
 
     on_progress("reading", 0, 0)
-    facts = load_market_data(config, data_dir)
-    student = student or load_student(student_settings(config))
-    observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
+    facts = data or load_market_data(config, data_dir)
+    if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
+        student = load_student(student_settings(config))
+    window = student.window if student else DEFAULT_WINDOW
+    observed = build_observations(facts.bars, facts.news, window=window, start=facts.start)
+    strategy_name = type(strategy).__name__ if strategy else None
     started_at = clock()
     name, folder = create_run(data_dir, started_at)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
@@ -84,35 +93,48 @@ def backtest(
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if facts.rates is not None:
             recorder.append(encode(facts.rates, started_at))
-        for event in encode_run_inputs(config, facts, student, started_at):
+        for event in encode_run_inputs(config, facts, student, started_at, strategy_name):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
-            with AnswerCache(data_dir / "ledger.sqlite") as ledger:
-                made = forecast(observed, student, ledger, _progress_callback(recorder, clock, on_progress))
+            forecasts = NO_FORECASTS
+            if student is not None:
+                with AnswerCache(data_dir / "ledger.sqlite") as cache:
+                    report = _progress_callback(recorder, clock, on_progress)
+                    forecasts = forecast(observed, student, cache, report)
             adapter = fingerprint([config.adapter]) if config.adapter else None
-            for call, prompt in zip(made.calls, made.prompts, strict=True):
+            for call, prompt in zip(forecasts.calls, forecasts.prompts, strict=True):
                 recorder.record_prediction(call, prompt, adapter)
-            callers = {STUDENT: made.calls} | baseline_predictions(config, facts, observed, made.calls)
-            played = simulate_all(config, facts, observed, callers, recorder, on_progress)
-            result = build_result(name, config, facts, observed, student, made.num_generated, played)
-            result |= record_trial(
-                name, facts, result, played[STUDENT], data_dir / "trials.jsonl", started_at
+            callers = {STUDENT: forecasts.calls} | baseline_predictions(
+                config, facts, observed, forecasts.calls or observed
             )
+            simulations = simulate_all(config, facts, observed, callers, recorder, on_progress, strategy)
+            result = build_result(
+                name,
+                config,
+                facts,
+                observed,
+                student,
+                forecasts.num_generated,
+                simulations,
+                strategy_name,
+            )
+            trials = data_dir / "trials.jsonl"
+            result |= record_trial(name, facts, result, simulations[STUDENT], trials, started_at)
             if config.out is not None:
-                export(config.out, result, played[STUDENT], facts.bars)
+                export(config.out, result, simulations[STUDENT], facts.bars)
             recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
-    return Run(name=name, folder=folder, result=result, simulations=played)
+    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=facts.bars)
 
 
 def _progress_callback(
     recorder: Recorder, clock: Callable[[], datetime], on_progress: Progress
 ) -> Callable[[int, int], None]:
-    """Progress for whoever called, and from time to time for whoever reads the journal."""
+    """Return a function that reports progress to the caller and, every two seconds, to the journal."""
     journaled_at = clock()
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         nonlocal journaled_at
         on_progress("forecasting", done, total)
         at = clock()
@@ -121,7 +143,7 @@ def _progress_callback(
             recorder.append(encode(Forecasting(done=done, total=total), at))
             recorder.flush()
 
-    return tell
+    return report
 
 
 @contextmanager
@@ -138,9 +160,19 @@ def _record_run_outcome(recorder: Recorder, clock: Callable[[], datetime]) -> It
 
 
 def baseline_predictions(
-    config: BacktestConfig, facts: MarketData, observed: Sequence[Observation], calls: Sequence[Prediction]
+    config: BacktestConfig,
+    facts: MarketData,
+    observed: Sequence[Observation],
+    calls: Sequence[Prediction | Observation],
 ) -> dict[str, Sequence[Prediction]]:
-    """What every baseline would have called, and the oracle where there is one, by name."""
+    """Return the forecasts of every baseline, and of the oracle where there is one, by name.
+
+    Args:
+        config: The configuration, for the seed.
+        facts: The market data.
+        observed: What the baselines forecast.
+        calls: The closes that the oracle forecasts.
+    """
     callers: dict[str, Sequence[Prediction]] = {
         "buy_and_hold": baselines.buy_and_hold(observed, facts.bars),
         "persistence": baselines.persistence(observed, facts.bars),
@@ -159,21 +191,32 @@ def simulate_all(
     predictions: Mapping[str, Sequence[Prediction]],
     recorder: Recorder,
     on_progress: Progress,
+    strategy: "Strategy | None" = None,
 ) -> dict[str, SimulationResult]:
-    """Every caller through the same engine; only the student's run is journaled.
+    """Return what everyone's predictions come to in the same engine; only the student's is journaled.
 
     Baselines bet all that a symbol may have; the student, and any caller by another name, its confidence.
+
+    Args:
+        config: The configuration.
+        facts: The market data.
+        observed: The observations of all decisions, for volatilities.
+        predictions: The predictions by the name of who made them.
+        recorder: The journal of the run.
+        on_progress: Called with "trading", the number of simulations done and of all.
+        strategy: A strategy that trades the student's predictions in place of the built-in one.
     """
     volatilities = {(one.symbol, one.as_of): volatility(one.bars) for one in observed}
-    played = {}
+    simulations = {}
     for number, (name, calls) in enumerate(predictions.items()):
         on_progress("trading", number, len(predictions))
-        listener = recorder if name == STUDENT else None
-        played[name] = SimulationResult(
-            calls=calls, engine=_simulate(name, calls, volatilities, config, facts, listener)
+        own = name == STUDENT
+        engine = _simulate(
+            name, calls, volatilities, config, facts, recorder if own else None, strategy if own else None
         )
+        simulations[name] = SimulationResult(calls=calls, engine=engine)
     on_progress("trading", len(predictions), len(predictions))
-    return played
+    return simulations
 
 
 def _simulate(
@@ -183,14 +226,28 @@ def _simulate(
     config: BacktestConfig,
     facts: MarketData,
     recorder: Recorder | None,
+    own: "Strategy | None",
 ) -> EngineResult:
+    by_decision = {(call.symbol, call.as_of): call for call in calls}
     sizing = build_sizing(config, facts.instruments)
-    settings: dict[str, Any] = {"calls": {(c.symbol, c.as_of): c for c in calls}, "sizing": sizing}
-    strategy: type[SliceStrategy] = BuyAndHold
-    if name != "buy_and_hold":
+    settings: dict[str, Any]
+    strategy: type[SliceStrategy]
+    if own is not None:
+        from strategies.strategy import StrategyBridge
+
+        strategy = StrategyBridge
+        settings = {"rule": own, "predictions": by_decision, "history": facts.history}
+    elif name == "buy_and_hold":
+        strategy, settings = BuyAndHold, {"calls": by_decision, "sizing": sizing}
+    else:
         strategy = LLMStrategy
-        settings["volatilities"] = volatilities
-        settings["bet_sizing"] = BetSizing.FULL if name in BASELINES else BetSizing.CONFIDENCE
+        bet_sizing = BetSizing.FULL if name in BASELINES else BetSizing.CONFIDENCE
+        settings = {
+            "calls": by_decision,
+            "sizing": sizing,
+            "volatilities": volatilities,
+            "bet_sizing": bet_sizing,
+        }
     slices = build_slices(facts.traded_bars, facts.news)
     return run_engine(
         recorder.journal_slices(slices) if recorder else slices,

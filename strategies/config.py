@@ -1,4 +1,4 @@
-"""What a user can set for a run, from TOML and from flags, checked at the edge. Knows no data."""
+"""The configuration of a run, from TOML and from flags, validated at the edge."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -68,7 +68,7 @@ class Retraining(StrEnum):
 
 
 class ScenarioAction(StrEnum):
-    """What a replay's script may have happen."""
+    """What the script of a replay can do."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -118,7 +118,7 @@ class PaperTable(Table):
 
     `deadline_seconds` is how long the student may take for the calls of one close, and `late_seconds` how
     long after its instant a close may still be decided on. With `retrain` "on-drift" the Brier score is
-    looked at weekly. `script` is for replays. `webhook` is told of state changes; it is never written to a
+    checked weekly. `script` is for replays. `webhook` receives state changes; it is never written to a
     journal.
     """
 
@@ -369,7 +369,7 @@ def _with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
 def load_config(
     path: Path | None, flags: Mapping[str, Any], on_message: Callable[[str], None] = lambda _: None
 ) -> BacktestConfig:
-    """The configuration of a file (or the defaults), with `flags` over it.
+    """Load the configuration of a file (or the defaults), with `flags` over it.
 
     Paths in the file are taken from the file's own folder; a student is a path where that folder has it,
     or where it begins with a dot. Raises UsageError for an unknown key, with the
@@ -401,7 +401,7 @@ def _read_table(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML ({error}); mend that line") from error
+        raise UsageError(f"{path}: not valid TOML ({error}); correct that line") from error
     for key in ("bars", "news", "rates_files"):
         if isinstance(values.get(key), list):
             values[key] = [_resolve_path(path, entry) for entry in values[key]]
@@ -421,7 +421,7 @@ def _resolve_path(config: Path, entry: object) -> object:
 def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
     """One line on the first problem; pydantic's own text names neither the file nor the remedy."""
     faults = error.errors()
-    first = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
+    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
     place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
     if first["type"] == "extra_forbidden":
@@ -460,7 +460,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def student_settings(config: BacktestConfig, adapter: Path | None = None) -> StudentSettings:
-    """The student that a configuration names, with another adapter where one is given."""
+    """Return the settings of the student that a configuration names, with another adapter if one is given."""
     return StudentSettings(
         student=config.student,
         adapter=adapter or config.adapter,

@@ -1,18 +1,23 @@
-"""What library code says to a person while it works: progress on standard error."""
+"""The clock, progress on standard error, and the wording of messages."""
 
 import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.errors import ClosecallError
+
 
 def utc_now() -> datetime:
-    """The wall clock, in UTC. Nothing below `tui` reads it."""
+    """Return the wall clock's time in UTC."""
     return datetime.now(UTC)
 
 
 def print_stderr(line: str) -> None:
-    """A line on stderr. Where nobody reads it any longer, the work goes on without."""
+    """Write a line to stderr; do nothing where stderr has been closed."""
     try:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
@@ -21,12 +26,12 @@ def print_stderr(line: str) -> None:
 
 
 def print_wait(wait: Any) -> None:
-    """Why a source is asked again, and when."""
+    """Print why a source is asked again, and when."""
     print_stderr(wait_line(wait))
 
 
 def wait_line(wait: Any) -> str:
-    """A pause of a source in one line."""
+    """Return one line on a pause before a source is asked again."""
     return (
         f"{wait.place}: no answer ({wait.reason}); asking again in {wait.seconds:.0f} s, "
         f"try {wait.tried + 1} of {wait.tries}"
@@ -34,5 +39,16 @@ def wait_line(wait: Any) -> str:
 
 
 def pluralize(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: 1 symbol, 2 symbols."""
+    """Return a number with its noun: 1 symbol, 2 symbols."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+@contextmanager
+def name_settings() -> Iterator[None]:
+    """Write the flags in an error's message as the settings that a caller from Python gives."""
+    try:
+        yield
+    except ClosecallError as error:
+        text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_") + "=", str(error))
+        text = text.replace("the command line: ", "settings: ")
+        raise type(error)(text.replace("allow_bad_data=", "allow_bad_data=True")) from error

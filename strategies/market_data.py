@@ -1,10 +1,10 @@
-"""All facts of a run in one shape, wherever they come from. Knows no student."""
+"""The bars, news, instruments and rates of a run, from frames, files, the store or the simulated market."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError, UsageError, suggest
@@ -25,7 +25,14 @@ from feeds.quality.stored import check_stored
 from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, simulate
 from feeds.sources.registry import require_source
 from feeds.symbols import NameTable
-from strategies.config import BacktestConfig, InstrumentTable
+from strategies.config import BacktestConfig, InstrumentTable, MarketTable, load_config
+from strategies.console import name_settings
+from strategies.data_folder import data_dir
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Paths = Path | str | Sequence[Path | str]
 
 SIMULATED_START = date(2023, 1, 1)
 
@@ -34,10 +41,30 @@ _MAX_SIMULATED_SYMBOLS = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketData:
-    """What a run is made on. `bars` may begin before `start`: decisions are taken on closes after it.
+    """Bars and news that a run is made on; one of the class methods creates them.
 
-    `oracle` is empty for real data; `source` names the data in the record of trials; `rehearsed` tells
-    that the tiny student was trained on this very market. `rates` is None where there is one currency.
+    Settings are keys of the configuration: `symbols`, `start`, `end`, `instruments`, `allow_bad_data`,
+    `news_latency_seconds`, `aliases`, `rates`, … A run on the data takes them over.
+
+    Attributes:
+        instruments: The instruments by symbol.
+        calendars: The calendars by code.
+        bars: The bars by symbol, oldest first; they may begin before `start`.
+        news: The news items, by the time from which they may be used.
+        start: Decisions are taken on closes after this time.
+        source: What names the data in the record of trials.
+        is_simulated: Whether the market is simulated.
+        is_training_market: Whether the tiny student was trained on this very market.
+        oracle: The best possible forecasts by (symbol, as_of); empty for real data.
+        rates: The exchange rates; None where there is one currency.
+        notes: Sentences for the foot of the table.
+        settings: The settings that the data were created with.
+
+    Example:
+        >>> import closecall as cc
+        >>> data = cc.MarketData.simulated(seed=8, days=60)
+        >>> len(data.bars), len(data.traded_bars) > 200, data.currency
+        (6, True, 'USD')
     """
 
     instruments: Mapping[str, Instrument]
@@ -46,11 +73,113 @@ class MarketData:
     news: Sequence[NewsItem]
     start: datetime
     source: str
-    simulated: bool
+    is_simulated: bool
     is_training_market: bool = False
     oracle: Mapping[tuple[str, datetime], OracleView] = field(default_factory=dict)
     rates: FxRates | None = None
     notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_frames(
+        cls, bars: Mapping[str, "DataFrame"], news: "DataFrame | None" = None, **settings: Any
+    ) -> "MarketData":
+        """Read pandas frames, which are not changed. They are checked as files are.
+
+        Args:
+            bars: A frame for each symbol with `date` as column or index, and `open`, `high`, `low`, `close`
+                (quote currency) and `volume` (units), one row for each day, oldest first.
+            news: A frame with `published_at`, `source`, `symbols`, `title` and `text`; `precision` and
+                `first_seen_at` may be added.
+            settings: Keys of the configuration.
+
+        Raises:
+            DataError: For a symbol, row or column that cannot be right, named with what to do.
+            UsageError: For a setting that does not fit.
+
+        Example:
+            >>> import closecall as cc, pandas as pd
+            >>> days = pd.date_range("2024-01-01", periods=40)
+            >>> close = pd.Series(range(100, 140), index=days)
+            >>> frame = pd.DataFrame(
+            ...     {"open": close, "high": close + 1, "low": close - 1, "close": close, "volume": 10.0}
+            ... )
+            >>> data = cc.MarketData.from_frames({"BTCUSDT": frame})
+            >>> len(data.bars["BTCUSDT"])
+            40
+        """
+        from strategies.frames import load_frames
+
+        return load_frames(bars, news, settings)
+
+    @classmethod
+    def from_files(cls, bars: Paths, news: Paths = (), **settings: Any) -> "MarketData":
+        """Read CSV or Parquet files of bars, and those of news (JSON lines too).
+
+        Args:
+            bars: Files or folders; the name of a file is its symbol.
+            news: Files or folders.
+            settings: Keys of the configuration.
+
+        Raises:
+            DataError: For a file that cannot be right, with its place and what to do.
+            UsageError: For a setting that does not fit.
+
+        Example:
+            >>> import closecall as cc
+            >>> data = cc.MarketData.from_files("bars", news="news/2024.csv")  # doctest: +SKIP
+        """
+        return load_settings(settings | {"bars": _list_paths(bars), "news": _list_paths(news)})
+
+    @classmethod
+    def from_store(cls, *sources: str, folder: Path | str | None = None, **settings: Any) -> "MarketData":
+        """Read the bars and news that `closecall fetch` and `closecall collect` have stored.
+
+        Args:
+            sources: The sources of the bars by name, such as "yfinance"; the first that has a symbol is used.
+            folder: The data folder; the default is that of the command line.
+            settings: Keys of the configuration.
+
+        Raises:
+            DataError: Where nothing is stored, or what is stored cannot be right.
+            UsageError: For a source or setting that does not fit.
+
+        Example:
+            >>> import closecall as cc
+            >>> data = cc.MarketData.from_store("ccxt:binance", symbols=["BTC/USDT"])  # doctest: +SKIP
+        """
+        chosen = None if folder is None else Path(folder)
+        return load_settings(settings | {"store": sources}, data_dir(chosen))
+
+    @classmethod
+    def simulated(cls, seed: int = 7, **settings: Any) -> "MarketData":
+        """Make a simulated market with bars and news, whose best possible forecasts are known.
+
+        Args:
+            seed: Equal seeds and settings make equal markets.
+            settings: `coins`, `stocks`, `days`, `edge`, `reversal` and `headlines` of the market, and keys of
+                the configuration.
+
+        Raises:
+            UsageError: For a setting that does not fit.
+
+        Example:
+            >>> import closecall as cc
+            >>> data = cc.MarketData.simulated(seed=8, coins=1, stocks=0, days=30)
+            >>> [len(bars) for bars in data.bars.values()]
+            [30]
+        """
+        market = {name: settings[name] for name in MarketTable.model_fields if name in settings}
+        rest = {name: value for name, value in settings.items() if name not in market}
+        return load_settings(rest | {"seed": seed, "market": market})
+
+    @property
+    def history(self) -> dict[str, list[Bar]]:
+        """The bars that had closed by `start`, by symbol."""
+        return {
+            symbol: [bar for bar in series if bar.closes_at <= self.start]
+            for symbol, series in self.bars.items()
+        }
 
     @property
     def traded_bars(self) -> list[Bar]:
@@ -69,9 +198,24 @@ class MarketData:
         return max(instrument.days_per_year for instrument in self.instruments.values())
 
 
-def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
-    """Read or simulate everything that `config` asks for. Raises DataError or UsageError."""
+def _list_paths(paths: Paths) -> list[Path]:
+    listed = [paths] if isinstance(paths, str | Path) else paths
+    return [Path(path).expanduser() for path in listed]
 
+
+def load_settings(settings: Mapping[str, Any], folder: Path = Path()) -> MarketData:
+    """Return the data that settings name, for callers from Python: errors name settings and not flags.
+
+    Raises:
+        DataError: For data that cannot be right.
+        UsageError: For a setting that does not fit.
+    """
+    with name_settings():
+        return replace(load_market_data(load_config(None, settings), folder), settings=settings)
+
+
+def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
+    """Read or simulate everything that a configuration asks for. Raises DataError or UsageError."""
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
@@ -84,7 +228,7 @@ def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
 
 
 def _attach_rates(config: BacktestConfig, facts: MarketData) -> MarketData:
-    """The facts with the rates they need: none where all is quoted in one currency and none is asked for."""
+    """Return the data with the rates they need; none where one currency is enough and none are asked for."""
     currencies = {instrument.currency for instrument in facts.instruments.values()}
     if not (config.rates or config.rates_files):
         if len(currencies) > 1 or config.base_currency not in (None, *currencies):
@@ -100,7 +244,7 @@ def _attach_rates(config: BacktestConfig, facts: MarketData) -> MarketData:
 
 
 def build_costs(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> dict[str, Costs]:
-    """Each symbol's costs: those of its class, but for what `config` states."""
+    """Return each symbol's costs: those of its class, except for what the configuration states."""
     stated = {
         name: value
         for name in ("fee_bps", "slippage_bps", "latency_bps", "borrow_rate")
@@ -137,24 +281,33 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
         )
     except ValueError as error:
         raise UsageError(f"[market]: {error}") from error
-    made = simulate(settings)
-    picked = select_symbols(config.symbols, made.bars, "the simulated market")
+    simulated = simulate(settings)
+    picked = select_symbols(config.symbols, simulated.bars, "the simulated market")
     return MarketData(
-        instruments={symbol: made.instruments[symbol] for symbol in picked},
-        calendars=made.calendars,
-        bars={symbol: made.bars[symbol] for symbol in picked},
-        news=[item for item in made.news if not item.symbols or item.symbols & set(picked)],
+        instruments={symbol: simulated.instruments[symbol] for symbol in picked},
+        calendars=simulated.calendars,
+        bars={symbol: simulated.bars[symbol] for symbol in picked},
+        news=[item for item in simulated.news if not item.symbols or item.symbols & set(picked)],
         start=midnight(start),
         source=f"simulated:{config.seed}",
-        simulated=True,
+        is_simulated=True,
         is_training_market=config.seed in TRAINING_SEEDS,
-        oracle=made.oracle,
+        oracle=simulated.oracle,
         notes=("The market, its news and every result are SIMULATED.",),
     )
 
 
 def select_symbols(requested: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:
-    """The wanted symbols, or all that are known, sorted. Raises DataError, with the nearest, for another."""
+    """Return the requested symbols, or all that are known, sorted.
+
+    Args:
+        requested: The symbols; empty for all.
+        known: The known symbols.
+        place: Where they are known, for an error.
+
+    Raises:
+        DataError: For an unknown symbol, with the nearest known one.
+    """
     for symbol in requested:
         if symbol not in known:
             hint = suggest(symbol, known, cutoff=0.4)
@@ -163,7 +316,7 @@ def select_symbols(requested: Sequence[str], known: Mapping[str, object], place:
 
 
 def midnight(day: date) -> datetime:
-    """The start of a day in UTC."""
+    """Return the start of a day in UTC."""
     return datetime.combine(day, time(0), tzinfo=UTC)
 
 
@@ -177,7 +330,7 @@ _WARM_UP = timedelta(days=70)
 
 @read_once()
 def load_files(config: BacktestConfig) -> MarketData:
-    """The bars and news that `config` names. Raises DataError, also for data that would harm a backtest."""
+    """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
     files = find_bar_files(config.bars)
     for symbol, path in files.items():
         if not symbol.isprintable():
@@ -208,7 +361,7 @@ def load_files(config: BacktestConfig) -> MarketData:
 
 
 def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
-    """What was fetched from the sources that `config.store` names, with the news seen so far.
+    """Read what was fetched from the sources that `config.store` names, with the news seen so far.
 
     News named by `config.news` takes the place of the news that was fetched. Raises DataError.
     """
@@ -245,12 +398,12 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
             f"the store has no bar of {empty[0]} in the days asked for; fetch them or choose others"
         )
     calendars_ = Calendars()
-    found = [
+    findings = [
         finding
         for one in stored.values()
         for finding in check_stored(store, one, instruments, now=None, calendars=calendars_)
     ]
-    notes = [*map(_describe_stored, stored.values()), *_accept_findings(found, config)]
+    notes = [*map(_describe_stored, stored.values()), *_accept_findings(findings, config)]
     if config.news:
         news = _read_archive(config, instruments)
     else:
@@ -282,7 +435,7 @@ def _build_market_data(
         news=[item for item in items if start - _WARM_UP < item.available_at <= last],
         start=start,
         source=source,
-        simulated=False,
+        is_simulated=False,
         notes=(*notes, *about_news),
     )
 
@@ -310,7 +463,7 @@ def _check_files(
 
 
 def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:
-    """Refuse what would harm a backtest in the days asked for, or say what it was told to accept."""
+    """Refuse what would harm a backtest in the days asked for, or note what was accepted."""
     since = _history_start(config)
     harm = summarize_blocking([f for f in findings if f.day is None or _is_within(f.day, since, config.end)])
     if harm and not config.allow_bad_data:
@@ -340,7 +493,7 @@ def _is_within(day: date, since: date | None, until: date | None) -> bool:
 
 
 def build_instruments(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
-    """What the symbols are: by their names, and by what the configuration states of them.
+    """Return what the symbols are: by their names, and by what the configuration states of them.
 
     Raises UsageError for a statement that cannot be.
     """

@@ -2,7 +2,7 @@
 
 The inputs are those of `strategies.paper.state`, and each forecast as it was made: its prompt, its raw
 output, or the reason of its abstention. Orders, fills, equity and all else are computed again and compared
-with the journal. Knows no student. A journal of rules that this version does not have is refused.
+with the journal. No student is loaded. A journal of rules that this version lacks is refused.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,11 +40,11 @@ from strategies.sizing import volatility
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayReport:
-    """What was compared. `digests` are those of the journal, `replayed` those of the inputs alone.
+    """A comparison. `digests` are those of the journal, `replayed` those of its inputs replayed.
 
-    The first four are as a backtest states them; `effects` is over everything that was done. `difference`
-    says where the first one is, empty if there is none. `inputs` and `undecided` count events: the latter are
-    those after the newest one with effects. `chain` is empty, or what is wrong with the chain of the journal.
+    The first four are as a backtest states them; `effects` is over all outputs. `difference` states the first
+    one, empty if there is none. `inputs` and `undecided` count inputs, the latter those after the newest with
+    outputs. `chain` is empty, or states what is wrong with the chain of the journal.
     """
 
     session: str
@@ -57,7 +57,7 @@ class ReplayReport:
 
     @property
     def equal(self) -> bool:
-        """Whether everything came out again and nothing was altered."""
+        """Return whether all outputs match and nothing was altered."""
         return not self.difference and not self.chain and self.digests == self.replayed
 
 
@@ -75,7 +75,7 @@ def check_session_replay(journal: Journal, calendars: Mapping[str, Calendar] | N
 def compare(
     journal: Journal, journaled: list[Effect], replayed: list[Effect], *, inputs: int, undecided: int
 ) -> ReplayReport:
-    """What the journal states, held against what was made of its inputs."""
+    """Compare the journaled outputs with the replayed ones."""
     return ReplayReport(
         session=journal.session,
         digests=session_digests(journaled),
@@ -115,7 +115,7 @@ class _SessionReplay:
                 return
             taken = self._state.apply(row)
             if taken.observed:
-                rows = self._journaled_forecasts(row)
+                rows = self._journaledforecasts(row)
                 for record in replay_predictions(taken.observed, rows):
                     self._context.predictions[record.call.symbol, row.as_of] = record.call
                     self._add(encode_output(replace(record, adapter=self._state.adapter), row.seq, row.as_of))
@@ -126,7 +126,7 @@ class _SessionReplay:
             self._context.volatilities.clear()
         raise StopRequested
 
-    def _journaled_forecasts(self, row: Row) -> list[Row]:
+    def _journaledforecasts(self, row: Row) -> list[Row]:
         rows = []
         while (known := self._forecasts.peek()) is not None and input_seq(known) <= row.seq:
             rows.append(known)
@@ -141,10 +141,10 @@ class _SessionReplay:
         self._outputs.append((event.kind, plain_payload(event.payload)))
 
 
-def _find_difference(journaled_: list[Effect], replayed: list[Effect]) -> str:
-    """The first effect that differs, with both values."""
-    for number in range(max(len(journaled_), len(replayed))):
-        was = journaled_[number] if number < len(journaled_) else None
+def _find_difference(journaled: list[Effect], replayed: list[Effect]) -> str:
+    """Return the first output that differs, with both values; empty if none does."""
+    for number in range(max(len(journaled), len(replayed))):
+        was = journaled[number] if number < len(journaled) else None
         now = replayed[number] if number < len(replayed) else None
         if was != now:
             return f"the journal says {_describe_output(was)}, its inputs lead to {_describe_output(now)}"
@@ -189,10 +189,16 @@ class _RunReplay:
         first = next(journal.read(kinds=(Kind.SETTINGS,)), None)
         if first is None:
             raise JournalError(
-                f"run {journal.session} does not state its instruments, as older ones do not; run it again"
+                f"run {journal.session} does not state its instruments, as runs of early versions; "
+                "run the backtest again"
             )
         self._journal = journal
         settings = decode_as(RunSettings, first)
+        if strategy := settings.about.get("strategy"):
+            raise JournalError(
+                f"run {journal.session} was traded by the strategy {strategy}, which its journal does not "
+                "hold; run the backtest twice and compare the digests"
+            )
         require_rules(settings.rules, f"run {journal.session}", "run the backtest again")
         self._settings = decode_run_spec(settings)
         self._state = SessionState(self._settings, calendars)

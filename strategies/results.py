@@ -1,24 +1,32 @@
-"""The one object that a backtest prints, journals and exports. Knows no screen and runs nothing."""
+"""The result of a backtest: what is printed, journaled, exported and given to a library's user."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
+from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from engine.errors import suggest
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
 from engine.metrics.performance import compute_performance, deflated_sharpe
 from engine.metrics.registry import compute_metrics
 from engine.metrics.significance import compute_verdict
 from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
-from engine.model import Abstention, Direction, Forecast, Observation, Prediction
+from engine.model import Abstention, Bar, Direction, Forecast, Observation, Prediction
 from engine.outcomes import match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, build_costs
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+T = TypeVar("T")
 
 STUDENT, ORACLE = "student", "oracle"
 
@@ -29,14 +37,173 @@ Key = tuple[str, datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationResult:
-    """One caller's calls and what they came to in backtrader."""
+    """One forecaster's predictions, and what the engine made of them."""
 
     calls: Sequence[Prediction]
     engine: EngineResult
 
 
+class Scores(Mapping[str, T]):
+    """Values by name, also as attributes: `scores.student.accuracy` is `scores["student"]["accuracy"]`."""
+
+    def __init__(self, values: Mapping[str, T]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> T:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getattr__(self, name: str) -> T:
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"no score {name!r}; {suggest(name, self.__dict__.get('_values', ()))}")
+        return self._values[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._values]
+
+    def __repr__(self) -> str:
+        return f"Scores({self._values})"
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, repr=False)
+class Result:
+    """A finished backtest. `print` shows the table of the command line, a notebook shows it as HTML.
+
+    Attributes:
+        name: The name of the run.
+        folder: The folder with its journal.
+        result: Everything about the run as JSON types, as `--json` prints it.
+        simulations: What every forecaster's predictions came to in the engine, by name.
+        bars: The bars of each symbol.
+
+    Example:
+        >>> import closecall as cc
+        >>> result = cc.simulate(student="tiny", seed=8, days=60)
+        >>> 0 <= result.scores.student.accuracy <= 1
+        True
+        >>> result.verdict
+        'better'
+        >>> list(result.equity.columns)
+        ['at', 'value', 'cash']
+        >>> sorted(result.digests)
+        ['equity', 'fills', 'forecasts', 'orders']
+    """
+
+    name: str
+    folder: Path
+    result: Mapping[str, Any]
+    simulations: Mapping[str, SimulationResult]
+    bars: Mapping[str, Sequence[Bar]]
+
+    @property
+    def scores(self) -> Scores[Scores[float | None]]:
+        """The metrics of the student, the baselines and, on a simulated market, the oracle.
+
+        Each has the keys of `result["scores"]`; a metric is None where it cannot be computed.
+        """
+        return Scores({name: Scores(metrics) for name, metrics in self.result["scores"].items()})
+
+    @property
+    def verdict(self) -> str:
+        """Whether the student is "better" or "worse" than the best baseline, or "inconclusive"."""
+        return str(self.result["verdict"])
+
+    @property
+    def conclusions(self) -> list[str]:
+        """The sentences under the table."""
+        from strategies.conclusions import list_conclusions
+
+        return list_conclusions(self.result)
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 over the student's forecasts, orders, fills and equity, by name."""
+        digests: Mapping[str, str] = self.result["digests"]
+        return digests
+
+    @property
+    def forecasts(self) -> "DataFrame":
+        """The student's predictions with their outcomes; closes in the quote currency."""
+        return self._frame("forecasts")
+
+    @property
+    def orders(self) -> "DataFrame":
+        """The orders that were traded, each in its last status; sizes in signed units."""
+        return self._frame("orders")
+
+    @property
+    def fills(self) -> "DataFrame":
+        """The fills: sizes in signed units, prices in the quote currency, costs in the base currency."""
+        return self._frame("fills")
+
+    @property
+    def equity(self) -> "DataFrame":
+        """Value and cash of the portfolio after each close, in the base currency."""
+        return self._frame("equity")
+
+    def _frame(self, table: str) -> "DataFrame":
+        from pandas import DataFrame
+
+        columns, rows = list_outputs(self.simulations[STUDENT], self.bars)[table]
+        cells = [[str(cell) if isinstance(cell, StrEnum) else cell for cell in row] for row in rows]
+        return DataFrame(cells, columns=list(columns))
+
+    def __str__(self) -> str:
+        from strategies.result_table import render_text
+
+        return render_text(self.result)
+
+    def __repr__(self) -> str:
+        return f"Result({self.name!r}, verdict={self.verdict!r}, folder={str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        from strategies.result_table import render_html
+
+        return render_html(self.result)
+
+
+Table = tuple[tuple[str, ...], Iterable[Sequence[object]]]
+"""The columns of a table and its rows."""
+
+
+def list_outputs(student: SimulationResult, bars: Mapping[str, Sequence[Bar]]) -> dict[str, Table]:
+    """Return the forecasts, orders, fills and equity of a run as tables.
+
+    Args:
+        student: The predictions that were traded, and what they came to.
+        bars: The bars of each symbol, for the outcomes.
+    """
+    engine = student.engine
+    forecast_columns = ("as_of", "symbol", "direction", "confidence", "close", "last_close")
+    return {
+        "forecasts": ((*forecast_columns, "outcome_close", "abstention"), _list_forecasts(student, bars)),
+        "orders": _list_fields(
+            engine.orders, "number", "decided_at", "due_at", "at", "symbol", "size", "status", "reason"
+        ),
+        "fills": _list_fields(engine.fills, "at", "symbol", "size", "price", "cost"),
+        "equity": _list_fields(engine.marks, "at", "value", "cash"),
+    }
+
+
+def _list_forecasts(
+    student: SimulationResult, bars: Mapping[str, Sequence[Bar]]
+) -> Iterator[Sequence[object]]:
+    for call, outcome in match_outcomes(student.calls, bars):
+        *row, abstention = forecast_row(call)
+        yield *row, outcome.next_close if outcome else None, abstention
+
+
+def _list_fields(records: Sequence[object], *fields: str) -> Table:
+    return fields, map(attrgetter(*fields), records)
+
+
 def scorecard(played: Mapping[str, SimulationResult], facts: MarketData) -> dict[str, Any]:
-    """Scores by caller, verdict, digests and, on a simulated market, the share of the edge captured."""
+    """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
     scored = {name: match_outcomes(one.calls, facts.bars) for name, one in played.items()}
     judged = compute_verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
     student = played[STUDENT]
@@ -67,33 +234,30 @@ def edge_captured(calls: Sequence[Prediction], oracle: Mapping[Key, OracleView])
     return captured / available if available > 0 else None
 
 
-def oracle_predictions(calls: Sequence[Prediction], oracle: Mapping[Key, OracleView]) -> list[Forecast]:
-    """What the oracle would have said at the same closes."""
+def oracle_predictions(
+    calls: Sequence[Prediction | Observation], oracle: Mapping[Key, OracleView]
+) -> list[Forecast]:
+    """Return the oracle's forecasts at the closes of predictions or observations."""
     return [_oracle_call(call, oracle[call.symbol, call.as_of]) for call in calls]
 
 
 def output_digests(student: SimulationResult) -> dict[str, str]:
-    """SHA-256 over the canonical rows of the student's forecasts, orders, fills and equity."""
-    engine = student.engine
+    """Return SHA-256 over the canonical rows of the student's forecasts, orders, fills and equity."""
+    tables = {name: rows for name, (_, rows) in list_outputs(student, {}).items() if name != "forecasts"}
     return {
         "forecasts": row_digest(forecast_row(call) for call in student.calls),
-        "orders": row_digest(
-            (o.number, o.decided_at, o.due_at, o.at, o.symbol, o.size, o.status, o.reason)
-            for o in engine.orders
-        ),
-        "fills": row_digest((f.at, f.symbol, f.size, f.price, f.cost) for f in engine.fills),
-        "equity": row_digest((m.at, m.value, m.cash) for m in engine.marks),
+        **{name: row_digest(rows) for name, rows in tables.items()},
     }
 
 
 def forecast_row(call: Prediction) -> tuple[object, ...]:
-    """as_of, symbol, direction, confidence, close, last close, abstention."""
+    """Return as_of, symbol, direction, confidence, close, last close and the reason of an abstention."""
     if isinstance(call, Abstention):
         return call.as_of, call.symbol, None, None, None, call.last_close, call.reason
     return call.as_of, call.symbol, call.direction, call.confidence, call.close, call.last_close, None
 
 
-def _oracle_call(call: Prediction, view: OracleView) -> Forecast:
+def _oracle_call(call: Prediction | Observation, view: OracleView) -> Forecast:
     up = view.probability_up >= 0.5
     limit = max if up else min
     return Forecast(
@@ -111,17 +275,30 @@ def build_result(
     config: BacktestConfig,
     facts: MarketData,
     observed: Sequence[Observation],
-    student: Student,
+    student: Student | None,
     num_generated: int,
     simulations: Mapping[str, SimulationResult],
+    strategy: str | None = None,
 ) -> dict[str, Any]:
-    """Everything about a run but its place in the record of trials, as JSON types."""
+    """Return everything about a run but its place in the record of trials, as JSON types.
+
+    Args:
+        name: The name of the run.
+        config: Its configuration.
+        facts: Its market data.
+        observed: What was to be forecast.
+        student: The student; None where a strategy of the user's traded without one.
+        num_generated: How many answers were generated, and not taken from the cache.
+        simulations: What every forecaster's predictions came to, by name.
+        strategy: The name of the user's strategy that traded in place of the built-in one.
+    """
     traded = facts.traded_bars
     calls = simulations[STUDENT].calls
     forecasts = [call for call in calls if isinstance(call, Forecast)]
-    made = {
+    released = student.released if student else None
+    result = {
         "run": name,
-        "simulated": facts.simulated,
+        "simulated": facts.is_simulated,
         "symbols": sorted(facts.instruments),
         "start": min(bar.opens_at for bar in traded).date(),
         "end": max(bar.opens_at for bar in traded).date(),
@@ -131,19 +308,20 @@ def build_result(
         "forecasts_with_news": sum(bool(one.news) for one in observed),
         "abstentions": len(calls) - len(forecasts),
         "asked": num_generated,
-        "student": student.name,
-        "student_fingerprint": student.fingerprint,
-        "student_released": student.released,
-        **_measure_contamination(config, forecasts, facts, student.released),
+        "student": student.name if student else None,
+        "student_fingerprint": student.fingerprint if student else None,
+        "student_released": released,
+        **_measure_contamination(config, forecasts, facts, released),
         "days_per_year": facts.days_per_year,
         "currency": facts.currency,
         "cash": config.cash,
         "costs": {symbol: asdict(costs) for symbol, costs in build_costs(config, facts.instruments).items()},
         "notes": facts.notes,
         **scorecard(simulations, facts),
+        **({"strategy": strategy} if strategy else {}),
     }
-    plain_made: dict[str, Any] = to_jsonable(made)
-    return plain_made
+    jsonable: dict[str, Any] = to_jsonable(result)
+    return jsonable
 
 
 def record_trial(
@@ -154,9 +332,18 @@ def record_trial(
     path: Path,
     now: datetime,
 ) -> dict[str, Any]:
-    """Put the run on the record of trials; how many are on it for these data, and the Sharpe ratio deflated.
+    """Append the run to the record of trials; return its trials on these data and the deflated Sharpe ratio.
 
-    The deflation counts distinct forecasts: the same ones run again are no second draw of luck.
+    The deflation counts distinct forecasts, or distinct orders of a user's strategy: the same ones run again
+    are no second draw of luck.
+
+    Args:
+        name: The name of the run.
+        facts: Its market data.
+        result: Its result so far.
+        student: The predictions that were traded, and what they came to.
+        path: The record of trials.
+        now: When the run is recorded.
     """
     engine = student.engine
     earned = compute_performance(
@@ -169,7 +356,7 @@ def record_trial(
         symbols=tuple(result["symbols"]),
         start=date.fromisoformat(result["start"]),
         end=date.fromisoformat(result["end"]),
-        forecasts_digest=result["digests"]["forecasts"],
+        forecasts_digest=result["digests"]["orders" if "strategy" in result else "forecasts"],
         daily_sharpe=earned.daily_sharpe,
     )
     append_trial(path, trial)
@@ -190,7 +377,7 @@ def _measure_contamination(
     A simulated market's dates mean nothing; there it is the training seeds that a student knows, and an
     adapter may have been trained on any market.
     """
-    if facts.simulated:
+    if facts.is_simulated:
         known = len(forecasts) if facts.is_training_market else None if config.adapter else 0
         return {"contaminated_n": known, "after_release": None}
     if released is None:

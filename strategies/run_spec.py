@@ -20,6 +20,7 @@ from engine.journal.events.sessions import RunSettings, SessionStarted
 from engine.journal.journal import Event, Journal
 from engine.model import require_utc
 from engine.trading.risk import RiskLimits
+from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, build_costs
@@ -62,7 +63,7 @@ class RunSpec:
 
 
 def build_run_spec(
-    config: BacktestConfig, facts: MarketData, student: Student, limits: RiskLimits, **rest: Any
+    config: BacktestConfig, facts: MarketData, student: Student | None, limits: RiskLimits, **rest: Any
 ) -> RunSpec:
     """Return the settings by which a session trades as a backtest of `config` over `facts` would.
 
@@ -76,9 +77,9 @@ def build_run_spec(
         sizing=build_sizing(config, facts.instruments),
         limits=limits,
         start=facts.start,
-        window=student.window,
-        student=student.name,
-        fingerprint=student.fingerprint,
+        window=student.window if student else DEFAULT_WINDOW,
+        student=student.name if student else "",
+        fingerprint=student.fingerprint if student else "",
         base=facts.rates.base if facts.rates else None,
         constants=facts.rates.constants if facts.rates else {},
         notes=facts.notes,
@@ -140,11 +141,23 @@ _UNLIMITED = RiskLimits(
 
 
 def encode_run_inputs(
-    config: BacktestConfig, facts: MarketData, student: Student, at: datetime
+    config: BacktestConfig,
+    facts: MarketData,
+    student: Student | None,
+    at: datetime,
+    strategy: str | None = None,
 ) -> list[Event]:
-    """Return what a run's journal needs, beside its slices and forecasts, to be replayed: journaled first."""
+    """Return what a run's journal needs, beside its slices and forecasts, to be replayed: journaled first.
+
+    Args:
+        config: The configuration.
+        facts: The market data.
+        student: The student; None where a strategy of the user's traded without one.
+        at: When the run started.
+        strategy: The name of that strategy.
+    """
     spec = replace(build_run_spec(config, facts, student, _UNLIMITED), simulated=True)
-    settings = encode_run_spec(spec, {}, RunSettings)
+    settings = encode_run_spec(spec, {"strategy": strategy} if strategy else {}, RunSettings)
     return [encode(settings, at), *encode_history(facts), *encode_rates(facts)]
 
 

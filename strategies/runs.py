@@ -1,7 +1,4 @@
-"""Where runs live and what became of them: one folder a run, with its journal and its result.
-
-Knows nothing of how a run is made.
-"""
+"""The runs of a data folder: each has a folder of its own with its journal, which holds its result."""
 
 import csv
 import io
@@ -21,9 +18,8 @@ from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import RunFinished, RunStarted
 from engine.journal.journal import Event, Journal
 from engine.model import Bar, Prediction, Slice
-from engine.outcomes import match_outcomes
 from engine.trading.records import Record
-from strategies.results import SimulationResult, forecast_row
+from strategies.results import SimulationResult, list_outputs
 
 JOURNAL = "journal.sqlite"
 
@@ -98,34 +94,19 @@ def _read_summary(folder: Path) -> RunSummary:
 def export(
     folder: Path, result: Mapping[str, Any], student: SimulationResult, bars: Mapping[str, Sequence[Bar]]
 ) -> None:
-    """Write result.json, forecasts.csv, orders.csv, fills.csv and equity.csv. Raises DataError."""
-    engine = student.engine
-    forecasts = (
-        (*row[:6], outcome.next_close if outcome else None, row[6])
-        for row, (_, outcome) in (
-            (forecast_row(call), scored)
-            for call, scored in zip(student.calls, match_outcomes(student.calls, bars), strict=True)
-        )
-    )
-    tables: dict[str, tuple[str, Iterable[Sequence[object]]]] = {
-        "forecasts.csv": (
-            "as_of,symbol,direction,confidence,close,last_close,outcome_close,abstention",
-            forecasts,
-        ),
-        "orders.csv": (
-            "number,decided_at,due_at,at,symbol,size,status,reason",
-            (
-                (o.number, o.decided_at, o.due_at, o.at, o.symbol, o.size, o.status, o.reason)
-                for o in engine.orders
-            ),
-        ),
-        "fills.csv": (
-            "at,symbol,size,price,cost",
-            ((f.at, f.symbol, f.size, f.price, f.cost) for f in engine.fills),
-        ),
-        "equity.csv": ("at,value,cash", ((m.at, m.value, m.cash) for m in engine.marks)),
-    }
-    texts = {name: _csv(header, rows) for name, (header, rows) in tables.items()}
+    """Write result.json, forecasts.csv, orders.csv, fills.csv and equity.csv.
+
+    Args:
+        folder: Where to; it is created.
+        result: The result of the run.
+        student: The predictions that were traded, and what they came to.
+        bars: The bars of each symbol, for the outcomes.
+
+    Raises:
+        DataError: Where the folder cannot be written.
+    """
+    tables = list_outputs(student, bars)
+    texts = {f"{name}.csv": _csv(columns, rows) for name, (columns, rows) in tables.items()}
     texts["result.json"] = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,10 +126,10 @@ def write_atomically(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _csv(header: str, rows: Iterable[Sequence[object]]) -> str:
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header.split(","))
+    writer.writerow(columns)
     for row in rows:
         writer.writerow(["" if cell is None else to_jsonable(cell) for cell in row])
     return text.getvalue()

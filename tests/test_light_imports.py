@@ -73,3 +73,9 @@ def test_students_and_the_front_door_load_no_model_before_they_need_one(module):
         list_loaded(f"import {module}") & ({"torch", "transformers", "peft", "pandas"} | SCREEN | NETWORK)
         == set()
     )
+
+
+def test_importing_the_public_module_loads_nothing_that_takes_time():
+    heavy = HEAVY | SCREEN | NETWORK | {"numpy", "pyarrow", "pydantic", "sqlalchemy"}
+    assert list_loaded("import closecall") & heavy == set()
+    assert list_loaded("import closecall; closecall.MarketData") & (HEAVY | SCREEN | NETWORK) == set()

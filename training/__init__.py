@@ -1,4 +1,4 @@
-"""How outcomes make a better student: experience, rewards, training, walk-forward and promotion.
+"""Training: turn outcomes into a better student.
 
-The rewards stand in `training.rewards`; every other part is a folder with its own few lines on top.
+Experiences, rewards, training methods, walk-forward retraining and promotion.
 """

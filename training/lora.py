@@ -1,4 +1,4 @@
-"""LoRA adapters: put on a student's model, and written to a folder. Knows no method of training."""
+"""Add LoRA adapters to a student's model, and write them to a folder."""
 
 import json
 import re
@@ -17,10 +17,13 @@ from llm.student import Quantization, StudentSettings, TrainableStudent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraShape:
-    """The shape of a new adapter: terms of `rank`, scaled by `alpha / rank`.
+    """The shape of a new adapter.
 
-    They are on every linear layer of the blocks between two shares of the model's `depth`; at least one block
-    is among them.
+    Attributes:
+        rank: Rank of the added terms, which are scaled by `alpha / rank`.
+        alpha: See `rank`.
+        depth: The blocks whose linear layers have one, between two fractions of the model's depth; at least
+            one block.
     """
 
     rank: int = 16
@@ -28,16 +31,19 @@ class LoraShape:
     depth: tuple[float, float] = (0.0, 1.0)
 
     def blocks(self, count: int) -> list[int]:
-        """The places of the blocks among `count`."""
+        """Return the indices of the blocks among `count`."""
         first = min(int(self.depth[0] * count), count - 1)
         return list(range(first, max(first + 1, round(self.depth[1] * count))))
 
 
 def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraShape) -> Any:
-    """The student's model with a trainable adapter: the one that `start` names, or a new one.
+    """Return the student's model with a trainable adapter; the student answers with it from then on.
 
-    The student answers with the adapter from then on, as it changes. A new one is drawn from torch's
-    random numbers and changes no answer yet.
+    Args:
+        student: The student.
+        start: Names the adapter to train; without one, a new adapter is drawn from torch's random numbers,
+            which changes no answer yet.
+        shape: The shape of a new adapter.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -59,7 +65,7 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
 
 
 def _linear_layers(model: Any) -> list[str]:
-    """The names that the linear layers have within a block, such as q_proj."""
+    """Return the names of the linear layers within a block, such as q_proj."""
     import torch
 
     output = model.get_output_embeddings()
@@ -73,46 +79,55 @@ def _linear_layers(model: Any) -> list[str]:
 
 
 def write_adapter(model: Any, folder: Path, student: str, settings: Mapping[str, str]) -> None:
-    """Write the trained adapter with `settings` as closecall.json; the folder appears as a whole.
+    """Write a trained adapter; the folder appears as a whole, and an existing one is replaced.
 
-    What peft adds for the hub is left out, and so is the base model's path, which is another one elsewhere.
-    A folder that is there already is replaced.
+    Args:
+        model: The peft model.
+        folder: Where the adapter goes.
+        student: The base model's name, written in place of its path on this machine.
+        settings: The contents of closecall.json.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "adapter"
+        written = Path(scratch) / "adapter"
         model.peft_config["default"].base_model_name_or_path = student
-        model.save_pretrained(made, selected_adapters=["default"], save_embedding_layers=False)
-        (made / "README.md").unlink(missing_ok=True)
-        _sort_target_modules(made / "adapter_config.json")
-        (made / SETTINGS_FILE).write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
+        model.save_pretrained(written, selected_adapters=["default"], save_embedding_layers=False)
+        (written / "README.md").unlink(missing_ok=True)  # peft's, for the hub
+        _sort_target_modules(written / "adapter_config.json")
+        (written / SETTINGS_FILE).write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        made.replace(folder)
+        written.replace(folder)
 
 
 def _sort_target_modules(config: Path) -> None:
-    """peft writes the names of its layers in the order of a set, another one in every process."""
-    stated = json.loads(config.read_text(encoding="utf-8"))
-    stated["target_modules"] = sorted(stated["target_modules"])
-    config.write_text(json.dumps(stated, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    """Sort the layer names, which peft writes in the order of a set: another one in every process."""
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings["target_modules"] = sorted(settings["target_modules"])
+    config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-_TRIED = "The next close"
+_PROBE_TEXT = "The next close"
 _NO_GRADIENT = re.compile(
     "an autograd kernel was not registered|does not require grad|derivative for .* is not implemented"
 )
 """How torch says that an operation has no gradient; any other failure says nothing about one."""
 
 
-def trainable_student(
+def load_student_to_train(
     start: StudentSettings,
     load: Callable[[StudentSettings], TrainableStudent],
     on_event: Callable[[TrainingGuard], None],
 ) -> tuple[StudentSettings, TrainableStudent]:
-    """The student to train and the settings it was loaded with: as `start` has it, or unquantized.
+    """Load the student to train: as `start` has it, or unquantized where its gradient is not stable.
 
-    The latter is reported as a TrainingGuard.
+    Args:
+        start: The settings of the student.
+        load: Loads a student.
+        on_event: Gets a TrainingGuard where the student is loaded unquantized.
+
+    Returns:
+        The settings it was loaded with, and the student.
     """
     if start.quantization is Quantization.NONE or has_stable_gradient(load(start), start):
         return start, load(start)
@@ -125,12 +140,12 @@ def trainable_student(
             done="trains unquantized",
         )
     )
-    plain = replace(start, quantization=Quantization.NONE)
-    return plain, load(plain)
+    unquantized = replace(start, quantization=Quantization.NONE)
+    return unquantized, load(unquantized)
 
 
 def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bool:
-    """Return whether an adapter on the student's weights has the same gradient after an answer as before it.
+    """Return whether an adapter on the student's weights has the same gradient before and after an answer.
 
     Any other failure, such as too little memory, is raised unchanged.
     """
@@ -142,22 +157,22 @@ def has_stable_gradient(student: TrainableStudent, start: StudentSettings) -> bo
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*an autograd kernel was not registered")
             before = _gradients(model, student)
-            student.generate([_TRIED])
+            student.generate([_PROBE_TEXT])
             after = _gradients(model, student)
     except (RuntimeError, UserWarning) as failure:
         if not _NO_GRADIENT.search(str(failure)):
             raise
         return False
     return len(before) > 0 and all(
-        bool(torch.isfinite(one).all())
-        and bool(one.abs().sum() > 0)
-        and torch.allclose(one, other, rtol=0.05, atol=1e-3 * float(one.abs().max()))
-        for one, other in zip(before, after, strict=True)
+        bool(torch.isfinite(first).all())
+        and bool(first.abs().sum() > 0)
+        and torch.allclose(first, second, rtol=0.05, atol=1e-3 * float(first.abs().max()))
+        for first, second in zip(before, after, strict=True)
     )
 
 
 def _perturb_adapter(model: Any) -> None:
-    """Give the second factor of a new adapter some size, or the first would have no gradient to compare."""
+    """Set the second factor of a new adapter to noise: at zero, the first would have no gradient."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -168,10 +183,10 @@ def _perturb_adapter(model: Any) -> None:
 
 
 def _gradients(model: Any, student: TrainableStudent) -> list[Any]:
-    ids = student.tokenizer(_TRIED, return_tensors="pt", add_special_tokens=False).input_ids
+    ids = student.tokenizer(_PROBE_TEXT, return_tensors="pt", add_special_tokens=False).input_ids
     ids = ids.to(model.device)
     model.zero_grad(set_to_none=True)
     model(input_ids=ids, labels=ids).loss.backward()
-    found = [weight.grad.float().clone() for weight in model.parameters() if weight.grad is not None]
+    gradients = [weight.grad.float().clone() for weight in model.parameters() if weight.grad is not None]
     model.zero_grad(set_to_none=True)
-    return found
+    return gradients

@@ -1,6 +1,6 @@
-"""The rewards of a run's or session's forecasts, reckoned by the training's own code in a process of its own.
+"""Compute the rewards of a run's or session's forecasts for the dashboard, in a process of its own.
 
-That code loads a whole journal and large libraries, neither of which the dashboard is to hold.
+The training code loads a whole journal and large libraries, which the dashboard should not hold.
 """
 
 import json
@@ -21,19 +21,19 @@ Rewards = dict[str, dict[str, object]]
 
 
 def decision_key(call: CallView) -> str:
-    """What names a decision among those of its journal."""
+    """Return the key of a decision among those of its journal."""
     return f"{call.symbol} {call.as_of.isoformat()}"
 
 
 def compute_rewards(journal: JournalView) -> Rewards:
-    """The rewards of all decisions of a run or session. Takes seconds: call it in a thread."""
+    """Compute the rewards of all decisions of a run or session. It takes seconds: call it in a thread."""
     if journal.place.type not in (JournalType.RUN, JournalType.SESSION):
-        return _no_reward("reckoned for runs and sessions only")
+        return _no_reward("computed for runs and sessions only")
     if journal.newest > MAX_EVENTS:
-        return _no_reward(f"reckoned for journals of up to {MAX_EVENTS:,} events")
+        return _no_reward(f"computed for journals of up to {MAX_EVENTS:,} events")
     folder = journal.place.path.parent
     try:
-        done = subprocess.run(  # noqa: S603  # this module, with a folder's own name
+        process = subprocess.run(  # noqa: S603  # this module, with a folder's own name
             [
                 sys.executable,
                 "-m",
@@ -47,15 +47,15 @@ def compute_rewards(journal: JournalView) -> Rewards:
             check=False,
             stdin=subprocess.DEVNULL,
         )
-        found = json.loads(done.stdout or b"null")
+        rewards = json.loads(process.stdout or b"null")
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        found = None
-    return found if isinstance(found, dict) else _no_reward("could not be reckoned from this journal")
+        rewards = None
+    return rewards if isinstance(rewards, dict) else _no_reward("could not be computed from this journal")
 
 
 def get_reward(rewards: Rewards, call: CallView) -> dict[str, object]:
-    """One decision's part of them."""
-    unknown: dict[str, object] = {"why": "its step has not ended, or its window is not whole"}
+    """Return the reward of one decision, or why it has none."""
+    unknown: dict[str, object] = {"why": "its step has not ended, or its window is incomplete"}
     return rewards.get("why") or rewards.get(decision_key(call), unknown)
 
 
@@ -69,23 +69,22 @@ def main(words: Sequence[str]) -> None:
     from training.dataset.loaders import load_named_session_experiences, load_run_experiences
     from training.rewards import Weights, compute_call_reward
 
-    data_dir, name, sort = Path(words[0]), words[1], JournalType(words[2])
+    data_dir, name, journal_type = Path(words[0]), words[1], JournalType(words[2])
     weights = Weights()
+    load = load_run_experiences if journal_type is JournalType.RUN else load_named_session_experiences
     try:
-        lived = (load_run_experiences if sort is JournalType.RUN else load_named_session_experiences)(
-            data_dir, name
-        )
+        experiences = load(data_dir, name)
     except ClosecallError as error:
-        said = _no_reward(str(error)[:200])
+        rewards = _no_reward(str(error)[:200])
     else:
-        said = {
-            f"{one.key[0]} {one.key[1].isoformat()}": dict(
-                compute_call_reward(one.call, one, weights).as_json()
+        rewards = {
+            f"{item.key[0]} {item.key[1].isoformat()}": dict(
+                compute_call_reward(item.call, item, weights).as_json()
             )
-            for one in lived
-            if one.call is not None
+            for item in experiences
+            if item.call is not None
         }
-    sys.stdout.write(json.dumps(said))
+    sys.stdout.write(json.dumps(rewards))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""One text for one value, so that equal facts have equal digests on every machine.
+"""Canonical JSON and digests: equal values have equal text and equal SHA-256 on every machine.
 
-It knows JSON and SHA-256, and nothing of what the rows or mappings mean.
+Independent of what the rows or mappings mean.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, 
 
 
 def format_utc(moment: datetime, precision: Literal["auto", "microseconds"] = "auto") -> str:
-    """ISO 8601 in UTC with a closing Z; "auto" leaves out microseconds that are zero.
+    """Return ISO 8601 in UTC with a closing Z; "auto" leaves out microseconds that are zero.
 
     Raises ValueError for a time without a zone.
     """
@@ -24,7 +24,7 @@ def format_utc(moment: datetime, precision: Literal["auto", "microseconds"] = "a
 
 
 def canonical_json(mapping: Mapping[str, object]) -> str:
-    """JSON with sorted keys, no spaces and no escapes beyond those that JSON demands.
+    """Return JSON with sorted keys, no spaces and no escapes beyond those that JSON demands.
 
     Floats are written by `repr` (shortest text that reads back to the same float), enums as their value,
     datetimes by `format_utc`, dates in ISO 8601, tuples as lists. Raises ValueError for a number that is
@@ -35,9 +35,9 @@ def canonical_json(mapping: Mapping[str, object]) -> str:
 
 
 def row_digest(rows: Iterable[Sequence[object]]) -> str:
-    """SHA-256, in hex, of the rows as lines of UTF-8: each a JSON list of its cells, ended by a newline.
+    """Return the SHA-256, in hex, of rows as UTF-8 lines: each a JSON list of its cells and a newline.
 
-    Cells are written as in `canonical_json`. A time and its text are one and the same, so rows read back
+    Cells are written as in `canonical_json`. A time and its text are equal, so rows read back
     from a CSV file give the same digest once numbers are numbers again and empty cells None. Same errors
     as `canonical_json`.
     """
@@ -81,5 +81,5 @@ def _to_jsonable_mapping(mapping: Mapping[object, object]) -> dict[str, object]:
 
 
 def to_jsonable(value: object) -> Any:
-    """A value as JSON types: what `--json` prints and the journal keeps."""
+    """Return a value as JSON types: what `--json` prints and the journal keeps."""
     return json.loads(canonical_json({"value": value}))["value"]

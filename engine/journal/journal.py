@@ -1,10 +1,10 @@
 """The append-only record of what happened in a session, each event chained to the one before it.
 
-It knows events, numbers and digests. It does not know what a payload means, how the table is kept
-(`engine.journal.store` does) or what time it is: `recorded_at` is passed in.
+Covers events, numbers and digests. The meaning of payloads is in `engine.journal.events`, the table in
+`engine.journal.store`; there is no clock here: `recorded_at` is passed in.
 
 The chain of an event is the SHA-256 (`engine.journal.canonical.row_digest`) of one row: the chain before it,
-session, seq, as_of, recorded_at, kind, payload. Before the first event stands the SHA-256 of the session's
+session, seq, as_of, recorded_at, kind, payload. The first event is chained to the SHA-256 of the session's
 name. It shows any change within the journal; events missing from its end show against a `last_chain` that was
 noted elsewhere.
 """
@@ -30,7 +30,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something to record: its kind, the instant it belongs to and what `canonical_json` can write."""
+    """An event to record: its kind, the instant it belongs to and what `canonical_json` can write."""
 
     kind: str
     as_of: datetime
@@ -109,7 +109,7 @@ class Journal:
 
     @property
     def head(self) -> tuple[int, str]:
-        """Number and chain of the newest event, read together."""
+        """Return number and chain of the newest event, read together."""
         with self._store.reading():
             newest = self._store.newest(self._session)
         return (newest.seq, newest.chain) if newest else (0, first_chain(self._session))
@@ -139,7 +139,7 @@ class Journal:
         return range(last + 1, last + 1 + len(rows))
 
     def read(self, since_seq: int = 0, kinds: Collection[str] | None = None) -> Iterator[Row]:
-        """The events numbered above `since_seq`, in order, of these kinds or of all.
+        """Return the events numbered above `since_seq`, in order, of these kinds or of all.
 
         They are fetched a page at a time, so that a slow reader holds up nobody; events appended
         meanwhile are seen. Raises JournalError for a row that cannot be read.
@@ -184,15 +184,15 @@ class Journal:
 
 
 def first_chain(session: str) -> str:
-    """What stands in the place of a chain before a session's first event."""
+    """Return the chain that a session's first event follows on."""
     return hashlib.sha256(session.encode()).hexdigest()
 
 
 def chain_after(before: str, cells: tuple[object, ...]) -> str:
-    """The chain of a row, whose first six cells are those of `StoredRow`, after another one's."""
+    """Return the chain of a row that follows on `before`; its first six cells are those of `StoredRow`."""
     # Whatever an altered cell now holds, it is only text here, and the wrong one.
-    told = (cell if isinstance(cell, str | int) else repr(cell) for cell in cells[:6])
-    return row_digest([(before, *told)])
+    texts = (cell if isinstance(cell, str | int) else repr(cell) for cell in cells[:6])
+    return row_digest([(before, *texts)])
 
 
 def _instant(moment: datetime) -> str:

@@ -1,6 +1,6 @@
-"""The good part of a damaged journal: every event before the first that is altered, gone or unreadable.
+"""Recovers the intact part of a damaged journal: all events before the first altered or unreadable one.
 
-Knows rows and chains. It changes nothing of the journal that it reads, and knows no payload.
+Works on rows and chains, not on payloads, and never writes to the journal that it reads.
 """
 
 import json
@@ -20,14 +20,14 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryReport:
-    """How many events are good, and why the next one is not; empty where nothing is wrong."""
+    """How many events are intact, and what is wrong with the next one; empty where nothing is."""
 
     events: int
     reason: str
 
 
 def recover(where: Path, session: str, into: Path, group: Callable[[StoredRow], object]) -> RecoveryReport:
-    """Copy the good part of a session's journal into a new one, to the letter.
+    """Copy the intact part of a session's journal into a new one, byte for byte.
 
     Neighbours with an equal `group` that is not None belong together; where the journal is damaged, the last
     group, of which some may be lost, is left out. Raises UsageError where `into` exists, JournalError where
@@ -73,7 +73,7 @@ def _write_rows(store: Store, rows: list[StoredRow]) -> int:
 
 
 class _Reading:
-    """Reads on until something is wrong, and then says what in `reason`."""
+    """Reads until something is wrong, which `reason` then states."""
 
     def __init__(self, where: Path, session: str) -> None:
         self._store = Store(where, create=False, lock_timeout=10.0)
@@ -81,7 +81,7 @@ class _Reading:
         self.reason = ""
 
     def pages(self) -> Iterator[list[StoredRow]]:
-        """The good rows, many at a time."""
+        """Yield the intact rows, a page at a time."""
         last, chain = 0, first_chain(self._session)
         try:
             while not self.reason and (page := self._page(last)):
@@ -98,7 +98,7 @@ class _Reading:
             self._store.close()
 
     def _page(self, last: int) -> list[StoredRow]:
-        """The next rows: fewer, where the file is damaged further on."""
+        """Return the next rows: fewer where the file is damaged after them."""
         size = _PAGE
         while True:
             try:
@@ -122,24 +122,24 @@ class Checkpoint:
         self._path = path
 
     def save(self, journal: Journal) -> None:
-        """Note the journal's newest event: in one short write, which a killed process has done or not."""
+        """Save number and chain of the newest event in one short write that a kill cannot split."""
         seq, chain = journal.head
-        said = json.dumps({"session": journal.session, "seq": seq, "chain": chain}).ljust(_WIDTH)
+        text = json.dumps({"session": journal.session, "seq": seq, "chain": chain}).ljust(_WIDTH)
         with suppress(OSError):  # the disk may be full; the last note stays true
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                os.write(file, said.encode())
+                os.write(file, text.encode())
             finally:
                 os.close(file)
 
     def missing_events(self, journal: Journal) -> int:
-        """How many events were noted and are gone from the journal's end, 0 if none are known to be.
+        """Return how many saved events are missing from the journal's end, 0 if none are known to be.
 
-        Raises JournalError where the event that was noted is now another one.
+        Raises JournalError where the saved event has changed.
         """
         try:
-            said = json.loads(self._path.read_text(encoding="utf-8"))
-            session, seq, chain = said["session"], int(said["seq"]), str(said["chain"])
+            saved = json.loads(self._path.read_text(encoding="utf-8"))
+            session, seq, chain = saved["session"], int(saved["seq"]), str(saved["chain"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
         if session != journal.session or seq <= 0:

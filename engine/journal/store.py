@@ -1,7 +1,7 @@
 """The journal's table in a database: how it is laid out, guarded, locked, written and paged through.
 
-It knows SQLAlchemy, SQLite and PostgreSQL. It knows nothing of chains, and a payload is only text to it.
-This is the module that imports SQLAlchemy; `engine.journal.journal` imports it when a journal is opened.
+The only module that imports SQLAlchemy, for SQLite and PostgreSQL; `engine.journal.journal` imports it when a
+journal is opened. Chains are computed there; a payload is only text here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -121,13 +121,13 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Give the connection back; what was committed stays."""
+        """Close the connection; what was committed stays."""
         self._connection.close()
         self._engine.dispose()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One transaction that holds the only right to append; rolled back if the block raises."""
+        """Open the one transaction that may append; it is rolled back if the block raises."""
         with self._in_one_line(), self._connection.begin():
             if self._sqlite:
                 self._connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -140,19 +140,19 @@ class Store:
         self._connection.execute(insert(_events), [row._asdict() for row in rows])
 
     def newest(self, session: str) -> StoredRow | None:
-        """The session's last row; call it inside `writing` or `reading`."""
+        """Return the session's last row; call it inside `writing` or `reading`."""
         query = select(_events).where(_events.c.session == session).order_by(_events.c.seq.desc()).limit(1)
         row = self._connection.execute(query).first()
         return None if row is None else StoredRow(*row)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """One short read; it never waits for a writer."""
+        """Open one short read; it never waits for a writer."""
         with self._in_one_line(), self._connection.begin():
             yield
 
     def page(self, session: str, since_seq: int, kinds: Sequence[str] | None, size: int) -> list[StoredRow]:
-        """At most `size` rows with a number above `since_seq`, in order."""
+        """Return at most `size` rows with a number above `since_seq`, in order."""
         query = select(_events).where(_events.c.session == session, _events.c.seq > since_seq)
         if kinds is not None:
             query = query.where(_events.c.kind.in_(kinds))
@@ -241,9 +241,9 @@ _TRANSIENT_ERRORS = (
 
 
 def is_transient(error: JournalError) -> bool:
-    """Whether the journal may be written again later: it is locked, the disk is full or cannot be reached.
+    """Return whether writing may succeed later: the journal is locked, the disk is full or unreachable.
 
-    A journal that is damaged or was altered does not mend itself.
+    A journal that is damaged or was altered stays so.
     """
     cause = getattr(error.__cause__, "orig", None)
     name = str(getattr(cause, "sqlite_errorname", ""))

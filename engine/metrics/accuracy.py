@@ -1,8 +1,4 @@
-"""How often forecasts were right and how well they knew it.
-
-It knows calls and their outcomes. It knows no money: what the forecasts earned is
-`engine.metrics.performance`.
-"""
+"""Score predictions against outcomes: accuracy, Brier score, error of the close, confidence intervals."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,14 +11,21 @@ from engine.outcomes import Outcome, Scored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """The scores of some calls; a share is in [0, 1], and None where nothing could be scored.
+    """The scores of a set of predictions; fractions are in [0, 1], and None where nothing could be scored.
 
-    `n` forecasts were a hit or a miss close to close, on `days` UTC dates; `ties`, `abstentions` and
-    `pending` forecasts (next bar not known) are counted apart. `accuracy_low` and `accuracy_high` bound
-    the accuracy at 95% with days as clusters; None below two days. `accuracy_open` holds the direction
-    against the return from open to open, over `n_open`. `brier` is the mean square of probability_up
-    minus what happened (0 is perfect, 0.25 is a coin's). `close_mae_bps` is the mean of
-    |close - next close| / last_close in basis points, ties included.
+    Attributes:
+        n: Forecasts that were a hit or a miss close to close.
+        n_open: Forecasts that were a hit or a miss open to open.
+        days: The UTC dates of the first.
+        ties: Forecasts after which the close did not change.
+        abstentions: Predictions without a forecast.
+        pending: Forecasts whose next bar is not known.
+        accuracy: The fraction of hits close to close.
+        accuracy_low: The lower bound of its 95% interval with days as clusters; None below two days.
+        accuracy_high: The upper bound.
+        accuracy_open: The fraction of hits from the next open to the one after it.
+        brier: The mean squared error of probability_up (0 is perfect, 0.25 is a coin toss).
+        close_mae_bps: The mean of |close - next close| / last_close in basis points, ties included.
     """
 
     n: int
@@ -39,40 +42,43 @@ class Accuracy:
     close_mae_bps: float | None
 
 
-def is_hit(call: Prediction, outcome: Outcome | None) -> bool | None:
-    """Whether a forecast's direction was right close to close.
+def is_hit(prediction: Prediction, outcome: Outcome | None) -> bool | None:
+    """Return whether a forecast's direction was right close to close.
 
-    None for an abstention, a tie and an outcome not known: neither hit nor miss.
+    None for an abstention, a tie and an unknown outcome: neither hit nor miss.
     """
-    if outcome is None or outcome.tie or not isinstance(call, Forecast):
+    if outcome is None or outcome.tie or not isinstance(prediction, Forecast):
         return None
-    return (outcome.next_close > outcome.last_close) == (call.direction is Direction.UP)
+    return (outcome.next_close > outcome.last_close) == (prediction.direction is Direction.UP)
 
 
-def is_open_hit(call: Prediction, outcome: Outcome | None) -> bool | None:
-    """Whether a forecast's direction was right from the next open to the one after; None as in `is_hit`."""
-    if outcome is None or outcome.exit_open is None or outcome.tie_open or not isinstance(call, Forecast):
+def is_open_hit(prediction: Prediction, outcome: Outcome | None) -> bool | None:
+    """Return whether a forecast's direction was right open to open; None as in `is_hit`."""
+    if not isinstance(prediction, Forecast):
         return None
-    return (outcome.exit_open > outcome.fill_open) == (call.direction is Direction.UP)
+    if outcome is None or outcome.exit_open is None or outcome.tie_open:
+        return None
+    return (outcome.exit_open > outcome.fill_open) == (prediction.direction is Direction.UP)
 
 
-def decision_day(call: Prediction) -> date:
-    """The UTC date that ends at or holds a decision: one cluster, for what moves all symbols on one day.
+def decision_day(prediction: Prediction) -> date:
+    """Return the UTC date that contains a decision or ends at it: its cluster, as one day moves all symbols.
 
     A coin's day ends at midnight and a stock's some hours before; both belong to the same date.
     """
-    return (call.as_of.astimezone(UTC) - timedelta(microseconds=1)).date()
+    return (prediction.as_of.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
 def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
-    """Score calls paired with their outcomes (see `engine.outcomes.match_outcomes`), in any order."""
+    """Score predictions paired with their outcomes (see `engine.outcomes.match_outcomes`), in any order."""
     pairs = list(scored)
-    known = [(call, out) for call, out in pairs if isinstance(call, Forecast) and out is not None]
-    hits = [(call, right) for call, out in known if (right := is_hit(call, out)) is not None]
-    opens = [right for call, out in known if (right := is_open_hit(call, out)) is not None]
+    known = [(item, outcome) for item, outcome in pairs if isinstance(item, Forecast) and outcome is not None]
+    hits = [(item, right) for item, outcome in known if (right := is_hit(item, outcome)) is not None]
+    opens = [right for item, outcome in known if (right := is_open_hit(item, outcome)) is not None]
     clusters = _by_day(hits)
     bounds = proportion_ci(clusters)
-    forecasts = sum(isinstance(call, Forecast) for call, _ in pairs)
+    forecasts = sum(isinstance(item, Forecast) for item, _ in pairs)
+    errors = [abs(item.close - outcome.next_close) / outcome.last_close for item, outcome in known]
     return Accuracy(
         n=len(hits),
         n_open=len(opens),
@@ -84,20 +90,21 @@ def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
         accuracy_low=None if bounds is None else bounds[0],
         accuracy_high=None if bounds is None else bounds[1],
         accuracy_open=_mean([float(right) for right in opens]),
-        brier=_mean([_square(call, out) for call, out in known if not out.tie]),
-        close_mae_bps=_mean([abs(call.close - out.next_close) / out.last_close * 1e4 for call, out in known]),
+        brier=_mean([_squared_error(item, outcome) for item, outcome in known if not outcome.tie]),
+        close_mae_bps=_mean([error * 1e4 for error in errors]),
     )
 
 
 def _by_day(hits: Iterable[tuple[Forecast, bool]]) -> list[tuple[int, int]]:
     days: dict[date, tuple[int, int]] = {}
-    for call, right in hits:
-        total, count = days.get(decision_day(call), (0, 0))
-        days[decision_day(call)] = (total + right, count + 1)
+    for forecast, right in hits:
+        day = decision_day(forecast)
+        total, count = days.get(day, (0, 0))
+        days[day] = (total + right, count + 1)
     return list(days.values())
 
 
-def _square(forecast: Forecast, outcome: Outcome) -> float:
+def _squared_error(forecast: Forecast, outcome: Outcome) -> float:
     return (forecast.probability_up - float(outcome.next_close > outcome.last_close)) ** 2
 
 
@@ -109,17 +116,17 @@ LEVEL = 0.95
 
 
 def standard_error(clusters: Sequence[tuple[int, int]]) -> float:
-    """The cluster-robust standard error of sum(total) / sum(count) over (total, count) pairs.
+    """Return the cluster-robust standard error of sum(total) / sum(count) over (total, count) pairs.
 
-    The ratio estimator linearised at its value, with clusters as the sampling units and the factor
-    G/(G-1) for G clusters (Cochran 1977, "Sampling Techniques", chapters 6 and 9A; for a mean it is the
-    sandwich of Liang and Zeger 1986). Raises ValueError for fewer than two clusters or no
-    decisions. It is exactly zero when every cluster shows the same share.
+    The ratio estimator linearised at its value, with clusters as the sampling units and the factor G/(G-1)
+    for G clusters (Cochran 1977, "Sampling Techniques", chapters 6 and 9A; for a mean it is the sandwich of
+    Liang and Zeger 1986). It is exactly zero when every cluster has the same proportion. Raises ValueError
+    for fewer than two clusters or no decisions.
     """
     groups = len(clusters)
     total, count = _sums(clusters)
     if groups < 2 or count <= 0:
-        raise ValueError("a standard error needs two clusters and a decision")
+        raise ValueError("a standard error needs at least two clusters and one decision")
     # Whole numbers throughout, so that residuals that should be zero are zero.
     squares = sum((part * count - total * size) ** 2 for part, size in clusters)
     return math.sqrt(squares * groups / (groups - 1)) / count**2
@@ -128,12 +135,19 @@ def standard_error(clusters: Sequence[tuple[int, int]]) -> float:
 def proportion_ci(
     clusters: Sequence[tuple[int, int]], *, low: float = 0.0, high: float = 1.0
 ) -> tuple[float, float] | None:
-    """The 95% interval of sum(total) / sum(count), clipped to `low` and `high`; None below two clusters.
+    """Return the 95% confidence interval of sum(total) / sum(count); None below two clusters.
 
-    A total lies between low and high times its count: hits from 0 to 1 each, differences of hits from -1
-    to 1. The half-width is the standard error times Student's t with G-1 degrees of freedom. Where every
-    cluster shows the same share (all hits, say) nothing can be estimated from their spread; then the
-    interval is that of Clopper and Pearson 1934 with each cluster counted as one decision.
+    The half-width is the standard error times Student's t with G-1 degrees of freedom. Where every cluster
+    has the same proportion (all hits, say) nothing can be estimated from their spread; then the interval is
+    that of Clopper and Pearson 1934 with each cluster counted as one decision.
+
+    Args:
+        clusters: The (total, count) pair of each cluster; a total lies between low and high times its count.
+        low: The lowest value of one decision: 0 for a hit or miss, -1 for a difference of hits.
+        high: The highest value of one decision.
+
+    Returns:
+        Lower and upper bound, clipped to `low` and `high`.
     """
     groups = len(clusters)
     if groups < 2:
@@ -143,18 +157,18 @@ def proportion_ci(
     total, count = _sums(clusters)
     error = standard_error(clusters)
     if error == 0.0:
-        share = (total / count - low) / (high - low)
-        exact = _exact(share * groups, groups)
+        proportion = (total / count - low) / (high - low)
+        exact = _clopper_pearson(proportion * groups, groups)
         return low + (high - low) * exact[0], low + (high - low) * exact[1]
-    reach = float(stdtrit(groups - 1, (1.0 + LEVEL) / 2.0)) * error
-    return max(low, total / count - reach), min(high, total / count + reach)
+    half_width = float(stdtrit(groups - 1, (1.0 + LEVEL) / 2.0)) * error
+    return max(low, total / count - half_width), min(high, total / count + half_width)
 
 
 def _sums(clusters: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return sum(part for part, _ in clusters), sum(size for _, size in clusters)
 
 
-def _exact(hits: float, tries: int) -> tuple[float, float]:
+def _clopper_pearson(hits: float, tries: int) -> tuple[float, float]:
     from scipy.special import betaincinv
 
     tail = (1.0 - LEVEL) / 2.0

@@ -1,7 +1,4 @@
-"""What an equity curve earned, how unevenly, and how much of that luck would explain.
-
-It knows marks of equity and counts of trials. It knows no forecasts, symbols or orders.
-"""
+"""Score an equity curve: returns, drawdown, Sharpe ratio, and the Sharpe ratio deflated for trials."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,14 +8,14 @@ from itertools import pairwise
 from statistics import NormalDist
 
 EquityMark = tuple[datetime, float]
-"""When equity was marked (UTC), and at what value in the quote currency."""
+"""When equity was marked (UTC), and its value in the base currency."""
 
 _FLAT = 1e-12  # below this a standard deviation of returns is rounding, not movement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performance:
-    """The scores of an equity curve, all fractions; a ratio is None where it cannot be formed.
+    """The scores of an equity curve, all fractions; a ratio is None where it cannot be computed.
 
     `sharpe` is annualised, `daily_sharpe` is not; `max_drawdown` is a positive fraction of the peak.
     `returns` are the simple returns of the days with a mark, oldest first.
@@ -32,9 +29,15 @@ class Performance:
 
 
 def compute_performance(marks: Iterable[EquityMark], cash: float, days_per_year: int) -> Performance:
-    """Score the marks of a curve that starts at `cash`; 365 or 252 days make a year.
+    """Score the marks of an equity curve.
 
-    Raises ValueError for marks out of order or not finite, and for cash that is not above zero.
+    Args:
+        marks: The curve, oldest first.
+        cash: The equity at its start.
+        days_per_year: 365 for coins, 252 for stocks.
+
+    Raises:
+        ValueError: For marks out of order or not finite, and for cash that is not above zero.
     """
     curve = _validate_marks(marks, cash)
     returns = daily_returns(curve, cash)
@@ -49,11 +52,11 @@ def compute_performance(marks: Iterable[EquityMark], cash: float, days_per_year:
 
 
 def daily_returns(marks: Iterable[EquityMark], cash: float) -> list[float]:
-    """The simple return of each day that has a mark, by its last mark; the first day's is from `cash`.
+    """Return the simple return of each day that has a mark, by its last mark; the first is from `cash`.
 
     A mark at midnight belongs to the day that ends then: the day is the UTC date one microsecond earlier.
-    Days without a mark (weekends of a stock) are passed over. After the day on which equity falls to zero
-    or below there are no returns, since there is nothing left to earn them on.
+    Days without a mark (weekends of a stock) are skipped. There are no returns after the day on which equity
+    falls to zero or below, since there is nothing left to earn them on.
     """
     days: dict[date, float] = {}
     for at, value in marks:
@@ -69,7 +72,7 @@ def daily_returns(marks: Iterable[EquityMark], cash: float) -> list[float]:
 
 
 def daily_sharpe(returns: Sequence[float]) -> float | None:
-    """Mean over sample standard deviation (divisor n-1) of daily returns, at a risk-free rate of 0.
+    """Return mean over sample standard deviation (divisor n-1) of daily returns, at a risk-free rate of 0.
 
     None for fewer than two returns and for returns that do not vary.
     """
@@ -81,7 +84,7 @@ def daily_sharpe(returns: Sequence[float]) -> float | None:
 
 
 def max_drawdown(values: Iterable[float], cash: float) -> float:
-    """The deepest fall from a peak as a positive fraction of that peak; `cash` is the first peak."""
+    """Return the deepest fall from a peak as a positive fraction of that peak; `cash` is the first peak."""
     peak, deepest = cash, 0.0
     for value in values:
         peak = max(peak, value)
@@ -90,10 +93,10 @@ def max_drawdown(values: Iterable[float], cash: float) -> float:
 
 
 def expected_max_sharpe(trials: int, variance: float) -> float:
-    """The Sharpe ratio that the best of `trials` independent ones without skill would show by luck.
+    """Return the Sharpe ratio expected of the best of `trials` independent ones without skill.
 
-    `variance` is that of the trials' Sharpe ratios; Bailey and López de Prado 2014, by extreme
-    value theory. 0 for fewer than two trials.
+    `variance` is that of the trials' Sharpe ratios; Bailey and López de Prado 2014, by extreme value theory.
+    0 for fewer than two trials.
     """
     if trials < 2:
         return 0.0
@@ -103,26 +106,34 @@ def expected_max_sharpe(trials: int, variance: float) -> float:
 
 
 def deflated_sharpe(returns: Sequence[float], trials: int, variance: float | None) -> float | None:
-    """The probability that the true Sharpe ratio exceeds what the best of `trials` would show by luck.
+    """Return the probability that the true Sharpe ratio exceeds the expected best of `trials` without skill.
 
-    Bailey and López de Prado 2014, "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5),
-    with the skewness and kurtosis of these daily returns. `variance` is that of the daily
-    Sharpe ratios of the trials on record; None (fewer than two are known) stands for 1/(T-1), what T
-    returns without skill would give. With fewer than two trials it is the probabilistic Sharpe ratio
-    against 0. None where the Sharpe ratio is None, and for returns so few or odd that its error is zero.
+    Bailey and López de Prado 2014, "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5), with
+    the skewness and kurtosis of these daily returns. With fewer than two trials it is the probabilistic
+    Sharpe ratio against 0.
+
+    Args:
+        returns: Simple daily returns.
+        trials: How many trials were made.
+        variance: That of the daily Sharpe ratios of the trials on record; None (fewer than two are known)
+            stands for 1/(T-1), which T returns without skill would give.
+
+    Returns:
+        The probability; None where the Sharpe ratio is None, and for returns so few or odd that its error is
+            zero.
     """
     ratio = daily_sharpe(returns)
     if ratio is None:
         return None
     freedom = len(returns) - 1
-    luck = expected_max_sharpe(trials, 1.0 / freedom if variance is None else variance)
+    benchmark = expected_max_sharpe(trials, 1.0 / freedom if variance is None else variance)
     mean = math.fsum(returns) / len(returns)
     second, third, fourth = (math.fsum((r - mean) ** k for r in returns) / len(returns) for k in (2, 3, 4))
     skewness, kurtosis = third / second**1.5, fourth / second**2
     spread = 1.0 - skewness * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
     if spread <= _FLAT:
         return None
-    return NormalDist().cdf((ratio - luck) * math.sqrt(freedom / spread))
+    return NormalDist().cdf((ratio - benchmark) * math.sqrt(freedom / spread))
 
 
 def _validate_marks(marks: Iterable[EquityMark], cash: float) -> list[EquityMark]:

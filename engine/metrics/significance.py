@@ -1,7 +1,4 @@
-"""Whether the student beats the best baseline, or the sample cannot say.
-
-It knows calls with their outcomes, the student's and each baseline's. It knows no money.
-"""
+"""Test whether the student beats the best baseline, or whether the sample is too small to conclude."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,11 +11,11 @@ from engine.metrics.accuracy import decision_day, is_hit, proportion_ci, standar
 from engine.outcomes import Scored
 
 MIN_DAYS = 30
-"""Below this many shared days the verdict is always inconclusive."""
+"""With fewer shared days the verdict is always inconclusive."""
 
 
 class Conclusion(StrEnum):
-    """What the sample says of the student against the best baseline."""
+    """The conclusion about the student against the best baseline."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -29,15 +26,21 @@ class Conclusion(StrEnum):
 class Verdict:
     """The student's accuracy minus the baseline's, close to close, over the decisions both have scored.
 
-    `difference`, its 95% bounds `low` and `high` are fractions in [-1, 1]; days (UTC) are the clusters.
-    `baseline` and `difference` are None where no decision is shared, the bounds below two days.
+    `days_needed` is how many days in all, those seen included, would distinguish a true difference as large
+    as the one observed from zero at 95% with 80% power: ((z(0.975) + z(0.80)) * s / |difference|)**2, rounded
+    up, where s is the difference's standard error times the square root of `days`. While the verdict is
+    inconclusive it is at least `MIN_DAYS` and above `days`; otherwise it is `days`. None where the difference
+    is 0 or there are fewer than two days.
 
-    `days_needed` is how many days in all, those seen included, a true difference as large as the one
-    observed would need to be told from zero at 95% with 80% power:
-    ((z(0.975) + z(0.80)) * s / |difference|)**2, rounded up, where s is the difference's standard error
-    times the square root of `days`. While the verdict is inconclusive it is at least `MIN_DAYS` and above
-    `days`; for one that is better or worse it is `days`, since none more is needed. None where the
-    difference is 0 or there are fewer than two days.
+    Attributes:
+        result: Better, worse or inconclusive.
+        baseline: The best baseline; None where no decision is shared.
+        decisions: How many decisions are shared.
+        days: Their UTC dates, which are the clusters.
+        difference: A fraction in [-1, 1]; None where no decision is shared.
+        low: Its lower 95% bound; None below two days.
+        high: Its upper 95% bound.
+        days_needed: See above.
     """
 
     result: Conclusion
@@ -52,7 +55,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PairedScores:
-    """What one baseline shares with the student; a cluster is a day's (sum of differences, decisions)."""
+    """The decisions that one baseline shares with the student, by day: (sum of differences, decisions)."""
 
     name: str
     decisions: int
@@ -61,18 +64,18 @@ class _PairedScores:
 
     @property
     def rank(self) -> tuple[bool, float, int]:
-        # A baseline that spoke on a few lucky days must not hide those that spoke every day.
+        # A baseline with forecasts on a few lucky days must not hide those with forecasts every day.
         return len(self.clusters) >= MIN_DAYS, self.hits / self.decisions, self.decisions
 
 
 def compute_verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[Scored]]) -> Verdict:
-    """Judge the student against the baseline of the highest accuracy on the decisions they share.
+    """Compare the student with the baseline of the highest accuracy on the decisions they share.
 
     A decision is shared where both have a forecast that is a hit or a miss; where either abstains, or the
-    close did not move, it counts for neither. Baselines that share at least `MIN_DAYS` days come first;
-    of equals, the one with more decisions, then the first given. Since the best baseline is chosen by
-    this sample, a student without any edge is called `better` in less than 2.5% of samples and `worse` in
-    more: up to 2.5% for each independent baseline (7% of 500 simulated markets with three).
+    close did not move, it counts for neither. Baselines that share at least `MIN_DAYS` days come first; of
+    equals, the one with more decisions, then the first given. Since the best baseline is chosen by this
+    sample, a student without any edge is called `better` in less than 2.5% of samples and `worse` in more: up
+    to 2.5% for each independent baseline (7% of 500 simulated markets with three).
     """
     ours = _hits_by_decision(student)
     pairs = [_pair_scores(name, ours, _hits_by_decision(theirs)) for name, theirs in baselines.items()]
@@ -93,9 +96,9 @@ def compute_verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[
 
 def _hits_by_decision(scored: Iterable[Scored]) -> dict[tuple[str, datetime], tuple[date, bool]]:
     return {
-        (call.symbol, call.as_of): (decision_day(call), right)
-        for call, outcome in scored
-        if (right := is_hit(call, outcome)) is not None
+        (prediction.symbol, prediction.as_of): (decision_day(prediction), right)
+        for prediction, outcome in scored
+        if (right := is_hit(prediction, outcome)) is not None
     }
 
 

@@ -1,10 +1,8 @@
-"""The record of every trial: what was run on which data, so that the best of many is not taken for skill.
+"""The record of all trials, so that the best of many runs is not mistaken for skill.
 
-It knows one file of JSON lines and how to append to it. It does not know how a run is made or scored.
-
-Lines of text, because a person can read and compare them, because a line cut off by a crash spoils only
-itself, and because a single write in append mode is whole even while another process appends (on a local
-disk), so that nothing has to be locked or imported.
+It is a file of JSON lines: a person can read and compare them, a line cut off by a crash spoils only itself,
+and a single write in append mode is whole even while another process appends (on a local disk), so that no
+lock is needed.
 """
 
 import json
@@ -23,9 +21,15 @@ from engine.model import require_utc
 class Trial:
     """One run, finished or interrupted.
 
-    `data` names the source ("simulated:7", "files"); `start` and `end` are its first and last date;
-    `forecasts_digest` names what was forecast; `daily_sharpe` is not annualised, and None where there is
-    none, as for an interrupted run.
+    Attributes:
+        run: The name of the run.
+        at: When it was made, in UTC.
+        data: The source, such as "simulated:7" or "files".
+        symbols: The traded symbols.
+        start: The first date of the data.
+        end: The last date of the data.
+        forecasts_digest: Identifies the forecasts.
+        daily_sharpe: Not annualised; None where there is none, as for an interrupted run.
     """
 
     run: str
@@ -46,15 +50,15 @@ class Trial:
 
 
 def append_trial(path: Path, trial: Trial) -> None:
-    """Add one line to the record and wait until the disk has it. The folder is made if need be.
+    """Append one line to the record and wait until it is on the disk. The folder is created if need be.
 
-    Show a run's result only after this returns: then a line cut off by a crash was never anyone's result.
-    Raises DataError if the line cannot be written.
+    Show a run's result only after this returns: then a line cut off by a crash is never a result that
+    somebody saw. Raises DataError if the line cannot be written.
     """
     line = canonical_json(asdict(trial)).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Ends a line that a crash cut off. If two processes do so at once, an empty line is left.
+        # End a line that a crash cut off. If two processes do so at once, an empty line is left.
         cut = _ends_without_newline(path)
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         try:
@@ -71,11 +75,20 @@ def append_trial(path: Path, trial: Trial) -> None:
 
 
 def find_trials(path: Path, data: str, symbols: Sequence[str], start: date, end: date) -> list[Trial]:
-    """The trials on the same data, oldest first: same source, a shared symbol, overlapping dates.
+    """Return the trials on the same data, oldest first: same source, a shared symbol, overlapping dates.
 
-    Moving the dates a little or leaving out a symbol so does not start the count again. A line cut off
-    by a crash is passed over; a missing file is an empty record. Raises DataError, naming the line, for
-    one that is whole but no trial.
+    Moving the dates a little or leaving out a symbol thus does not restart the count. A line cut off by a
+    crash is skipped; a missing file is an empty record.
+
+    Args:
+        path: The file of the record.
+        data: The source.
+        symbols: The traded symbols.
+        start: The first date of the data.
+        end: The last date of the data.
+
+    Raises:
+        DataError: For a whole line that is no trial, with its number.
     """
     wanted = set(symbols)
     return [
@@ -86,10 +99,10 @@ def find_trials(path: Path, data: str, symbols: Sequence[str], start: date, end:
 
 
 def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """The newest trial of each `forecasts_digest`, in order of record: what a deflation counts.
+    """Return the newest trial of each `forecasts_digest`, in order of record: what a deflation counts.
 
-    Running the same forecasts again, or at other costs, is not another draw of luck; of several runs
-    the newest with a Sharpe ratio stands for them.
+    Running the same forecasts again, or at other costs, is not another independent trial; of several such
+    runs the newest with a Sharpe ratio is taken.
     """
     kept: dict[str, Trial] = {}
     for trial in trials:
@@ -100,7 +113,7 @@ def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def sharpe_variance(trials: Iterable[Trial]) -> float | None:
-    """The sample variance of the daily Sharpe ratios on record, or None where fewer than two have one."""
+    """Return the sample variance of the daily Sharpe ratios on record; None for fewer than two."""
     from statistics import variance
 
     ratios = [trial.daily_sharpe for trial in trials if trial.daily_sharpe is not None]

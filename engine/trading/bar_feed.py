@@ -1,7 +1,6 @@
-"""A symbol's bars as a backtrader data feed, handed over one slice at a time.
+"""A symbol's bars as a backtrader data feed, which receives one slice at a time.
 
-Knows neither where slices come from nor whether more will come: one source serves all symbols, and
-whoever reads it waits. So no feed blocks while another has data.
+One source serves all symbols and whoever reads it waits, so no feed blocks while another has data.
 """
 
 from datetime import datetime, timedelta
@@ -17,13 +16,13 @@ _MILLISECOND = timedelta(milliseconds=1) / timedelta(days=1)
 
 
 class EngineClock:
-    """Gives backtrader a time for each slice that is at least a millisecond after the one before."""
+    """Assigns each slice a backtrader time that is at least a millisecond after the one before."""
 
     def __init__(self) -> None:
         self._last = 0.0
 
     def advance(self, as_of: datetime) -> float:
-        """The engine's time, in backtrader's float days, of the next slice, which is known at `as_of`."""
+        """Return backtrader's time, in float days, of the next slice, which is known at `as_of`."""
         self._last = max(float(bt.date2num(as_of)), self._last + _MILLISECOND)
         return self._last
 
@@ -31,10 +30,12 @@ class EngineClock:
 class SymbolFeed(bt.feed.DataBase):
     """The bars of one symbol.
 
-    `bar` is the newest one handed over, in the quote currency (flat if only its open is known), and
-    `previous_close` the close of the one before it. `rate` is what the quote currency is worth in the base
-    currency, `price` the last known price in the base currency, as are backtrader's lines, and `seen_at` the
-    true instant of it. `bar` and `seen_at` are None, and both prices are 0, before the first bar.
+    Attributes:
+        bar: The newest bar, in the quote currency (flat if only its open is known); None before the first.
+        previous_close: The close of the bar before, in the quote currency.
+        rate: The value of the quote currency in the base currency.
+        price: The last known price in the base currency, as are backtrader's lines; 0 before the first bar.
+        seen_at: The true instant of that price; None before the first bar.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -47,7 +48,13 @@ class SymbolFeed(bt.feed.DataBase):
         self._moment = 0.0
 
     def push_bar(self, bar: Bar, as_of: datetime, moment: float) -> None:
-        """Move backtrader on to `bar`, known at `as_of`, at the engine's time `moment`."""
+        """Advance backtrader to a bar.
+
+        Args:
+            bar: The bar, flat at its open.
+            as_of: The instant at which it is known, in UTC.
+            moment: The time that `EngineClock` gave the slice.
+        """
         if self.bar is not None and bar.opens_at > self.bar.opens_at:
             self.previous_close = self.bar.close
         self.bar, self.price, self.seen_at, self._moment = bar, bar.close * self.rate, as_of, moment
@@ -63,7 +70,7 @@ class SymbolFeed(bt.feed.DataBase):
             self.lines.close[0] = self.price
 
     def split(self, ratio: float) -> None:
-        """Restate the newest bar and its price in units of after a split."""
+        """Restate the newest bar and its price in units after a split."""
         if self.bar is not None:
             self.bar = split_bar(self.bar, ratio)
             self.price = self.bar.close * self.rate

@@ -1,7 +1,6 @@
-"""Fills orders at the open of their own symbol and nowhere else, and keeps cash and value.
+"""Fill orders at the open of their own symbol and nowhere else, and keep cash and value.
 
-Knows no strategy, no weight and no calendar: it is given one waiting order for each symbol, with the open
-at which it is due.
+There is one waiting order for each symbol, with the open at which it is due.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,16 +18,21 @@ from engine.trading.bar_feed import SymbolFeed
 from engine.trading.pnl import PnLTracker, commission, fill_price, slippage_cost
 from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus, Record
 
-# What is left of cash after spending all of it, as a fraction of the order, is rounding and not a debt.
+# A smaller debt, as a fraction of the order, is rounding.
 _ROUNDING = 1e-12
 
 
 class SliceBroker(bt.brokers.BackBroker):
     """backtrader's broker with costs by symbol, fills at opens, borrowing costs and a margin limit.
 
-    `now` is the slice being worked on. `margin` is the least equity, as a fraction of the gross exposure,
-    with which a short may be held. `gross` is that exposure, the sum of the positions' absolute values.
     Cash, values and costs are in the base currency; bars and the prices of a fill in the quote currency.
+
+    Attributes:
+        now: The current slice.
+        waiting: The waiting order of each symbol.
+        margin: The least equity, as a fraction of the gross exposure, with which a short may be held.
+        gross: The gross exposure: the sum of the positions' absolute values.
+        pnl: The holding periods of each symbol.
     """
 
     params = (("checksubmit", False), ("int2pnl", False))
@@ -66,29 +70,48 @@ class SliceBroker(bt.brokers.BackBroker):
         self._sink(record)
 
     def buy(self, *_args: Any, **_kwargs: Any) -> None:
-        """Refuse: an order that was not sized and dated by `SliceStrategy.target` is never filled."""
-        raise TypeError("orders are given with target(symbol, weight), not with buy or sell")
+        """Refuse an order that was not sized and dated by `SliceStrategy.order_target_percent`."""
+        raise TypeError("buy and sell are not available; call order_target_percent(symbol, weight)")
 
     sell = buy
 
     def cancel_order(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
-        """Take back the waiting order of `symbol`, if there is one, and record `status`."""
+        """Cancel the waiting order of `symbol`, if there is one.
+
+        Args:
+            symbol: The symbol.
+            status: The status that is recorded: expired, rejected or cancelled.
+            at: When, in UTC.
+            reason: Why.
+        """
         if symbol in self.waiting:
             self.cancel(self._orders[symbol])
             self._settle(symbol, status, at, reason)
 
     def split(self, feed: SymbolFeed, symbol: str, ratio: float) -> None:
-        """Restate the position of `symbol` in units of after a split; what is no whole unit is paid out."""
+        """Restate the position of `symbol` in units after a split; a fraction of a unit is paid out.
+
+        Args:
+            feed: The symbol's feed.
+            symbol: The symbol.
+            ratio: The number of new units for each old one.
+        """
         position = self.positions[feed]
-        left, rest = apply_split(position.size, ratio, self._instruments[symbol].lot)
+        size, remainder = apply_split(position.size, ratio, self._instruments[symbol].lot)
         feed.split(ratio)
-        self.pnl.split(symbol, ratio, left, feed.price)
-        self.cash += rest * feed.price
-        position.size, position.price = left, position.price / ratio
+        self.pnl.split(symbol, ratio, size, feed.price)
+        self.cash += remainder * feed.price
+        position.size, position.price = size, position.price / ratio
         self._get_value()
 
     def apply_dividend(self, feed: SymbolFeed, symbol: str, amount: float) -> None:
-        """Pay a dividend of `amount` a unit, in the quote currency, on what is held; a short pays it."""
+        """Pay a dividend on the position; a short position owes it.
+
+        Args:
+            feed: The symbol's feed.
+            symbol: The symbol.
+            amount: The dividend of one unit, in the quote currency.
+        """
         size = self.positions[feed].size
         if size:
             paid = size * amount * feed.rate
@@ -97,7 +120,7 @@ class SliceBroker(bt.brokers.BackBroker):
             self._get_value()
 
     def next(self) -> None:
-        """Work one slice: charge borrowing, fill at opens, value the portfolio, mark it at closes."""
+        """Process one slice: charge borrowing, fill at opens, value the portfolio, mark it at closes."""
         now = self.now
         if now is None:
             return
@@ -117,7 +140,7 @@ class SliceBroker(bt.brokers.BackBroker):
         for record in sorted(ready, key=lambda record: (record.size > 0, record.number)):
             bar = now.bars[record.symbol]
             if bar.opens_at < record.decided_at:
-                continue  # a command came between this open and its slice: never at a price from before it
+                continue  # decided by a command between this open and its slice: never fill at an older price
             if record.due_at is not None and bar.opens_at > record.due_at:
                 reason = f"no open at {record.due_at.isoformat()}; the next was {bar.opens_at.isoformat()}"
                 self.cancel_order(record.symbol, OrderStatus.EXPIRED, now.as_of, reason)
@@ -127,7 +150,7 @@ class SliceBroker(bt.brokers.BackBroker):
                 self._fill(record, bar, now.as_of)
 
     def _refusal(self, record: OrderRecord, bar: Bar) -> str:
-        """Why the market or the account forbids an order; empty if both allow it."""
+        """Return why the market or the account forbids an order; empty if both allow it."""
         feed, instrument = self._feeds[record.symbol], self._instruments[record.symbol]
         day = bar.opens_at.date()
         if reason := limit_lock_reason(instrument, record.size, bar.open, feed.previous_close, day):
@@ -135,11 +158,11 @@ class SliceBroker(bt.brokers.BackBroker):
         return self._shortfall(record, bar.open * feed.rate)
 
     def _shortfall(self, record: OrderRecord, open_price: float) -> str:
-        """Why an order cannot be afforded; empty if it can, or if it only makes a position smaller."""
+        """Return why an order is not affordable; empty if it is, or if it only reduces a position."""
         size = record.size
-        held = self.positions[self._orders[record.symbol].data].size
-        after = held + size
-        if 0 <= after <= held or held <= after <= 0:
+        position = self.positions[self._orders[record.symbol].data].size
+        after = position + size
+        if 0 <= after <= position or position <= after <= 0:
             return ""
         costs = self._costs[record.symbol]
         price = fill_price(size, open_price, costs)
@@ -162,22 +185,22 @@ class SliceBroker(bt.brokers.BackBroker):
         self.pending.remove(order)
         self._try_exec(order)
         self._bracketize(order)
-        done = order.executed
-        # `done.price` is an average that backtrader makes, which rounds; the one execution has the price.
-        price, rate = done.exbits[-1].price, order.data.rate
+        executed = order.executed
+        # `executed.price` is backtrader's average, which rounds; the single execution has the exact price.
+        price, rate = executed.exbits[-1].price, order.data.rate
         slippage = slippage_cost(record.size, bar.open * rate, price)
         fill = Fill(
             number=record.number,
             at=at,
             decided_at=record.decided_at,
             symbol=record.symbol,
-            # All or nothing is filled; the size that backtrader adds up from two parts of a flip rounds.
+            # Orders are filled whole; backtrader's size, summed from two parts of a flip, rounds.
             size=record.size,
             price=fill_price(record.size, bar.open, self._costs[record.symbol]),
             open=bar.open,
-            commission=done.comm,
+            commission=executed.comm,
             slippage=slippage,
-            cost=done.comm + slippage,
+            cost=executed.comm + slippage,
             rate=rate,
         )
         self.pnl.fill(fill, self.positions[order.data].size)
@@ -185,8 +208,8 @@ class SliceBroker(bt.brokers.BackBroker):
         self._sink(fill)
 
     def _try_exec_market(self, order: Any, popen: float, _phigh: float, _plow: float) -> None:
-        # backtrader has one slippage for all symbols, and refuses what opens a position and leaves cash
-        # below zero, be it by rounding. What can be afforded was decided before; the rest is lent.
+        # backtrader has one slippage for all symbols, and refuses to open a position where that leaves cash
+        # below zero, even by rounding. Affordability was checked before, so the difference is lent.
         costs = self._costs[order.data.bar.symbol]
         price = fill_price(order.size, popen, costs)
         paid = cash_flow(order.size, price, costs)
@@ -201,7 +224,7 @@ class SliceBroker(bt.brokers.BackBroker):
         self._sink(replace(self.waiting.pop(symbol), status=status, at=at, reason=reason))
 
     def _get_value(self, datas: Any = None, lever: bool = False) -> float:  # noqa: ARG002, FBT001, FBT002  # backtrader's
-        # The sum that backtrader makes, without its look-ups for every position: it is made every slice.
+        # Equals backtrader's sum without its look-ups for every position: this runs every slice.
         if datas:
             return fsum(self.positions[feed].size * feed.price for feed in datas)
         worth = [pos.size * feed.price for feed, pos in self.positions.items() if pos.size]
@@ -213,5 +236,11 @@ class SliceBroker(bt.brokers.BackBroker):
 
 
 def cash_flow(size: float, price: float, costs: Costs) -> float:
-    """The cash that a fill takes, commission included; negative: the cash that a sale brings."""
+    """Return the cash that a fill takes, commission included; negative: the cash that a sale brings.
+
+    Args:
+        size: Signed units.
+        price: The price of the fill.
+        costs: The costs of the symbol.
+    """
     return size * price + commission(size, price, costs)

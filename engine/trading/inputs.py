@@ -1,7 +1,7 @@
-"""What a source may hand the engine: slices, and what happens between them.
+"""The inputs of the engine: slices, and what happens between them.
 
-Knows no journal and no engine. A slice moves backtrader on; nothing else does, so that last prices and the
-passing of time change no mark, no size and no fill by themselves.
+Only a slice advances backtrader, so that last prices and the passing of time change no mark, no size and no
+fill by themselves.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class LastPrices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenMissed:
-    """Orders of `symbols` that wait are void: the open they waited for was missed."""
+    """The open for which orders of `symbols` waited was missed: the orders are void."""
 
     at: datetime
     symbols: tuple[str, ...]
@@ -32,7 +32,7 @@ class OpenMissed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeAdvanced:
-    """It is `at` now, and nothing else came."""
+    """Time advanced to `at`, and nothing else happened."""
 
     at: datetime
 

@@ -1,7 +1,4 @@
-"""Turns a wanted weight into one waiting order for its symbol, with the open at which it is due.
-
-Knows instruments and calendars; it does not know why a weight is wanted, and fills nothing itself.
-"""
+"""Turn a target weight into one waiting order for its symbol, with the open at which it is due."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -22,9 +19,10 @@ _INSTANT = timedelta(microseconds=1)
 
 
 class OrderManager:
-    """Gives orders to `broker`. `feeds` and `instruments` are by symbol, `calendars` by their code.
+    """Sizes orders, checks them and gives them to `broker`.
 
-    `gate` holds the limits of a session; without one every target that can be ordered is.
+    `feeds` and `instruments` are by symbol, `calendars` by their code. `sink` receives orders that are
+    rejected at once. `risk` holds the limits of a session; without one only the account limits orders.
     """
 
     def __init__(
@@ -47,21 +45,28 @@ class OrderManager:
 
     @property
     def now(self) -> Slice:
-        """The slice being worked on. Raises RuntimeError outside of one."""
+        """The current slice. Raises RuntimeError outside of one."""
         if self._broker.now is None:
-            raise RuntimeError("no slice has come yet; give targets from decide or watch")
+            raise RuntimeError("no slice has come yet; order from on_close or on_slice")
         return self._broker.now
 
     def position(self, symbol: str) -> float:
-        """The position in signed units. Raises ValueError for a symbol that the run does not have."""
+        """Return the position in signed units. Raises ValueError for a symbol that the run does not have."""
         return float(self._broker.getposition(self._feed(symbol)).size)
 
     def order_target_percent(self, symbol: str, weight: float, reason: str) -> None:
         """Replace the waiting order of `symbol` by one that takes its position to `weight` of equity.
 
-        Size and equity are taken at the last known prices. What cannot be ordered is recorded as rejected.
-        An order that the margin limit gave is not replaced. Raises ValueError for an unknown symbol and
-        for a weight that is not finite.
+        Size and equity are taken at the last known prices. What cannot be ordered is recorded as rejected. An
+        order of the margin limit is not replaced.
+
+        Args:
+            symbol: The symbol.
+            weight: A fraction of equity; negative is short.
+            reason: Recorded with the order.
+
+        Raises:
+            ValueError: For an unknown symbol, and a weight that is not finite.
         """
         feed = self._feed(symbol)
         if not isfinite(weight):
@@ -77,13 +82,13 @@ class OrderManager:
         self._order(feed, symbol, weight, reason)
 
     def cancel_order(self, symbol: str, reason: str) -> None:
-        """Take back the waiting order of `symbol`, unless the margin limit gave it."""
+        """Cancel the waiting order of `symbol`, unless it is one of the margin limit."""
         waiting = self._broker.waiting.get(symbol)
         if waiting is not None and not waiting.forced:
             self._broker.cancel_order(symbol, OrderStatus.CANCELLED, self.now.as_of, reason)
 
     def close_position(self, symbol: str, reason: str) -> None:
-        """Order all that is held of `symbol` closed, past the session's limits; one that waits to is left."""
+        """Order the position of `symbol` closed, past the session's limits, unless such an order waits."""
         feed, size = self._feed(symbol), -self.position(symbol)
         waiting = self._broker.waiting.get(symbol)
         if waiting is not None and (waiting.forced or waiting.size == size):
@@ -93,34 +98,34 @@ class OrderManager:
             self._place(feed, feed.bar, size, reason, forced=False)
 
     def cancel_risk_increasing_orders(self, reason: str, *, every: bool) -> None:
-        """Take back the orders that enlarge or turn a position, or every one the margin did not give."""
+        """Cancel orders that enlarge or flip a position; with `every`, all but those of the margin limit."""
         for symbol, waiting in sorted(self._broker.waiting.items()):
-            held = self.position(symbol)
-            after = held + waiting.size
-            if every or not (0 <= after <= held or held <= after <= 0):
+            position = self.position(symbol)
+            after = position + waiting.size
+            if every or not (0 <= after <= position or position <= after <= 0):
                 self.cancel_order(symbol, reason)
 
     def expire_orders(self, symbols: Iterable[str], reason: str) -> None:
-        """Expire the waiting orders of `symbols`: the open that they waited for was missed."""
+        """Expire the waiting orders of `symbols`, whose open was missed."""
         for symbol in symbols:
             self._broker.cancel_order(symbol, OrderStatus.EXPIRED, self.now.as_of, reason)
 
     def split(self, split: Split) -> None:
-        """Restate the position and the waiting order of a symbol in units of after a split."""
+        """Restate the position and the waiting order of a symbol in units after a split."""
         symbol, feed = split.symbol, self._feed(split.symbol)
-        waiting, held = self._broker.waiting.get(symbol), self.position(symbol)
+        waiting, before = self._broker.waiting.get(symbol), self.position(symbol)
         self._broker.cancel_order(symbol, OrderStatus.CANCELLED, self.now.as_of, "given anew after a split")
         self._broker.split(feed, symbol, split.ratio)
         if waiting is None or feed.bar is None:
             return
         size = target_position(waiting.size * split.ratio, 1.0, 1.0, self._instruments[symbol].lot)
-        if held + waiting.size == 0:
+        if before + waiting.size == 0:
             size = -self.position(symbol)
         if size:
             self._place(feed, feed.bar, size, waiting.reason, forced=waiting.forced)
 
     def apply_dividend(self, dividend: Dividend) -> None:
-        """Pay a dividend on what is held."""
+        """Pay a dividend on the position."""
         self._broker.apply_dividend(self._feed(dividend.symbol), dividend.symbol, dividend.amount)
 
     def enforce_margin(self) -> None:
@@ -138,7 +143,7 @@ class OrderManager:
                 self._place(feed, feed.bar, size, reason, forced=True)
 
     def expire_all(self) -> None:
-        """Expire what is still waiting: no open will come any more."""
+        """Expire the orders that still wait when the slices end."""
         for symbol in sorted(self._broker.waiting):
             self._broker.cancel_order(
                 symbol, OrderStatus.EXPIRED, self.now.as_of, "the slices ended before an open"
@@ -152,22 +157,22 @@ class OrderManager:
         if equity <= 0 and weight != 0:
             self._reject(symbol, 0.0, f"equity {equity:.2f} is not above zero")
             return
-        instrument, held = self._instruments[symbol], self.position(symbol)
-        wanted = target_position(weight, equity, feed.price, instrument.lot)
-        size = order_size(wanted, held, instrument.lot)
-        if wanted < 0 and not instrument.shortable:
+        instrument, position = self._instruments[symbol], self.position(symbol)
+        target = target_position(weight, equity, feed.price, instrument.lot)
+        size = order_size(target, position, instrument.lot)
+        if target < 0 and not instrument.shortable:
             self._reject(symbol, size, f"{symbol} cannot be sold short")
-        elif wanted == 0 and weight != 0 and held == 0:
+        elif target == 0 and weight != 0 and position == 0:
             self._reject(symbol, 0.0, f"weight {weight:.4f} is less than one lot of {instrument.lot:g}")
         elif size != 0:
             self._place_permitted(feed, feed.bar, size, reason)
 
     def _place_permitted(self, feed: SymbolFeed, bar: Bar, size: float, reason: str) -> None:
-        """Place what the session's limits allow of an order."""
+        """Place the part of an order that the session's limits allow."""
         if self._risk is None:
             self._place(feed, bar, size, reason, forced=False)
             return
-        proposal = OrderRequest(
+        request = OrderRequest(
             at=self.now.as_of,
             symbol=bar.symbol,
             position=self.position(bar.symbol),
@@ -176,11 +181,11 @@ class OrderManager:
             equity=self._broker.getvalue(),
             other_exposure=self._exposure_without(bar.symbol),
         )
-        allowed, refusal = self._risk.check_order(proposal)
+        allowed, refusal = self._risk.check_order(request)
         if allowed != size:
             self._reject(bar.symbol, size, refusal)
         if allowed:
-            self._risk.on_order(proposal.at)
+            self._risk.on_order(request.at)
             self._place(feed, bar, allowed, reason if allowed == size else refusal, forced=False)
 
     def _exposure_without(self, symbol: str) -> float:
@@ -189,13 +194,13 @@ class OrderManager:
         return fsum(abs(self.position(name) + waiting.get(name, 0.0)) * feed.price for name, feed in others)
 
     def _place(self, feed: SymbolFeed, bar: Bar, size: float, reason: str, *, forced: bool) -> None:
-        now, held = self.now.as_of, self.position(bar.symbol)
+        now, position = self.now.as_of, self.position(bar.symbol)
         due_at: datetime | None = None
         try:
             due_at = self._next_open(bar)
         except DataError as error:
-            # Where the calendar ends, what is held may still be given up at whatever open comes.
-            if not (0 <= held + size < held or held < held + size <= 0):
+            # Where the calendar ends, a position may still be reduced at the next open, whenever that is.
+            if not (0 <= position + size < position or position < position + size <= 0):
                 self._reject(bar.symbol, size, f"no new position in {bar.symbol}: {error}")
                 return
         record = OrderRecord(
@@ -227,7 +232,7 @@ class OrderManager:
         )
 
     def _next_open(self, bar: Bar) -> datetime:
-        """The next open of the symbol by its calendar, after its newest bar and after this slice."""
+        """Return the next open of the symbol by its calendar, after its newest bar and after this slice."""
         now = self.now
         after = bar.closes_at
         if bar.symbol not in now.bars:

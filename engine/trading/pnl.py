@@ -1,6 +1,6 @@
-"""Keeps the running step of each symbol, so that the PnL of all steps is the change of equity.
+"""Compute costs and PnL, and track the running holding period of each symbol.
 
-Knows when symbols open, what was filled and what borrowing cost; not why anything was traded.
+The PnL summed over all holding periods is the change of equity.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,43 +14,80 @@ BORROW_DAYS_PER_YEAR = 365
 
 
 def fill_price(size: float, open_price: float, costs: Costs) -> float:
-    """The price at which `size` is filled: the official open moved by slippage and latency against it."""
+    """Return the price at which `size` is filled: the official open moved against it.
+
+    Args:
+        size: Signed units.
+        open_price: The official open.
+        costs: The costs of the symbol, with slippage and latency.
+    """
     return (
         open_price * (1 + costs.slippage_fraction) if size > 0 else open_price * (1 - costs.slippage_fraction)
     )
 
 
 def slippage_cost(size: float, open_price: float, price: float) -> float:
-    """What `size` lost by being filled at `price` and not at the open; negative for a better price."""
+    """Return what `size` lost by being filled at `price` and not at the open.
+
+    Args:
+        size: Signed units.
+        open_price: The official open.
+        price: The price of the fill.
+
+    Returns:
+        An amount in the currency of the prices; negative for a better price.
+    """
     return size * (price - open_price)
 
 
 def commission(size: float, price: float, costs: Costs) -> float:
-    """The fee on the filled value."""
+    """Return the fee on the filled value.
+
+    Args:
+        size: Signed units.
+        price: The price of the fill.
+        costs: The costs of the symbol.
+    """
     return abs(size) * costs.fee_fraction * price
 
 
 def trade_cost(size: float, open_price: float, costs: Costs) -> float:
-    """What a change of position by `size` at an official open costs: slippage, latency and commission."""
+    """Return the cost of trading `size` at an official open: slippage, latency and commission.
+
+    Args:
+        size: Signed units.
+        open_price: The official open.
+        costs: The costs of the symbol.
+    """
     price = fill_price(size, open_price, costs)
     return slippage_cost(size, open_price, price) + commission(size, price, costs)
 
 
 def borrow_cost(position: float, open_price: float, days: float, costs: Costs) -> float:
-    """What holding `position` for `days` costs: nothing when long, the yearly rate of its value when short.
+    """Return the cost of borrowing a short position; nothing for a long one.
 
-    The value is taken at the step's opening price; a year has 365 days, and `days` may be a fraction.
+    Args:
+        position: Signed units.
+        open_price: The opening price of the holding period, at which the position is valued.
+        days: Its length, which may be a fraction; a year has 365 days.
+        costs: The costs of the symbol, with the yearly rate.
     """
     return max(-position, 0.0) * open_price * costs.borrow_rate * days / BORROW_DAYS_PER_YEAR
 
 
 def period_pnl(position: float, price_change: float, cost: float) -> float:
-    """Position times the price change over the step, less the cost of getting and holding it."""
+    """Return the PnL of a holding period: position times price change, less cost.
+
+    Args:
+        position: Signed units.
+        price_change: The change of the price over the period.
+        cost: The cost of trading and holding the position.
+    """
     return position * price_change - cost
 
 
 def net_return(pnl: float, equity: float) -> float:
-    """`pnl` as a fraction of the equity at the step's first fill; 0 where no equity was left to earn on."""
+    """Return `pnl` as a fraction of the equity at the first fill; 0 where no equity was left to earn on."""
     return pnl / equity if equity > 0 else 0.0
 
 
@@ -72,7 +109,7 @@ class _OpenPeriod:
 
 
 class PnLTracker:
-    """The steps of one run. `sink` receives each step when it has ended, `costs` are by symbol."""
+    """The holding periods of one run. `sink` receives each when it has ended, `costs` are by symbol."""
 
     def __init__(self, costs: Mapping[str, Costs], sink: Callable[[HoldingPeriod], None]) -> None:
         self._costs = costs
@@ -80,7 +117,7 @@ class PnLTracker:
         self._running: dict[str, _OpenPeriod] = {}
 
     def charge_borrow(self, symbol: str, at: datetime) -> float:
-        """Add to the running step what borrowing `symbol` cost since the last charge; return the amount."""
+        """Add the borrowing cost of `symbol` since the last charge to its period, and return it."""
         running = self._running.get(symbol)
         if running is None or running.position >= 0:
             return 0.0
@@ -91,9 +128,13 @@ class PnLTracker:
         return amount
 
     def open(self, symbol: str, price: float, at: datetime, equity: float) -> None:
-        """End the step of `symbol` at its official open `price` and begin the next one there.
+        """End the holding period of `symbol` at its official open, and begin the next one there.
 
-        `equity` is the portfolio's value at this instant, before any fill of it.
+        Args:
+            symbol: The symbol.
+            price: The official open, in the base currency.
+            at: Its instant, in UTC.
+            equity: The portfolio's value at this instant, before any fill of it.
         """
         ended = self._running.get(symbol)
         if ended is not None:
@@ -107,7 +148,7 @@ class PnLTracker:
         )
 
     def fill(self, fill: Fill, position: float) -> None:
-        """Put a fill at its symbol's running step; `position` is what is held after it."""
+        """Add a fill to its symbol's holding period; `position` is the position after it, in signed units."""
         running = self._running[fill.symbol]
         running.position = position
         running.change += fill.size
@@ -115,26 +156,32 @@ class PnLTracker:
         running.slippage += fill.slippage
 
     def apply_dividend(self, symbol: str, amount: float) -> None:
-        """Add income to the running step: a dividend, or what a split paid out; negative if it was paid."""
+        """Add income to the holding period: a dividend, or a split's payout; negative if it was paid."""
         self._running[symbol].income += amount
 
     def split(self, symbol: str, ratio: float, position: float, price: float) -> None:
-        """Restate the running step in units of after a split; `price` is the last one, after the split.
+        """Restate the holding period in units after a split.
 
-        `position` is what is left of what was held. The rest was paid out at `price`, so that its share of
-        the step's PnL so far is income.
+        What exceeds `position` was paid out at `price`, so that its share of the period's PnL so far is
+        income.
+
+        Args:
+            symbol: The symbol.
+            ratio: The number of new units for each old one.
+            position: The position after the split, in signed units.
+            price: The last price, after the split, in the base currency.
         """
         running = self._running.get(symbol)
         if running is None:
             return
-        rest = running.position * ratio - position
+        remainder = running.position * ratio - position
         running.start_price /= ratio
         running.change *= ratio
         running.position = position
-        running.income += rest * (price - running.start_price)
+        running.income += remainder * (price - running.start_price)
 
     def finish(self, last: Mapping[str, tuple[float, datetime]]) -> None:
-        """End every running step at its symbol's `last` known price and the instant of that price."""
+        """End every holding period at its symbol's `last` known price and the instant of that price."""
         for symbol, running in sorted(self._running.items()):
             price, at = last[symbol]
             self._end(symbol, running, price, at, is_open=True)

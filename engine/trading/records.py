@@ -1,8 +1,7 @@
-"""What the engine states about a run: orders, fills, marks and steps, each at its true instant.
+"""The records of a run: orders, fills, equity points and holding periods, each at its true instant.
 
-Knows no backtrader: these are values that can be journaled, compared and shown. Sizes and positions are
-signed units, the prices of a fill are in the quote currency, all other prices and amounts are in the base
-currency, which is the same one unless the run has rates; returns are fractions.
+Sizes and positions are signed units, the prices of a fill are in the quote currency, all other prices and
+amounts are in the base currency, which is the same one unless the run has rates; returns are fractions.
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from engine.trading.risk import RiskState
 
 
 class OrderStatus(StrEnum):
-    """What became of an order. Each order is `pending` once at most and then gets one of the others."""
+    """The status of an order. It is `pending` at most once and then gets one of the others."""
 
     PENDING = "pending"
     FILLED = "filled"
@@ -28,10 +27,17 @@ class OrderStatus(StrEnum):
 class OrderRecord:
     """One order in one status.
 
-    `at` is when the status came, `decided_at` the slice that gave the order and `due_at` the open at
-    which it is to be filled, by the calendar (None: refused before one was looked up, or the next one
-    that comes, where the calendar ends before it). `forced` marks an order that the margin limit gave.
-    `number` counts the orders of a run from 1.
+    Attributes:
+        number: Counts the orders of a run from 1.
+        at: When it got this status.
+        decided_at: The slice at which it was given.
+        due_at: The open at which it is to be filled, by the calendar; None where it was refused before, or
+            where the calendar ends and the next open will do.
+        symbol: The symbol.
+        size: Signed units.
+        status: The status.
+        reason: Why it was given or got this status.
+        forced: Whether the margin limit gave it.
     """
 
     number: int
@@ -47,10 +53,10 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """One executed order. `price` is what was paid, `open` the official open, both in the quote currency.
+    """One executed order. `price` is the price paid, `open` the official open, both in the quote currency.
 
     `slippage` is the amount between the two prices, `commission` the fee, and `cost` their sum, in the base
-    currency; `rate` is what one unit of the quote currency was worth in it.
+    currency; `rate` is the value of one unit of the quote currency in it.
     """
 
     number: int
@@ -68,7 +74,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquityPoint:
-    """The portfolio's value and its cash after a slice in which a bar closed, at the last known prices."""
+    """The portfolio's value and cash after a slice in which a bar closed, at the last known prices."""
 
     at: datetime
     value: float
@@ -77,13 +83,13 @@ class EquityPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingPeriod:
-    """From one OPEN of a symbol to its next, while a position was held or changed.
+    """The time from one OPEN of a symbol to its next, while a position was held or changed.
 
-    `position` is held after the fill at the start, `change` what that fill traded. `cost` is
-    `commission`, `slippage` and `borrow`; `pnl` is position × price change − cost + `income`, which is
-    dividends and what a split paid out. A split restates sizes and prices in its new units. `equity` is the
-    portfolio's value at the opening, before any cost of it, and `net_return` is pnl over equity. A step
-    with `is_open` has no next OPEN yet: `end_price` and `ended_at` are those of the last known price.
+    `position` is held after the fill at the start, `change` is the size of that fill. `cost` is `commission`,
+    `slippage` and `borrow`; `pnl` is position × price change − cost + `income`, which is dividends and the
+    payout of a split. A split restates sizes and prices in its new units. `equity` is the portfolio's value
+    at the opening, before any cost of it, and `net_return` is pnl over equity. A period with `is_open` has no
+    next OPEN yet: `end_price` and `ended_at` are those of the last known price.
     """
 
     symbol: str
@@ -110,10 +116,10 @@ Record = OrderRecord | Fill | EquityPoint | HoldingPeriod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineResult:
-    """All that a run stated, in the order of its statements; `orders` by number, each in its last status.
+    """All records of a run, in order of time; `orders` by number, each in its last status.
 
     The PnL summed over `steps` is `value` − `starting_cash`. `analyses` are the results of backtrader
-    analyzers by the name they were given.
+    analyzers by name.
     """
 
     starting_cash: float
@@ -128,7 +134,7 @@ class EngineResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Valuation:
-    """What the portfolio is worth at the last traded prices, in the base currency; no mark, no fill."""
+    """The portfolio's value at the last traded prices, in the base currency, without a mark or a fill."""
 
     at: datetime
     value: float
@@ -136,7 +142,7 @@ class Valuation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSnapshot:
-    """Where a session stands after an input: state and cause, value and cash, positions and waiting orders.
+    """The state of a session after an input: state and cause, value and cash, positions and waiting orders.
 
     Positions and orders are in signed units by symbol; value and cash in the base currency.
     """

@@ -1,10 +1,9 @@
-"""Limits on what a session may do, and the three states that follow from them and from a person's commands.
+"""Risk limits of a session, and the three states that follow from them and from an operator's commands.
 
-ACTIVE trades; REDUCING takes no new risk; HALTED gives no order at all, and only a person leads out of it.
-Numbers go in, changes with their cause and author come out. Knows no strategy, no model and no journal.
+ACTIVE trades; REDUCING takes no new risk; HALTED gives no order at all, and only an operator ends it.
 
 The daily loss, the abstentions and stale prices reduce for as long as their cause lasts; the drawdown halts.
-A person who resumes or reduces has seen the causes: each counts again only once it arises anew.
+An operator who resumes or reduces has seen the causes: each counts again only once it arises again.
 """
 
 import math
@@ -16,11 +15,11 @@ from enum import StrEnum
 
 from engine.model import require_utc
 
-_LONGEST = 500
+_MAX_LENGTH = 500
 
 
 class CommandKind(StrEnum):
-    """The commands. `halt`, of old also `pause`, stops all orders; `flatten` also closes positions."""
+    """The five commands. `pause` and `halt` stop all orders; `flatten` also closes all positions."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -30,7 +29,7 @@ class CommandKind(StrEnum):
 
     @property
     def blocks_orders(self) -> bool:
-        """Whether no order of the strategy's may follow."""
+        """Whether the strategy may give no order after it."""
         return self in (CommandKind.PAUSE, CommandKind.HALT, CommandKind.FLATTEN)
 
 
@@ -38,8 +37,7 @@ class CommandKind(StrEnum):
 class Command:
     """One command at an instant. `author` is who gave it and `text` why, in that person's words.
 
-    Raises ValueError without an author, for a time that is not UTC, and for a text of more than 500
-    characters.
+    Raises ValueError without an author, for a time that is not UTC, and for more than 500 characters.
     """
 
     at: datetime
@@ -51,15 +49,15 @@ class Command:
         require_utc(self.at, "at")
         if not self.author.strip():
             raise ValueError("a command needs an author")
-        if len(self.author) + len(self.text) > _LONGEST:
-            raise ValueError(f"author and text of a command are longer than {_LONGEST} characters")
+        if len(self.author) + len(self.text) > _MAX_LENGTH:
+            raise ValueError(f"author and text of a command are longer than {_MAX_LENGTH} characters")
 
 
 RISK = "risk"
 
 
 class RiskState(StrEnum):
-    """What a session may do."""
+    """What a session is allowed to do."""
 
     ACTIVE = "active"
     REDUCING = "reducing"
@@ -71,13 +69,18 @@ _RANK = {RiskState.ACTIVE: 0, RiskState.REDUCING: 1, RiskState.HALTED: 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskLimits:
-    """The limits, as fractions of equity unless another unit is named. Raises ValueError for nonsense.
+    """The limits of a session. Raises ValueError for values that make no sense.
 
-    `symbol_exposure` and `total_exposure` bound the absolute value of positions and waiting orders; an order
-    that would lead beyond one is refused. `daily_loss` is measured from the last value before the UTC day
-    began, `drawdown` from the highest value yet. `orders_per_day` counts orders by UTC day; what only makes a
-    position smaller is always allowed. A held symbol is stale once its next open or close by its calendar is
-    overdue by `stale_after`. `abstention_rate` is the share among the last `abstention_window` calls.
+    Attributes:
+        symbol_exposure: The most absolute value of a position with its waiting order, as a fraction of
+            equity; an order that would exceed it is refused.
+        total_exposure: The same over all symbols.
+        daily_loss: The most loss since the last value before the UTC day began, as a fraction of it.
+        drawdown: The most loss since the highest value so far, as a fraction of it.
+        orders_per_day: The most orders in a UTC day; reducing a position is always allowed.
+        stale_after: A held symbol is stale once its next open or close by its calendar is overdue by this.
+        abstention_rate: The most abstentions, as a fraction of the last predictions.
+        abstention_window: How many predictions that is.
     """
 
     symbol_exposure: float = 1.0
@@ -100,7 +103,7 @@ class RiskLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskChange:
-    """The session went from one state to another, or its cause changed. `author` is a person, or "risk"."""
+    """A change of a session's state or its cause. `author` is a person, or "risk"."""
 
     at: datetime
     was: RiskState
@@ -111,9 +114,9 @@ class RiskChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """An order that a strategy would give: sizes in signed units, `price` and amounts in the base currency.
+    """An order that a strategy asks for: sizes in signed units, price and amounts in the base currency.
 
-    `others` is the absolute value of all other symbols' positions with their waiting orders filled.
+    `other_exposure` is the absolute value of all other symbols' positions with their waiting orders filled.
     """
 
     at: datetime
@@ -133,7 +136,7 @@ class _Restriction:
 
 @dataclass(slots=True)
 class RiskEngine:
-    """The state of one session. Starts ACTIVE."""
+    """The risk state of one session. Starts ACTIVE."""
 
     limits: RiskLimits
     flattening: bool = False
@@ -150,17 +153,17 @@ class RiskEngine:
 
     @property
     def state(self) -> RiskState:
-        """The strictest state that a person or a limit asks for."""
+        """The strictest state that an operator or a limit demands."""
         return self._strictest().state
 
     @property
     def cause(self) -> str:
-        """Why the state is what it is; empty while nothing ever happened."""
+        """The reason for the state; empty while nothing has happened."""
         return self._strictest().text
 
     def on_command(self, command: Command) -> list[RiskChange]:
-        """Do what a person says."""
-        said = f"{command.kind}: {command.text}" if command.text else str(command.kind)
+        """Execute an operator's command."""
+        cause = f"{command.kind}: {command.text}" if command.text else str(command.kind)
         match command.kind:
             case CommandKind.RESUME | CommandKind.REDUCE:
                 self._reset_limits()
@@ -168,11 +171,11 @@ class RiskEngine:
             case _:
                 self.flattening = self.flattening or command.kind is CommandKind.FLATTEN
                 to = RiskState.HALTED
-        self._operator = _Restriction(state=to, text=said)
+        self._operator = _Restriction(state=to, text=cause)
         return self._state_changes(command.at, command.author, always=True)
 
     def on_equity(self, at: datetime, equity: float) -> list[RiskChange]:
-        """The portfolio is worth `equity` at `at`: check the daily loss and the drawdown."""
+        """Check the daily loss and the drawdown of a portfolio that is worth `equity` at `at`."""
         self._roll_day(at)
         self._peak = max(self._peak, equity)
         self._last = equity
@@ -186,7 +189,7 @@ class RiskEngine:
         return self._state_changes(at)
 
     def on_stale_prices(self, at: datetime, symbols: Iterable[str]) -> list[RiskChange]:
-        """These held symbols are overdue at `at`."""
+        """Reduce while held `symbols` are overdue at `at`."""
         now = frozenset(symbols)
         if now - self._stale_symbols:
             text = f"no price in time for {', '.join(sorted(now))}"
@@ -197,7 +200,7 @@ class RiskEngine:
         return self._state_changes(at)
 
     def on_predictions(self, at: datetime, abstained: Iterable[bool]) -> list[RiskChange]:
-        """The student made these calls; True stands for an abstention."""
+        """Check the rate of abstentions after new predictions; True stands for an abstention."""
         window = self.limits.abstention_window
         self._recent_abstentions.extend(abstained)
         while len(self._recent_abstentions) > window:
@@ -211,33 +214,33 @@ class RiskEngine:
         return self._state_changes(at)
 
     def on_order(self, at: datetime) -> None:
-        """An order was given at `at`."""
+        """Count an order given at `at`."""
         self._roll_day(at)
         self._order_times += 1
 
     def halt_reason(self) -> str:
-        """Why no order may be given; empty if some may."""
+        """Return why no order may be given; empty if some may."""
         strictest = self._strictest()
         return f"halted ({strictest.text})" if strictest.state is RiskState.HALTED else ""
 
     def check_order(self, order: OrderRequest) -> tuple[float, str]:
-        """How much of the order may be given, in signed units, and why not all of it."""
+        """Return how much of the order may be given, in signed units, and why not all of it."""
         if forbidden := self.halt_reason():
             return 0.0, forbidden
         after = order.position + order.size
         if 0 <= after <= order.position or order.position <= after <= 0:
             return order.size, ""
         if refusal := self._refusal(order, after):
-            turns = order.position * after < 0
-            return (-order.position if turns else 0.0), refusal
+            flips = order.position * after < 0
+            return (-order.position if flips else 0.0), refusal
         return order.size, ""
 
     def on_flat(self) -> None:
-        """Nothing is held any longer."""
+        """End flattening: no position is held any longer."""
         self.flattening = False
 
     def _refusal(self, order: OrderRequest, after: float) -> str:
-        """Why an order that makes a position larger, or turns it, may not be given whole."""
+        """Return why an order that enlarges or flips a position may not be given whole."""
         limits = self.limits
         strictest = self._strictest()
         if strictest.state is RiskState.REDUCING:
@@ -254,11 +257,11 @@ class RiskEngine:
         return ""
 
     def _strictest(self) -> _Restriction:
-        found = self._operator
-        for cause in self._restrictions.values():
-            if _RANK[cause.state] > _RANK[found.state]:
-                found = cause
-        return found
+        strictest = self._operator
+        for restriction in self._restrictions.values():
+            if _RANK[restriction.state] > _RANK[strictest.state]:
+                strictest = restriction
+        return strictest
 
     def _roll_day(self, at: datetime) -> None:
         day = at.date()

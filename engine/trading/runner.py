@@ -1,7 +1,6 @@
-"""Runs a strategy over slices: a backtest if they end, a paper session if they keep coming.
+"""Run a strategy over slices: a backtest if they end, a paper session if they keep coming.
 
-Knows no feed, journal or model. It walks backtrader through one common source of slices, moving only the
-symbols that a slice carries.
+One common source of slices drives backtrader; only the symbols that a slice carries advance.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,12 +32,12 @@ from engine.trading.records import (
 from engine.trading.risk import RiskEngine
 from engine.trading.strategy import SliceStrategy
 
-# The least equity for each unit of gross exposure; FINRA rule 4210 asks for this much of long positions.
+# The least equity for each unit of gross exposure; FINRA rule 4210 demands this much of long positions.
 MAINTENANCE_MARGIN = 0.25
 
 
 class FxRateSource(Protocol):
-    """What currencies are worth: `engine.fx.FxRates`, or those that a session has learned so far."""
+    """A source of exchange rates: `engine.fx.FxRates`, or those that a session has received so far."""
 
     @property
     def base(self) -> str:
@@ -46,16 +45,19 @@ class FxRateSource(Protocol):
         ...
 
     def rate(self, currency: str, at: datetime) -> float:
-        """What one unit of `currency` is worth in the base currency at `at`. Raises DataError if unknown."""
+        """Return the value of one unit of `currency` in the base currency at `at`.
+
+        Raises DataError if it is unknown.
+        """
         ...
 
 
 class SliceCerebro(bt.Cerebro):
     """backtrader's engine over one source of slices.
 
-    Its own loop asks every feed for a bar at every instant, which takes time with the square of the number
-    of symbols. This one hands each slice's bars to their feeds. It serves one strategy and market orders;
-    timers, stores, resampling and writers are not called.
+    Its own loop polls every feed at every instant, which takes time with the square of the number of symbols.
+    This one hands each slice's bars to their feeds. It serves one strategy and market orders; timers, stores,
+    resampling and writers are not called.
     """
 
     def __init__(
@@ -66,8 +68,8 @@ class SliceCerebro(bt.Cerebro):
         self.moment = 0.0
         self._inputs = items
         self._rates = rates
-        foreign = [one for one in instruments.values() if rates is not None and one.currency != rates.base]
-        self._foreign = {one.symbol: one.currency for one in foreign}
+        currencies = {} if rates is None else {item.symbol: item.currency for item in instruments.values()}
+        self._foreign = {name: code for name, code in currencies.items() if rates and code != rates.base}
 
     def _runnext(self, runstrats: list[Any]) -> None:
         (strategy,) = runstrats
@@ -94,10 +96,11 @@ class SliceCerebro(bt.Cerebro):
     def _apply_non_slice_input(
         self, item: NonSliceInput, last: Slice | None, strategy: SliceStrategy
     ) -> None:
-        """Act on what is no slice, without moving backtrader: orders see an instant without bars.
+        """Apply an input that is no slice, without advancing backtrader: orders see an instant without bars.
 
-        It is never before the newest slice, whatever clock dated it. An open at the very instant of a command
-        counts as past; one at that of a split is the one before which the split takes effect.
+        The instant is never before the newest slice, whatever clock dated the input. An open at the very
+        instant of a command counts as past; one at that of a split is the one before which the split takes
+        effect.
         """
         at = item.at if last is None else max(item.at, last.as_of)
         phase = Phase.CLOSE if isinstance(item, Split | Dividend) else Phase.OPEN
@@ -170,21 +173,35 @@ def run(
     analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     on_record: Callable[[Record], None] | None = None,
 ) -> EngineResult:
-    """Run `strategy` over `slices` until they end, and return all that it did.
+    """Run `strategy` over `slices` until they end, and return its records.
 
-    `strategy` is a subclass of SliceStrategy, or a function of backtrader's feeds that makes one; it gets
-    `settings` as keyword arguments. `instruments` and `costs` are by symbol, `calendars` by the code that
-    the instruments name. `cash` is the starting cash and `margin` the least equity, as a fraction of the
-    gross exposure, with which a short may be held. Bars are in each instrument's quote currency; cash,
-    equity, costs and steps in the base currency of `rates`, which values a position at the last rate known at
-    each slice; without rates all instruments have one currency. `slices` may block until the next one is
-    there, and hold commands, last prices, splits and dividends between slices. `gate` holds the limits.
-    Without `keep` the result has no records, so that a run of years takes no more memory than one of days.
-    `find_trials` receives each record at once, an order first as pending and again when it is settled.
-    `analyzers` makes backtrader analyzers, by name.
+    Bars are in each instrument's quote currency; cash, equity, costs and steps in the base currency of
+    `rates`.
 
-    Raises UsageError for a run that cannot be made of these parts, DataError for slices out of order or
-    of an unknown symbol or without a rate, and whatever `slices`, `strategy` or `find_trials` raise.
+    Args:
+        slices: Slices and, between them, commands, last prices, splits and dividends; may block until the
+            next one is there.
+        strategy: A subclass of SliceStrategy, or a function of backtrader's feeds that creates one.
+        settings: Keyword arguments of the strategy.
+        instruments: The instruments by symbol.
+        costs: Their costs by symbol.
+        calendars: Their calendars by code.
+        cash: The starting cash.
+        margin: The least equity, as a fraction of the gross exposure, with which a short may be held.
+        rates: Values positions at the last rate known at each slice; without it all instruments have one
+            currency.
+        risk: The limits of a session.
+        keep: Whether the result has records; without them a run of years takes no more memory than one of
+            days.
+        analyzers: Factories of backtrader analyzers, by name.
+        on_record: Receives each record at once, an order first as pending and again when it is settled.
+
+    Returns:
+        The records and the final cash and value.
+
+    Raises:
+        UsageError: For a run that cannot be made of these parts.
+        DataError: For slices out of order, of an unknown symbol or without a rate.
     """
     _check(instruments, costs, calendars, cash, rates)
     collector = _RecordCollector(on_record, keep=keep)

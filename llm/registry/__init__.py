@@ -1,1 +1,1 @@
-"""Adapters on record: champions, challengers, and how they changed."""
+"""The registry of adapters: champions, challengers and their history."""

@@ -1,7 +1,4 @@
-"""Adapters as values and files: what one is, whether its files are the stated ones, how they are copied.
-
-Knows folders and fingerprints. It knows no champion, no journal and no trainer.
-"""
+"""Adapters as values and as files: their names, fingerprints and copies."""
 
 import os
 import shutil
@@ -30,7 +27,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """LoRA weights on a base model, as the registry has them on record.
+    """LoRA weights on a base model, as the registry describes them.
 
     `student` is the base model as `student_key` writes it, `base` the SHA-256 of its files where that was
     stated. `parent` is the adapter that training went on from, None: the bare base model. No fact known
@@ -72,11 +69,11 @@ def adapter_names(at: datetime, identity: str) -> Iterator[str]:
 
 def check_files(folder: Path, expected: str, what: str) -> None:
     """Raises StudentError unless `folder` holds a plain LoRA adapter with this fingerprint."""
-    found = fingerprint([adapter_folder(folder)])
-    if found != expected:
+    actual = fingerprint([adapter_folder(folder)])
+    if actual != expected:
         raise StudentError(
-            f"{what}: the files in {folder} have the fingerprint {found[:12]} and {expected[:12]} is stated; "
-            "restore them from a copy, or use another adapter"
+            f"{what}: the files in {folder} have the fingerprint {actual[:12]}, and "
+            f"{expected[:12]} is stated; restore them from a copy, or use another adapter"
         )
 
 

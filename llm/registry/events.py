@@ -1,6 +1,6 @@
-"""The state that follows from the registry's journal: adapters, champions, their history.
+"""Compute the registry's state from its journal: adapters, champions and their history.
 
-Pure: rows in, state out. It knows no files, no locks and no clock.
+Pure functions: rows in, state out.
 """
 
 from collections.abc import Mapping

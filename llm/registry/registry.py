@@ -1,7 +1,7 @@
-"""The adapters on record, and which of them speaks for each base model: the champion.
+"""The registry of adapters, and of the champion of each base model.
 
-The state is the registry's own journal and nothing else: a promotion is one event, so that a process that
-is killed leaves the champion before or the one after. It knows no trainer and no gate, and no clock.
+Its state is its journal alone: a promotion is one event, so that a process that is killed leaves either the
+previous champion or the new one. Times are passed in.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ def sole_student(state: RegistryState) -> str:
 
 
 def is_intact(adapter: Adapter) -> bool:
-    """Whether the adapter's files are those on record, and safe to load."""
+    """Whether the adapter's files have the registered fingerprint and are safe to load."""
     try:
         check_files(adapter.folder, adapter.fingerprint, adapter.name)
     except StudentError:
@@ -87,7 +87,7 @@ class History:
 
 
 def registry_exists(data_dir: Path) -> bool:
-    """Whether anything was ever put on record here; looking creates nothing."""
+    """Whether a registry exists in this folder; the check creates nothing."""
     return (data_dir / JOURNAL).is_file()
 
 
@@ -136,15 +136,15 @@ class Registry:
         at: datetime,
         base: str | None = None,
     ) -> Adapter:
-        """Copy a trained adapter in and put it on record as a challenger; the registry names it.
+        """Copy a trained adapter into the registry as a challenger, and return it with its new name.
 
         `fingerprint` is that of the folder's files (`llm.model_files.fingerprint`), `base` that of the base
         model's (`llm.registry.adapters.base_fingerprint`). Entering the same adapter at the same instant
-        again gives the one on record. Raises StudentError for files that are unsafe or not the stated ones,
+        again returns the registered one. Raises StudentError for files that are unsafe or not those stated,
         UsageError for an unknown parent, one of another student, and a cut-off that is later than `at` or
         earlier than the parent's; ValueError for a recipe or scores that are not JSON.
         """
-        said: dict[str, Any] = {
+        stated: dict[str, Any] = {
             "parent": parent,
             "student": student_key(student),
             "base": base,
@@ -152,7 +152,7 @@ class Registry:
             "recipe": recipe,
             "fingerprint": fingerprint,
         }
-        identity = row_digest([[said, at]])
+        identity = row_digest([[stated, at]])
         canonical_json(scores)
         if at < cutoff:
             raise UsageError(
@@ -163,9 +163,9 @@ class Registry:
         with self._store.transaction() as state:
             name = state.identities.get(identity)
             if name is None:
-                check_parent(state, parent, said["student"], cutoff)
+                check_parent(state, parent, stated["student"], cutoff)
                 name = self._store.import_adapter(
-                    folder, at, {**said, "scores": scores, "identity": identity}
+                    folder, at, {**stated, "scores": scores, "identity": identity}
                 )
             return state.adapters[name]
 
@@ -183,7 +183,7 @@ class Registry:
 
         Raises UsageError for an unknown name, the champion itself, an adapter of another base model than
         `student` (where given), and an instant before its entry or before the last change of champion;
-        StudentError for files that are no longer those on record.
+        StudentError for files whose fingerprint has changed.
         """
         with self._store.transaction() as state:
             adapter = get_adapter(state, name)
@@ -206,9 +206,9 @@ class Registry:
             return self._store.append(promoted, at)
 
     def rollback(self, *, at: datetime, by: str, reason: str, student: str | None = None) -> Change:
-        """Go back to the champion before, or to the bare base model; once more goes one further back.
+        """Restore the previous champion, or the base model; each further call restores the one before.
 
-        One whose files are no longer those on record is passed over, so that there is always a way back.
+        An adapter whose files have changed is skipped, so that there is always one to return to.
         `student` may be left out where only one has a champion. Raises UsageError where there is none.
         """
         with self._store.transaction() as state:
@@ -233,7 +233,7 @@ class Registry:
     def reject(
         self, name: str, *, at: datetime, reason: str, by: str = GATE, scores: Mapping[str, Any] | None = None
     ) -> Change:
-        """Put on record that an adapter was judged and not promoted. Raises UsageError for the champion."""
+        """Record that the gate did not promote an adapter. Raises UsageError for the champion."""
         with self._store.transaction() as state:
             if get_adapter(state, name).status is Status.CHAMPION:
                 raise UsageError(f"adapter {name} is the champion; closecall models rollback replaces it")
@@ -247,20 +247,22 @@ class Registry:
             return self._store.append(AdapterScored(name=name, by=by, scores=scores), at)
 
     def adapters(self) -> list[Adapter]:
-        """All adapters on record, in the order in which they were entered."""
+        """Return all adapters in the order in which they were registered."""
         return list(self._store.refresh().adapters.values())
 
     def get(self, name: str) -> History:
-        """One adapter with its history. Raises UsageError for an unknown name."""
+        """Return an adapter with its history. Raises UsageError for an unknown name."""
         state = self._store.refresh()
         return History(
             adapter=get_adapter(state, name),
-            changes=tuple(one for one in state.changes if name in (one.name, one.payload.get("to"))),
-            children=tuple(one.name for one in state.adapters.values() if one.parent == name),
+            changes=tuple(
+                change for change in state.changes if name in (change.name, change.payload.get("to"))
+            ),
+            children=tuple(adapter.name for adapter in state.adapters.values() if adapter.parent == name),
         )
 
     def champion(self, student: str) -> Adapter | None:
-        """The adapter that speaks for a student now; None: the bare base model."""
+        """Return the current champion of a student; None for the base model."""
         state = self._store.refresh()
         name = state.champion(student_key(student))
         return None if name is None else state.adapters[name]
@@ -277,16 +279,16 @@ class Registry:
         return self._store.refresh().changes[since_seq:]
 
     def gate_results(self, student: str) -> int:
-        """How many verdicts of the gate on a student's adapters are on record."""
+        """Return how often the gate has judged adapters of a student."""
         key = student_key(student)
-        return sum(one.student == key and one.payload.get("by") == GATE for one in self.changes())
+        return sum(change.student == key and change.payload.get("by") == GATE for change in self.changes())
 
 
 def champion_settings(registry: Registry, settings: StudentSettings) -> StudentSettings:
-    """The settings with the champion of their student as adapter, or none where the base model speaks.
+    """Return the settings with the champion of their student as adapter, or without one for the base model.
 
     Raises UsageError where they name an adapter already, StudentError for a champion whose files, or whose
-    base model's files, are no longer those on record.
+    base model's files, have changed.
     """
     if settings.adapter is not None:
         raise UsageError(f"adapter {settings.adapter} and the champion cannot both answer; name one of them")

@@ -25,7 +25,7 @@ JOURNAL = Path("models", "journal.sqlite")
 
 
 class RegistryStore:
-    """One process's hold on the registry of a data folder; `state` is what its journal said when last read.
+    """The registry of a data folder in one process; `state` is that of its journal when last read.
 
     An adapter is copied to `models/entering/NAME`, moved to `models/adapters/NAME` and only then put on
     record. `entering/NAME` stays until that is done, and so tells what a killed process left.
@@ -76,7 +76,7 @@ class RegistryStore:
         return self.refresh().changes[-1]
 
     def import_adapter(self, source: Path, at: datetime, details: Mapping[str, Any]) -> str:
-        """Copy an adapter in and put it on record under a free name, which is returned; inside `turn`."""
+        """Copy an adapter in, register it under a free name and return the name; inside `transaction`."""
         name = next(
             name for name in adapter_names(at, details["identity"]) if name not in self.state.adapters
         )

@@ -1,6 +1,6 @@
-"""Starts the student's process, asks it within a time limit, and starts it anew when it has died.
+"""Start the student's process, query it within a time limit, and restart it when it has died.
 
-Knows lines and processes; what is asked and answered is JSON to it.
+Questions and answers are lines of JSON.
 """
 
 import json
@@ -99,7 +99,8 @@ class _Process:
 class StudentHost:
     """The student's process, started when first asked. Use it as a context manager.
 
-    `look` is called while an answer is awaited and may raise to break off; `died` is told of each death.
+    `look` is called while an answer is awaited and may raise to break off; `on_death` receives the reason of
+    each death.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class StudentHost:
         seconds: float,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Any:
-        """The answer to a question, within `seconds`; a process that dies is started anew and asked again.
+        """The answer to a question, within `seconds`; a process that dies is restarted and asked again.
 
         Raises StudentLate when the time is up (the process, which may hang, is ended), StudentGone when it
         died too often or refuses, StudentInterrupted once `interrupted` says yes.
@@ -146,7 +147,7 @@ class StudentHost:
         def look() -> None:
             self._look()
             if interrupted():
-                raise StudentInterrupted("a command came before the student answered; resume to go on")
+                raise StudentInterrupted("a command came before the student answered; resume to continue")
             if time.monotonic() >= until:
                 raise StudentTimeout(f"no answer within {seconds:g} s; see whether the machine is too slow")
 
@@ -173,12 +174,12 @@ class StudentHost:
                 look()
                 time.sleep(_LOOK_EVERY)
             try:
-                found = self._request_once(question, look)
+                reply = self._request_once(question, look)
             except _ProcessDied as error:
                 self._on_exit(str(error))
                 continue
             self._deaths = 0
-            return found
+            return reply
         raise StudentUnavailable(
             f"the student's process died {MAX_RESTARTS} times in a row; see the session's log"
         )
@@ -239,22 +240,22 @@ class RemoteStudent:
     def prompts(
         self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False
     ) -> list[str]:
-        """The whole prompt for each observation, in order."""
-        asked = [encode_observation(one) for one in observed]
+        """Return the whole prompt for each observation, in order."""
+        asked = [encode_observation(observation) for observation in observed]
         question = {"ask": "prompts", "student": self._wanted, "observed": asked}
         return list(self._host.ask(question, seconds, interrupted))
 
     def answers(self, prompts: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> list[str]:
-        """One raw answer for each prompt, in order."""
+        """Return one raw answer for each prompt, in order."""
         question = {"ask": "answers", "student": self._wanted, "prompts": list(prompts)}
         return list(self._host.ask(question, seconds, interrupted))
 
     def prompt(self, observation: Observation) -> str:
-        """One prompt."""
+        """Return one prompt."""
         return self.prompts([observation], self._seconds)[0]
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
-        """Answers without anything that could interrupt them."""
-        found = self.answers(prompts, self._seconds, lambda: False)
+        """Return the answers; nothing interrupts them."""
+        answers = self.answers(prompts, self._seconds, lambda: False)
         on_progress(len(prompts), len(prompts))
-        return found
+        return answers

@@ -1,6 +1,6 @@
-"""The student in a process of its own: reads questions from stdin, writes answers to stdout, line by line.
+"""Run the student in a process of its own: questions on stdin, answers on stdout, one JSON object a line.
 
-Knows no session, no clock and no order. One that hangs or dies takes nothing with it.
+A student that hangs or dies does not affect the session.
 """
 
 import json
@@ -30,17 +30,17 @@ def serve(questions: IO[str], answers: IO[str], load: Load = load_student) -> No
     for line in questions:
         question = json.loads(line)
         try:
-            said = {"answer": _answer(students, question)}
+            reply = {"answer": _answer(students, question)}
         except ClosecallError as error:
-            said = {"error": str(error)}
-        except Exception as error:  # whatever a model's libraries raise, the session goes on without it
-            said = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
-        answers.write(canonical_json({"number": question["number"], **said}) + "\n")
+            reply = {"error": str(error)}
+        except Exception as error:  # a session must survive whatever a model's libraries raise
+            reply = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+        answers.write(canonical_json({"number": question["number"], **reply}) + "\n")
         answers.flush()
 
 
 class _Students:
-    """The students asked last, loaded: a session may look at a new adapter while the old one speaks."""
+    """The loaded students, latest first: a session may check one adapter while it uses another."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -66,7 +66,7 @@ def _answer(students: _Students, question: Mapping[str, Any]) -> object:
                 "released": student.released,
             }
         case "prompts":
-            return [student.prompt(decode_observation(one)) for one in question["observed"]]
+            return [student.prompt(decode_observation(observation)) for observation in question["observed"]]
         case "answers":
             return student.answer(question["prompts"], lambda _done, _total: None)
     raise ValueError(f"nobody asks {question['ask']!r}")

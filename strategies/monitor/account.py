@@ -1,4 +1,4 @@
-"""Equity, buy-and-hold, positions and prices, from the events of a journal. Scores no forecast."""
+"""Equity, buy-and-hold, positions and prices, from the events of a journal."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
@@ -119,7 +119,7 @@ class AccountTracker:
             self.on_price(symbol, price, at)
 
     def on_prediction(self, call: Prediction) -> None:
-        """Take the last close that a prediction states, which is also what a holder of the symbol has."""
+        """Take the last close that a prediction states; it also moves buy-and-hold."""
         symbol, close, at = call.symbol, call.last_close, call.as_of
         if not close:
             return
@@ -131,7 +131,7 @@ class AccountTracker:
 
     @property
     def prices(self) -> Mapping[str, float]:
-        """The newest known price by symbol."""
+        """Return the newest known price by symbol."""
         return {symbol: price for symbol, (price, _) in self._prices.items()}
 
     def view(self) -> AccountView:
@@ -153,7 +153,7 @@ class AccountTracker:
         )
 
     def positions(self) -> tuple[PositionView, ...]:
-        """Return what is held or waits to be, largest first."""
+        """Return open positions and symbols with waiting orders, largest first."""
         symbols = {s for s, size in self._sizes.items() if size} | self._waiting.keys()
         positions = map(self._position, symbols)
         return tuple(sorted(positions, key=lambda view: (-abs(view.market_value or 0.0), view.symbol)))

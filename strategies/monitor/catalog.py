@@ -1,8 +1,8 @@
-"""Where a data folder keeps what the dashboard shows, and which process has it open. Reads only.
+"""Lists the journals of a data folder, and finds the process that has one open. Reads only.
 
 The names are those of `strategies.paper.files`, `strategies.runs`, `strategies.live_data`,
-`training.retraining.source` and `llm.registry.store`, whose imports take longer than the dashboard may to
-appear; a test holds them together.
+`training.retraining.source` and `llm.registry.store`, which are too slow to import for the dashboard
+to start at once; a test compares them.
 """
 
 import os
@@ -17,7 +17,7 @@ TRAINING = "training.sqlite"
 REGISTRY = Path("models", JOURNAL)
 
 MAX_PLACES = 40
-"""How many journals are looked at, the newest first."""
+"""The largest number of journals that are read, newest first."""
 
 
 class JournalType(StrEnum):
@@ -37,7 +37,7 @@ LOCKS = {JournalType.SESSION: "session.lock", JournalType.RUN: "lock"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalPlace:
-    """One journal: whose it is, by which name, and its path."""
+    """One journal: its type, name and path."""
 
     type: JournalType
     name: str
@@ -45,33 +45,33 @@ class JournalPlace:
 
     @property
     def key(self) -> str:
-        """What names it among all journals of a data folder."""
+        """Return the name that is unique among all journals of a data folder."""
         return f"{self.type}/{self.name}"
 
 
 def list_places(data_dir: Path) -> list[JournalPlace]:
-    """All journals of a data folder: registry, sessions, then runs, collections, trainings, newest first."""
-    kept = [(sort, data_dir / folder, JOURNAL) for sort, folder in FOLDERS.items()]
-    kept.append((JournalType.TRAINING, data_dir / FOLDERS[JournalType.RUN], TRAINING))
-    found = [
+    """Return all journals: the registry, sessions, then runs, collections and trainings, newest first."""
+    folders = [(sort, data_dir / folder, JOURNAL) for sort, folder in FOLDERS.items()]
+    folders.append((JournalType.TRAINING, data_dir / FOLDERS[JournalType.RUN], TRAINING))
+    dated = [
         (_modified_at(path), JournalPlace(type=sort, name=path.parent.name, path=path))
-        for sort, folder, name in kept
+        for sort, folder, name in folders
         for path in _list_journals(folder, name)
     ]
-    found.sort(key=lambda pair: (pair[1].type is not JournalType.SESSION, -pair[0], pair[1].name))
+    dated.sort(key=lambda pair: (pair[1].type is not JournalType.SESSION, -pair[0], pair[1].name))
     registry = data_dir / REGISTRY
     first = (
         [JournalPlace(type=JournalType.REGISTRY, name="registry", path=registry)]
         if registry.is_file()
         else []
     )
-    return [*first, *(place for _, place in found[:MAX_PLACES])]
+    return [*first, *(place for _, place in dated[:MAX_PLACES])]
 
 
 def lock_owner(place: JournalPlace) -> int | None:
-    """The process that has the session or walk-forward open; None where none has, or where it is unknown.
+    """Return the process that has a session or walk-forward open, None where none is known.
 
-    Looks at the system's list of locks, and never takes one itself: that could turn a session away.
+    Reads the system's list of locks and takes none itself, which could make a session fail to start.
     """
     name = LOCKS.get(place.type)
     if name is None:
@@ -90,7 +90,7 @@ def lock_owner(place: JournalPlace) -> int | None:
 
 
 def _owner_by_pid(lock: Path) -> int | None:
-    """As the lock file says, on systems without such a list."""
+    """Return the process named in the lock file, on systems without such a list."""
     try:
         number = int(lock.read_text().strip())
         os.kill(number, 0)
@@ -109,7 +109,7 @@ def _list_journals(folder: Path, name: str) -> list[Path]:
 
 
 def _modified_at(path: Path) -> float:
-    """When the journal was last written, by its log where there is one; 0 if it has just gone."""
+    """Return when the journal or its write-ahead log was last written, 0 if it has just been removed."""
     times = [0.0]
     for each in (path, path.with_name(path.name + "-wal")):
         try:

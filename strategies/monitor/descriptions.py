@@ -61,7 +61,7 @@ NOTIFIED_KINDS = (
     Kind.ADOPTED,
     Kind.RETRAINED,
 )
-"""What a webhook receives."""
+"""Kinds that are posted to a webhook."""
 
 COLLECTOR_KINDS = (
     Kind.SLICE,
@@ -72,13 +72,13 @@ COLLECTOR_KINDS = (
     Kind.CLOCK,
     Kind.COLLECTING,
 )
-"""What a collector prints, and a live session logs."""
+"""Kinds that a collector prints and a live session logs."""
 
 LOGGED_KINDS = (*NOTIFIED_KINDS, *COLLECTOR_KINDS, Kind.REGISTRY_CHANGED, Kind.COMMAND, Kind.FILL)
-"""What the session log and the terminal show."""
+"""Kinds that the session log and the terminal show."""
 
 FOLLOWED_KINDS = (*LOGGED_KINDS, Kind.FORECAST, Kind.PROGRESS, Kind.WAITING, Kind.VALUATION)
-"""What a supervisor reads: what is logged, and what moves a figure on the terminal."""
+"""Kinds that a supervisor reads: those that are logged, and those behind the figures on the terminal."""
 
 _MAX_LENGTH, _MAX_SYMBOL, _MAX_PRICES = 300, 40, 8
 
@@ -90,9 +90,9 @@ _GOOD: Mapping[OrderStatus, bool] = {
 
 
 def describe(event: StoredEvent, payload: object = None) -> EventLine:
-    """Return an event in a line; `payload` is what it holds, where that is decoded already.
+    """Return one line of text for an event, whose `payload` may be decoded already.
 
-    One that cannot be read says so, and one of another version shows its short values.
+    An event that cannot be read is described as such, one of an unknown kind by its short values.
     """
     seq = getattr(event, "seq", 0)
     payload = payload or decode_or_none(event)
@@ -125,7 +125,7 @@ def decode_or_none(event: StoredEvent) -> object | None:
 
 
 def log_line(event: StoredEvent) -> str | None:
-    """Return an event as the log, the terminal and the webhook show it; None for what they leave out."""
+    """Return the line of the log, the terminal and the webhook; None for events that they leave out."""
     collected = event.kind != Kind.SLICE or "late" in event.payload
     return format_line(describe(event)) if event.kind in LOGGED_KINDS and collected else None
 
@@ -204,14 +204,14 @@ def span_text(span: timedelta) -> str:
 
 
 def answer_line(sent: Mapping[str, Any]) -> str:
-    """Return what became of a command, as `strategies.paper_runtime.control.send_command` reports it."""
+    """Return the outcome of a command, as `strategies.paper_runtime.control.send_command` reports it."""
     name = sent["session"]
     journaled = f"session {name}: {sent['command']} by {sent['author']} is journaled"
     if sent["answer"] is not None:
         return f"{journaled}, and done: {sent['answer']['was']} → {sent['answer']['now']}"
     if sent["running"]:
         return f"{journaled}; the session has not answered yet, closecall paper status {name} shows it"
-    return f"{journaled}; the session does not run, and obeys when it is started"
+    return f"{journaled}; the session is not running and applies it when it is started"
 
 
 def _describe_slice(record: SliceRecord) -> str:

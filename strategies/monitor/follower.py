@@ -1,7 +1,6 @@
-"""Follows one journal by the numbers of its events, whatever becomes of its file meanwhile.
+"""Follows journals as they grow, also where a file is moved, replaced or locked.
 
-A long journal is shown from its end at once, and its past is counted behind that, a page at a time. Knows no
-thread and no clock.
+The end of a long journal is shown at once; its past is read afterwards, a page at a time.
 """
 
 import os
@@ -20,10 +19,10 @@ from strategies.monitor.projection import HEAVY, JournalProjection
 from strategies.monitor.views import JournalView, Snapshot
 
 RECENT = 3000
-"""How many of the last events are folded whole, kinds and all."""
+"""Of how many of the last events all kinds are folded and listed."""
 
 _FIRST = 1000
-"""How many of the last events are read to show a long journal at once."""
+"""The number of last events that are read to show a long journal at once."""
 
 _SPAN = 500
 
@@ -48,11 +47,11 @@ class JournalTail:
 
     @property
     def caught_up(self) -> bool:
-        """Whether there is nothing left to fold, as far as is known."""
+        """Return whether every known event is folded."""
         return self._cursor >= self._newest
 
     def poll(self, now: datetime) -> None:
-        """Take in one more page. Never raises for what is wrong with a journal: `view` tells it."""
+        """Fold one more page. Faults of a journal are stated by `view` and never raised."""
         signature = _file_signature(self.place.path)
         if signature == self._signature and self.caught_up and not self._trouble:
             self._stale = self._stale or self._rate > 0
@@ -74,11 +73,11 @@ class JournalTail:
         self._stale = True
 
     def view(self, now: datetime) -> JournalView:
-        """What is known of it now."""
+        """Return the journal's view as of now."""
         if self._view is None or self._stale:
             self._stale = False
-            board = self._preview or self._board
-            self._view = board.view(
+            projection = self._preview or self._projection
+            self._view = projection.view(
                 newest=self._newest,
                 counted=min(self._cursor, self._newest),
                 notice=self._notice,
@@ -92,7 +91,7 @@ class JournalTail:
         return self._is_alive(self._view, now)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self.file.close()
 
     @property
@@ -100,7 +99,7 @@ class JournalTail:
         return self.place.type in (JournalType.REGISTRY, JournalType.TRAINING)
 
     def _begin(self) -> None:
-        self._board = JournalProjection(self.place)
+        self._projection = JournalProjection(self.place)
         self._preview: JournalProjection | None = None
         self._cursor = self._newest = 0
         self._chain: str | None = None
@@ -110,10 +109,10 @@ class JournalTail:
         newest = self.file.newest()
         if self._cursor and self.file.chain(self._cursor) != self._chain:
             self._begin()
-            self._set_notice(now, "another journal took its place; it was read anew")
+            self._set_notice(now, "another journal took its place; it was read from its beginning")
         self._newest = newest
         if self._whole_from is None:
-            # The registry's state hangs on every event of it, and each of them is small.
+            # The registry's state depends on each of its events, and all are small.
             registry = self.place.type is JournalType.REGISTRY
             self._whole_from = 0 if registry else max(0, newest - RECENT)
             if self._whole_from > 2 * _SPAN:
@@ -134,23 +133,23 @@ class JournalTail:
         counts = self.file.count_kinds(self._cursor, until)
         chain = self.file.chain(until)
         for row in rows:
-            self._board.fold(row, listed=listed)
-        self._board.count(counts)
+            self._projection.fold(row, listed=listed)
+        self._projection.count(counts)
         self._cursor, self._chain = until, chain
 
     def _build_preview(self, since: int, newest: int) -> JournalProjection:
-        """A board of the beginning and the end alone, to be shown until the past is counted."""
-        board = JournalProjection(self.place)
+        """Return a projection of the first and last events, shown until the rest is folded."""
+        projection = JournalProjection(self.place)
         for first, last in ((0, 2), (since, newest)):
             for row in self.file.page(first, last, RECENT):
-                board.fold(row, listed=first > 0)
-        return board
+                projection.fold(row, listed=first > 0)
+        return projection
 
     def _set_notice(self, now: datetime, what: str) -> None:
         self._notice, self._notice_at = f"{now:%H:%M:%S} UTC: {what}", now
 
     def _measure(self, now: datetime) -> None:
-        """Events a second, over the last seconds."""
+        """Update the number of events per second over the last seconds."""
         before = self._polled
         if before is None:
             self._polled = now, self._newest
@@ -161,7 +160,7 @@ class JournalTail:
             self._polled = now, self._newest
 
     def _is_alive(self, view: JournalView, now: datetime) -> JournalView:
-        """Whether a process goes on with it: by its lock, else by when it was last written."""
+        """Return the view with its running state: by its lock, else by when it was last written."""
         held = lock_owner(self.place) is not None
         if self.place.type is JournalType.SESSION:
             state = "running" if held else "stopped" if view.state == "stopped" else "no process"
@@ -172,15 +171,15 @@ class JournalTail:
 
 
 def _file_signature(path: Path) -> object:
-    found: list[tuple[int, ...] | None] = []
+    signature: list[tuple[int, ...] | None] = []
     for each in (path, path.with_name(path.name + "-wal")):
         try:
             stat = each.stat()
         except OSError:
-            found.append(None)
+            signature.append(None)
         else:
-            found.append((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+            signature.append((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return tuple(signature)
 
 
 def _modified_at(path: Path) -> float:
@@ -204,7 +203,7 @@ _YIELD_SECONDS = 0.01
 _QUIET = 0.3
 
 Found = Callable[[list[EventRow], int, bool], None]
-"""Told what a search found so far, down to which number it has looked, and whether it is at its end."""
+"""Called with the events found so far, the lowest number searched and whether the search has ended."""
 
 
 class JournalFollower:
@@ -229,19 +228,19 @@ class JournalFollower:
         self._quiet_until = 0.0
 
     def start(self) -> None:
-        """Read in a thread of its own, which does not keep the program alive."""
+        """Start reading in a daemon thread."""
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop reading, at once as good as always."""
+        """Stop reading and wait up to two seconds for the thread."""
         self._stopping.set()
         self._asked.put(lambda: None)
         if self._thread is not None:
             self._thread.join(timeout=2.0)
 
     def yield_to_input(self) -> None:
-        """A person acts: leave the processor to the screen for a moment, and count on afterwards."""
+        """Pause reading for a moment after a key press, so that the screen answers at once."""
         self._quiet_until = time.monotonic() + _QUIET
 
     def prioritize(self, key: str) -> None:
@@ -249,7 +248,7 @@ class JournalFollower:
         self._first = key
 
     def fetch(self, key: str, seq: int, on_found: Callable[[EventRow | None], None]) -> None:
-        """One event whole, told from the reading thread."""
+        """Read one event with its whole payload; `on_found` is called in the reading thread."""
 
         def work() -> None:
             tail = self._tails.get(key)
@@ -261,7 +260,7 @@ class JournalFollower:
         self._asked.put(work)
 
     def search(self, key: str, kind: str, text: str, most: int, on_found: Found) -> threading.Event:
-        """The newest events of a kind with a text, told a part at a time; set the event to give up."""
+        """Search the newest events by kind and text, a part at a time; set the returned event to cancel."""
         cancelled = threading.Event()
 
         def work(before: int | None = None, so_far: tuple[EventRow, ...] = ()) -> None:
@@ -284,7 +283,7 @@ class JournalFollower:
         return cancelled
 
     def poll(self) -> Snapshot:
-        """One round: look around now and then, take in a page of each journal, say what is known."""
+        """Do one round: rescan the folder if due, fold a page of each journal, return a snapshot."""
         began = time.perf_counter()
         if began - self._scanned_at >= _RESCAN_INTERVAL:
             self._rescan()
@@ -304,7 +303,7 @@ class JournalFollower:
         )
 
     def read_all(self) -> Snapshot:
-        """Rounds until every journal is folded to its end, for a look that is had once."""
+        """Poll until every journal is folded to its end, and return the last snapshot."""
         scene = self.poll()
         while not self.caught_up:
             scene = self.poll()
@@ -312,11 +311,11 @@ class JournalFollower:
 
     @property
     def caught_up(self) -> bool:
-        """Whether every journal is folded to its end."""
+        """Return whether every journal is folded to its end."""
         return all(tail.caught_up for tail in self._tails.values())
 
     def close(self) -> None:
-        """Let all files go."""
+        """Close all files."""
         for tail in self._tails.values():
             tail.close()
 
@@ -333,7 +332,7 @@ class JournalFollower:
             key: self._tails.get(key) or JournalTail(place) for key, place in there.items()
         }
         for key, tail in self._tails.items():
-            # One that was shown and is gone stays on the screen, which says that it is gone.
+            # A journal that was shown and is gone stays on the screen, marked as gone.
             if key not in kept:
                 kept[key] = tail
         self._tails = dict(list(kept.items())[:80])
@@ -351,11 +350,11 @@ class JournalFollower:
             self.close()
 
     def _work_until(self, until: float) -> None:
-        """Do what is asked; count on without haste while journals are not at their end."""
+        """Serve requests until an instant; between them fold journals that are not at their end."""
         while not self._stopping.is_set():
             left = until - time.monotonic()
-            hushed = time.monotonic() < self._quiet_until
-            busy = [] if hushed else [tail for tail in self._ordered_tails() if not tail.caught_up]
+            quiet = time.monotonic() < self._quiet_until
+            busy = [] if quiet else [tail for tail in self._ordered_tails() if not tail.caught_up]
             try:
                 self._asked.get(
                     timeout=_YIELD_SECONDS if busy and left > 0 else max(0.0, min(left, _QUIET))
@@ -369,11 +368,9 @@ class JournalFollower:
 
 def _find_problem(data_dir: Path) -> str:
     if not data_dir.exists():
-        return f"{data_dir} does not exist yet; closecall backtest makes it"
+        return f"{data_dir} does not exist yet; closecall backtest creates it"
     return (
-        ""
-        if os.access(data_dir, os.R_OK | os.X_OK)
-        else f"{data_dir} cannot be read; give yourself the right"
+        "" if os.access(data_dir, os.R_OK | os.X_OK) else f"{data_dir} cannot be read; check its permissions"
     )
 
 

@@ -1,7 +1,7 @@
 """Forecasts joined with their outcomes, from the events of a journal; the past is kept as counts only.
 
-The outcome of a call is the close that its symbol's next call states as its last one: every close is followed
-by a call or an abstention. Knows no account.
+The outcome of a call is the last close that the next call on its symbol states: every close is followed by a
+call or an abstention.
 """
 
 from collections import Counter
@@ -78,7 +78,7 @@ class ForecastTracker:
 
     @property
     def newest(self) -> Mapping[str, CallView]:
-        """The newest call of each symbol."""
+        """Return the newest call of each symbol."""
         return self._open
 
     def view(self) -> ScoreView:

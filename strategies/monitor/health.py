@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class HealthTracker:
-    """The health of what a session or a collection works with."""
+    """Sources, clocks, gaps and faults of a session or collection so far."""
 
     def __init__(self) -> None:
         self.faulty = 0

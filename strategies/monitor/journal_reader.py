@@ -1,8 +1,7 @@
-"""One journal's file as the dashboard sees it: read, never written, created or altered.
+"""Reads one journal's file without ever writing, creating or altering it.
 
-The only module that opens a database here. It goes past `engine.journal.journal`, which opens for appending:
-SQLite's read-only mode refuses what would be a fault of ours, and needs neither SQLAlchemy nor a second. It
-knows rows and what can be wrong with a file, and nothing of what events mean.
+The only module here that opens a database. It bypasses `engine.journal.journal`, which opens for appending:
+SQLite's read-only mode makes writing impossible, and opening takes milliseconds without SQLAlchemy.
 """
 
 import json
@@ -21,21 +20,21 @@ VERSION = 1
 """The newest version of a journal that can be read (`engine.journal.store`)."""
 
 MAX_PAYLOAD_BYTES = 64_000
-"""Characters of a payload that are read; of a larger one the long texts are left out."""
+"""The largest payload, in characters, that is read whole; the long texts of a larger one are left out."""
 
 _WAIT = 0.2
 
 _SHORTENED = "'$.prompt', '', '$.output', '', '$.text', '', '$.news', json('[]'), '$.bars', json('{}')"
-"""What a large payload states instead of its long values, so that it can still be decoded."""
+"""Replacements of a large payload's long values with which it can still be decoded."""
 
 
 class Unreadable(ClosecallError):
-    """A journal that cannot be read now. The dashboard says so, keeps what it has, and tries again."""
+    """A journal cannot be read now. The dashboard shows this, keeps what it has, and tries again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """One event as read: `payload` is empty where it is no JSON object, and `faulty` then."""
+    """One event as read; where its payload is no JSON object, `payload` is empty and `faulty` is set."""
 
     seq: int
     as_of: datetime
@@ -48,7 +47,7 @@ class EventRow:
 
 
 class JournalFile:
-    """A journal at a path, opened anew whenever the file there has become another one."""
+    """A journal at a path, reopened whenever another file has taken its place."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,18 +56,18 @@ class JournalFile:
         self._session = ""
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._connection is not None:
             self._connection.close()
         self._connection = self._opened = None
 
     @property
     def session(self) -> str:
-        """The name of the session whose events these are; empty before anything was read."""
+        """Return the name of the session whose events these are; empty before anything was read."""
         return self._session
 
     def newest(self) -> int:
-        """The number of the last event, 0 where there is none. Raises Unreadable, as all reading does."""
+        """Return the number of the last event, 0 for none. Raises Unreadable, as all methods do."""
         with self._translate_errors() as connection:
             return int(
                 connection.execute(
@@ -77,7 +76,7 @@ class JournalFile:
             )
 
     def chain(self, seq: int) -> str | None:
-        """The chain of one event, which tells two journals apart; None where there is no such event."""
+        """Return the chain of one event, by which two journals differ; None where there is no such event."""
         with self._translate_errors() as connection:
             row = connection.execute(
                 "SELECT chain FROM journal_events WHERE session = ? AND seq = ?", (self._session, seq)
@@ -102,7 +101,7 @@ class JournalFile:
         )
 
     def count_kinds(self, since: int, until: int) -> dict[str, int]:
-        """How many events of each kind have since < seq <= until."""
+        """Return the number of events of each kind with since < seq <= until."""
         with self._translate_errors() as connection:
             rows = connection.execute(
                 "SELECT kind, count(*) FROM journal_events WHERE session = ? AND seq > ? AND seq <= ? "
@@ -112,12 +111,12 @@ class JournalFile:
         return {str(kind): int(number) for kind, number in rows}
 
     def read_event(self, seq: int) -> EventRow | None:
-        """One event with its whole payload, up to a megabyte."""
-        found = self._rows("seq = ? LIMIT 1", (seq,), largest=1_000_000)
-        return found[0] if found else None
+        """Return one event with its whole payload, up to a megabyte."""
+        rows = self._rows("seq = ? LIMIT 1", (seq,), largest=1_000_000)
+        return rows[0] if rows else None
 
     def search(self, before: int, size: int, span: int, *, kind: str = "", text: str = "") -> list[EventRow]:
-        """The last events with before - span <= seq < before, newest first, of a kind and with a text."""
+        """Return events with before - span <= seq < before, newest first, of a kind and with a text."""
         where, values = "seq < ? AND seq >= ?", list[object]([before, before - span])
         if kind:
             where, values = where + " AND kind = ?", [*values, kind]
@@ -126,7 +125,7 @@ class JournalFile:
         return self._rows(f"{where} ORDER BY seq DESC LIMIT ?", (*values, size), largest=2000)
 
     def _rows(self, where: str, values: Sequence[object], largest: int = MAX_PAYLOAD_BYTES) -> list[EventRow]:
-        # What stands in `where` is written here; values from outside are bound.
+        # `where` is built from constants; values from outside are bound.
         query = (
             "SELECT seq, as_of, recorded_at, kind, chain, length(payload), "  # noqa: S608  # see above
             f"CASE WHEN length(payload) <= {largest:d} THEN payload "
@@ -152,11 +151,11 @@ class JournalFile:
             raise Unreadable(_missing_file_error(error)) from error
 
     def _connect(self) -> sqlite3.Connection:
-        """The connection to the file that is at the path now."""
+        """Return a connection to the file that is at the path now."""
         stat = self.path.stat()
         live = self.path.with_name(self.path.name + "-wal").exists()
         now = (stat.st_dev, stat.st_ino, 0 if live else stat.st_mtime_ns)
-        # Where nobody writes there is no log, and SQLite is to make no files of its own beside it either.
+        # Without a writer there is no log, and SQLite must not create files of its own beside the journal.
         if self._connection is None or self._opened != now:
             self.close()
             mode = "mode=ro" if live else "immutable=1"
@@ -177,12 +176,13 @@ class JournalFile:
             raise RuntimeError("no journal is open")
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not {"journal_version", "journal_events"} <= tables:
-            raise Unreadable("is not a journal, or one of a version that is not known here")
+            raise Unreadable("is not a journal, or was written by an incompatible closecall version")
         versions = [row[0] for row in connection.execute("SELECT version FROM journal_version")]
         if versions != [VERSION]:
-            said = ", ".join(map(str, versions)) or "none"
+            stated = ", ".join(map(str, versions)) or "none"
             raise Unreadable(
-                f"has version {said}, and this closecall reads {VERSION}; use the one that wrote it"
+                f"has version {stated} and this closecall reads {VERSION}; "
+                "open it with the version that wrote it"
             )
         self._session = ""
 
@@ -213,10 +213,10 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 def _instant(text: object) -> datetime:
     try:
-        found = datetime.fromisoformat(str(text))
+        instant = datetime.fromisoformat(str(text))
     except ValueError:
         return _EPOCH
-    return found if found.tzinfo else _EPOCH
+    return instant if instant.tzinfo else _EPOCH
 
 
 def _reason(error: sqlite3.Error) -> str:
@@ -228,11 +228,11 @@ def _reason(error: sqlite3.Error) -> str:
         "SQLITE_CORRUPT": "is damaged; restore it from a copy",
         "SQLITE_CANTOPEN": "cannot be opened; check that it can be read",
         "SQLITE_IOERR": "cannot be read; check the disk",
-        "SQLITE_PERM": "may not be read; give yourself the right",
+        "SQLITE_PERM": "may not be read; check its permissions",
     }
-    for prefix, said in known.items():
+    for prefix, reason in known.items():
         if name.startswith(prefix):
-            return said
+            return reason
     return f"cannot be read ({str(error)[:120]})"
 
 

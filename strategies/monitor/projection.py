@@ -1,7 +1,6 @@
-"""Folds the events of one journal, in order, into what every reader shows of it.
+"""Folds the events of one journal, in order, into the view that every reader shows.
 
-Pure: events in, `JournalView` out; an event that cannot be read is counted as faulty. Knows no file, no clock
-and no screen.
+Pure: events in, `JournalView` out, without files and clocks; unreadable events are counted as faulty.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -51,10 +50,10 @@ _ENDS: Mapping[type, str] = {
 
 
 class StatusTracker:
-    """Where a journal's own process stands, as far as its events tell."""
+    """The state of a journal's process and its settings, by its events."""
 
-    def __init__(self, sort: JournalType) -> None:
-        self._type = sort
+    def __init__(self, type_: JournalType) -> None:
+        self._type = type_
         self.state = "begun"
         self.title = self.student = self.currency = self.reason = ""
         self.simulated = self.own_time = False
@@ -78,10 +77,10 @@ class StatusTracker:
                 self._on_end(row, payload)
             case RunStarted():
                 self._on_run_started(row, payload.config)
-            case SessionStarted() if row.kind == Kind.SESSION_STARTED:
+            case SessionStarted():
                 self._on_session_started(row, payload)
             case SessionResumed() if self.state != "finished":
-                self.state = "begun"  # one that has finished and is opened again does nothing more
+                self.state = "begun"  # a finished session that is opened again does nothing more
             case Waiting():
                 self.waiting_for, self.waiting_until = payload.awaited[:300], payload.until
             case WalkForwardStarted():
@@ -109,6 +108,9 @@ class StatusTracker:
         self.own_time = True
 
     def _on_session_started(self, row: EventRow, started: SessionStarted) -> None:
+        self.currency = _account_currency(started)
+        if row.kind != Kind.SESSION_STARTED:
+            return  # the settings of a run
         self.own_time = started.simulated
         self.started_at = row.recorded_at
         self.student = started.student[:60]
@@ -117,8 +119,12 @@ class StatusTracker:
         self.simulated = replayed.startswith("simulated")
         self.title = f"replay of {replayed}" if "replay" in started.about else "paper session"
         self.symbols = tuple(symbol[:20] for symbol in started.instruments)
-        currencies = {instrument.currency for instrument in started.instruments.values()}
-        self.currency = (started.base or (currencies.pop() if len(currencies) == 1 else ""))[:8]
+
+
+def _account_currency(started: SessionStarted) -> str:
+    """Return the base currency, or the one that all instruments are quoted in; empty where there is none."""
+    currencies = {instrument.currency for instrument in started.instruments.values()}
+    return (started.base or (currencies.pop() if len(currencies) == 1 else ""))[:8]
 
 
 HEAVY = (
@@ -131,15 +137,15 @@ HEAVY = (
     Kind.RATE,
     Kind.NEWS,
 )
-"""Kinds of which the past is not read: only the last of them matter now."""
+"""Kinds of which only the last events are read; older ones change nothing that is shown."""
 
 _LINES, _NEWS, _ORDERS, _COMMANDS = 400, 120, 120, 60
 
 
 class JournalProjection:
-    """What follows from the events of one journal so far.
+    """The view of one journal, by the events folded so far.
 
-    `started`, `snapshot`, `valuation`, `risk_change`, `waiting` and `retrained` are the newest of their kind.
+    `started`, `snapshot`, `risk_change`, `waiting` and `retrained` are the newest of their kind.
     """
 
     def __init__(self, place: JournalPlace) -> None:
@@ -191,30 +197,30 @@ class JournalProjection:
 
     @property
     def student(self) -> str:
-        """The student in use."""
+        """Return the student in use."""
         return self._status.student
 
     @property
     def currency(self) -> str:
-        """The account's currency; empty where that is not known."""
+        """Return the account's currency; empty where that is not known."""
         return self._status.currency
 
     @property
     def finished(self) -> bool:
-        """Whether the journal's last word is that it has ended."""
+        """Return whether the journal has ended for good."""
         return self._status.state == "finished"
 
     @property
     def unanswered(self) -> list[CommandView]:
-        """The commands that the session has not applied yet."""
+        """Return the commands that the session has not applied yet."""
         return [command for command in self._commands.values() if not command.answer]
 
     def count(self, kinds: dict[str, int]) -> None:
-        """Count so many events of each kind, folded or not."""
+        """Add the numbers of events by kind, folded or not."""
         self._kinds.update(kinds)
 
     def fold(self, row: EventRow, *, listed: bool) -> None:
-        """Apply the next event; `listed` keeps a line of it."""
+        """Apply the next event; with `listed` its line is kept."""
         payload = decode_or_none(row)
         if listed:
             self._lines.append(describe(row, payload))
@@ -240,7 +246,7 @@ class JournalProjection:
             self.retrained = row.payload
 
     def view(self, **rest: Any) -> JournalView:
-        """Return what is known now; `rest` are the fields that a journal does not state."""
+        """Return the view; `rest` are fields that a journal does not state."""
         status = self._status
         return JournalView(
             place=self._place,

@@ -1,4 +1,4 @@
-"""The registry's state from its journal, by the registry's own rules. Knows no file of an adapter."""
+"""The registry's state from its journal, by the registry's own rules; adapter files are not read."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ _MAX_CHANGES = 100
 
 
 class RegistryTracker:
-    """Adapters and champions, as events go by."""
+    """Adapters and champions, by the events so far."""
 
     def __init__(self, folder: Path) -> None:
         self._state = RegistryState(home=folder / "adapters")
@@ -32,32 +32,38 @@ class RegistryTracker:
         )
 
     def view(self) -> RegistryView:
-        """The newest adapters first."""
+        """Return the registry's state, newest adapters first."""
         state = self._state
-        said = {change.name: change for change in state.changes}
-        found = [
+        last_change = {change.name: change for change in state.changes}
+        adapters = [
             AdapterView(
-                name=one.name,
-                status=one.status.value,
-                student=one.student,
-                parent=one.parent,
-                cutoff=one.cutoff,
-                created_at=one.created_at,
-                method=fields.get_text(one.recipe, "method", 12),
-                verdict=_describe_change(said[one.name]) if one.name in said else "",
+                name=adapter.name,
+                status=adapter.status.value,
+                student=adapter.student,
+                parent=adapter.parent,
+                cutoff=adapter.cutoff,
+                created_at=adapter.created_at,
+                method=fields.get_text(adapter.recipe, "method", 12),
+                verdict=_describe_change(last_change[adapter.name]) if adapter.name in last_change else "",
                 guard=""
-                if one.scores.get("clean", True)
-                else fields.get_text(one.scores, "reason") or "unnamed",
+                if adapter.scores.get("clean", True)
+                else fields.get_text(adapter.scores, "reason") or "unnamed",
             )
-            for one in list(state.adapters.values())[-_MAX_CHANGES:]
+            for adapter in list(state.adapters.values())[-_MAX_CHANGES:]
         ]
         champions = {student: state.champion(student) for student in state.stacks}
         return RegistryView(
-            adapters=tuple(reversed(found)),
+            adapters=tuple(reversed(adapters)),
             champions=tuple((student, name) for student, name in champions.items() if name),
             changes=tuple(
-                EventLine(seq=one.seq, at=one.at, kind=one.kind, text=_describe_change(one), symbol=one.name)
-                for one in state.changes[-_MAX_CHANGES:]
+                EventLine(
+                    seq=change.seq,
+                    at=change.at,
+                    kind=change.kind,
+                    text=_describe_change(change),
+                    symbol=change.name,
+                )
+                for change in state.changes[-_MAX_CHANGES:]
             ),
         )
 

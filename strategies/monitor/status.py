@@ -31,13 +31,13 @@ _KINDS = (
     Kind.COMMAND,
     Kind.RETRAINED,
 )
-"""What the state follows from; of all other kinds the newest events are enough."""
+"""Kinds that are read from the beginning; of all others the newest events are enough."""
 
 _PAGE = 2000
 
 
 def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
-    """Return everything but the scored table. Raises JournalError for a journal that is damaged."""
+    """Return a session's state without its scored table. Raises JournalError for a damaged journal."""
     path = journal_path(data_dir, name)
     try:
         projection, events = _read_projection(JournalPlace(type=JournalType.SESSION, name=name, path=path))
@@ -118,7 +118,7 @@ def _forecast(call: CallView) -> dict[str, Any]:
 
 
 _FAR = 15
-"""Days within which each market has a session, through the longest holidays."""
+"""Days within which every market has a session, also over the longest holidays."""
 
 
 def calendars_in(codes: Iterable[str], at: datetime) -> dict[str, Calendar]:
@@ -128,8 +128,8 @@ def calendars_in(codes: Iterable[str], at: datetime) -> dict[str, Calendar]:
 
 
 def next_close(calendars: Mapping[str, Calendar], at: datetime) -> datetime | None:
-    """The first close after `at`, None where no calendar knows one."""
-    return min((close for one in calendars.values() if (close := _close(one, at))), default=None)
+    """Return the first close after `at`, None where no calendar has one."""
+    return min((close for calendar in calendars.values() if (close := _close(calendar, at))), default=None)
 
 
 def _close(calendar: Calendar, at: datetime) -> datetime | None:

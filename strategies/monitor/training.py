@@ -1,4 +1,4 @@
-"""Training from its journals: steps, evaluations on unseen days, guards, folds, verdicts. Knows no model."""
+"""Progress of training from its journals: steps, evaluations on unseen days, guards, folds, verdicts."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _MAX_STEPS, _MAX_FOLDS, _MAX_EVALUATIONS, _GUARDS = 600, 60, 200, 12
 
 
 class TrainingTracker:
-    """The progress of a walk-forward, or of the trainings on one run."""
+    """The progress of a walk-forward, or of all training on one run."""
 
     def __init__(self) -> None:
         self._steps: deque[Mapping[str, Any]] = deque(maxlen=_MAX_STEPS)
@@ -44,7 +44,7 @@ class TrainingTracker:
         self._settings: Mapping[str, Any] = {}
 
     def apply(self, stored: Mapping[str, Any], recorded_at: datetime, payload: TrainingPayload) -> None:
-        """Apply one event of a training: as `stored`, and its decoded payload."""
+        """Apply one event of training, given as `stored` and as its decoded payload."""
         self._at = recorded_at
         match payload:
             case WalkForwardStarted():
@@ -78,7 +78,7 @@ class TrainingTracker:
                 self._now = f"{place}trained in {seconds:.0f} s"
 
     def view(self) -> TrainingView:
-        """Return what is known."""
+        """Return the progress so far."""
         return TrainingView(
             steps=tuple(self._steps),
             looks=tuple(self._looks),
@@ -90,7 +90,7 @@ class TrainingTracker:
         )
 
     def _on_guard(self, guard: TrainingGuard) -> None:
-        """Add a guard to the last evaluation; of the same one again only what was done last is kept."""
+        """Add a violated guard to the last evaluation; a repeated guard replaces its earlier entry."""
         last = self._looks.pop() if self._looks else EvaluationView(arm="", fold=0, step=0, figures={})
         value, limit = guard.value, guard.limit
         figures = "" if value is None or limit is None else f" {value:.4g}, limit {limit:.4g}"

@@ -1,7 +1,7 @@
-"""What the dashboard knows of each journal at one moment: frozen values, ready to be drawn.
+"""The state of each journal at one moment: frozen values, ready to be shown.
 
 Prices are in the quote currency, amounts in the account's, shares and returns are fractions, sizes signed
-units, instants UTC. Knows no journal and no screen.
+units, instants UTC.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from strategies.monitor.catalog import JournalPlace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallView:
-    """One forecast, or an abstention with its reason, and what came of it as soon as that is known.
+    """One forecast, or an abstention with its reason, and its outcome once that is known.
 
-    `came` is the close after it, at `came_at`. `seq` finds the whole event.
+    `came` is the next close, at `came_at`. `seq` is the number of its event.
     """
 
     seq: int
@@ -33,7 +33,7 @@ class CallView:
 
     @property
     def hit(self) -> bool | None:
-        """Whether the direction was right; None for an abstention, a tie and what is not known yet."""
+        """Return whether the direction was right; None for an abstention, a tie and a pending outcome."""
         if self.direction is None or self.came is None or self.last_close is None:
             return None
         return (
@@ -44,12 +44,12 @@ class CallView:
 
     @property
     def tie(self) -> bool:
-        """Whether the next close was the last one again."""
+        """Return whether the next close was equal to the last one."""
         return self.came is not None and self.came == self.last_close
 
     @property
     def error_bps(self) -> float | None:
-        """|called close - close that came| over the last close, in basis points."""
+        """Return |forecast close - next close| over the last close, in basis points."""
         if self.close is None or self.came is None or not self.last_close:
             return None
         return abs(self.close - self.came) / self.last_close * 1e4
@@ -57,7 +57,7 @@ class CallView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """How often calls of a confidence from `low` to `high` were right so far."""
+    """Forecasts with a confidence from `low` to `high`: their number and hits."""
 
     low: float
     high: float
@@ -82,7 +82,7 @@ class ScoreView:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of hits."""
+        """Return the share of hits."""
         return self.hits / self.n if self.n else None
 
 
@@ -96,7 +96,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionView:
-    """What is held of a symbol: `price` is the newest known, at `price_at`; `entry` the mean price paid."""
+    """A position: `price` is the newest known, at `price_at`; `entry` the mean price paid."""
 
     symbol: str
     size: float
@@ -108,12 +108,12 @@ class PositionView:
 
     @property
     def market_value(self) -> float | None:
-        """Size times price in the account's currency."""
+        """Return size times price in the account's currency."""
         return None if self.price is None else self.size * self.price * self.rate
 
     @property
     def unrealized_pnl(self) -> float | None:
-        """What the position has gained since it was entered, before costs."""
+        """Return the gain since entry, before costs, in the account's currency."""
         if self.price is None or self.entry is None:
             return None
         return self.size * (self.price - self.entry) * self.rate
@@ -121,7 +121,7 @@ class PositionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountView:
-    """Equity, and what buying all symbols at once and holding them would have made of the cash."""
+    """Equity, and that of buying and holding all symbols (`hold`)."""
 
     start: float | None = None
     value: float | None = None
@@ -136,13 +136,13 @@ class AccountView:
 
     @property
     def total_return(self) -> float | None:
-        """The return since the start."""
+        """Return the return since the start."""
         return self.value / self.start - 1 if self.value is not None and self.start else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLine:
-    """Something that happened, in a line: when, of what kind, what is said, and its event."""
+    """One line for an event: instant, kind, text, and the event's number."""
 
     seq: int
     at: datetime
@@ -154,7 +154,7 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandView:
-    """A command and the session's answer to it, empty where there is none yet."""
+    """A command and the session's answer, empty where there is none yet."""
 
     seq: int
     at: datetime
@@ -167,7 +167,7 @@ class CommandView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskView:
-    """What the session may do, why, by whose word, since when, and its limits."""
+    """The risk state, its cause and author, since when it holds, and the limits."""
 
     state: str = ""
     cause: str = ""
@@ -189,7 +189,7 @@ class NewsView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldView:
-    """One fold of a walk-forward or one round of training: trained, then gated."""
+    """One fold of a walk-forward, or one round of retraining: trained, then gated."""
 
     arm: str
     number: int
@@ -199,7 +199,7 @@ class FoldView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationView:
-    """One look at the student's answers on unseen days: its figures, and the guards that spoke then."""
+    """One evaluation on unseen days: its figures, and the guards that were violated."""
 
     arm: str
     fold: int
@@ -210,7 +210,7 @@ class EvaluationView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingView:
-    """Steps as they were journaled, newest last, and the folds so far of the `planned` of all arms."""
+    """Steps as journaled, newest last, and the folds so far of `planned` over all arms."""
 
     steps: tuple[Mapping[str, Any], ...] = ()
     looks: tuple[EvaluationView, ...] = ()
@@ -223,7 +223,7 @@ class TrainingView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthView:
-    """Sources, clock, gaps and faults, as far as the journal tells."""
+    """Sources, clock, gaps and faults, by the journal."""
 
     sources: tuple[tuple[str, str, str, datetime], ...] = ()
     parts: tuple[tuple[str, str, str, datetime], ...] = ()
@@ -239,12 +239,12 @@ class HealthView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalView:
-    """All that is known of one journal. `trouble` says why it cannot be read now, since `trouble_at`;
-    `notice` is what last happened to its file.
+    """The state of one journal. `trouble` says why it cannot be read now, since `trouble_at`; `notice` is the
+    last change of its file.
 
-    `simulated` says that its market is, `own_time` that time is that of its inputs. `counted` of `newest`
-    events are folded in; the last ones always are. Of a run that is under way, `asked` is how many closes are
-    forecast and are to be, and `done` the share that was traded, or forecast as long as none is traded.
+    `simulated` says that the market is simulated, `own_time` that time is that of the inputs. `counted` of
+    `newest` events are folded; the last ones always are. For a running backtest `asked` is the number of
+    closes that are forecast and their total, and `done` the share traded, or forecast before trading begins.
     """
 
     place: JournalPlace
@@ -292,7 +292,7 @@ class JournalView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterView:
-    """An adapter on record, what was last said of it, and the guard that spoke in its training, if any."""
+    """A registered adapter, its latest verdict, and the guard that its training violated, if any."""
 
     name: str
     status: str
@@ -307,7 +307,7 @@ class AdapterView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryView:
-    """The adapters on record, the champion of each student, and the last changes."""
+    """The registered adapters, the champion of each student, and the last changes."""
 
     adapters: tuple[AdapterView, ...] = ()
     champions: tuple[tuple[str, str], ...] = ()
@@ -316,7 +316,7 @@ class RegistryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything at one moment. `disk_free` is in bytes, `memory` that of this process."""
+    """The state of all journals. `disk_free` and `memory`, that of this process, are in bytes."""
 
     at: datetime
     data_dir: str
@@ -327,10 +327,10 @@ class Snapshot:
     problem: str = ""
 
     def get(self, key: str) -> JournalView | None:
-        """The journal of that key."""
-        return next((one for one in self.journals if one.place.key == key), None)
+        """Return the journal of that key."""
+        return next((journal for journal in self.journals if journal.place.key == key), None)
 
     @property
     def registry(self) -> RegistryView | None:
-        """The registry, where there is one."""
-        return next((one.registry for one in self.journals if one.registry is not None), None)
+        """Return the registry, where there is one."""
+        return next((journal.registry for journal in self.journals if journal.registry is not None), None)

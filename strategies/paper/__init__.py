@@ -1,4 +1,4 @@
 """A paper session: a backtest whose journal is still growing.
 
-Knows no screen and no process: clock, source, student and ledger are passed in.
+Independent of screens and processes: clock, source, student and answer cache are passed in.
 """

@@ -1,4 +1,4 @@
-"""Where inputs come from, and how time is known and passed. Knows no session and no wall clock."""
+"""Sources of inputs, and the clocks of sessions, real or simulated. The wall clock is passed in."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -20,30 +20,30 @@ class Clock(Protocol):
 
     @property
     def simulated(self) -> bool:
-        """Whether time is that of the inputs, so that nothing is ever waited for."""
+        """Return whether time is that of the inputs."""
         ...
 
     def now(self) -> datetime:
-        """What time it is, in UTC."""
+        """Return the current time, in UTC."""
         ...
 
     def wait(self, until: datetime) -> None:
-        """Come back at `until`, or earlier."""
+        """Wait until an instant, or return earlier."""
         ...
 
     def advance_to(self, at: datetime) -> None:
-        """The input of this instant is worked on; it is that time now, where time is simulated."""
+        """Set simulated time to the instant of the input that is processed; real time is left alone."""
         ...
 
     def wait_real_time(self, until: datetime) -> None:
-        """Like `wait`, for something of this machine's: simulated time stands still meanwhile."""
+        """Wait in real time, for a condition of this machine; simulated time stands still meanwhile."""
         ...
 
 
 class SimulatedClock:
-    """Time that jumps to whatever is waited for, or passes `speed` times as fast as `sleep` takes.
+    """Simulated time: it jumps to the instant waited for, or passes `speed` times as fast as real time.
 
-    `pause` lets seconds of this machine pass, where it is this machine that is waited for.
+    `sleep` and `pause` take seconds of real time; `pause` is for waits on this machine, such as a full disk.
     """
 
     simulated = True
@@ -62,11 +62,11 @@ class SimulatedClock:
         self._pause = pause
 
     def now(self) -> datetime:
-        """The simulated instant."""
+        """Return the simulated instant."""
         return self._now
 
     def wait(self, until: datetime) -> None:
-        """Jump to `until`, or let a moment pass; time never goes back."""
+        """Jump to `until`, or let a moment pass; time never moves back."""
         if self._sleep is None:
             self._now = max(self._now, until)
             return
@@ -76,17 +76,17 @@ class SimulatedClock:
         self._now = until if seconds < POLL_INTERVAL else min(until, moved)
 
     def advance_to(self, at: datetime) -> None:
-        """It is `at` now, also when inputs were journaled ahead."""
+        """Set the time to `at`, also when inputs were journaled ahead."""
         self._now = at
 
     def wait_real_time(self, until: datetime) -> None:
-        """A moment of this machine's, and none of the simulated time."""
+        """Pause for a moment of real time."""
         del until
         self._pause(POLL_INTERVAL)
 
 
 class SystemClock:
-    """This machine's clock and a way to sleep, passed in; a wait ends after `look_up` seconds at most."""
+    """This machine's clock and sleep, passed in; a wait ends after `poll_interval` seconds at most."""
 
     simulated = False
 
@@ -101,18 +101,18 @@ class SystemClock:
         self._poll_interval = poll_interval
 
     def now(self) -> datetime:
-        """What the clock says."""
+        """Return the machine's time."""
         return self._clock()
 
     def wait(self, until: datetime) -> None:
-        """Sleep until then, or for a moment."""
+        """Sleep until then, or for one poll interval."""
         seconds = (until - self._clock()).total_seconds()
         if seconds > 0:
             self._sleep(min(seconds, self._poll_interval))
 
     def advance_to(self, at: datetime) -> None:
-        """Nothing: real time passes by itself."""
+        """Do nothing: real time passes by itself."""
 
     def wait_real_time(self, until: datetime) -> None:
-        """The same as `wait`: this machine's time is the session's."""
+        """Wait as `wait` does: this machine's time is the session's."""
         self.wait(until)

@@ -1,4 +1,4 @@
-"""The files of sessions: creating one, and opening it for one process at a time. Knows no source."""
+"""The files of sessions: creates one, and opens it for one process at a time."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ SESSIONS, LOCK = "sessions", "session.lock"
 
 
 def session_folder(data_dir: Path, name: str) -> Path:
-    """Return the folder of a session. Raises UsageError for a name that is no word."""
+    """Return the folder of a session. Raises UsageError for an invalid name."""
     if not re.fullmatch(r"[\w-][\w.-]{0,59}", name):
         raise UsageError(f"session {name[:40]!r}: use letters, digits, dots, dashes and underscores")
     return data_dir / SESSIONS / name
@@ -59,7 +59,7 @@ def create_session(
         Journal.open(folder / JOURNAL, name, create=True) as journal,
     ):
         if journal.last_seq:
-            raise UsageError(f"there is a session {name} already; resume it, or choose another name")
+            raise UsageError(f"there is a session {name} already; resume it or choose another name")
         journal.append([encode(encode_run_spec(settings, about), at), *inputs], at)
 
 
@@ -101,7 +101,9 @@ def read_start(data_dir: Path, name: str) -> SessionStarted | None:
     if first is None:
         return None
     if first.kind != Kind.SESSION_STARTED:
-        raise JournalError(f"{path}: begins with {first.kind}, so it is no session's; restore it from a copy")
+        raise JournalError(
+            f"{path}: begins with {first.kind}, so it is not a session's; restore it from a copy"
+        )
     return decode_as(SessionStarted, first)
 
 
@@ -119,7 +121,7 @@ LOG, OUTPUT, LEARNING = "session.log", "background.log", "learning"
 
 
 def journal_path(data_dir: Path, name: str) -> Path:
-    """Return the path of a session's journal. Raises UsageError for a name that is no word."""
+    """Return the path of a session's journal. Raises UsageError for an invalid name."""
     return session_folder(data_dir, name) / JOURNAL
 
 

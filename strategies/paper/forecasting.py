@@ -1,6 +1,6 @@
 """Predictions on the closes of one slice: as journaled, from the answer cache, or from the student.
 
-Fails closed: whatever goes wrong is an abstention with its reason. Knows no engine and no order.
+Fails closed: every fault becomes an abstention with its reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +28,11 @@ class Answers(Protocol):
     """Raw answers by digest, such as `llm.answer_cache.AnswerCache`."""
 
     def get_many(self, digests: Sequence[str]) -> Mapping[str, str]:
-        """The answers on record, by digest."""
+        """Return the stored answers, by digest."""
         ...
 
     def put_many(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
-        """Put rows of digest, prompt and answer on record."""
+        """Store rows of digest, prompt and answer."""
         ...
 
 

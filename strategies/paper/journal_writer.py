@@ -1,6 +1,6 @@
-"""Writing a session's journal, however long it takes: locked journals and full disks are waited for.
+"""Writes a session's journal and retries until it succeeds: locked journals and full disks are waited for.
 
-Nothing else is done meanwhile, since what cannot be journaled does not happen. Knows no input and no effect.
+The session does nothing else meanwhile: nothing is acted on before it is committed.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from strategies.paper.clock import Clock
 
 
 class FaultTracker:
-    """The parts that are down, and what is to be said of them."""
+    """The parts that are down, and the faults still to be journaled."""
 
     def __init__(self, journal: Journal, now: Callable[[], datetime]) -> None:
         self._journal = journal
@@ -26,11 +26,11 @@ class FaultTracker:
 
     @property
     def down(self) -> dict[str, str]:
-        """What is wrong, by part."""
+        """Return what is wrong, by part."""
         return dict(self._down)
 
     def set_status(self, part: str, reason: str | None) -> None:
-        """The part is down for a reason, or right again (None); told once for each change."""
+        """Set a part down for a reason, or up again (None); each change is journaled once."""
         if reason is None and part not in self._down:
             return
         if reason is not None and part in self._down:
@@ -43,25 +43,25 @@ class FaultTracker:
         self._unreported.append(encode(fault, self._now()))
 
     def record(self, part: str, reason: str) -> None:
-        """Something was wrong once and is over."""
+        """Record a fault that is over already."""
         self._unreported.append(encode(Fault(part=part, state="was", reason=reason), self._now()))
 
     def flush(self) -> None:
-        """Journal what was not said yet. Raises JournalError, and keeps it then."""
+        """Journal the recorded faults. Raises JournalError, and keeps them then."""
         if self._unreported:
             self._journal.append(self._unreported, self._now())
             self._unreported = []
 
 
 class ClockJumpDetector:
-    """Notices a clock that goes back, or further ahead than was waited for."""
+    """Detects a clock that moves back, or further ahead than was waited for."""
 
     def __init__(self, tolerance: timedelta = timedelta(minutes=2)) -> None:
         self._tolerance = tolerance
         self._latest: datetime | None = None
 
     def check(self, now: datetime, expected: datetime | None = None) -> str:
-        """What is wrong with `now`, where it was to be `expected` at the latest; empty if nothing is."""
+        """Return what is wrong with `now`, which was to be `expected` at the latest; empty if nothing is."""
         before, self._latest = self._latest, now
         if before is not None and now < before - self._tolerance:
             return f"the clock went back by {(before - now).total_seconds():.0f} s"
@@ -79,13 +79,13 @@ _T = TypeVar("_T")
 
 
 class StopRequested(Exception):
-    """Leads out of the engine without ending the session."""
+    """Leaves the engine without ending the session."""
 
 
 class JournalWriter:
-    """Appends notes to the journal, and whatever a function writes to it. `stop` says whether to give up.
+    """Appends payloads to the journal, and retries other reads and writes. `stop` says whether to give up.
 
-    `say` is told what the journal cannot be: that it cannot be written, and when it can be again.
+    `on_message` is called when the journal cannot be written, and when it can be again.
     """
 
     def __init__(
@@ -107,13 +107,14 @@ class JournalWriter:
         self.retrying(lambda: self._journal.append([event], self._time.now()))
 
     def flush_faults(self) -> None:
-        """Journal the faults that were noticed."""
+        """Journal the recorded faults."""
         self.retrying(self.faults.flush)
 
     def retrying(self, write: Callable[[], _T], *, confirms_recovery: bool = True) -> _T:
-        """Call what reads or writes the journal until it succeeds; `proves`: then it can be written again.
+        """Call a function that reads or writes the journal until it succeeds, and return its result.
 
-        Raises JournalError for a journal that will not mend by itself, Stopped if told to stop meanwhile.
+        `confirms_recovery` says that success shows the journal to be writable. Raises JournalError for a
+        fault that will not pass, StopRequested when `stop` says so meanwhile.
         """
         while True:
             try:
@@ -131,10 +132,10 @@ class JournalWriter:
                 return done
 
     def _set_status(self, reason: str | None) -> None:
-        """The journal cannot be written for a reason, or can be again."""
+        """Set why the journal cannot be written, None once it can."""
         was_down = "journal" in self.faults.down
         self.faults.set_status("journal", reason)
         if reason is not None and not was_down:
             self._on_message(f"{reason}; no new positions until it can be written")
         elif reason is None and was_down:
-            self._on_message("the journal can be written again; the session goes on")
+            self._on_message("the journal can be written again; the session continues")

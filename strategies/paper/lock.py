@@ -1,6 +1,6 @@
-"""One process for one session: an exclusive lock on a file beside its journal. Knows no journal.
+"""Allows one process per session: an exclusive lock on a file beside its journal.
 
-The system releases it when the process ends, however it ends; the file itself means nothing.
+The system releases it when the process ends, however it ends; the file alone has no effect.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ class SessionLock:
         self._file = file
 
     def release(self) -> None:
-        """Give the lock back. Releasing twice does no harm."""
+        """Release the lock. Releasing twice does no harm."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,4 +1,4 @@
-"""The engine as a session and the replay check run it: one call, so that both do the same."""
+"""Runs the engine for sessions and for the replay check, so that both do the same."""
 
 from collections.abc import Callable, Iterable
 
@@ -15,7 +15,7 @@ from strategies.run_spec import RunSpec
 def create_context(
     settings: RunSpec, state: SessionState, emit: Callable[[SessionOutput], None]
 ) -> SessionContext:
-    """Return the context of a session that begins; `emit` is called with everything that is done."""
+    """Return the context of a new session; `emit` is called with every output."""
     return SessionContext(
         risk=RiskEngine(settings.limits),
         instruments=settings.instruments,
@@ -27,7 +27,7 @@ def create_context(
 def run_engine(
     items: Iterable[EngineInput], settings: RunSpec, state: SessionState, context: SessionContext
 ) -> EngineResult:
-    """Run backtrader over the items until they end; records go to the context and are not kept."""
+    """Run backtrader over the items until they end; records are passed to the context and not kept."""
     return run(
         items,
         strategy=PaperStrategy,

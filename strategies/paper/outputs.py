@@ -1,7 +1,6 @@
 """The outputs of a session's inputs: collected, committed after them, and compared on replay.
 
-Each output names the number of its input. All outputs of one input are in one transaction. Knows the
-journal's order, and not why anything was done.
+Each output names the number of its input. All outputs of one input are in one transaction.
 """
 
 import json
@@ -30,7 +29,7 @@ class EventCursor:
         self._waiting: deque[Row] = deque()
 
     def peek(self) -> Row | None:
-        """Return the next event, or None if there is none yet."""
+        """Return the next event, None if there is none yet."""
         if not self._waiting:
             self._waiting.extend(islice(self._journal.read(self._since, self._kinds), _PAGE))
             if self._waiting:
@@ -48,8 +47,8 @@ class EventCursor:
 class OutputLog:
     """Collects the outputs of one input after the other. `now` dates what is committed.
 
-    An input whose outputs are in the journal must lead to the same ones again, else JournalError is raised
-    with both values.
+    An input whose outputs are in the journal must lead to the same ones on replay, else JournalError is
+    raised with both values.
     """
 
     def __init__(self, journal: Journal, now: Callable[[], datetime]) -> None:
@@ -76,7 +75,7 @@ class OutputLog:
         return self._journaled
 
     def emit(self, output: SessionOutput) -> None:
-        """Add what the engine or the strategy did about the input."""
+        """Add an output of the engine or the strategy for the input."""
         row = self._current()
         self._emitted.append(encode_output(output, row.seq, self._at or row.as_of))
 
@@ -108,7 +107,7 @@ class OutputLog:
             self._pending = []
 
     def _peek(self) -> Row | None:
-        """Return the next output of an earlier run; nobody else appends any, so its first end is the last."""
+        """Return the next output of an earlier run; there are no more once the first end is reached."""
         row = None if self._at_end else self._replayed.peek()
         self._at_end = row is None
         return row
@@ -131,7 +130,7 @@ class OutputLog:
 
     def _current(self) -> Row:
         if self._input is None:
-            raise RuntimeError("nothing can be stated before the first input")
+            raise RuntimeError("no output can be emitted before the first input")
         return self._input
 
     def _divergence_error(self, what: str) -> JournalError:

@@ -1,7 +1,7 @@
-"""Recorded or simulated days through a paper session as if live, in simulated time.
+"""Replays recorded or simulated days through a paper session as if live, in simulated time.
 
-Knows facts and how to put them in a session's journal, one instant after the other; what the session does
-with them it does as it would with a collector's. A replay that was killed goes on where its journal ends.
+Appends market data to a session's journal, one instant after the other, as a collector would. A replay that
+was killed resumes where its journal ends.
 """
 
 import heapq
@@ -36,24 +36,25 @@ from strategies.runs import JOURNAL
 AUTHOR = "script"
 
 Script = Sequence[Event]
-"""Inputs beside the facts, at simulated instants: commands, adoptions, splits, dividends, quotes, gaps."""
+"""Inputs beside the market data, at simulated instants: commands, adoptions, splits, quotes and the like."""
 
 
 def apply_script(entries: Sequence[ScriptTable], facts: MarketData) -> tuple[MarketData, Script]:
-    """The facts as they are with the script's splits, and the script as events.
+    """Return the market data with the script's splits applied, and the script as events.
 
-    Raises UsageError for a symbol that is not replayed, and for a split or dividend without an open to come.
+    Raises UsageError for a symbol that is not replayed, and for a split or dividend without a later open.
     """
     events = [_build_event(entry, facts) for entry in entries]
-    splits = [one for entry in entries if isinstance(one := _build_corporate_action(entry, facts), Split)]
+    actions = [_build_corporate_action(entry, facts) for entry in entries]
+    splits = [action for action in actions if isinstance(action, Split)]
     return with_splits(facts, splits), events
 
 
 def with_splits(facts: MarketData, splits: Sequence[Split]) -> MarketData:
-    """Facts whose bars from each split on are in its new units, as an exchange states them.
+    """Return market data whose bars from each split on are in its new units, as an exchange states them.
 
-    Recorded days are mostly restated for splits that came later; a replay that has some wants them as they
-    were. Give the splits to the replay's script as well.
+    Most recorded prices are adjusted for later splits; a replay with splits needs them unadjusted. The
+    script must state the splits as well.
     """
     bars = dict(facts.bars)
     for split in splits:
@@ -92,12 +93,12 @@ def _build_corporate_action(entry: ScriptTable, facts: MarketData) -> Split | Di
 
 def _find_open(entry: ScriptTable, symbol: str, facts: MarketData) -> datetime:
     opens = (bar.opens_at for bar in facts.bars[symbol] if bar.opens_at >= max(entry.at, facts.start))
-    if (found := next(opens, None)) is None:
+    if (first := next(opens, None)) is None:
         raise UsageError(
             f"[[paper.script]]: {symbol} has no open from {entry.at:%Y-%m-%d %H:%M} on for its {entry.do}; "
             "choose an earlier day"
         )
-    return found
+    return first
 
 
 def _require_replayed(symbol: str, facts: MarketData) -> str:
@@ -126,9 +127,8 @@ _Placed = tuple[datetime, int, Slice | Event]
 class ReplaySource:
     """Appends the slices of `facts` and the events of `script` in the order of their instants.
 
-    At one instant rates come first, then what closes, splits and dividends, what opens, and all else. `ahead`
-    is how many are committed at once: with more than one, effects follow in as large transactions, which is
-    how a replay at full speed saves its time. What they come to does not depend on it.
+    At one instant rates come first, then closes, splits and dividends, opens, and all else. `ahead` is how
+    many inputs are committed in one transaction; more is faster and changes no output.
     """
 
     def __init__(self, journal: Journal, facts: MarketData, script: Script, ahead: int) -> None:
@@ -140,7 +140,7 @@ class ReplaySource:
         self._batch: list[Event] = []
 
     def step(self, now: datetime) -> datetime | None:
-        """Append what is due, or say when something is; None at the end."""
+        """Append what is due at `now`; return when to call again, None at the end."""
         if not self._batch:
             if self._next is None:
                 return None
@@ -148,7 +148,7 @@ class ReplaySource:
                 return self._next[0]
             self._collect()
         self._journal.append(self._batch, self._batch[-1].as_of)
-        self._batch = []  # not before it is journaled: an append that failed is made again
+        self._batch = []  # only once it is journaled: a failed append is repeated
         return now
 
     def _collect(self) -> None:
@@ -161,30 +161,30 @@ class ReplaySource:
 
 
 class PrecomputedAnswers:
-    """Answers made for all the facts in large batches, in front of a ledger."""
+    """Answers computed for all closes in large batches, in front of an answer cache."""
 
     def __init__(self, ledger: AnswerCache, answers: Mapping[str, str]) -> None:
         self._ledger = ledger
         self._answers = dict(answers)
 
     def get_many(self, digests: Sequence[str]) -> dict[str, str]:
-        """The answers on record, by digest."""
-        found = {digest: self._answers[digest] for digest in digests if digest in self._answers}
-        missing = [digest for digest in digests if digest not in found]
-        return found | self._ledger.get_many(missing) if missing else found
+        """Return the stored answers, by digest."""
+        answers = {digest: self._answers[digest] for digest in digests if digest in self._answers}
+        missing = [digest for digest in digests if digest not in answers]
+        return answers | self._ledger.get_many(missing) if missing else answers
 
     def put_many(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
-        """Put them on record."""
+        """Store the answers."""
         self._ledger.put_many(fingerprint, answers)
 
 
 def precompute_answers(facts: MarketData, student: Student, ledger: AnswerCache) -> PrecomputedAnswers:
-    """Forecast every close of `facts` at once, as a backtest does: prompts depend on facts alone."""
+    """Forecast every close of `facts` at once, as a backtest does: prompts depend on market data alone."""
     observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
-    made = forecast(observed, student, ledger, lambda _done, _total: None)
+    forecasts = forecast(observed, student, ledger, lambda _done, _total: None)
     known = {
         answer_digest(student.fingerprint, prompt): call.text
-        for prompt, call in zip(made.prompts, made.calls, strict=True)
+        for prompt, call in zip(forecasts.prompts, forecasts.calls, strict=True)
     }
     return PrecomputedAnswers(ledger, known)
 
@@ -198,7 +198,7 @@ def create_replay(
     limits: RiskLimits,
     **rest: Any,
 ) -> RunSpec:
-    """Begin the session of a replay, unless it was begun before; returns its settings."""
+    """Create the session of a replay, unless it exists; return its settings."""
     settings = replace(build_run_spec(config, facts, student, limits, **rest), simulated=True)
     path = session_folder(data_dir, name) / JOURNAL
     if path.is_file():
@@ -229,11 +229,27 @@ def replay_session(
     at: Callable[[str], None] = lambda _boundary: None,
     calendars: Mapping[str, Calendar] | None = None,
 ) -> PaperSession:
-    """Begin a session over `facts`, or go on with it, until the facts end or `stop` says so.
+    """Start or resume a session over `facts`, until they end or `stop` says so.
 
-    `student` is the one it begins with; `load` gives that of an adoption, and the first one for None.
-    `champion` is the registry's answer at each instant. `time` passes as it likes;
-    without it, as fast as it can. `at` is told of each boundary. Raises what a session raises.
+    Args:
+        data_dir: The data folder.
+        name: The session's name.
+        config: Its configuration.
+        facts: The market data that is replayed.
+        student: The student that it begins with.
+        ledger: The answer cache.
+        limits: The risk limits; None for the default ones.
+        script: Inputs beside the market data.
+        load: Loads the adopted student, for None the first one; without it `student` answers throughout.
+        champion: Returns the registry's champion at an instant.
+        time: The clock; None for one that runs as fast as possible.
+        ahead: How many inputs are committed at once; None chooses.
+        stop: Whether to stop.
+        at: Called at each boundary with its name.
+        calendars: Calendars that replace those that the settings name.
+
+    Raises:
+        JournalError: The journal is damaged, or its outputs do not match on replay.
     """
     create_replay(data_dir, name, config, facts, student, limits or RiskLimits())
     paced = time is not None
@@ -258,7 +274,7 @@ def replay_session(
 
 
 def _list_inputs(facts: MarketData, script: Iterable[Event]) -> Iterator[_Placed]:
-    """All inputs in order. Those that a killed replay has journaled are passed over without being written."""
+    """Return all inputs in order."""
     rates = [event for event in encode_rates(facts) if event.as_of > facts.start]
     beside = sorted(map(_sort_key, [*rates, *script]), key=_sort_by_key)
     return heapq.merge(map(_sort_key, build_slices(facts.traded_bars, facts.news)), beside, key=_sort_by_key)
@@ -274,13 +290,13 @@ def _sort_by_key(placed: _Placed) -> tuple[datetime, int]:
 
 
 def _with_number(item: Slice | Event, number: int) -> Event:
-    """The input as it is journaled, with its place in the replay from 1."""
+    """Return the input as it is journaled, with its place in the replay from 1."""
     event = encode(SliceRecord(slice=item), item.as_of) if isinstance(item, Slice) else item
     return with_replay_number(event, number)
 
 
 def _newest_number(journal: Journal) -> int:
-    """The place of the newest input in the journal, 0 before the first; looks at its end first."""
+    """Return the place of the newest input in the journal, 0 before the first; its end is searched first."""
     last = journal.last_seq
     for since in (max(0, last - _TAIL), 0):
         places = (replay_number(row) or 0 for row in journal.read(since, INPUT_KINDS))

@@ -42,7 +42,7 @@ Key = tuple[str, datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionHistory:
-    """Everything. `about` is what its first event states beside the settings."""
+    """A session's settings, data, predictions and records. `about` is what its first event states besides."""
 
     settings: RunSpec
     config: BacktestConfig
@@ -66,7 +66,7 @@ class _HistoryReader:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """What one unit of the beginning has become, by symbol, where it was split."""
+        """Return how many units one unit of the beginning is now, by split symbol."""
         ratios: dict[str, float] = {}
         for split in self.splits:
             ratios[split.symbol] = ratios.get(split.symbol, 1.0) * split.ratio
@@ -95,7 +95,7 @@ class _HistoryReader:
         self.bars.setdefault(bar.symbol, {})[bar.closes_at] = bar
 
     def _add_prediction(self, call: Prediction) -> None:
-        """Add a prediction; splits that it did not see come first where inputs were journaled ahead."""
+        """Add a prediction, restated for splits that were journaled before it and act after it."""
         for split in self.splits:
             if split.symbol == call.symbol and call.as_of <= split.at:
                 call = _restate_prediction(call, split.ratio)
@@ -134,7 +134,7 @@ def load_session_history(journal: Journal, data_dir: Path) -> SessionHistory:
             started = payload
         reader.apply(payload)
     if started is None:
-        raise JournalError(f"{journal.session} is no session with settings of its own; name a session")
+        raise JournalError(f"{journal.session} is not a session; name a session")
     settings = decode_run_spec(started)
     return SessionHistory(
         settings=settings,
@@ -167,7 +167,7 @@ def _build_market_data(
         news=sorted(reader.news.values(), key=lambda item: (item.available_at, item.id)),
         start=settings.start,
         source=replayed or "live",
-        simulated=market is not None,
+        is_simulated=market is not None,
         is_training_market=market is not None and market.is_training_market,
         oracle=_oracle(market, reader.ratios) if market else {},
         rates=read_rates(journal, settings),
@@ -217,7 +217,7 @@ TRIALS = "trials.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RecordedStudent:
-    """What a table states of a student; it is not asked again."""
+    """What a table states of a student, which is not loaded."""
 
     name: str
     fingerprint: str
@@ -275,7 +275,7 @@ def _build_result(journal: Journal, whole: SessionHistory) -> tuple[dict[str, An
 def _compare_with_trials(
     whole: SessionHistory, result: Mapping[str, Any], student: SimulationResult, path: Path
 ) -> dict[str, Any]:
-    """Return how it compares with the trials on the same data, itself not counted yet."""
+    """Return how a session that is not counted yet compares with the trials on the same data."""
     facts, engine = whole.market_data, student.engine
     start, end = (date.fromisoformat(result[name]) for name in ("start", "end"))
     known = find_trials(path, facts.source, tuple(result["symbols"]), start, end)

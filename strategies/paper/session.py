@@ -1,9 +1,8 @@
 """A paper session: reads its journaled inputs in order, trades them, and commits the outputs of each.
 
 A new session and a resumed one take the same path: the journal is read from its beginning, what was done
-before is replayed and must match, and what has no outputs yet is decided now. Knows no exchange, no model and
-no process; whatever it needs is passed in. It stops by an exception through the engine, so that a session
-that was stopped and is resumed later has never ended.
+before is replayed and must match, and what has no outputs yet is decided now. Source, clock and student are
+passed in. A stop is an exception through the engine, so that a stopped session has not ended and can resume.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -44,17 +43,17 @@ _COMMITS_A_NOTE = 32
 _CALENDAR_LEFT, _CALENDAR_AHEAD = timedelta(days=60), timedelta(days=366)
 
 Champion = Callable[[datetime], ModelAdopted | None]
-"""The student that the registry has at an instant, or None."""
+"""Returns the registry's student at an instant, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionDeps:
     """What a session works with.
 
-    `load_student` makes the adopted student (None: the one the session began with), and is called again
-    whenever that student is needed and gone. `stop` says whether to stop. `on_message` is called with what
-    cannot be journaled. `failpoint` is called at each boundary with its name, for tests that kill there.
-    `calendars` replaces those that codes name.
+    `load_student` loads the adopted student (None: the one the session began with), and is called again when
+    that student is gone. `champion` is asked at each instant. `stop` says whether to stop. `on_message` is
+    called with what cannot be journaled. `failpoint` is called at each boundary with its name, so that a test
+    can kill the session there. `calendars` replaces calendars by code.
     """
 
     source: Source
@@ -69,16 +68,16 @@ class SessionDeps:
 
 
 _UNAVAILABLE = (
-    "its last {} events are gone; what follows from prices is made again, but not commands and adoptions: "
-    "give a lost command again"
+    "its last {} events are missing; prices and their outputs are restored, commands and adoptions are not: "
+    "repeat lost commands"
 )
 
 
 class PaperSession:
     """One session on an open journal, which begins with its settings. The caller holds the session's lock.
 
-    `checkpoint` notes beside the journal how far it has come. Raises JournalError for a journal that is no
-    session's, and RulesError for one whose rules this version does not have.
+    `checkpoint` stores the number of the newest event beside the journal. Raises JournalError for a journal
+    that is not a session's, and RulesError for one whose rules this version lacks.
     """
 
     def __init__(self, journal: Journal, deps: SessionDeps, checkpoint: Checkpoint) -> None:
@@ -109,7 +108,9 @@ class PaperSession:
         self._journal.verify()
         if missing := self._checkpoint.missing_events(self._journal):
             self.faults.record("journal", _UNAVAILABLE.format(missing))
-            self._checkpoint.save(self._journal)  # the old note is reported, and would be wrong soon
+            self._checkpoint.save(
+                self._journal
+            )  # the loss is reported; the old checkpoint would soon be wrong
         self._resume()
         try:
             run_engine(self._items(), self.settings, self.state, self.context)
@@ -118,10 +119,10 @@ class PaperSession:
                 self._commit()
         except StopRequested:
             with suppress(StopRequested):  # the journal cannot be written either
-                self._writer.append(SessionStopped(reason="told to stop"))
+                self._writer.append(SessionStopped(reason="stop requested"))
             return False
         finally:
-            with suppress(JournalError):  # what was raised says so; the last note stays true
+            with suppress(JournalError):  # the session raises it anyway; the last checkpoint stays valid
                 self._checkpoint.save(self._journal)
         return True
 
@@ -157,7 +158,7 @@ class PaperSession:
                 self._commit()
 
     def _predict(self, row: Row, taken: AppliedInput, before: list[Row]) -> None:
-        """Put the predictions on a slice's closes where the strategy looks for them."""
+        """Put the predictions on a slice's closes into the context."""
         observed = taken.observed
         if not observed:
             return
@@ -174,7 +175,7 @@ class PaperSession:
         if taken.late or now > row.as_of + self.settings.late_after:
             return abstain(observed, ARRIVED_LATE)
         if not self._time.simulated:
-            self._commit()  # whatever happened before must be on record while the student thinks
+            self._commit()  # everything before must be committed while the student answers
             symbols = ", ".join(observation.symbol for observation in observed)
             self._wait_for(f"the student's calls on {symbols}", now + self.settings.deadline)
         self._deps.failpoint("before the forecast")
@@ -198,24 +199,24 @@ class PaperSession:
             wanted = adopted.fingerprint if adopted else self.settings.fingerprint
             if student.fingerprint != wanted:
                 raise StudentUnavailable(
-                    f"the student is not the one on record: fingerprint {student.fingerprint[:12]}, "
-                    f"not {wanted[:12]}; give that one back, or start a new session"
+                    f"the student has changed: fingerprint {student.fingerprint[:12]}, "
+                    f"not {wanted[:12]}; restore it, or start a new session"
                 )
             if student.window != self.settings.window:
                 bars = f"{student.window} bars, not {self.settings.window}"
-                raise StudentUnavailable(f"the student looks at {bars}; give one with the same window")
+                raise StudentUnavailable(f"the student has a window of {bars}; use one with the same window")
             self._student, self._student_adoption = student, adopted
         return self._student
 
     def _interrupted(self, since: int) -> bool:
-        """Return whether a person stopped all orders after that event; simulated commands wait their turn."""
+        """Return whether a command after that event blocks orders; simulated commands wait their turn."""
         if self._time.simulated:
             return False
         rows = self._journal.read(since, (Kind.COMMAND,))
         return any(decode_as(Command, row).kind.blocks_orders for row in rows)
 
     def _idle(self) -> None:
-        """Ask the source for more; pass time if it has none."""
+        """Ask the source for inputs; wait if it has none."""
         self._writer.flush_faults()
         if self._deps.stop():
             raise StopRequested

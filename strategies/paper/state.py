@@ -1,7 +1,7 @@
-"""The inputs of a session, in order, as what the engine is given and the student sees.
+"""Applies the inputs of a session in order: what the engine receives and what the student observes.
 
-A session that runs, one that resumes and the replay check all read their inputs here, and so see the same.
-Knows no output: what was forecast, ordered or filled is not among its kinds.
+New sessions, resumed ones and the replay check all read their inputs here, so that they see the same. Outputs
+(forecasts, orders, fills) are no part of it.
 """
 
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ from strategies.run_spec import RunSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedInput:
-    """What one input leads to: items for the engine in turn, and what is to be predicted on.
+    """The effect of one input: items for the engine, in order, and observations to predict on.
 
-    `late` says that the closes came too late for a decision.
+    `late` says that the closes arrived too late for a decision.
     """
 
     items: tuple[EngineInput, ...] = ()
@@ -56,7 +56,7 @@ class StreamingFxRates:
         self._newest[currency] = at, value
 
     def rate(self, currency: str, at: datetime) -> float:
-        """Return what one unit is worth. Raises DataError if that is unknown, or too old."""
+        """Return the worth of one unit in the base currency. Raises DataError if unknown or too old."""
         if currency == self.base:
             return 1.0
         if currency in self._constants:
@@ -71,9 +71,9 @@ class StreamingFxRates:
 
 
 class SessionState:
-    """The state that follows from the inputs so far, without what was done about them.
+    """The state that follows from the inputs so far, without their outputs.
 
-    `calendars` replaces those that the settings name, for markets that no code names.
+    `calendars` replaces those that the settings name, for markets without a calendar code.
     """
 
     def __init__(self, settings: RunSpec, calendars: Mapping[str, Calendar] | None = None) -> None:
@@ -91,7 +91,7 @@ class SessionState:
 
     @property
     def adapter(self) -> str | None:
-        """The folder of the adapter in use; None for the student that the session began with."""
+        """Return the folder of the adapter in use; None for the student that the session began with."""
         return self.active_model.adapter if self.active_model else None
 
     def apply(self, row: Row) -> AppliedInput:
@@ -139,7 +139,7 @@ class SessionState:
         observed = tuple(self.observation_builder.on_slice(slice_))
         if not (late and slice_.phase is Phase.OPEN):
             return AppliedInput(items=(slice_,), observed=observed, late=late, as_of=slice_.as_of)
-        # Nobody saw a price at this open after the decision, so that there is none to fill at.
+        # No price was seen at this open after the decision, so there is none to fill at.
         prices = record.observed or {}
         missed = tuple(symbol for symbol in slice_.bars if prices.get(symbol) is None)
         lapse = OpenMissed(

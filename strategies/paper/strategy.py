@@ -1,6 +1,6 @@
-"""How a session trades: calls within limits, a person's commands, and what positions are worth.
+"""Trades a session: predictions within risk limits, commands, and the value of positions.
 
-Knows backtrader's side of a session and nothing of its journal: what it states goes to a function.
+The backtrader side of a session; its outputs are passed to a function.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(slots=True, kw_only=True)
 class SessionContext:
-    """What a session and its strategy share: the calls on the coming slice, the limits, who is told."""
+    """What a session and its strategy share: predictions on the coming slice, risk limits, and `emit`."""
 
     risk: RiskEngine
     instruments: Mapping[str, Instrument]
@@ -37,7 +37,7 @@ class SessionContext:
 
 
 class PaperStrategy(LLMStrategy):
-    """Trades the calls on `board` as a backtest would, as far as its guard permits."""
+    """Trades the predictions of a context as a backtest would, within its risk limits."""
 
     def __init__(self, *, context: SessionContext, sizing: PositionSizing) -> None:
         super().__init__(
@@ -51,7 +51,7 @@ class PaperStrategy(LLMStrategy):
         self._quoted: dict[str, float] = {}
 
     def on_slice(self, slice_: Slice) -> None:
-        """Check the limits on what the slice made of the portfolio, before anything is decided."""
+        """Check the limits after a slice, before anything is decided."""
         for symbol, bar in slice_.bars.items():
             self._quoted.pop(symbol, None)
             closed = slice_.phase is Phase.CLOSE
@@ -63,14 +63,14 @@ class PaperStrategy(LLMStrategy):
         self._check_limits(slice_.as_of, self.equity)
 
     def next(self) -> None:
-        """Called by backtrader once for each slice."""
+        """Handle one slice; called by backtrader."""
         super().next()
         slice_ = self.cerebro.order_manager.now
         if slice_.phase is Phase.CLOSE and slice_.bars:
             self._report(slice_.as_of)
 
     def on_event(self, item: NonSliceInput) -> None:
-        """Do what a person says; value positions at last prices; see what is overdue."""
+        """Apply a command, value positions at last prices, and check for overdue prices."""
         at, value = self.cerebro.order_manager.now.as_of, self.equity
         if isinstance(item, Command):
             self._act_on(self._context.risk.on_command(item))
@@ -87,12 +87,14 @@ class PaperStrategy(LLMStrategy):
             self._report(at)
 
     def _check_limits(self, at: datetime, value: float) -> None:
-        guard = self._context.risk
-        self._act_on(guard.on_equity(at, value))
-        patience = guard.limits.stale_after
-        overdue = (symbol for symbol, due in self._expected.items() if due < _NEVER and at > due + patience)
-        self._act_on(guard.on_stale_prices(at, [symbol for symbol in overdue if self.position(symbol)]))
-        if guard.flattening:
+        risk = self._context.risk
+        self._act_on(risk.on_equity(at, value))
+        stale_after = risk.limits.stale_after
+        overdue = (
+            symbol for symbol, due in self._expected.items() if due < _NEVER and at > due + stale_after
+        )
+        self._act_on(risk.on_stale_prices(at, [symbol for symbol in overdue if self.position(symbol)]))
+        if risk.flattening:
             self._flatten()
 
     def _act_on(self, changes: list[RiskChange]) -> None:
@@ -105,7 +107,7 @@ class PaperStrategy(LLMStrategy):
                 )
 
     def _flatten(self) -> None:
-        """Order closed whatever is held, again and again until nothing is."""
+        """Order every position closed; repeated until none is open."""
         positions = self._positions()
         for symbol in sorted(positions):
             self.cerebro.order_manager.close_position(symbol, "flatten")
@@ -113,13 +115,13 @@ class PaperStrategy(LLMStrategy):
             self._context.risk.on_flat()
 
     def _report(self, at: datetime) -> None:
-        guard = self._context.risk
+        risk = self._context.risk
         waiting = self.broker.waiting
         self._context.emit(
             SessionSnapshot(
                 at=at,
-                state=guard.state,
-                cause=guard.cause,
+                state=risk.state,
+                cause=risk.cause,
                 value=self.equity,
                 cash=float(self.broker.getcash()),
                 positions=self._positions(),

@@ -43,13 +43,13 @@ def send_command(
     clock: Callable[[], datetime],
     patience: float = 15.0,
 ) -> dict[str, Any]:
-    """Journal a command of this machine's user, and wait a while for the session's answer.
+    """Journal a command of this machine's user, and wait for the session's answer.
 
     `answer` is the change of state that followed, None where none did within `patience` seconds. Raises
     UsageError for a session that has finished, and for a reason that is too long.
     """
     if len(reason) > _MAX_REASON_LENGTH:
-        raise UsageError(f"--reason is longer than {_MAX_REASON_LENGTH} characters; say it in fewer")
+        raise UsageError(f"--reason is longer than {_MAX_REASON_LENGTH} characters; shorten it")
     path = require_session(data_dir, name)
     folder = session_folder(data_dir, name)
     with Journal.open(path, name) as journal:
@@ -101,7 +101,7 @@ def _current_user() -> str:
 def export(data_dir: Path, name: str, into: Path) -> dict[str, Any]:
     """Write the intact part of a session's journal to the file `into`; return a report, as JSON types.
 
-    Raises UsageError where there is no such session or the file exists, JournalError where nothing is good.
+    Raises UsageError where there is no such session or the file exists, JournalError where nothing is intact.
     """
     journal = require_session(data_dir, name)
     report = recover(journal, name, into, _group_key)

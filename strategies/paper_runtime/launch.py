@@ -1,4 +1,4 @@
-"""How a session is started, as one process hands it to the next. Starts nothing."""
+"""The settings with which a session is started, passed from one process to the next."""
 
 import json
 import os
@@ -31,9 +31,9 @@ _SLOWEST, _FASTEST = 1.0, 1e9
 class LaunchSpec:
     """One start of a session.
 
-    `speed` is how many times faster than time itself a replay goes, None as fast as it can; it and `replay`
-    have no effect on an existing session that is none. `symbol_overrides` names the source of single symbols.
-    `webhook` is the address to which changes are posted; it stays within these processes.
+    `speed` is how many times faster than real time a replay runs, None as fast as possible.
+    `symbol_overrides` maps symbols to their source. `webhook` is the
+    address to which changes are posted; it is never stored.
     """
 
     data_dir: Path
@@ -45,7 +45,7 @@ class LaunchSpec:
     webhook: str | None = None
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Return the settings as one line of JSON."""
         return json.dumps(
             {
                 "data_dir": str(self.data_dir),
@@ -74,7 +74,7 @@ class LaunchSpec:
 
 
 def parse_speed(word: str) -> float | None:
-    """Return how many times faster than time a replay goes, None for "max". Raises UsageError otherwise."""
+    """Return how many times faster than real time a replay runs, None for "max". Raises UsageError."""
     if word == "max":
         return None
     try:
@@ -82,7 +82,7 @@ def parse_speed(word: str) -> float | None:
     except ValueError:
         speed = 0.0
     if not _SLOWEST <= speed <= _FASTEST:
-        raise UsageError(f"--speed {word[:20]}: give max, or a number from 1 up (86400 is a day a second)")
+        raise UsageError(f"--speed {word[:20]}: give max or a number from 1 on (86400 is a day per second)")
     return speed
 
 
@@ -134,7 +134,7 @@ def _times(paper: PaperTable) -> dict[str, Any]:
 
 
 SHORT_DAYS = 180
-"""Days of the simulated market that a replay has where nobody says otherwise."""
+"""Days of the simulated market that is replayed by default."""
 
 _MAY_DIFFER = ("paper",)
 
@@ -151,18 +151,18 @@ def build_launch_spec(
     like: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> LaunchSpec:
-    """Return what the flags ask for. An existing session resumes with the configuration it began with.
+    """Return the start that the flags ask for. An existing session resumes with its own configuration.
 
     Args:
         data_dir: The data folder.
         name: The session's name, None for "replay" or "live".
         config_file: The configuration file, if any.
         flags: What the command line says of the configuration.
-        replay: Whether days are replayed.
-        speed: "max", or how many times faster than time itself a replay goes.
+        replay: Whether recorded or simulated days are replayed.
+        speed: "max", or how many times faster than real time a replay runs.
         symbol_overrides: The source of single symbols.
-        like: A session whose settings a new one takes.
-        environment: Where the webhook's address may be.
+        like: The session whose settings a new one takes.
+        environment: Environment variables, which may hold the webhook's address.
 
     Raises:
         UsageError: The flags do not go together, or would change an existing session.
@@ -198,7 +198,7 @@ def build_launch_spec(
     simulated = started.simulated
     if replay and not simulated:
         raise UsageError(
-            f"session {chosen} is live and no replay; leave --replay out, or choose another --name"
+            f"session {chosen} is live, not a replay; leave --replay out, or choose another --name"
         )
     return LaunchSpec(
         **common, config=before, replay=simulated, speed=pace, symbol_overrides=started.about["tied"]
@@ -208,7 +208,7 @@ def build_launch_spec(
 def _build_like(
     data_dir: Path, name: str | None, like: str, speed: str, environment: Mapping[str, str], *, changed: bool
 ) -> LaunchSpec:
-    """Return a new session with the settings of another, whose journal's rules may be of any version."""
+    """Return the start of a new session with the settings of another, whatever the rules of its journal."""
     if changed:
         raise UsageError("--like takes all settings from that session; leave the other flags out")
     started = read_start(data_dir, like)
@@ -235,7 +235,7 @@ def _build_like(
 
 
 def _replay_defaults(asked: BacktestConfig) -> BacktestConfig:
-    """Return a short market where no length is given: a first try should end within a minute."""
+    """Return the configuration with a short market where no length is given."""
     simulated = not (asked.bars or asked.store)
     if simulated and "days" not in asked.market.model_fields_set and asked.end is None:
         return asked.model_copy(update={"market": asked.market.model_copy(update={"days": SHORT_DAYS})})
@@ -266,7 +266,7 @@ def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> N
 
 
 def _is_unchanged(now: Any, was: Any, stated: Any) -> bool:
-    """Whether a value is what it was; of a table only what was stated counts."""
+    """Return whether a value is unchanged; of a table only stated keys count."""
     if isinstance(stated, BaseModel) and isinstance(was, dict):
         return all(now[key] == was[key] for key in stated.model_fields_set)
     return bool(now == was)

@@ -1,7 +1,6 @@
 """The live sources of a session: bars from before its start, and the collector that feeds its journal.
 
-Trades nothing. The collector works in the session's own process and journal, as `closecall collect` does in
-one of its own.
+The collector runs in the session's process and writes to its journal.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,11 +27,11 @@ from strategies.source_routing import RetryContext, SourceClients, assign_symbol
 _AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
 
 _HISTORY = timedelta(days=120)
-"""Enough for any template's window, through the longest holidays."""
+"""Covers the window of every prompt template, also over the longest holidays."""
 
 
 class LiveSources:
-    """What a plan's session is fed from. `look` may raise while a source is waited for."""
+    """The live sources of a plan's session. `look` is called while a source is waited for, and may raise."""
 
     def __init__(
         self,
@@ -68,11 +67,11 @@ class LiveSources:
 
     @property
     def symbol_overrides(self) -> dict[str, str]:
-        """The source of each symbol, so that a session that goes on need not ask for it."""
+        """Return the source of each symbol, which a resumed session uses again."""
         return {symbol: source for source, symbols in self._by_source.items() for symbol in symbols}
 
     def load_market_data(self) -> MarketData:
-        """The bars up to today, fetched where the store lacks them. Raises DataError or UsageError."""
+        """Return the bars up to today, downloading missing ones. Raises DataError or UsageError."""
         since = self._today()
         bars: dict[str, list[Bar]] = {}
         calendars = self._calendars(since.date())
@@ -85,12 +84,12 @@ class LiveSources:
             news=(),
             start=since,
             source="live",
-            simulated=False,
+            is_simulated=False,
             rates=self._rates(),
         )
 
     def create_collector(self, journal: Journal) -> Collector:
-        """The collector that appends to the session's journal."""
+        """Return the collector that appends to the session's journal."""
         by_source = self._by_source
         first = next(journal.read(0), None)
         calendars = self._calendars(first.as_of.date() if first else self._clock().date())
@@ -123,24 +122,24 @@ class LiveSources:
             on_progress=lambda _stage, _done, _total: None,
             on_wait=print_wait,
         )
-        found = {}
+        history = {}
         for symbol in symbols:
             instrument = self._instruments[symbol]
             read = store.read(source, symbol).bars(instrument, calendars[instrument.calendar])
-            found[symbol] = [
+            history[symbol] = [
                 bar for bar in read if since - _HISTORY <= bar.opens_at and bar.closes_at <= since
             ]
-        return found
+        return history
 
     def _calendars(self, begun: date) -> dict[str, Calendar]:
         first = begun - _HISTORY - _BEHIND
         last = self._clock().date() + _AHEAD
-        codes = {one.calendar for one in self._instruments.values()}
+        codes = {instrument.calendar for instrument in self._instruments.values()}
         return {code: load_calendar(code, first, last) for code in codes}
 
     def _rates(self) -> FxRates | None:
         config = self._config
-        currencies = {one.currency for one in self._instruments.values()}
+        currencies = {instrument.currency for instrument in self._instruments.values()}
         if not (config.rates or config.rates_files):
             if len(currencies) > 1:
                 raise UsageError(

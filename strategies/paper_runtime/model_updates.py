@@ -1,7 +1,6 @@
-"""The student that the registry names for each instant of a session; retrains when that is due.
+"""Finds the registry's champion at each instant of a session, and retrains when that is due.
 
-The session itself journals what it adopts; here the registry's changes are journaled beside it. Knows no
-student but by fingerprint, and no order.
+The session journals which student it adopts; the registry's changes are journaled here.
 """
 
 import json
@@ -45,7 +44,7 @@ _MAX_TRIES = 3
 
 
 class RetrainSchedule:
-    """The instants at which a session of a plan retrains: evenly from its start on."""
+    """The instants at which a session retrains: at even intervals from its start."""
 
     def __init__(self, plan: LaunchSpec, journal: Journal) -> None:
         self._every = _EVERY.get(plan.config.paper.retrain)
@@ -55,19 +54,19 @@ class RetrainSchedule:
         self._done = max(done, default=self._start)
 
     def due(self, at: datetime) -> datetime | None:
-        """Return the last instant due at `at` that is not done; those missed before it are passed over."""
+        """Return the latest instant that is due at `at` and not done; earlier missed ones are skipped."""
         if self._every is None:
             return None
         last = self._start + (at - self._start) // self._every * self._every
         return last if last > self._done else None
 
     def mark_done(self, due: datetime) -> None:
-        """Record that what was due is done, or could not be."""
+        """Record that the retraining due at an instant has ended."""
         self._done = due
 
 
 class Retrainer:
-    """Does what is due for one session. `look` is called while a replay waits and may raise."""
+    """Retrains one session when due. `look` is called while a replay waits, and may raise."""
 
     def __init__(self, plan: LaunchSpec, journal: Journal, look: Callable[[], None]) -> None:
         self._plan = plan
@@ -78,7 +77,7 @@ class Retrainer:
         self._due: datetime | None = None
 
     def step(self, at: datetime) -> None:
-        """Start, or continue, what is due at `at`."""
+        """Start or continue the retraining that is due at `at`."""
         if self._running is not None:
             self._poll(at)
         elif (due := self._schedule.due(at)) is not None:
@@ -147,7 +146,7 @@ class Retrainer:
         except JournalError as error:
             if not is_transient(error):
                 raise
-            return  # it stays due, and the same round is found done
+            return  # it stays due, and the worker reports the same round again
         self._schedule.mark_done(due)
 
 
@@ -163,8 +162,8 @@ def _parse_result(out: bytes, code: int) -> dict[str, Any]:
 class ChampionWatcher:
     """The `strategies.paper.session.Champion` of a plan's session.
 
-    `fingerprint` is that of the student with an adapter's folder, or with none. `record_fault` is called with
-    what went wrong, once.
+    `fingerprint` returns the fingerprint of the student with an adapter's folder, or with none.
+    `record_fault` is called once for each fault.
     """
 
     def __init__(
@@ -190,7 +189,7 @@ class ChampionWatcher:
         self._reported = ""
 
     def __call__(self, at: datetime) -> ModelAdopted | None:
-        """Return the student of an instant, None where none is known: then the one in use stays."""
+        """Return the student at an instant, None to keep the one in use."""
         if self._retrainer is not None:
             self._retrainer.step(at)
         if self._plan.config.adapter is not None or not registry_exists(self._home):

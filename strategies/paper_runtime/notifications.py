@@ -1,7 +1,7 @@
 """The webhook and the log of a session.
 
 The webhook posts JSON, within a time limit and without redirects, in a thread of its own; a failure is
-reported to a function and stops nothing. The address may hold a secret: no more than its host is ever shown.
+reported to a function and stops nothing. The address may hold a secret: only its host is ever shown.
 """
 
 import json
@@ -32,7 +32,7 @@ _MAX_WAITING = 100
 
 
 def require_webhook(address: str) -> str:
-    """The address, if it is https, or http on this machine. Raises UsageError, which does not repeat it."""
+    """Return the address if it is https, or http on this machine. Raises UsageError without repeating it."""
     try:
         parts = urlsplit(address)
         host = parts.hostname or ""
@@ -40,12 +40,12 @@ def require_webhook(address: str) -> str:
     except ValueError:
         host, good = "", False
     if not host or not good:
-        raise UsageError(f"the webhook ({VARIABLE} or [paper] webhook) is no https address; give one")
+        raise UsageError(f"the webhook ({VARIABLE} or [paper] webhook) is not an https address; give one")
     return address
 
 
 class Webhook:
-    """Posts messages to `address`; `failed` is called with the reason where that did not succeed."""
+    """Posts messages to `address`; `failed` is called with the reason of a failure."""
 
     def __init__(self, address: str, failed: Callable[[str], None]) -> None:
         self._address = require_webhook(address)
@@ -57,18 +57,18 @@ class Webhook:
 
     @property
     def host(self) -> str:
-        """The host of the address."""
+        """Return the host of the address."""
         return urlsplit(self._address).hostname or ""
 
     def post(self, message: Mapping[str, Any]) -> None:
-        """Queue a message; where too many wait, it is left out, and that is reported."""
+        """Queue a message; where too many wait, it is dropped and that is reported."""
         try:
             self._waiting.put_nowait(message)
         except queue.Full:
-            self._failed(f"{_MAX_WAITING} messages to {self.host} wait already; one was left out")
+            self._failed(f"{_MAX_WAITING} messages to {self.host} are waiting; one was dropped")
 
     def close(self) -> None:
-        """Post what waits, within a few seconds, and end."""
+        """Post the waiting messages within a few seconds, and stop."""
         try:
             self._waiting.put(None, timeout=_SECONDS)
         except queue.Full:
@@ -93,7 +93,7 @@ class Webhook:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leads nowhere else: an answer that wants to is an error."""
+    """Follows no redirect: one is an error."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """Follow no redirect."""
@@ -121,7 +121,7 @@ _MAX_BYTES, _KEPT = 5_000_000, 5
 class SessionLog:
     """Writes lines to `path`; beyond 5 MB it becomes `path.1` and so on, and five old ones are kept.
 
-    A log that cannot be written is no reason to stop anything: then it lacks lines.
+    Lines that cannot be written are dropped.
     """
 
     def __init__(self, path: Path) -> None:
@@ -133,7 +133,7 @@ class SessionLog:
     def write(self, at: datetime, event: str, **fields: Any) -> None:
         """Write one line: when, what, and further fields."""
         line = json.dumps({"at": at.isoformat(), "event": event, **fields}, ensure_ascii=False, default=str)
-        # Past the loggers, which the command switches off for what libraries say.
+        # Directly, since the command disables loggers to silence libraries.
         self._handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class SessionLog:
 
 class _TolerantHandler(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Nothing: the disk may be full, and the session's own journal says so."""
+        """Do nothing: the disk may be full, which the session's own journal states."""
 
 
 _MAX_EVENTS = 2000
@@ -152,7 +152,7 @@ _PATIENCE = 2.0
 
 
 class EventTail:
-    """The events of some kinds from where the journal ends now; of one that is not there yet, all."""
+    """Reads events of some kinds from the journal's present end on; all of them if it does not exist yet."""
 
     def __init__(self, path: Path, name: str, kinds: Collection[str]) -> None:
         self._path, self._name, self._kinds = path, name, kinds
@@ -197,5 +197,5 @@ class EventTail:
             try:
                 self._journal = Journal.open(self._path, self._name, lock_timeout=_PATIENCE)
             except JournalError:
-                return None  # it is being made, or its own process says what is wrong
+                return None  # it is being created, or its own process reports what is wrong
         return self._journal

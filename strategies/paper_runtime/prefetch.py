@@ -1,7 +1,7 @@
-"""A replay's calls in large batches, ahead of its time: prompts depend on facts, never on a portfolio.
+"""Answers a replay's prompts ahead of time in large batches: they never depend on the portfolio.
 
-A student answers many prompts in little more time than one. What was asked ahead is kept in the ledger like
-any other answer; a prompt that is not as foreseen is asked by itself. Knows no process and no session.
+A student answers many prompts in little more time than one. Answers are kept in the answer cache; a prompt
+that differs from the expected one is answered by itself.
 """
 
 import time
@@ -22,24 +22,24 @@ Interrupted = Callable[[], bool]
 
 
 class Cancellable(StudentClient, Protocol):
-    """A timely student whose prompts can be broken off too."""
+    """A student client whose prompts can be interrupted, too."""
 
     def prompts(
         self, observed: Sequence[Observation], seconds: float, interrupted: Interrupted = lambda: False
     ) -> list[str]:
-        """The whole prompt for each observation, in order."""
+        """Return the whole prompt for each observation, in order."""
         ...
 
 
 class CommandWatcher:
-    """Whether a person stopped all orders and the session has not applied that yet."""
+    """Detects a command that blocks orders and that the session has not applied yet."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._since = 0
 
     def __call__(self) -> bool:
-        """Return whether a command that blocks orders waits; reads on from where none did."""
+        """Return whether a command that blocks orders is waiting."""
         rows = list(self._journal.read(self._since, (Kind.COMMAND, Kind.RISK)))
         done = {input_seq(row) for row in rows if row.kind == Kind.RISK}
         given = [row for row in rows if row.kind == Kind.COMMAND and replay_number(row) is None]
@@ -52,7 +52,7 @@ class CommandWatcher:
 
 
 class CancellableStudent:
-    """A student that is interrupted once a person stops all orders."""
+    """A student that is interrupted by a command that blocks orders."""
 
     def __init__(self, student: Cancellable, interruptions: CommandWatcher) -> None:
         self._student = student
@@ -60,20 +60,20 @@ class CancellableStudent:
 
     @property
     def fingerprint(self) -> str:
-        """The student's own."""
+        """Return the student's fingerprint."""
         return self._student.fingerprint
 
     @property
     def window(self) -> int:
-        """The student's own."""
+        """Return the student's window."""
         return self._student.window
 
     def prompts(self, observed: Sequence[Observation], seconds: float) -> list[str]:
-        """The student's prompts."""
+        """Return the student's prompts."""
         return self._student.prompts(observed, seconds, self._interruptions)
 
     def answers(self, prompts: Sequence[str], seconds: float, interrupted: Interrupted) -> list[str]:
-        """The student's answers."""
+        """Return the student's answers."""
         return self._student.answers(prompts, seconds, lambda: interrupted() or self._interruptions())
 
 
@@ -85,9 +85,9 @@ Key = tuple[str, datetime]
 
 
 class PrefetchingStudent:
-    """`student`, asked for the coming observations of `foreseen` (in order of time) whenever it is asked.
+    """A student that also answers the next of the `upcoming` observations, given in order of time.
 
-    `on_asking` is told how many of them are behind, and how many there are.
+    `on_asking` is called with the number of observations done, and their total.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class PrefetchingStudent:
         self._student = student
         self._on_asking = on_asking
         self._upcoming = upcoming
-        self._places = {(one.symbol, one.as_of): place for place, one in enumerate(upcoming)}
+        self._places = {(seen.symbol, seen.as_of): place for place, seen in enumerate(upcoming)}
         self._ledger = ledger
         self._size = _SMALL
         self._prompts: dict[Key, str] = {}
@@ -108,36 +108,38 @@ class PrefetchingStudent:
 
     @property
     def fingerprint(self) -> str:
-        """The student's own."""
+        """Return the student's fingerprint."""
         return self._student.fingerprint
 
     @property
     def window(self) -> int:
-        """The student's own."""
+        """Return the student's window."""
         return self._student.window
 
     def prompts(
         self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False
     ) -> list[str]:
-        """The student's prompts."""
+        """Return the student's prompts."""
         place = self._places.get((observed[0].symbol, observed[0].as_of))
-        if place is None or any(self._upcoming_index(one) != one for one in observed):
+        if place is None or any(self._find_upcoming(seen) != seen for seen in observed):
             return self._student.prompts(observed, seconds, interrupted)
-        if any((one.symbol, one.as_of) not in self._prompts for one in observed):
+        if any((seen.symbol, seen.as_of) not in self._prompts for seen in observed):
             self._on_asking(place, len(self._upcoming))
             coming = self._upcoming[place : place + max(self._size, len(observed))]
             texts = self._student.prompts(coming, seconds, interrupted)
-            self._prompts = {(one.symbol, one.as_of): text for one, text in zip(coming, texts, strict=True)}
+            self._prompts = {
+                (seen.symbol, seen.as_of): text for seen, text in zip(coming, texts, strict=True)
+            }
             self._answers = {}
-        return [self._prompts[one.symbol, one.as_of] for one in observed]
+        return [self._prompts[seen.symbol, seen.as_of] for seen in observed]
 
     def answers(self, prompts: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> list[str]:
-        """The student's answers, to the coming prompts as well."""
+        """Return the student's answers, and keep those to upcoming prompts."""
         if any(prompt not in self._answers for prompt in prompts):
             coming = list(dict.fromkeys([*prompts, *self._prompts.values()]))
             digests = {answer_digest(self.fingerprint, prompt): prompt for prompt in coming}
             known: dict[str, str] = {}
-            with suppress(JournalError):  # the session finds out by itself, and says so
+            with suppress(JournalError):  # the session meets the same fault and reports it
                 known = self._ledger.get_many(list(digests))
             missing = [prompt for digest, prompt in digests.items() if digest not in known]
             self._answers = {digests[digest]: answer for digest, answer in known.items()}
@@ -158,6 +160,6 @@ class PrefetchingStudent:
         with suppress(JournalError):
             self._ledger.put_many(self.fingerprint, rows)
 
-    def _upcoming_index(self, one: Observation) -> Observation | None:
-        place = self._places.get((one.symbol, one.as_of))
+    def _find_upcoming(self, observation: Observation) -> Observation | None:
+        place = self._places.get((observation.symbol, observation.as_of))
         return None if place is None else self._upcoming[place]

@@ -1,7 +1,7 @@
-"""The process of a session: collector and engine, or a replay; the student is a child of it.
+"""The process of a session: collector and engine, or a replay; the student is its child process.
 
-Reads its plan from stdin. Ends with exit code 0 when the session has ended, 10 when it was told to stop or
-its supervisor is gone, and as any command where something is wrong.
+Reads its plan from stdin. Exits with 0 when the session has ended, with 10 when it was stopped or its
+supervisor is gone, and with a command's exit code on errors.
 """
 
 import json
@@ -43,11 +43,11 @@ STOPPED = 10
 
 _AHEAD = 200
 
-_TELL_EVERY = 5.0
+_PROGRESS_INTERVAL = 5.0
 
 
 class SessionProcess:
-    """One run of the session of a plan, until it ends or `stop` is set."""
+    """Runs the session of a plan until it ends or `stop` is set."""
 
     def __init__(
         self, plan: LaunchSpec, stop: threading.Event, student: tuple[str, ...] = STUDENT_COMMAND
@@ -61,7 +61,7 @@ class SessionProcess:
         self._students: dict[str | None, StudentClient] = {}
 
     def run(self) -> bool:
-        """Whether the session has ended; False where it was told to stop."""
+        """Run, and return whether the session has ended; False where it was stopped."""
         plan = self._plan
         with self._host, AnswerCache(plan.data_dir / "ledger.sqlite") as ledger:
             try:
@@ -81,9 +81,7 @@ class SessionProcess:
 
     def _replay(self, ledger: AnswerCache) -> Callable[[Journal], SessionDeps]:
         plan = self._plan
-        print_stderr(
-            "reading the days that are replayed" if plan.config.bars or plan.config.store else "simulating"
-        )
+        print_stderr("reading the days to replay" if plan.config.bars or plan.config.store else "simulating")
         facts, script = apply_script(plan.config.paper.script, load_market_data(plan.config, plan.data_dir))
         if (started := read_start(plan.data_dir, plan.name)) is None:
             print_stderr("loading the student")
@@ -154,7 +152,7 @@ class SessionProcess:
     def _prefetching_students(
         self, facts: MarketData, ledger: AnswerCache, interruptions: CommandWatcher
     ) -> Callable[[ModelAdopted | None], StudentClient]:
-        """Students that are asked ahead, and that a person's command interrupts as it does a live one."""
+        """Return a loader of students that answer ahead of time, and that commands interrupt."""
 
         def load(adopted: ModelAdopted | None) -> StudentClient:
             key = adopted.fingerprint if adopted else None
@@ -162,8 +160,8 @@ class SessionProcess:
                 remote = self._remote_student(_adapter_folder(adopted))
                 if self._plan.speed is not None:
                     return CancellableStudent(remote, interruptions)
-                foreseen = build_observations(facts.bars, facts.news, window=remote.window, start=facts.start)
-                ahead = PrefetchingStudent(remote, foreseen, ledger, self._tell_progress)
+                upcoming = build_observations(facts.bars, facts.news, window=remote.window, start=facts.start)
+                ahead = PrefetchingStudent(remote, upcoming, ledger, self._print_progress)
                 self._students = {key: CancellableStudent(ahead, interruptions)}
             return self._students[key]
 
@@ -173,8 +171,8 @@ class SessionProcess:
         wanted = student_settings(self._plan.config, adapter)
         return RemoteStudent(self._host, wanted, self._plan.config.paper.deadline_seconds)
 
-    def _tell_progress(self, done: int, of: int) -> None:
-        if time.monotonic() - self._progress_announced_at >= _TELL_EVERY:
+    def _print_progress(self, done: int, of: int) -> None:
+        if time.monotonic() - self._progress_announced_at >= _PROGRESS_INTERVAL:
             self._progress_announced_at = time.monotonic()
             print_stderr(f"forecasting {done:,}/{of:,}")
 

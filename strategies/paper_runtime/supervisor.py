@@ -1,6 +1,6 @@
-"""Keeps a session's process running: starts it, starts it anew when it dies, tells what happens, ends it.
+"""Keeps a session's process running: starts it, restarts it when it dies, reports events, and stops it.
 
-Knows the session by its journal alone. Nothing that goes wrong here reaches the session.
+Follows the session by its journal alone. No fault here affects the session.
 """
 
 import json
@@ -44,9 +44,9 @@ _BACKGROUND_POLL_INTERVAL = 0.2
 
 
 def start_in_background(plan: LaunchSpec) -> int:
-    """Start the supervisor of a plan and wait until its session runs; its process's number.
+    """Start the supervisor of a plan and wait until its session runs; return its process number.
 
-    Raises UsageError where another process runs the session, or whatever kept it from running.
+    Raises UsageError where another process runs the session, or the error that kept it from running.
     """
     folder = session_folder(plan.data_dir, plan.name)
     if holder := supervisor_pid(folder):
@@ -60,7 +60,7 @@ def start_in_background(plan: LaunchSpec) -> int:
             BACKGROUND_COMMAND, stdin=subprocess.PIPE, stdout=written, stderr=written, start_new_session=True
         )
     if process.stdin is None:
-        raise RuntimeError("a process was started without its pipe")
+        raise RuntimeError("a process was started without a pipe")
     process.stdin.write(plan.to_json().encode() + b"\n")
     process.stdin.close()
     until = time.monotonic() + _PATIENCE
@@ -85,7 +85,7 @@ _DRAIN_SECONDS = 2.0
 
 
 class ChildProcess:
-    """One process. Its own group, so that a terminal's Ctrl-C reaches the supervisor alone."""
+    """One process in a group of its own, so that a terminal's Ctrl-C reaches the supervisor alone."""
 
     def __init__(self, plan: LaunchSpec, command: tuple[str, ...]) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
@@ -101,7 +101,7 @@ class ChildProcess:
         self._stderr_lines: queue.Queue[str] = queue.Queue()
         self._out: list[bytes] = []
         self._pipes = (out, err)
-        self._stdin = stdin  # held open: its end tells the process that its supervisor is gone
+        self._stdin = stdin  # held open: its end means to the process that its supervisor is gone
         self._readers = [
             threading.Thread(target=self._listen, args=(err,), daemon=True),
             threading.Thread(target=lambda: self._out.append(out.read()), daemon=True),
@@ -112,33 +112,33 @@ class ChildProcess:
             stdin.write(plan.to_json().encode() + b"\n")
             stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended already, and its exit code tells how
+            pass  # it has ended already; its exit code states how
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Return the process number."""
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """Its exit code, negative for a signal, once it has ended."""
+        """Return the exit code, negative for a signal, None while it runs."""
         return self._process.poll()
 
     def stderr_lines(self) -> list[str]:
-        """The lines that it or its own children wrote to stderr since this was last asked."""
-        found = []
+        """Return the lines that it or its children wrote to stderr since the last call."""
+        lines = []
         while not self._stderr_lines.empty():
-            found.append(self._stderr_lines.get())
-        return found
+            lines.append(self._stderr_lines.get())
+        return lines
 
     def error(self) -> str:
-        """What was wrong, as it said itself at its end; empty if it said nothing."""
+        """Return the error that it reported on its stdout at its end; empty if it reported none."""
         try:
             return str(json.loads(b"".join(self._out))["error"])
         except (ValueError, KeyError, TypeError):
             return ""
 
     def stop(self) -> None:
-        """Ask it to end, and end it if it does not."""
+        """Terminate it, and kill it if it does not end."""
         self._process.terminate()
         try:
             self._process.wait(_GRACE)
@@ -147,7 +147,7 @@ class ChildProcess:
             self._process.wait()
 
     def close(self) -> None:
-        """Hear the last words of a process that has ended, and let its pipes go."""
+        """Read the remaining output of a process that has ended, and close its pipes."""
         with suppress(BrokenPipeError):
             self._stdin.close()
         for reader, pipe in zip(self._readers[::-1], self._pipes, strict=True):
@@ -174,20 +174,18 @@ _ERRORS: dict[int, type[ClosecallError]] = {2: UsageError, 3: DataError}
 
 Show = Callable[[Row], None]
 
-Say = Callable[[str], None]
-
 
 class SessionEnd(StrEnum):
-    """How a session came to its end, for now or for good."""
+    """How the run of a session ended."""
 
     FINISHED = "finished"
     STOPPED = "stopped"
 
 
 class Supervisor:
-    """One start of a session. `show` is given each event that matters, `say` what the processes say.
+    """One start of a session. `show` is called with each followed event, `on_message` with lines of stderr.
 
-    `command` starts the session's own process.
+    `command` starts the session's process.
     """
 
     def __init__(
@@ -195,7 +193,7 @@ class Supervisor:
         plan: LaunchSpec,
         *,
         show: Show,
-        on_message: Say,
+        on_message: Callable[[str], None],
         stop: threading.Event,
         command: tuple[str, ...] = SESSION_COMMAND,
     ) -> None:
@@ -207,11 +205,12 @@ class Supervisor:
         self._failures = 0
 
     def run(self) -> SessionEnd:
-        """Until the session ends or `stop` is set. Raises UsageError where another process runs it, and
-        whatever its own process found wrong.
+        """Run the session until it ends or `stop` is set.
+
+        Raises UsageError where another process runs it, and the error that its own process reports.
         """
         with SessionLock(self._folder / SUPERVISOR_LOCK):
-            self._wait_for_the_last()
+            self._wait_for_previous()
             self._log = SessionLog(self._folder / LOG)
             self._tail = EventTail(
                 journal_path(self._plan.data_dir, self._plan.name), self._plan.name, FOLLOWED_KINDS
@@ -250,7 +249,7 @@ class Supervisor:
             self._on_failure(child, code, time.monotonic() - begun)
 
     def _watch(self, child: ChildProcess) -> int:
-        """Pass on what happens until the process ends; its exit code."""
+        """Pass on events until the process ends, and return its exit code."""
         while (code := child.exit_code()) is None:
             self._drain_stderr(child)
             self._pass_on()
@@ -260,11 +259,11 @@ class Supervisor:
         return code
 
     def _on_failure(self, child: ChildProcess, code: int, uptime: float) -> None:
-        """Raise what the process found wrong, or wait before it is started again."""
+        """Raise the error that the process reported, or wait before it is restarted."""
         error = child.error()
         if error.startswith(f"session {self._plan.name} runs already") and self._failures < _MAX_FAILURES:
             self._failures += 1
-            self._wait_for_the_last()  # it is on its way out: the lock of supervisors is ours
+            self._wait_for_previous()  # the previous process is about to end: we hold the supervisors' lock
             return
         if error:
             self._notify("failed", utc_now(), error)
@@ -273,17 +272,17 @@ class Supervisor:
         self._failures = 1 if uptime > _SHORT_LIFE else self._failures + 1
         if code > 0 and self._failures >= _MAX_FAILURES:
             raise JournalError(
-                f"the session's process {how} {_MAX_FAILURES} times in a row; its words stand in "
+                f"the session's process {how} {_MAX_FAILURES} times in a row; its messages are in "
                 f"{self._folder / LOG}"
             )
         pause = 0.0 if self._failures == 1 else min(2.0 ** (self._failures - 2), _MAX_PAUSE)
-        said = f"the session's process {how}; it is started again" + (f" in {pause:.0f} s" if pause else "")
-        self._record_fault("session", said)
+        reason = f"the session's process {how}; it is restarted" + (f" in {pause:.0f} s" if pause else "")
+        self._record_fault("session", reason)
         self._stop.wait(pause)
 
     def _drain_stderr(self, child: ChildProcess) -> None:
         for line in child.stderr_lines():
-            self._log.write(utc_now(), "said", text=line)
+            self._log.write(utc_now(), "stderr", text=line)
             self._on_message(line)
 
     def _pass_on(self) -> None:
@@ -292,7 +291,7 @@ class Supervisor:
                 self._show(row)
                 if (line := log_line(row)) is not None:
                     self._log.write(utc_now(), row.kind, seq=row.seq, as_of=row.as_of, text=line)
-                # A webhook that fails is a fault itself, which is not posted again and again.
+                # A failing webhook is itself a fault, which must not be posted.
                 notified = row.kind in NOTIFIED_KINDS and row.payload.get("part") != "webhook"
                 if notified and self._webhook is not None:
                     self._webhook.post(self._message(row.kind, row.as_of, line or row.kind, seq=row.seq))
@@ -311,19 +310,19 @@ class Supervisor:
     def _message(self, event: str, at: datetime, text: str, **more: Any) -> dict[str, Any]:
         return {"session": self._plan.name, "event": event, "at": at.isoformat(), "text": text, **more}
 
-    def _wait_for_the_last(self) -> None:
-        """A supervisor that was killed leaves a process that notices within moments."""
+    def _wait_for_previous(self) -> None:
+        """Wait for the process of a killed supervisor, which ends within moments."""
         until = time.monotonic() + _WAIT_FOR_PREVIOUS
         while runner_pid(self._folder) is not None and time.monotonic() < until:
             self._stop.wait(_LOOK_EVERY)
 
 
 def main() -> None:
-    """Supervise until the session ends or this process is told to."""
+    """Supervise until the session ends or a signal stops this process."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may go
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal that started it may close
     plan = LaunchSpec.from_json(sys.stdin.readline())
     try:
         Supervisor(plan, show=lambda _row: None, on_message=print_stderr, stop=stop).run()

@@ -259,7 +259,7 @@ def test_each_record_is_passed_on_at_once_and_an_order_is_pending_first():
     slices = build_slices(coin("BTC", (10, 10), (10, 10)), [])
     result = run_plan(slices, want({("BTC", 1): 0.5}), [BTC], on_record=seen.append)
     kinds = [getattr(record, "status", type(record).__name__.lower()) for record in seen]
-    assert kinds == ["mark", "pending", "filled", "fill", "mark", "step"]
+    assert kinds == ["equitypoint", "pending", "filled", "fill", "equitypoint", "holdingperiod"]
     assert isinstance(seen[-1], HoldingPeriod)
     assert result.steps == (seen[-1],)
 

@@ -7,6 +7,8 @@ from engine.calendars import load_calendar
 from engine.errors import DataError
 from engine.instruments import AssetClass
 from feeds.files.bars import find_bar_files, guess_instrument, read_bars
+from feeds.files.tables import read_once
+from feeds.quality.checks import check_files
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
@@ -24,6 +26,25 @@ def write_file(folder: Path, *lines: str, name: str = "BTCUSDT.csv") -> Path:
     path = folder / name
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def test_a_file_is_opened_once_however_often_it_is_asked_for(tmp_path, monkeypatch):
+    opened = []
+    real_open = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *how, **more: opened.append(path) or real_open(path, *how, **more)
+    )
+    path = write_file(tmp_path, HEADER, GOOD)
+    with read_once():
+        (found,) = find_bar_files([tmp_path]).values()
+        bars = read_bars(found, guess_instrument("BTCUSDT"), UTC_DAYS)
+        path.write_text(f"{HEADER}\n", encoding="utf-8")  # another program writes it meanwhile
+        opened.clear()
+        assert read_bars(found, guess_instrument("BTCUSDT"), UTC_DAYS) == bars
+        assert check_files([tmp_path]) == []
+        assert opened == []
+    with pytest.raises(DataError, match="no rows"):
+        read_bars(found, guess_instrument("BTCUSDT"), UTC_DAYS)
 
 
 def test_the_symbol_is_the_name_of_the_file_without_its_ending(tmp_path):

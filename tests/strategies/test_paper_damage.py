@@ -115,8 +115,8 @@ def test_events_that_are_gone_from_the_end_are_named_and_made_again(tmp_path, fi
     assert check_replay(tmp_path).equal
     (fault,) = read_rows(tmp_path, "fault")
     assert fault.payload["reason"] == (
-        f"its last {gone} events are gone; what follows from prices is made again, but not commands and "
-        "adoptions: give a lost command again"
+        f"its last {gone} events are missing; prices and their outputs are restored, commands and adoptions "
+        "are not: repeat lost commands"
     )
 
 

@@ -98,6 +98,6 @@ def fill_and_free(small_disk, process):
     with Journal.open(journal_path(small_disk, NAME), NAME) as journal:
         journal.verify()
     ballast.unlink()
-    wait_until(lambda: heard("the session goes on"))
+    wait_until(lambda: heard("the session continues"))
     wait_until(lambda: process.poll() is not None, seconds=60)
     assert process.returncode == 0

@@ -11,15 +11,13 @@ from engine.journal.events import Kind
 from engine.outcomes import match_outcomes
 from llm.model_files import fingerprint
 from llm.registry.registry import Registry
-from strategies.config import PaperTable
 from strategies.paper.files import learning_dir
 from strategies.paper.journal_writer import StopRequested
 from strategies.paper.results import load_session_history
 from strategies.paper_runtime import model_updates as retraining
-from strategies.paper_runtime.launch import LaunchSpec
 from strategies.paper_runtime.model_updates import ChampionWatcher, Retrainer
 from tests.support.adapters_on_disk import adapter_on_disk
-from tests.support.paper_sessions import CONFIG, FACTS, NAME, day, open_journal, replay
+from tests.support.paper_sessions import CONFIG, FACTS, NAME, day, open_journal, plan_in, replay
 from tests.support.walks import Doubles
 from training.dataset.loaders import load_session_experiences
 from training.retraining.worker import retrain_for
@@ -31,11 +29,6 @@ wanted = json.loads(sys.stdin.readline())
 report = {"at": wanted["at"], "if_drift": wanted["if_drift"], "gated": [], "trained": None}
 print(json.dumps({"report": report}))
 """
-
-
-def plan_in(folder, retrain="weekly", **rest):
-    config = CONFIG.model_copy(update={"paper": PaperTable(retrain=retrain), **rest})
-    return LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True)
 
 
 def read_notes(folder):

@@ -162,7 +162,7 @@ def test_a_second_start_is_refused_and_says_who_runs_it(tmp_path):
         assert stop_session(tmp_path, NAME)
         process.communicate(timeout=30)
     assert not stop_session(tmp_path, NAME)
-    assert [row.payload["reason"] for row in read_rows(tmp_path, "session_stopped")] == ["told to stop"]
+    assert [row.payload["reason"] for row in read_rows(tmp_path, "session_stopped")] == ["stop requested"]
 
 
 @contextmanager

@@ -22,12 +22,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--hour", type=int, default=72_000, help="events of an hour, fed quickly at the end")
     parser.add_argument("--keep", type=Path, help="keep the journal here, and use it again")
-    said = parser.parse_args()
-    if said.put_many is not None:
-        measure(said.put_many, said.events, said.hour)
+    arguments = parser.parse_args()
+    if arguments.keep is not None:
+        measure(arguments.keep, arguments.events, arguments.hour)
         return
-    with tempfile.TemporaryDirectory() as made:
-        measure(Path(made), said.events, said.hour)
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(Path(scratch), arguments.events, arguments.hour)
 
 
 def measure(data_dir: Path, events: int, hour: int) -> None:

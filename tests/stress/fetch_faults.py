@@ -165,9 +165,9 @@ def under_faults(seeds: Sequence[int], rows: Mapping[str, Sequence[TextRow]]) ->
 def run_with_kills(
     moments: int, seed: int, rows: Mapping[str, Sequence[TextRow]], root: Path
 ) -> dict[str, int]:
-    """Kill a fetch with SIGKILL at random moments, start it again each time, and look at what is there.
+    """Kill a fetch with SIGKILL at random moments, start it again each time, and check its files.
 
-    A fetch that ends before its moment begins anew in an empty folder, so that each kill hits a running
+    A fetch that ends before its moment is repeated in an empty folder, so that each kill hits a running
     one. Returns how many kills and ends there were, days that differ at the end, and files left over.
     """
     chance = random.Random(seed)
@@ -228,9 +228,9 @@ class _Fetchers:
 
     def timed(self, root: Path) -> float:
         """How long a whole fetch takes, in seconds."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         self.run(root, None)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
 
 def main() -> None:

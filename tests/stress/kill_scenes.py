@@ -1,4 +1,4 @@
-"""The sessions that are killed: three simulated years, and two real ones. Knows configurations only."""
+"""The configurations of the sessions that are killed: three simulated years, and two real ones."""
 
 from tests.support.places import SHARED_DATA
 
@@ -18,7 +18,7 @@ _LEARNS = [
 
 
 def _script(*entries: tuple[str, str, str]) -> list[str]:
-    """Lines of `[[paper.script]]`: an instant, what is done, and whatever else is stated."""
+    """Return the lines of `[[paper.script]]`: an instant, an action and its other fields."""
     lines = []
     for at, do, rest in entries:
         lines += ["", "[[paper.script]]", f"at = {at}", f'do = "{do}"', *filter(None, rest.split("; "))]
@@ -54,7 +54,7 @@ _SIMULATED = [
     *_LEARNS,
     *_script(*_SCRIPT),
 ]
-"""Three years of coins and stocks, what a person may say, splits, a dividend, a gap, an absurd price."""
+"""Three years of coins and stocks, with commands, splits, a dividend, a gap and an absurd price."""
 
 
 def _real_data_scene(learning: list[str]) -> list[str]:

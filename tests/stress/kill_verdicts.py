@@ -1,4 +1,4 @@
-"""What a session comes to once it has ended, so that two of them can be held against each other."""
+"""The outcome of a session that has ended, to be compared with another one's."""
 
 import json
 import shutil
@@ -18,15 +18,15 @@ CLOSECALL = Path(sys.executable).with_name("closecall")
 
 
 def read_verdict(folder: Path) -> dict[str, object]:
-    """What a finished session comes to: its parity, and its inputs, rounds and adoptions in order."""
+    """Return a session's parity, and its inputs, rounds and adoptions in order."""
     words = [CLOSECALL, "check", "parity", NAME, "--data-dir", folder, "--json"]
     checked = ran(words, capture_output=True, text=True, seconds=3600)
     kinds: dict[str, list[object]] = {"registry_changed": [], "adopted": [], "retrained": []}
     with closing(sqlite3.connect(folder / "sessions" / NAME / "journal.sqlite")) as journal:
-        places = [
-            place
-            for (place,) in journal.execute("SELECT payload ->> 'replay' FROM journal_events ORDER BY seq")
-            if place is not None
+        positions = [
+            position
+            for (position,) in journal.execute("SELECT payload ->> 'replay' FROM journal_events ORDER BY seq")
+            if position is not None
         ]
         for kind, payload in journal.execute("SELECT kind, payload FROM journal_events ORDER BY seq"):
             if kind in kinds:
@@ -39,18 +39,18 @@ def read_verdict(folder: Path) -> dict[str, object]:
         "parity": checked.returncode,
         "difference": parity.get("difference"),
         "digests": _digests(folder),
-        "inputs": len(places),
-        "in_order": places == list(range(1, len(places) + 1)),
+        "inputs": len(positions),
+        "in_order": positions == list(range(1, len(positions) + 1)),
         "forecasts_by_adapter": {Path(name).name if name else "none": count for name, count in adapters},
         **kinds,
     }
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Those of the journal, with adapters by name, whatever folder they lie in."""
+    """Return the journal's digests, with adapters by name, without their folders."""
     with Journal.open(folder / "sessions" / NAME / "journal.sqlite", NAME) as journal:
-        effects = load_outputs(journal)
-    return session_digests([(kind, _by_name(payload)) for kind, payload in effects])
+        outputs = load_outputs(journal)
+    return session_digests([(kind, _by_name(payload)) for kind, payload in outputs])
 
 
 def _by_name(payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -58,36 +58,36 @@ def _by_name(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _stable_fields(kind: str, payload: dict) -> object:
-    """What must be the same again: no place in the journal, no folder and no time of this machine's."""
+    """Return the fields that must not change: no journal position, no folder and no wall clock time."""
     if kind == "adopted":
         return [payload["name"], payload["fingerprint"]]
     if kind == "registry_changed":
         return [payload["change"], payload["name"]]
     report = payload.get("report") or payload
     trained = report.get("trained") or {}
-    gated = [[one["adapter"], one["promoted"]] for one in report.get("gated", [])]
+    gated = [[gate["adapter"], gate["promoted"]] for gate in report.get("gated", [])]
     return [payload["due"], gated, trained.get("adapter"), report.get("champion"), payload.get("failed")]
 
 
 def check_altered_copy(folder: Path, scratch: Path) -> int:
-    """The exit code of `check parity` where one fill of a copy has another last digit."""
+    """Return the exit code of `check parity` on a copy in which the last digit of one fill differs."""
     copy = scratch / "sessions" / NAME
     shutil.rmtree(scratch, ignore_errors=True)
     copy.mkdir(parents=True)
     with (
-        closing(sqlite3.connect(folder / "sessions" / NAME / "journal.sqlite")) as whole_one,
-        closing(sqlite3.connect(copy / "journal.sqlite")) as one,
+        closing(sqlite3.connect(folder / "sessions" / NAME / "journal.sqlite")) as original,
+        closing(sqlite3.connect(copy / "journal.sqlite")) as altered,
     ):
-        whole_one.backup(one)
-        one.execute("DROP TRIGGER journal_no_update")
-        seq, payload = one.execute(
+        original.backup(altered)
+        altered.execute("DROP TRIGGER journal_no_update")
+        seq, payload = altered.execute(
             "SELECT seq, payload FROM journal_events WHERE kind = 'fill' ORDER BY seq LIMIT 1 OFFSET 5"
         ).fetchone()
         price = repr(json.loads(payload)["price"])
-        turned = price[:-1] + str((int(price[-1]) + 1) % 10)
-        one.execute(
-            "UPDATE journal_events SET payload = replace(payload, ?, ?) WHERE seq = ?", (price, turned, seq)
+        changed = price[:-1] + str((int(price[-1]) + 1) % 10)
+        altered.execute(
+            "UPDATE journal_events SET payload = replace(payload, ?, ?) WHERE seq = ?", (price, changed, seq)
         )
-        one.commit()
+        altered.commit()
     words = [CLOSECALL, "check", "parity", NAME, "--data-dir", scratch]
     return ran(words, capture_output=True, seconds=3600).returncode

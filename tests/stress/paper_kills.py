@@ -5,8 +5,8 @@ three simulated years with doubles of student and trainer, which start in moment
 shipped student and are typed as a user types them: "simulated" the same three years with real training,
 "real" two real years without, "real-learning" with it.
 Each kill has a moment of its own: at the start (reading the days), at a write of the journal, at a fill,
-while the student works, in a round of retraining, at a change of the registry. `--folder` keeps what was
-done, and the same call goes on with it.
+while the student works, in a round of retraining, at a change of the registry. `--folder` keeps the results,
+and the same call resumes there.
 """
 
 import argparse
@@ -37,13 +37,20 @@ LONGEST = 240.0
 
 PATIENCE = 40
 
+PARTS = {
+    "session": ("session_process",),
+    "student": ("student_process", "llm.worker.process"),
+    "retrain": ("retrain_process", "training.retraining.worker"),
+}
+"""What the command line of each part contains, with the doubles and with the program's own."""
+
 
 _processes = ExitStack()
 """Ends every started process."""
 
 
 class WatchedSession:
-    """One session's folder as it is seen from outside, by files and processes alone."""
+    """One session's folder as seen from outside, by files and processes alone."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,10 +61,10 @@ class WatchedSession:
         self.rounds: list[int] = []
 
     def poll(self) -> None:
-        """Count what came since the last look. A round is known by how many slices came before it."""
+        """Count the new events. A round is identified by how many slices came before it."""
         if not self.journal.is_file():
             return
-        # The journal may be locked or half made just now; the next look sees it.
+        # The journal may be locked or half created just now; the next poll sees it.
         with suppress(sqlite3.OperationalError), closing(self._connected()) as journal:
             query = "SELECT seq, kind FROM journal_events WHERE session = ? AND seq > ? ORDER BY seq"
             for seq, kind in journal.execute(query, (NAME, self._seen)):
@@ -68,11 +75,11 @@ class WatchedSession:
                     self.rounds.append(self.slices)
 
     def written(self) -> object:
-        """What changes whenever the journal is written."""
+        """Return a value that changes whenever the journal is written."""
         return _stamp(self.journal.with_name("journal.sqlite-wal"))
 
     def registered(self) -> object:
-        """What changes whenever the session's registry is written."""
+        """Return a value that changes whenever the session's registry is written."""
         home = self.journal.parent / "learning" / "models"
         return [_stamp(path) for path in sorted(home.glob("*.sqlite*"))]
 
@@ -82,31 +89,31 @@ class WatchedSession:
 
 @dataclass(slots=True)
 class RunningSession:
-    """The processes of one start, by what they are."""
+    """The processes of one start, by part."""
 
     process: subprocess.Popen
-    begun: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     def parts(self) -> dict[str, int]:
-        """Process numbers by part, of those that live."""
-        found = {"supervisor": self.process.pid}
-        waiting = _children(self.process.pid)
-        while waiting:
-            pid = waiting.pop()
+        """Return the ids of the running processes by part."""
+        running = {"supervisor": self.process.pid}
+        pending = _children(self.process.pid)
+        while pending:
+            pid = pending.pop()
             line = _command(pid)
-            for part in ("session_process", "student_process", "retrain_process"):
-                if part in line:
-                    found[part.removesuffix("_process")] = pid
-            waiting += _children(pid)
-        return found
+            for part, names in PARTS.items():
+                if any(name in line for name in names):
+                    running[part] = pid
+            pending += _children(pid)
+        return running
 
     def kill(self, victim: str) -> str:
-        """Kill a part with -9, or all of them at once; what was killed."""
+        """Kill a part with -9, or all of them at once, and return which."""
         parts = self.parts()
         if victim not in parts:
             victim = "everything"
-        doomed = list(parts.values()) if victim == "everything" else [parts[victim]]
-        for pid in doomed:
+        pids = list(parts.values()) if victim == "everything" else [parts[victim]]
+        for pid in pids:
             with suppress(ProcessLookupError):  # it has ended by itself
                 os.kill(pid, signal.SIGKILL)
         if victim in ("everything", "supervisor"):
@@ -115,7 +122,7 @@ class RunningSession:
 
 
 def start_scene(folder: Path, scene: str) -> RunningSession:
-    """The scene's session, begun or gone on with."""
+    """Start or resume the scene's session."""
     config = folder / "closecall.toml"
     config.write_text("\n".join(SCENES[scene]) + "\n", encoding="utf-8")
     words = [
@@ -137,12 +144,12 @@ def start_scene(folder: Path, scene: str) -> RunningSession:
 
 
 def run_uninterrupted(folder: Path, scene: str) -> tuple[float, WatchedSession]:
-    """Run the scene to its end without a kill; the seconds it took, and what was seen at its end."""
-    begun = time.monotonic()
+    """Run the scene to its end without a kill; return the seconds it took, and the session at its end."""
+    started = time.monotonic()
     if not (folder / "seconds").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         _wait_for_end(start_scene(folder, scene))
-        (folder / "seconds").write_text(str(time.monotonic() - begun))
+        (folder / "seconds").write_text(str(time.monotonic() - started))
     watched = WatchedSession(folder)
     watched.poll()
     return float((folder / "seconds").read_text()), watched
@@ -151,7 +158,7 @@ def run_uninterrupted(folder: Path, scene: str) -> tuple[float, WatchedSession]:
 def run_with_kills(
     folder: Path, scene: str, reference: WatchedSession, kills: int, seed: int
 ) -> list[dict[str, object]]:
-    """Run the scene, killed `kills` times; what was killed at which moment."""
+    """Run the scene, killed `kills` times, and return what was killed at which moment."""
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "kills.jsonl"
     done = [json.loads(line) for line in record.read_text().splitlines()] if record.is_file() else []
@@ -169,11 +176,11 @@ def run_with_kills(
             continue
         victim = running.kill(dice.choices(list(VICTIMS), VICTIMS.values())[0])
         watched.poll()
-        one = {"moment": moment, "victim": victim, "slices": watched.slices, "rounds": len(watched.rounds)}
-        done.append(one)
+        kill = {"moment": moment, "victim": victim, "slices": watched.slices, "rounds": len(watched.rounds)}
+        done.append(kill)
         with record.open("a") as file:
-            file.write(json.dumps(one) + "\n")
-        sys.stderr.write(f"{len(done)}/{kills} {json.dumps(one)}\n")
+            file.write(json.dumps(kill) + "\n")
+        sys.stderr.write(f"{len(done)}/{kills} {json.dumps(kill)}\n")
     if running is None or running.process.poll() is not None:
         running = start_scene(folder, scene)
     _wait_for_end(running)
@@ -181,7 +188,7 @@ def run_with_kills(
 
 
 def _plan(dice: random.Random, reference: WatchedSession, since: int, kills: int) -> list[tuple[int, str]]:
-    """How many slices to wait for and then what, in the order in which they come."""
+    """Return how many slices to wait for before which moment, in order."""
     chosen = []
     for _ in range(kills):
         aim = dice.randint(since, max(since, reference.slices - 1))
@@ -197,10 +204,10 @@ def _plan(dice: random.Random, reference: WatchedSession, since: int, kills: int
 def _wait_for_moment(
     running: RunningSession, watched: WatchedSession, moment: str, aim: int, dice: random.Random
 ) -> bool:
-    """Come back at the moment, or False where the session ended by itself before it."""
+    """Return at the moment; False if the session ended by itself before it."""
     until = time.monotonic() + LONGEST
     if moment == "start":
-        time.sleep(max(0.0, running.begun + dice.uniform(0.0, 12.0) - time.monotonic()))
+        time.sleep(max(0.0, running.started + dice.uniform(0.0, 12.0) - time.monotonic()))
         return running.process.poll() is None
     if moment in ("journal", "fill", "registry") and not _wait_until(
         running, until, lambda: watched.poll() or watched.slices >= aim
@@ -210,7 +217,7 @@ def _wait_for_moment(
         before = watched.written()
         return _wait_until(running, until, lambda: watched.written() != before, every=0.0002)
     if moment == "fill":
-        # A session that is halted fills nothing for months, and other moments are still to come.
+        # A halted session fills nothing for months, and other moments are still to come.
         before, last = watched.fills, watched.slices + PATIENCE
         return _wait_until(
             running,
@@ -229,9 +236,9 @@ def _wait_for_moment(
     return came and running.process.poll() is None
 
 
-def _wait_until(running: RunningSession, until: float, found: object, every: float = 0.005) -> bool:
-    """Whether it came to pass before the session ended or the time was up."""
-    while not found():
+def _wait_until(running: RunningSession, until: float, reached: object, every: float = 0.005) -> bool:
+    """Wait for a condition, the end of the session or a time; return False if the session ended first."""
+    while not reached():
         if running.process.poll() is not None:
             return False
         if time.monotonic() > until:
@@ -241,27 +248,27 @@ def _wait_until(running: RunningSession, until: float, found: object, every: flo
 
 
 def _wait_for_end(running: RunningSession) -> None:
-    _, said = running.process.communicate()
+    _, errors = running.process.communicate()
     if running.process.returncode != 0:
-        raise SystemExit(f"the session ended with {running.process.returncode}: {said[-2000:]}")
+        raise SystemExit(f"the session ended with {running.process.returncode}: {errors[-2000:]}")
 
 
 def _stamp(path: Path) -> object:
-    with suppress(OSError):  # gone between the look and the read
-        about = path.stat()
-        return path.name, about.st_mtime_ns, about.st_size
+    with suppress(OSError):  # gone meanwhile
+        stat = path.stat()
+        return path.name, stat.st_mtime_ns, stat.st_size
     return None
 
 
 def _children(pid: int) -> list[int]:
-    with suppress(OSError):  # gone between the look and the read
-        found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-        return [int(one) for some in found for one in some]
+    with suppress(OSError):  # gone meanwhile
+        by_task = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        return [int(child) for children in by_task for child in children]
     return []
 
 
 def _command(pid: int) -> str:
-    with suppress(OSError):  # gone between the look and the read
+    with suppress(OSError):  # gone meanwhile
         return Path(f"/proc/{pid}/cmdline").read_text()
     return ""
 
@@ -277,28 +284,28 @@ def main() -> None:
     parser.add_argument("--scene", choices=sorted(SCENES), default="doubles")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="keep everything here, and go on with what is there")
-    chosen = parser.parse_args()
-    folder = chosen.folder or _folder()
+    parser.add_argument("--folder", type=Path, help="keep everything here, and resume what is there")
+    arguments = parser.parse_args()
+    folder, scene = arguments.folder or _folder(), arguments.scene
     with _processes:
-        seconds, reference = run_uninterrupted(folder / "whole", chosen.snapshot)
-        kills = run_with_kills(folder / "killed", chosen.snapshot, reference, chosen.kills, chosen.seed)
+        seconds, reference = run_uninterrupted(folder / "whole", scene)
+        kills = run_with_kills(folder / "killed", scene, reference, arguments.kills, arguments.seed)
     was, now = read_verdict(folder / "whole"), read_verdict(folder / "killed")
     report = {
-        "scene": chosen.snapshot,
+        "scene": scene,
         "seconds_of_the_whole": round(seconds, 1),
         "slices": reference.slices,
         "rounds": len(reference.rounds),
         "kills": len(kills),
-        "by_moment": {name: sum(one["moment"] == name for one in kills) for name in WEIGHTS},
-        "by_victim": {name: sum(one["victim"] == name for one in kills) for name in VICTIMS},
+        "by_moment": {name: sum(kill["moment"] == name for kill in kills) for name in WEIGHTS},
+        "by_victim": {name: sum(kill["victim"] == name for kill in kills) for name in VICTIMS},
         "whole": was,
         "same": {name: was[name] == now[name] for name in was},
         "differs": {name: [was[name], now[name]] for name in was if was[name] != now[name]},
         "altered_fill_exit_code": check_altered_copy(folder / "whole", folder / "altered"),
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    if chosen.folder is None:
+    if arguments.folder is None:
         shutil.rmtree(folder)
     sys.exit(0 if all(report["same"].values()) and was["parity"] == 0 else 1)
 

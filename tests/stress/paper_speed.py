@@ -42,12 +42,14 @@ WIDE = RiskLimits(orders_per_day=10_000, drawdown=0.99, daily_loss=0.99, symbol_
 
 
 class OneByOne:
-    """Journals slices of one symbol each when their time has come, and notes when it began to."""
+    """Journals slices of one symbol each when they are due, and notes when it began to."""
 
     def __init__(self, journal, facts):
         self._journal = journal
         self._waiting = [
-            one for slice_ in build_slices(facts.traded_bars, facts.news) for one in _split_by_symbol(slice_)
+            part
+            for slice_ in build_slices(facts.traded_bars, facts.news)
+            for part in _split_by_symbol(slice_)
         ][::-1]
         self.begun = 0.0
 
@@ -80,8 +82,10 @@ def _split_by_symbol(slice_):
     if not slice_.bars:
         return [slice_]
     first, *rest = sorted(slice_.bars)
-    ones = [Slice(as_of=slice_.as_of, phase=slice_.phase, bars={first: slice_.bars[first]}, news=slice_.news)]
-    return ones + [
+    parts = [
+        Slice(as_of=slice_.as_of, phase=slice_.phase, bars={first: slice_.bars[first]}, news=slice_.news)
+    ]
+    return parts + [
         Slice(as_of=slice_.as_of, phase=slice_.phase, bars={symbol: slice_.bars[symbol]}, news=())
         for symbol in rest
     ]
@@ -94,17 +98,17 @@ def latency(folder, days):
     student = RuleStudent()
     settings = build_run_spec(config, facts, student, WIDE)
     create_session(folder, NAME, settings, [], at=facts.start, about={})
-    clock, taken, made = Clock(facts.start), [], {}
+    clock, commits, opened = Clock(facts.start), [], {}
     with AnswerCache(folder / "ledger.sqlite") as ledger:
 
         def at(boundary):
-            if boundary == "after the effects" and "source" in made:
-                taken.append((made["journal"].last_seq, time.perf_counter() - made["source"].begun))
+            if boundary == "after the effects" and "source" in opened:
+                commits.append((opened["journal"].last_seq, time.perf_counter() - opened["source"].begun))
 
         def parts(journal):
-            made.update(source=OneByOne(journal, facts), journal=journal)
+            opened.update(source=OneByOne(journal, facts), journal=journal)
             return SessionDeps(
-                source=made["source"],
+                source=opened["source"],
                 time=SystemClock(clock, clock.sleep, poll_interval=86_400.0),
                 answers=ledger,
                 load_student=lambda _adopted: LocalStudentClient(student),
@@ -116,7 +120,7 @@ def latency(folder, days):
     with Journal.open(session_folder(folder, NAME) / JOURNAL, NAME) as journal:
         filled = {row.seq for row in journal.read(kinds=("fill",))}
     spans, before = [], 0
-    for last, seconds in taken:
+    for last, seconds in commits:
         if any(seq in filled for seq in range(before + 1, last + 1)):
             spans.append(seconds * 1000)
         before = last
@@ -139,22 +143,22 @@ def replay(folder, slices):
         news=(),
         start=midnight(date(2023, 1, 1)),
         source="simulated:7",
-        simulated=True,
+        is_simulated=True,
     )
-    config, said = load_config(None, {}), {}
+    config, figures = load_config(None, {}), {}
     for what in ("trading_seconds", "again_seconds"):
-        begun, worked = time.perf_counter(), time.process_time()
+        started, cpu_started = time.perf_counter(), time.process_time()
         with AnswerCache(folder / "ledger.sqlite") as ledger:
             replay_session(folder, NAME, config, facts, student=RuleStudent(), ledger=ledger, limits=WIDE)
-        said[what] = round(time.perf_counter() - begun, 1)
-        said[f"{what}_of_cpu"] = round(time.process_time() - worked, 1)
+        figures[what] = round(time.perf_counter() - started, 1)
+        figures[f"{what}_of_cpu"] = round(time.process_time() - cpu_started, 1)
     with Journal.open(session_folder(folder, NAME) / JOURNAL, NAME) as journal:
-        said["slices"] = sum(1 for _ in journal.read(kinds=("slice",)))
-        begun, worked = time.perf_counter(), time.process_time()
-        said["equal"] = check_session_replay(journal).equal
-        said["parity_seconds"] = round(time.perf_counter() - begun, 1)
-        said["parity_seconds_of_cpu"] = round(time.process_time() - worked, 1)
-    return said
+        figures["slices"] = sum(1 for _ in journal.read(kinds=("slice",)))
+        started, cpu_started = time.perf_counter(), time.process_time()
+        figures["equal"] = check_session_replay(journal).equal
+        figures["parity_seconds"] = round(time.perf_counter() - started, 1)
+        figures["parity_seconds_of_cpu"] = round(time.process_time() - cpu_started, 1)
+    return figures
 
 
 def memory(folder, days):
@@ -162,19 +166,21 @@ def memory(folder, days):
     config = load_config(
         None, {"market": {"coins": 3, "stocks": 3, "days": days}, "risk": {"drawdown": 0.99}}
     )
-    seen, most = [], 0.0
+    samples, peak = [], 0.0
     with start_supervised(LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True)) as process:
         while process.poll() is None:
             runner = runner_pid(session_folder(folder, NAME))
             if runner in children(process.pid):
-                now, ever = _megabytes(runner)
-                most = max(most, ever)
+                now, process_peak = _megabytes(runner)
+                peak = max(peak, process_peak)
                 if now:
-                    seen.append(now)
+                    samples.append(now)
             time.sleep(0.25)
         process.communicate()
-    quarters = [seen[len(seen) * quarter // 4] for quarter in range(1, 4)] if len(seen) > 4 else seen
-    return {"days": days, "quarters_mb": quarters, "last_mb": seen[-1], "most_mb": most}
+    quarters = (
+        [samples[len(samples) * quarter // 4] for quarter in range(1, 4)] if len(samples) > 4 else samples
+    )
+    return {"days": days, "quarters_mb": quarters, "last_mb": samples[-1], "most_mb": peak}
 
 
 def _megabytes(pid):
@@ -182,8 +188,8 @@ def _megabytes(pid):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0.0, 0.0
-    said = dict(line.split(":", 1) for line in lines)
-    return tuple(round(int(said[name].split()[0]) / 1024, 1) for name in ("VmRSS", "VmHWM"))
+    fields = dict(line.split(":", 1) for line in lines)
+    return tuple(round(int(fields[name].split()[0]) / 1024, 1) for name in ("VmRSS", "VmHWM"))
 
 
 def main():
@@ -193,15 +199,15 @@ def main():
     parser.add_argument("--slices", type=int, default=50_000)
     parser.add_argument("--days", type=int, default=1095, help="of the memory's session")
     parser.add_argument("--latency-days", type=int, default=90)
-    chosen = parser.parse_args()
-    wanted = chosen.parts or ["latency", "replay", "memory"]
+    arguments = parser.parse_args()
+    selected = arguments.parts or ["latency", "replay", "memory"]
     report = {"load": os.getloadavg()[0]}
     for name, work in (
-        ("latency", lambda place: latency(place, chosen.latency_days)),
-        ("replay", lambda place: replay(place, chosen.slices)),
-        ("memory", lambda place: memory(place, chosen.days)),
+        ("latency", lambda path: latency(path, arguments.latency_days)),
+        ("replay", lambda path: replay(path, arguments.slices)),
+        ("memory", lambda path: memory(path, arguments.days)),
     ):
-        if name in wanted:
+        if name in selected:
             with tempfile.TemporaryDirectory() as folder:
                 report[name] = work(Path(folder))
     sys.stdout.write(json.dumps(report, indent=2) + "\n")

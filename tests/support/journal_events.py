@@ -124,7 +124,7 @@ SETTINGS = {
 EXAMPLES = (
     SessionStarted(**SETTINGS),
     SessionResumed(events=9),
-    SessionStopped(reason="told to stop"),
+    SessionStopped(reason="stop requested"),
     SessionFinished(),
     SessionScored(result={"verdict": "inconclusive"}),
     Waiting(awaited="the next input", until=AT, state="active"),

@@ -24,7 +24,7 @@ def double_parts():
     from llm.model_files import fingerprint
     from strategies.config import load_config
     from tests.support.walks import Doubles, write_adapter
-    from training.grpo.train import TrainedAdapter
+    from training.trained_adapter import TrainedAdapter
 
     class Learners(Doubles):
         def train(self, start, training, held_out, folder, on_event, on_progress):

@@ -19,11 +19,12 @@ from engine.parent_process import die_with_parent
 from engine.trading.risk import Command, CommandKind
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
-from strategies.config import load_config
+from strategies.config import PaperTable, load_config
 from strategies.market_data import load_market_data
 from strategies.paper.files import session_folder
 from strategies.paper.outputs import load_outputs, session_digests
 from strategies.paper.replay import replay_session
+from strategies.paper_runtime.launch import LaunchSpec
 from strategies.replay_check import check_session_replay
 from strategies.runs import JOURNAL
 from tests.support.students import DOWN, UP, RuleStudent
@@ -121,6 +122,12 @@ def replay(folder, script=(), name=NAME, facts=FACTS, **rest):
             script=script,
             **{"load": load} | rest,
         )
+
+
+def plan_in(folder, retrain="weekly", **rest):
+    """A start of a replay that retrains, with some settings of the configuration changed."""
+    config = CONFIG.model_copy(update={"paper": PaperTable(retrain=retrain), **rest})
+    return LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True)
 
 
 def open_journal(folder, name=NAME):

@@ -15,7 +15,7 @@ from llm.model_files import fingerprint
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import load_market_data
 from tests.support.students import RuleStudent
-from training.grpo.train import TrainedAdapter
+from training.trained_adapter import TrainedAdapter
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
 

@@ -129,14 +129,14 @@ def test_a_call_without_a_bar_of_its_own_is_refused() -> None:
 
 
 def test_a_call_made_on_other_prices_is_refused() -> None:
-    with pytest.raises(DataError, match="closes at 102 and the call saw 99"):
+    with pytest.raises(DataError, match="closes at 102 but the prediction was made at 99"):
         match_outcomes([call_at(bar(0, 98, 99))], {"BTC": BARS})
 
 
 def test_bars_out_of_order_are_refused() -> None:
     with pytest.raises(DataError, match="sort the bars"):
         match_outcomes([call_at(BARS[0])], {"BTC": [BARS[1], BARS[0]]})
-    with pytest.raises(DataError, match="remove doubles"):
+    with pytest.raises(DataError, match="remove duplicates"):
         match_outcomes([call_at(BARS[0])], {"BTC": [BARS[0], BARS[0]]})
 
 

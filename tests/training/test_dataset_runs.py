@@ -66,7 +66,7 @@ def test_every_call_with_an_ended_step_comes_back_with_what_was_seen(finished):
 
 def test_each_call_comes_to_the_net_return_of_the_step_in_the_run(finished):
     _, _, made, lived = finished
-    steps = {(step.symbol, step.started_at): step for step in made.simulations["student"].engine.trading.pnl}
+    steps = {(step.symbol, step.started_at): step for step in made.simulations["student"].engine.steps}
     signs = set()
     for one in lived:
         taken = simulate_step(one.call, one.outcome, one.trade_context)
@@ -165,7 +165,7 @@ def test_steps_that_the_calls_do_not_come_to_are_refused_in_one_line(finished, t
         ]
 
     rewrite(folder, made, tmp_path, dearer)
-    with pytest.raises(JournalError, match="comes to a net return of") as caught:
+    with pytest.raises(JournalError, match="has a net return of") as caught:
         load_run_experiences(tmp_path, made.name)
     assert "\n" not in str(caught.value)
 
@@ -184,7 +184,7 @@ def test_an_event_that_cannot_be_read_is_named(finished, tmp_path):
 def test_a_journal_that_does_not_say_how_its_run_was_started_is_refused(finished, tmp_path):
     folder, _, made, _ = finished
     rewrite(folder, made, tmp_path, lambda rows: rows[1:])
-    with pytest.raises(JournalError, match="does not say how it was started"):
+    with pytest.raises(JournalError, match="has no start event"):
         load_run_experiences(tmp_path, made.name)
 
 

@@ -142,7 +142,7 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
             "calls": calls,
             "volatilities": {(one.symbol, one.as_of): volatility(one.bars) for one in observed},
             "sizing": sizing,
-            "stake": BetSizing.CONFIDENCE,
+            "bet_sizing": BetSizing.CONFIDENCE,
         },
         instruments=instruments,
         costs=costs,

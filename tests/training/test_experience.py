@@ -17,7 +17,7 @@ from training.dataset.experience import (
     Experience,
     TrainingSet,
     build_experiences,
-    longest_horizon,
+    find_longest_horizon,
     require_disjoint,
     require_past,
 )
@@ -138,7 +138,7 @@ def test_a_weekend_makes_the_horizon_three_days_and_the_embargo_with_it():
         costs={"SSS": make_facts()["costs"]["AAA"]},
     )
     made = build_experiences(build_observations(given["bars"], [], window=6, start=MONDAY - DAY), **given)
-    assert longest_horizon(made) == 3 * DAY
+    assert find_longest_horizon(made) == 3 * DAY
     with expect_refusal(UsageError, "horizon of SSS", "at least 3 days"):
         TrainingSet.select(made, cutoff=MONDAY + 400 * DAY, embargo=DAY)
     assert TrainingSet.select(made, cutoff=MONDAY + 400 * DAY, embargo=3 * DAY).items == tuple(made)
@@ -169,4 +169,4 @@ def test_a_test_window_inside_the_training_window_is_refused():
 def test_an_experience_knows_its_own_horizon():
     one: Experience = build_all_experiences(make_facts())[0]
     assert one.horizon == DAY
-    assert longest_horizon([]) == timedelta(0)
+    assert find_longest_horizon([]) == timedelta(0)

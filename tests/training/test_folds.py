@@ -9,7 +9,7 @@ from engine.timeline import build_observations
 from strategies.market_data import build_costs, load_market_data
 from strategies.sizing import build_sizing
 from tests.support.walks import MARKET
-from training.dataset.experience import build_experiences, longest_horizon
+from training.dataset.experience import build_experiences, find_longest_horizon
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import build_folds, split_fold
 
@@ -54,33 +54,33 @@ def test_a_longer_step_leaves_days_between_gate_and_next_training():
     assert [(fold.gate_at - FIRST).days for fold in made] == [70, 120, 170]
 
 
-def test_a_fold_trains_on_nothing_that_was_not_known_an_embargo_before_its_cutoff(lived):
+def test_a_fold_trains_on_nothing_that_was_not_known_an_embargo_before_its_cutoff(all_experiences):
     made = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))
-    embargo = longest_horizon(lived)
+    embargo = find_longest_horizon(all_experiences)
     for fold in made:
-        data = split_fold(lived, fold, embargo)
+        data = split_fold(all_experiences, fold, embargo)
         assert max(one.known_at for one in data.training.items) + embargo < fold.held_from
         assert max(one.known_at for one in data.held_out.items) + embargo < fold.cutoff
         assert min(one.observation.as_of for one in data.training.items) > fold.train_from
         assert min(one.observation.as_of for one in data.held_out.items) > fold.held_from
 
 
-def test_a_later_future_changes_no_training_set(lived):
+def test_a_later_future_changes_no_training_set(all_experiences):
     fold = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))[0]
-    past = [one for one in lived if one.known_at < fold.cutoff]
-    assert split_fold(lived, fold, DAY) == split_fold(past, fold, DAY)
+    past = [one for one in all_experiences if one.known_at < fold.cutoff]
+    assert split_fold(all_experiences, fold, DAY) == split_fold(past, fold, DAY)
 
 
-def test_an_embargo_shorter_than_the_horizon_is_refused(lived):
+def test_an_embargo_shorter_than_the_horizon_is_refused(all_experiences):
     fold = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))[0]
     with pytest.raises(UsageError, match="embargo"):
-        split_fold(lived, fold, timedelta(hours=23))
+        split_fold(all_experiences, fold, timedelta(hours=23))
 
 
-def test_a_window_too_short_for_the_embargo_says_so(lived):
+def test_a_window_too_short_for_the_embargo_says_so(all_experiences):
     fold = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=8, test_days=30))[0]
     with pytest.raises(UsageError, match=r"fold 1, .* too few outcomes .* larger --train-days"):
-        split_fold(lived, fold, 5 * DAY)
+        split_fold(all_experiences, fold, 5 * DAY)
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,12 @@ from llm.transformers_student import load_student
 from strategies.sizing import PositionSizing
 from training.dataset.experience import TrainingSet, build_experiences
 from training.grpo.config import GrpoConfig
-from training.grpo.prompt_sampling import batch_part_size, sort_by_length
-from training.grpo.train import TrainedAdapter, train_grpo
+from training.grpo.prompt_sampling import choose_batch_size, sort_by_length
+from training.grpo.train import train_grpo
 from training.monitoring.evaluation import compute_metrics, parse_answers
 from training.monitoring.guards import GuardLimits
 from training.sft.train import SftConfig
+from training.trained_adapter import TrainedAdapter
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
 
@@ -87,9 +88,9 @@ def train_once(
         training,
         held_out,
         folder,
-        recipe,
         lambda payload: kept.append((encode(payload, CUTOFF).kind, encode_fields(payload))),
         lambda *_: None,
+        recipe=recipe,
     )
 
 
@@ -240,7 +241,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("the disk is full")
 
-    monkeypatch.setattr("training.grpo.train.write_adapter", fail)
+    monkeypatch.setattr("training.trained_adapter.write_adapter", fail)
     with pytest.raises(StudentError):
         train_once(tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []
@@ -252,9 +253,9 @@ def test_nothing_is_written_to_the_screen(tmp_path: Path, capfd: pytest.CaptureF
 
 
 def test_parts_divide_a_step_and_stay_within_the_budget() -> None:
-    assert batch_part_size(prompts=64, tokens=200, budget=4096) == 16
-    assert batch_part_size(prompts=64, tokens=9999, budget=4096) == 1
-    assert batch_part_size(prompts=6, tokens=10, budget=4096) == 6
+    assert choose_batch_size(prompts=64, tokens=200, budget=4096) == 16
+    assert choose_batch_size(prompts=64, tokens=9999, budget=4096) == 1
+    assert choose_batch_size(prompts=6, tokens=10, budget=4096) == 6
     assert sort_by_length([2, 0, 1], [30, 10, 20]) == [1, 2, 0]
 
 

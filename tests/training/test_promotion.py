@@ -180,7 +180,7 @@ def test_both_must_have_been_asked_the_same_on_the_same_market():
     with pytest.raises(DataError, match="two calls"):
         evaluate_challenger(champion, [*challenger, challenger[0]], RULE, passed_guards=True)
     other = outcome(0, move=0.5)
-    with pytest.raises(DataError, match="other outcomes"):
+    with pytest.raises(DataError, match="outcomes differ"):
         evaluate_challenger(champion, [(challenger[0][0], other), *challenger[1:]], RULE, passed_guards=True)
 
 

@@ -13,7 +13,7 @@ from strategies.config import load_config
 from tests.support.experiences_by_hand import build_all_experiences, make_facts
 from tests.support.students import RuleStudent
 from training.dataset.loaders import load_run_experiences
-from training.promotion.evidence import net_returns
+from training.promotion.evidence import compute_net_returns
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -37,22 +37,22 @@ def test_a_traded_students_return_is_the_mean_of_the_days_of_the_engines_own_ste
     )
     run = backtest(config, data_dir=tmp_path, clock=lambda: NOW, student=RuleStudent())
     experience = load_run_experiences(tmp_path, run.name)
-    steps = {(step.symbol, step.started_at): step for step in run.simulations["student"].engine.trading.pnl}
+    steps = {(step.symbol, step.started_at): step for step in run.simulations["student"].engine.steps}
     earned = [steps.get((one.observation.symbol, one.trade_context.fill_at)) for one in experience]
     assert sum(step is not None for step in earned) > 50
     days = {one.observation.as_of for one in experience}
     wanted = math.fsum(step.net_return for step in earned if step) / len(days)
     calls = [one.call for one in experience]
-    assert net_returns(calls, calls, experience) == pytest.approx((wanted, wanted), abs=1e-9)
+    assert compute_net_returns(calls, calls, experience) == pytest.approx((wanted, wanted), abs=1e-9)
 
 
 def test_a_side_that_keeps_what_it_holds_pays_for_the_change_only():
     days = build_all_experiences(make_facts())
     calm = [make_forecast(one, Direction.UP) for one in days]
     restless = [make_forecast(one, (Direction.UP, Direction.DOWN)[n % 2]) for n, one in enumerate(days)]
-    one, other = net_returns(calm, restless, days)
+    one, other = compute_net_returns(calm, restless, days)
     free = [_without_cost(one) for one in days]
-    free_one, free_other = net_returns(calm, restless, free)
+    free_one, free_other = compute_net_returns(calm, restless, free)
     assert 0 < free_one - one < (free_other - other) / 3
 
 
@@ -64,5 +64,5 @@ def _without_cost(one):
 def test_silence_earns_nothing_and_no_experience_is_no_figure():
     days = build_all_experiences(make_facts())
     calls = [silent(one) for one in days]
-    assert net_returns(calls, calls, days) == (0.0, 0.0)
-    assert net_returns(calls, calls, []) is None
+    assert compute_net_returns(calls, calls, days) == (0.0, 0.0)
+    assert compute_net_returns(calls, calls, []) is None

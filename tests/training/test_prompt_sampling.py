@@ -7,20 +7,20 @@ import pytest
 from tests.support.experiences_by_hand import build_all_experiences, make_facts
 from tests.support.markets import DAY, MONDAY
 from training.dataset.experience import TrainingSet
-from training.grpo.prompt_sampling import draw_prompts, recency_weights
+from training.grpo.prompt_sampling import compute_recency_weights, draw_prompts
 
 ALIKE = [0] * 9
 
 
 def test_recent_items_weigh_more_by_their_half_life():
     training = TrainingSet.select(build_all_experiences(make_facts()), cutoff=MONDAY + 400 * DAY, embargo=DAY)
-    assert recency_weights(training, None) == [1.0] * len(training.items)
-    aged = recency_weights(training, 7.0)
+    assert compute_recency_weights(training, None) == [1.0] * len(training.items)
+    aged = compute_recency_weights(training, 7.0)
     span = (training.items[-1].known_at - training.items[0].known_at) / timedelta(days=7)
     assert aged[-1] / aged[0] == pytest.approx(2**span)
-    assert recency_weights(replace(training, cutoff=training.cutoff + 7 * DAY), 7.0)[0] == pytest.approx(
-        aged[0] / 2
-    )
+    assert compute_recency_weights(replace(training, cutoff=training.cutoff + 7 * DAY), 7.0)[
+        0
+    ] == pytest.approx(aged[0] / 2)
 
 
 def test_items_are_drawn_in_proportion_to_their_weights():

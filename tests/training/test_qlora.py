@@ -11,7 +11,7 @@ from engine.journal.events.training import TrainingGuard
 from llm.student import Quantization, StudentSettings
 from llm.transformers_student import TransformersStudent, load_student
 from tests.support.students import make_small_model
-from training.lora import LoraShape, add_adapter, has_stable_gradient, trainable_student
+from training.lora import LoraShape, add_adapter, has_stable_gradient, load_student_to_train
 
 NF4 = Quantization.NF4
 NO_KERNEL = "an autograd kernel was not registered"
@@ -133,14 +133,14 @@ def test_a_student_that_cannot_learn_in_four_bits_is_trained_unquantized_and_say
         loaded.append(wanted)
         return load_student(wanted)
 
-    settings, _ = trainable_student(quantized, load, events.append)
+    settings, _ = load_student_to_train(quantized, load, events.append)
     assert settings == replace(quantized, quantization=Quantization.NONE) == loaded[-1]
     assert [guard.done for guard in events] == ["trains unquantized"]
 
 
 def test_an_unquantized_student_is_taken_as_it_is(quantized: StudentSettings) -> None:
     plain = replace(quantized, quantization=Quantization.NONE)
-    settings, _ = trainable_student(plain, load_student, lambda *_: pytest.fail("nothing to tell"))
+    settings, _ = load_student_to_train(plain, load_student, lambda *_: pytest.fail("nothing to tell"))
     assert settings == plain
 
 

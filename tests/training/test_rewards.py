@@ -31,11 +31,11 @@ from training.rewards import (
     PNL_LIMIT,
     Reward,
     Weights,
-    brier,
+    average_rewards,
+    brier_score,
     close_score,
-    completion_text,
     compute_reward,
-    mean_rewards,
+    get_completion_text,
     pnl_score,
 )
 
@@ -54,10 +54,10 @@ def make_forecast(direction, confidence, close=100.0):
 
 
 def test_the_brier_part_is_one_less_the_square_of_what_was_missing():
-    assert brier(0.7, 1.0) == pytest.approx(0.91)
-    assert brier(0.7, 0.0) == pytest.approx(0.51)
+    assert brier_score(0.7, 1.0) == pytest.approx(0.91)
+    assert brier_score(0.7, 0.0) == pytest.approx(0.51)
     got = compute_reward(format_answer(Direction.DOWN, 0.7, 99), make_experience(0.02), DEFAULT)
-    assert got.brier == pytest.approx(brier(0.3, 1.0))
+    assert got.brier == pytest.approx(brier_score(0.3, 1.0))
 
 
 def test_a_tie_is_half_a_rise():
@@ -70,8 +70,8 @@ def test_the_gain_over_the_base_rate_is_told_and_pays_nothing():
         compute_reward(format_answer(Direction.UP, 0.8, 101), make_experience(0.02, base_rate=rate), DEFAULT)
         for rate in (0.5, 0.9)
     )
-    assert one.brier_gain == pytest.approx(brier(0.8, 1) - brier(0.5, 1))
-    assert other.brier_gain == pytest.approx(brier(0.8, 1) - brier(0.9, 1))
+    assert one.brier_gain == pytest.approx(brier_score(0.8, 1) - brier_score(0.5, 1))
+    assert other.brier_gain == pytest.approx(brier_score(0.8, 1) - brier_score(0.9, 1))
     assert one.total == other.total
 
 
@@ -224,17 +224,17 @@ def test_an_answer_is_read_as_the_forecaster_reads_it():
 
 
 def test_the_parts_of_a_batch_without_one_valid_answer_are_unknown_and_not_zero():
-    figures = mean_rewards([compute_reward("?", make_experience(0.01), DEFAULT)])
+    figures = average_rewards([compute_reward("?", make_experience(0.01), DEFAULT)])
     assert figures["invalid"] == 1
     assert figures["brier"] is None
     json.dumps(figures, allow_nan=False)
 
 
 def test_a_completion_is_text_or_the_last_chat_message():
-    assert completion_text("x") == "x"
-    assert completion_text([{"role": "assistant", "content": "y"}]) == "y"
+    assert get_completion_text("x") == "x"
+    assert get_completion_text([{"role": "assistant", "content": "y"}]) == "y"
     with pytest.raises(TypeError, match="neither text nor chat"):
-        completion_text(3)
+        get_completion_text(3)
 
 
 def test_the_figures_of_a_reward_are_json_with_the_reason_of_an_invalid_one():

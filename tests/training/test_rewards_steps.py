@@ -1,10 +1,10 @@
 """The return in a reward is the return of backtrader's own step."""
 
-from training.benches.reward import step_agreement
+from training.benches.reward import measure_step_agreement
 
 
 def test_the_net_return_of_a_traded_forecast_is_that_of_the_engines_step():
-    found = step_agreement(2_000, seed=3)
+    found = measure_step_agreement(2_000, seed=3)
     assert found.n >= 2_000
     assert found.worst <= 1e-9
     assert found.refused <= found.n // 100
@@ -13,5 +13,5 @@ def test_the_net_return_of_a_traded_forecast_is_that_of_the_engines_step():
 
 
 def test_the_same_seed_draws_the_same_markets():
-    assert step_agreement(200, seed=5) == step_agreement(200, seed=5)
-    assert step_agreement(200, seed=5).kinds != step_agreement(200, seed=6).kinds
+    assert measure_step_agreement(200, seed=5) == measure_step_agreement(200, seed=5)
+    assert measure_step_agreement(200, seed=5).kinds != measure_step_agreement(200, seed=6).kinds

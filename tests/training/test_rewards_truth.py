@@ -15,7 +15,7 @@ from strategies.sizing import PositionSizing
 from tests.support.answers_drawn import CONFIDENCES, constants, quantiles, random_answers, returns_for
 from tests.support.experiences_by_hand import make_experience
 from tests.support.markets import instrument
-from training.rewards import LABEL_LIMIT, Weights, brier, close_score, compute_reward
+from training.rewards import LABEL_LIMIT, Weights, brier_score, close_score, compute_reward
 
 DEFAULT = Weights()
 
@@ -69,7 +69,7 @@ def test_at_default_weights_the_best_answer_states_the_true_probability_within_t
 @given(probability=st.floats(0, 1))
 def test_the_brier_part_is_highest_in_expectation_for_the_true_probability(probability):
     grid = [number / 100 for number in range(101)]
-    best = max(grid, key=lambda q: probability * brier(q, 1) + (1 - probability) * brier(q, 0))
+    best = max(grid, key=lambda q: probability * brier_score(q, 1) + (1 - probability) * brier_score(q, 0))
     assert abs(best - probability) <= 0.005 + 1e-9
 
 

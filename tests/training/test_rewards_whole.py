@@ -28,7 +28,7 @@ from tests.support.experiences_by_hand import COIN, make_experience
 from tests.support.markets import instrument
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
-from training.grpo.reward_functions import trl_rewards
+from training.grpo.reward_functions import create_reward_functions
 from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, compute_reward, direction_score
 
 RECIPE = GrpoConfig()
@@ -218,11 +218,11 @@ def test_the_functions_that_trl_calls_add_up_to_the_whole():
             prompts=["a", "a", "b"],
             completions=texts,
             completion_ids=[[1], [2], [3]],
-            place=[0, 1, 0],
+            index=[0, 1, 0],
             trainer_state=None,
             log_metric=logged.__setitem__,
         )
-        for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)
+        for function in create_reward_functions(training, RECIPE.weights, RECIPE.direction)
     ]
     wanted = [whole(text, one) for text, one in zip(texts, (day, other, day), strict=True)]
     assert [sum(one) for one in zip(*parts, strict=True)] == pytest.approx(wanted, abs=1e-12)
@@ -242,8 +242,8 @@ def test_each_function_sees_only_what_its_own_choice_decides():
         format_answer(Direction.UP, 0.9, 105),
     ]
     direction, confidence, close = (
-        function(texts, texts, place=[0, 0, 0])
-        for function in trl_rewards(training, RECIPE.weights, RECIPE.direction)
+        function(texts, texts, index=[0, 0, 0])
+        for function in create_reward_functions(training, RECIPE.weights, RECIPE.direction)
     )
     assert direction == [RECIPE.direction] * 3
     assert confidence[0] < confidence[1] == confidence[2]

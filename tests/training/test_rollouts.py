@@ -11,9 +11,9 @@ from training.grpo.merged_lora import MergedLora, should_merge
 from training.grpo.rollouts import (
     SamplingConfig,
     can_share_prefix,
+    compute_log_probs,
     generate_answers,
-    left_padded,
-    log_probabilities,
+    pad_left,
 )
 
 WORDS, END, PAD = 40, 2, 0
@@ -69,10 +69,10 @@ def test_answers_that_share_their_prompt_get_the_probabilities_they_have_alone(
     attention: str, temperature: float
 ) -> None:
     model, answers = small_model(attention), drawn_answers(3, 5)
-    ids, mask = left_padded(PROMPTS, PAD, "cpu")
+    ids, mask = pad_left(PROMPTS, PAD, "cpu")
     with torch.no_grad():
         expected = row_by_row(model, answers, temperature)
-        stated, entropy = log_probabilities(model, ids, mask, answers, temperature)
+        stated, entropy = compute_log_probs(model, ids, mask, answers, temperature)
     assert torch.allclose(stated, expected[0], atol=1e-5)
     assert torch.allclose(entropy, expected[1], atol=1e-5)
 
@@ -80,11 +80,11 @@ def test_answers_that_share_their_prompt_get_the_probabilities_they_have_alone(
 def test_answers_that_share_their_prompt_give_the_gradient_they_give_alone() -> None:
     answers = drawn_answers(3, 5)
     weight = torch.randn(answers.shape, generator=torch.Generator().manual_seed(4))
-    ids, mask = left_padded(PROMPTS, PAD, "cpu")
+    ids, mask = pad_left(PROMPTS, PAD, "cpu")
     gradients = []
     for shared in (True, False):
         model = with_lora(small_model())
-        stated, _ = log_probabilities(model, ids, mask, answers) if shared else row_by_row(model, answers, 1)
+        stated, _ = compute_log_probs(model, ids, mask, answers) if shared else row_by_row(model, answers, 1)
         (stated * weight).sum().backward()
         gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys() and gradients[0]
@@ -95,24 +95,24 @@ def test_answers_that_share_their_prompt_give_the_gradient_they_give_alone() -> 
 
 def test_no_answer_sees_another() -> None:
     model, answers = small_model(), drawn_answers(3, 5)
-    ids, mask = left_padded(PROMPTS, PAD, "cpu")
+    ids, mask = pad_left(PROMPTS, PAD, "cpu")
     changed = answers.clone()
     changed[:, 0] = 3
     with torch.no_grad():
-        before, _ = log_probabilities(model, ids, mask, answers)
-        after, _ = log_probabilities(model, ids, mask, changed)
+        before, _ = compute_log_probs(model, ids, mask, answers)
+        after, _ = compute_log_probs(model, ids, mask, changed)
     assert torch.equal(before[:, 1:], after[:, 1:])
     assert not torch.allclose(before[:, 0], after[:, 0])
 
 
 def test_a_dense_form_answers_and_learns_as_the_lora_model_does() -> None:
     answers = drawn_answers(2, 4)
-    ids, mask = left_padded(PROMPTS, PAD, "cpu")
+    ids, mask = pad_left(PROMPTS, PAD, "cpu")
     found = []
     for dense in (True, False):
         model = with_lora(small_model())
         assert should_merge(model, "default")
-        stated, _ = log_probabilities(MergedLora(model, "default") if dense else model, ids, mask, answers)
+        stated, _ = compute_log_probs(MergedLora(model, "default") if dense else model, ids, mask, answers)
         stated.sum().backward()
         found.append((stated, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
     assert torch.allclose(found[0][0], found[1][0], atol=1e-5)

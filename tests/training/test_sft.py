@@ -20,13 +20,13 @@ from strategies.market_data import build_costs, load_market_data
 from strategies.sizing import build_sizing
 from tests.support.students import make_small_model
 from tests.support.walks import MARKET
-from training.dataset.experience import build_experiences, longest_horizon
+from training.dataset.experience import build_experiences, find_longest_horizon
 from training.sft.calibration import (
     CalibrationRow,
     build_target_answer,
+    compute_daily_weights,
     fit_calibration,
     move_multiplier,
-    recency_weights,
     sample_examples,
     target_close,
 )
@@ -123,7 +123,7 @@ def test_labels_are_probabilities_whatever_was_stated(share, days, stated, half_
             went_up=rng.choice([None, rng.random() < share]),
             weight=weight,
         )
-        for day, weight in zip(dates, recency_weights(dates, half_life), strict=True)
+        for day, weight in zip(dates, compute_daily_weights(dates, half_life), strict=True)
     ]
     fit = fit_calibration(rows)
     assert len(fit.probabilities) == len(rows)
@@ -133,8 +133,8 @@ def test_labels_are_probabilities_whatever_was_stated(share, days, stated, half_
 
 def test_a_recent_outcome_weighs_more_by_the_half_life():
     days = [date(2023, 1, 1), date(2023, 1, 11), date(2023, 1, 21)]
-    assert recency_weights(days, 10) == [0.25, 0.5, 1.0]
-    assert recency_weights(days, None) == [1.0, 1.0, 1.0]
+    assert compute_daily_weights(days, 10) == [0.25, 0.5, 1.0]
+    assert compute_daily_weights(days, None) == [1.0, 1.0, 1.0]
 
 
 @given(p=st.floats(0, 1), volatility=st.floats(0.001, 0.2))
@@ -168,7 +168,7 @@ def data(tmp_path_factory):
         sizing=build_sizing(MARKET, facts.instruments),
     )
     fold = build_folds(FIRST, FIRST + timedelta(days=106), WalkForwardConfig(train_days=30, test_days=30))[0]
-    return split_fold(lived, fold, longest_horizon(lived))
+    return split_fold(lived, fold, find_longest_horizon(lived))
 
 
 def test_a_taught_answer_is_one_the_student_may_give(data):
@@ -184,11 +184,23 @@ def test_every_item_is_taught_once_before_any_comes_again(data):
     items = data.training.items
     prompts = [str(number) for number in range(len(items))]
     made = sample_examples(
-        items, prompts, [0.6] * len(items), [1.0] * len(items), multiplier=1, wanted=2 * len(items), seed=1
+        items,
+        prompts,
+        [0.6] * len(items),
+        [1.0] * len(items),
+        multiplier=1,
+        num_examples=2 * len(items),
+        seed=1,
     )
     assert sorted(row["prompt"] for row in made[: len(items)]) == sorted(prompts)
     recent = sample_examples(
-        items, prompts, [0.6] * len(items), [0.0] * (len(items) - 1) + [1.0], multiplier=1, wanted=20, seed=1
+        items,
+        prompts,
+        [0.6] * len(items),
+        [0.0] * (len(items) - 1) + [1.0],
+        multiplier=1,
+        num_examples=20,
+        seed=1,
     )
     assert {row["prompt"] for row in recent} == {prompts[-1]}
 
@@ -205,9 +217,9 @@ def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data
             data.training,
             data.held_out,
             tmp_path / name,
-            recipe,
             lambda payload: events.append((encode(payload, FIRST).kind, encode_fields(payload))),
             lambda *_: None,
+            recipe=recipe,
         )
 
     first, again = train("first", start), train("again", start)

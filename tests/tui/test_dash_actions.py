@@ -71,7 +71,7 @@ def test_a_command_is_one_event_and_the_session_answers_it(waiting):
 def test_a_session_that_was_stopped_says_how_it_goes_on(waiting):
     session = load_snapshot(waiting).get(f"session/{NAME}")
     assert session.state == "stopped"
-    assert suggest_remedy(session) == f"told to stop; go on with: closecall paper start --name {NAME}"
+    assert suggest_remedy(session) == f"stop requested; go on with: closecall paper start --name {NAME}"
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from textual.widgets import Input
 from tests.support.dash_scenes import NOW, load_snapshot, shared_folder, tree
 from tests.support.paper_sessions import NAME, full_script, open_journal, replay
 from tui.dashboard.app import DashApp
-from tui.dashboard.canvas import Canvas
 from tui.dashboard.dialogs import Confirm, Help
 from tui.dashboard.keys import KEYS, keys_markdown
-from tui.dashboard.screens.layout import SCREENS
+from tui.dashboard.screen import Lines
+from tui.dashboard.screens import SCREENS
+from tui.dashboard.screenshots import screen_text as text_of
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +54,17 @@ async def until(pilot, met, seconds=20.0):
 
 
 def screen_text(app):
-    return app.screen_stack[0].query_one(Canvas).plain
+    return text_of(app.screen_stack[0])
 
 
 def test_each_digit_opens_its_screen_and_esc_leads_back(folder):
     async def story(app, pilot):
         for number, plan in enumerate(SCREENS, start=1):
             await pilot.press(str(number))
-            assert app.sight.screen == plan.name
+            assert app.view_state.screen == plan.name
             assert f" {number} {plan.title} " in screen_text(app)
         await pilot.press("escape")
-        assert app.sight.screen == "overview"
+        assert app.view_state.screen == "overview"
 
     drive(folder, story)
 
@@ -71,20 +72,20 @@ def test_each_digit_opens_its_screen_and_esc_leads_back(folder):
 def test_a_run_is_chosen_opened_and_one_of_its_forecasts_read(folder):
     async def story(app, pilot):
         await pilot.press("G", "enter")
-        assert app.sight.selected.startswith("run/")
+        assert app.view_state.selected.startswith("run/")
         assert "Verdict:" in screen_text(app)
         await pilot.press("2", "tab", "tab")
-        assert app.sight.focus == "calls"
+        assert app.view_state.focus == "calls"
         await pilot.press("j", "j", "enter")
-        await until(pilot, lambda: app.sight.event is not None)
-        call = app.sight.journal.calls[-3]
-        assert app.sight.screen == "forecast"
-        assert app.sight.event.payload["prompt"].splitlines()[0] in screen_text(app)
+        await until(pilot, lambda: app.view_state.event is not None)
+        call = app.view_state.journal.calls[-3]
+        assert app.view_state.screen == "forecast"
+        assert app.view_state.event.payload["prompt"].splitlines()[0] in screen_text(app)
         assert call.symbol in screen_text(app)
         await pilot.press("N")
-        assert app.sight.opened_forecast().seq == app.sight.journal.calls[-4].seq
+        assert app.view_state.opened_forecast().seq == app.view_state.journal.calls[-4].seq
         await pilot.press("escape")
-        assert app.sight.screen == "session"
+        assert app.view_state.screen == "session"
 
     drive(folder, story)
 
@@ -103,13 +104,13 @@ def test_a_filter_keeps_the_rows_with_its_text_and_esc_clears_it(folder):
 def test_the_whole_journal_is_searched_by_text_and_by_kind(folder):
     async def story(app, pilot):
         await pilot.press("6", "slash", *"lunch", "enter")
-        await until(pilot, lambda: app.sight.search.ended and app.sight.search.rows)
-        assert {row.kind for row in app.sight.search.rows} >= {"command", "risk"}
+        await until(pilot, lambda: app.view_state.search.ended and app.view_state.search.rows)
+        assert {row.kind for row in app.view_state.search.rows} >= {"command", "risk"}
         await pilot.press("escape", "tab")
-        assert app.sight.focus == "kinds"
+        assert app.view_state.focus == "kinds"
         await pilot.press("enter")
-        await until(pilot, lambda: app.sight.search.ended and app.sight.search.rows)
-        assert {row.kind for row in app.sight.search.rows} == {app.sight.search.kind}
+        await until(pilot, lambda: app.view_state.search.ended and app.view_state.search.rows)
+        assert {row.kind for row in app.view_state.search.rows} == {app.view_state.search.kind}
 
     drive(folder, story, name=NAME)
 
@@ -246,23 +247,24 @@ def test_a_smaller_or_larger_terminal_is_filled_again(folder):
 
 def test_a_click_chooses_a_row_and_a_second_one_opens_it(folder):
     async def story(app, pilot):
-        await pilot.click(Canvas, offset=(10, 5))
-        assert app.sight.selected.startswith("run/")
-        await pilot.click(Canvas, offset=(10, 5))
-        assert app.sight.screen == "backtest"
-        await pilot.click(Canvas, offset=(15, 1))
-        assert app.sight.screen == "session"
+        await pilot.click(offset=(10, 5))
+        assert app.view_state.selected.startswith("run/")
+        await pilot.click(offset=(10, 5))
+        assert app.view_state.screen == "backtest"
+        await pilot.click(offset=(15, 1))
+        assert app.view_state.screen == "session"
 
     drive(folder, story)
 
 
 def test_only_lines_that_changed_are_painted_again(folder):
     async def story(app, pilot):
-        canvas = app.query_one(Canvas)
         await pilot.pause(1.2)
-        before = canvas.painted
+        before = sum(lines.painted for lines in app.screen.query(Lines))
         await pilot.pause(1.2)
-        assert canvas.painted - before <= 6  # the time does not move here, and next to nothing else does
+        assert (
+            sum(lines.painted for lines in app.screen.query(Lines)) - before <= 6
+        )  # the time does not move here, and next to nothing else does
 
     drive(folder, story)
 
@@ -291,10 +293,13 @@ def test_the_reward_of_an_opened_forecast_is_that_of_the_training(folder, sort):
 
     async def story(app, pilot):
         await pilot.press("3")
-        while (opened := app.sight.opened_forecast()) is None or (opened.symbol, opened.as_of) not in lived:
+        while (opened := app.view_state.opened_forecast()) is None or (
+            opened.symbol,
+            opened.as_of,
+        ) not in lived:
             await pilot.press("N")
-        await until(pilot, lambda: app.sight.reward is not None, 60)
-        return app.sight.opened_forecast(), app.sight.reward, screen_text(app)
+        await until(pilot, lambda: app.view_state.reward is not None, 60)
+        return app.view_state.opened_forecast(), app.view_state.reward, screen_text(app)
 
     call, reward, screen = drive(folder, story, name=name)
     one = lived[call.symbol, call.as_of]

@@ -1,7 +1,9 @@
-"""Every screen fills its size to the cell, says what is missing and what mends it, and draws no harm."""
+"""Every panel fills its lines to the cell, says what is missing and how to get it, and shows text as text."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,11 @@ from strategies.monitor.views import Snapshot
 from tests.support.dash_scenes import NOW, SIZES, load_snapshot, make_view_state, shared_folder
 from tests.tui.test_dash_projection import KINDS, NAMES, PLACE, START, VALUES, make_event
 from tests.tui.test_dash_text import HOSTILE, harmless
-from tui.dashboard.screens.layout import SCREENS, layout, list_panels, render_screen
+from tui.dashboard.app import DashApp
+from tui.dashboard.drawing import draw_panel
+from tui.dashboard.header import draw_header, draw_notice, draw_tabs
+from tui.dashboard.screens import SCREENS, get_screen_plan
+from tui.dashboard.screenshots import screen_text
 from tui.dashboard.text import render_text
 from tui.dashboard.themes import PALETTES
 from tui.dashboard.view_state import Search, ViewState
@@ -27,12 +33,17 @@ def folder():
     return shared_folder()
 
 
-def check(sight, width, height):
-    found = render_screen(sight, width, height, "hint")
-    assert len(found) == height
-    assert {line.cell_len for line in found} == {width}
-    assert all(cell_len(line.plain) == width for line in found)
-    return "\n".join(line.plain for line in found)
+def check(state, width, height):
+    """Draw everything of a screen at a size, each panel within a border of that size; the text of it."""
+    drawn = [draw_header(state, width), draw_tabs(state, SCREENS, width), draw_notice(state, width)]
+    assert {line.cell_len for line in drawn} == {width}
+    for panel in get_screen_plan(state.screen).panels:
+        for focused in (False, True):
+            body = draw_panel(panel, state, width - 2, height, focused=focused)
+            assert len(body) <= height
+            assert all(line.cell_len == cell_len(line.plain) == width - 2 for line in body)
+        drawn += body
+    return "\n".join(line.plain for line in drawn)
 
 
 def empty(**rest):
@@ -41,13 +52,10 @@ def empty(**rest):
 
 @pytest.mark.parametrize("screen", NAMES_OF_SCREENS)
 @pytest.mark.parametrize("name", ["trial", None])
-def test_every_screen_fills_its_size_to_the_cell(folder, screen, name):
-    sight = make_view_state(folder, name or "20300102-030405", screen=screen)
-    for width, height in (*SIZES, (40, 12), (81, 25), (133, 47), (300, 90)):
-        for focus in (box.panel.name for box in layout(screen, width, height)):
-            check(replace(sight, focus=focus), width, height)
-    for panel in list_panels(screen):
-        check(replace(sight, focus=panel.name, zoomed=True), 100, 30)
+def test_every_panel_fills_its_lines_to_the_cell(folder, screen, name):
+    state = make_view_state(folder, name or "20300102-030405", screen=screen)
+    for width, height in (*SIZES, (24, 3), (40, 12), (41, 1), (60, 25), (133, 47), (300, 90)):
+        check(state, width, height)
 
 
 @pytest.mark.parametrize("screen", NAMES_OF_SCREENS)
@@ -73,9 +81,9 @@ def test_a_session_shows_what_came_of_its_forecasts_in_words_and_signs(folder):
 
 
 def test_the_palettes_differ_in_colour_only(folder):
-    sight = make_view_state(folder, "trial", screen="session")
-    drawn = {name: render_screen(replace(sight, palette=one), 120, 40) for name, one in PALETTES.items()}
-    assert len({"\n".join(line.plain for line in lines) for lines in drawn.values()}) == 1
+    state = make_view_state(folder, "trial", screen="session")
+    drawn = {name: check(replace(state, palette=palette), 120, 40) for name, palette in PALETTES.items()}
+    assert len(set(drawn.values())) == 1
     assert PALETTES["western"].up == PALETTES["east-asian"].down
 
 
@@ -211,12 +219,33 @@ def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
         notice=title,
         search=Search(text=title) if len(title) % 2 else Search(),
     )
-    said = check(sight, *size)
-    assert harmless(said.replace("\n", ""))
-    lines = said.splitlines()
-    for box in layout(screen, *size):
-        column = "".join(_cells(lines[y])[box.x] for y in range(box.y, box.y + box.height))
-        assert column == "╭" + "│" * (box.height - 2) + "╰"
+    assert harmless(check(sight, *size).replace("\n", ""))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_hostile_text_moves_no_border_of_any_screen(size):
+    async def look():
+        app = DashApp(Path("/nowhere/at/all"), lambda: NOW)
+        async with app.run_test(size=size) as pilot:
+            app.reader.stop()
+            for text in HOSTILE:
+                for screen in NAMES_OF_SCREENS:
+                    state = ViewState(
+                        snapshot=hostile_scene([], text), selected=PLACE.key, screen=screen, notice=text
+                    )
+                    app.set_view(state)
+                    app.set_view(state)  # choosing another journal clears the notice of the first
+                    await pilot.pause()
+                    lines = screen_text(app.screen).splitlines()
+                    assert (len(lines), {cell_len(line) for line in lines}) == (size[1], {size[0]})
+                    assert harmless("".join(lines))
+                    for view in app.base.query("PanelView"):
+                        if view.display:
+                            box = view.region
+                            column = "".join(_cells(lines[y])[box.x] for y in range(box.y, box.bottom))
+                            assert column == "╭" + "│" * (box.height - 2) + "╰"
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("screen", NAMES_OF_SCREENS)
@@ -254,8 +283,8 @@ def test_a_scene_is_drawn_within_a_fraction_of_its_half_second(folder):
     import time
 
     sight = replace(make_view_state(folder, "trial", screen="session"), snapshot=load_snapshot(folder))
-    render_screen(sight, 200, 60)
+    check(sight, 200, 60)
     began = time.process_time()
     for _ in range(10):
-        render_screen(sight, 200, 60)
+        check(sight, 200, 60)
     assert (time.process_time() - began) / 10 < 0.1

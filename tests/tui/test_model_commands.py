@@ -111,7 +111,7 @@ def test_the_champion_answers_in_whatever_adapter_it_stands_today(data, names, c
         run(data, "promote", name)
         found = with_champion(config, data)
         assert found.adapter == data / "models" / "adapters" / name
-        assert f"the champion of tiny answers: {name}" in capsys.readouterr().err
+        assert f"using the champion of tiny: {name}" in capsys.readouterr().err
         assert "champion" not in found.model_dump()
     run(data, "rollback")
     assert with_champion(config, data).adapter.name == names[0]

@@ -49,7 +49,7 @@ def run_typed(*arguments, code=0, seconds=120, **more):
 def finished(tmp_path_factory):
     """A data folder with a session that was replayed to its end, and what that printed."""
     folder = tmp_path_factory.mktemp("finished")
-    config = write_lines(folder / "closecall.toml", ["batch = 8", *SMALL])
+    config = write_lines(folder / "closecall.toml", ["batch = 8", "max_gross_exposure = 0.9", *SMALL])
     return folder, run_typed("paper", "start", "--replay", "--config", config, "--data-dir", folder)
 
 
@@ -99,7 +99,7 @@ def test_the_same_command_again_shows_the_end_and_counts_it_once(finished):
         "paper", "start", "--replay", "--config", folder / "closecall.toml", "--data-dir", folder
     )
     assert again == shown
-    assert "goes on" in errors
+    assert "resumes" in errors
     trials = (folder / "trials.jsonl").read_text().splitlines()
     assert len(trials) == 1
 
@@ -227,7 +227,7 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
         wait_until(lambda: (pid := runner_pid(folder)) and pid != first, 60)
     finally:
         _, errors = run_typed("paper", "stop", "live", "--data-dir", tmp_path)
-    assert "to go on: closecall paper start --name live" in errors
+    assert "to resume: closecall paper start --name live" in errors
     assert supervisor_pid(folder) is runner_pid(folder) is None
     asked = {request.path for request in binance.requests}
     assert asked <= {"/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/klines", "/api/v3/ticker/24hr"}
@@ -235,7 +235,7 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
     assert "k3y" not in sent
     assert "signature" not in sent
     later, _ = run_typed("paper", "resume", "live", "--data-dir", tmp_path)
-    assert "obeys when it is started" in later
+    assert "applies it when it is started" in later
 
 
 def kinds(folder):
@@ -270,7 +270,7 @@ def test_a_live_session_ends_with_ctrl_c_and_goes_on_with_the_network_gone(binan
             running.send_signal(signal.SIGINT)
             _, errors = running.communicate(timeout=30)
         assert running.returncode == 130, errors
-        assert errors.splitlines()[-1] == "stopped; to go on: closecall paper start --name live"
+        assert errors.splitlines()[-1] == "stopped; to resume: closecall paper start --name live"
         assert "Traceback" not in errors
         assert ("is down: it gives no answer" in errors) is again
         if not again:

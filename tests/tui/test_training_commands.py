@@ -78,7 +78,7 @@ def test_the_round_after_the_reversal_trains_on_nothing_from_before_it(tmp_path)
 
 
 def test_a_bench_too_short_to_measure_anything_is_refused():
-    with pytest.raises(UsageError, match="three after"):
+    with pytest.raises(UsageError, match="at least 1 and 3"):
         DriftBench(after=2)
 
 

@@ -143,7 +143,7 @@ def test_coins_and_stocks_are_collected_together_until_ctrl_c(binance, tmp_path)
     assert opened.as_of == datetime.combine(now.date(), datetime.min.time(), UTC)
     assert shown == ""
     assert "open" in errors
-    assert "stopped; the same command goes on" in errors
+    assert "stopped; the same command resumes" in errors
     assert "Traceback" not in errors
 
 

@@ -1,1 +1,1 @@
-"""What the whole of training is measured by, on simulated markets."""
+"""Benchmarks of the engine, of the student and of training, on simulated markets."""

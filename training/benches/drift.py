@@ -1,8 +1,8 @@
-"""Whether walk-forward training follows a market whose news changes its meaning: the drift bench.
+"""The drift bench: does walk-forward retraining follow a market whose news changes its meaning?
 
-One simulated market, reversed midway at the start of a test window. Knows no trainer of its own: it runs
-`training.walkforward.run` as a user would, and measures the arms on the days traded after the second gate
-that follows the reversal.
+One simulated market is reversed midway, at the start of a test window. The bench runs
+`training.walkforward.run` as a user would, and measures the arms on the days after the second gate that
+follows the reversal.
 """
 
 import time
@@ -19,10 +19,10 @@ from engine.outcomes import match_outcomes
 from feeds.simulated.market import OracleView
 from llm.backends import load_student
 from llm.student import StudentSettings
-from strategies.backtest import Progress, Run
+from strategies.backtest import Progress
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import SIMULATED_START, load_market_data, midnight
-from strategies.results import ORACLE, STUDENT, edge_captured, oracle_predictions
+from strategies.results import ORACLE, STUDENT, Result, edge_captured, oracle_predictions
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import FoldData, split_fold
 from training.walkforward.plan import build_plan
@@ -34,8 +34,8 @@ from training.walkforward.run import walkforward
 class DriftBench:
     """The market and the windows: `before` test windows, the reversal, and `after` more.
 
-    A challenger trained at the reversal knows nothing of it; the one trained a window later is gated at the
-    second gate after it, so `after` needs at least three windows for one to be measured.
+    A challenger trained at the reversal has seen no data after it. The one trained a window later is gated at
+    the second gate after it, so `after` needs at least three windows for one to be measured.
     """
 
     seed: int = 31
@@ -51,28 +51,31 @@ class DriftBench:
 
     def __post_init__(self) -> None:
         if self.before < 1 or self.after < 3:
-            raise UsageError("the drift bench needs a window before the reversal and three after it")
+            raise UsageError(
+                f"drift bench: {self.before} windows before the reversal and {self.after} after it; "
+                "give at least 1 and 3"
+            )
 
     @property
     def reversal(self) -> date:
-        """The first day on which the news means the opposite: the first of a test window."""
+        """Return the first day on which the news means the opposite, the first of a test window."""
         return SIMULATED_START + timedelta(days=self.train_days + self.before * self.test_days)
 
     @property
     def measured_from(self) -> datetime:
-        """The second gate that follows the reversal."""
+        """Return the instant of the second gate that follows the reversal."""
         return midnight(self.reversal) + timedelta(days=2 * self.test_days)
 
     @property
     def config(self) -> BacktestConfig:
-        """The backtest that it runs on."""
+        """Return the configuration of the backtest."""
         days = self.train_days + (self.before + self.after) * self.test_days
         market = MarketTable(coins=self.coins, stocks=self.stocks, days=days, reversal=self.reversal)
         return BacktestConfig(seed=self.seed, market=market)
 
     @property
     def settings(self) -> WalkForwardConfig:
-        """The walk-forward that it measures."""
+        """Return the settings of the walk-forward."""
         return WalkForwardConfig(
             method=self.method,
             train_days=self.train_days,
@@ -88,25 +91,34 @@ def measure_drift(
     data_dir: Path,
     clock: Callable[[], datetime],
     on_progress: Progress,
-    walk: Callable[..., Run] = walkforward,
+    walk: Callable[..., Result] = walkforward,
 ) -> dict[str, Any]:
-    """The figures of every arm before the reversal and after the second gate, as JSON types.
+    """Measure every arm before the reversal and after the second gate.
 
-    `edge_*` are shares of the oracle's edge on the days traded. `close_error` is the mean error of the
-    close over the oracle's, so that a market that became wilder is no fault of the student's.
+    Args:
+        bench: The market and the windows.
+        data_dir: The data folder of the run.
+        clock: The current time.
+        on_progress: Called with the current stage, the steps done and the steps in all.
+        walk: Runs the walk-forward.
+
+    Returns:
+        Figures by arm, as JSON types. `edge_*` are shares of the oracle's edge on the days traded.
+        `close_error` is the mean error of the close over the oracle's, so that a higher volatility does not
+        count against the student.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     run = walk(bench.config, bench.settings, data_dir=data_dir, clock=clock, on_progress=on_progress)
-    seconds = time.perf_counter() - began
-    facts = load_market_data(bench.config, data_dir)
-    turned = midnight(bench.reversal)
-    arms = _compare_arms(run, bench)
+    seconds = time.perf_counter() - started
+    data = load_market_data(bench.config, data_dir)
+    reversal = midnight(bench.reversal)
+    arms = _calls_by_arm(run, bench)
     before = {
-        name: _figures([c for c in calls if c.as_of < turned], facts.bars, facts.oracle)
+        name: _figures([call for call in calls if call.as_of < reversal], data.bars, data.oracle)
         for name, calls in arms.items()
     }
     after = {
-        name: _figures([c for c in calls if c.as_of > bench.measured_from], facts.bars, facts.oracle)
+        name: _figures([call for call in calls if call.as_of > bench.measured_from], data.bars, data.oracle)
         for name, calls in arms.items()
     }
     return {
@@ -128,22 +140,23 @@ def measure_drift(
 
 
 def post_reversal_fold(bench: DriftBench, data_dir: Path) -> tuple[StudentSettings, FoldData]:
-    """The student, and the sets of the fold that is trained one test window after the reversal.
+    """Return the student, and the sets of the fold that is trained one test window after the reversal.
 
-    Where the training window is no longer than the test window, all of it comes after the reversal.
+    If the training window is no longer than the test window, all of it is after the reversal.
     """
     plan = build_plan(bench.config, bench.settings, data_dir, load_student)
-    return plan.wanted, split_fold(plan.experiences, plan.folds[bench.before + 1], plan.embargo)
+    return plan.student_settings, split_fold(plan.experiences, plan.folds[bench.before + 1], plan.embargo)
 
 
 _KEYS = {STATIC: "static", Method.GRPO.value: "walkforward", Method.SFT.value: "sft"}
 
 
-def _compare_arms(run: Run, bench: DriftBench) -> dict[str, Sequence[Prediction]]:
-    said = {
+def _calls_by_arm(run: Result, bench: DriftBench) -> dict[str, Sequence[Prediction]]:
+    others = {
         name: run.simulations[name].calls for name in (STATIC, Method.SFT.value) if name in run.simulations
     }
-    return {bench.method.value: run.simulations[STUDENT].calls, **said, ORACLE: run.simulations[ORACLE].calls}
+    traded, oracle = run.simulations[STUDENT].calls, run.simulations[ORACLE].calls
+    return {bench.method.value: traded, **others, ORACLE: oracle}
 
 
 def _figures(
@@ -169,7 +182,7 @@ def _figures(
 def _ratios(
     before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, float | None]]:
-    """Each arm's figures after the second gate over those of the static student before the reversal."""
+    """Return each arm's figures after the second gate over the static student's before the reversal."""
     names = ("brier", "close_mae_bps", "close_error")
     return {arm: {name: _ratio(after[arm][name], before[STATIC][name]) for name in names} for arm in after}
 

@@ -1,6 +1,6 @@
-"""How much of a simulated market's edge a student captures, on seeds that training never saw.
+"""The edge bench: how much of a simulated market's edge does a student capture, on seeds unseen in training?
 
-Knows no trading: it compares calls with the oracle's. The markets differ in one thing at a time: which
+It compares calls with the oracle's, without trading. The markets differ in one respect at a time: which
 headline templates they use, headlines shuffled between days, or no edge at all.
 """
 
@@ -38,26 +38,36 @@ class EdgeBenchConfig:
 
 
 def measure_edge(
-    student: Student, exam: EdgeBenchConfig, data_dir: Path, on_progress: Progress
+    student: Student, bench: EdgeBenchConfig, data_dir: Path, on_progress: Progress
 ) -> dict[str, Any]:
-    """The student's figures on every kind of market, as JSON types; see `_figures` for the keys."""
+    """Measure a student on every kind of market.
+
+    Args:
+        student: The student.
+        bench: The markets.
+        data_dir: Where answers are cached.
+        on_progress: Called after each market.
+
+    Returns:
+        Figures by kind of market, as JSON types; see `_figures` for the keys.
+    """
     kinds = {
-        "familiar": [_make_market(seed, exam) for seed in exam.seeds],
-        "all": [_make_market(seed, exam, headlines=HeadlineSet.ALL) for seed in exam.seeds],
-        "withheld": [_make_market(seed, exam, headlines=HeadlineSet.WITHHELD) for seed in exam.seeds],
-        "shuffled": [_shuffle_headlines(_make_market(seed, exam), seed) for seed in exam.seeds],
-        "no_edge": [_make_market(seed, exam, edge=False) for seed in exam.seeds],
+        "familiar": [_make_market(seed, bench) for seed in bench.seeds],
+        "all": [_make_market(seed, bench, headlines=HeadlineSet.ALL) for seed in bench.seeds],
+        "withheld": [_make_market(seed, bench, headlines=HeadlineSet.WITHHELD) for seed in bench.seeds],
+        "shuffled": [_shuffle_headlines(_make_market(seed, bench), seed) for seed in bench.seeds],
+        "no_edge": [_make_market(seed, bench, edge=False) for seed in bench.seeds],
     }
-    with AnswerCache(data_dir / "ledger.sqlite") as ledger:
-        measured = {}
+    with AnswerCache(data_dir / "ledger.sqlite") as cache:
+        figures = {}
         for kind, markets in kinds.items():
-            sat = []
+            results = []
             for number, market in enumerate(markets):
                 on_progress(f"{kind} headlines", number, len(markets))
-                sat.append(_run_student(student, market, ledger))
+                results.append(_run_student(student, market, cache))
             on_progress(f"{kind} headlines", len(markets), len(markets))
-            measured[kind] = _figures(sat)
-    return {"student": student.name, "seeds": list(exam.seeds), "days": exam.days, **measured}
+            figures[kind] = _figures(results)
+    return {"student": student.name, "seeds": list(bench.seeds), "days": bench.days, **figures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,46 +77,46 @@ class _Result:
     calls: Sequence[Prediction]
 
 
-def _make_market(seed: int, exam: EdgeBenchConfig, **changes: Any) -> SimulatedMarket:
-    return simulate(MarketSettings(seed=seed, days=exam.days, **changes))
+def _make_market(seed: int, bench: EdgeBenchConfig, **changes: Any) -> SimulatedMarket:
+    return simulate(MarketSettings(seed=seed, days=bench.days, **changes))
 
 
 def _shuffle_headlines(market: SimulatedMarket, seed: int) -> SimulatedMarket:
-    """The same market with each symbol's headlines dealt out anew over its days."""
+    """Return the same market with each symbol's headlines shuffled over its days."""
     groups: dict[frozenset[str], list[int]] = {}
-    for place, item in enumerate(market.news):
-        groups.setdefault(item.symbols, []).append(place)
+    for index, item in enumerate(market.news):
+        groups.setdefault(item.symbols, []).append(index)
     news = list(market.news)
     rng = random.Random(seed)  # noqa: S311  # a shuffle, not a secret
-    for places in groups.values():
-        dealt = rng.sample(places, len(places))
-        for place, source in zip(places, dealt, strict=True):
-            news[place] = replace(market.news[place], title=market.news[source].title)
+    for indices in groups.values():
+        shuffled = rng.sample(indices, len(indices))
+        for index, source in zip(indices, shuffled, strict=True):
+            news[index] = replace(market.news[index], title=market.news[source].title)
     return replace(market, news=tuple(news))
 
 
-def _run_student(student: Student, market: SimulatedMarket, ledger: AnswerCache) -> _Result:
+def _run_student(student: Student, market: SimulatedMarket, cache: AnswerCache) -> _Result:
     observed = build_observations(market.bars, market.news, window=student.window, start=_START)
-    made = forecast(observed, student, ledger, lambda _done, _total: None)
-    return _Result(market=market, observed=observed, calls=made.calls)
+    forecasts = forecast(observed, student, cache, lambda _done, _total: None)
+    return _Result(market=market, observed=observed, calls=forecasts.calls)
 
 
-def _figures(sat: Sequence[_Result]) -> dict[str, Any]:
-    """Pooled over markets: accuracy and Brier of student and oracle, edge captured, verdicts."""
-    ours = compute_accuracy([one for s in sat for one in match_outcomes(s.calls, s.market.bars)])
+def _figures(results: Sequence[_Result]) -> dict[str, Any]:
+    """Return figures pooled over markets: accuracy and Brier of student and oracle, edge, verdicts."""
+    ours = compute_accuracy([pair for r in results for pair in match_outcomes(r.calls, r.market.bars)])
     best = compute_accuracy(
         [
-            one
-            for s in sat
-            for one in match_outcomes(oracle_predictions(s.calls, s.market.oracle), s.market.bars)
+            pair
+            for r in results
+            for pair in match_outcomes(oracle_predictions(r.calls, r.market.oracle), r.market.bars)
         ]
     )
-    edges = [edge_captured(s.calls, s.market.oracle) for s in sat]
+    edges = [edge_captured(r.calls, r.market.oracle) for r in results]
     known = [edge for edge in edges if edge is not None]
-    verdicts = [_verdict(s) for s in sat]
+    verdicts = [_verdict(result) for result in results]
     return {
         "n": ours.n,
-        "abstentions": sum(isinstance(call, Abstention) for s in sat for call in s.calls),
+        "abstentions": sum(isinstance(call, Abstention) for r in results for call in r.calls),
         "accuracy": ours.accuracy,
         "oracle_accuracy": best.accuracy,
         "brier": ours.brier,
@@ -116,17 +126,17 @@ def _figures(sat: Sequence[_Result]) -> dict[str, Any]:
         "edge_captured": sum(known) / len(known) if known else None,
         "edge_captured_least": min(known, default=None),
         "verdicts_better": sum(v is Conclusion.BETTER for v in verdicts),
-        "markets": len(sat),
+        "markets": len(results),
     }
 
 
-def _verdict(sat: _Result) -> Conclusion:
-    bars = sat.market.bars
-    callers: dict[str, Sequence[Prediction]] = {
-        "buy_and_hold": baselines.buy_and_hold(sat.observed, bars),
-        "persistence": baselines.persistence(sat.observed, bars),
-        "majority": baselines.majority(sat.observed, bars),
-        "random": baselines.random_baseline(sat.observed, 0),
+def _verdict(result: _Result) -> Conclusion:
+    bars = result.market.bars
+    forecasters: dict[str, Sequence[Prediction]] = {
+        "buy_and_hold": baselines.buy_and_hold(result.observed, bars),
+        "persistence": baselines.persistence(result.observed, bars),
+        "majority": baselines.majority(result.observed, bars),
+        "random": baselines.random_baseline(result.observed, 0),
     }
-    theirs = {name: match_outcomes(calls, bars) for name, calls in callers.items()}
-    return compute_verdict(match_outcomes(sat.calls, bars), theirs).result
+    theirs = {name: match_outcomes(calls, bars) for name, calls in forecasters.items()}
+    return compute_verdict(match_outcomes(result.calls, bars), theirs).result

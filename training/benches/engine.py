@@ -1,4 +1,4 @@
-"""How many slices a second the engine takes, with symbols that arrive one after the other."""
+"""The engine bench: slices a second, with symbols whose slices arrive one after the other."""
 
 import random
 import time
@@ -21,17 +21,17 @@ _DAY = timedelta(days=1)
 
 
 def measure_engine(slices: int, on_progress: Progress) -> dict[str, Any]:
-    """Slices a second with 2, 20 and 150 symbols, every symbol trading at each of its closes."""
-    measured = {}
+    """Measure slices a second with 2, 20 and 150 symbols, every symbol trading at each of its closes."""
+    rates = {}
     for number, symbols in enumerate((2, 20, 150)):
         on_progress("engine", number, 3)
-        measured[str(symbols)] = _measure_rate(symbols, slices)
+        rates[str(symbols)] = _measure_rate(symbols, slices)
     on_progress("engine", 3, 3)
-    return {"slices": slices, "slices_per_second": measured}
+    return {"slices": slices, "slices_per_second": rates}
 
 
 class _Alternate(SliceStrategy):
-    """Wants one weight after one close and another after the next."""
+    """Target one weight after one close and another after the next."""
 
     def on_close(self, slice_: Slice) -> None:
         for symbol in slice_.bars:
@@ -44,21 +44,21 @@ def _measure_rate(symbols: int, slices: int) -> float:
         name: Instrument(symbol=name, asset_class=AssetClass.COIN, calendar=ROUND_THE_CLOCK, currency="USD")
         for name in names
     }
-    made = list(build_slices(_make_bars(names, slices // symbols // 2), []))
-    clock = time.perf_counter()
+    feed = list(build_slices(_make_bars(names, slices // symbols // 2), []))
+    started = time.perf_counter()
     run(
-        made,
+        feed,
         strategy=_Alternate,
         instruments=instruments,
         costs=dict.fromkeys(names, DEFAULT_COSTS[AssetClass.COIN]),
         calendars={ROUND_THE_CLOCK: RoundTheClock()},
         cash=1e6,
     )
-    return len(made) / (time.perf_counter() - clock)
+    return len(feed) / (time.perf_counter() - started)
 
 
 def _make_bars(names: list[str], days: int) -> Iterator[Bar]:
-    """Days of all symbols, each a minute after the one before, so that no two share a slice."""
+    """Yield days of all symbols, each a minute after the one before, so that no two share a slice."""
     rng = random.Random(1)  # noqa: S311  # prices, not secrets
     for number, name in enumerate(names):
         price = 100.0

@@ -1,6 +1,6 @@
-"""How often the gate promotes, on made-up windows of which it is known who is better.
+"""The gate bench: how often does the gate promote, on random windows where the better side is known?
 
-Knows the gate and random numbers. No student and no market are run: calls are drawn from what is assumed.
+No student and no market are run: calls are drawn from assumptions.
 """
 
 from collections import Counter
@@ -24,13 +24,19 @@ _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowWindow:
-    """What is assumed of a shadow window.
+    """The assumptions of a shadow window.
 
-    With an `edge` the chance of up is uniform between 0 and 1 at each close, so that who knows it is right
-    in 75% of cases; without, it is one half. A side sees that chance in the stated share of cases (from,
-    to; drawn for each window) and noise otherwise, and states `sure` times its lean from one half: a side
-    that is as sure as its share is calibrated. `inverted`: the champion's news now means the reverse.
-    `common` is the correlation that symbols of one day have in what the market does with those chances.
+    Attributes:
+        edge: Whether the probability of up is uniform in [0, 1] at each close, so that a side that knows it
+            is right in 75% of cases; otherwise it is one half.
+        champion: In which share of cases the champion sees that probability (from, to; drawn for each
+            window); otherwise it sees noise.
+        challenger: The same of the challenger.
+        champion_sure: How far the champion's stated probability is from one half, relative to the one it
+            sees; None: its share, which is calibrated.
+        challenger_sure: The same of the challenger.
+        inverted: Whether the champion's news now means the opposite.
+        common: Correlation of the outcomes of the symbols of one day, given their probabilities.
     """
 
     edge: bool
@@ -67,23 +73,31 @@ LEAD: Mapping[str, ShadowWindow] = {
 def measure_gate(
     n: int, seed: int, *, days: Sequence[int] = (20, 30), rule: GateRule | None = None
 ) -> dict[str, Any]:
-    """The share of `n` windows in which the gate promotes, by length in days and by what is assumed.
+    """Measure the share of windows in which the gate promotes.
 
-    Under "false" nobody has a lead and a promotion is a mistake, under "right" the challenger has one. With
-    each share stand the shares of windows in which each part of the rule stood against it.
+    Args:
+        n: How many windows are drawn for each assumption.
+        seed: Of the random draw.
+        days: The lengths of the windows.
+        rule: The rule of the gate; None: the default.
+
+    Returns:
+        Shares by assumption and length, as JSON types: under "false" the challenger has no lead and a
+        promotion is an error, under "right" it has one. With each share are the shares of windows in which
+        each part of the rule objected.
     """
     import numpy as np
 
     rule = rule or GateRule()
     random = np.random.default_rng(seed)
-    found: dict[str, Any] = {"windows": n, "symbols": SYMBOLS, "rule": rule.as_json()}
+    report: dict[str, Any] = {"windows": n, "symbols": SYMBOLS, "rule": rule.as_json()}
     for name, windows in (("false", NO_LEAD), ("right", LEAD)):
-        found[name] = {
-            f"{assumed}, {length} days": _promotion_share(window, length, rule, n, random)
+        report[name] = {
+            f"{assumption}, {length} days": _promotion_share(window, length, rule, n, random)
             for length in days
-            for assumed, window in windows.items()
+            for assumption, window in windows.items()
         }
-    return found
+    return report
 
 
 def _promotion_share(
@@ -99,7 +113,13 @@ def _promotion_share(
 
 
 def draw_window(window: ShadowWindow, days: int, random: "Generator") -> tuple[list[Scored], list[Scored]]:
-    """The calls of champion and challenger on one window, with what the market then did."""
+    """Draw the calls of champion and challenger on one window, with their outcomes.
+
+    Args:
+        window: The assumptions.
+        days: The length of the window.
+        random: The source of random numbers.
+    """
     import numpy as np
     from scipy.special import ndtr
 
@@ -116,8 +136,8 @@ def draw_window(window: ShadowWindow, days: int, random: "Generator") -> tuple[l
     for day in range(days):
         for symbol in range(SYMBOLS):
             outcome = _outcome(day, symbol, float(moves[day, symbol]), gaps[:, day, symbol])
-            for side, stated in zip(sides, (champion, challenger), strict=True):
-                side.append((_forecast(outcome, float(stated[day, symbol])), outcome))
+            for side, probabilities in zip(sides, (champion, challenger), strict=True):
+                side.append((_forecast(outcome, float(probabilities[day, symbol])), outcome))
     return sides
 
 
@@ -147,7 +167,7 @@ def _outcome(day: int, symbol: int, move: float, gaps: "ndarray[Any, Any]") -> O
 
 
 def _forecast(outcome: Outcome, up: float) -> Forecast:
-    """A call with this P(up); the close leans from the last one as far as the probability from one half."""
+    """Return a call with this P(up); its close deviates from the last one as P(up) does from one half."""
     return Forecast(
         symbol=outcome.symbol,
         as_of=outcome.as_of,

@@ -1,7 +1,7 @@
-"""What a step of GRPO costs with shared prompts and with TRL as it comes, in one process; what each learns.
+"""The GRPO bench: the time of a step with shared prompts and with stock TRL, and what each learns.
 
-Both trainers get the same student, prompts, sizes and seeds and take their steps in turn, so that whatever
-else the machine does meets both. Knows no journal and no folder that lasts.
+Both trainers get the same student, prompts, sizes and seeds, and take their steps in turn in one process, so
+that other load on the machine affects both.
 """
 
 import math
@@ -20,7 +20,7 @@ from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.train import create_reporter, create_trainer
 from training.lora import add_adapter
-from training.monitoring.evaluation import accuracy, compute_metrics, parse_answers
+from training.monitoring.evaluation import compute_answer_accuracy, compute_metrics, parse_answers
 
 Progress = Callable[[str, int, int], None]
 
@@ -38,12 +38,21 @@ def measure_step_time(
     recipe: GrpoConfig,
     on_progress: Progress,
 ) -> dict[str, Any]:
-    """Seconds a step by part for TRL as it comes ("stock") and for ours ("shared"), and what each learned.
+    """Measure stock TRL ("stock") and shared prompts ("shared") side by side.
 
-    `ratio` is the median over pairs of steps of shared over stock, the first pair left out as warm-up.
-    Seconds are medians; "update" is the forward and backward pass and the optimizer, that is, all that is no
-    other part. `reward` and `accuracy` are means over the last quarter of the steps, of sampled answers,
-    each with its standard error; `held_out` is of greedy answers at the end.
+    Args:
+        start: The student and its adapter.
+        training: The experiences to learn from.
+        held_out: The experiences to evaluate at the end.
+        recipe: The settings of both trainings.
+        on_progress: Called after each step of either.
+
+    Returns:
+        Figures by trainer, as JSON types. `seconds` are medians by part of a step; "update" is the forward
+        and backward pass and the optimizer: all that is no other part. `reward` and `accuracy` of sampled
+        answers are means over the last quarter of the steps, each with its standard error; `held_out` is of
+        greedy answers at the end. `ratio` is the median over pairs of steps of shared over stock, without
+        the first pair.
     """
     recipes = {
         _STOCK: replace(recipe, share_prompt_prefix=False),
@@ -53,17 +62,16 @@ def measure_step_time(
     with ThreadPoolExecutor(max_workers=2) as pool, tempfile.TemporaryDirectory() as scratch:
         arms = {
             name: _BenchTrainer(
-                start, training, one, Path(scratch) / name, turns[name], turns[_other_name(name)]
+                start, training, variant, Path(scratch) / name, turns[name], turns[_other_name(name)]
             )
-            for name, one in recipes.items()
+            for name, variant in recipes.items()
         }
-        running = [pool.submit(arm.train, on_progress, name) for name, arm in arms.items()]
-        for one in running:
-            one.result()
-    measured = {name: arm.figures(held_out) for name, arm in arms.items()}
+        futures = [pool.submit(arm.train, on_progress, name) for name, arm in arms.items()]
+        for future in futures:
+            future.result()
     pairs = zip(arms[_SHARED].totals(), arms[_STOCK].totals(), strict=True)
     return {
-        **measured,
+        **{name: arm.figures(held_out) for name, arm in arms.items()},
         "ratio": statistics.median(ours / theirs for ours, theirs in pairs),
         "steps": recipe.steps,
         "completions": recipe.prompts_per_step * recipe.num_generations,
@@ -72,7 +80,7 @@ def measure_step_time(
 
 
 class _BenchTrainer:
-    """One trainer, which takes a step whenever it is its turn."""
+    """A trainer that waits for its turn before each step."""
 
     def __init__(
         self,
@@ -93,7 +101,7 @@ class _BenchTrainer:
         self._step_figures: Steps = []
 
     def train(self, on_progress: Progress, name: str) -> None:
-        """All steps; the other is never kept waiting, even if this one fails."""
+        """Take all steps; the other trainer is released even if this one fails."""
 
         def on_step(number: int, figures: Mapping[str, Any], _last: bool) -> bool:  # noqa: FBT001  # called back
             self._step_figures.append(figures)
@@ -109,20 +117,23 @@ class _BenchTrainer:
             self._theirs.release(self._steps)
 
     def totals(self) -> list[float]:
-        """Seconds of every step after the warm-up."""
-        return [told["seconds"]["total"] for told in self._step_figures[_WARM_UP:]]
+        """Return the seconds of every step after the warm-up."""
+        return [figures["seconds"]["total"] for figures in self._step_figures[_WARM_UP:]]
 
     def figures(self, held_out: TrainingSet) -> dict[str, Any]:
-        """Seconds by part, and what was learned."""
+        """Return the seconds by part, and what was learned."""
         late = self._step_figures[-max(2, self._steps // 4) :]
         prompts = [self._student.prompt(item.observation) for item in held_out.items]
-        judged = parse_answers(self._student.answer(prompts, lambda _done, _total: None), held_out.items)
-        state = compute_metrics(judged, judged, held_out.items, step=self._steps)
+        answers = parse_answers(self._student.answer(prompts, lambda _done, _total: None), held_out.items)
+        metrics = compute_metrics(answers, answers, held_out.items, step=self._steps)
         return {
-            "seconds": _mean_by_part([told["seconds"] for told in self._step_figures[_WARM_UP:]]),
-            "reward": _mean_and_error([told["reward"] for told in late]),
-            "accuracy": _mean_and_error([told["accuracy"] for told in late]),
-            "held_out": {"accuracy": accuracy(judged, held_out.items), "brier": state.brier},
+            "seconds": _median_by_part([figures["seconds"] for figures in self._step_figures[_WARM_UP:]]),
+            "reward": _mean_and_error([figures["reward"] for figures in late]),
+            "accuracy": _mean_and_error([figures["accuracy"] for figures in late]),
+            "held_out": {
+                "accuracy": compute_answer_accuracy(answers, held_out.items),
+                "brier": metrics.brier,
+            },
         }
 
 
@@ -136,8 +147,8 @@ def _turn_callback(turn: Semaphore) -> Any:
             turn.acquire()
 
         def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            # Whether an optimizer's step is skipped is one flag for the whole process, and the other trainer,
-            # which waits in the middle of its own step, has left it at skipping.
+            # The flag that skips an optimizer's step is shared by the process, and the other trainer, which
+            # waits in the middle of its own step, has left it set.
             GradientState()._set_sync_gradients(sync_gradients=True)
 
     return Waiter()
@@ -147,7 +158,7 @@ def _other_name(name: str) -> str:
     return _SHARED if name == _STOCK else _STOCK
 
 
-def _mean_by_part(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _median_by_part(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
     parts = {
         name: statistics.median(step.get(name, 0.0) for step in steps)
         for name in ("total", "generation", "reward", "reference")
@@ -167,4 +178,4 @@ def _mean_and_error(values: Sequence[float | None]) -> tuple[float, float]:
 
 def _mean_tokens(start: StudentSettings, training: TrainingSet) -> float:
     student = load_trainable_student(start)
-    return statistics.fmean(student.count_tokens(student.prompt(i.observation)) for i in training.items)
+    return statistics.fmean(student.count_tokens(student.prompt(item.observation)) for item in training.items)

@@ -1,19 +1,20 @@
-"""Whether walk-forward training leaves markets alone in which nothing can be known: the no-edge bench.
+"""The no-edge bench: does walk-forward retraining promote or claim anything where nothing can be learned?
 
-It knows claims and promotions and counts them. One market more, with a reversal, shows that the very same
-recipe promotes where there is something to learn.
+It counts claims and promotions. One more market, with a reversal, shows that the same recipe promotes where
+there is something to learn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.journal.canonical import to_jsonable
-from strategies.backtest import Progress, Run
+from strategies.backtest import Progress
 from strategies.config import BacktestConfig, MarketTable
 from strategies.market_data import SIMULATED_START
+from strategies.results import Result
 from strategies.runs import list_runs
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
@@ -27,7 +28,7 @@ _MAX_PROMOTIONS = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoEdgeBench:
-    """The markets, five folds each. `reversed_seed` None leaves the market with a reversal out."""
+    """The markets, five folds each. `reversed_seed` None: without the market with a reversal."""
 
     seeds: tuple[int, ...] = tuple(range(301, 321))
     reversed_seed: int | None = 321
@@ -40,20 +41,20 @@ class NoEdgeBench:
     method: Method = Method.GRPO
 
     def config(self, seed: int, *, reverses: bool) -> BacktestConfig:
-        """One market: without edge, or with the news reversed where the second fold is trained."""
-        turn = SIMULATED_START + timedelta(days=self.train_days + self.test_days)
+        """Return a market without edge, or with the news reversed where the second fold is trained."""
+        reversal = SIMULATED_START + timedelta(days=self.train_days + self.test_days)
         market = MarketTable(
             coins=self.coins,
             stocks=self.stocks,
             days=self.train_days + _FOLDS * self.test_days,
             edge=reverses,
-            reversal=turn if reverses else None,
+            reversal=reversal if reverses else None,
         )
         return BacktestConfig(seed=seed, market=market)
 
     @property
     def settings(self) -> WalkForwardConfig:
-        """One recipe for all markets; supervised training does not stand beside it here."""
+        """Return the settings of all markets, without an arm of supervised training."""
         return WalkForwardConfig(
             method=self.method,
             train_days=self.train_days,
@@ -70,32 +71,41 @@ def measure_no_edge(
     data_dir: Path,
     clock: Callable[[], datetime],
     on_progress: Progress,
-    walk: Callable[..., Run] = walkforward,
+    walk: Callable[..., Result] = walkforward,
 ) -> dict[str, Any]:
-    """Count claims and promotions, as JSON types. A market that is on record in `data_dir` is not run again.
+    """Count claims and promotions. A market that `data_dir` already has is not run again.
 
-    A claim is a statement that the joined forecasts are better, in accuracy or Brier score, than the static
-    student, the base rate or the best baseline. The seconds are those of the slowest training.
+    Args:
+        bench: The markets and the training.
+        data_dir: The data folder of the runs.
+        clock: The current time.
+        on_progress: Called with the current stage, the steps done and the steps in all.
+        walk: Runs a walk-forward.
+
+    Returns:
+        Counts, as JSON types. A claim says that the joined forecasts are better, in accuracy or Brier score,
+        than the static student, the base rate or the best baseline. `training_seconds` is of the slowest
+        training.
     """
     markets: list[dict[str, Any]] = []
     for number, seed in enumerate(bench.seeds):
         on_progress("markets", number, len(bench.seeds))
         markets.append(_run_market(bench, seed, data_dir, clock, on_progress, walk, reverses=False))
     on_progress("markets", len(bench.seeds), len(bench.seeds))
-    turned = None
+    control = None
     if bench.reversed_seed is not None:
-        turned = _run_market(bench, bench.reversed_seed, data_dir, clock, on_progress, walk, reverses=True)
-    clear = sum(not one["claims"] for one in markets)
-    promotions = sum(one["promotions"] for one in markets)
-    learned = turned is None or turned["promotions"] > 0
+        control = _run_market(bench, bench.reversed_seed, data_dir, clock, on_progress, walk, reverses=True)
+    clear = sum(not market["claims"] for market in markets)
+    promotions = sum(market["promotions"] for market in markets)
+    learned = control is None or control["promotions"] > 0
     return {
         "bench": to_jsonable(asdict(bench)),
         "markets": len(markets),
         "markets_without_claim": clear,
         "promotions": promotions,
-        "gates": sum(one["gates"] for one in markets),
-        "training_seconds": max((one["training_seconds"] for one in markets), default=None),
-        "reversed": turned,
+        "gates": sum(market["gates"] for market in markets),
+        "training_seconds": max((market["training_seconds"] for market in markets), default=None),
+        "reversed": control,
         "passed": clear >= _MIN_CLEAR * len(markets) and promotions <= _MAX_PROMOTIONS and learned,
         "each": markets,
     }
@@ -107,7 +117,7 @@ def _run_market(
     data_dir: Path,
     clock: Callable[[], datetime],
     on_progress: Progress,
-    walk: Callable[..., Run],
+    walk: Callable[..., Result],
     *,
     reverses: bool,
 ) -> dict[str, Any]:
@@ -126,27 +136,24 @@ def _run_market(
 def _load_result(
     folder: Path, config: BacktestConfig, settings: WalkForwardConfig
 ) -> Mapping[str, Any] | None:
-    """The result of the same walk-forward, if it has finished."""
-    wanted, stated = to_jsonable(config.stored()), to_jsonable(asdict(settings))
-    for one in list_runs(folder):
-        said = one.result.get("walkforward", {})
+    """Return the result of the same walk-forward, if it has finished."""
+    stored_config, stored_settings = to_jsonable(config.stored()), to_jsonable(asdict(settings))
+    for run in list_runs(folder):
+        # A result has the embargo that was computed where the settings gave none.
+        recorded = run.result.get("walkforward", {}) | {"embargo_days": stored_settings["embargo_days"]}
         if (
-            one.state == "finished"
-            and one.config == wanted
-            and stated.items() <= _recorded_settings(said, stated)
+            run.state == "finished"
+            and run.config == stored_config
+            and stored_settings.items() <= recorded.items()
         ):
-            return one.result
+            return run.result
     return None
 
 
-def _recorded_settings(result: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
-    """The settings of a result; the embargo is reckoned where none was given."""
-    return {**result, "embargo_days": settings["embargo_days"]}.items()
-
-
 def _count_claims(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
-    made: Sequence[Mapping[str, Any]] = result["claims"]
-    claims = [f"{one['measure']} against {one['against']}" for one in made if one["claimed"]]
+    claims = [
+        f"{claim['measure']} against {claim['against']}" for claim in result["claims"] if claim["claimed"]
+    ]
     if result["verdict"] == "better":
         claims.append(f"accuracy against {result['verdict_detail']['baseline']}")
     gates = [fold["arms"][arm] for fold in result["folds"] if arm in fold["arms"]]

@@ -1,7 +1,7 @@
-"""Whether the return in a reward is the one that backtrader's step came to, over markets drawn at random.
+"""The reward bench: does the return in a reward equal that of backtrader's step, over random markets?
 
-Knows no student: calls are drawn too. Prices gap and jump, and symbols differ in costs, lots, currency and in
-whether they can be sold short, so that nothing agrees by luck.
+Calls are random too. Prices gap and jump, and symbols differ in costs, lots, currency and in whether they can
+be sold short, so that nothing agrees by chance.
 """
 
 import math
@@ -21,7 +21,7 @@ from strategies.llm_strategy import BetSizing, LLMStrategy
 from strategies.sizing import PositionSizing, volatility
 from training.dataset.counterfactual import simulate_step
 from training.dataset.experience import Experience, Key
-from training.dataset.reconstruction import reconstruct_experiences, stated_return
+from training.dataset.reconstruction import find_engine_return, reconstruct_experiences
 from training.dataset.run_history import RunHistory
 
 if TYPE_CHECKING:
@@ -44,9 +44,14 @@ _RATES = FxRates(base="USD", constants={"EUR": 1.1})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementReport:
-    """`n` forecasts that were traded, the `worst` difference of net returns, and how many steps were of which
-    kind: "long", "short", "flat", "lots", "fractions", "held" (something was held before), "foreign".
-    `refused` forecasts were not traded: their order could not be paid for.
+    """How far simulated steps agree with the engine's.
+
+    Attributes:
+        n: How many traded forecasts were compared.
+        worst: The largest difference of net returns.
+        kinds: How many steps were "long", "short", "flat", in "lots" or "fractions", began with a position
+            ("held"), or were quoted in a "foreign" currency.
+        refused: Forecasts that were not traded, because their order could not be paid for.
     """
 
     n: int
@@ -55,7 +60,7 @@ class AgreementReport:
     refused: int
 
 
-def step_agreement(n: int, seed: int) -> AgreementReport:
+def measure_step_agreement(n: int, seed: int) -> AgreementReport:
     """Compare at least `n` traded forecasts with the engine's own steps; about 1 s for 4,000."""
     from numpy.random import default_rng
 
@@ -64,37 +69,39 @@ def step_agreement(n: int, seed: int) -> AgreementReport:
     worst = 0.0
     while compared < n:
         days = min(_MAX_DAYS, (n - compared) // _SYMBOLS + _WINDOW + 5)
-        for experience, said in _simulate_market(default_rng([seed, market]), days):
+        for experience, engine_return in _simulate_market(default_rng([seed, market]), days):
             if not isinstance(experience.call, Forecast):
                 continue
-            if said is None:
+            if engine_return is None:
                 refused += 1
                 continue
-            taken = simulate_step(experience.call, experience.outcome, experience.trade_context)
+            step = simulate_step(experience.call, experience.outcome, experience.trade_context)
             compared += 1
-            worst = max(worst, abs(taken.net_return - said))
-            kinds.update(_classify_step(experience, taken.position))
+            worst = max(worst, abs(step.net_return - engine_return))
+            kinds.update(_classify_step(experience, step.position))
         market += 1
     return AgreementReport(n=compared, worst=worst, kinds=dict(kinds), refused=refused)
 
 
 def _simulate_market(rng: "Generator", days: int) -> Iterator[tuple[Experience, float | None]]:
-    """The experience of one random market, each with the net return of the engine's step."""
-    instruments = {one.symbol: one for one in (_instrument(rng, i) for i in range(_SYMBOLS))}
+    """Yield the experiences of one random market, each with the net return of the engine's step."""
+    drawn = [_instrument(rng, number) for number in range(_SYMBOLS)]
+    instruments = {instrument.symbol: instrument for instrument in drawn}
     bars = {symbol: _bars(rng, symbol, days) for symbol in instruments}
     costs = {symbol: _costs(rng) for symbol in instruments}
-    shortable = frozenset(symbol for symbol, one in instruments.items() if one.shortable)
+    shortable = frozenset(instrument.symbol for instrument in drawn if instrument.shortable)
     aversion = float(rng.uniform(2, 40))
     sizing = PositionSizing(risk_aversion=aversion, cap=0.9 / _SYMBOLS, shortable=shortable)
     observed = build_observations(bars, [], window=_WINDOW, start=datetime.min.replace(tzinfo=UTC))
-    calls = {(one.symbol, one.as_of): _call(rng, (one.symbol, one.as_of), one.last_close) for one in observed}
-    story = RunHistory()
+    keys = [(seen.symbol, seen.as_of) for seen in observed]
+    calls = {key: _call(rng, key, seen.last_close) for key, seen in zip(keys, observed, strict=True)}
+    history = RunHistory()
     run(
-        _record_slices(build_slices([bar for series in bars.values() for bar in series], []), story),
+        _record_slices(build_slices([bar for series in bars.values() for bar in series], []), history),
         strategy=LLMStrategy,
         settings={
             "calls": calls,
-            "volatilities": {(one.symbol, one.as_of): volatility(one.bars) for one in observed},
+            "volatilities": {key: volatility(seen.bars) for key, seen in zip(keys, observed, strict=True)},
             "sizing": sizing,
             "bet_sizing": BetSizing.CONFIDENCE,
         },
@@ -103,10 +110,10 @@ def _simulate_market(rng: "Generator", days: int) -> Iterator[tuple[Experience, 
         calendars={ROUND_THE_CLOCK: RoundTheClock()},
         cash=_CASH,
         rates=_RATES,
-        on_record=story.add_record,
+        on_record=history.add_record,
     )
-    made = reconstruct_experiences(
-        story,
+    experiences = reconstruct_experiences(
+        history,
         calls,
         instruments=instruments,
         calendars={ROUND_THE_CLOCK: RoundTheClock()},
@@ -116,8 +123,8 @@ def _simulate_market(rng: "Generator", days: int) -> Iterator[tuple[Experience, 
         window=_WINDOW,
         agreement=math.inf,  # it is measured here
     )
-    for experience in made:
-        yield experience, stated_return(experience, story)
+    for experience in experiences:
+        yield experience, find_engine_return(experience, history)
 
 
 def _record_slices(slices: Iterator[Slice], history: RunHistory) -> Iterator[Slice]:
@@ -145,7 +152,7 @@ def _costs(rng: "Generator") -> Costs:
 
 
 def _bars(rng: "Generator", symbol: str, days: int) -> list[Bar]:
-    """Daily bars with gaps between close and open, around a price from 1 to 300; some are missing."""
+    """Draw daily bars with gaps between close and open, around a price from 1 to 300; some are missing."""
     base, sigma = float(rng.uniform(1, 300)), float(rng.uniform(0.005, 0.07))
     level = 0.0
     bars = []

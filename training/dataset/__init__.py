@@ -1,1 +1,1 @@
-"""What was forecast, what came of it and when that was known: behind one guard against the future."""
+"""Training data: forecasts with their outcomes, behind one guard against look-ahead."""

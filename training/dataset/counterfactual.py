@@ -1,7 +1,7 @@
-"""The step that a call would have made: weight, order, fill, cost and return by the engine's own functions.
+"""Simulate the step of a call by the engine's own functions: weight, order, fill, cost and return.
 
-Knows one decision at a time. Whether cash or margin would have refused the order depends on what the other
-symbols did at that open; here it is filled, unless the symbol's own market forbids it.
+One decision at a time: whether cash or margin would have refused the order depends on the other symbols at
+that open. Here it is filled, unless the symbol's own market forbids it.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,15 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """A step: `position` held after `change` (signed units), its worth at the open as a fraction of equity
-    (`weight`), `cost` and `pnl` in the base currency, and `net_return`, pnl over equity at the fill.
+    """A step from one fill to the next.
+
+    Attributes:
+        position: Signed units held after the fill.
+        change: Signed units bought or sold at the fill.
+        weight: Value of the position at the open, as a fraction of equity.
+        cost: Trading and borrowing cost, in the base currency.
+        pnl: Profit or loss after cost, in the base currency.
+        net_return: `pnl` over the equity at the fill.
     """
 
     position: float
@@ -31,38 +38,46 @@ class StepResult:
     net_return: float
 
 
-def order_size_for(call: Prediction, context: TradeContext) -> float:
-    """The signed size that the strategy would order on `call`; 0 for none, and always for an abstention."""
-    s = context
+def compute_order_size(call: Prediction, context: TradeContext) -> float:
+    """Return the signed size (units) that the strategy would order on `call`; 0 for an abstention."""
     if not isinstance(call, Forecast):
         return 0.0
-    weight = s.sizing.weight(call, s.volatility)
-    if s.equity <= 0 and weight != 0:
+    instrument = context.instrument
+    weight = context.sizing.weight(call, context.volatility)
+    if context.equity <= 0 and weight != 0:
         return 0.0
-    wanted = target_position(weight, s.equity, s.price, s.instrument.lot)
-    if wanted < 0 and not s.instrument.shortable:
+    target = target_position(weight, context.equity, context.price, instrument.lot)
+    if target < 0 and not instrument.shortable:
         return 0.0
-    return order_size(wanted, s.position, s.instrument.lot)
+    return order_size(target, context.position, instrument.lot)
 
 
 def simulate_step(call: Prediction, outcome: Outcome, context: TradeContext) -> StepResult:
-    """The step from the fill of `call` to the next decision's fill. Raises ValueError if it has not ended."""
+    """Simulate the step from the fill of `call` to the next decision's fill.
+
+    Args:
+        call: The prediction to trade; an abstention keeps the position.
+        outcome: The closes and opens that followed, up to the end of the step.
+        context: The position, equity, prices and rules that the step starts from.
+
+    Raises:
+        ValueError: If the step has not ended.
+    """
     if outcome.exit_open is None or outcome.open_known_at is None:
         raise ValueError(f"{outcome.symbol} at {outcome.as_of}: the step has not ended yet")
-    s = context
-    change = order_size_for(call, s)
-    if limit_lock_reason(s.instrument, change, outcome.fill_open, outcome.last_close, s.fill_at.date()):
+    change, fill_day = compute_order_size(call, context), context.fill_at.date()
+    if limit_lock_reason(context.instrument, change, outcome.fill_open, outcome.last_close, fill_day):
         change = 0.0
-    position = s.position + change
-    opened, ended = outcome.fill_open * s.fill_rate, outcome.exit_open * s.exit_rate
-    days = (outcome.open_known_at - s.fill_at) / _DAY
-    cost = trade_cost(change, opened, s.costs) + borrow_cost(position, opened, days, s.costs)
-    pnl = period_pnl(position, ended - opened, cost)
+    position, costs = context.position + change, context.costs
+    fill_price, exit_price = outcome.fill_open * context.fill_rate, outcome.exit_open * context.exit_rate
+    days = (outcome.open_known_at - context.fill_at) / _DAY
+    cost = trade_cost(change, fill_price, costs) + borrow_cost(position, fill_price, days, costs)
+    pnl = period_pnl(position, exit_price - fill_price, cost)
     return StepResult(
         position=position,
         change=change,
-        weight=net_return(position * opened, s.fill_equity),
+        weight=net_return(position * fill_price, context.fill_equity),
         cost=cost,
         pnl=pnl,
-        net_return=net_return(pnl, s.fill_equity),
+        net_return=net_return(pnl, context.fill_equity),
     )

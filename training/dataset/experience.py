@@ -1,7 +1,7 @@
-"""What a student can learn from: an observation, what then happened, and what a position would have met.
+"""Experiences: observations with their outcomes and the context in which they were traded.
 
-`TrainingSet` is the one guard against the future: whatever trains takes one, and none can be made that holds
-anything too new. Knows no reward, no model and no file.
+`TrainingSet` is the guard against look-ahead: every training takes one, and none can be built that holds an
+outcome too recent for its cut-off.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,15 +22,23 @@ from strategies.sizing import PositionSizing, volatility
 Key = tuple[str, datetime]
 """A symbol and the instant of a decision on it."""
 
+MIN_VOLATILITY = 0.001
+"""Returns are measured in units of at least this daily standard deviation, a fraction."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeContext:
     """What the position of one step starts from. Amounts and `price` are in the base currency.
 
-    Known at the decision: `equity` (the portfolio's value), `held` (signed units), `price` (the last known
-    one, which sizes the order), `volatility` (standard deviation of a day's return), and the rules.
-    Known later: `fill_at`, the next open; `fill_equity`, the portfolio's value there before any cost; and
-    what the quote currency was worth there and at the step's end, `fill_rate` and `exit_rate`.
+    Attributes:
+        instrument: What is traded, under `costs` and `sizing`.
+        volatility: Standard deviation of a day's return, a fraction.
+        equity: Value of the portfolio at the decision.
+        position: Signed units held at the decision.
+        price: Last price known at the decision; it sizes the order.
+        fill_at: The next open.
+        fill_equity: Value of the portfolio at the fill, before any cost.
+        fill_rate: Value of one unit of the quote currency at the fill, and `exit_rate` at the step's end.
     """
 
     instrument: Instrument
@@ -45,14 +53,22 @@ class TradeContext:
     fill_rate: float = 1.0
     exit_rate: float = 1.0
 
+    @property
+    def sigma(self) -> float:
+        """Return the volatility, at least `MIN_VOLATILITY`."""
+        return max(self.volatility, MIN_VOLATILITY)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experience:
-    """One decision and all that came of it, up to the end of its step.
+    """One decision with its outcome, up to the end of its step.
 
-    `base_rate` is the share of rising closes of the symbol among those known at the decision, in (0, 1);
-    `call` is what was said at the time, None if nothing was. Raises ValueError where the parts do not belong
-    together, or where the step has not ended yet.
+    Attributes:
+        base_rate: Share of rises among the symbol's closes known at the decision, in (0, 1).
+        call: The prediction made at the time; None if there was none.
+
+    Raises:
+        ValueError: If the parts belong to different decisions, or the step has not ended.
     """
 
     observation: Observation
@@ -75,22 +91,22 @@ class Experience:
 
     @property
     def key(self) -> Key:
-        """Symbol and instant of the decision."""
+        """Return the symbol and the instant of the decision."""
         return self.observation.symbol, self.observation.as_of
 
     @property
     def known_at(self) -> datetime:
-        """When the whole outcome was known: the next close and the open at which the step ended."""
+        """Return when the next close and the open that ends the step were both known."""
         return max(self.outcome.known_at, self.outcome.open_known_at or self.outcome.known_at)
 
     @property
     def horizon(self) -> timedelta:
-        """From the decision to the close that was forecast."""
+        """Return the time from the decision to the close that was forecast."""
         return self.outcome.known_at - self.outcome.as_of
 
 
-def longest_horizon(items: Iterable[Experience]) -> timedelta:
-    """The longest horizon of some experiences: the shortest embargo that they allow; zero for none."""
+def find_longest_horizon(items: Iterable[Experience]) -> timedelta:
+    """Return the longest horizon, which is the shortest embargo allowed; zero without experiences."""
     return max((item.horizon for item in items), default=timedelta())
 
 
@@ -106,51 +122,63 @@ def build_experiences(
     rates: FxRates | None = None,
     equity: float = 100_000.0,
 ) -> list[Experience]:
-    """Each of `observed` whose step has ended by the last of `bars`, in the order given.
+    """Build an experience of each observation whose step has ended, in the order given.
 
-    Every one stands alone: its step starts with nothing held and `equity` in the base currency, so it pays
-    for its whole position. `bars`, closed and oldest first, `costs` and `instruments` are by symbol,
-    `calendars` by code. Closes followed by a gap are left out (see `build_decisions`).
+    Each starts with no position and the whole `equity`, so that it pays for its whole position. Closes
+    followed by a gap are left out (see `build_decisions`).
+
+    Args:
+        observed: The observations.
+        bars: Closed bars by symbol, oldest first.
+        instruments: By symbol, as `costs`.
+        calendars: By code.
+        costs: Trading costs by symbol.
+        sizing: How a forecast becomes a position.
+        calls: Predictions made at the time, by symbol and instant.
+        rates: Exchange rates to the base currency; None where every symbol is quoted in it.
+        equity: Value of the portfolio at each decision, in the base currency.
+
+    Raises:
+        DataError: As `engine.outcomes.match_outcomes` does.
     """
-    made = []
-    for one in build_decisions(observed, bars, instruments, calendars):
-        seen, out = one.observation, one.outcome
-        ended_at = out.open_known_at or out.known_at
-        moments = (seen.as_of, one.fill_at, ended_at)
-        currency = instruments[seen.symbol].currency
-        at_decision, at_fill, at_exit = (rates.rate(currency, at) if rates else 1.0 for at in moments)
-        situation = TradeContext(
-            instrument=instruments[seen.symbol],
+    experiences = []
+    for decision in build_decisions(observed, bars, instruments, calendars):
+        seen = decision.observation
+        instrument = instruments[seen.symbol]
+        at_decision, at_fill, at_exit = decision.exchange_rates(instrument.currency, rates)
+        context = TradeContext(
+            instrument=instrument,
             costs=costs[seen.symbol],
             sizing=sizing,
             volatility=volatility(seen.bars),
             equity=equity,
             position=0.0,
             price=seen.last_close * at_decision,
-            fill_at=one.fill_at,
+            fill_at=decision.fill_at,
             fill_equity=equity,
             fill_rate=at_fill,
             exit_rate=at_exit,
         )
-        made.append(
+        experiences.append(
             Experience(
                 observation=seen,
-                outcome=out,
-                trade_context=situation,
-                base_rate=one.base_rate,
+                outcome=decision.outcome,
+                trade_context=context,
+                base_rate=decision.base_rate,
                 call=calls.get((seen.symbol, seen.as_of)),
             )
         )
-    return made
+    return experiences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
-    """Experiences that were wholly known, and an embargo older, before `cutoff` (Lopez de Prado 2018, ch. 7).
+    """Experiences fully known at least an embargo before `cutoff` (Lopez de Prado 2018, ch. 7).
 
-    Raises UsageError for an embargo shorter than the longest horizon, because the label of an item just
-    before the cut-off would overlap what is tested just after it; DataError for an item that was not known
-    in time, and for an empty set.
+    Raises:
+        UsageError: For an embargo shorter than the longest horizon: the label of an item just before the
+            cut-off would overlap what is tested just after it.
+        DataError: For an item that was not known in time, and for an empty set.
     """
 
     items: tuple[Experience, ...]
@@ -165,15 +193,13 @@ class TrainingSet:
                 symbol, as_of = item.key
                 raise DataError(
                     f"{symbol} at {_format_minute(as_of)}: its outcome was known at "
-                    f"{_format_minute(item.known_at)}, not "
-                    f"{_format_days(self.embargo)} before the cut-off "
+                    f"{_format_minute(item.known_at)}, not {_format_days(self.embargo)} before the cut-off "
                     f"{_format_minute(self.cutoff)}; leave it out"
                 )
         if not self.items:
             raise DataError(
                 f"no outcome was known {_format_days(self.embargo)} before the cut-off "
-                f"{_format_minute(self.cutoff)}; "
-                "choose a later cut-off"
+                f"{_format_minute(self.cutoff)}; choose a later cut-off"
             )
 
     @classmethod
@@ -185,33 +211,58 @@ class TrainingSet:
         embargo: timedelta,
         since: datetime | None = None,
     ) -> Self:
-        """Those decided at `since` or later that were known in time, by instant and symbol.
+        """Select the experiences that were known in time, by instant and symbol.
 
-        Raises UsageError for an embargo shorter than the horizon of any of them, DataError if none is left.
+        Args:
+            experiences: The candidates, in any order.
+            cutoff: The end of the training data.
+            embargo: How long before the cut-off an outcome must have been known.
+            since: The earliest decision; None: no limit.
+
+        Raises:
+            UsageError: For an embargo shorter than the horizon of any candidate.
+            DataError: If none is left.
         """
-        offered = [item for item in experiences if since is None or item.observation.as_of >= since]
-        _require_embargo(offered, embargo)
-        kept = (item for item in offered if item.known_at + embargo < cutoff)
+        candidates = [item for item in experiences if since is None or item.observation.as_of >= since]
+        _require_embargo(candidates, embargo)
+        kept = (item for item in candidates if item.known_at + embargo < cutoff)
         ordered = sorted(kept, key=lambda item: (item.observation.as_of, item.observation.symbol))
         return cls(items=tuple(ordered), cutoff=cutoff, embargo=embargo)
 
 
 def require_past(name: str, cutoff: datetime, tested_from: datetime) -> None:
-    """Raise StudentError if the data of adapter `name` reach beyond the start of what it is tested on."""
+    """Refuse an adapter that was trained on data of its own test window.
+
+    Args:
+        name: The adapter.
+        cutoff: The end of its training data.
+        tested_from: The start of the test window.
+
+    Raises:
+        StudentError: If the data reach beyond the start of the window.
+    """
     if cutoff > tested_from:
         raise StudentError(
-            f"adapter {name} was trained on data up to {_format_minute(cutoff)}, and the test "
-            "begins earlier, at "
-            f"{_format_minute(tested_from)}; choose an older adapter or a later start"
+            f"adapter {name} was trained on data up to {_format_minute(cutoff)}, and the test begins "
+            f"earlier, at {_format_minute(tested_from)}; choose an older adapter or a later start"
         )
 
 
 def require_disjoint(trained_from: datetime, cutoff: datetime, tested_from: datetime) -> None:
-    """Raise UsageError unless the test window begins at the training cut-off or after it."""
+    """Refuse a test window that overlaps the training window.
+
+    Args:
+        trained_from: The start of the training window.
+        cutoff: Its end.
+        tested_from: The start of the test window.
+
+    Raises:
+        UsageError: If the test window begins before the cut-off.
+    """
     if tested_from < cutoff:
         raise UsageError(
-            f"the test window begins at {_format_minute(tested_from)}, before the end of the training window "
-            f"{_format_minute(trained_from)} to {_format_minute(cutoff)}; let it begin at the "
+            f"the test window begins at {_format_minute(tested_from)}, before the end of the training "
+            f"window {_format_minute(trained_from)} to {_format_minute(cutoff)}; let it begin at the "
             "cut-off or later"
         )
 
@@ -222,8 +273,7 @@ def _require_embargo(items: Sequence[Experience], embargo: timedelta) -> None:
         symbol, as_of = longest.key
         raise UsageError(
             f"the embargo of {_format_days(embargo)} is shorter than the horizon of {symbol} at "
-            f"{_format_minute(as_of)}; "
-            f"make it at least {_format_days(longest.horizon)}"
+            f"{_format_minute(as_of)}; make it at least {_format_days(longest.horizon)}"
         )
 
 
@@ -237,12 +287,19 @@ def _format_minute(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What was seen, what happened, when the next open came, and the `base_rate` of rises known by then."""
+    """An observation with its outcome, the next open, and the base rate of rises known at the decision."""
 
     observation: Observation
     outcome: Outcome
     fill_at: datetime
     base_rate: float
+
+    def exchange_rates(self, currency: str, rates: FxRates | None) -> tuple[float, float, float]:
+        """Return the value of a unit of a currency at the decision, at the fill and at the exit."""
+        exit_at = self.outcome.open_known_at or self.outcome.known_at
+        moments = (self.observation.as_of, self.fill_at, exit_at)
+        at_decision, at_fill, at_exit = (rates.rate(currency, at) if rates else 1.0 for at in moments)
+        return at_decision, at_fill, at_exit
 
 
 def build_decisions(
@@ -251,19 +308,27 @@ def build_decisions(
     instruments: Mapping[str, Instrument],
     calendars: Mapping[str, Calendar],
 ) -> Iterator[Decision]:
-    """Those of `observed`, in their order, whose step has ended by the last of `bars` (closed, oldest first).
+    """Yield a decision for each observation whose step has ended by the last bar, in the order given.
 
-    Left out are closes after which the next open did not come when the symbol's calendar says: an order would
-    have expired, and the next close lies further ahead than the student was asked for. Raises DataError as
-    `engine.outcomes.match_outcomes` does.
+    Left out are closes whose next open came later than the symbol's calendar says: an order would have
+    expired, and the next close lies further ahead than the student was asked for.
+
+    Args:
+        observed: The observations.
+        bars: Closed bars by symbol, oldest first.
+        instruments: By symbol.
+        calendars: By code.
+
+    Raises:
+        DataError: As `engine.outcomes.match_outcomes` does.
     """
-    asked = [
-        Abstention(symbol=one.symbol, as_of=one.as_of, reason="", last_close=one.last_close)
-        for one in observed
+    placeholders = [
+        Abstention(symbol=seen.symbol, as_of=seen.as_of, reason="", last_close=seen.last_close)
+        for seen in observed
     ]
     openings = {symbol: _next_opens(series) for symbol, series in bars.items()}
     rates = {symbol: _base_rates(series) for symbol, series in bars.items()}
-    for observation, (_, outcome) in zip(observed, match_outcomes(asked, bars), strict=True):
+    for observation, (_, outcome) in zip(observed, match_outcomes(placeholders, bars), strict=True):
         symbol, as_of = observation.symbol, observation.as_of
         if outcome is None or outcome.exit_open is None:
             continue
@@ -275,12 +340,12 @@ def build_decisions(
 
 
 def _next_opens(bars: Sequence[Bar]) -> dict[datetime, datetime]:
-    """When the next bar opened, by the instant of each close."""
+    """Return when the next bar opened, by the instant of each close."""
     return {bar.closes_at: following.opens_at for bar, following in pairwise(bars)}
 
 
 def _base_rates(bars: Sequence[Bar]) -> dict[datetime, float]:
-    """The share of rises among the moves up to each close, by Laplace's rule of succession; ties are none."""
+    """Return the share of rises up to each close, by Laplace's rule of succession; ties do not count."""
     ups = moves = 0
     rates = {bars[0].closes_at: 0.5} if bars else {}
     for before, bar in pairwise(bars):

@@ -1,11 +1,9 @@
-"""Loads experiences from the journal of a run or session: its events and how it was started.
-
-Knows how runs are kept and configured; experiences are built by `training.dataset.reconstruction`.
-"""
+"""Load experiences from the journal of a run or session: its events and how it was started."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from engine.calendars import Calendar, load_calendar
 from engine.corporate_actions import Dividend, Split
@@ -34,10 +32,16 @@ from training.dataset.run_history import RunHistory
 
 
 def load_run_experiences(data_dir: Path, run: str, *, window: int | None = None) -> list[Experience]:
-    """Load the experiences of a run on record, finished or not, by instant and symbol.
+    """Load the experiences of a recorded run, finished or not, by instant and symbol.
 
-    `window` is how many closed bars its student saw; None asks the student's folder. Raises UsageError if
-    there is no such run, JournalError if its journal cannot be read or contradicts itself.
+    Args:
+        data_dir: The folder of all runs and sessions.
+        run: The name of the run.
+        window: How many closed bars its student saw; None: as the student's folder says.
+
+    Raises:
+        UsageError: If there is no such run.
+        JournalError: If its journal cannot be read or contradicts itself.
     """
     path = data_dir / "runs" / run / JOURNAL
     if not path.is_file():
@@ -49,7 +53,7 @@ def load_run_experiences(data_dir: Path, run: str, *, window: int | None = None)
 def load_journal_experiences(journal: Journal, *, window: int | None = None) -> list[Experience]:
     """Load the experiences of a run's open journal, as `load_run_experiences` does.
 
-    Bars from before the run are not in it: a decision whose student saw some of those is left out.
+    The journal has no bars from before the run: a decision whose student saw some of those is left out.
     """
     config: BacktestConfig | None = None
     rates: FxRates | None = None
@@ -58,13 +62,13 @@ def load_journal_experiences(journal: Journal, *, window: int | None = None) -> 
     for row in journal.read(kinds=(Kind.RUN_STARTED, Kind.RATES, Kind.SLICE, *RECORD_KINDS)):
         match decode(row):
             case RunStarted() as started:
-                config = _decode_config(started, journal.session)
-            case FxRates() as stated:
-                rates = stated
+                config = decode_config(started.config, journal.session)
+            case FxRates() as decoded:
+                rates = decoded
             case payload:
                 _add_payload(payload, history, calls)
     if config is None:
-        raise JournalError(f"{journal.session} does not say how it was started; choose another run")
+        raise JournalError(f"{journal.session}: the journal has no start event; choose another run")
     instruments = _traded_instruments(config, history)
     return reconstruct_experiences(
         history,
@@ -97,20 +101,21 @@ def _traded_instruments(config: BacktestConfig, history: RunHistory) -> dict[str
 def _prompt_window(config: BacktestConfig) -> int:
     name = config.prompt or str(model_metadata(model_folder(config.student)).get("prompt", "full"))
     if name not in TEMPLATES:
-        raise JournalError(f"the run used the prompt template {name!r}, which is unknown; state its window")
+        raise JournalError(f"the run used an unknown prompt template {name!r}; give its window")
     return TEMPLATES[name].window
 
 
 def build_calendars(instruments: Mapping[str, Instrument], history: RunHistory) -> dict[str, Calendar]:
     """Return the calendars of some instruments over the days of a history, by code."""
     days = [bar.opens_at.date() for series in history.bars.values() for bar in (series[0], series[-1])]
-    codes = {each.calendar for each in instruments.values()} if days else set()
+    codes = {instrument.calendar for instrument in instruments.values()} if days else set()
     return {code: load_calendar(code, min(days), max(days)) for code in codes}
 
 
-def _decode_config(started: RunStarted, run: str) -> BacktestConfig:
+def decode_config(config: Mapping[str, Any], run: str) -> BacktestConfig:
+    """Decode the configuration in the journal of a run or session; JournalError if it cannot be read."""
     try:
-        return BacktestConfig.model_validate(started.config)
+        return BacktestConfig.model_validate(config)
     except ValueError as error:
         raise JournalError(f"the configuration of {run} cannot be read; {INCOMPATIBLE}") from error
 
@@ -121,10 +126,12 @@ _INPUTS = (Kind.HISTORY, Kind.SLICE, Kind.SPLIT, Kind.DIVIDEND)
 def load_session_experiences(journal: Journal, until: datetime | None = None) -> list[Experience]:
     """Load the experiences of a session as it was at `until` (None: now), by instant and symbol.
 
-    Left out are decisions of which the student saw one unit and the outcome is in another, because a split
-    came between, those whose step or next close a dividend changed, and those before a gap; a call that a
-    limit or a person kept from being traded stays, as what it would have come to. Raises JournalError for a
-    session that cannot be read or contradicts itself.
+    Left out are decisions followed by a split (the outcome is in other units than the prompt), by a dividend
+    within the step or before the next close, or by a gap. A call that a limit or a person kept from being
+    traded is kept, with the return it would have had.
+
+    Raises:
+        JournalError: For a session that cannot be read or contradicts itself.
     """
     settings = decode_run_spec(read_start(journal))
     history, calls = RunHistory(), dict[Key, Prediction]()
@@ -149,19 +156,16 @@ def load_named_session_experiences(data_dir: Path, name: str) -> list[Experience
 
 
 def iterate_in_order(journal: Journal, until: datetime | None) -> Iterator[Row]:
-    """Yield inputs known at `until`, each followed by its outputs, wherever those are in the journal.
-
-    An input without any output yet is left out: its outputs are still to come.
-    """
+    """Yield the inputs known at `until`, each followed by its outputs; those without are left out."""
     inputs = (row for row in journal.read(kinds=_INPUTS) if until is None or row.as_of <= until)
-    waiting = next(inputs, None)
+    pending = next(inputs, None)
     for output in journal.read(kinds=RECORD_KINDS):
         if until is not None and output_instant(output) > until:
             continue
         number = input_seq(output)
-        while waiting is not None and waiting.seq <= number:
-            yield waiting
-            waiting = next(inputs, None)
+        while pending is not None and pending.seq <= number:
+            yield pending
+            pending = next(inputs, None)
         yield output
 
 

@@ -1,7 +1,7 @@
-"""What a run's story amounts to as experience: each call with the position that its step started from.
+"""Build training experiences from a run's recorded history: each call with its starting position.
 
-Knows no journal, no configuration and no reward. What it cannot rebuild exactly it leaves out, and what
-contradicts the engine's own steps it refuses.
+A decision that cannot be rebuilt exactly is left out, and one that contradicts the engine's own step is
+refused.
 """
 
 import math
@@ -22,7 +22,7 @@ from training.dataset.experience import Decision, Experience, Key, TradeContext,
 from training.dataset.run_history import RunHistory, SplitEpoch
 
 AGREEMENT = 1e-9
-"""How far the net return of a call may lie from that of the engine's step, as a fraction."""
+"""Largest difference between the net return of a call and that of the engine's step, as a fraction."""
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -39,18 +39,33 @@ def reconstruct_experiences(
     window: int,
     agreement: float = AGREEMENT,
 ) -> list[Experience]:
-    """The calls of a story whose steps have ended, by instant and symbol.
+    """Build the experiences of the calls whose steps have ended, by instant and symbol.
 
-    `window` is how many closed bars the student saw. Left out are calls made on bars from before the story,
-    those before a gap (see `training.dataset.experience.build_decisions`), and those with a split or a
-    dividend of their symbol between the call and the end of its step. Raises JournalError where a call comes
-    to another net return than the engine's step did, by more than `agreement`.
+    Left out are calls made on bars from before the history, those before a gap (see
+    `training.dataset.experience.build_decisions`), and those with a split or a dividend of their symbol
+    between the call and the end of its step.
+
+    Args:
+        history: The run's slices and records.
+        calls: Its predictions by symbol and instant.
+        instruments: By symbol, as `costs`.
+        calendars: By code.
+        costs: Trading costs by symbol.
+        sizing: How a forecast becomes a position.
+        rates: Exchange rates to the base currency; None where every symbol is quoted in it.
+        window: How many closed bars the student saw.
+        agreement: Largest difference of the net return from that of the engine's step.
+
+    Raises:
+        JournalError: For a call whose net return differs from the engine's by more than `agreement`.
     """
-    made = []
-    for era in history.split_epochs():
-        seen = list(_build_observations(era, history.news, calls, window))
-        for decision in build_decisions(seen, era.bars, instruments, calendars):
+    experiences = []
+    for epoch in history.split_epochs():
+        seen = list(_build_observations(epoch, history.news, calls, window))
+        for decision in build_decisions(seen, epoch.bars, instruments, calendars):
             symbol, as_of = decision.observation.symbol, decision.observation.as_of
+            if (symbol, as_of) not in history.positions:
+                continue  # its close arrived late, when it could no longer be traded
             outcome = _with_traded_opens(decision, history)
             if history.paid_dividend(symbol, as_of, outcome.open_known_at or outcome.known_at):
                 continue
@@ -63,15 +78,17 @@ def reconstruct_experiences(
                 base_rate=decision.base_rate,
                 call=calls[symbol, as_of],
             )
-            if (said := stated_return(experience, history)) is not None:
-                _require_agreement(experience, calls[symbol, as_of], said, agreement)
-            made.append(experience)
-    return sorted(made, key=lambda one: (one.observation.as_of, one.observation.symbol))
+            if (recorded := find_engine_return(experience, history)) is not None:
+                _require_agreement(experience, calls[symbol, as_of], recorded, agreement)
+            experiences.append(experience)
+    return sorted(experiences, key=lambda item: (item.observation.as_of, item.observation.symbol))
 
 
-def stated_return(experience: Experience, history: RunHistory) -> float | None:
-    """The net return of the engine's step after a call; 0 where nothing was held, None where the step was
-    not the call's own: its order was refused, or the margin limit or a person traded.
+def find_engine_return(experience: Experience, history: RunHistory) -> float | None:
+    """Return the net return of the engine's step after a call; 0 where nothing was held.
+
+    None where the step did not follow the call: its order was refused, or the margin limit or a person
+    traded.
     """
     symbol, as_of = experience.key
     opening = symbol, experience.trade_context.fill_at
@@ -83,39 +100,40 @@ def stated_return(experience: Experience, history: RunHistory) -> float | None:
 def _require_agreement(
     experience: Experience, call: Prediction, engine_return: float, agreement: float
 ) -> None:
-    came = simulate_step(call, experience.outcome, experience.trade_context).net_return
-    if not math.isclose(came, engine_return, rel_tol=0, abs_tol=agreement):
+    simulated = simulate_step(call, experience.outcome, experience.trade_context).net_return
+    if not math.isclose(simulated, engine_return, rel_tol=0, abs_tol=agreement):
         symbol, as_of = experience.key
         raise JournalError(
-            f"{symbol} at {as_of:%Y-%m-%d %H:%M}: the call comes to a net return of {came:.12g} and the step "
-            f"of the run to {engine_return:.12g}; the run is of another version, make it again"
+            f"{symbol} at {as_of:%Y-%m-%d %H:%M}: the call has a net return of {simulated:.12g} and the run "
+            f"recorded {engine_return:.12g}; the run is of another version: run it again"
         )
 
 
 def _build_observations(
-    era: SplitEpoch, news: Sequence[NewsItem], calls: Mapping[Key, Prediction], window: int
+    epoch: SplitEpoch, news: Sequence[NewsItem], calls: Mapping[Key, Prediction], window: int
 ) -> Iterator[Observation]:
-    """What was seen at each call, where the story has all of it."""
-    counted: dict[str, int] = {}
-    warmed: dict[str, bool] = {}
-    for one in build_observations(era.bars, news, window=window, start=_EARLIEST, minimum=1):
-        counted[one.symbol] = counted.get(one.symbol, 0) + 1
-        if (one.symbol, one.as_of) not in calls or one.as_of <= era.since.get(one.symbol, _EARLIEST):
+    """Yield what was seen at each call, where the history has all of it."""
+    num_bars: dict[str, int] = {}
+    had_earlier_bars: dict[str, bool] = {}
+    for seen in build_observations(epoch.bars, news, window=window, start=_EARLIEST, minimum=1):
+        symbol = seen.symbol
+        num_bars[symbol] = num_bars.get(symbol, 0) + 1
+        if (symbol, seen.as_of) not in calls or seen.as_of <= epoch.since.get(symbol, _EARLIEST):
             continue
-        # Nobody calls on fewer bars than the minimum: whoever did had bars from before the story.
-        early = warmed.setdefault(one.symbol, counted[one.symbol] < MIN_BARS)
-        if not early or counted[one.symbol] >= window:
-            yield one
+        # A student needs the minimum of bars: one that called on fewer had bars from before the history.
+        early = had_earlier_bars.setdefault(symbol, num_bars[symbol] < MIN_BARS)
+        if not early or num_bars[symbol] >= window:
+            yield seen
 
 
 def _with_traded_opens(decision: Decision, history: RunHistory) -> Outcome:
-    """The outcome at the opens that were traded at: live they are the first prices seen, not the official."""
-    out = decision.outcome
-    fill = history.official_opens.get((out.symbol, decision.fill_at), out.fill_open)
-    end = out.exit_open
-    if out.open_known_at is not None:
-        end = history.official_opens.get((out.symbol, out.open_known_at), end)
-    return replace(out, fill_open=fill, exit_open=end)
+    """Return the outcome at the traded opens: live, the first prices seen, not the official ones."""
+    outcome = decision.outcome
+    fill = history.official_opens.get((outcome.symbol, decision.fill_at), outcome.fill_open)
+    exit_open = outcome.exit_open
+    if outcome.open_known_at is not None:
+        exit_open = history.official_opens.get((outcome.symbol, outcome.open_known_at), exit_open)
+    return replace(outcome, fill_open=fill, exit_open=exit_open)
 
 
 def _build_trade_context(
@@ -126,9 +144,8 @@ def _build_trade_context(
     sizing: PositionSizing,
     rates: FxRates | None,
 ) -> TradeContext:
-    seen, out = decision.observation, decision.outcome
-    moments = (seen.as_of, decision.fill_at, out.open_known_at or out.known_at)
-    now, at_fill, at_exit = (rates.rate(instrument.currency, at) if rates else 1.0 for at in moments)
+    seen = decision.observation
+    at_decision, at_fill, at_exit = decision.exchange_rates(instrument.currency, rates)
     equity = history.values[seen.as_of]
     return TradeContext(
         instrument=instrument,
@@ -137,9 +154,9 @@ def _build_trade_context(
         volatility=volatility(seen.bars),
         equity=equity,
         position=history.positions[seen.symbol, seen.as_of],
-        price=seen.last_close * now,
+        price=seen.last_close * at_decision,
         fill_at=decision.fill_at,
-        # Where no step began at that open, nothing that was held moved the portfolio there.
+        # Where no step began at that open, no position moved the portfolio there.
         fill_equity=history.traded_opens.get(decision.fill_at, equity),
         fill_rate=at_fill,
         exit_rate=at_exit,

@@ -1,8 +1,4 @@
-"""What a run's events tell about each decision: what was held, what it was worth, what was filled.
-
-Knows slices and records in the order in which the engine met and made them; it knows neither where they were
-kept nor what a student said.
-"""
+"""The history of a run by decision: positions, equity, fills and bars, from its slices and records."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,7 +13,7 @@ from training.dataset.experience import Key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitEpoch:
-    """Bars in the same units by symbol, and from when on a close of each was decided on in these units."""
+    """Bars in the same units by symbol, and `since` when decisions on each symbol were in these units."""
 
     bars: Mapping[str, Sequence[Bar]]
     since: Mapping[str, datetime]
@@ -25,12 +21,16 @@ class SplitEpoch:
 
 @dataclass(slots=True)
 class RunHistory:
-    """All that was told so far, by instant or by symbol and instant.
+    """A run's history so far, by instant or by symbol and instant.
 
-    `held` is the position (signed units) and `values` the portfolio's value (base currency) at each close;
-    `opens` are the prices (quote currency) that could be had at each open, `opened` the portfolio's value at
-    each open where a step began, and `steps` are by the open where they began. `refused` holds the decisions
-    whose order was not filled, `forced` the opens at which something else than the call traded.
+    Attributes:
+        positions: Position at each close, in signed units.
+        values: Value of the portfolio at each close, in the base currency.
+        official_opens: Tradable price at each open, in the quote currency.
+        traded_opens: Value of the portfolio at each open where a step began.
+        steps: Holding periods by the open where they began.
+        refused: Decisions whose order was not filled.
+        forced: Opens at which something other than the call traded.
     """
 
     bars: dict[str, list[Bar]] = field(default_factory=lambda: defaultdict(list))
@@ -48,11 +48,11 @@ class RunHistory:
     _dividends: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
     def add_history(self, bar: Bar) -> None:
-        """Add a bar that closed before the story began."""
+        """Add a bar that closed before the run began."""
         self.bars[bar.symbol].append(bar)
 
     def add_slice(self, slice_: Slice) -> None:
-        """Add a slice, before what followed from it. A bar that comes after its successor is passed over."""
+        """Add a slice, before its outputs. A bar that arrives after its successor is ignored."""
         self.news += slice_.news
         for symbol, bar in slice_.bars.items():
             if slice_.phase is Phase.OPEN:
@@ -62,7 +62,7 @@ class RunHistory:
                 self.positions[symbol, slice_.as_of] = self._positions[symbol]
 
     def add_split(self, split: Split, lot: float) -> None:
-        """Add a split: from here on bars and positions of its symbol are in the new units."""
+        """Add a split: from here on, bars and positions of its symbol are in the new units."""
         symbol, series = split.symbol, self.bars[split.symbol]
         self._past.append(SplitEpoch(bars={symbol: tuple(series)}, since=self._begin_epoch(symbol)))
         self.bars[symbol] = [split_bar(bar, split.ratio) for bar in series]
@@ -70,11 +70,11 @@ class RunHistory:
         self._positions[symbol], _ = apply_split(self._positions[symbol], split.ratio, lot)
 
     def add_dividend(self, dividend: Dividend) -> None:
-        """Add a dividend, which no call knew of and which is no part of a price."""
+        """Add a dividend; no call could know of it, and no price includes it."""
         self._dividends[dividend.symbol].append(dividend.at)
 
     def add_record(self, record: Record) -> None:
-        """Add what the engine stated."""
+        """Add a record of the engine: an order, a fill, an equity point or a holding period."""
         match record:
             case OrderRecord():
                 self._add_order(record)
@@ -87,13 +87,16 @@ class RunHistory:
                 self.traded_opens[record.started_at] = record.equity
 
     def split_epochs(self) -> list[SplitEpoch]:
-        """The bars in the units of each time; of a symbol that was split, an era for before and after."""
+        """Return the bars in the units of each time: a split symbol has an epoch before and after."""
         return [*self._past, SplitEpoch(bars=self.bars, since=self._since)]
 
     def paid_dividend(self, symbol: str, after: datetime, until: datetime) -> bool:
-        """Whether a dividend of a symbol fell between two instants, both included.
+        """Return whether a symbol paid a dividend between two instants.
 
-        A call at the very instant of a dividend was made before it.
+        Args:
+            symbol: The symbol.
+            after: The first instant, included: a call at the instant of a dividend was made before it.
+            until: The last instant, included.
         """
         return any(after <= at <= until for at in self._dividends.get(symbol, ()))
 
@@ -103,7 +106,7 @@ class RunHistory:
     def _add_order(self, order: OrderRecord) -> None:
         if order.status is OrderStatus.FILLED:
             series = self.bars[order.symbol]
-            # The order of a call states no reason; one that flattens may come at the instant of a close.
+            # The order of a call has no reason; one that flattens may come at the instant of a close.
             if order.forced or order.reason or not series or order.decided_at != series[-1].closes_at:
                 self.forced.add((order.symbol, order.at))
         elif order.status is not OrderStatus.PENDING:

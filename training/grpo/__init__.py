@@ -1,1 +1,1 @@
-"""One round of GRPO through TRL: from outcomes to an adapter. Knows no fold and no registry."""
+"""Group relative policy optimisation through TRL: train an adapter on outcomes."""

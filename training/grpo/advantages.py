@@ -1,13 +1,13 @@
-"""Which tokens of an answer its reward is credited to. Pure arithmetic; knows no model and no trainer.
+"""Assign the reward of an answer to its tokens: one advantage for each choice that the answer makes.
 
-An answer decides three things in turn: direction, confidence, close. Plain GRPO gives one advantage, reward
-less the group's mean, to every token, so that the luck of the direction drowns what little the confidence
-and the close decide. Here a token gets the part of the reward that was still open when it was drawn (the
-reward to go, Sutton and Barto 2018, 13.3), less the mean of the answers that had begun alike (the baseline of
-a state reached by several samples: VinePPO, Kazemnejad et al. 2024, arXiv:2410.01679). The tokens that
-decide the direction get what the answers of that direction came to on average. Both take variance
-away. The means hold the answer itself, which shortens the gradient by (n - 1)/n without turning it; an answer
-that began like no other teaches nothing about its later choices.
+An answer makes three choices in turn: direction, confidence, close. Plain GRPO gives one advantage, reward
+minus the group's mean, to every token, so that the noise of the direction hides the small effect of the
+confidence and the close. Here a token gets the reward to go (Sutton and Barto 2018, 13.3): the part of the
+reward that was still undecided when it was drawn, minus the mean over the answers with the same beginning
+(the baseline of a state reached by several samples: VinePPO, Kazemnejad et al. 2024, arXiv:2410.01679). The
+tokens of the direction get the mean reward of the answers of that direction. Both reduce variance. The means
+include the answer itself, which scales the gradient by (n - 1)/n; an answer whose beginning no other shares
+has an advantage of zero for its later choices.
 """
 
 from collections.abc import Sequence
@@ -18,50 +18,56 @@ _LATER = ('"confidence"', '"close"')
 
 
 def segment_answer(pieces: Sequence[str]) -> tuple[list[int], str | None]:
-    """For each token of an answer which choice it belongs to, and how the answer began.
+    """Return the choice of each token of an answer, and the beginning of the answer.
 
-    0 is the direction, 1 the confidence, 2 the close. The beginning is the text up to the key of the
-    confidence; None where there is no such key: then every token belongs to the first choice.
+    Choice 0 is the direction, 1 the confidence, 2 the close. The beginning is the text up to the key of the
+    confidence; None where there is no such key, and then every token belongs to the first choice.
     """
-    text, made, begun = "", [], None
+    text, choices, beginning = "", [], None
     for piece in pieces:
-        stage = 0 if _LATER[0] not in text else 2 if _LATER[1] in text else 1
-        if stage and begun is None:
-            begun = text
-        made.append(stage)
+        choice = 0 if _LATER[0] not in text else 2 if _LATER[1] in text else 1
+        if choice and beginning is None:
+            beginning = text
+        choices.append(choice)
         text += piece
-    return made, begun
+    return choices, beginning
 
 
-def advantages(
+def compute_advantages(
     rewards: Sequence[Sequence[float]], beginnings: Sequence[str | None]
 ) -> list[tuple[float, float, float]]:
-    """The advantage of each choice of each answer to one prompt, in the units of the rewards.
+    """Compute the advantage of each choice of each answer to one prompt, in the units of the rewards.
 
-    `rewards` holds three parts for each answer, in the order in which they are decided. An answer without a
-    beginning has the whole of its reward credited to all of its tokens.
+    `rewards` is (answers, 3), in the order of the choices. An answer without a beginning has the same
+    advantage, that of its whole reward, for all of its tokens.
     """
     to_go = [(sum(parts), sum(parts[1:]), parts[2]) for parts in rewards]
-    mean = sum(one[0] for one in to_go) / len(to_go)
-    made = []
+    mean = sum(total for total, _, _ in to_go) / len(to_go)
+    result = []
     for own, beginning in zip(to_go, beginnings, strict=True):
         if beginning is None:
-            made.append((own[0] - mean,) * 3)
+            result.append((own[0] - mean,) * 3)
             continue
-        alike = [one for one, other in zip(to_go, beginnings, strict=True) if other == beginning]
-        whole, stated, close = (sum(column) / len(alike) for column in zip(*alike, strict=True))
-        made.append((whole - mean, own[1] - stated, own[2] - close))
-    return made
+        alike = [other for other, begun in zip(to_go, beginnings, strict=True) if begun == beginning]
+        whole, confidence, close = (sum(column) / len(alike) for column in zip(*alike, strict=True))
+        result.append((whole - mean, own[1] - confidence, own[2] - close))
+    return result
 
 
-def direction_anchor(
+def compute_direction_anchors(
     calls: Sequence[Prediction], directions: Sequence[Direction], strength: float
 ) -> list[list[float]]:
-    """For each call of the student before, what an answer begun with each of the `directions` gains.
+    """Compute what answers with a forced direction gain for agreeing with the student's own forecast.
 
-    In standard deviations of a batch's rewards, from 0 to `strength`; nothing for an abstention.
+    Args:
+        calls: The student's own answers before the training.
+        directions: The forced directions.
+        strength: The largest gain, in standard deviations of a batch's rewards.
+
+    Returns:
+        (calls, directions): from 0 to `strength`; 0 for an abstention.
     """
-    return [[strength * _anchor_term(call, way) for way in directions] for call in calls]
+    return [[strength * _anchor_term(call, direction) for direction in directions] for call in calls]
 
 
 def _anchor_term(call: Prediction, direction: Direction) -> float:

@@ -1,4 +1,4 @@
-"""The configuration of a round of GRPO."""
+"""The configuration of a GRPO training."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,31 +16,33 @@ _STORED_NAMES = {
     "direction_anchor": "hold",
     "eval_every": "look_every",
 }
-"""Fields that recipes on record keep under the name of the first version."""
+"""Fields that recorded recipes keep under their names of the first version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpoConfig:
-    """Everything but the student and the data that decides what a round of GRPO does.
+    """The settings of a GRPO training, apart from the student and the data.
 
     Attributes:
+        seed: Of the sampled prompts, the sampled answers and a new adapter.
         steps: How many updates are made, each on `prompts_per_step` prompts.
         num_generations: How many answers to each prompt are sampled, at `temperature`.
-        learning_rate: The rate at the first step; it falls to zero linearly, unless `decay` is False.
-        beta: The weight of the KL divergence from the adapter that the round starts from.
+        learning_rate: The rate at the first step; with `decay` it falls linearly to zero.
+        beta: The weight of the KL divergence from the adapter that the training starts from.
         rank: The rank of a new adapter, with its `alpha`, on the blocks between two fractions of the model's
             `depth` (see docs/decisions/0011).
-        max_new_tokens: The most tokens of an answer; None: as many as the longest canonical answer has.
+        max_new_tokens: The most tokens of an answer; None: those of the longest canonical answer.
         recency_half_life_days: Days after which an outcome counts half; None: all count alike.
-        weights: The weights of the parts of `training.rewards`, and `direction` that of the direction.
+        weights: The weights of the parts of `training.rewards`.
+        direction: The weight of the direction's own score.
         forced_prefixes: How many answers to each prompt are begun with a given direction, half of them with
-            either (see `training.grpo.rollouts`); 0 lets the student begin all.
-        direction_anchor: How strongly those answers hold the student to its own direction (see
+            either (see `training.grpo.rollouts`); 0: none.
+        direction_anchor: How strongly those answers keep the student at its own direction (see
             `training.grpo.advantages`).
         limits: The limits of the guards, which evaluate the student after every `eval_every` steps.
-        max_tokens_per_batch: The most tokens in one pass; None: what suits the device. It changes speed and
-            memory only.
-        share_prompt_prefix: Whether answers to one prompt share its pass; False leaves all to TRL.
+        max_tokens_per_batch: The most tokens in one pass; None: a default for the device. It changes speed
+            and memory only.
+        share_prompt_prefix: Whether answers to one prompt share its forward pass; False: TRL's own sampling.
     """
 
     seed: int = 1
@@ -74,7 +76,7 @@ class GrpoConfig:
 
     @property
     def lora(self) -> LoraShape:
-        """The shape of a new adapter."""
+        """Return the shape of a new adapter."""
         return LoraShape(rank=self.rank, alpha=self.alpha, depth=self.depth)
 
     def stored(self) -> dict[str, Any]:

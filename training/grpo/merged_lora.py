@@ -1,6 +1,6 @@
-"""A LoRA model as one of dense weights, W + scale B A, made anew at each use. Knows no trainer.
+"""Run a LoRA model with merged weights, W + scale B A, recomputed at each use.
 
-For a model as narrow as the tiny student two thin products beside each layer cost more than one product
+For a model as narrow as the tiny student, two thin products beside each layer cost more than one product
 with the sum. Gradients reach A and B through the sum, so it trains the same adapter.
 """
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 _NARROW = 16
-"""Where the layers are this many ranks wide or less, the dense form is the quicker one."""
+"""Merged weights are faster for layers of at most this many ranks in width."""
 
 
 def should_merge(model: Any, adapter: str) -> bool:
-    """Whether the LoRA model is narrow, its layers are plain and unquantized, and so the dense form pays."""
+    """Return whether merged weights are faster: every layer is narrow, plain and unquantized."""
     import torch
 
     layers = dict(_lora_layers(model, adapter))
@@ -28,7 +28,7 @@ def should_merge(model: Any, adapter: str) -> bool:
 
 
 class MergedLora:
-    """The dense form of a peft model under one adapter, or under none; called like the model itself."""
+    """A peft model with the weights of one adapter merged, or of none; called like the model itself."""
 
     def __init__(self, model: Any, adapter: str | None) -> None:
         base = model.get_base_model()
@@ -39,7 +39,7 @@ class MergedLora:
         self.config, self.device, self.dtype = base.config, base.device, base.dtype
 
     def __call__(self, **inputs: Any) -> Any:
-        """What the model gives for these inputs."""
+        """Return the model's output for these inputs."""
         from torch.func import functional_call
 
         weights = self._weights() if self._cached_weights is None else self._cached_weights
@@ -47,7 +47,7 @@ class MergedLora:
 
     @contextmanager
     def cache_weights(self) -> Iterator["MergedLora"]:
-        """Make the weights once for several calls, without gradient."""
+        """Compute the weights once for several calls, without gradient."""
         import torch
 
         with torch.no_grad():
@@ -60,9 +60,9 @@ class MergedLora:
     def _weights(self) -> dict[str, Any]:
         name = self._adapter
         return {
-            f"{place}.weight": layer.base_layer.weight
+            f"{path}.weight": layer.base_layer.weight
             + layer.scaling[name] * (layer.lora_B[name].weight @ layer.lora_A[name].weight)
-            for place, layer in self._sources.items()
+            for path, layer in self._sources.items()
         }
 
 
@@ -75,12 +75,12 @@ def _lora_layers(model: Any, adapter: str) -> Iterator[tuple[str, Any]]:
 
 
 def _without_lora(base: Any) -> Any:
-    """A copy of the model's structure on the same weights, each LoRA layer replaced by what it wraps."""
+    """Copy the model's structure on the same weights, each LoRA layer replaced by the layer it wraps."""
     from peft.tuners.lora import LoraLayer
 
     forward = base.__dict__.pop("forward", None)  # trainers put their own in front; it is bound to `base`
-    kept = {id(one): one for one in (*base.parameters(), *base.buffers())}
-    plain = copy.deepcopy(base, kept)
+    tensors = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
+    plain = copy.deepcopy(base, tensors)  # as the memo: tensors are shared, not copied
     if forward is not None:
         base.forward = forward
     for name, module in list(plain.named_modules()):

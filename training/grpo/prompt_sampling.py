@@ -1,12 +1,12 @@
-"""Which experiences each step of a training looks at: drawn by recency, seeded. Knows no model."""
+"""Sample the prompts of each training step: by recency, stratified and seeded."""
 
 from collections.abc import Sequence
 
 from training.dataset.experience import TrainingSet
 
 
-def recency_weights(training: TrainingSet, half_life_days: float | None) -> list[float]:
-    """A weight for each item, halved with every half-life that its outcome lies before the cut-off."""
+def compute_recency_weights(training: TrainingSet, half_life_days: float | None) -> list[float]:
+    """Return a weight for each item, halved for each half-life between its outcome and the cut-off."""
     if half_life_days is None:
         return [1.0] * len(training.items)
     days = ((training.cutoff - item.known_at).total_seconds() / 86_400 for item in training.items)
@@ -16,47 +16,59 @@ def recency_weights(training: TrainingSet, half_life_days: float | None) -> list
 def draw_prompts(
     weights: Sequence[float], kinds: Sequence[int], *, steps: int, prompts: int, seed: int
 ) -> list[list[int]]:
-    """For each step `prompts` places, drawn without replacement in proportion to the weights.
+    """Draw the items of each step without replacement, in proportion to their weights.
 
     Each kind of item gets its share of the weights in every step, to the nearest whole number, and over the
-    steps exactly: what a step learns about all items alike then does not hang on how many of its prompts
-    happened to be of one kind (stratified sampling, Cochran 1977, chapter 5). The largest of the logarithms
-    plus Gumbel noise are a draw in proportion (Vieira 2014). Where there are fewer items of a kind than are
-    due, each comes round again.
+    steps exactly, so that a step does not depend on how many of its prompts are of one kind (stratified
+    sampling, Cochran 1977, chapter 5). The largest logarithms plus Gumbel noise are a draw in proportion
+    (Vieira 2014). Where a kind has fewer items than are due, they are repeated.
+
+    Args:
+        weights: The weight of each item.
+        kinds: The stratum of each item.
+        steps: How many steps to draw for.
+        prompts: How many items a step gets.
+        seed: Of the random draw.
+
+    Returns:
+        The indices of the items of each step, (steps, prompts).
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    logs = np.log(np.maximum(np.asarray(weights, dtype=float), np.finfo(float).tiny))
+    log_weights = np.log(np.maximum(np.asarray(weights, dtype=float), np.finfo(float).tiny))
     members = [np.flatnonzero(np.asarray(kinds) == kind) for kind in sorted(set(kinds))]
-    shares = np.array([np.exp(logs[places]).sum() for places in members])
-    shares /= shares.sum()
-    drawn: list[list[int]] = []
-    given = np.zeros(len(members))
+    stratum_shares = np.array([np.exp(log_weights[indices]).sum() for indices in members])
+    stratum_shares /= stratum_shares.sum()
+    by_step: list[list[int]] = []
+    drawn_counts = np.zeros(len(members))
     for step in range(1, steps + 1):
-        keys = logs + rng.gumbel(size=len(logs))
-        due = np.maximum(shares * prompts * step - given, 0.0)
-        counts = np.floor(due)
-        short = int(prompts - counts.sum())
-        counts[np.argsort(counts - due, kind="stable")[:short]] += 1
-        given += counts
-        picked = [
-            np.resize(places[np.argsort(-keys[places], kind="stable")], int(count))
-            for places, count in zip(members, counts, strict=True)
+        keys = log_weights + rng.gumbel(size=len(log_weights))
+        quota = np.maximum(stratum_shares * prompts * step - drawn_counts, 0.0)
+        counts = np.floor(quota)
+        missing = int(prompts - counts.sum())
+        counts[np.argsort(counts - quota, kind="stable")[:missing]] += 1
+        drawn_counts += counts
+        chosen = [
+            np.resize(indices[np.argsort(-keys[indices], kind="stable")], int(count))
+            for indices, count in zip(members, counts, strict=True)
         ]
-        drawn.append([int(place) for place in np.concatenate(picked)])
-    return drawn
+        by_step.append([int(index) for index in np.concatenate(chosen)])
+    return by_step
 
 
-def sort_by_length(places: Sequence[int], lengths: Sequence[int]) -> list[int]:
-    """The places in the order of their prompts' lengths, so that those of one part need little padding."""
-    return sorted(places, key=lambda place: (lengths[place], place))
+def sort_by_length(indices: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """Sort item indices by the lengths of their prompts, so that one batch needs little padding."""
+    return sorted(indices, key=lambda index: (lengths[index], index))
 
 
-def batch_part_size(*, prompts: int, tokens: int, budget: int) -> int:
-    """How many of a step's prompts go through the model at once: a divisor of `prompts`.
+def choose_batch_size(*, prompts: int, tokens: int, budget: int) -> int:
+    """Return how many of a step's prompts go through the model at once.
 
-    The largest whose tokens (`tokens` for each prompt and its answers) stay within `budget`, or else 1.
+    Args:
+        prompts: The prompts of a step, of which the result is a divisor.
+        tokens: The tokens of one prompt with its answers.
+        budget: The most tokens in one pass; the result is at least 1 all the same.
     """
     fitting = (n for n in range(prompts, 0, -1) if prompts % n == 0 and n * tokens <= budget)
     return next(fitting, 1)

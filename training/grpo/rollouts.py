@@ -1,15 +1,15 @@
-"""Sampling several answers to each prompt, the prompt read once. Knows no reward and no training.
+"""Sample several answers to each prompt, with the prompt computed once.
 
-The answers to one prompt grow side by side in one row: at every step the row gains one token of each, and
-the attention mask lets an answer see the prompt and itself only. So a prompt's keys and values are computed
-once and kept once, whatever the number of answers (the tree attention of SpecInfer, Miao et al. 2024,
-with a tree that branches at its root alone).
+The answers to one prompt grow side by side in one row: every step adds one token of each, and the attention
+mask lets an answer see only the prompt and itself. So a prompt's keys and values are computed and stored
+once, whatever the number of answers (the tree attention of SpecInfer, Miao et al. 2024, with a tree that
+branches only at its root).
 
-Some answers may be begun with given tokens. A student that is sure of a direction hardly ever samples the
-other, so a group of its own answers cannot tell which is better, and the policy's gradient vanishes there.
-Answers begun with either direction in turn explore both. They count in the loss as if they had been sampled:
-a bias that moves the direction to the side of the better reward, whatever its present probability, and that
-leaves everything after the opening on the policy.
+Some answers can have a forced prefix. A student that is sure of a direction hardly ever samples the other, so
+a group of its own answers cannot tell which is better, and the policy gradient vanishes. Answers begun with
+either direction explore both. They count in the loss as if they had been sampled: a bias that moves the
+direction towards the better reward, whatever its present probability, and leaves all tokens after the prefix
+on policy.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,9 +25,14 @@ _MASKABLE = ("sdpa", "eager")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingConfig:
-    """How answers are drawn: how many to a prompt, their most tokens, and the tokens that end one.
+    """How answers are sampled.
 
-    The last of the answers to a prompt are begun with the token ids in `openings`, one each.
+    Attributes:
+        num_generations: Answers to each prompt.
+        max_tokens: The most tokens of an answer.
+        ends: The token ids that end an answer.
+        pad: The token id of padding.
+        prefixes: Token ids that the last answers to each prompt begin with, one list for each answer.
     """
 
     num_generations: int
@@ -39,7 +44,7 @@ class SamplingConfig:
 
 
 def can_share_prefix(model: Any) -> bool:
-    """Whether every layer of the model attends to all of its past, under a mask that can be given."""
+    """Return whether every layer attends to its whole past, under a mask that the caller gives."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
@@ -54,18 +59,28 @@ def can_share_prefix(model: Any) -> bool:
 def generate_answers(
     model: Any, prompts: Sequence[Sequence[int]], how: SamplingConfig, generator: "torch.Generator"
 ) -> list[list[list[int]]]:
-    """For each prompt, `copies` answers as token ids, the ending token included where one was drawn."""
+    """Sample the answers to each prompt.
+
+    Args:
+        model: A causal language model that `can_share_prefix`.
+        prompts: The token ids of each prompt.
+        how: How answers are sampled.
+        generator: The source of random numbers, on the model's device.
+
+    Returns:
+        Token ids, (prompts, num_generations, tokens), with the ending token where one was drawn.
+    """
     import torch
 
     with torch.no_grad():
-        growth = _Generation(model, prompts, how, generator)
-        while growth.is_unfinished():
-            growth.step()
-    return growth.answers
+        generation = _Generation(model, prompts, how, generator)
+        while generation.is_unfinished():
+            generation.step()
+    return generation.answers
 
 
 class _Generation:
-    """The rows that still grow: their cache, their mask and the answers so far."""
+    """The unfinished rows of a batch: their cache, their mask and the answers so far."""
 
     def __init__(
         self, model: Any, prompts: Sequence[Sequence[int]], how: SamplingConfig, generator: "torch.Generator"
@@ -75,7 +90,7 @@ class _Generation:
 
         self._model, self._how, self._generator = model, how, generator
         self.answers: list[list[list[int]]] = [[[] for _ in range(how.num_generations)] for _ in prompts]
-        ids, mask = left_padded(prompts, how.pad, model.device)
+        ids, mask = pad_left(prompts, how.pad, model.device)
         self._cache = DynamicCache(config=model.config.get_text_config())
         self._ends = torch.tensor(sorted(how.ends), device=model.device)
         self._rows = torch.arange(len(prompts), device=model.device)
@@ -94,19 +109,19 @@ class _Generation:
         self._sample_tokens(first)
 
     def is_unfinished(self) -> bool:
-        """Whether an answer may still grow."""
+        """Return whether an answer can still grow."""
         return self._steps < self._how.max_tokens and not bool(self._done.all())
 
     def step(self) -> None:
-        """One more token for each answer."""
+        """Sample one more token of each answer."""
         import torch
 
-        self._leave_finished_rows()
+        self._drop_finished_rows()
         own = torch.eye(self._how.num_generations, dtype=torch.bool, device=self._seen.device)
         self._seen = torch.cat([self._seen, own.expand(len(self._rows), -1, -1)], dim=2)
         logits = self._model(
             input_ids=self._last,
-            attention_mask=mask_for(self._model, self._seen),
+            attention_mask=build_attention_mask(self._model, self._seen),
             position_ids=(self._positions + self._steps - 1).expand(-1, self._how.num_generations),
             past_key_values=self._cache,
             use_cache=True,
@@ -117,19 +132,18 @@ class _Generation:
         import torch
 
         # By the inverse of the distribution function: a twentieth of the time of torch.multinomial.
-        total = torch.softmax(logits.float() / self._how.temperature, dim=-1).cumsum(-1)
-        luck = torch.rand(
-            (len(logits), self._how.num_generations, 1), generator=self._generator, device=logits.device
+        how = self._how
+        cdf = torch.softmax(logits.float() / how.temperature, dim=-1).cumsum(-1)
+        uniform = torch.rand(
+            (len(logits), how.num_generations, 1), generator=self._generator, device=logits.device
         )
-        below = luck * total[..., -1:]
-        drawn = torch.searchsorted(total.expand(*below.shape[:2], -1).contiguous(), below, right=True)[..., 0]
-        drawn = drawn.clamp(max=total.shape[-1] - 1)
-        for copy, opening in enumerate(
-            self._how.prefixes, start=self._how.num_generations - len(self._how.prefixes)
-        ):
-            if self._steps < len(opening):
-                drawn[:, copy] = opening[self._steps]
-        self._last = drawn.masked_fill(self._done, self._how.pad)
+        target = uniform * cdf[..., -1:]
+        drawn = torch.searchsorted(cdf.expand(*target.shape[:2], -1).contiguous(), target, right=True)[..., 0]
+        drawn = drawn.clamp(max=cdf.shape[-1] - 1)
+        for copy, prefix in enumerate(how.prefixes, start=how.num_generations - len(how.prefixes)):
+            if self._steps < len(prefix):
+                drawn[:, copy] = prefix[self._steps]
+        self._last = drawn.masked_fill(self._done, how.pad)
         for row, tokens, done in zip(
             self._rows.tolist(), self._last.tolist(), self._done.tolist(), strict=True
         ):
@@ -139,8 +153,8 @@ class _Generation:
         self._done = self._done | torch.isin(self._last, self._ends)
         self._steps += 1
 
-    def _leave_finished_rows(self) -> None:
-        """Go on with the unfinished rows only, once they are half of those carried."""
+    def _drop_finished_rows(self) -> None:
+        """Keep only the unfinished rows, once they are at most half of the batch."""
         kept = (~self._done.all(1)).nonzero()[:, 0]
         if 2 * len(kept) > len(self._rows):
             return
@@ -149,10 +163,17 @@ class _Generation:
         self._seen, self._done, self._last = self._seen[kept], self._done[kept], self._last[kept]
 
 
-def left_padded(
-    rows: Sequence[Sequence[int]], pad: int, device: Any
-) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Token ids and their mask, (rows, longest), padded on the left."""
+def pad_left(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Pad token ids on the left.
+
+    Args:
+        rows: The token ids of each row.
+        pad: The token id of padding.
+        device: The device of the result.
+
+    Returns:
+        Token ids and their mask, each (rows, longest).
+    """
     import torch
 
     longest = max(len(row) for row in rows)
@@ -161,18 +182,18 @@ def left_padded(
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def mask_for(model: Any, seen: "torch.Tensor") -> "torch.Tensor":
-    """What the model's attention takes for `seen`, (rows, queries, places): a mask of four dimensions."""
+def build_attention_mask(model: Any, seen: "torch.Tensor") -> "torch.Tensor":
+    """Return a boolean mask (rows, queries, keys) in the form that the model's attention takes."""
     import torch
 
-    wide = seen[:, None]
+    mask = seen[:, None]
     if model.config.get_text_config()._attn_implementation != "eager":
-        return wide
+        return mask
     lowest = torch.finfo(model.dtype).min
-    return torch.zeros(wide.shape, dtype=model.dtype, device=wide.device).masked_fill(~wide, lowest)
+    return torch.zeros(mask.shape, dtype=model.dtype, device=mask.device).masked_fill(~mask, lowest)
 
 
-def log_probabilities(
+def compute_log_probs(
     model: Any,
     prompts: "torch.Tensor",
     prompt_mask: "torch.Tensor",
@@ -181,39 +202,47 @@ def log_probabilities(
     *,
     entropy: bool = True,
 ) -> tuple["torch.Tensor", "torch.Tensor | None"]:
-    """Log-probability of each answer token, and the entropy (without gradient) of what it was drawn from.
+    """Compute the log-probability of each answer token, and the entropy of its distribution.
 
-    `prompts` and `prompt_mask` are (n, length), padded on the left; `answers` is (n, copies, tokens), padded
-    on the right. Both results are (n, copies, tokens); what stands at padding is to be masked by the caller.
+    Args:
+        model: A causal language model that `can_share_prefix`.
+        prompts: Token ids, (n, length), padded on the left.
+        prompt_mask: 1 at the tokens of the prompts, (n, length).
+        answers: Token ids, (n, copies, tokens), padded on the right.
+        temperature: Divides the logits.
+        entropy: Whether to compute the entropy.
+
+    Returns:
+        Log-probabilities and entropies without gradient, each (n, copies, tokens); the caller masks padding.
     """
     import torch
 
     rows, copies, tokens = answers.shape
     logits = model(
         input_ids=_inputs(prompts, answers),
-        attention_mask=mask_for(model, _attention_mask(prompt_mask, copies, tokens)),
+        attention_mask=build_attention_mask(model, _attention_mask(prompt_mask, copies, tokens)),
         position_ids=_positions(prompt_mask, copies, tokens),
         use_cache=False,
         # As indices, not as a number: a slice would not be contiguous, and its product is three times slower.
         logits_to_keep=torch.arange(copies * tokens, device=prompts.device) + prompts.shape[1] - 1,
     ).logits
     logits = logits.float() if temperature == 1 else logits.float() / temperature
-    scores = torch.log_softmax(logits, dim=-1)
-    stated = scores.gather(-1, answers.flatten(1)[..., None])[..., 0].view(rows, copies, tokens)
+    log_probs = torch.log_softmax(logits, dim=-1)
+    answer_log_probs = log_probs.gather(-1, answers.flatten(1)[..., None])[..., 0].view(rows, copies, tokens)
     if not entropy:
-        return stated, None
+        return answer_log_probs, None
     with torch.no_grad():
-        spread = -(scores.exp() * scores).sum(-1).view(rows, copies, tokens)
-    return stated, spread
+        entropies = -(log_probs.exp() * log_probs).sum(-1).view(rows, copies, tokens)
+    return answer_log_probs, entropies
 
 
 def _inputs(prompts: "torch.Tensor", answers: "torch.Tensor") -> "torch.Tensor":
-    """(n, length - 1 + copies * tokens): the prompt, and each answer moved on by the prompt's last token."""
+    """Return (n, length - 1 + copies * tokens): the prompt, then each answer shifted by its last token."""
     import torch
 
-    leads = prompts[:, -1:, None].expand(-1, answers.shape[1], 1)
-    led = torch.cat([leads, answers[:, :, :-1]], dim=2)
-    return torch.cat([prompts[:, :-1], led.flatten(1)], dim=1)
+    last = prompts[:, -1:, None].expand(-1, answers.shape[1], 1)
+    shifted = torch.cat([last, answers[:, :, :-1]], dim=2)
+    return torch.cat([prompts[:, :-1], shifted.flatten(1)], dim=1)
 
 
 def _positions(prompt_mask: "torch.Tensor", copies: int, tokens: int) -> "torch.Tensor":
@@ -225,7 +254,7 @@ def _positions(prompt_mask: "torch.Tensor", copies: int, tokens: int) -> "torch.
 
 
 def _attention_mask(prompt_mask: "torch.Tensor", copies: int, tokens: int) -> "torch.Tensor":
-    """(n, places, places): which places each place attends to. Padding sees itself, so no row is empty."""
+    """Return which positions each position attends to, (n, positions, positions); padding sees itself."""
     import torch
 
     device = prompt_mask.device

@@ -1,7 +1,6 @@
-"""TRL's GRPOTrainer with the work on prompts shared among their answers, and the time of each part kept.
+"""TRL's GRPOTrainer with each prompt computed once for all its answers, and the time of each part measured.
 
-Knows no market: prompts, answers and rewards are those of its arguments. Imports trl and torch at once, so
-it is imported by the functions that train only.
+It imports trl and torch, so only functions that train import it.
 """
 
 import time
@@ -15,19 +14,21 @@ import torch
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from training.grpo.advantages import advantages, segment_answer
+from training.grpo.advantages import compute_advantages, segment_answer
 from training.grpo.merged_lora import MergedLora, should_merge
-from training.grpo.rollouts import SamplingConfig, can_share_prefix, generate_answers, log_probabilities
+from training.grpo.rollouts import SamplingConfig, can_share_prefix, compute_log_probs, generate_answers
 
 _NO_SPREAD = 1e-4
-"""TRL's own, beside the standard deviation that rewards are divided by."""
+"""TRL adds this to the standard deviation that rewards are divided by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleGroup:
-    """The completions that were sampled for one prompt; `place` is that of the prompt's item.
+    """The completions sampled for one prompt, with their rewards.
 
-    The first `free` of them were not begun for the student.
+    Attributes:
+        index: Of the prompt's item.
+        num_unforced: How many of the completions, the first ones, have no forced prefix.
     """
 
     index: int
@@ -37,19 +38,30 @@ class SampleGroup:
 
 
 class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes no types
-    """GRPO on one process, one generation for each optimizer step.
+    """GRPO in one process, one generation for each optimizer step.
 
-    With `share` (and a model that allows it), a prompt's answers are sampled and scored in one row, and each
-    choice in an answer is credited with what it decided (see `training.grpo.advantages`; the reward functions
-    are three, in that order); without it everything is TRL's own, and every answer is the student's from its
-    first token. `openings` are token ids, one list for each of the last answers to a prompt, that those are
-    begun with; a row's column `hold` has a number for each opening, which is added to the advantage of its
-    last token. `seconds` adds up the time of each part since it was last taken; `drawn` holds the groups of
-    the last generation.
+    With `share_prompt_prefix` (and a model that allows it), a prompt's answers are sampled and scored in one
+    row, and each choice of an answer has its own advantage (see `training.grpo.advantages`); there are three
+    reward functions, in the order of the choices. Without it everything is TRL's own.
+
+    Args:
+        arguments: For TRL's trainer.
+        share_prompt_prefix: Whether a prompt is computed once for all of its answers.
+        prefixes: Token ids that the last answers to each prompt begin with, one list for each answer. A row's
+            column `anchor` has a number for each, which is added to the advantage of its last token.
+        named: For TRL's trainer.
+
+    Attributes:
+        seconds: The time of each part since `pop_seconds`.
+        drawn: The groups of the last generation.
     """
 
     def __init__(
-        self, *arguments: Any, share: bool = True, openings: Sequence[Sequence[int]] = (), **named: Any
+        self,
+        *arguments: Any,
+        share_prompt_prefix: bool = True,
+        prefixes: Sequence[Sequence[int]] = (),
+        **named: Any,
     ) -> None:
         self.prefixes: Sequence[Sequence[int]] = ()
         self.seconds: dict[str, float] = defaultdict(float)
@@ -58,27 +70,27 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         self._parts: torch.Tensor
         self._pieces: dict[int, str] = {}
         super().__init__(*arguments, **named)
-        self.share = share and can_share_prefix(self.model)
-        self.prefixes = openings if self.share else ()
-        dense = self.share and should_merge(self.model, "default")
-        self._policy = MergedLora(self.model, "default") if dense else None
-        self._reference = MergedLora(self.model, "ref") if dense and self.beta else None
-        self._drawing = torch.Generator(device=self.accelerator.device).manual_seed(self.args.seed)
+        self.share = share_prompt_prefix and can_share_prefix(self.model)
+        self.prefixes = prefixes if self.share else ()
+        merged = self.share and should_merge(self.model, "default")
+        self._policy = MergedLora(self.model, "default") if merged else None
+        self._reference = MergedLora(self.model, "ref") if merged and self.beta else None
+        self._generator = torch.Generator(device=self.accelerator.device).manual_seed(self.args.seed)
 
     def pop_seconds(self) -> Mapping[str, float]:
-        """Seconds by part since the last call."""
-        taken = dict(self.seconds)
+        """Return the seconds of each part since the last call."""
+        seconds = dict(self.seconds)
         self.seconds.clear()
-        return taken
+        return seconds
 
     @contextmanager
     def _time_part(self, part: str) -> Iterator[None]:
-        clock = time.perf_counter()
+        started = time.perf_counter()
         yield
-        self.seconds[part] += time.perf_counter() - clock
+        self.seconds[part] += time.perf_counter() - started
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-        # The prompts are whole: a tokenizer that leads texts with a token of its own must not do so again.
+        # The prompts are complete: a tokenizer must not add its special tokens again.
         return self.processing_class(text=prompts, add_special_tokens=False)["input_ids"], None, {}
 
     def _generate_single_turn(
@@ -96,8 +108,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
                 prefixes=self.prefixes,
             )
             with nullcontext(self.model) if self._policy is None else self._policy.cache_weights() as model:
-                drawn = generate_answers(model, prompt_ids[:: self.num_generations], how, self._drawing)
-            return [answer for answers in drawn for answer in answers], None
+                groups = generate_answers(model, prompt_ids[:: self.num_generations], how, self._generator)
+            return [answer for answers in groups for answer in answers], None
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: list[Any], completion_ids_list: Any
@@ -111,7 +123,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         copies = self.num_generations
         self.drawn = [
             SampleGroup(
-                index=inputs[i]["place"],
+                index=inputs[i]["index"],
                 num_unforced=copies - len(self.prefixes),
                 completions=completions[i : i + copies],
                 rewards=totals[i : i + copies],
@@ -121,33 +133,35 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        made: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.share:
-            made["advantages"] = self._assign_advantages(made["completion_ids"])
-            self._add_anchor(made["advantages"], inputs)
-        return made
+            batch["advantages"] = self._assign_advantages(batch["completion_ids"])
+            self._add_anchor(batch["advantages"], inputs)
+        return batch
 
     def _assign_advantages(self, ids: torch.Tensor) -> torch.Tensor:
-        """The advantage of every token, scaled as TRL scales a batch; shape (answers, tokens)."""
-        read = [segment_answer([self._piece(token) for token in row]) for row in ids.tolist()]
+        """Return the advantage of every token, (answers, tokens), scaled as TRL scales a batch."""
+        segments = [segment_answer([self._piece(token) for token in row]) for row in ids.tolist()]
         parts, copies = self._parts.tolist(), self.num_generations
         by_choice = [
-            one
+            row
             for i in range(0, len(parts), copies)
-            for one in advantages(parts[i : i + copies], [begun for _, begun in read[i : i + copies]])
+            for row in compute_advantages(
+                parts[i : i + copies], [begun for _, begun in segments[i : i + copies]]
+            )
         ]
         scale = self._parts.sum(dim=1).std() + _NO_SPREAD
-        found = torch.tensor(by_choice, device=ids.device).gather(
-            1, torch.tensor([stages for stages, _ in read], device=ids.device)
+        by_token = torch.tensor(by_choice, device=ids.device).gather(
+            1, torch.tensor([choices for choices, _ in segments], device=ids.device)
         )
-        return found / scale
+        return by_token / scale
 
-    def _add_anchor(self, credited: torch.Tensor, inputs: list[dict[str, Any]]) -> None:
+    def _add_anchor(self, token_advantages: torch.Tensor, inputs: list[dict[str, Any]]) -> None:
         copies = self.num_generations
-        for number, opening in enumerate(self.prefixes):
+        for number, prefix in enumerate(self.prefixes):
             rows = slice(copies - len(self.prefixes) + number, None, copies)
-            held = [row["hold"][number] for row in inputs[rows]]
-            credited[rows, len(opening) - 1] += torch.tensor(held, device=credited.device)
+            anchors = [row["anchor"][number] for row in inputs[rows]]
+            token_advantages[rows, len(prefix) - 1] += torch.tensor(anchors, device=token_advantages.device)
 
     def _piece(self, token: int) -> str:
         if token not in self._pieces:
@@ -160,8 +174,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         # TRL shuffles the answers here; the answers to a prompt must stay together to share it.
         parts = self.args.steps_per_generation
         if self._step % parts == 0:
-            made = self._generate_and_score_completions(generation_batch)
-            self._buffered_inputs = split_tensor_dict(made, parts)
+            batch = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = split_tensor_dict(batch, parts)
         return self._buffered_inputs[self._step % parts]
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -169,15 +183,14 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         loss: torch.Tensor = super()._compute_loss(model, inputs)
         return loss
 
-    def _mask_forced_prefixes(self, stated: torch.Tensor) -> None:
-        """Take the tokens that answers were begun with out of the KL: the student did not choose them."""
+    def _mask_forced_prefixes(self, log_probs: torch.Tensor) -> None:
+        """Leave forced prefixes out of the KL divergence: the student did not choose them."""
         reference = self._scored.get("ref_per_token_logps")
         if reference is None:
             return
-        free = self.num_generations - len(self.prefixes)
-        for copy, opening in enumerate(self.prefixes, start=free):
+        for copy, prefix in enumerate(self.prefixes, start=self.num_generations - len(self.prefixes)):
             rows = slice(copy, None, self.num_generations)
-            reference[rows, : len(opening)] = stated[rows, : len(opening)].detach()
+            reference[rows, : len(prefix)] = log_probs[rows, : len(prefix)].detach()
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -198,7 +211,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
             model = (self._policy if updating else self._reference) or model
             rows = batch_size or len(input_ids)
             parts = [
-                self._shared(
+                self._score_shared(
                     model,
                     input_ids[i : i + rows],
                     attention_mask[i : i + rows],
@@ -207,19 +220,19 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
                 )
                 for i in range(0, len(input_ids), rows)
             ]
-        stated = torch.cat([part[0] for part in parts])
+        log_probs = torch.cat([part[0] for part in parts])
         if updating:
-            self._mask_forced_prefixes(stated)
-        return stated, torch.cat([part[1] for part in parts]) if compute_entropy else None, None
+            self._mask_forced_prefixes(log_probs)
+        return log_probs, torch.cat([part[1] for part in parts]) if compute_entropy else None, None
 
-    def _shared(
+    def _score_shared(
         self, model: Any, ids: torch.Tensor, mask: torch.Tensor, tokens: int, *, entropy: bool
     ) -> tuple[torch.Tensor, Any]:
         copies, length = self.num_generations, ids.shape[1] - tokens
         prompts, prompt_mask = ids[::copies, :length], mask[::copies, :length]
         unused = int(prompt_mask.any(0).int().argmax())
         with self.accelerator.autocast():
-            stated, spread = log_probabilities(
+            log_probs, entropies = compute_log_probs(
                 model,
                 prompts[:, unused:],
                 prompt_mask[:, unused:],
@@ -227,4 +240,4 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
                 self.temperature,
                 entropy=entropy,
             )
-        return stated.view(-1, tokens), None if spread is None else spread.view(-1, tokens)
+        return log_probs.view(-1, tokens), None if entropies is None else entropies.view(-1, tokens)

@@ -1,1 +1,1 @@
-"""Whether a student in training is still sound, and what happens where it is not."""
+"""Monitor a student in training: metrics, guards, and rollback where a guard fails."""

@@ -1,8 +1,8 @@
-"""Whether a student in training is still sound: figures in, verdict out. Knows no model and no trainer.
+"""Guards: check a student's metrics during training against limits.
 
-A student whose world has just turned over begins in a bad state and has to be allowed to recover. So a
-state in breach of a limit stops the training only after a time of grace, when it was in breach at the look
-before as well and has not mended since. The state at the end is held against the same limits without mercy.
+After a market reversal a student begins with bad metrics and must be allowed to recover. So a violated limit
+stops the training only after a grace period, and only if the evaluation before violated it as well and it has
+not improved since. The final evaluation is held to the same limits at once.
 """
 
 import math
@@ -12,17 +12,26 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalMetrics:
-    """The state of a student after `step` steps.
+    """Metrics of a student after `step` steps.
 
-    Of the answers sampled since the last look: `invalid` and `dead_groups` (groups whose rewards are all
-    equal), shares; `kl`, nats a token from the adapter before; `reward`, the mean. None before any step.
-    Of greedy answers to held-out prompts: `abstentions`, a share; `one_class`, the share of the commoner
-    direction; `confidence_spread`, the standard deviation of the stated probability of a rise; `brier`;
-    `brier_over_base` and `brier_over_start`, its mean difference from that of the base rate and from that at
-    the start, each with its standard error; `close_spread`, the standard deviation of the called return, and
-    `close_error`, the root mean square of its error, both in daily standard deviations; and
-    `close_over_still`, the mean difference of squared errors from a close that never moves, with its
-    standard error.
+    The first four are of the answers sampled since the last evaluation, None before any step; the others are
+    of greedy answers to held-out prompts. A difference is a mean with its standard error.
+
+    Attributes:
+        step: How many steps were made.
+        invalid: Share of invalid answers.
+        dead_groups: Share of groups whose rewards are all equal.
+        kl: KL divergence from the adapter before, in nats a token.
+        reward: Mean reward.
+        abstentions: Share of abstentions.
+        one_class: Share of the more frequent direction.
+        confidence_spread: Standard deviation of the stated probability of a rise.
+        brier: Mean squared error of that probability.
+        brier_over_base: Difference of `brier` from that of the base rate.
+        brier_over_start: Difference of `brier` from that before the training.
+        close_spread: Standard deviation of the forecast return, in daily standard deviations.
+        close_error: Root mean square error of the forecast return, in daily standard deviations.
+        close_over_still: Difference of squared errors from a forecast of an unchanged close.
     """
 
     step: int
@@ -41,13 +50,16 @@ class EvalMetrics:
     close_over_still: tuple[float, float]
 
     def as_json(self) -> Mapping[str, object]:
-        """All figures by name, as JSON types; a number that is not finite becomes None."""
+        """Return all metrics by name, as JSON types; a number that is not finite becomes None."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardLimits:
-    """What a sound student keeps. A difference counts once it is `errors` standard errors above zero."""
+    """Limits of the metrics, and the `grace` steps before a violation stops the training.
+
+    A difference violates its guard from `errors` standard errors above zero on.
+    """
 
     invalid: float = 0.02
     dead_groups: float = 0.5
@@ -63,49 +75,54 @@ class GuardLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardViolation:
-    """One guard that was not content: its name, the value it saw and its limit."""
+    """A guard that failed: its name, the value and the limit."""
 
     guard: str
     value: float
     limit: float
 
     def excess(self) -> float:
-        """How far the value is on the wrong side, to be compared with the same guard at another look."""
+        """Return how far the value is beyond the limit; infinite for a value that is not finite."""
         return math.inf if not math.isfinite(self.value) else abs(self.value - self.limit)
 
 
-def find_violations(vitals: EvalMetrics, limits: GuardLimits) -> tuple[GuardViolation, ...]:
-    """Every guard that a state is in breach of; a number that is not finite is a breach of any guard."""
-    found = [
-        _check_above("invalid answers", vitals.invalid, limits.invalid),
-        _check_above("dead groups", vitals.dead_groups, limits.dead_groups),
-        _check_above("KL", vitals.kl, limits.kl),
-        None if vitals.reward is None or math.isfinite(vitals.reward) else _non_finite_violation("reward"),
-        _check_above("abstentions", vitals.abstentions, limits.abstentions),
-        _check_above("one class", vitals.one_class, limits.one_class),
-        _check_below("spread of confidence", vitals.confidence_spread, limits.confidence_spread),
-        _check_difference("Brier over base rate", vitals.brier_over_base, limits.errors),
-        _check_difference("Brier over start", vitals.brier_over_start, limits.errors),
-        _check_below("spread of close", vitals.close_spread, limits.close_spread)
-        or _check_above("spread of close", vitals.close_spread, limits.close_spread_most),
-        _check_difference("error of close", vitals.close_over_still, limits.errors),
+def find_violations(metrics: EvalMetrics, limits: GuardLimits) -> tuple[GuardViolation, ...]:
+    """Return every guard that the metrics violate; a number that is not finite violates any guard."""
+    checks = [
+        _check_above("invalid answers", metrics.invalid, limits.invalid),
+        _check_above("dead groups", metrics.dead_groups, limits.dead_groups),
+        _check_above("KL", metrics.kl, limits.kl),
+        None if metrics.reward is None or math.isfinite(metrics.reward) else _non_finite_violation("reward"),
+        _check_above("abstentions", metrics.abstentions, limits.abstentions),
+        _check_above("one class", metrics.one_class, limits.one_class),
+        _check_below("spread of confidence", metrics.confidence_spread, limits.confidence_spread),
+        _check_difference("Brier over base rate", metrics.brier_over_base, limits.errors),
+        _check_difference("Brier over start", metrics.brier_over_start, limits.errors),
+        _check_below("spread of close", metrics.close_spread, limits.close_spread)
+        or _check_above("spread of close", metrics.close_spread, limits.close_spread_most),
+        _check_difference("error of close", metrics.close_over_still, limits.errors),
     ]
-    return tuple(breach for breach in found if breach is not None)
+    return tuple(violation for violation in checks if violation is not None)
 
 
 def find_alarms(history: Sequence[EvalMetrics], limits: GuardLimits) -> tuple[GuardViolation, ...]:
-    """The breaches that have to stop the training now; `history` holds all looks so far, oldest first."""
+    """Return the violations that must stop the training now.
+
+    Args:
+        history: All evaluations so far, oldest first.
+        limits: The limits, with the grace period.
+    """
     if not history:
         return ()
     now = find_violations(history[-1], limits)
-    broken = tuple(breach for breach in now if not math.isfinite(breach.value))
-    if broken or len(history) < 2 or history[-2].step < limits.grace:
-        return broken
-    before = {breach.guard: breach for breach in find_violations(history[-2], limits)}
+    not_finite = tuple(violation for violation in now if not math.isfinite(violation.value))
+    if not_finite or len(history) < 2 or history[-2].step < limits.grace:
+        return not_finite
+    before = {violation.guard: violation for violation in find_violations(history[-2], limits)}
     return tuple(
-        breach
-        for breach in now
-        if breach.guard in before and breach.excess() >= before[breach.guard].excess()
+        violation
+        for violation in now
+        if violation.guard in before and violation.excess() >= before[violation.guard].excess()
     )
 
 
@@ -131,4 +148,4 @@ def _check_difference(guard: str, difference: tuple[float, float], errors: float
 def _plain(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

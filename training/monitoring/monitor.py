@@ -1,30 +1,42 @@
-"""Looking after a student in training: events, looks at held-out prompts, the last good weights.
+"""Monitor a student in training: evaluate held-out prompts, report events, keep the last good weights.
 
-Knows no method of training: it is told of each step and answers whether to go on.
+It serves every training method: the trainer reports each step and learns whether to continue.
 """
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from engine.journal.events.training import TrainingEvent, TrainingGuard, TrainingLook
 from llm.student import TrainableStudent
 from training.dataset.experience import TrainingSet
-from training.monitoring.evaluation import ParsedAnswers, accuracy, compute_metrics, parse_answers
+from training.monitoring.evaluation import (
+    ParsedAnswers,
+    compute_answer_accuracy,
+    compute_metrics,
+    parse_answers,
+)
 from training.monitoring.guards import EvalMetrics, GuardLimits, GuardViolation, find_alarms, find_violations
 
 OnEvent = Callable[[TrainingEvent], None]
-"""Called with a kind of event and its payload, as JSON types."""
+"""Called with each training event."""
 
 SAMPLED_METRICS = ("invalid", "dead_groups", "kl", "reward")
-"""The figures of sampled answers that guards look at."""
+"""The metrics of sampled answers that guards check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOutcome:
-    """How a training ended: the state whose weights were kept, and what stopped or rolled it back."""
+    """How a training ended.
+
+    Attributes:
+        metrics: Of the weights that were kept.
+        passed_guards: Whether those passed all guards.
+        reason: What stopped the training or rolled it back; None if nothing did.
+        accuracy: Share of right directions on the held-out prompts; None where not known.
+    """
 
     metrics: EvalMetrics
     passed_guards: bool
@@ -34,7 +46,11 @@ class TrainingOutcome:
 
 @dataclass(slots=True)
 class TrainingMonitor:
-    """Judges the student at its start and then at every `every` steps; `weights` are those in training."""
+    """Evaluate the student before the first step and after every `every` steps.
+
+    Attributes:
+        weights: The tensors in training, by name; they are copied after each good evaluation.
+    """
 
     student: TrainableStudent
     held_out: TrainingSet
@@ -51,76 +67,112 @@ class TrainingMonitor:
     _alarm: str | None = None
     _accuracy: float | None = None
 
+    @classmethod
+    def of_model(
+        cls,
+        student: TrainableStudent,
+        model: Any,
+        held_out: TrainingSet,
+        limits: GuardLimits,
+        every: int,
+        on_event: OnEvent,
+    ) -> Self:
+        """Create the monitor of a model's trainable weights.
+
+        Args:
+            student: Answers with the model.
+            model: The model in training.
+            held_out: The experiences that the guards evaluate.
+            limits: The limits of the guards.
+            every: How many steps lie between two evaluations.
+            on_event: Gets every evaluation and violation.
+        """
+        weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        return cls(
+            student=student, held_out=held_out, weights=weights, limits=limits, every=every, on_event=on_event
+        )
+
     def begin(self) -> None:
-        """Look at the student before the first step."""
+        """Evaluate the student before the first step."""
         self._prompts = [self.student.prompt(item.observation) for item in self.held_out.items]
         self._first = self._copy()
-        clock = time.perf_counter()
+        started = time.perf_counter()
         self._start = self._parse_answers()
-        self._evaluate(0, self._start, clock)
+        self._evaluate(0, self._start, started)
 
     def step(self, number: int, figures: Mapping[str, float], *, last: bool) -> bool:
-        """Take note of a step's sampled figures; whether the training may go on."""
+        """Record a step's sampled metrics and evaluate the student when due.
+
+        Args:
+            number: The step, from 1.
+            figures: The step's metrics by name.
+            last: Whether this is the last step, which is always evaluated.
+
+        Returns:
+            Whether the training may continue.
+        """
         for name in SAMPLED_METRICS:
             if (value := figures.get(name)) is not None:
                 self._sampled.setdefault(name, []).append(value)
         if not last and number % self.every:
             return True
-        clock = time.perf_counter()
-        self._evaluate(number, self._parse_answers(), clock)
-        found = find_alarms(self.history, self.limits)
-        if found:
-            self._alarm = _describe_violations(found)
-            self._report_violations(found, "stopped")
-        return not found
+        started = time.perf_counter()
+        self._evaluate(number, self._parse_answers(), started)
+        alarms = find_alarms(self.history, self.limits)
+        if alarms:
+            self._alarm = _describe_violations(alarms)
+            self._report_violations(alarms, "stopped")
+        return not alarms
 
     def finish(self) -> TrainingOutcome:
-        """Keep the weights of the last step if they are sound, else go back to the last that were.
+        """Keep the weights of the last step if they pass, else restore the last that passed.
 
-        Where none were, a training that was stopped goes back to its start; one that ran to its end may have
-        been on the mend, and keeps what it has.
+        Where none passed, a training that was stopped is restored to its start; one that ran to its end may
+        have been recovering, and keeps its last weights.
         """
         final = self.history[-1]
-        found = find_violations(final, self.limits)
-        if not found and self._alarm is None:
+        violations = find_violations(final, self.limits)
+        if not violations and self._alarm is None:
             return TrainingOutcome(metrics=final, passed_guards=True, reason=None, accuracy=self._accuracy)
-        reason = self._alarm or _describe_violations(found)
+        reason = self._alarm or _describe_violations(violations)
         if self._last_sound is not None and self._last_sound[0].step > 0:
-            state, weights, right = self._last_sound
+            metrics, weights, accuracy_then = self._last_sound
             self._restore(weights)
-            self._report_violations(found, f"rolled back to step {state.step}")
-            return TrainingOutcome(metrics=state, passed_guards=True, reason=reason, accuracy=right)
+            self._report_violations(violations, f"rolled back to step {metrics.step}")
+            return TrainingOutcome(metrics=metrics, passed_guards=True, reason=reason, accuracy=accuracy_then)
         if self._alarm is None:
-            self._report_violations(found, "kept, not clean")
+            self._report_violations(violations, "kept, not clean")
             return TrainingOutcome(metrics=final, passed_guards=False, reason=reason, accuracy=self._accuracy)
         self._restore(self._first)
-        self._report_violations(found, "rolled back to the start")
+        self._report_violations(violations, "rolled back to the start")
         return TrainingOutcome(metrics=self.history[0], passed_guards=False, reason=reason, accuracy=None)
 
     def _parse_answers(self) -> ParsedAnswers:
         answers = self.student.answer(self._prompts, lambda _done, _total: None)
         return parse_answers(answers, self.held_out.items)
 
-    def _evaluate(self, number: int, judged: ParsedAnswers, clock: float) -> None:
+    def _evaluate(self, number: int, answers: ParsedAnswers, started: float) -> None:
         sampled = {name: math.fsum(values) / len(values) for name, values in self._sampled.items()}
         self._sampled.clear()
-        state = compute_metrics(judged, self._start, self.held_out.items, step=number, sampled=sampled)
-        self._accuracy = accuracy(judged, self.held_out.items)
-        self.history.append(state)
-        found = find_violations(state, self.limits)
-        if not found:
-            self._last_sound = (state, self._copy(), self._accuracy)
-        seconds = time.perf_counter() - clock
-        figures = {**state.as_json(), "accuracy": self._accuracy, "seconds": seconds}
+        metrics = compute_metrics(answers, self._start, self.held_out.items, step=number, sampled=sampled)
+        self._accuracy = compute_answer_accuracy(answers, self.held_out.items)
+        self.history.append(metrics)
+        violations = find_violations(metrics, self.limits)
+        if not violations:
+            self._last_sound = (metrics, self._copy(), self._accuracy)
+        seconds = time.perf_counter() - started
+        figures = {**metrics.as_json(), "accuracy": self._accuracy, "seconds": seconds}
         del figures["step"]
         self.on_event(TrainingLook(step=number, figures=figures))
-        self._report_violations(found, "watched")
+        self._report_violations(violations, "watched")
 
-    def _report_violations(self, found: Sequence[GuardViolation], done: str) -> None:
-        for breach in found:
-            value = breach.value if math.isfinite(breach.value) else None
-            step, limit = self.history[-1].step, breach.limit
-            self.on_event(TrainingGuard(step=step, guard=breach.guard, value=value, limit=limit, done=done))
+    def _report_violations(self, violations: Sequence[GuardViolation], done: str) -> None:
+        for violation in violations:
+            value = violation.value if math.isfinite(violation.value) else None
+            step, limit = self.history[-1].step, violation.limit
+            self.on_event(
+                TrainingGuard(step=step, guard=violation.guard, value=value, limit=limit, done=done)
+            )
 
     def _copy(self) -> dict[str, Any]:
         return {name: weight.detach().clone() for name, weight in self.weights.items()}
@@ -130,5 +182,7 @@ class TrainingMonitor:
             weight.data.copy_(copied[name])
 
 
-def _describe_violations(found: Sequence[GuardViolation]) -> str:
-    return "; ".join(f"{one.guard} {one.value:.4g} beyond {one.limit:.4g}" for one in found)
+def _describe_violations(violations: Sequence[GuardViolation]) -> str:
+    return "; ".join(
+        f"{violation.guard} {violation.value:.4g} beyond {violation.limit:.4g}" for violation in violations
+    )

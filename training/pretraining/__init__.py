@@ -1,1 +1,1 @@
-"""How the shipped student is made."""
+"""Pretrain and release the shipped tiny student."""

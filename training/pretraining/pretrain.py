@@ -1,9 +1,10 @@
-"""Make the tiny student from nothing: tokenizer, a small Qwen3, and supervised training through TRL.
+"""Pretrain the tiny student from random weights: tokenizer, a small Qwen3, supervised training by TRL.
 
-Seeded: the same recipe on the same machine gives the same weights. Knows nothing of how it is scored.
+The same recipe on the same machine gives the same weights.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,24 +20,18 @@ from llm.prompts import BASE, CompactTemplate, Messages, rebase_price
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
-import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingExample:
-    """A prompt as chat messages, and the answer that the oracle would give."""
+    """A prompt as chat messages, and the oracle's answer."""
 
     messages: Messages
     answer: str
 
 
-def oracle_answer(view: OracleView, observation: Observation) -> str:
-    """The best answer: the likelier direction, its probability, and the median next close."""
+def format_oracle_answer(view: OracleView, observation: Observation) -> str:
+    """Return the best answer: the likelier direction, its probability, and the median next close."""
     up = view.probability_up >= 0.5
     close = rebase_price(view.close, observation.last_close)
     close = max(BASE, close) if up else min(BASE, close)
@@ -46,10 +41,7 @@ def oracle_answer(view: OracleView, observation: Observation) -> str:
 
 
 def build_examples(seed: int, *, days: int = 365) -> Iterator[TrainingExample]:
-    """Every close of one simulated market, in the order of time.
-
-    Only headlines that are not withheld occur.
-    """
+    """Yield an example of each close of one simulated market, oldest first, without withheld headlines."""
     market = simulate(MarketSettings(seed=seed, coins=2, stocks=2, days=days, headlines=HeadlineSet.FAMILIAR))
     template = CompactTemplate()
     start = datetime.min.replace(tzinfo=UTC)
@@ -57,17 +49,23 @@ def build_examples(seed: int, *, days: int = 365) -> Iterator[TrainingExample]:
         view = market.oracle[observation.symbol, observation.as_of]
         yield TrainingExample(
             messages=template.messages(observation, template.headlines),
-            answer=oracle_answer(view, observation),
+            answer=format_oracle_answer(view, observation),
         )
 
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, steps done and steps in all."""
+"""Called with the current stage, the steps done and the steps in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainConfig:
-    """Everything that decides what the tiny student becomes."""
+    """The seed, the training and the size of the tiny student.
+
+    Attributes:
+        batch: Examples a step.
+        vocabulary: The most tokens of the tokenizer, trained on `tokenizer_examples` examples.
+        width: Hidden size; `feed_forward` is that of the MLP.
+    """
 
     seed: int = 1
     steps: int = 820
@@ -88,19 +86,24 @@ class PretrainConfig:
 
 
 def pretrain(folder: Path, recipe: PretrainConfig, on_progress: Progress) -> None:
-    """Write model, tokenizer and configuration as a folder that transformers loads.
+    """Train a student and write model, tokenizer and configuration as a folder that transformers loads.
 
-    About 12 minutes on two cores; always on the CPU, so that the same recipe gives the same weights.
+    It takes about 12 minutes on two cores; always on the CPU, so that equal recipes give equal weights.
+
+    Args:
+        folder: Where the student goes.
+        recipe: Its training and size.
+        on_progress: Called after each step.
     """
     import torch
     from transformers import Qwen3ForCausalLM
 
-    on_progress("preparing lessons", 0, 0)
-    taught = list(islice(_build_all_examples(recipe.seed), recipe.steps * recipe.batch))
-    tokenizer = train_tokenizer(_example_texts(taught[: recipe.tokenizer_examples]), recipe.vocabulary)
+    on_progress("preparing examples", 0, 0)
+    examples = list(islice(_build_all_examples(recipe.seed), recipe.steps * recipe.batch))
+    tokenizer = train_tokenizer(_example_texts(examples[: recipe.tokenizer_examples]), recipe.vocabulary)
     torch.manual_seed(recipe.seed)
     model = Qwen3ForCausalLM(_model_configuration(recipe, tokenizer))
-    _train(model, tokenizer, taught, recipe, on_progress)
+    _train(model, tokenizer, examples, recipe, on_progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -112,11 +115,11 @@ def _build_all_examples(seed: int) -> Iterator[TrainingExample]:
 
 
 def _example_texts(examples: list[TrainingExample]) -> Iterator[str]:
-    for lesson in examples:
-        yield "user\n" + lesson.messages[-1]["content"]
+    for example in examples:
+        yield "user\n" + example.messages[-1]["content"]
         yield "assistant\n"
         yield "\n\n"
-        yield lesson.answer
+        yield example.answer
 
 
 def _model_configuration(recipe: PretrainConfig, tokenizer: "PreTrainedTokenizerFast") -> "Qwen3Config":
@@ -154,11 +157,11 @@ def _train(
     rows = [
         {
             "prompt": tokenizer.apply_chat_template(
-                lesson.messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+                example.messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
             ),
-            "completion": lesson.answer,
+            "completion": example.answer,
         }
-        for lesson in examples
+        for example in examples
     ]
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SFTTrainer(
@@ -220,11 +223,11 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 {%- endif -%}
 """
-"""Qwen3's chat format, for text without tools."""
+"""Qwen3's chat format, without tools."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
-    """A tokenizer of at most `vocabulary` tokens, the five special ones included. Deterministic."""
+    """Train a tokenizer of at most `vocabulary` tokens, including five special ones; deterministic."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Pretrain, measure and describe: everything that a student's folder holds. Knows no trainer."""
+"""Release a tiny student: pretrain it, measure it on unseen markets, and write its model card."""
 
 import json
 import shutil
@@ -19,35 +19,45 @@ from training.pretraining.pretrain import PretrainConfig, Progress, pretrain
 def release_student(
     folder: Path, recipe: PretrainConfig, data_dir: Path, today: date, on_progress: Progress
 ) -> dict[str, Any]:
-    """Make the tiny student in `folder` and return its figures on unseen markets.
+    """Pretrain the tiny student into a folder and measure it on unseen markets.
 
-    The folder appears as a whole when everything is done; one that is there already is replaced only if
-    it holds a student. Raises UsageError otherwise.
+    Args:
+        folder: Where the student goes. It appears as a whole at the end; an existing student is replaced.
+        recipe: Its training and size.
+        data_dir: Where answers are cached.
+        today: Its release date.
+        on_progress: Called after each step.
+
+    Returns:
+        The figures of `training.benches.edge.measure_edge`.
+
+    Raises:
+        UsageError: If the folder has other contents than a student.
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / SETTINGS_FILE).is_file():
         raise UsageError(f"{folder} is not empty and holds no student; choose another --out")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "student"
-        pretrain(made, recipe, on_progress)
+        built = Path(scratch) / "student"
+        pretrain(built, recipe, on_progress)
         settings = {"prompt": "compact", "released": today.isoformat()}
-        (made / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        student = load_student(StudentSettings(student=str(made)))
-        measured = measure_edge(student, EdgeBenchConfig(days=80), data_dir, on_progress)
-        measured["student"] = "tiny"
-        (made / "README.md").write_text(model_card(recipe, measured), encoding="utf-8")
+        (built / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        student = load_student(StudentSettings(student=str(built)))
+        figures = measure_edge(student, EdgeBenchConfig(days=80), data_dir, on_progress)
+        figures["student"] = "tiny"
+        (built / "README.md").write_text(build_model_card(recipe, figures), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        made.replace(folder)
-    return measured
+        built.replace(folder)
+    return figures
 
 
-def model_card(recipe: PretrainConfig, measured: dict[str, Any]) -> str:
-    """The model card in Markdown: what it is, what it was trained on, how it scores, what it is not."""
+def build_model_card(recipe: PretrainConfig, measured: dict[str, Any]) -> str:
+    """Return the model card in Markdown: purpose, training data, scores and limits."""
     rows = "\n".join(
         f"| {kind} | {_format_share(row['edge_captured'])} | {row['accuracy']:.3f} | "
-        f"{row['oracle_accuracy']:.3f} "
-        f"| {row['brier']:.4f} | {row['oracle_brier']:.4f} | {row['abstentions']} | {row['n']:,} |"
+        f"{row['oracle_accuracy']:.3f} | {row['brier']:.4f} | {row['oracle_brier']:.4f} | "
+        f"{row['abstentions']} | {row['n']:,} |"
         for kind in ("familiar", "all", "withheld", "shuffled", "no_edge")
         for row in [measured[kind]]
     )
@@ -61,25 +71,25 @@ library_name: transformers
 # The tiny student
 
 A very small `Qwen3ForCausalLM` that forecasts the next close of a simulated market. It ships with closecall
-so that everything runs at once on any machine, and it shows what the loop of forecasts, trades and scores
-does. It knows the simulated market and nothing else. On real markets no edge is to be expected of it.
-Research software, not financial advice.
+so that everything runs at once on any machine, and it demonstrates the loop of forecasts, trades and scores.
+It was trained on the simulated market only: on real markets it has no edge. Research software, not financial
+advice.
 
 ## Training
 
-`closecall train pretrain` made it from random weights by supervised fine-tuning (TRL) on simulated markets:
-prompts of bars and headlines, answered as the market's oracle would. It has seen no real price and no real
-headline. Seeds {TRAINING_SEEDS.start:,} to {TRAINING_SEEDS.stop - 1:,} are reserved for training; every
-fifth headline template was withheld from it.
+`closecall train pretrain` trained it from random weights by supervised fine-tuning (TRL) on simulated
+markets: prompts of bars and headlines with the answers of the market's oracle. It has seen no real price and
+no real headline. Seeds {TRAINING_SEEDS.start:,} to {TRAINING_SEEDS.stop - 1:,} are reserved for training;
+every fifth headline template was withheld from it.
 
 Recipe: {recipe_text}.
 
 ## Scores
 
 Simulated markets with seeds {", ".join(map(str, measured["seeds"]))}, {measured["days"]} days each.
-The edge is the share of the oracle's edge that the called directions capture. `familiar` markets draw from
-the templates of training, `withheld` ones only from those withheld, `all` from both; `shuffled` deals the
-headlines out anew over the days; `no_edge` has nothing to know.
+The edge is the share of the oracle's edge that the forecast directions capture. `familiar` markets use the
+headline templates of training, `withheld` ones only those withheld, `all` both; `shuffled` distributes the
+headlines at random over the days; `no_edge` has nothing to learn.
 
 | headlines | edge captured | accuracy | oracle | Brier | oracle | abstentions | forecasts |
 |---|---|---|---|---|---|---|---|

@@ -1,1 +1,1 @@
-"""Whether a challenger may take the champion's place: the rule and the evidence."""
+"""The promotion gate: the rule and the evidence by which a challenger replaces the champion."""

@@ -1,7 +1,4 @@
-"""How surprising a challenger's lead would be if it had none: two one-sided tests that both must pass.
-
-It knows pairs of probabilities and outcomes. It knows no rule, no margin and no student.
-"""
+"""Test a challenger's lead over the champion: two one-sided tests, both of which must pass."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +13,7 @@ from training.dataset.counterfactual import simulate_step
 from training.dataset.experience import Experience, Key
 
 COIN = 0.5
-"""What an abstention is scored as: it states nothing, so it is held to what knowing nothing states."""
+"""The probability of a rise that an abstention is scored with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +27,16 @@ class DecisionPair:
 
     @property
     def difference(self) -> float:
-        """The champion's squared error minus the challenger's: above zero where the challenger is better."""
+        """Return the champion's squared error minus the challenger's: positive if the latter is better."""
         return (self.champion - self.up) ** 2 - (self.challenger - self.up) ** 2
 
 
 def pair_decisions(champion: Sequence[Scored], challenger: Sequence[Scored]) -> list[DecisionPair]:
-    """The decisions of both whose outcome is known and no tie, by time and symbol.
+    """Pair the decisions of both sides whose outcome is known and no tie, by time and symbol.
 
-    Raises DataError where one was asked what the other was not, or the market is not the same for both:
-    leaving such decisions out would let a student win by silence.
+    Raises:
+        DataError: Where only one side has a call, or the outcomes differ. Leaving such decisions out would
+            let a student win by not answering.
     """
     ours, theirs = _index_by_key(champion, "champion"), _index_by_key(challenger, "challenger")
     for key in sorted(ours.keys() ^ theirs.keys(), key=_order):
@@ -46,16 +44,16 @@ def pair_decisions(champion: Sequence[Scored], challenger: Sequence[Scored]) -> 
         raise DataError(f"{key[0]} at {key[1]}: the {silent} has no call; forecast the same closes with both")
     pairs = []
     for key in sorted(ours, key=_order):
-        (one, outcome), (other, same) = ours[key], theirs[key]
-        if outcome != same:
-            raise DataError(f"{key[0]} at {key[1]}: the two have other outcomes; score both on the same bars")
+        (champion_call, outcome), (challenger_call, other_outcome) = ours[key], theirs[key]
+        if outcome != other_outcome:
+            raise DataError(f"{key[0]} at {key[1]}: the outcomes differ; score both sides on the same bars")
         if outcome is not None and not outcome.tie:
             up = float(outcome.next_close > outcome.last_close)
             pairs.append(
                 DecisionPair(
-                    day=decision_day(one),
-                    champion=_stated_probability(one),
-                    challenger=_stated_probability(other),
+                    day=decision_day(champion_call),
+                    champion=_stated_probability(champion_call),
+                    challenger=_stated_probability(challenger_call),
                     up=up,
                 )
             )
@@ -63,7 +61,7 @@ def pair_decisions(champion: Sequence[Scored], challenger: Sequence[Scored]) -> 
 
 
 def mirrored_control(pairs: Iterable[DecisionPair]) -> list[DecisionPair]:
-    """The same decisions with the reverse of what the challenger said in the champion's place."""
+    """Return the pairs with the reverse of the challenger's forecast in the champion's place."""
     return [
         DecisionPair(day=p.day, champion=1.0 - p.challenger, challenger=p.challenger, up=p.up) for p in pairs
     ]
@@ -72,32 +70,32 @@ def mirrored_control(pairs: Iterable[DecisionPair]) -> list[DecisionPair]:
 def collect_measures(
     champion: Sequence[Scored], challenger: Sequence[Scored]
 ) -> dict[str, tuple[float, float]]:
-    """What is held to a margin, as (champion, challenger); a measure that has no value is left out.
+    """Compute the measures that have a margin, as (champion, challenger); those without a value are left out.
 
-    `accuracy` (a share) and `close_mae_bps` are over the decisions on which both spoke, `abstentions` is
-    the share of all. `open_return` is the mean return of a stake of one in the called direction from the
-    next open to the one after, before any cost, over all decisions (an abstention earns nothing).
+    `accuracy` (a share) and `close_mae_bps` are over the decisions that both sides forecast, `abstentions` is
+    the share of all. `open_return` is the mean return of a unit position in the forecast direction from the
+    next open to the one after, before any cost, over all decisions; an abstention returns 0.
     """
     ours, theirs = _index_by_key(champion, "champion"), _index_by_key(challenger, "challenger")
-    both = [key for key in ours if _spoken(ours[key]) and _spoken(theirs.get(key))]
+    both = [key for key in ours if _is_forecast(ours[key]) and _is_forecast(theirs.get(key))]
     left, right = (compute_accuracy(side[key] for key in both) for side in (ours, theirs))
-    found = {
+    measures = {
         "accuracy": (left.accuracy, right.accuracy),
         "close_mae_bps": (left.close_mae_bps, right.close_mae_bps),
         "abstentions": (_abstention_share(ours), _abstention_share(theirs)),
         "open_return": (_open_return(ours), _open_return(theirs)),
     }
-    return {name: (a, b) for name, (a, b) in found.items() if a is not None and b is not None}
+    return {name: (a, b) for name, (a, b) in measures.items() if a is not None and b is not None}
 
 
 def _index_by_key(scored: Sequence[Scored], side: str) -> dict[Key, Scored]:
-    found: dict[Key, Scored] = {}
+    by_key: dict[Key, Scored] = {}
     for call, outcome in scored:
         key = (call.symbol, call.as_of)
-        if key in found:
+        if key in by_key:
             raise DataError(f"{call.symbol} at {call.as_of}: the {side} has two calls; give each close one")
-        found[key] = call, outcome
-    return found
+        by_key[key] = call, outcome
+    return by_key
 
 
 def _order(key: Key) -> tuple[datetime, str]:
@@ -108,12 +106,12 @@ def _stated_probability(call: Prediction) -> float:
     return call.probability_up if isinstance(call, Forecast) else COIN
 
 
-def _spoken(scored: Scored | None) -> bool:
+def _is_forecast(scored: Scored | None) -> bool:
     return scored is not None and isinstance(scored[0], Forecast)
 
 
 def _abstention_share(side: Mapping[Key, Scored]) -> float | None:
-    return sum(not _spoken(scored) for scored in side.values()) / len(side) if side else None
+    return sum(not _is_forecast(scored) for scored in side.values()) / len(side) if side else None
 
 
 def _open_return(side: Mapping[Key, Scored]) -> float | None:
@@ -138,10 +136,13 @@ _MAX_DRAWS = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The mean of the days' Brier differences, and how likely one as large is without any lead.
+    """The evidence for a challenger's lead.
 
-    `difference` is above zero where the challenger is better. `p_days` is that of Student's t over `days`,
-    `p_break_even` that of the break-even test, None where it was not needed; `p_value` is the larger.
+    Attributes:
+        difference: Mean of the days' Brier differences; positive if the challenger is better.
+        days: How many days were compared.
+        p_days: p-value of Student's t over days.
+        p_break_even: p-value of the break-even test; None where it was not needed.
     """
 
     difference: float
@@ -151,22 +152,31 @@ class Evidence:
 
     @property
     def p_value(self) -> float:
-        """The larger of the two: each test sees what the other one misses."""
+        """Return the larger of the two p-values: each test sees what the other one misses."""
         return max(self.p_days, self.p_break_even or 0.0)
 
 
 def measure_evidence(pairs: Sequence[DecisionPair], level: float, *, seed: int) -> Evidence:
-    """Test that the challenger's expected Brier score is no better, at `level`; needs two days (ValueError).
+    """Test the hypothesis that the challenger's expected Brier score is no better than the champion's.
 
-    A day's mean difference is one observation, so that symbols may move together. *Over days* it is
-    Student's t test, one-sided. That test alone takes a lucky run of a skewed difference for proof: with
-    one symbol a day, an overconfident student whose expected lead is zero passed it at 0.001 in 0.8% of
-    windows of 20 days. *Break-even* is exact where that one fails: a difference of squared errors is
-    2 (q - p) (up - (p + q) / 2) for the stated p and q, so its expectation is zero where the close rises
-    with probability (p + q) / 2, whatever the two state. Outcomes are drawn with those probabilities, all
-    symbols of a day by one draw as often as the symbols were seen to move together and else each by its
-    own, and p is (1 + draws with a mean as large) / (1 + draws) (Phipson and Smyth 2010), with 20 / level
-    draws, a million at most. It is skipped where the first test has failed already.
+    *Over days*: Student's t test, one-sided; a day's mean difference is one observation, so that symbols may
+    move together. That test alone is too lenient with a skewed difference: with one symbol a day, an
+    overconfident student whose expected lead is zero passed it at 0.001 in 0.8% of windows of 20 days.
+
+    *Break-even*: exact where the first fails. A difference of squared errors is 2 (q - p) (up - (p + q) / 2)
+    for the stated p and q, so its expectation is zero where the close rises with probability (p + q) / 2.
+    Outcomes are drawn with those probabilities: all symbols of a day by one draw as often as the symbols
+    moved together, and else each by its own. The p-value is (1 + draws with a mean as large) / (1 + draws)
+    (Phipson and Smyth 2010).
+
+    Args:
+        pairs: The decisions of both sides.
+        level: The level of the test. It sets the number of draws, 20 / level, a million at most; the
+            break-even test is skipped where the first has already failed.
+        seed: Of the break-even test.
+
+    Raises:
+        ValueError: For fewer than two days.
     """
     days = _group_by_day(pairs)
     if len(days) < 2:
@@ -195,7 +205,7 @@ def _p_days(means: Sequence[float], mean: float) -> float:
     from scipy.special import stdtr
 
     n = len(means)
-    error = math.sqrt(math.fsum((one - mean) ** 2 for one in means) / (n - 1) / n)
+    error = math.sqrt(math.fsum((day_mean - mean) ** 2 for day_mean in means) / (n - 1) / n)
     if error <= 1e-12 * abs(mean):  # all days alike: their spread says nothing, the other test decides
         return 0.0 if mean > 0 else 1.0
     return float(stdtr(n - 1, -mean / error))
@@ -225,9 +235,9 @@ def _p_break_even(days: Sequence[Sequence[DecisionPair]], observed: float, draws
 
 
 def _mean_comovement(days: Sequence[Sequence[DecisionPair]]) -> float:
-    """How far symbols rose and fell together, 0 to 1: the mean product of the signs of two on one day.
+    """Return how far symbols moved together, 0 to 1: the mean product of the signs of two on one day.
 
-    It is taken about even chances, so that a market that only rose counts as moving together.
+    It is taken about even odds, so that a market that only rose counts as moving together.
     """
     products = counted = 0.0
     for day in days:
@@ -237,16 +247,23 @@ def _mean_comovement(days: Sequence[Sequence[DecisionPair]]) -> float:
     return min(1.0, max(0.0, products / counted)) if counted else 0.0
 
 
-def net_returns(
+def compute_net_returns(
     champion: Sequence[Prediction], challenger: Sequence[Prediction], experiences: Sequence[Experience]
 ) -> tuple[float, float] | None:
-    """The mean net return of a day of (champion, challenger); None where nothing was lived through.
+    """Compute the mean daily net return of both sides.
 
-    Each side trades its own calls from nothing held: a position is sized as the strategy would, pays for its
-    change from the one before, and earns from open to open (see
-    `training.dataset.counterfactual.simulate_step`). A day's return is the sum over its decisions, as a
+    Each side trades its own calls from an empty portfolio, by
+    `training.dataset.counterfactual.simulate_step`. A day's return is the sum over its decisions, as a
     fraction of equity. Decisions without an experience are not counted; after one, as after a gap or a split,
-    a side begins with nothing held.
+    a side begins without a position.
+
+    Args:
+        champion: Its calls, one for each experience.
+        challenger: Its calls for the same decisions.
+        experiences: The outcomes of those decisions.
+
+    Returns:
+        (champion, challenger), or None without experiences.
     """
     if not experiences:
         return None
@@ -255,13 +272,13 @@ def net_returns(
 
 
 def _mean_of_days(calls: dict[Key, Prediction], experiences: Sequence[Experience]) -> float:
-    held: dict[str, tuple[datetime | None, float]] = {}
+    open_positions: dict[str, tuple[datetime | None, float]] = {}
     days: dict[date, float] = {}
-    for one in sorted(experiences, key=lambda one: one.observation.as_of):
-        symbol, call = one.observation.symbol, calls[one.key]
-        ended, position = held.get(symbol, (None, 0.0))
-        before = position if ended == one.trade_context.fill_at else 0.0
-        taken = simulate_step(call, one.outcome, replace(one.trade_context, position=before))
-        held[symbol] = one.outcome.open_known_at, taken.position
-        days[decision_day(call)] = days.get(decision_day(call), 0.0) + taken.net_return
+    for experience in sorted(experiences, key=lambda experience: experience.observation.as_of):
+        symbol, call = experience.observation.symbol, calls[experience.key]
+        ended, position = open_positions.get(symbol, (None, 0.0))
+        previous = position if ended == experience.trade_context.fill_at else 0.0
+        step = simulate_step(call, experience.outcome, replace(experience.trade_context, position=previous))
+        open_positions[symbol] = experience.outcome.open_known_at, step.position
+        days[decision_day(call)] = days.get(decision_day(call), 0.0) + step.net_return
     return math.fsum(days.values()) / len(days)

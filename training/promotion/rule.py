@@ -1,6 +1,6 @@
-"""Whether a challenger replaces the champion: a rule fixed before the run, and the verdict in words.
+"""The promotion rule, fixed before the run, and its verdict on a challenger.
 
-Pure: calls with their outcomes in, verdict out. It knows no adapter, no registry and no clock.
+Pure: predictions with their outcomes in, verdict out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,22 @@ MAX_ALPHA_PER_GATE = 0.002
 def alpha_spent(
     number: int, *, planned: int | None = None, total: float = TOTAL_ALPHA, most: float = MAX_ALPHA_PER_GATE
 ) -> float:
-    """The level of the `number`-th gate (from 1), such that all gates together spend at most `total`.
+    """Return the significance level of a gate, such that all gates together spend at most `total`.
 
-    The levels add up to at most `total`, so a promotion without a lead happens in any of the gates with at
-    most that probability, however the gates depend on each other (Bonferroni's inequality; spending it
-    in unequal parts over looks whose number is open is the idea of Lan and DeMets 1983). Where the number of
-    gates is `planned`, each gets an equal part: min(most, total / planned). Where it is open, gate k gets
-    total c / ((k + c - 1) (k + c)) with c = total / most - 1: `most` at the first, total k / (k + c) spent
-    after k, and never all of it. Raises UsageError for a number below 1 or above `planned`.
+    A promotion without a lead then happens in any of the gates with at most that probability, however the
+    gates depend on each other (Bonferroni's inequality; spending it in unequal parts over an open number of
+    looks is the idea of Lan and DeMets 1983).
+
+    Args:
+        number: Which gate it is, from 1.
+        planned: How many gates there will be; each gets min(most, total / planned). None: open, and gate k
+            gets total c / ((k + c - 1) (k + c)) with c = total / most - 1, which is `most` at the first,
+            total k / (k + c) after k gates, and never all of it.
+        total: The probability that all gates may spend.
+        most: The largest level of one gate.
+
+    Raises:
+        UsageError: For a number below 1 or above `planned`.
     """
     if number < 1 or (planned is not None and number > planned):
         raise UsageError(f"gate {number} of {planned or 'an open number'}: plan more gates before the run")
@@ -45,15 +53,20 @@ def alpha_spent(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRule:
-    """What a challenger must show; write it to the journal (`as_json`) before the first gate is held.
+    """What a challenger must show; write it to the journal (`as_json`) before the first gate.
 
-    Its Brier score must be better than the champion's at `level` (one-sided; `alpha_spent` gives it). At
-    `coin_level` (None: not asked) the closes must follow its own leanings rather than their reverse, which
-    for a coin are equally good: a student that has only learned to say less is better than one that is
-    sure and wrong, and knows nothing. It must not be worse than the champion
-    by more than the margins: `accuracy_margin` and `abstention_margin` are differences of shares,
-    `close_margin` is relative, `return_margin` a difference of mean returns of a day. At least `min_days`
-    days must be scored. `seed` is that of the break-even test.
+    Attributes:
+        level: Level at which its Brier score must be better than the champion's, one-sided; see
+            `alpha_spent`.
+        coin_level: Level at which its forecasts must be better than their own reverse; None: not required.
+            Forecasts without information are as good as their reverse: a student that has only learned to be
+            less sure beats one that is sure and wrong, without any skill.
+        min_days: How many days must be scored at least.
+        accuracy_margin: How much lower its accuracy may be than the champion's, a difference of shares.
+        close_margin: How much larger its error of the close may be, relative to the champion's.
+        abstention_margin: How many more abstentions it may have, a difference of shares.
+        return_margin: How much lower its mean daily return may be.
+        seed: Of the break-even test.
     """
 
     level: float = MAX_ALPHA_PER_GATE
@@ -71,12 +84,10 @@ class GateRule:
         if self.coin_level is not None and not 0.0 < self.coin_level < 1.0:
             raise UsageError(f"gate coin_level {self.coin_level}: give one between 0 and 1, or none")
         if self.min_days < 2:
-            raise UsageError(
-                f"gate min_days {self.min_days}: give at least 2, without which nothing is known"
-            )
+            raise UsageError(f"gate min_days {self.min_days}: give at least 2; one day has no standard error")
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as JSON types; `GateRule(**rule.as_json())` is the rule again."""
+        """Return the rule as JSON types; `GateRule(**rule.as_json())` restores it."""
         return asdict(self)
 
 
@@ -84,10 +95,17 @@ class GateRule:
 class GateVerdict:
     """What the gate decided and why.
 
-    `p_value` and `brier_difference` (champion minus challenger, the mean of days) are None below two days;
-    `coin_p_value` is that of the challenger against the coin. `against` names the parts of the rule that
-    stood against promotion (guards, days, brier, coin, or a measure), and `reasons` says so in words, or
-    else what spoke for it. `measures` holds (champion, challenger).
+    Attributes:
+        promoted: Whether the challenger becomes champion.
+        level: The level of the test.
+        p_value: Of the challenger's lead; None below two days, as `brier_difference`.
+        brier_difference: Champion minus challenger, the mean over days.
+        coin_p_value: Of the challenger's forecasts against their reverse.
+        days: How many days were scored.
+        decisions: How many decisions were scored.
+        against: Parts of the rule that failed: guards, days, brier, coin, or a measure.
+        reasons: Why, in words; for a promotion, what supported it.
+        measures: (champion, challenger) by name of the measure.
     """
 
     promoted: bool
@@ -102,7 +120,7 @@ class GateVerdict:
     measures: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict as JSON types, for the registry and the journals."""
+        """Return the verdict as JSON types, for the registry and the journals."""
         return asdict(self) | {
             "against": list(self.against),
             "reasons": list(self.reasons),
@@ -118,13 +136,21 @@ def evaluate_challenger(
     passed_guards: bool,
     net_returns: tuple[float, float] | None = None,
 ) -> GateVerdict:
-    """Judge a challenger on a window that neither student was trained on.
+    """Evaluate a challenger on a window that neither student was trained on.
 
-    Both sides hold the same decisions (see `engine.outcomes`; DataError otherwise), in any order. A decision
-    counts for the test where its outcome is known and no tie; an abstention is scored as one half. `clean` is
-    whether all guards of the training passed. `net_returns` are the mean net returns of a day of (champion,
-    challenger) over the window (see `training.promotion.evidence`); without them the mean return of the
-    called direction from open to open, before costs, is held to the margin instead.
+    A decision counts for the test where its outcome is known and no tie; an abstention is scored as one half.
+
+    Args:
+        champion: Its calls with their outcomes, in any order.
+        challenger: Its calls on the same decisions.
+        rule: What it must show.
+        passed_guards: Whether all guards of its training passed.
+        net_returns: Mean daily net returns of (champion, challenger), see `training.promotion.evidence`.
+            Without them the mean return of the forecast direction from open to open, before costs, is held to
+            the margin instead.
+
+    Raises:
+        DataError: If the sides hold different decisions.
     """
     pairs = pair_decisions(champion, challenger)
     measures = collect_measures(champion, challenger)
@@ -132,60 +158,60 @@ def evaluate_challenger(
         measures = {name: pair for name, pair in measures.items() if name != "open_return"}
         measures["net_return"] = net_returns
     days = len({pair.day for pair in pairs})
-    found = coin = None
+    evidence = coin = None
     if days >= 2:
-        found = measure_evidence(pairs, rule.level, seed=rule.seed)
+        evidence = measure_evidence(pairs, rule.level, seed=rule.seed)
         if rule.coin_level is not None:
             coin = measure_evidence(mirrored_control(pairs), rule.coin_level, seed=rule.seed)
-    against = {
+    objections = {
         **({} if passed_guards else {"guards": "a guard of the training did not pass"}),
-        **_evidence_objections(rule, days, found, coin),
+        **_evidence_objections(rule, days, evidence, coin),
         **_measure_objections(rule, measures),
     }
     return GateVerdict(
-        promoted=not against,
+        promoted=not objections,
         level=rule.level,
-        p_value=None if found is None else found.p_value,
-        brier_difference=None if found is None else found.difference,
+        p_value=None if evidence is None else evidence.p_value,
+        brier_difference=None if evidence is None else evidence.difference,
         coin_p_value=None if coin is None else coin.p_value,
         days=days,
         decisions=len(pairs),
-        against=tuple(against),
-        reasons=tuple(against.values()) or (_supporting_reasons(rule, found),),
+        against=tuple(objections),
+        reasons=tuple(objections.values()) or (_supporting_reasons(rule, evidence),),
         measures=measures,
     )
 
 
 def _evidence_objections(
-    rule: GateRule, days: int, found: Evidence | None, coin: Evidence | None
+    rule: GateRule, days: int, evidence: Evidence | None, coin: Evidence | None
 ) -> dict[str, str]:
-    said = {}
+    objections = {}
     if days < rule.min_days:
-        said["days"] = f"{days} days are scored and the rule wants {rule.min_days}"
-    if found is not None and found.p_value > rule.level:
-        said["brier"] = (
-            f"a Brier score better by {found.difference:+.4f} has p = {found.p_value:.2g}, "
+        objections["days"] = f"{days} days are scored and the rule wants {rule.min_days}"
+    if evidence is not None and evidence.p_value > rule.level:
+        objections["brier"] = (
+            f"a Brier score better by {evidence.difference:+.4f} has p = {evidence.p_value:.2g}, "
             f"above the level of {rule.level:.2g}"
         )
     if coin is not None and rule.coin_level is not None and coin.p_value > rule.coin_level:
-        said["coin"] = (
+        objections["coin"] = (
             f"the challenger is not shown to know more than a coin: p = {coin.p_value:.2g}, "
             f"above {rule.coin_level:.2g}"
         )
-    return said
+    return objections
 
 
 def _measure_objections(rule: GateRule, measures: Mapping[str, tuple[float, float]]) -> dict[str, str]:
-    said = {}
+    objections = {}
     for name, (old, new) in measures.items():
         limit = _limit(rule, name, old)
         lower_is_better = name in ("close_mae_bps", "abstentions")
         if new > limit if lower_is_better else new < limit:
-            said[name] = (
+            objections[name] = (
                 f"{name.replace('_', ' ')} is {new:.4g} and the champion's {old:.4g} allows "
                 f"{limit:.4g} at {'most' if lower_is_better else 'least'}"
             )
-    return said
+    return objections
 
 
 def _limit(rule: GateRule, name: str, old: float) -> float:
@@ -195,8 +221,10 @@ def _limit(rule: GateRule, name: str, old: float) -> float:
     return old + margins.get(name, -rule.return_margin)
 
 
-def _supporting_reasons(rule: GateRule, found: Evidence | None) -> str:
-    difference, days, p_value = (found.difference, found.days, found.p_value) if found else (0.0, 0, 1.0)
+def _supporting_reasons(rule: GateRule, evidence: Evidence | None) -> str:
+    difference, days, p_value = (
+        (evidence.difference, evidence.days, evidence.p_value) if evidence else (0.0, 0, 1.0)
+    )
     return (
         f"the Brier score is better by {difference:.4f} over {days} days, p = {p_value:.2g} at a level of "
         f"{rule.level:.2g}; no other measure is worse beyond its margin, and the guards passed"

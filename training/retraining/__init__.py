@@ -1,1 +1,1 @@
-"""One round for a run or session: by hand, by a schedule, or when its scores drift."""
+"""Retrain on the outcomes of a run or session: by hand, on a schedule, or when its scores drift."""

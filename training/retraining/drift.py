@@ -1,4 +1,4 @@
-"""Whether a student's Brier score has turned worse against its own past. Knows no student and no session."""
+"""Detect drift: whether a student's Brier score has become worse than in its own past."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,10 +14,14 @@ _MIN_DAYS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftResult:
-    """What the test says of the mean Brier score of each day.
+    """The result of the test on the daily mean Brier scores.
 
-    `p_value` is that of a constant mean (None below 20 days), `since` the first day of the part that
-    differs most, `before` and `after` the means of the two parts. `found` tells that it turned worse.
+    Attributes:
+        found: Whether the score has become worse.
+        days: How many days were scored.
+        p_value: Of a constant mean; None below 20 days.
+        since: First day of the part that differs most.
+        before: Mean score before that day, and `after` from it on.
     """
 
     found: bool
@@ -31,9 +35,9 @@ class DriftResult:
 def detect_drift(scored: Iterable[Scored], *, level: float = 0.01) -> DriftResult:
     """Test the daily Brier scores for a change of their mean, by the CUSUM of its residuals.
 
-    Ploberger and Kraemer 1992, "The CUSUM test with OLS residuals", as statsmodels has it. It is a test for
-    one look; of many looks at a level of 1% one in a hundred calls for a training that the gate then
-    judges, which is all that a false alarm costs.
+    Ploberger and Kraemer 1992, "The CUSUM test with OLS residuals", in the implementation of statsmodels. The
+    level is that of a single test: repeated every day, about one in a hundred starts a training without need,
+    whose challenger the gate then judges.
     """
     days, scores = _daily_means(scored)
     if len(days) < _MIN_DAYS or len(set(scores)) < 2:
@@ -43,13 +47,13 @@ def detect_drift(scored: Iterable[Scored], *, level: float = 0.01) -> DriftResul
 
     residuals = np.array(scores) - _mean(scores)
     p_value = float(breaks_cusumolsresid(residuals, ddof=1)[1])
-    place = 1 + int(np.argmax(np.abs(np.cumsum(residuals)[:-1])))
-    before, after = _mean(scores[:place]), _mean(scores[place:])
+    split = 1 + int(np.argmax(np.abs(np.cumsum(residuals)[:-1])))
+    before, after = _mean(scores[:split]), _mean(scores[split:])
     return DriftResult(
         found=p_value < level and after > before,
         days=len(days),
         p_value=p_value,
-        since=days[place],
+        since=days[split],
         before=before,
         after=after,
     )
@@ -60,8 +64,8 @@ def _daily_means(scored: Iterable[Scored]) -> tuple[list[date], list[float]]:
     for call, outcome in scored:
         if outcome is None or outcome.tie or not isinstance(call, Forecast):
             continue
-        miss = call.probability_up - float(outcome.next_close > outcome.last_close)
-        errors.setdefault(decision_day(call), []).append(miss**2)
+        error = call.probability_up - float(outcome.next_close > outcome.last_close)
+        errors.setdefault(decision_day(call), []).append(error**2)
     days = sorted(errors)
     return days, [_mean(errors[day]) for day in days]
 

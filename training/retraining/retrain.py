@@ -1,7 +1,6 @@
-"""One round of training on the outcomes of a run or session: gate what is due, train, enter, report.
+"""Retrain on the outcomes of a run or session: gate due challengers, train a new one, register it.
 
-Knows no walk-forward and no clock: history goes on where the registry left it. A schedule runs it, or a
-session that has drifted.
+A schedule runs it, or a session that has drifted.
 """
 
 import tempfile
@@ -25,14 +24,14 @@ from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from strategies.backtest import Run
 from strategies.config import BacktestConfig, student_settings
+from strategies.results import Result
 from training.dataset.experience import Experience
-from training.grpo.train import OnProgress
-from training.promotion.evidence import net_returns
+from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
 from training.retraining.drift import detect_drift
-from training.retraining.source import last_fold, open_training_journal, read_source
+from training.retraining.source import build_last_fold, open_training_journal, read_source
+from training.trained_adapter import OnProgress
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.methods import create_trainers, select_config
@@ -40,8 +39,8 @@ from training.walkforward.record import lock_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Round:
-    """What one round works on. `until` is the last close whose outcome is on record."""
+class _RetrainContext:
+    """The data of one retraining. `until` is the last close whose outcome is known."""
 
     config: BacktestConfig
     settings: WalkForwardConfig
@@ -49,7 +48,7 @@ class _Round:
     until: datetime
     at: datetime
     registry: Registry
-    ledger: AnswerCache
+    cache: AnswerCache
     journal: Journal
     load: Callable[[StudentSettings], Student]
     on_progress: OnProgress
@@ -59,11 +58,11 @@ class _Round:
         return student_key(self.config.student)
 
     def student_settings(self, adapter: Adapter | None) -> StudentSettings:
-        """The student with an adapter of the registry, or as the run had it."""
+        """Return the student's settings with an adapter of the registry, or as the run had them."""
         return student_settings(self.config, adapter.folder if adapter else None)
 
     def append(self, payload: object) -> None:
-        """Put an event into the journal of the training."""
+        """Append an event to the journal of the training."""
         self.journal.append([encode(payload, self.until)], self.at)
 
 
@@ -79,143 +78,158 @@ def retrain(
     load: Callable[[StudentSettings], Student] = load_student,
     trainers: Mapping[Method, Trainer] | None = None,
 ) -> dict[str, Any]:
-    """Do one round and say what was done, as JSON types.
+    """Gate the due challengers, then train and register a new one from the champion.
 
-    `run` is a run or a paper session of `recorded_in` (None: of `data_dir`, where the registry is), the
-    newest run where None is named. Challengers whose shadow window has passed are gated first, so that
-    training goes on from the champion that this leaves. With `if_drift` nothing is trained unless the
-    run's Brier score has turned worse. Raises UsageError while another round is at work in `data_dir`.
+    Args:
+        settings: The windows and the method of the training.
+        data_dir: The data folder, with the registry.
+        at: The current time.
+        run: The run or paper session to learn from; None: the newest run.
+        recorded_in: The data folder of that run; None: `data_dir`.
+        if_drift: Train only if the run's Brier score has become worse.
+        on_progress: Called with the current stage, the steps done and the steps in all.
+        load: Loads the student.
+        trainers: The trainer of each method; None: those of the settings.
+
+    Returns:
+        A report of what was gated and trained, as JSON types.
+
+    Raises:
+        UsageError: While another retraining is at work in `data_dir`.
     """
     source = read_source(recorded_in or data_dir, run, at)
-    name, lived = source.run, source.experiences
+    name, experiences = source.run, source.experiences
     if settings.method is Method.NONE:
         raise UsageError("--method none trains nothing; choose grpo or sft")
     with (
         lock_process(data_dir / "models" / "retraining"),
         Registry.open(data_dir) as registry,
-        AnswerCache(data_dir / "ledger.sqlite") as ledger,
+        AnswerCache(data_dir / "ledger.sqlite") as cache,
         open_training_journal(data_dir, name) as journal,
     ):
-        work = _Round(
+        context = _RetrainContext(
             config=source.config,
             settings=settings,
-            experiences=lived,
+            experiences=experiences,
             until=source.until,
             at=at,
             registry=registry,
-            ledger=ledger,
+            cache=cache,
             journal=journal,
             load=load,
             on_progress=on_progress,
         )
-        drift = detect_drift((one.call, one.outcome) for one in lived if one.call is not None)
-        gated = [_gate_challenger(work, one) for one in _due_challengers(work)]
-        entered = None
+        drift = detect_drift((item.call, item.outcome) for item in experiences if item.call is not None)
+        gated = [_gate_challenger(context, challenger) for challenger in _due_challengers(context)]
+        registered = None
         if drift.found or not if_drift:
-            entered = _train(work, data_dir, (trainers or create_trainers(settings))[settings.method])
-        champion = registry.champion(work.student)
+            registered = _train(context, data_dir, (trainers or create_trainers(settings))[settings.method])
+        champion = registry.champion(context.student)
     report = {
         "run": name,
-        "until": work.until,
+        "until": context.until,
         "drift": asdict(drift),
         "gated": gated,
-        "trained": entered,
+        "trained": registered,
         "champion": champion and champion.name,
     }
-    said: dict[str, Any] = to_jsonable(report)
-    return said
+    result: dict[str, Any] = to_jsonable(report)
+    return result
 
 
-def _due_challengers(work: _Round) -> list[Adapter]:
-    """The challengers whose shadow window lies within what is known, oldest first."""
-    waiting = [
-        one
-        for one in work.registry.adapters()
-        if one.status is Status.CHALLENGER and one.student == work.student
+def _due_challengers(context: _RetrainContext) -> list[Adapter]:
+    """Return the challengers whose shadow window has passed, oldest first."""
+    return [
+        adapter
+        for adapter in context.registry.adapters()
+        if adapter.status is Status.CHALLENGER
+        and adapter.student == context.student
+        and _shadow_start(context, adapter) + context.settings.test <= context.until
     ]
-    return [one for one in waiting if _shadow_start(work, one) + work.settings.test <= work.until]
 
 
-def _shadow_start(work: _Round, challenger: Adapter) -> datetime:
-    """From where neither side's data can reach into the window."""
-    champion = work.registry.champion(work.student)
+def _shadow_start(context: _RetrainContext, challenger: Adapter) -> datetime:
+    """Return the start of the shadow window: neither side was trained on data after it."""
+    champion = context.registry.champion(context.student)
     return max(challenger.cutoff, champion.cutoff) if champion else challenger.cutoff
 
 
-def _gate_challenger(work: _Round, challenger: Adapter) -> dict[str, Any]:
-    begin = _shadow_start(work, challenger)
-    if begin + work.settings.test > work.until:  # a promotion a moment ago moved the window
-        return {"adapter": challenger.name, "promoted": False, "reasons": ["its shadow window starts anew"]}
-    verdict = _verdict(work, challenger, begin)
-    said = verdict.as_json() | {"shadow_from": begin, "shadow_until": begin + work.settings.test}
-    scores = to_jsonable(said)
+def _gate_challenger(context: _RetrainContext, challenger: Adapter) -> dict[str, Any]:
+    begin = _shadow_start(context, challenger)
+    if begin + context.settings.test > context.until:  # a promotion just before moved the window
+        return {"adapter": challenger.name, "promoted": False, "reasons": ["its shadow window starts again"]}
+    verdict = _verdict(context, challenger, begin)
+    scores = to_jsonable(
+        verdict.as_json() | {"shadow_from": begin, "shadow_until": begin + context.settings.test}
+    )
     reason = "; ".join(verdict.reasons)
     if verdict.promoted:
-        work.registry.promote(
-            challenger.name, at=work.at, by=GATE, reason=reason, scores=scores, student=work.student
+        context.registry.promote(
+            challenger.name, at=context.at, by=GATE, reason=reason, scores=scores, student=context.student
         )
     else:
-        work.registry.reject(challenger.name, at=work.at, by=GATE, reason=reason, scores=scores)
+        context.registry.reject(challenger.name, at=context.at, by=GATE, reason=reason, scores=scores)
     rest = {key: value for key, value in scores.items() if key != "promoted"}
-    work.append(Gated(adapter=challenger.name, promoted=scores["promoted"], verdict=rest))
+    context.append(Gated(adapter=challenger.name, promoted=scores["promoted"], verdict=rest))
     return {"adapter": challenger.name, **scores}
 
 
-def _verdict(work: _Round, challenger: Adapter, begin: datetime) -> GateVerdict:
-    window = [one for one in work.experiences if begin < one.observation.as_of <= begin + work.settings.test]
-    champion = work.registry.champion(work.student)
+def _verdict(context: _RetrainContext, challenger: Adapter, begin: datetime) -> GateVerdict:
+    end = begin + context.settings.test
+    window = [item for item in context.experiences if begin < item.observation.as_of <= end]
+    champion = context.registry.champion(context.student)
     sides = [
-        _score_window(work, work.student_settings(adapter), window, f"{role} forecasting")
+        _score_window(context, context.student_settings(adapter), window, f"{role} forecasting")
         for role, adapter in (("champion", champion), ("challenger", challenger))
     ]
-    level = alpha_spent(work.registry.gate_results(work.student) + 1)
-    clean = bool(challenger.scores.get("clean", False))
+    level = alpha_spent(context.registry.gate_results(context.student) + 1)
+    passed_guards = bool(challenger.scores.get("clean", False))
     ours, theirs = ([call for call, _ in side] for side in sides)
-    earned = net_returns(ours, theirs, window)
+    returns = compute_net_returns(ours, theirs, window)
     return evaluate_challenger(
-        sides[0], sides[1], GateRule(level=level), passed_guards=clean, net_returns=earned
+        sides[0], sides[1], GateRule(level=level), passed_guards=passed_guards, net_returns=returns
     )
 
 
 def _score_window(
-    work: _Round, wanted: StudentSettings, window: Sequence[Experience], stage: str
+    context: _RetrainContext, settings: StudentSettings, window: Sequence[Experience], stage: str
 ) -> list[Scored]:
-    made = forecast(
-        [one.observation for one in window],
-        work.load(wanted),
-        work.ledger,
-        lambda done, total: work.on_progress(stage, done, total),
+    forecasts = forecast(
+        [item.observation for item in window],
+        context.load(settings),
+        context.cache,
+        lambda done, total: context.on_progress(stage, done, total),
     )
-    return [(call, one.outcome) for call, one in zip(made.calls, window, strict=True)]
+    return [(call, item.outcome) for call, item in zip(forecasts.calls, window, strict=True)]
 
 
-def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
-    """Train to the last known close, and enter the challenger."""
-    settings, parent = work.settings, work.registry.champion(work.student)
-    fold, data = last_fold(work.experiences, work.until, settings)
+def _train(context: _RetrainContext, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
+    """Train on data up to the last known close, and register the challenger."""
+    settings, parent = context.settings, context.registry.champion(context.student)
+    fold, data = build_last_fold(context.experiences, context.until, settings)
     with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
-        made = trainer(
-            work.student_settings(parent),
+        trained = trainer(
+            context.student_settings(parent),
             data.training,
             data.held_out,
             Path(scratch) / "adapter",
-            work.append,
-            work.on_progress,
+            context.append,
+            context.on_progress,
         )
-        brier = made.figures.get("held_out", {}).get("brier")
+        brier = trained.figures.get("held_out", {}).get("brier")
         scores = to_jsonable(
-            {**made.figures, "brier": brier, "clean": made.passed_guards, "reason": made.reason}
+            {**trained.figures, "brier": brier, "clean": trained.passed_guards, "reason": trained.reason}
         )
-        registered = work.registry.register(
-            made.folder,
+        registered = context.registry.register(
+            trained.folder,
             parent=parent.name if parent else None,
-            student=work.config.student,
+            student=context.config.student,
             cutoff=fold.cutoff,
             recipe=to_jsonable({"method": settings.method, **select_config(settings).stored()}),
-            fingerprint=made.fingerprint,
+            fingerprint=trained.fingerprint,
             scores=scores,
-            at=max(work.at, fold.cutoff),
-            base=base_fingerprint(work.config.student),
+            at=max(context.at, fold.cutoff),
+            base=base_fingerprint(context.config.student),
         )
     event = Entered(
         adapter=registered.name,
@@ -225,14 +239,25 @@ def _train(work: _Round, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
         gate_at=fold.gate_at,
         scores={"held_out": len(data.held_out.items), **scores},
     )
-    work.append(event)
+    context.append(event)
     return encode_fields(event)
 
 
 def register_champion(
-    run: Run, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
+    run: Result, config: BacktestConfig, settings: WalkForwardConfig, data_dir: Path, at: datetime
 ) -> str | None:
-    """Enter the adapter that was promoted last and return its name; None where none was."""
+    """Register the adapter that a walk-forward promoted last.
+
+    Args:
+        run: The walk-forward.
+        config: The backtest that it ran on.
+        settings: Its settings.
+        data_dir: The data folder, with the registry.
+        at: The current time.
+
+    Returns:
+        The name of the adapter; None if none was promoted.
+    """
     arm = settings.method.value
     promoted = [fold for fold in run.result["folds"] if _gate_scores(fold, arm).get("promoted")]
     if not promoted:
@@ -240,7 +265,7 @@ def register_champion(
     fold = promoted[-1]
     gate = _gate_scores(fold, arm)
     with Registry.open(data_dir) as registry:
-        entered = registry.register(
+        registered = registry.register(
             run.folder / "adapters" / f"{arm}-{fold['number']:02}",
             parent=None,
             student=config.student,
@@ -251,9 +276,9 @@ def register_champion(
             at=at,
             base=base_fingerprint(config.student),
         )
-    return entered.name
+    return registered.name
 
 
 def _gate_scores(fold: Mapping[str, Any], arm: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = fold["arms"].get(arm, {})
-    return found
+    scores: Mapping[str, Any] = fold["arms"].get(arm, {})
+    return scores

@@ -1,7 +1,4 @@
-"""The outcomes of a run or session, and training on them outside a walk-forward.
-
-Knows no registry and no gate.
-"""
+"""Read the outcomes of a run or session, and train on them outside a walk-forward."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.errors import INCOMPATIBLE, JournalError, UsageError
+from engine.errors import UsageError
 from engine.journal.canonical import to_jsonable
 from engine.journal.events import Kind, decode_as, encode
 from engine.journal.events.codec import encode_fields
@@ -20,21 +17,22 @@ from strategies.config import BacktestConfig, student_settings
 from strategies.paper.files import session_folder
 from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, list_runs
-from training.dataset.experience import Experience, longest_horizon
-from training.dataset.loaders import load_run_experiences, load_session_experiences
-from training.grpo.train import OnProgress
+from training.dataset.experience import Experience
+from training.dataset.loaders import decode_config, load_run_experiences, load_session_experiences
+from training.trained_adapter import OnProgress
 from training.walkforward.arms import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import Fold, FoldData, split_fold
 from training.walkforward.methods import create_trainers
+from training.walkforward.plan import choose_embargo
 
 TRAINING_JOURNAL = "training.sqlite"
-"""Beside a run's own journal, which is closed when the run has finished."""
+"""The file beside a run's own journal, which is closed when the run has finished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeSource:
-    """The outcomes of a run or session and how it was configured. `until` is the last close that is known."""
+    """The outcomes of a run or session, and its configuration."""
 
     run: str
     config: BacktestConfig
@@ -42,15 +40,20 @@ class OutcomeSource:
 
     @property
     def until(self) -> datetime:
-        """The instant up to which its outcomes are known."""
-        return max(one.known_at for one in self.experiences)
+        """Return the instant up to which its outcomes are known."""
+        return max(item.known_at for item in self.experiences)
 
 
 def read_source(data_dir: Path, name: str | None, until: datetime | None = None) -> OutcomeSource:
-    """Read the outcomes of a run or a paper session, the newest run where None is named.
+    """Read the outcomes of a run or a paper session.
 
-    A session is read as it stood at `until` (None: now). Raises UsageError if there is none of that name, or
-    if it has no outcome yet.
+    Args:
+        data_dir: The data folder.
+        name: The run or session; None: the newest run.
+        until: Read a session as it was then; None: now.
+
+    Raises:
+        UsageError: If there is none of that name, or if it has no outcome yet.
     """
     name = name or _newest_run(data_dir)
     if _is_session(data_dir, name):
@@ -77,7 +80,7 @@ def _read_run(data_dir: Path, name: str) -> tuple[BacktestConfig, list[Experienc
     experiences = load_run_experiences(data_dir, name)
     with Journal.open(data_dir / "runs" / name / JOURNAL, name) as journal:
         started = decode_as(RunStarted, next(journal.read(0, kinds=[Kind.RUN_STARTED])))
-        return _decode_config(started.config), experiences
+        return decode_config(started.config, name), experiences
 
 
 def _read_session(
@@ -86,21 +89,20 @@ def _read_session(
     with Journal.open(session_folder(data_dir, name) / JOURNAL, name) as journal:
         about = read_start(journal).about
         if "config" not in about:
-            raise UsageError(f"session {name} does not state its configuration; choose another --from")
-        return _decode_config(about["config"]), load_session_experiences(journal, until)
+            raise UsageError(f"session {name} has no configuration in its journal; choose another --from")
+        return decode_config(about["config"], name), load_session_experiences(journal, until)
 
 
-def _decode_config(stated: Mapping[str, Any]) -> BacktestConfig:
-    try:
-        return BacktestConfig.model_validate(stated)
-    except ValueError as error:
-        raise JournalError(f"its configuration cannot be read; {INCOMPATIBLE}") from error
-
-
-def last_fold(
+def build_last_fold(
     experiences: Sequence[Experience], until: datetime, settings: WalkForwardConfig
 ) -> tuple[Fold, FoldData]:
-    """Return the fold that ends with what is known, and its sets."""
+    """Return the fold that ends with the last known outcome, and its sets.
+
+    Args:
+        experiences: All experiences.
+        until: The last known outcome.
+        settings: The windows.
+    """
     fold = Fold(
         number=1,
         train_from=until - settings.train,
@@ -108,9 +110,7 @@ def last_fold(
         cutoff=until,
         gate_at=until + settings.test,
     )
-    stated = settings.embargo_days
-    embargo = longest_horizon(experiences) if stated is None else timedelta(days=stated)
-    return fold, split_fold(experiences, fold, embargo)
+    return fold, split_fold(experiences, fold, choose_embargo(settings, experiences))
 
 
 def train_once(
@@ -123,14 +123,27 @@ def train_once(
     on_progress: OnProgress,
     trainers: Mapping[Method, Trainer] | None = None,
 ) -> dict[str, Any]:
-    """Train one adapter on the outcomes of a run or session, from its student, into the folder `out`.
+    """Train one adapter on the outcomes of a run or session, without registering or gating it.
 
-    It goes to no registry and no gate. Raises UsageError where `out` has something in it already.
+    Args:
+        settings: The windows and the method of the training.
+        data_dir: The data folder.
+        run: The run or session to learn from; None: the newest run.
+        out: The folder of the adapter.
+        clock: The current time.
+        on_progress: Called with the current stage, the steps done and the steps in all.
+        trainers: The trainer of each method; None: those of the settings.
+
+    Returns:
+        The journaled event, as JSON types.
+
+    Raises:
+        UsageError: If `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty; choose another --out")
     source = read_source(data_dir, run, clock())
-    fold, data = last_fold(source.experiences, source.until, settings)
+    fold, data = build_last_fold(source.experiences, source.until, settings)
     config = source.config
     start = student_settings(config)
     with open_training_journal(data_dir, source.run) as journal:
@@ -153,12 +166,12 @@ def train_once(
             figures=adapter.figures,
         )
         append(trained)
-    stated: dict[str, Any] = to_jsonable(encode_fields(trained))
-    return stated
+    report: dict[str, Any] = to_jsonable(encode_fields(trained))
+    return report
 
 
 def _newest_run(data_dir: Path) -> str:
-    for one in list_runs(data_dir):
-        if one.state != "damaged":
-            return one.run
-    raise UsageError(f"no runs in {data_dir} to learn from; make one: closecall backtest")
+    for summary in list_runs(data_dir):
+        if summary.state != "damaged":
+            return summary.run
+    raise UsageError(f"no runs in {data_dir} to learn from; run closecall backtest first")

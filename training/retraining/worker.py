@@ -1,6 +1,6 @@
-"""One round of retraining for a session, in a process of its own at low priority.
+"""The process that retrains for a session, at low priority.
 
-Reads what is wanted from stdin, one JSON object, and writes what was done to stdout, another one.
+It reads a request from stdin and writes the report to stdout, one JSON object each.
 """
 
 import json
@@ -26,31 +26,32 @@ _LOW_PRIORITY = 10
 _VERDICTS = (Kind.ADAPTER_PROMOTED, Kind.ADAPTER_REJECTED)
 
 
-def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Do the round that is wanted and say what was done; `parts` are more arguments of `retrain`.
+def retrain_for(request: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the retraining of a request and return its report; `parts` are more arguments of `retrain`.
 
-    Raises ClosecallError for what cannot be done.
+    Raises:
+        ClosecallError: If it cannot be done.
     """
     from training.retraining.retrain import retrain
     from training.walkforward.config import Method, WalkForwardConfig
 
-    data_dir, learning = Path(wanted["data_dir"]), Path(wanted["learning"])
-    at = datetime.fromisoformat(wanted["at"])
-    paper = wanted["paper"]
+    data_dir, learning = Path(request["data_dir"]), Path(request["learning"])
+    at = datetime.fromisoformat(request["at"])
+    paper = request["paper"]
     settings = WalkForwardConfig(
         method=Method(paper["method"]),
         train_days=paper["train_days"],
         test_days=paper["test_days"],
         steps=paper["steps"],
-        seed=wanted["seed"],
+        seed=request["seed"],
     )
     report = retrain(
         settings,
         data_dir=learning,
         at=at,
-        run=wanted["name"],
+        run=request["name"],
         recorded_in=data_dir,
-        if_drift=wanted["if_drift"],
+        if_drift=request["if_drift"],
         **parts,
     )
     return {**report, "gated": [*_completed_gates(learning, at, report["gated"]), *report["gated"]]}
@@ -59,32 +60,36 @@ def retrain_for(wanted: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str
 def _completed_gates(
     learning: Path, at: datetime, report: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The gates of this instant that a round held which then died: they are not held again."""
-    names = {one["adapter"] for one in report}
+    """Return the gates of this instant that a killed process had completed; they are not repeated."""
+    names = {gate["adapter"] for gate in report}
     with Registry.open(learning) as registry:
-        held = [
+        completed = [
             change
             for change in registry.changes()
             if change.at == at and change.kind in _VERDICTS and change.payload["by"] == GATE
         ]
-    return [{"adapter": one.name, **one.payload["scores"]} for one in held if one.name not in names]
+    return [
+        {"adapter": change.name, **change.payload["scores"]}
+        for change in completed
+        if change.name not in names
+    ]
 
 
 def main(parts: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """One round; ends with the process that wants it. `parts` are those of `retrain_for`."""
+    """Answer one request, and end with the parent process. `parts` are those of `retrain_for`."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     die_with_parent()
     os.nice(_LOW_PRIORITY)
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    wanted = json.loads(sys.stdin.readline())
+    request = json.loads(sys.stdin.readline())
     call_at_stdin_eof(lambda: os._exit(1))
     try:
-        said = {"report": to_jsonable(retrain_for(wanted, parts))}
+        result = {"report": to_jsonable(retrain_for(request, parts))}
     except ClosecallError as error:
-        said = {"failed": " ".join(str(error).split())}
-    answer.write(json.dumps(said) + "\n")
+        result = {"failed": " ".join(str(error).split())}
+    answer.write(json.dumps(result) + "\n")
     answer.close()
 
 

@@ -1,1 +1,1 @@
-"""One round of supervised training on the same outcomes, the other way to the same end."""
+"""Supervised fine-tuning on the same outcomes, the alternative to GRPO."""

@@ -1,9 +1,9 @@
-"""The confidence labels of supervised training: what was stated, set right by what came of it.
+"""Recalibrate stated confidences against outcomes: the labels of supervised fine-tuning.
 
-A raw outcome as label teaches a confidence of 1.00. So the student's own stated log-odds of up, and the
-momentum that it could see, are fitted to the outcomes by a logistic regression (Platt 1999, "Probabilistic
-Outputs for Support Vector Machines"), each day's labels by a fit on other days. A student that has come to
-be wrong gets a negative slope, which turns its direction round. Knows no model and no text.
+A raw outcome as label teaches a confidence of 1.00. So the student's stated log-odds of up, and the momentum
+that it could see, are fitted to the outcomes by a logistic regression (Platt 1999, "Probabilistic Outputs for
+Support Vector Machines"), and each day's labels come from a fit on other days. A student that has become
+wrong gets a negative slope, which reverses its direction.
 """
 
 import math
@@ -36,10 +36,14 @@ _LEAST, _MOST = 0.02, 0.98
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationRow:
-    """One decision with what came of it: a row of the regression.
+    """A row of the regression: one decision with its outcome.
 
-    `probability_up` is what the student stated (0.5 for an abstention), `momentum` is in [-1, 1], `went_up`
-    is None for a tie, `weight` is above 0.
+    Attributes:
+        day: UTC date of the decision.
+        probability_up: As the student stated it; 0.5 for an abstention.
+        momentum: In [-1, 1], see `compute_momentum`.
+        went_up: Whether the next close was higher; None for a tie.
+        weight: Above 0.
     """
 
     day: date
@@ -51,10 +55,16 @@ class CalibrationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationFit:
-    """Labels in the order of the statements, and the fit on all days that stands for them.
+    """The labels, in the order of the rows, and the fit on all days.
 
-    `slope` and `momentum` are per unit of stated log-odds and of momentum, after shrinkage. `p_value` is
-    that of the improvement over the base rate; where it is not below 5% the labels are the base rate.
+    Attributes:
+        probabilities: The label of each row: a probability of up.
+        base_rate: Weighted share of rises.
+        intercept: In log-odds.
+        slope: Per unit of stated log-odds, after shrinkage.
+        momentum: Per unit of momentum, after shrinkage.
+        shrinkage: The factor that slopes were shrunk by, 0 to 1.
+        p_value: Of the improvement over the base rate; unless below 5%, the labels are the base rate.
     """
 
     probabilities: tuple[float, ...]
@@ -67,12 +77,12 @@ class CalibrationFit:
 
     @property
     def significant(self) -> bool:
-        """Whether the statements and the momentum said more than the base rate."""
+        """Return whether the labels are better than the base rate."""
         return self.p_value < _LEVEL
 
 
-def squashed_momentum(observation: Observation) -> float:
-    """The return of the last three bars over its standard deviation, squashed by tanh; 0 with few bars."""
+def compute_momentum(observation: Observation) -> float:
+    """Return the return of the last three bars over its standard deviation, by tanh; 0 with fewer bars."""
     bars = observation.bars
     if len(bars) < _MOMENTUM_BARS + 1:
         return 0.0
@@ -81,37 +91,37 @@ def squashed_momentum(observation: Observation) -> float:
     return math.tanh(change / spread) if spread > 0 else 0.0
 
 
-def fit_calibration(statements: Sequence[CalibrationRow]) -> CalibrationFit:
-    """Labels for all statements, fitted on their outcomes.
+def fit_calibration(rows: Sequence[CalibrationRow]) -> CalibrationFit:
+    """Fit a label to each row.
 
     Slopes are shrunk by (LR - 2) / LR, where LR is the likelihood ratio against the base rate at the
     effective number of decisions (Van Houwelingen and Le Cessie 1990, "Predictive value of statistical
-    models"; Kish 1965 for the number). They are used only if the labels made on other days have a
-    better Brier score than the base rate, by a one-sided t test over days.
+    models"; Kish 1965 for the number). They are used only if the labels fitted on other days have a better
+    Brier score than the base rate, by a one-sided t test over days.
     """
     import numpy as np
 
-    inputs = np.array([[_log_odds(s.probability_up), s.momentum] for s in statements], dtype=float)
-    up = np.array([bool(s.went_up) for s in statements], dtype=float)
-    weights = np.array([0.0 if s.went_up is None else s.weight for s in statements], dtype=float)
-    days = np.array([s.day.toordinal() for s in statements])
+    inputs = np.array([[_log_odds(row.probability_up), row.momentum] for row in rows], dtype=float)
+    up = np.array([bool(row.went_up) for row in rows], dtype=float)
+    weights = np.array([0.0 if row.went_up is None else row.weight for row in rows], dtype=float)
+    days = np.array([row.day.toordinal() for row in rows])
     base = _base_rate(up, weights)
-    shrinkage, whole = _fit(inputs, up, weights)
-    labels = np.full(len(statements), base)
+    shrinkage, line = _fit(inputs, up, weights)
+    labels = np.full(len(rows), base)
     for part in np.array_split(np.unique(days), _FOLDS):
-        here = np.isin(days, part)
-        if here.any():
-            _, others = _fit(inputs[~here], up[~here], weights[~here])
-            labels[here] = _probability(inputs[here], others)
+        in_part = np.isin(days, part)
+        if in_part.any():
+            _, line_elsewhere = _fit(inputs[~in_part], up[~in_part], weights[~in_part])
+            labels[in_part] = _probability(inputs[in_part], line_elsewhere)
     p_value = _improvement_p_value(labels, up, weights, days)
     if p_value >= _LEVEL:
-        labels, whole, shrinkage = np.full(len(statements), base), (_log_odds(base), 0.0, 0.0), 0.0
+        labels, line, shrinkage = np.full(len(rows), base), (_log_odds(base), 0.0, 0.0), 0.0
     return CalibrationFit(
         probabilities=tuple(float(label) for label in labels),
         base_rate=base,
-        intercept=whole[0],
-        slope=whole[1],
-        momentum=whole[2],
+        intercept=line[0],
+        slope=line[1],
+        momentum=line[2],
         shrinkage=shrinkage,
         p_value=p_value,
     )
@@ -120,38 +130,48 @@ def fit_calibration(statements: Sequence[CalibrationRow]) -> CalibrationFit:
 def target_close(
     last_close: float, probability_up: float, daily_volatility: float, multiplier: float = 1.0
 ) -> float:
-    """The median next close at a probability of up: last * exp(reach * sigma * q(p)).
+    """Return the median next close at a probability of up: last * exp(multiplier * sigma * q(p)).
 
     q is the quantile of Student's t with five degrees of freedom, scaled to unit variance: daily returns
     have its tails (Blattberg and Gonedes 1974, "A Comparison of the Stable and Student Distributions").
+
+    Args:
+        last_close: The last close, in the quote currency.
+        probability_up: The stated probability of a rise.
+        daily_volatility: Standard deviation of a day's return, a fraction.
+        multiplier: See `move_multiplier`.
     """
-    return last_close * math.exp(multiplier * daily_volatility * quantile(probability_up))
+    return last_close * math.exp(multiplier * daily_volatility * return_quantile(probability_up))
 
 
-def quantile(probability_up: float) -> float:
-    """The median return at a probability of up, in standard deviations of a day."""
+def return_quantile(probability_up: float) -> float:
+    """Return the median return at a probability of up, in daily standard deviations."""
     from scipy.special import stdtrit
 
     return _T_SCALE * float(stdtrit(_T_DEGREES, min(_MOST, max(_LEAST, probability_up))))
 
 
-def move_multiplier(implied: Sequence[float], came: Sequence[float], weights: Sequence[float]) -> float:
-    """How far returns went for each unit that their labels implied, in [0, 1.5]; both in daily sigmas.
+def move_multiplier(implied: Sequence[float], actual: Sequence[float], weights: Sequence[float]) -> float:
+    """Fit the ratio of actual to implied returns, in [0, 1.5].
 
-    Weighted least squares through the origin, held to 1 by as much as five implied returns of one sigma; a
-    return that came is read at most 3 sigma away. The volatility that is known holds the drift's own spread
-    as well, so the labels alone would reach too far.
+    Weighted least squares through the origin, with a prior at 1 worth five implied returns of one sigma. The
+    measured volatility includes the spread of the drift, so the labels alone would imply too large a move.
+
+    Args:
+        implied: The returns that the labels imply, in daily standard deviations.
+        actual: The actual returns, likewise; winsorised at 3.
+        weights: The weight of each.
     """
     total = math.fsum(weights)
     scale = len(weights) / total if total > 0 else 1.0
-    met = [max(-3.0, min(3.0, one)) for one in came]
-    across = math.fsum(scale * w * x * y for w, x, y in zip(weights, implied, met, strict=True))
-    along = math.fsum(scale * w * x * x for w, x in zip(weights, implied, strict=True))
-    return min(1.5, max(0.0, (across + _PRIOR) / (along + _PRIOR)))
+    clipped = [max(-3.0, min(3.0, value)) for value in actual]
+    covariance = math.fsum(scale * w * x * y for w, x, y in zip(weights, implied, clipped, strict=True))
+    variance = math.fsum(scale * w * x * x for w, x in zip(weights, implied, strict=True))
+    return min(1.5, max(0.0, (covariance + _PRIOR) / (variance + _PRIOR)))
 
 
-def recency_weights(days: Sequence[date], half_life: float | None) -> list[float]:
-    """A weight of 1 on the last day, halved every `half_life` days before it; all 1 where it is None."""
+def compute_daily_weights(days: Sequence[date], half_life: float | None) -> list[float]:
+    """Return a weight of 1 on the last day, halved every `half_life` days before it; all 1 if None."""
     if half_life is None or not days:
         return [1.0] * len(days)
     last = max(days)
@@ -162,7 +182,7 @@ _Line = tuple[float, float, float]
 
 
 def _fit(inputs: Any, up: Any, weights: Any) -> tuple[float, _Line]:
-    """The shrinkage, and intercept and slopes of the weighted logistic regression after it."""
+    """Return the shrinkage, and the intercept and slopes of the weighted logistic regression after it."""
     base = _log_odds(_base_rate(up, weights))
     known = weights > 0
     if known.sum() < 10 or len(set(up[known])) < 2:
@@ -179,7 +199,7 @@ def _fit(inputs: Any, up: Any, weights: Any) -> tuple[float, _Line]:
         _log_likelihood(x @ slopes + model.intercept_[0], y, w) - _log_likelihood(0 * y + base, y, w)
     )
     shrinkage = max(0.0, (ratio - len(slopes)) / ratio) if ratio > 0 else 0.0
-    # Shrunk about the centre, so that the mean label stays where it was.
+    # Shrunk about the centre, so that the mean label does not change.
     middle = shrinkage * (model.intercept_[0] + centre @ slopes) + (1 - shrinkage) * base
     slopes = shrinkage * slopes
     return shrinkage, (float(middle - centre @ slopes), float(slopes[0]), float(slopes[1]))
@@ -198,7 +218,7 @@ def _probability(inputs: Any, line: _Line) -> Any:
 
 
 def _improvement_p_value(labels: Any, up: Any, weights: Any, days: Any) -> float:
-    """The one-sided p-value that labels beat a coin's Brier score, with a day's mean as one observation."""
+    """Return the one-sided p-value that labels beat a Brier score of 0.25, each day one observation."""
     import numpy as np
     from scipy.special import stdtr
 
@@ -215,7 +235,7 @@ def _improvement_p_value(labels: Any, up: Any, weights: Any, days: Any) -> float
 
 
 def _base_rate(up: Any, weights: Any) -> float:
-    """The weighted share of rises, by Laplace's rule of succession."""
+    """Return the weighted share of rises, by Laplace's rule of succession."""
     total = weights.sum()
     effective = total**2 / (weights**2).sum() if total > 0 else 0.0
     share = float((weights * up).sum() / total) if total > 0 else 0.5
@@ -228,12 +248,16 @@ def _log_odds(probability: float) -> float:
 
 
 def build_target_answer(item: Experience, probability_up: float, multiplier: float) -> str:
-    """The answer that states a probability of up and the median close that it implies."""
-    seen = item.observation
+    """Return the answer that states a probability of up and the median close that it implies.
+
+    Args:
+        item: The experience that is answered.
+        probability_up: The label.
+        multiplier: See `move_multiplier`.
+    """
+    last = item.observation.last_close
     direction = Direction.UP if probability_up >= 0.5 else Direction.DOWN
-    close = rebase_price(
-        target_close(seen.last_close, probability_up, _daily_volatility(item), multiplier), seen.last_close
-    )
+    close = rebase_price(target_close(last, probability_up, item.trade_context.sigma, multiplier), last)
     close = max(BASE, close) if direction is Direction.UP else min(BASE, close)
     return format_answer(direction, max(probability_up, 1 - probability_up), min(max(close, 10.0), 999.99))
 
@@ -241,24 +265,36 @@ def build_target_answer(item: Experience, probability_up: float, multiplier: flo
 def fit_move_multiplier(
     items: Sequence[Experience], probabilities: Sequence[float], weights: Sequence[float]
 ) -> float:
-    """How far the closes of these items went for each unit that their labels imply."""
-    came = [math.log1p(one.outcome.close_return) / _daily_volatility(one) for one in items]
-    return move_multiplier([quantile(p) for p in probabilities], came, weights)
+    """Fit the `move_multiplier` of some items.
+
+    Args:
+        items: The experiences.
+        probabilities: The label of each.
+        weights: The weight of each.
+    """
+    actual = [math.log1p(item.outcome.close_return) / item.trade_context.sigma for item in items]
+    return move_multiplier([return_quantile(p) for p in probabilities], actual, weights)
 
 
 def build_calibration_rows(
-    items: Sequence[Experience], stated: Sequence[Prediction], weights: Sequence[float]
+    items: Sequence[Experience], calls: Sequence[Prediction], weights: Sequence[float]
 ) -> list[CalibrationRow]:
-    """What the student stated for each item and what came of it, as rows of the recalibration."""
+    """Build the rows of the regression.
+
+    Args:
+        items: The experiences.
+        calls: The student's call on each.
+        weights: The weight of each.
+    """
     return [
         CalibrationRow(
             day=decision_day(call),
             probability_up=call.probability_up if isinstance(call, Forecast) else 0.5,
-            momentum=squashed_momentum(one.observation),
-            went_up=None if one.outcome.tie else one.outcome.next_close > one.outcome.last_close,
+            momentum=compute_momentum(item.observation),
+            went_up=None if item.outcome.tie else item.outcome.next_close > item.outcome.last_close,
             weight=weight,
         )
-        for one, call, weight in zip(items, stated, weights, strict=True)
+        for item, call, weight in zip(items, calls, weights, strict=True)
     ]
 
 
@@ -269,24 +305,30 @@ def sample_examples(
     weights: Sequence[float],
     *,
     multiplier: float,
-    wanted: int,
+    num_examples: int,
     seed: int,
 ) -> list[dict[str, str]]:
-    """So many rows of prompt and completion: by weight, or each item once before any comes again."""
+    """Sample rows of prompt and completion: by weight, or every item once before any is repeated.
+
+    Args:
+        items: The experiences.
+        prompts: The prompt of each.
+        probabilities: The label of each.
+        weights: The weight of each; all equal: items are shuffled instead.
+        multiplier: See `move_multiplier`.
+        num_examples: How many rows to return.
+        seed: Of the random draw.
+    """
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    taught = [
-        {"prompt": prompt, "completion": build_target_answer(one, probability, multiplier)}
-        for one, prompt, probability in zip(items, prompts, probabilities, strict=True)
+    examples = [
+        {"prompt": prompt, "completion": build_target_answer(item, probability, multiplier)}
+        for item, prompt, probability in zip(items, prompts, probabilities, strict=True)
     ]
+    count = len(examples)
     if len(set(weights)) > 1:
         share = np.array(weights) / sum(weights)
-        return [taught[place] for place in rng.choice(len(taught), size=wanted, p=share)]
-    places = [place for _ in range(-(-wanted // len(taught))) for place in rng.permutation(len(taught))]
-    return [taught[place] for place in places[:wanted]]
-
-
-def _daily_volatility(item: Experience) -> float:
-    """The standard deviation of a day's return, above zero."""
-    return max(item.trade_context.volatility, 0.001)
+        return [examples[index] for index in rng.choice(count, size=num_examples, p=share)]
+    indices = [index for _ in range(-(-num_examples // count)) for index in rng.permutation(count)]
+    return [examples[index] for index in indices[:num_examples]]

@@ -1,7 +1,6 @@
-"""One round of supervised training on outcomes: the other way to the same end as GRPO.
+"""Train an adapter by supervised fine-tuning on outcomes, through TRL's SFTTrainer and peft.
 
-Each answer that is taught states a recalibrated probability (`training.sft.calibration`) and the close that
-it implies. Through TRL's SFTTrainer, LoRA through peft. Knows no fold, no gate and no registry.
+Each target answer states a recalibrated probability (`training.sft.calibration`) and the close it implies.
 """
 
 import tempfile
@@ -11,32 +10,30 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.journal.events.training import TrainingDone, TrainingLabels, TrainingStep
-from engine.model import Prediction
+from engine.journal.events.training import TrainingLabels, TrainingStep
 from llm.answers import parse_answer
 from llm.backends import load_trainable_student
-from llm.model_files import fingerprint
 from llm.student import StudentSettings, TrainableStudent
-from training.dataset.experience import Experience, TrainingSet
-from training.grpo.train import OnProgress, TrainedAdapter
-from training.lora import LoraShape, add_adapter, trainable_student, write_adapter
+from training.dataset.experience import TrainingSet
+from training.lora import LoraShape, add_adapter, load_student_to_train
 from training.monitoring.guards import GuardLimits
 from training.monitoring.monitor import OnEvent, TrainingMonitor
 from training.sft.calibration import (
     CalibrationFit,
     build_calibration_rows,
+    compute_daily_weights,
     fit_calibration,
     fit_move_multiplier,
-    recency_weights,
     sample_examples,
 )
+from training.trained_adapter import OnProgress, TrainedAdapter, save_trained_adapter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftConfig:
-    """Everything but the student and the data that decides what a round of supervised training does.
+    """The settings of a supervised training, apart from the student and the data.
 
-    Small batches, because many small updates turned a student round where few large ones did not.
+    Batches are small: many small updates reversed a student's direction where few large ones did not.
     """
 
     seed: int = 1
@@ -59,87 +56,66 @@ def train_sft(
     training: TrainingSet,
     held_out: TrainingSet,
     folder: Path,
-    recipe: SftConfig,
     on_event: OnEvent,
     on_progress: OnProgress,
+    *,
+    recipe: SftConfig,
 ) -> TrainedAdapter:
-    """Train from the student's adapter, or a new one on its base, and write the adapter as a whole.
+    """Train the student's adapter, or a new one on its base model, and write it.
 
-    `on_event` gets TrainingLabels with the recalibration, a TrainingStep with the loss, a TrainingLook with
-    the metrics on `held_out`, TrainingGuards and TrainingDone. Equal arguments give equal weights on one
-    machine.
+    Equal arguments give equal weights on one machine.
+
+    Args:
+        start: The base model and the adapter to start from.
+        training: The experiences to learn from.
+        held_out: The experiences that the guards evaluate.
+        folder: Where the adapter goes; it appears as a whole or not at all.
+        on_event: Gets TrainingLabels with the recalibration, a TrainingStep with the loss after each step, a
+            TrainingLook after each evaluation, a TrainingGuard for each violation, and TrainingDone.
+        on_progress: Called after each step.
+        recipe: The settings of the training.
     """
     import torch
 
-    began = time.perf_counter()
-    start, student = trainable_student(start, load_trainable_student, on_event)
-    weights = recency_weights(
-        [one.outcome.known_at.date() for one in training.items], recipe.recency_half_life_days
+    started = time.perf_counter()
+    start, student = load_student_to_train(start, load_trainable_student, on_event)
+    items = training.items
+    prompts = [student.prompt(item.observation) for item in items]
+    answers = student.answer(prompts, lambda done, total: on_progress("reading the student", done, total))
+    calls = [parse_answer(text, item.observation) for text, item in zip(answers, items, strict=True)]
+    weights = compute_daily_weights(
+        [item.outcome.known_at.date() for item in items], recipe.recency_half_life_days
     )
-    stated = _generate_answers(student, training.items, lambda a, b: on_progress("reading the student", a, b))
-    fit = fit_calibration(build_calibration_rows(training.items, stated, weights))
-    reach = fit_move_multiplier(training.items, fit.probabilities, weights)
-    said = {**_fit_figures(fit), "reach": reach}
-    on_event(TrainingLabels(items=len(training.items), figures=said))
+    fit = fit_calibration(build_calibration_rows(items, calls, weights))
+    multiplier = fit_move_multiplier(items, fit.probabilities, weights)
+    labels = {**_fit_figures(fit), "reach": multiplier}
+    on_event(TrainingLabels(items=len(items), figures=labels))
     rows = sample_examples(
-        training.items,
-        [student.prompt(one.observation) for one in training.items],
+        items,
+        prompts,
         fit.probabilities,
         weights,
-        multiplier=reach,
-        wanted=recipe.steps * recipe.batch,
+        multiplier=multiplier,
+        num_examples=recipe.steps * recipe.batch,
         seed=recipe.seed,
     )
     torch.manual_seed(recipe.seed)
     model = add_adapter(student, start, LoraShape(rank=recipe.rank, alpha=recipe.alpha))
-    watch = TrainingMonitor(
-        student=student,
-        held_out=held_out,
-        weights={name: one for name, one in model.named_parameters() if one.requires_grad},
-        limits=recipe.limits,
-        every=recipe.eval_every,
-        on_event=on_event,
-    )
-    watch.begin()
+    monitor = TrainingMonitor.of_model(student, model, held_out, recipe.limits, recipe.eval_every, on_event)
+    monitor.begin()
 
     def on_step(number: int, loss: float) -> bool:
         on_event(TrainingStep(step=number, of=recipe.steps, figures={"loss": loss}))
         on_progress("training", number, recipe.steps)
-        return watch.step(number, {}, last=number == recipe.steps)
+        return monitor.step(number, {}, last=number == recipe.steps)
 
     _train(model, student, rows, recipe, on_step)
-    settled = watch.finish()
-    last_day = max(training.cutoff, held_out.cutoff).date().isoformat()
-    settings = {"prompt": student.template.name, "released": last_day}
-    write_adapter(model, folder, start.student, settings)
-    figures = {
-        **said,
-        "steps": watch.history[-1].step,
-        "held_out": settled.metrics.as_json(),
-        "held_out_start": watch.history[0].as_json(),
-        "held_out_accuracy": settled.accuracy,
-        "seconds": time.perf_counter() - began,
-    }
-    on_event(TrainingDone(clean=settled.passed_guards, reason=settled.reason, figures=figures))
-    return TrainedAdapter(
-        folder=folder,
-        fingerprint=fingerprint([folder]),
-        passed_guards=settled.passed_guards,
-        reason=settled.reason,
-        figures=figures,
-    )
-
-
-def _generate_answers(
-    student: TrainableStudent, items: Sequence[Experience], on_progress: Callable[[int, int], None]
-) -> list[Prediction]:
-    texts = student.answer([student.prompt(one.observation) for one in items], on_progress)
-    return [parse_answer(text, one.observation) for text, one in zip(texts, items, strict=True)]
+    return save_trained_adapter(model, folder, start, training, monitor, started=started, figures=labels)
 
 
 def _fit_figures(fit: CalibrationFit) -> dict[str, Any]:
-    said = {name: value for name, value in asdict(fit).items() if name != "probabilities"}
-    return said | {"significant": fit.significant}
+    figures = {name: value for name, value in asdict(fit).items() if name != "probabilities"}
+    return figures | {"significant": fit.significant}
 
 
 def _train(
@@ -153,7 +129,7 @@ def _train(
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
-    disable_progress_bars()  # they would write into our own progress
+    disable_progress_bars()  # they would write into the command's own progress
     on_gpu = model.device.type == "cuda"
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SFTTrainer(

@@ -1,1 +1,1 @@
-"""Training, gating and trading through history, fold by fold. It is a run whose champion changes."""
+"""Walk-forward retraining: a run whose champion changes fold by fold."""

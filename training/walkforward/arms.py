@@ -1,7 +1,6 @@
-"""One arm of a walk-forward: who is champion when. A challenger is trained, shadows, is gated, then trades.
+"""Run one arm of a walk-forward: train a challenger per fold, run it in shadow, gate it, then trade it.
 
-Knows no engine and no table. Everything that it decides goes to the record before it is acted on, and what
-is on record is not done again.
+Every decision is journaled before it takes effect, and a journaled fold is not repeated.
 """
 
 import shutil
@@ -20,17 +19,17 @@ from llm.forecaster import forecast
 from llm.model_files import fingerprint
 from llm.student import Student, StudentSettings
 from training.dataset.experience import Experience, TrainingSet, require_past
-from training.grpo.train import OnProgress, TrainedAdapter
 from training.monitoring.monitor import OnEvent
-from training.promotion.evidence import net_returns
+from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, evaluate_challenger
+from training.trained_adapter import OnProgress, TrainedAdapter
 from training.walkforward.config import Method
 from training.walkforward.folds import Fold, split_fold
 from training.walkforward.record import FoldJournal
 
 
 class Trainer(Protocol):
-    """What makes an adapter in `folder` from a student and outcomes, by a recipe of its own."""
+    """Trains an adapter by a recipe of its own."""
 
     def __call__(
         self,
@@ -41,12 +40,12 @@ class Trainer(Protocol):
         on_event: OnEvent,
         on_progress: OnProgress,
     ) -> TrainedAdapter:
-        """Train from `start` (base model and adapter) and write the new adapter as a whole or not at all."""
+        """Train an adapter, as `training.grpo.train.train_grpo` does, without its `recipe`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
-    """LoRA weights by folder and fingerprint; both None is the student as it came."""
+    """LoRA weights by folder and fingerprint; both None for the base model."""
 
     folder: Path | None = None
     fingerprint: str | None = None
@@ -54,7 +53,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChampionPeriod:
-    """The champion of all decisions after `since`, until the next reign."""
+    """The champion of all decisions after `since`, until the next period."""
 
     since: datetime
     champion: ModelRef
@@ -62,11 +61,11 @@ class ChampionPeriod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkForwardContext:
-    """What every arm of a walk-forward stands on."""
+    """The data, the student and the rules that all arms of a walk-forward share."""
 
     student: StudentSettings
     load: Callable[[StudentSettings], Student]
-    ledger: AnswerCache
+    answer_cache: AnswerCache
     observed: Sequence[Observation]
     bars: Mapping[str, Sequence[Bar]]
     experiences: Sequence[Experience]
@@ -79,48 +78,71 @@ class WalkForwardContext:
 
     @property
     def start(self) -> ModelRef:
-        """The adapter that the walk-forward begins with."""
+        """Return the adapter that the walk-forward begins with."""
         folder = self.student.adapter
         return ModelRef(folder=folder, fingerprint=fingerprint([folder]) if folder else None)
 
     def predict(
         self, adapter: ModelRef, stage: str, after: datetime, until: datetime | None
     ) -> list[Prediction]:
-        """What a student with this adapter says at every close after `after` and not after `until`."""
-        wanted = [one for one in self.observed if after < one.as_of and (until is None or one.as_of <= until)]
+        """Forecast every close after one instant and up to another.
+
+        Args:
+            adapter: The weights to forecast with.
+            stage: The stage that `on_progress` shows.
+            after: The instant before the first close.
+            until: The last close; None: the end of the history.
+        """
+        window = [
+            seen for seen in self.observed if after < seen.as_of and (until is None or seen.as_of <= until)
+        ]
         student = self.load(replace(self.student, adapter=adapter.folder))
-        made = forecast(wanted, student, self.ledger, lambda a, b: self.on_progress(stage, a, b))
-        return list(made.calls)
+        forecasts = forecast(window, student, self.answer_cache, lambda a, b: self.on_progress(stage, a, b))
+        return list(forecasts.calls)
 
     def score(self, calls: Sequence[Prediction], known_by: datetime) -> list[Scored]:
-        """Calls with the outcomes that were known by an instant; a later one counts as not known."""
+        """Pair calls with the outcomes known by an instant; a later outcome is None."""
         pairs = match_outcomes(calls, self.bars)
         return [(call, out if out and out.known_at <= known_by else None) for call, out in pairs]
 
 
 def run_arm(context: WalkForwardContext, method: Method, trainer: Trainer) -> list[ChampionPeriod]:
-    """Train and gate one challenger for each fold, and say who was champion when."""
-    reigns = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
+    """Train and gate one challenger for each fold.
+
+    Args:
+        context: What all arms share.
+        method: The method of the arm.
+        trainer: Trains a challenger by that method.
+
+    Returns:
+        The champions, oldest first.
+    """
+    periods = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
     for fold in context.folds:
-        champion = reigns[-1].champion
+        champion = periods[-1].champion
         challenger, trained = _load_or_train(context, method, trainer, fold, champion)
         if _gate_challenger(context, method, fold, champion, challenger, passed_guards=trained.clean):
-            reigns.append(ChampionPeriod(since=fold.gate_at, champion=challenger))
-    return reigns
+            periods.append(ChampionPeriod(since=fold.gate_at, champion=challenger))
+    return periods
 
 
 def stitch_out_of_sample(
     context: WalkForwardContext, periods: Sequence[ChampionPeriod], name: str
 ) -> list[tuple[Prediction, ModelRef]]:
-    """What the champion of each day said, from the first test window to the end of the history."""
-    said: list[tuple[Prediction, ModelRef]] = []
-    for number, reign in enumerate(periods):
+    """Join the forecasts of each day's champion, from the first test window to the end of the history.
+
+    Args:
+        context: What all arms share.
+        periods: The champions, oldest first.
+        name: The arm, for the progress.
+    """
+    joined: list[tuple[Prediction, ModelRef]] = []
+    for number, period in enumerate(periods):
         until = periods[number + 1].since if number + 1 < len(periods) else None
         stage = f"{name}, champion {number + 1}/{len(periods)}: forecasting"
-        said += [
-            (call, reign.champion) for call in context.predict(reign.champion, stage, reign.since, until)
-        ]
-    return said
+        calls = context.predict(period.champion, stage, period.since, until)
+        joined += [(call, period.champion) for call in calls]
+    return joined
 
 
 def _load_or_train(
@@ -129,7 +151,7 @@ def _load_or_train(
     folder = context.folder / "adapters" / f"{method.value}-{fold.number:02}"
     trained = context.record.trained.get((method.value, fold.number))
     if trained is None:
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed before it was on record
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed before it was journaled
         trained = _train(context, method, trainer, fold, champion, folder)
     elif not folder.is_dir() or fingerprint([folder]) != trained.challenger:
         raise DataError(f"{folder}: the adapter of fold {fold.number} was altered; start a new walk-forward")
@@ -146,16 +168,16 @@ def _train(
     folder: Path,
 ) -> FoldTrained:
     arm = method.value
-    place = f"fold {fold.number}/{len(context.folds)} {arm}"
+    stage_prefix = f"fold {fold.number}/{len(context.folds)} {arm}"
     data = split_fold(context.experiences, fold, context.embargo)
-    began = context.record.clock()
+    started = context.record.clock()
     adapter = trainer(
         replace(context.student, adapter=champion.folder),
         data.training,
         data.held_out,
         folder,
         lambda event: context.record.append(replace(event, arm=arm, fold=fold.number), fold.cutoff),
-        lambda stage, done, total: context.on_progress(f"{place}: {stage}", done, total),
+        lambda stage, done, total: context.on_progress(f"{stage_prefix}: {stage}", done, total),
     )
     trained = FoldTrained(
         arm=arm,
@@ -168,7 +190,7 @@ def _train(
         clean=adapter.passed_guards,
         reason=adapter.reason,
         figures=adapter.figures,
-        seconds=(context.record.clock() - began).total_seconds(),
+        seconds=(context.record.clock() - started).total_seconds(),
     )
     context.record.append_trained(trained, fold.cutoff)
     return trained
@@ -186,14 +208,14 @@ def _gate_challenger(
     gated = context.record.gated.get((method.value, fold.number))
     if gated is None:
         verdict = _verdict(context, method, fold, champion, challenger, passed_guards=passed_guards)
-        stated = verdict.as_json()
+        scores = verdict.as_json()
         gated = FoldGated(
             arm=method.value,
             fold=fold.number,
             champion=champion.fingerprint,
             challenger=str(challenger.fingerprint),
-            promoted=stated.pop("promoted"),
-            verdict=stated,
+            promoted=scores.pop("promoted"),
+            verdict=scores,
         )
         context.record.append_gated(gated, fold.gate_at)
     return gated.promoted
@@ -217,17 +239,16 @@ def _verdict(
         )
         for role, adapter in (("champion", champion), ("challenger", challenger))
     ]
-    lived = [
-        one
-        for one in context.experiences
-        if one.observation.as_of > fold.cutoff and one.known_at <= fold.gate_at
+    window = [
+        item
+        for item in context.experiences
+        if item.observation.as_of > fold.cutoff and item.known_at <= fold.gate_at
     ]
     sides = [context.score(side, fold.gate_at) for side in calls]
-    rule = context.rules[fold.number - 1]
     return evaluate_challenger(
         sides[0],
         sides[1],
-        rule,
+        context.rules[fold.number - 1],
         passed_guards=passed_guards,
-        net_returns=net_returns(calls[0], calls[1], lived),
+        net_returns=compute_net_returns(calls[0], calls[1], window),
     )

@@ -1,4 +1,4 @@
-"""What decides a walk-forward besides the backtest it runs on. Knows no file, no model and no clock."""
+"""The settings of a walk-forward, apart from the backtest it runs on."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,7 +9,7 @@ from training.rewards import Weights
 
 
 class Method(StrEnum):
-    """How a challenger is made from outcomes; `none` leaves the student as it is."""
+    """How a challenger is trained on outcomes; with `none` the student does not change."""
 
     GRPO = "grpo"
     SFT = "sft"
@@ -20,11 +20,18 @@ class Method(StrEnum):
 class WalkForwardConfig:
     """Windows in days, and how a challenger is trained.
 
-    A challenger is trained every `step_days` (None: as many as `test_days`) on the `train_days` before,
-    shadows the champion for `test_days`, and is gated then. The last `held_out` share of the training days
-    is for the guards. `recency_half_life` is in days; None weighs all days alike. `embargo_days` None is
-    the longest time from a decision to its next close. `steps` None is the recipe's own number.
-    With `compare`, supervised training stands beside GRPO. `weights` are those of the rewards.
+    Attributes:
+        method: How challengers are trained.
+        train_days: Days that a challenger is trained on.
+        test_days: Days that it runs in shadow before its gate.
+        step_days: Days between two challengers; None: `test_days`.
+        recency_half_life: Days after which an outcome counts half; None: all count alike.
+        held_out: Share of the training days, the last ones, that the guards evaluate.
+        embargo_days: Days between an outcome and the cut-off; None: the longest horizon.
+        steps: Training steps; None: the default of the method.
+        seed: Of the training.
+        compare: Whether an arm of supervised training runs beside GRPO.
+        weights: The weights of the parts of the reward.
     """
 
     method: Method = Method.GRPO
@@ -56,27 +63,27 @@ class WalkForwardConfig:
 
     @property
     def arms(self) -> tuple[Method, ...]:
-        """What is trained, the arm that trades first."""
+        """Return the methods that are trained; the first one trades."""
         if self.method is Method.GRPO and self.compare:
             return Method.GRPO, Method.SFT
         return () if self.method is Method.NONE else (self.method,)
 
     @property
     def train(self) -> timedelta:
-        """The training window."""
+        """Return the training window."""
         return timedelta(days=self.train_days)
 
     @property
     def test(self) -> timedelta:
-        """The window in which a challenger shadows the champion."""
+        """Return the window in which a challenger runs in shadow."""
         return timedelta(days=self.test_days)
 
     @property
     def step(self) -> timedelta:
-        """From one fold to the next."""
+        """Return the time from one fold to the next."""
         return timedelta(days=self.step_days or self.test_days)
 
 
 def flag_name(name: str) -> str:
-    """The flag that sets a field."""
+    """Return the command-line flag that sets a field."""
     return "--" + name.replace("_", "-")

@@ -1,6 +1,6 @@
-"""The folds of a history: when a challenger is trained, on what, and when it is judged. Knows no trainer.
+"""Split a history into folds: when a challenger is trained, on what data, and when it is gated.
 
-An instant T belongs to what went before it: training for a fold at T sees outcomes known before T, and the
+An instant T belongs to the time before it: training for a fold at T sees outcomes known before T, and the
 decisions of its test window are those after T, up to and including T + test.
 """
 
@@ -15,7 +15,7 @@ from training.walkforward.config import WalkForwardConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """Train on (`train_from`, `held_from`], guard on (`held_from`, `cutoff`], shadow until `gate_at`."""
+    """Training on (`train_from`, `held_from`], guards on (`held_from`, `cutoff`], shadow until `gate_at`."""
 
     number: int
     train_from: datetime
@@ -26,51 +26,64 @@ class Fold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldData:
-    """What a fold may train on, and what its guards are measured on."""
+    """The experiences that a fold trains on, and those that its guards evaluate."""
 
     training: TrainingSet
     held_out: TrainingSet
 
 
 def build_folds(first: datetime, last: datetime, settings: WalkForwardConfig) -> tuple[Fold, ...]:
-    """All folds whose test window ends by `last`, where decisions begin after `first`.
+    """Build all folds whose test window lies within the history.
 
-    Test windows do not overlap; where `step` is `test` they join without a gap. Raises UsageError, with the
-    numbers, for a history of fewer than two folds: the first challenger could never trade.
+    Test windows do not overlap; where `step` equals `test` they join without a gap.
+
+    Args:
+        first: The instant before the first decision.
+        last: The last close.
+        settings: The windows.
+
+    Raises:
+        UsageError: For a history of fewer than two folds: the first challenger could never trade.
     """
-    made: list[Fold] = []
+    folds: list[Fold] = []
     cutoff = first + settings.train
     while cutoff + settings.test <= last:
-        held = max(timedelta(days=1), settings.train * settings.held_out)
-        made.append(
+        held_out = max(timedelta(days=1), settings.train * settings.held_out)
+        folds.append(
             Fold(
-                number=len(made) + 1,
+                number=len(folds) + 1,
                 train_from=cutoff - settings.train,
-                held_from=cutoff - held,
+                held_from=cutoff - held_out,
                 cutoff=cutoff,
                 gate_at=cutoff + settings.test,
             )
         )
         cutoff += settings.step
-    if len(made) < 2:
+    if len(folds) < 2:
         needed = settings.train + settings.step + settings.test
         raise UsageError(
             f"the history has {(last - first).days} days and two folds need {needed.days} "
             f"({settings.train_days} to train, then {settings.step.days} and {settings.test_days} to test); "
             "give more history, or smaller --train-days and --test-days"
         )
-    return tuple(made)
+    return tuple(folds)
 
 
 def split_fold(experiences: Sequence[Experience], fold: Fold, embargo: timedelta) -> FoldData:
-    """The fold's training and held-out sets; what is too new for either is left out by `TrainingSet`.
+    """Return the fold's training and held-out sets; `TrainingSet` leaves out what is too recent.
 
-    Raises UsageError where one of them would be empty, or for an embargo shorter than a horizon.
+    Args:
+        experiences: All experiences.
+        fold: The fold.
+        embargo: How long before the end of a set an outcome must have been known.
+
+    Raises:
+        UsageError: If a set would be empty, or for an embargo shorter than a horizon.
     """
     require_disjoint(fold.train_from, fold.cutoff, fold.cutoff)
-    within = [one for one in experiences if fold.train_from < one.observation.as_of <= fold.cutoff]
-    early = [one for one in within if one.observation.as_of <= fold.held_from]
-    late = [one for one in within if one.observation.as_of > fold.held_from]
+    within = [item for item in experiences if fold.train_from < item.observation.as_of <= fold.cutoff]
+    early = [item for item in within if item.observation.as_of <= fold.held_from]
+    late = [item for item in within if item.observation.as_of > fold.held_from]
     try:
         return FoldData(
             training=TrainingSet.select(early, cutoff=fold.held_from, embargo=embargo),

@@ -1,7 +1,4 @@
-"""What a walk-forward fixes before anything is trained: facts, folds, embargo and the rules of its gates.
-
-Knows no trainer and no run.
-"""
+"""The plan of a walk-forward, fixed before any training: market data, folds, embargo and gate rules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +13,7 @@ from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData, build_costs, load_market_data
 from strategies.sizing import build_sizing
-from training.dataset.experience import Experience, build_experiences, longest_horizon
+from training.dataset.experience import Experience, build_experiences, find_longest_horizon
 from training.promotion.rule import GateRule, alpha_spent
 from training.walkforward.config import WalkForwardConfig
 from training.walkforward.folds import Fold, build_folds
@@ -24,13 +21,13 @@ from training.walkforward.folds import Fold, build_folds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkForwardPlan:
-    """What is fixed before anything is trained."""
+    """What a walk-forward fixes before any training."""
 
     config: BacktestConfig
     settings: WalkForwardConfig
-    facts: MarketData
+    data: MarketData
     student: Student
-    wanted: StudentSettings
+    student_settings: StudentSettings
     observed: Sequence[Observation]
     experiences: Sequence[Experience]
     folds: Sequence[Fold]
@@ -39,14 +36,14 @@ class WalkForwardPlan:
 
     @property
     def header(self) -> dict[str, Any]:
-        """What the journal says of it before the first fold."""
+        """Return what is journaled before the first fold."""
         return {
             "settings": asdict(self.settings),
             "student": self.student.fingerprint,
             "folds": [asdict(fold) for fold in self.folds],
             "embargo_days": self.embargo / timedelta(days=1),
             "rules": [rule.as_json() for rule in self.rules],
-            "facts": _data_digest(self.facts),
+            "facts": _data_digest(self.data),
         }
 
 
@@ -55,46 +52,63 @@ def build_plan(
     settings: WalkForwardConfig,
     data_dir: Path,
     load: Callable[[StudentSettings], Student],
+    data: MarketData | None = None,
 ) -> WalkForwardPlan:
-    """Gather the facts and cut them into folds. Raises ClosecallError for what the user can mend."""
-    facts = load_market_data(config, data_dir)
-    wanted = student_settings(config)
-    student = load(wanted)
-    observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
-    lived = build_experiences(
+    """Load the market data and split it into folds.
+
+    Args:
+        config: The backtest that the walk-forward runs on.
+        settings: Its windows and its training.
+        data_dir: The data folder.
+        load: Loads the student.
+        data: The market data; None: what the configuration names.
+
+    Raises:
+        ClosecallError: For data or settings that the user can correct.
+    """
+    data = data or load_market_data(config, data_dir)
+    start = student_settings(config)
+    student = load(start)
+    observed = build_observations(data.bars, data.news, window=student.window, start=data.start)
+    experiences = build_experiences(
         observed,
-        facts.bars,
-        instruments=facts.instruments,
-        calendars=facts.calendars,
-        costs=build_costs(config, facts.instruments),
-        sizing=build_sizing(config, facts.instruments),
-        rates=facts.rates,
+        data.bars,
+        instruments=data.instruments,
+        calendars=data.calendars,
+        costs=build_costs(config, data.instruments),
+        sizing=build_sizing(config, data.instruments),
+        rates=data.rates,
         equity=config.cash,
     )
-    last = max(series[-1].closes_at for series in facts.bars.values())
-    made = build_folds(facts.start, last, settings)
-    stated = settings.embargo_days
+    last = max(series[-1].closes_at for series in data.bars.values())
+    folds = build_folds(data.start, last, settings)
     return WalkForwardPlan(
         config=config,
         settings=settings,
-        facts=facts,
+        data=data,
         student=student,
-        wanted=wanted,
+        student_settings=start,
         observed=observed,
-        experiences=lived,
-        folds=made,
-        embargo=longest_horizon(lived) if stated is None else timedelta(days=stated),
-        rules=build_gate_rules(len(made)),
+        experiences=experiences,
+        folds=folds,
+        embargo=choose_embargo(settings, experiences),
+        rules=build_gate_rules(len(folds)),
     )
 
 
+def choose_embargo(settings: WalkForwardConfig, experiences: Sequence[Experience]) -> timedelta:
+    """Return the embargo of the settings, or the longest horizon where they have none."""
+    days = settings.embargo_days
+    return find_longest_horizon(experiences) if days is None else timedelta(days=days)
+
+
 def build_gate_rules(gates: int) -> list[GateRule]:
-    """The rule of each of so many gates, which together spend the level."""
+    """Return the rule of each of so many gates, which together spend the total level."""
     return [GateRule(level=alpha_spent(number, planned=gates)) for number in range(1, gates + 1)]
 
 
-def _data_digest(facts: MarketData) -> str:
-    """So that a run never goes on with other data than it began with."""
-    bars = ((b.symbol, b.closes_at, b.open, b.high, b.low, b.close, b.volume) for b in facts.traded_bars)
-    news = ((item.id, item.available_at, item.title) for item in facts.news)
+def _data_digest(data: MarketData) -> str:
+    """Return a digest of the market data: a run is resumed only with the data it was started with."""
+    bars = ((b.symbol, b.closes_at, b.open, b.high, b.low, b.close, b.volume) for b in data.traded_bars)
+    news = ((item.id, item.available_at, item.title) for item in data.news)
     return row_digest([*bars, *news])

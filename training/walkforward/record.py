@@ -1,7 +1,6 @@
 """The journal of a walk-forward: each fold is trained once and gated once.
 
-Knows the run's journal and nothing of models. A process that was killed left whole events or none, so that
-the next one reads here what is done and continues with what is not.
+A process that was killed left whole events or none, so that the next one reads what is done and continues.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,7 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldJournal:
-    """The journal of one walk-forward, and what it states of its folds so far."""
+    """The journal of one walk-forward, with the folds that were trained and gated so far."""
 
     journal: Journal
     clock: Callable[[], datetime]
@@ -35,7 +34,7 @@ class FoldJournal:
 
     @classmethod
     def load(cls, journal: Journal, clock: Callable[[], datetime]) -> "FoldJournal":
-        """Read what is on record."""
+        """Read the folds that the journal has."""
         trained = [decode_as(FoldTrained, row) for row in journal.read(kinds=(Kind.FOLD_TRAINED,))]
         gated = [decode_as(FoldGated, row) for row in journal.read(kinds=(Kind.FOLD_GATED,))]
         return cls(
@@ -46,16 +45,16 @@ class FoldJournal:
         )
 
     def append(self, payload: object, as_of: datetime) -> None:
-        """Append the event of a payload at once."""
+        """Append the event of a payload."""
         self.journal.append([encode(payload, as_of)], self.clock())
 
     def append_trained(self, trained: FoldTrained, as_of: datetime) -> None:
-        """Put a trained fold on record."""
+        """Append a trained fold."""
         self.append(trained, as_of)
         self.trained[trained.arm, trained.fold] = trained
 
     def append_gated(self, gated: FoldGated, as_of: datetime) -> None:
-        """Put a verdict and, if there is one, the promotion on record in one transaction."""
+        """Append a verdict and, if there is one, the promotion, in one transaction."""
         events = [encode(gated, as_of)]
         if gated.promoted:
             promotion = Promotion(
@@ -68,7 +67,11 @@ class FoldJournal:
 
 @contextmanager
 def lock_process(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; it goes with the process. Raises UsageError while another one holds it."""
+    """Hold a folder's lock, which ends with the process.
+
+    Raises:
+        UsageError: While another process holds it.
+    """
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,7 @@ def lock_process(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise UsageError(f"{folder}: another process is at work there; wait until it has ended") from error
+        raise UsageError(f"{folder}: another process is at work there; wait until it ends") from error
     try:
         yield
     finally:
@@ -85,7 +88,7 @@ def lock_process(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def record_if_stopped(record: FoldJournal) -> Iterator[None]:
-    """Journal why the block ended, if it did not end well."""
+    """Journal why the block was interrupted or failed."""
     try:
         yield
     except BaseException as error:
@@ -99,14 +102,14 @@ def record_if_stopped(record: FoldJournal) -> Iterator[None]:
 def open_or_create_run(
     data_dir: Path, resume: str | None, header: Mapping[str, Any], config: Mapping[str, Any], now: datetime
 ) -> tuple[str, Path]:
-    """Return the name and folder of the run to resume, or of a new one whose plan is now on record.
+    """Return the name and folder of the run to resume, or of a new one with its plan journaled.
 
-    A run resumes if it was started with the same configuration, header and rules, and has not finished: the
-    one called `resume`, or the newest.
+    A run can be resumed if it was started with the same configuration, header and rules, and has not
+    finished.
 
     Args:
         data_dir: The data folder.
-        resume: The run to resume, None for the newest that can be.
+        resume: The run to resume; None: the newest that can be.
         header: The plan.
         config: The configuration.
         now: When a new run starts.
@@ -121,13 +124,13 @@ def open_or_create_run(
         plan={key: value for key, value in header.items() if key not in ("settings", "folds")},
     )
     started = [encode(RunStarted(config=config, rules=RULES), now), encode(plan, now)]
-    wanted = [to_jsonable(event.payload) for event in started]
+    expected = [to_jsonable(event.payload) for event in started]
     names = [resume] if resume else sorted((f.name for f in runs.glob("*")), reverse=True)
     for name in names:
         if not (runs / name / JOURNAL).is_file():
             continue
         first, finished = _read_start(runs / name / JOURNAL, name)
-        if first == wanted and not finished:
+        if first == expected and not finished:
             return name, runs / name
         if resume and first and finished:
             raise UsageError(f"run {name} has finished; show it with closecall runs {name}")
@@ -136,7 +139,7 @@ def open_or_create_run(
     if resume:
         raise UsageError(
             f"{resume} in {runs} is no walk-forward that was started with these settings and data; "
-            "give the flags of that run, or leave --resume out"
+            "give the flags of that run, or omit --resume"
         )
     name, folder = create_run(data_dir, now)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
@@ -145,7 +148,7 @@ def open_or_create_run(
 
 
 def _read_start(path: Path, name: str) -> tuple[list[Mapping[str, Any]], bool]:
-    """Return how a walk-forward was started, and whether it has finished; nothing for any other run."""
+    """Return the first events of a walk-forward, and whether it has finished; nothing for another run."""
     try:
         with Journal.open(path, name) as journal:
             rows = [row for _, row in zip(range(2), journal.read(0), strict=False)]
@@ -154,6 +157,6 @@ def _read_start(path: Path, name: str) -> tuple[list[Mapping[str, Any]], bool]:
         return [], False
     if [row.kind for row in rows] != [Kind.RUN_STARTED, Kind.WALKFORWARD_STARTED]:
         return [], False
-    rules = {"rules": decode_as(RunStarted, rows[0]).rules}  # older journals do not state theirs
+    rules = {"rules": decode_as(RunStarted, rows[0]).rules}  # older journals do not have them
     first = [rows[0].payload | rules, rows[1].payload]  # type: ignore[operator]  # a dict
     return first, last is not None and last.kind == Kind.RUN_FINISHED

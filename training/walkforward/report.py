@@ -1,7 +1,4 @@
-"""What a walk-forward's result adds to a backtest's: folds, promotions, arms side by side, claims.
-
-Knows no model and runs nothing.
-"""
+"""Report a walk-forward in addition to a backtest: folds, promotions, comparison of arms, claims."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,47 +20,54 @@ STATIC, BASE_RATE = "static", "base rate"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmResult:
-    """One arm's joined calls, the contender that made each, and who reigned when."""
+    """One arm's joined calls with the model that made each, and its champions."""
 
     predictions_by_model: Sequence[tuple[Prediction, ModelRef]]
     periods: Sequence[ChampionPeriod]
 
     @property
     def calls(self) -> list[Prediction]:
-        """What the champion of each day said, in the order of the decisions."""
+        """Return the calls of each day's champion, in the order of the decisions."""
         return [call for call, _ in self.predictions_by_model]
 
 
 def build_report(
     plan: WalkForwardPlan,
     arms: Mapping[str, ArmResult],
-    played: Mapping[str, SimulationResult],
+    simulations: Mapping[str, SimulationResult],
     record: FoldJournal,
 ) -> dict[str, Any]:
-    """The added part, as JSON types; the first of `arms` is the one that traded."""
-    scored = {name: match_outcomes(arm.calls, plan.facts.bars) for name, arm in reversed(list(arms.items()))}
+    """Build the report, as JSON types.
+
+    Args:
+        plan: The plan of the walk-forward.
+        arms: Every arm by name; the first one traded.
+        simulations: The simulated forecasters by name.
+        record: The folds that were trained and gated.
+    """
+    scored = {name: match_outcomes(arm.calls, plan.data.bars) for name, arm in reversed(list(arms.items()))}
     traded = next(iter(arms))
-    base = match_outcomes(played["majority"].calls, plan.facts.bars)
+    base = match_outcomes(simulations["majority"].calls, plan.data.bars)
     rivals = ({STATIC: scored[STATIC]} if traded != STATIC else {}) | {BASE_RATE: base}
-    said = {
+    report = {
         "method": plan.settings.method,
         "walkforward": asdict(plan.settings) | {"embargo_days": plan.embargo / timedelta(days=1)},
         "folds": [_fold_line(fold, arms, record) for fold in plan.folds],
         "promotions": {name: len(arm.periods) - 1 for name, arm in arms.items()},
         "edges": {
-            name: edge_captured(arm.calls, plan.facts.oracle) if plan.facts.oracle else None
+            name: edge_captured(arm.calls, plan.data.oracle) if plan.data.oracle else None
             for name, arm in arms.items()
         },
         "comparison": compare_arms(scored),
         "claims": adjust_claims(
             [
-                one
+                difference
                 for other, theirs in rivals.items()
-                for one in compare_scores(traded, scored[traded], other, theirs)
+                for difference in compare_scores(traded, scored[traded], other, theirs)
             ]
         ),
     }
-    result: dict[str, Any] = to_jsonable(said)
+    result: dict[str, Any] = to_jsonable(report)
     return result
 
 

@@ -1,7 +1,7 @@
-"""The front door of walk-forward training: `walkforward(config, settings) -> Run`.
+"""Run a walk-forward: `walkforward(config, settings) -> Result`.
 
-Folds over history: a challenger is trained, shadows the champion, is gated by a rule that was on record
-before, and trades only after that. The result is what the champion of each day said. Knows no screen.
+In each fold a challenger is trained, runs in shadow beside the champion, and trades only after a gate whose
+rule was journaled before. The result has the forecasts of each day's champion.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +20,10 @@ from engine.model import Prediction
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
 from llm.student import Student, StudentSettings
-from strategies.backtest import Progress, Run, baseline_predictions, simulate_all
+from strategies.backtest import Progress, baseline_predictions, simulate_all
 from strategies.config import BacktestConfig
-from strategies.results import STUDENT, SimulationResult, build_result, record_trial
+from strategies.market_data import MarketData
+from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export
 from training.walkforward.arms import (
@@ -49,23 +50,36 @@ def walkforward(
     resume: str | None = None,
     load: Callable[[StudentSettings], Student] = load_student,
     trainers: Mapping[Method, Trainer] | None = None,
-) -> Run:
-    """Train, gate and trade through history; everything goes to the run's own folder under `data_dir`.
+    data: MarketData | None = None,
+) -> Result:
+    """Train, gate and trade through history.
 
-    A run that did not finish goes on where it stopped: the one called `resume`, or the newest that was
-    started with the same settings on the same data. Raises ClosecallError for what the user can mend.
+    An unfinished run that was started with the same settings on the same data is resumed.
+
+    Args:
+        config: The backtest that the walk-forward runs on.
+        settings: Its windows and its training.
+        data_dir: The data folder; the run has a folder of its own in it.
+        clock: The current time.
+        on_progress: Called with the current stage, the steps done and the steps in all.
+        resume: The run to resume; None: the newest that can be, or a new one.
+        load: Loads the student.
+        trainers: The trainer of each method; None: those of the settings.
+        data: The market data; None: what the configuration names.
+
+    Raises:
+        ClosecallError: For data or settings that the user can correct.
     """
     on_progress("reading", 0, 0)
-    plan = build_plan(config, settings, data_dir, load)
-    header, said = plan.header, config.stored()
-    name, folder = open_or_create_run(data_dir, resume, header, said, clock())
-    with _locked_record(name, folder, clock) as record, AnswerCache(data_dir / "ledger.sqlite") as ledger:
-        ground = WalkForwardContext(
-            student=plan.wanted,
+    plan = build_plan(config, settings, data_dir, load, data)
+    name, folder = open_or_create_run(data_dir, resume, plan.header, config.stored(), clock())
+    with _locked_record(name, folder, clock) as record, AnswerCache(data_dir / "ledger.sqlite") as cache:
+        context = WalkForwardContext(
+            student=plan.student_settings,
             load=load,
-            ledger=ledger,
+            answer_cache=cache,
             observed=plan.observed,
-            bars=plan.facts.bars,
+            bars=plan.data.bars,
             experiences=plan.experiences,
             folds=plan.folds,
             embargo=plan.embargo,
@@ -74,9 +88,9 @@ def walkforward(
             folder=folder,
             on_progress=on_progress,
         )
-        arms = _arms(ground, settings, trainers or create_trainers(settings))
-        result, played = _finish_run(name, plan, arms, record, data_dir, on_progress)
-    return Run(name=name, folder=folder, result=result, simulations=played)
+        arms = _run_arms(context, settings, trainers or create_trainers(settings))
+        result, simulations = _finish_run(name, plan, arms, record, data_dir, on_progress)
+    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=plan.data.bars)
 
 
 @contextmanager
@@ -91,19 +105,18 @@ def _locked_record(name: str, folder: Path, clock: Callable[[], datetime]) -> It
             yield record
 
 
-def _arms(
-    ground: WalkForwardContext, settings: WalkForwardConfig, trainers: Mapping[Method, Trainer]
+def _run_arms(
+    context: WalkForwardContext, settings: WalkForwardConfig, trainers: Mapping[Method, Trainer]
 ) -> dict[str, ArmResult]:
-    """Every arm's joined calls by name; the one that trades comes first, the static student last."""
-    arms = {}
-    for method in settings.arms:
-        reigns = run_arm(ground, method, trainers[method])
-        arms[method.value] = ArmResult(
-            predictions_by_model=stitch_out_of_sample(ground, reigns, method.value), periods=reigns
+    """Return every arm's result by name: the arm that trades first, the static student last."""
+    periods = {method.value: run_arm(context, method, trainers[method]) for method in settings.arms}
+    periods[STATIC] = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
+    return {
+        name: ArmResult(
+            predictions_by_model=stitch_out_of_sample(context, champions, name), periods=champions
         )
-    still = [ChampionPeriod(since=ground.folds[0].cutoff, champion=ground.start)]
-    arms[STATIC] = ArmResult(predictions_by_model=stitch_out_of_sample(ground, still, STATIC), periods=still)
-    return arms
+        for name, champions in periods.items()
+    }
 
 
 def _finish_run(
@@ -114,32 +127,32 @@ def _finish_run(
     data_dir: Path,
     on_progress: Progress,
 ) -> tuple[dict[str, Any], Mapping[str, SimulationResult]]:
-    """Trade the joined calls, score them, and put all of it on record in one transaction."""
-    facts = replace(plan.facts, start=plan.folds[0].cutoff)
-    observed = [one for one in plan.observed if one.as_of > facts.start]
+    """Trade the joined calls, score them, and journal the result in one transaction."""
+    data = replace(plan.data, start=plan.folds[0].cutoff)
+    observed = [seen for seen in plan.observed if seen.as_of > data.start]
     traded, *others = arms
     now = record.clock()
     recorder = Recorder(record.journal, now, batch=None)
-    for event in encode_run_inputs(plan.config, facts, plan.student, now):
+    for event in encode_run_inputs(plan.config, data, plan.student, now):
         recorder.append(event)
-    if facts.rates is not None:
-        recorder.append(encode(facts.rates, now))
-    for (call, contender), one in zip(arms[traded].predictions_by_model, observed, strict=True):
-        recorder.record_prediction(call, plan.student.prompt(one), contender.fingerprint)
+    if data.rates is not None:
+        recorder.append(encode(data.rates, now))
+    for (call, model), seen in zip(arms[traded].predictions_by_model, observed, strict=True):
+        recorder.record_prediction(call, plan.student.prompt(seen), model.fingerprint)
     calls = arms[traded].calls
-    callers: dict[str, Sequence[Prediction]] = {STUDENT: calls}
-    callers |= baseline_predictions(plan.config, facts, observed, calls)
-    callers |= {other: arms[other].calls for other in others}
-    played = simulate_all(plan.config, facts, observed, callers, recorder, on_progress)
-    result = build_result(name, plan.config, facts, observed, plan.student, 0, played)
-    del result["asked"]  # what was asked before a restart is not counted
-    result |= build_report(plan, arms, played, record)
+    forecasters: dict[str, Sequence[Prediction]] = {STUDENT: calls}
+    forecasters |= baseline_predictions(plan.config, data, observed, calls)
+    forecasters |= {other: arms[other].calls for other in others}
+    simulations = simulate_all(plan.config, data, observed, forecasters, recorder, on_progress)
+    result = build_result(name, plan.config, data, observed, plan.student, 0, simulations)
+    del result["asked"]  # prompts answered before a restart are not counted
+    result |= build_report(plan, arms, simulations, record)
     result["digests"]["promotions"] = row_digest(
-        (arm, said.since, said.champion.fingerprint) for arm in arms for said in arms[arm].periods
+        (arm, period.since, period.champion.fingerprint) for arm in arms for period in arms[arm].periods
     )
-    result |= record_trial(name, facts, result, played[STUDENT], data_dir / "trials.jsonl", now)
+    result |= record_trial(name, data, result, simulations[STUDENT], data_dir / "trials.jsonl", now)
     if plan.config.out is not None:
-        export(plan.config.out, result, played[STUDENT], facts.bars)
+        export(plan.config.out, result, simulations[STUDENT], data.bars)
     recorder.append(encode(RunFinished(result=result), record.clock()))
     recorder.flush()
-    return result, played
+    return result, simulations

@@ -1,4 +1,4 @@
-"""The commands of `closecall`: flags in, tables or JSON out. Knows how nothing is done, only whom to ask."""
+"""The commands of `closecall`: flags in, tables or JSON out."""
 
 import sys
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from strategies.console import print_stderr, utc_now
+from strategies.console import print_stderr
 from tui.cli.bench import (
     bench_app,
     bench_drift,
@@ -35,6 +35,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer's callback
+    if wanted:
+        import closecall
+
+        sys.stdout.write(f"closecall {closecall.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def show_version(
+    version: Annotated[  # its callback acts on it
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 app.add_typer(fetch_app, name="fetch")
@@ -89,34 +107,19 @@ app.add_typer(bench_app, name="bench")
 
 
 @app.command()
-@config_options(
-    "bars",
-    "store",
-    "news",
-    "symbols",
-    "start",
-    "end",
-    "student",
-    "adapter",
-    "champion",
-    "quantization",
-    "cash",
-    "fee_bps",
-    "slippage_bps",
-    "latency_bps",
-    "rates_files",
-    "base_currency",
-    "allow_bad_data",
-    "allow_short",
-    "seed",
-    "market.days",
-    "market.edge",
-    "market.reversal",
-    "market.headlines",
-    "out",
-)
+@config_options("*", "market.*", without=("feeds",))
 def backtest(
-    flags: dict[str, Any], config: ConfigFile = None, data: DataDir = None, as_json: AsJson = False
+    flags: dict[str, Any],
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:CLASS",
+            help="Trade by a closecall.Strategy of your own, whose file is run; add --student for forecasts.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Forecast every close, trade the forecasts in backtrader, and score them against baselines.
 
@@ -129,12 +132,14 @@ def backtest(
     settings = with_champion(load_config(config, flags, print_stderr), folder)
     if settings.out is not None:
         require_writable(settings.out, "--out")
-    from strategies.backtest import backtest as run_backtest
-    from tui.cli.tables import print_result
+    from strategies.api import backtest as run_backtest
+    from strategies.result_table import print_result
+    from strategies.strategy import load_strategy
 
+    rule = None if strategy is None else load_strategy(strategy)
     try:
         with ProgressDisplay() as progress:
-            run = run_backtest(settings, data_dir=folder, clock=utc_now, on_progress=progress)
+            run = run_backtest(config=settings, strategy=rule, folder=folder, on_progress=progress)
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; forecasts made so far are kept for the next run\n")
         raise
@@ -143,37 +148,38 @@ def backtest(
 
 @app.command()
 def runs(
-    run: Annotated[str | None, typer.Argument(help="Show this run's table again.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Show the result of this run.")] = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the backtests on record, newest first, or show one of them again."""
+    """List the recorded runs, newest first, or show the result of one."""
     from engine.journal.canonical import to_jsonable
+    from strategies.result_table import print_result
     from strategies.runs import list_runs, load_run
-    from tui.cli.tables import print_result, print_runs
+    from tui.cli.tables import print_runs
 
     if run is None:
         known = list(list_runs(data_dir(data)))
-        runs_json = {"runs": to_jsonable([asdict(one) for one in known])}
+        runs_json = {"runs": to_jsonable([asdict(run) for run in known])}
         print_json(runs_json) if as_json else print_runs(known, data_dir(data))
         return
-    found = load_run(data_dir(data), run)
+    stored = load_run(data_dir(data), run)
     if as_json:
-        print_json(to_jsonable(asdict(found)))
-    elif "folds" in found.result:
+        print_json(to_jsonable(asdict(stored)))
+    elif "folds" in stored.result:
         from tui.cli.training_tables import print_walkforward
 
-        print_walkforward(found.result)
+        print_walkforward(stored.result)
     else:
-        print_result(found.result)
+        print_result(stored.result)
 
 
 @app.command()
 def doctor(data: DataDir = None, as_json: AsJson = False) -> None:
-    """Say what is installed, which device and student are used, where data lives, and what is wrong."""
+    """Show what is installed, the device, the student and the data folder, and any problems."""
     from tui.cli.doctor import examine, print_examination
 
-    found = examine(data_dir(data))
-    print_json(found) if as_json else print_examination(found)
-    if found["problems"]:
+    findings = examine(data_dir(data))
+    print_json(findings) if as_json else print_examination(findings)
+    if findings["problems"]:
         raise typer.Exit(4)

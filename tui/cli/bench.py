@@ -44,10 +44,10 @@ def pretrain(
 def bench_forecast(
     flags: dict[str, Any],
     prompts: Annotated[int, typer.Option(min=8, help="How many prompts to answer.")] = 512,
-    seed: Annotated[int, typer.Option(help="Makes the market that the prompts come from.")] = 101,
+    seed: Annotated[int, typer.Option(help="Seed of the market that the prompts come from.")] = 101,
     as_json: AsJson = False,
 ) -> None:
-    """Compare batched forecasts with one generate call a bar, in one process."""
+    """Compare the speed of batched forecasts with one generate call a bar."""
     from llm.backends import load_trainable_student
     from training.benches.forecast import measure_speed
     from tui.cli.tables import print_pairs
@@ -122,9 +122,9 @@ def bench_drift(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Reverse the meaning of a simulated market's news midway, and measure who follows.
+    """Reverse the effect of a simulated market's news midway, and measure which arm adapts.
 
-    About a quarter of an hour on two cores. One that was interrupted goes on where it stopped.
+    About a quarter of an hour on two cores. An interrupted run resumes where it stopped.
     """
     from training.benches.drift import DriftBench, measure_drift
     from training.walkforward.config import Method
@@ -144,7 +144,7 @@ def bench_grpo(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time a GRPO step, and where its seconds go, against TRL as it comes, in one process."""
+    """Time a GRPO step and its parts against unmodified TRL, in one process."""
     from training.benches.drift import DriftBench, post_reversal_fold
     from training.benches.grpo import measure_step_time
     from training.grpo.config import GrpoConfig
@@ -158,14 +158,14 @@ def bench_grpo(
 
 def bench_no_edge(
     markets: Annotated[int, typer.Option(min=1, help="How many markets, each of the next seed.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Makes the first market.")] = 301,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first market.")] = 301,
     steps: Steps = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on markets in which nothing can be known, and count claims and promotions.
+    """Train on markets whose news has no predictive value, and count claims and promotions.
 
-    Hours on two cores; markets and folds that are done are not done again. Exits with 4 where it fails.
+    Takes hours on two cores and resumes after an interruption. Exit code 4 if a claim or promotion is made.
     """
     from training.benches.no_edge import NoEdgeBench, measure_no_edge
     from tui.cli.tables import print_pairs
@@ -185,12 +185,12 @@ def bench_no_edge(
 
 def bench_gate(
     windows: Annotated[int, typer.Option(min=1, help="How many windows of each kind.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Makes the windows.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the windows.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """How often the gate promotes, on made-up windows of which it is known who is better.
+    """Measure how often the gate promotes on synthetic windows with a known better model.
 
-    A second for about twenty windows; without --json a share of promotions for each kind.
+    Takes a second for about twenty windows; --json has the details.
     """
     from training.benches.gate import measure_gate
     from tui.cli.tables import print_pairs
@@ -200,29 +200,31 @@ def bench_gate(
         print_json(measured)
         return
     shares = {
-        f"{kind}: {name}": f"{one['promoted']:.1%}"
-        for kind, said in (("nobody leads", measured["false"]), ("challenger leads", measured["right"]))
-        for name, one in said.items()
+        f"{kind}: {name}": f"{counts['promoted']:.1%}"
+        for kind, rates in (("nobody leads", measured["false"]), ("challenger leads", measured["right"]))
+        for name, counts in rates.items()
     }
     print_pairs({"windows of each kind": windows, **shares})
 
 
 def bench_reward(
-    forecasts: Annotated[int, typer.Option(min=1, help="At least so many forecasts.")] = 100_000,
-    seed: Annotated[int, typer.Option(min=0, help="Makes the markets.")] = 7,
+    forecasts: Annotated[int, typer.Option(min=1, help="The least number of forecasts.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the markets.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the net return in a reward against backtrader's step, on random markets, costs and gaps.
+    """Compare the net return in a reward with backtrader's, on random markets, costs and gaps.
 
-    About half a minute. Exits with 4 where one differs by more than 1e-9.
+    Takes about half a minute. Exit code 4 if a return differs by more than 1e-9.
     """
     from dataclasses import asdict
 
-    from training.benches.reward import step_agreement
+    from training.benches.reward import measure_step_agreement
     from tui.cli.tables import print_pairs
 
-    found = asdict(step_agreement(forecasts, seed))
-    shown = {key: value for key, value in found.items() if key != "kinds"} | found["kinds"]
-    print_json(found) if as_json else print_pairs(shown)
-    if found["worst"] > _AGREES:
-        raise CheckFailed(f"a net return differs by {found['worst']:.2g} from backtrader's step; see --json")
+    agreement = asdict(measure_step_agreement(forecasts, seed))
+    shown = {key: value for key, value in agreement.items() if key != "kinds"} | agreement["kinds"]
+    print_json(agreement) if as_json else print_pairs(shown)
+    if agreement["worst"] > _AGREES:
+        raise CheckFailed(
+            f"a net return differs by {agreement['worst']:.2g} from backtrader's step; see --json"
+        )

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -61,7 +61,10 @@ class _Option:
 
 
 def config_options(
-    *keys: str, flags: Mapping[str, str] | None = None, texts: Mapping[str, str] | None = None
+    *keys: str,
+    without: Collection[str] = (),
+    flags: Mapping[str, str] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Callable[[Command], Command]:
     """Give a command an option for each key of the configuration that it includes.
 
@@ -69,11 +72,18 @@ def config_options(
     as `strategies.config.load_config` takes them: those of a table are a mapping under its name.
 
     Args:
-        keys: Keys of `BacktestConfig`; those of a table with its name, such as "market.days".
+        keys: Keys of `BacktestConfig`; those of a table with its name, such as "market.days". "*" and
+            "market.*" stand for all keys that have a description, so that a new one is an option by itself.
+        without: Keys that are left out of these.
         flags: What an option is called in this command, by key, if not as everywhere.
         texts: The help of an option in this command, by key, if not as everywhere.
     """
-    options = [_create_option(key, (flags or {}).get(key), (texts or {}).get(key)) for key in keys]
+    options = [
+        _create_option(key, (flags or {}).get(key), (texts or {}).get(key))
+        for pattern in keys
+        for key in _expand(pattern)
+        if key not in without
+    ]
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -104,9 +114,17 @@ def list_flags() -> list[str]:
     return [option.flag for option in options if get_origin(option.type) is list]
 
 
+def _expand(pattern: str) -> list[str]:
+    if not pattern.endswith("*"):
+        return [pattern]
+    table = pattern.removesuffix("*")
+    fields = _find_table(tuple(table.split(".")[:-1])).model_fields
+    return [f"{table}{key}" for key, field in fields.items() if field.description]
+
+
 def _create_option(key: str, flag: str | None, text: str | None) -> _Option:
     path = tuple(key.split("."))
-    field = _find_field(path)
+    field = _find_table(path[:-1]).model_fields[path[-1]]
     stated = next((extra for extra in field.metadata if isinstance(extra, Flag)), Flag())
     kind, metavar = _command_line_type(field.annotation)
     return _Option(
@@ -143,11 +161,11 @@ def _list_choices(annotation: Any) -> tuple[str, ...]:
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def _find_field(path: tuple[str, ...]) -> FieldInfo:
+def _find_table(path: tuple[str, ...]) -> type[BaseModel]:
     model: type[BaseModel] = BacktestConfig
-    for table in path[:-1]:
+    for table in path:
         model = cast(type[BaseModel], model.model_fields[table].annotation)
-    return model.model_fields[path[-1]]
+    return model
 
 
 def _command_line_type(annotation: Any) -> tuple[Any, str | None]:

@@ -1,4 +1,4 @@
-"""The command `closecall dash`: the dashboard on a terminal, or its state as text. Knows no panel."""
+"""The command `closecall dash`: the dashboard on a terminal, or its state as text."""
 
 import os
 import sys
@@ -82,7 +82,7 @@ def run_with_dashboard(plan: "LaunchSpec") -> None:
 
 def _can_paint() -> bool:
     """Whether there is something to paint on: a terminal (keys come by stdin), or a page of --web."""
-    return WEB_DRIVER in os.environ or all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr))
+    return WEB_DRIVER in os.environ or all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def state_once(folder: Path, name: str | None, zone: tzinfo) -> str:

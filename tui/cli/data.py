@@ -29,7 +29,7 @@ __all__ = ["check_app", "collect", "fetch_app"]
 
 fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
 
-check_app = typer.Typer(help="Check what a result stands on.", no_args_is_help=True)
+check_app = typer.Typer(help="Check data quality and reproducibility.", no_args_is_help=True)
 
 _BLOCKING_HELP = 4
 
@@ -55,16 +55,18 @@ def fetch_bars(
         str | None,
         typer.Option(help="raw, split or split+dividend; only files need it."),
     ] = None,
-    retry_gaps: Annotated[bool, typer.Option("--retry-gaps", help="Ask again for known gaps.")] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch all anew and replace it.")] = False,
+    retry_gaps: Annotated[bool, typer.Option("--retry-gaps", help="Request known gaps again.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Fetch everything again and replace it.")
+    ] = False,
     url: Urls = None,
     config: ConfigFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch what the store lacks, checked candle by candle; what cannot be had becomes a named gap.
+    """Fetch missing bars into the store and check each candle; missing candles are stored as named gaps.
 
-    It can be interrupted at any moment; the same command goes on from there.
+    The same command resumes a fetch that was interrupted.
 
     Several sources: --source ccxt:binance=BTC/USDT --source yfinance=AAPL,MSFT
     Files of yours: --source file --bars PATH --adjustment raw
@@ -80,15 +82,15 @@ def fetch_bars(
     prices = _parse_adjustment(adjustment, Adjustment)
     if not settings.store:
         raise UsageError(f"name a source of bars: --source {list_sources('file')}")
-    for one in settings.store:
-        if one != FILES:
-            require_source(one)
-    require_used(flags, [one for one in settings.store if one != FILES])
+    for name in settings.store:
+        if name != FILES:
+            require_source(name)
+    require_used(flags, [name for name in settings.store if name != FILES])
     with ProgressDisplay() as progress:
         if set(settings.store) == {FILES}:
             reports = [_import_files(settings, data, prices, progress, refresh=refresh)]
         else:
-            store = tuple(one for one in settings.store if one != FILES)
+            store = tuple(name for name in settings.store if name != FILES)
             how = {"timeframe": timeframe, "adjustment": prices}
             more = {"retry_gaps": retry_gaps, "refresh": refresh}
             reports = _fetch_sources(
@@ -134,7 +136,7 @@ def _fetch_sources(
     how: Mapping[str, Any],
     more: Mapping[str, bool],
 ) -> list[Any]:
-    """What each source gave for the symbols that are its own."""
+    """Fetch each source's symbols and return the reports."""
     from feeds.history.download import fetch_bars as fetch
     from feeds.history.store import BarStore
     from strategies.market_data import BARS_FOLDER, build_instruments
@@ -168,14 +170,14 @@ def _fetch_sources(
 @config_options("feeds", "symbols")
 def fetch_news(
     flags: dict[str, Any],
-    articles: Annotated[int, typer.Option(min=0, help="The most article pages to read.")] = 100,
+    articles: Annotated[int, typer.Option(min=0, help="Maximum number of article pages to read.")] = 100,
     config: ConfigFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch feeds once and keep what was not seen before, with the time of first sight.
+    """Fetch feeds once and store new items with the time they were first seen.
 
-    Without --symbols everything is kept; what is traded is decided when the news is used.
+    --symbols names the symbols that items are matched to; items of others are stored as well.
     """
     from feeds.files.bars import guess_instrument
     from feeds.news.download import FetchSettings
@@ -209,13 +211,13 @@ def fetch_news(
 @check_app.command("data")
 def check_data(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files or folders of bars and news.")] = None,
-    store: Annotated[bool, typer.Option("--store", help="Check what was fetched.")] = False,
+    store: Annotated[bool, typer.Option("--store", help="Check the store of fetched bars.")] = False,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Find gaps, bad prices, outliers, unadjusted splits, wrong dates and news from the future.
 
-    Exit code 4 if something found would harm a backtest.
+    Exit code 4 if a finding would harm a backtest.
     """
     from feeds.history.store import BarStore
     from feeds.quality.checks import check_files
@@ -228,14 +230,14 @@ def check_data(
     kept = BarStore(data_dir(data) / BARS_FOLDER)
     if store and not any(map(kept.symbols, kept.sources())):
         raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
-    found = check_store(kept, now=utc_now()) if store else check_files(paths or [], now=utc_now())
-    blocking = sum(finding.blocking for finding in found)
+    findings = check_store(kept, now=utc_now()) if store else check_files(paths or [], now=utc_now())
+    blocking = sum(finding.blocking for finding in findings)
     if as_json:
         keys = {"blocking": "harmful"}
-        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in found]
+        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in findings]
         print_json(_to_jsonable({"findings": rows, "harmful": blocking}))
     else:
-        print_findings(found)
+        print_findings(findings)
     if blocking:
         raise typer.Exit(_BLOCKING_HELP)
 
@@ -254,7 +256,7 @@ def _encode(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _to_jsonable(value: Any) -> Any:
-    """A value as JSON types."""
+    """Return a value as JSON types."""
     from engine.journal.canonical import to_jsonable
 
     return to_jsonable(value)
@@ -264,18 +266,18 @@ def _to_jsonable(value: Any) -> Any:
 def collect(
     flags: dict[str, Any],
     source: Sources = None,
-    name: Annotated[str, typer.Option(help="Name of the collection; the same one goes on.")] = "live",
+    name: Annotated[str, typer.Option(help="Name of the collection; an existing name resumes it.")] = "live",
     url: Urls = None,
     config: ConfigFile = None,
     data: DataDir = None,
 ) -> None:
-    """Journal bars, prices and news as they become known, until Ctrl-C. Nothing is traded.
+    """Record live bars, prices and news in a journal until Ctrl-C, without trading.
 
     Several sources: --source ccxt:binance=BTC/USDT --source yfinance=AAPL,MSFT
 
     A coin's day is final when the exchange's clock is past its end, a stock's
     15 minutes after its session's close (30 where the source's last trade is
-    from before it). What was missed while it did not run is filled in, late.
+    from before it). Bars missed while it did not run are backfilled, marked late.
     """
     from feeds.sources.registry import list_sources
     from strategies.config import load_config
@@ -307,7 +309,7 @@ def collect(
             on_journaled=show,
         )
     except KeyboardInterrupt:
-        print_stderr("stopped; the same command goes on, and fills in what it missed")
+        print_stderr("stopped; the same command resumes, and backfills what it missed")
         raise
     finally:
         sys.stdout.flush()

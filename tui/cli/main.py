@@ -1,4 +1,4 @@
-"""Where the `closecall` command begins: checks what it runs in and turns errors into exit codes."""
+"""The entry point of `closecall`: check the environment, run a command, turn errors into exit codes."""
 
 import logging
 import os
@@ -22,9 +22,9 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The command line as a function: 0 done, 2 usage, 3 bad data, 4 a check failed, 130 interrupted.
+    """Run the command line: 0 done, 2 usage, 3 bad data, 4 a check failed, 130 interrupted.
 
-    Whatever goes wrong is one line on stderr; 1 is a fault of closecall itself.
+    Every error is one line on stderr; 1 is a bug in closecall.
     """
     clash = foreign_llm()
     if clash is not None:
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _flush_stdout(code: int) -> int:
-    """The exit code once stdout is written. A reader that has gone, as in `| head`, is no failure."""
+    """Flush stdout and return the exit code. A reader that has gone, as in `| head`, is no failure."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -56,7 +56,7 @@ def _flush_stdout(code: int) -> int:
 
 
 def _bug_report(error: Exception) -> str:
-    """What the authors need to know of a fault that no code expected."""
+    """Return what a bug report needs."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in frames[-3:][::-1])
     return f"a fault in closecall, please report it: {type(error).__name__}: {str(error)[:300]} ({where})"
@@ -89,7 +89,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
 
 def expand_list_options(arguments: Sequence[str]) -> list[str]:
-    """`--bars A B` as `--bars A --bars B`: these options take all the words up to the next flag.
+    """Rewrite `--bars A B` as `--bars A --bars B`: list options take all the words up to the next flag.
 
     Raises UsageError for one without a word, which typer would give the next flag as its value.
     """
@@ -112,7 +112,7 @@ def expand_list_options(arguments: Sequence[str]) -> list[str]:
 
 
 def _current_flag(word: str) -> str:
-    """The present name of an option; a line on stderr says so where it was an earlier one."""
+    """Return the present name of an option, with a line on stderr if an earlier name was used."""
     flag, equals, value = word.partition("=")
     if flag not in _OLD_FLAGS:
         return word

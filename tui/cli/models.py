@@ -1,4 +1,4 @@
-"""`closecall models`: the adapters on record, which one is champion, and changing that by hand."""
+"""`closecall models`: list the registry's adapters, and promote or roll back by hand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from llm.registry.registry import History, Registry
 
 models_app = typer.Typer(
-    help="Adapters on record: champions, challengers, their history.", no_args_is_help=True
+    help="Registered adapters: champions, challengers and their history.", no_args_is_help=True
 )
 
 Name = Annotated[str, typer.Argument(help="An adapter's name, as closecall models list shows it.")]
 
-OfStudent = Annotated[str | None, typer.Option("--student", help="The base model that is meant.")]
+OfStudent = Annotated[str | None, typer.Option("--student", help="The base model.")]
 
-Reason = Annotated[str, typer.Option(help="Why; it stands in the adapter's history.")]
+Reason = Annotated[str, typer.Option(help="Why; shown in the adapter's history.")]
 
 
 @models_app.command("list")
 def list_models(student: OfStudent = None, data: DataDir = None, as_json: AsJson = False) -> None:
-    """List the adapters on record, oldest first, with the champion of each base model."""
+    """List the registered adapters, oldest first, with the champion of each base model."""
     from llm.registry.adapters import student_key
     from llm.registry.registry import registry_exists
 
@@ -42,16 +42,16 @@ def list_models(student: OfStudent = None, data: DataDir = None, as_json: AsJson
         with _open_registry(folder) as registry:
             known = registry.adapters()
     if student is not None:
-        known = [one for one in known if one.student == student_key(student)]
+        known = [adapter for adapter in known if adapter.student == student_key(student)]
     if as_json:
-        print_json({"adapters": [_to_jsonable(one) for one in known]})
+        print_json({"adapters": [_to_jsonable(adapter) for adapter in known]})
     else:
         _print_list(known, folder)
 
 
 @models_app.command()
 def show(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
-    """Show one adapter, what happened to it and what the gate said of it."""
+    """Show an adapter with its history and the gate's verdicts."""
     with _open_existing(data) as registry:
         history = registry.get(name)
     if as_json:
@@ -69,7 +69,7 @@ def promote(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an adapter the champion of its base model, without asking the gate."""
+    """Make an adapter the champion of its base model, without the gate."""
     with _open_existing(data) as registry:
         change = registry.promote(name, at=utc_now(), by="user", reason=reason, student=student)
     _print_change(change, before=change.payload["before"], as_json=as_json)
@@ -82,7 +82,7 @@ def rollback(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go back to the champion before, or to the bare base model; once more goes one further back."""
+    """Restore the previous champion, or the base model; each further call restores the one before."""
     with _open_existing(data) as registry:
         change = registry.rollback(at=utc_now(), by="user", reason=reason, student=student)
     _print_change(change, before=change.name, as_json=as_json)
@@ -104,7 +104,7 @@ def _open_existing(data: "Path | None") -> "Registry":
 
 
 def _to_jsonable(value: Any) -> dict[str, Any]:
-    """A value of the registry as JSON types, instants as the journal writes them."""
+    """Return a value of the registry as JSON types, with times as in the journal."""
     import json
 
     from engine.journal.canonical import canonical_json
@@ -119,7 +119,7 @@ def _to_jsonable(value: Any) -> dict[str, Any]:
 def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
     from rich.table import Table
 
-    from tui.cli.tables import create_console
+    from strategies.result_table import create_console
     from tui.formatting import number_formatter
 
     console = create_console()
@@ -131,38 +131,39 @@ def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
         table.add_column(
             column, no_wrap=column != "student", justify="right" if column == "Brier" else "left"
         )
-    for one in known:
-        brier = one.scores.get("brier")
+    for adapter in known:
+        brier = adapter.scores.get("brier")
         # The word says who is champion; bold only helps to find it.
         table.add_row(
-            one.name,
-            one.status,
-            one.student,
-            one.parent or "base model",
-            format_utc(one.cutoff)[:10],
+            adapter.name,
+            adapter.status,
+            adapter.student,
+            adapter.parent or "base model",
+            format_utc(adapter.cutoff)[:10],
             number_formatter(4)(brier if isinstance(brier, int | float) else None),
-            style="bold" if one.status == "champion" else "",
+            style="bold" if adapter.status == "champion" else "",
         )
     console.print(table)
 
 
 def _print_history(history: "History") -> None:
-    from tui.cli.tables import create_console, print_pairs
+    from strategies.result_table import create_console
+    from tui.cli.tables import print_pairs
 
-    one = history.adapter
+    adapter = history.adapter
     print_pairs(
         {
-            "adapter": one.name,
-            "state": one.status.value,
-            "student": one.student,
-            "parent": one.parent or "base model",
+            "adapter": adapter.name,
+            "state": adapter.status.value,
+            "student": adapter.student,
+            "parent": adapter.parent or "base model",
             "children": ", ".join(history.children) or "none",
-            "data until": format_utc(one.cutoff),
-            "entered": format_utc(one.created_at),
-            "fingerprint": one.fingerprint,
-            "folder": one.folder,
-            **{f"recipe {name}": value for name, value in _inline_values(one.recipe).items()},
-            **{f"score {name}": value for name, value in _inline_values(one.scores).items()},
+            "data until": format_utc(adapter.cutoff),
+            "entered": format_utc(adapter.created_at),
+            "fingerprint": adapter.fingerprint,
+            "folder": adapter.folder,
+            **{f"recipe {name}": value for name, value in _inline_values(adapter.recipe).items()},
+            **{f"score {name}": value for name, value in _inline_values(adapter.scores).items()},
         }
     )
     console = create_console()
@@ -174,7 +175,7 @@ def _print_history(history: "History") -> None:
 
 
 def _inline_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that fit a line; lists and mappings are for --json."""
+    """Return the values that fit a line; lists and mappings are for --json."""
     return {
         name: value
         for name, value in values.items()
@@ -183,15 +184,15 @@ def _inline_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe_change(change: "Change") -> str:
-    said = change.payload
+    payload = change.payload
     what = change.kind.replace("_", " ")
-    by = f" by {said['by']}" if "by" in said else ""
-    why = f": {said['reason']}" if said.get("reason") else ""
+    by = f" by {payload['by']}" if "by" in payload else ""
+    why = f": {payload['reason']}" if payload.get("reason") else ""
     return f"{format_utc(change.at)}  {what}{by}{why}"
 
 
 def _print_change(change: "Change", *, before: str | None, as_json: bool) -> None:
-    from tui.cli.tables import create_console
+    from strategies.result_table import create_console
 
     if as_json:
         print_json({**_to_jsonable(change), "before": before})

@@ -1,4 +1,4 @@
-"""What several commands share: their common flags, the clock, and how JSON is printed."""
+"""Options that several commands share, and JSON output."""
 
 import json
 import sys
@@ -18,16 +18,20 @@ from collections.abc import Sequence
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", envvar=ENVIRONMENT_VARIABLE, help="Where runs and the ledger are kept."),
+    typer.Option(
+        "--data-dir", envvar=ENVIRONMENT_VARIABLE, help="Folder of runs, sessions, stores and models."
+    ),
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file; its keys are the flags.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with the same keys as the flags.")
+]
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout."""
+    """Print one JSON object on stdout."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
@@ -38,10 +42,10 @@ def require_simulated(flags: Mapping[str, Any]) -> None:
 
 
 def with_champion(config: "BacktestConfig", data_dir: Path) -> "BacktestConfig":
-    """The configuration with its champion's folder as adapter, where one is wanted; says on stderr which.
+    """Return the configuration with the champion's folder as adapter if it asks for one; prints which.
 
-    Where nobody was promoted the student answers as it came. Raises UsageError where an adapter is named as
-    well, StudentError for a champion whose files are no longer those on record.
+    Without a champion the base model is used. Raises UsageError where an adapter is named as well,
+    StudentError for a champion whose files have changed.
     """
     if not config.champion:
         return config
@@ -55,9 +59,9 @@ def with_champion(config: "BacktestConfig", data_dir: Path) -> "BacktestConfig":
         with Registry.open(data_dir) as registry:
             wanted = champion_settings(registry, wanted)
     if wanted.adapter is None:
-        sys.stderr.write(f"no champion of {config.student} is on record; it answers as it came\n")
+        sys.stderr.write(f"no champion registered for {config.student}; using the base model\n")
     else:
-        sys.stderr.write(f"the champion of {config.student} answers: {wanted.adapter.name}\n")
+        sys.stderr.write(f"using the champion of {config.student}: {wanted.adapter.name}\n")
     return config.model_copy(update={"adapter": wanted.adapter})
 
 

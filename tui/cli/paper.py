@@ -1,4 +1,4 @@
-"""`closecall paper`: sessions started, looked at and commanded. Knows flags and whom to ask."""
+"""`closecall paper`: start, inspect and control paper sessions."""
 
 import signal
 import sys
@@ -24,11 +24,13 @@ from tui.cli.options import (
 )
 from tui.cli.paths import data_dir, working_dir
 
-paper_app = typer.Typer(help="Trade on paper: live, or recorded days as if live.", no_args_is_help=True)
+paper_app = typer.Typer(
+    help="Trade on paper: live, or recorded days replayed as if live.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session's name (closecall paper list).")]
 
-Reason = Annotated[str, typer.Option(help="Why, in your words; it is journaled.")]
+Reason = Annotated[str, typer.Option(help="Why; written to the journal.")]
 
 
 @paper_app.command("start")
@@ -45,10 +47,10 @@ Reason = Annotated[str, typer.Option(help="Why, in your words; it is journaled."
     "paper.retrain",
     "allow_bad_data",
     texts={
-        "news": "Of a replay: files or folders of news.",
-        "store": "Of a replay: days fetched from this source.",
-        "start": "Of a replay: first day.",
-        "end": "Of a replay: last day.",
+        "news": "For a replay: files or folders of news.",
+        "store": "For a replay: days fetched from this source.",
+        "start": "For a replay: first day.",
+        "end": "For a replay: last day.",
         "market.days": "Days of the simulated market; default 180.",
     },
 )
@@ -59,13 +61,16 @@ def start_session(
     ] = None,
     replay: Annotated[
         bool,
-        typer.Option("--replay", help="Recorded days as if live; without PATH the simulated market."),
+        typer.Option("--replay", help="Replay recorded days as if live; without PATH the simulated market."),
     ] = False,
     speed: Annotated[
         str,
-        typer.Option(metavar="N|max", help="Of a replay: N times as fast as time (86400: a day a second)."),
+        typer.Option(metavar="N|max", help="Speed of a replay: N times real time (86400: a day a second)."),
     ] = "max",
-    name: Annotated[str | None, typer.Option(help="Default: replay, or live. The same one goes on.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Session name (default: replay or live). An existing name resumes that session."),
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(
@@ -82,12 +87,12 @@ def start_session(
     config: ConfigFile = None,
     data: DataDir = None,
 ) -> None:
-    """Start a session, or go on with it: collect, forecast, trade on paper, until Ctrl-C.
+    """Start or resume a session: collect, forecast and trade on paper until Ctrl-C.
 
     A first try, in half a minute and without a network: closecall paper start --replay
 
-    Everything is journaled before it is acted on; a session that was stopped,
-    or killed, goes on with the same command as if it had never ended.
+    Everything is journaled before it is acted on. The same command resumes a
+    session that was stopped or killed.
     """
     from strategies.paper_runtime.launch import build_launch_spec
 
@@ -119,46 +124,46 @@ def start_session(
 
 @paper_app.command("list")
 def list_sessions(data: DataDir = None, as_json: AsJson = False) -> None:
-    """List the sessions: whether each runs, in what state, and what it is worth."""
+    """List the sessions with process, state and equity."""
     from strategies.monitor.status import read_status
     from strategies.paper.files import session_names
     from tui.cli.paper_tables import print_sessions
 
     place = data_dir(data)
-    found: list[dict[str, Any]] = []
+    sessions: list[dict[str, Any]] = []
     for name in session_names(place):
         try:
-            found.append(read_status(place, name, utc_now()))
+            sessions.append(read_status(place, name, utc_now()))
         except JournalError as error:
-            found.append({"session": name, "damaged": str(error)})
-    print_json({"sessions": found}) if as_json else print_sessions(found, place)
+            sessions.append({"session": name, "damaged": str(error)})
+    print_json({"sessions": sessions}) if as_json else print_sessions(sessions, place)
 
 
 @paper_app.command()
 def status(name: Name, data: DataDir = None, as_json: AsJson = False) -> None:
-    """Show what a session does and waits for, holds and said last, what is wrong, and its scored table."""
+    """Show a session's state, positions, latest forecasts, faults and scores."""
     from strategies.monitor.status import read_status
     from strategies.paper_runtime.control import require_session
     from tui.cli.paper_tables import finish_score, print_scored, print_status
 
     place = data_dir(data)
     require_session(place, name)
-    found = read_status(place, name, utc_now())
+    state = read_status(place, name, utc_now())
     result = finish_score(place, name, count=False)
     if as_json:
-        print_json({**found, "result": result})
+        print_json({**state, "result": result})
         return
-    print_status(found, utc_now())
-    print_scored(result, replay=found["replay"])
+    print_status(state, utc_now())
+    print_scored(result, replay=state["replay"])
 
 
 @paper_app.command()
 def stop(name: Name, data: DataDir = None) -> None:
-    """End a session's processes cleanly; closecall paper start --name NAME goes on."""
+    """Stop a session's processes cleanly; closecall paper start --name NAME resumes it."""
     from strategies.paper_runtime.control import stop_session
 
     if stop_session(data_dir(data), name):
-        print_stderr(f"stopped; to go on: closecall paper start --name {name}")
+        print_stderr(f"stopped; to resume: closecall paper start --name {name}")
     else:
         print_stderr(f"session {name} does not run")
 
@@ -201,8 +206,8 @@ def export_journal(
     from strategies.paper_runtime.control import export
     from tui.cli.paper_tables import print_export
 
-    found = export(data_dir(data), name, file)
-    print_json(found) if as_json else print_export(found)
+    exported = export(data_dir(data), name, file)
+    print_json(exported) if as_json else print_export(exported)
 
 
 @check_app.command("parity")
@@ -217,9 +222,9 @@ def check_parity(
     """
     from tui.cli.paper_tables import check_replay, print_replay_report
 
-    found = check_replay(data_dir(data), name)
-    print_json(found) if as_json else print_replay_report(found)
-    if not found["equal"]:
+    report = check_replay(data_dir(data), name)
+    print_json(report) if as_json else print_replay_report(report)
+    if not report["equal"]:
         raise typer.Exit(CheckFailed.exit_code)
 
 

@@ -1,4 +1,4 @@
-"""A session in the foreground: what is said before it, while it runs, and when it is interrupted."""
+"""Run a session in the foreground and show its progress."""
 
 import sys
 import threading
@@ -31,7 +31,7 @@ _TICK = 0.2
 
 
 def introduce(plan: LaunchSpec) -> None:
-    """What is about to run, where its journal is, and how it is ended."""
+    """Print what is about to run, where its journal is, and how to end it."""
     config = plan.config
     if plan.replay:
         days = "recorded days" if config.bars or config.store else "a SIMULATED market"
@@ -39,9 +39,9 @@ def introduce(plan: LaunchSpec) -> None:
         print_stderr(f"session {plan.name}: a replay of {days}, {pace}; no order is real")
     else:
         print_stderr(f"session {plan.name}: live prices of {', '.join(config.symbols)}; no order is real")
-    goes_on = "goes on" if read_start(plan.data_dir, plan.name) is not None else "begins"
+    verb = "resumes" if read_start(plan.data_dir, plan.name) is not None else "begins"
     print_stderr(
-        f"it {goes_on} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it"
+        f"it {verb} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it"
     )
     if config.paper.retrain is Retraining.NEVER:
         print_stderr(
@@ -52,12 +52,13 @@ def introduce(plan: LaunchSpec) -> None:
 
 
 def run_in_foreground(plan: LaunchSpec, stop: threading.Event) -> bool:
-    """Until the session ends (True) or is told to stop. Raises KeyboardInterrupt for Ctrl-C, once it has
-    stopped.
+    """Run a session and return True when it has ended, False when it was stopped.
+
+    Raises KeyboardInterrupt for Ctrl-C, after the session has stopped.
     """
     screen = ProgressLine(utc_now, quiet_fills=plan.replay and plan.speed is None)
-    if (said := read_start(plan.data_dir, plan.name)) is not None:
-        screen.on_start(said)
+    if (started := read_start(plan.data_dir, plan.name)) is not None:
+        screen.on_start(started)
     done = threading.Event()
 
     def tick() -> None:
@@ -66,7 +67,7 @@ def run_in_foreground(plan: LaunchSpec, stop: threading.Event) -> bool:
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()
-    again = f"to go on: closecall paper start --name {plan.name}"
+    again = f"to resume: closecall paper start --name {plan.name}"
     try:
         supervisor = Supervisor(plan, show=screen.on_event, on_message=screen.print_line, stop=stop)
         ended = supervisor.run()

@@ -1,4 +1,4 @@
-"""Where sessions stand, as text that fits 80 columns. Writes to stdout; knows no journal."""
+"""Print the state of sessions as text that fits 80 columns."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,107 +18,111 @@ from strategies.paper.files import journal_path
 from strategies.paper.results import score_session
 from strategies.paper_runtime.control import require_session
 from strategies.replay_check import check_run_replay, check_session_replay
+from strategies.result_table import create_console, print_result
 from strategies.runs import JOURNAL
-from tui.cli.tables import create_console, print_result
 from tui.formatting import format_signed_percent, number_formatter
 
 
-def print_status(found: Mapping[str, Any], now: datetime) -> None:
-    """One session: what it does, what it waits for, what it holds, what it said last, what is wrong."""
+def print_status(status: Mapping[str, Any], now: datetime) -> None:
+    """Print a session's state, positions, latest forecasts and faults."""
     console = create_console()
-    for line in status_lines(found, now):
+    for line in status_lines(status, now):
         console.print(Text(line), soft_wrap=True)
 
 
-def status_lines(found: Mapping[str, Any], now: datetime) -> list[str]:
-    """The same, a line each."""
-    lines = [_heading_line(found), _account_line(found)]
-    if found["runs"] == "running" and found["waiting"] and not found["replay"]:
-        until = datetime.fromisoformat(found["waiting"]["until"])
-        lines.append(f"It is {waiting_text(found['waiting']['for'], until, now)}.")
-    if found["runs"] == "running" and found["next_decision"]:
-        said = decision_text(datetime.fromisoformat(found["next_decision"]), now)
-        lines.append(f"{said[:1].upper()}{said[1:]}.")
-    if found["runs"] != "finished" or found["state"] != "active":
-        lines.append(_risk_line(found))
-    lines += [_position_line(one) for one in found["positions"]] or ["Nothing is held."]
-    if found["runs"] != "finished":  # what waited at its end has expired
-        lines += [f"Order waits: {size:+g} {symbol}" for symbol, size in found["orders"].items()]
-    if found["forecasts"]:
+def status_lines(status: Mapping[str, Any], now: datetime) -> list[str]:
+    """Return the lines of `print_status`."""
+    lines = [_heading_line(status), _account_line(status)]
+    if status["runs"] == "running" and status["waiting"] and not status["replay"]:
+        until = datetime.fromisoformat(status["waiting"]["until"])
+        lines.append(f"It is {waiting_text(status['waiting']['for'], until, now)}.")
+    if status["runs"] == "running" and status["next_decision"]:
+        decision = decision_text(datetime.fromisoformat(status["next_decision"]), now)
+        lines.append(f"{decision[:1].upper()}{decision[1:]}.")
+    if status["runs"] != "finished" or status["state"] != "active":
+        lines.append(_risk_line(status))
+    lines += [_position_line(position) for position in status["positions"]] or ["Nothing is held."]
+    if status["runs"] != "finished":  # what waited at its end has expired
+        lines += [f"Order waits: {size:+g} {symbol}" for symbol, size in status["orders"].items()]
+    if status["forecasts"]:
         lines.append("Last forecasts:")
-        lines += [f"  {one['as_of'][:16].replace('T', ' ')}  {call_text(one)}" for one in found["forecasts"]]
-    lines += [f"At fault now: {one['part']}: {one['reason']}" for one in found["down"]]
-    past = [one for one in found["faults"] if one["state"] != "down"]
-    lines += [f"Fault, {one['at'][:16].replace('T', ' ')}: {one['part']}: {one['reason']}" for one in past]
-    if found["unanswered"]:
-        lines.append(f"Not acted on yet: {', '.join(found['unanswered'])}; it is when the session runs.")
-    return [*lines, _next_step(found)]
+        lines += [
+            f"  {call['as_of'][:16].replace('T', ' ')}  {call_text(call)}" for call in status["forecasts"]
+        ]
+    lines += [f"At fault now: {fault['part']}: {fault['reason']}" for fault in status["down"]]
+    past = [fault for fault in status["faults"] if fault["state"] != "down"]
+    lines += [
+        f"Fault, {fault['at'][:16].replace('T', ' ')}: {fault['part']}: {fault['reason']}" for fault in past
+    ]
+    if status["unanswered"]:
+        lines.append(f"Not acted on yet: {', '.join(status['unanswered'])}; it is when the session runs.")
+    return [*lines, _next_step(status)]
 
 
-def print_sessions(found: Sequence[Mapping[str, Any]], place: object) -> None:
-    """One line for each session."""
+def print_sessions(sessions: Sequence[Mapping[str, Any]], place: object) -> None:
+    """Print one line for each session."""
     console = create_console()
-    if not found:
+    if not sessions:
         console.print(f"No sessions in {place}. Begin one: closecall paper start --replay", soft_wrap=True)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in ("session", "kind", "runs", "state", "reached", "equity", "return"):
         table.add_column(column, justify="right" if column in ("equity", "return") else "left", no_wrap=True)
-    for one in found:
-        table.add_row(*_session_cells(one))
+    for session in sessions:
+        table.add_row(*_session_cells(session))
     console.print(table)
 
 
-def _session_cells(one: Mapping[str, Any]) -> list[str]:
-    if "damaged" in one:
-        return [one["session"], "-", "damaged", "-", "-", "-", "-"]
-    kind = "simulated" if one["simulated"] else "replay" if one["replay"] else "live"
-    runs = f"process {one['process']}" if one["process"] else one["runs"]
-    reached = one["reached"][:10] if one["reached"] else "-"
-    change = one["equity"] / one["cash_at_start"] - 1
-    state = "-" if one["runs"] == "finished" else one["state"]
+def _session_cells(session: Mapping[str, Any]) -> list[str]:
+    if "damaged" in session:
+        return [session["session"], "-", "damaged", "-", "-", "-", "-"]
+    kind = "simulated" if session["simulated"] else "replay" if session["replay"] else "live"
+    runs = f"process {session['process']}" if session["process"] else session["runs"]
+    reached = session["reached"][:10] if session["reached"] else "-"
+    change = session["equity"] / session["cash_at_start"] - 1
+    state = "-" if session["runs"] == "finished" else session["state"]
     return [
-        one["session"],
+        session["session"],
         kind,
         runs,
         state,
         reached,
-        number_formatter(0)(one["equity"]),
+        number_formatter(0)(session["equity"]),
         format_signed_percent(change),
     ]
 
 
-def _heading_line(found: Mapping[str, Any]) -> str:
-    kind = "SIMULATED market" if found["simulated"] else "Replay" if found["replay"] else "Live"
-    process = f" (process {found['process']})" if found["process"] else ""
-    symbols = ", ".join(found["symbols"][:8]) + (" …" if len(found["symbols"]) > 8 else "")
-    what = f"{kind}, session {found['session']}: {found['runs']}{process}"
-    return f"{what}. {symbols}; student {found['student']}."
+def _heading_line(status: Mapping[str, Any]) -> str:
+    kind = "SIMULATED market" if status["simulated"] else "Replay" if status["replay"] else "Live"
+    process = f" (process {status['process']})" if status["process"] else ""
+    symbols = ", ".join(status["symbols"][:8]) + (" …" if len(status["symbols"]) > 8 else "")
+    what = f"{kind}, session {status['session']}: {status['runs']}{process}"
+    return f"{what}. {symbols}; student {status['student']}."
 
 
-def _account_line(found: Mapping[str, Any]) -> str:
-    change = format_signed_percent(found["equity"] / found["cash_at_start"] - 1)
-    reached = f" at {found['reached'][:16].replace('T', ' ')} UTC" if found["reached"] else ""
+def _account_line(status: Mapping[str, Any]) -> str:
+    change = format_signed_percent(status["equity"] / status["cash_at_start"] - 1)
+    reached = f" at {status['reached'][:16].replace('T', ' ')} UTC" if status["reached"] else ""
     return (
-        f"Equity {found['equity']:,.2f} {found['currency']} ({change}){reached}, "
-        f"of it {found['cash']:,.2f} in cash. Nothing of this is real money."
+        f"Equity {status['equity']:,.2f} {status['currency']} ({change}){reached}, "
+        f"of it {status['cash']:,.2f} in cash. Nothing of this is real money."
     )
 
 
-def _risk_line(found: Mapping[str, Any]) -> str:
+def _risk_line(status: Mapping[str, Any]) -> str:
     meaning = {
         "active": "ACTIVE: it trades",
         "reducing": "REDUCING: no new risk is taken",
         "halted": "HALTED: no order is given; closecall paper resume leads back",
     }
-    said = meaning.get(found["state"], found["state"])
-    return f"{said} ({found['cause']}, by {found['author']})." if found["cause"] else f"{said}."
+    meant = meaning.get(status["state"], status["state"])
+    return f"{meant} ({status['cause']}, by {status['author']})." if status["cause"] else f"{meant}."
 
 
-def _position_line(one: Mapping[str, Any]) -> str:
-    price = one["price"]
-    worth = f" at {price:,.6g}, worth {price * one['size']:,.2f}" if price is not None else ""
-    return f"Holds {one['size']:g} {one['symbol']}{worth}"
+def _position_line(position: Mapping[str, Any]) -> str:
+    price = position["price"]
+    worth = f" at {price:,.6g}, worth {price * position['size']:,.2f}" if price is not None else ""
+    return f"Holds {position['size']:g} {position['symbol']}{worth}"
 
 
 def _next_step(found: Mapping[str, Any]) -> str:
@@ -129,18 +133,18 @@ def _next_step(found: Mapping[str, Any]) -> str:
             f"parity {name}"
         )
     if found["runs"] == "stopped":
-        return f"To go on: closecall paper start --name {name}"
+        return f"To resume: closecall paper start --name {name}"
     return f"To end it for now: closecall paper stop {name}"
 
 
 def finish_score(data_dir: Path, name: str, *, count: bool) -> dict[str, Any] | None:
-    """The table of a session so far; with `count` it has ended, and goes on the record of trials."""
+    """Return the result of a session so far; with `count` it has ended and is recorded as a trial."""
     with Journal.open(journal_path(data_dir, name), name) as journal:
         return score_session(journal, data_dir, utc_now(), count=count)
 
 
 def print_scored(result: Mapping[str, Any] | None, *, replay: bool) -> None:
-    """The table of a replay or a live session, or that there is none yet."""
+    """Print the table of a session, or that there is none yet."""
     if result is None:
         sys.stdout.write("No forecast is made yet, so there is nothing to score.\n")
         return
@@ -157,33 +161,33 @@ def print_export(found: Mapping[str, Any]) -> None:
         return
     sys.stdout.write(f"Left out is the rest: {found['reason']}.\n")
     sys.stdout.write(
-        f"To go on from there: move {found['journal']} and the journal.* files beside it away, put "
+        f"To resume from there: move {found['journal']} and the journal.* files beside it away, put "
         f"{found['file']} in its place, and start the session again.\n"
     )
 
 
 def check_replay(data_dir: Path, name: str) -> dict[str, Any]:
-    """What was compared, as JSON types. Raises UsageError where there is neither session nor run."""
+    """Return what was compared, as JSON types. Raises UsageError for an unknown session or run."""
     run = data_dir / "runs" / name / JOURNAL
     if run.is_file() and not journal_path(data_dir, name).is_file():
         with Journal.open(run, name) as journal:
-            found = check_run_replay(journal)
+            report = check_run_replay(journal)
     else:
         with Journal.open(require_session(data_dir, name), name) as journal:
-            found = check_session_replay(journal)
-    made: dict[str, Any] = to_jsonable({**asdict(found), "equal": found.equal})
-    return made
+            report = check_session_replay(journal)
+    encoded: dict[str, Any] = to_jsonable({**asdict(report), "equal": report.equal})
+    return encoded
 
 
-def print_replay_report(found: Mapping[str, Any]) -> None:
-    """What was compared, a line for each digest."""
-    for kind, was in found["digests"].items():
-        again = found["replayed"].get(kind)
-        said = "the same again" if was == again else f"not {str(again)[:16]}"
-        sys.stdout.write(f"{kind:10} {was[:16]}  {said}\n")
-    for trouble in filter(None, (found["difference"], found["chain"])):
+def print_replay_report(report: Mapping[str, Any]) -> None:
+    """Print one line for each digest that was compared."""
+    for kind, was in report["digests"].items():
+        again = report["replayed"].get(kind)
+        result = "the same again" if was == again else f"not {str(again)[:16]}"
+        sys.stdout.write(f"{kind:10} {was[:16]}  {result}\n")
+    for trouble in filter(None, (report["difference"], report["chain"])):
         sys.stdout.write(f"{trouble}\n")
-    inputs = pluralize(found["inputs"], "input")
-    more = f", {found['undecided']:,} more not acted on yet" if found["undecided"] else ""
-    verdict = "all the same again" if found["equal"] else "NOT the same"
-    sys.stdout.write(f"{found['session']}: {verdict} from {inputs}{more}.\n")
+    inputs = pluralize(report["inputs"], "input")
+    more = f", {report['undecided']:,} more not acted on yet" if report["undecided"] else ""
+    verdict = "all the same again" if report["equal"] else "NOT the same"
+    sys.stdout.write(f"{report['session']}: {verdict} from {inputs}{more}.\n")

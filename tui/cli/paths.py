@@ -1,20 +1,11 @@
-"""The one place that knows where closecall keeps its data. Creates nothing."""
+"""Check the folders that a command is to write to. Creates nothing."""
 
 import os
 from pathlib import Path
 
 from engine.errors import UsageError
-
-ENVIRONMENT_VARIABLE = "CLOSECALL_DATA_DIR"
-
-
-def data_dir(chosen: Path | None) -> Path:
-    """The chosen folder, or the user's data folder of this system."""
-    if chosen is not None:
-        return chosen.expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("closecall", appauthor=False)
+from strategies.data_folder import ENVIRONMENT_VARIABLE as ENVIRONMENT_VARIABLE
+from strategies.data_folder import data_dir as data_dir
 
 
 def working_dir(chosen: Path | None) -> Path:

@@ -1,49 +1,21 @@
-"""Results as tables that fit 80 columns. Writes to stdout and nowhere else; knows no run and no model."""
+"""Print results as tables that fit 80 columns."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
 from strategies.console import pluralize
-from tui.formatting import NOTICE, format_percent, list_conclusions, number_formatter
-
-_FORECASTERS = {
-    "student": "student",
-    "buy_and_hold": "buy&hold",
-    "persistence": "persist.",
-    "majority": "majority",
-    "random": "random",
-    "oracle": "oracle",
-}
-
-
-def print_result(result: Mapping[str, Any], kind: str = "Backtest") -> None:
-    """The scored table of one run with everything needed to judge it; `kind` says what ran on real days."""
-    console = create_console()
-    _print_heading(console, result, kind)
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("")
-    callers = [name for name in _FORECASTERS if name in result["scores"]]
-    for name in callers:
-        table.add_column(_FORECASTERS[name], justify="right", style="bold" if name == "student" else "")
-    for metric in table_metrics(MetricTable.RESULT):
-        shown = [metric.show(result["scores"][name].get(metric.key)) for name in callers]
-        table.add_row(metric.label, *shown)
-    console.print(table)
-    console.print()
-    for line in list_conclusions(result):
-        console.print(Text(line))
-    console.print(Text(NOTICE, style="dim"))
+from strategies.result_table import create_console, shorten_symbols
+from tui.formatting import format_percent, number_formatter
 
 
 def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
-    """One line for each run on record."""
+    """Print one line for each run."""
     console = create_console()
     if not runs:
         console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
@@ -90,42 +62,12 @@ def print_pairs(values: Mapping[str, Any]) -> None:
         sys.stdout.write(f"{name.replace('_', ' '):30} {shown}\n")
 
 
-def create_console() -> Console:
-    """A console that prints text as it is, wide enough where it is no terminal."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 100)
-    return console
-
-
-def _print_heading(console: Console, result: Mapping[str, Any], kind: str) -> None:
-    what = "SIMULATED market" if result["simulated"] else kind
-    console.print(
-        Text(f"{what}  {result['start']} to {result['end']}  student {result['student']}", style="bold"),
-        soft_wrap=True,
-    )
-    console.print(
-        Text(f"{pluralize(len(result['symbols']), 'symbol')}: {_shorten_symbols(result['symbols'])}")
-    )
-    console.print(
-        f"{pluralize(result['bars'], 'bar')}, {pluralize(result['news'], 'news item')}, "
-        f"{pluralize(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
-        f"{pluralize(result['abstentions'], 'abstention')}"
-    )
-    console.print()
-
-
-def _shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(symbols) - most} more" if len(symbols) > most else ""
-    return ", ".join(symbols[:most]) + more
-
-
 def _run_cells(result: Mapping[str, Any]) -> list[str]:
     metrics = table_metrics(MetricTable.RUNS)
     if not result:
         return ["-"] * (len(metrics) + 4)
     student = result["scores"]["student"]
-    symbols = _shorten_symbols(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
+    symbols = shorten_symbols(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
     return [
         symbols,
         result["start"],
@@ -139,25 +81,31 @@ _MOST_SHOWN = 200
 
 
 def print_fetch_report(report: Any) -> None:
-    """What a fetch of bars did, a line for each symbol and one for each gap."""
+    """Print what was fetched, a line for each symbol and one for each gap."""
     console = create_console()
     table = _table("symbol", "new", "stored", "gaps", "strays")
-    for one in report.symbols:
-        table.add_row(one.symbol, f"{one.new:,}", f"{one.stored:,}", str(len(one.gaps)), str(one.strays))
+    for fetched in report.symbols:
+        table.add_row(
+            fetched.symbol,
+            f"{fetched.new:,}",
+            f"{fetched.stored:,}",
+            str(len(fetched.gaps)),
+            str(fetched.strays),
+        )
     heading = f"{report.source}, {report.server_time:%Y-%m-%d %H:%M} UTC by its clock; {report.provenance}"
     console.print(Text(heading, style="bold"), soft_wrap=True)
     console.print(table)
-    for one in report.symbols:
-        for gap in one.gaps:
+    for fetched in report.symbols:
+        for gap in fetched.gaps:
             days = (
                 f"{gap.first:%Y-%m-%d} to {gap.last:%Y-%m-%d}" if gap.candles > 1 else f"{gap.first:%Y-%m-%d}"
             )
             missing = pluralize(gap.candles, "candle")
-            console.print(Text(f"gap  {one.symbol}  {days}  {missing}: {gap.reason}"))
+            console.print(Text(f"gap  {fetched.symbol}  {days}  {missing}: {gap.reason}"))
 
 
 def print_news(report: Any) -> None:
-    """What a pass over news feeds found."""
+    """Print what a pass over news feeds found."""
     repeated = sum(report.repeated.values())
     create_console().print(
         f"{pluralize(report.read, 'entry', 'entries')} read: {report.stored:,} stored, "

@@ -1,4 +1,4 @@
-"""`closecall walkforward`, and the flags that it shares with the commands that train once."""
+"""The commands that train: `closecall walkforward`, `train` and `retrain`."""
 
 import sys
 from collections.abc import Mapping
@@ -20,54 +20,36 @@ import os
 
 from tui.cli.paths import data_dir
 
+_TRADING = ("cash", "fee_bps", "slippage_bps", "latency_bps", "rates_files", "base_currency")
+
 _TRAINING = tuple(
     f"walkforward.{key}" for key in ("train_days", "recency_half_life", "embargo_days", "steps")
 )
 
 
 @config_options(
-    "walkforward.method",
-    "walkforward.train_days",
-    "walkforward.test_days",
-    "walkforward.step_days",
-    "walkforward.recency_half_life",
-    "walkforward.embargo_days",
-    "walkforward.steps",
-    "walkforward.compare",
-    "bars",
-    "store",
-    "news",
-    "symbols",
-    "start",
-    "end",
-    "student",
-    "adapter",
-    "champion",
-    "quantization",
-    "allow_bad_data",
-    "allow_short",
-    "seed",
-    "market.days",
-    "market.edge",
-    "market.reversal",
-    "out",
+    "walkforward.*",
+    "*",
+    "market.*",
+    without=(*_TRADING, "feeds", "market.headlines"),
     texts={"start": "First day of the history."},
 )
 def walkforward(
     flags: dict[str, Any],
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with this run; default: an unfinished equal one.")
+        str | None,
+        typer.Option(metavar="RUN", help="Resume this run; default: an unfinished one with equal settings."),
     ] = None,
     config: ConfigFile = None,
     register: Annotated[
-        bool, typer.Option("--register", help="Enter the last champion into the registry, as a challenger.")
+        bool, typer.Option("--register", help="Register the last champion as a challenger.")
     ] = False,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Retrain through history: train, shadow, gate, and trade only what the champion of the day said.
+    """Walk forward: per fold train a challenger, shadow it, gate it, and trade the current champion.
 
-    Without --bars it runs on a simulated market. A run that was interrupted goes on where it stopped.
+    Without --bars it runs on a simulated market. An interrupted run resumes where it stopped.
     """
     from strategies.config import load_config
 
@@ -86,7 +68,7 @@ def walkforward(
                 wanted, settings, data_dir=folder, clock=utc_now, on_progress=progress, resume=resume
             )
     except KeyboardInterrupt:
-        sys.stderr.write("closecall: interrupted; the same command goes on where this one stopped\n")
+        sys.stderr.write("closecall: interrupted; the same command resumes where this one stopped\n")
         raise
     if register:
         from training.retraining.retrain import register_champion
@@ -115,7 +97,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder for the adapter; default:
 From = Annotated[
     str | None,
     typer.Option(
-        "--from", metavar="NAME", help="The run or paper session learned from; default: newest run."
+        "--from", metavar="NAME", help="The run or paper session to train on; default: the newest run."
     ),
 ]
 
@@ -128,7 +110,7 @@ def train_grpo(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """One round of GRPO by hand on a run or session; the adapter enters no registry."""
+    """Train an adapter once with GRPO on a run or session, without registering it."""
     _train_once("grpo", flags, run, out, data, as_json=as_json)
 
 
@@ -140,7 +122,7 @@ def train_sft(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """One round of supervised training by hand on a run or session; the adapter enters no registry."""
+    """Train an adapter once, supervised, on a run or session, without registering it."""
     _train_once("sft", flags, run, out, data, as_json=as_json)
 
 
@@ -158,12 +140,12 @@ def retrain(
     flags: dict[str, Any],
     run: From = None,
     if_drift: Annotated[
-        bool, typer.Option("--if-drift", help="Train only if the Brier score has turned worse.")
+        bool, typer.Option("--if-drift", help="Train only if the Brier score has become worse.")
     ] = False,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Gate the challengers that are due, train a new one on the latest outcomes, and enter it.
+    """Gate the challengers that are due, then train and register one on the latest outcomes.
 
     Runs at low priority; a second one at the same time is refused.
     """
@@ -199,6 +181,8 @@ def _train_once(
         out or data_dir(data) / "adapters" / f"{utc_now():%Y%m%d-%H%M%S}-{method}", "--out"
     )
     with ProgressDisplay() as progress:
-        said = train_once(settings, data_dir=folder, run=run, out=target, clock=utc_now, on_progress=progress)
-    print_json(said) if as_json else print_pairs({k: v for k, v in said.items() if k != "figures"})
+        report = train_once(
+            settings, data_dir=folder, run=run, out=target, clock=utc_now, on_progress=progress
+        )
+    print_json(report) if as_json else print_pairs({k: v for k, v in report.items() if k != "figures"})
     sys.stderr.write(f"The adapter is in {target}; use it with --adapter {target}\n")

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
-from tui.cli.tables import create_console
+from strategies.result_table import create_console
 from tui.formatting import NOTICE, format_percent, list_conclusions, number_formatter
 
 _NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
@@ -88,16 +88,16 @@ def print_drift(measured: Mapping[str, Any]) -> None:
 def _folds_table(folds: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("fold", "trained to", "gated", "arm", "outcomes", "guards", "p", "promoted")
     for fold in folds:
-        for arm, said in fold["arms"].items():
+        for arm, trained in fold["arms"].items():
             table.add_row(
                 str(fold["number"]),
                 fold["cutoff"][:10],
                 fold["gate_at"][:10],
                 arm,
-                f"{said['trained_on']:,}",
-                "passed" if said["clean"] else "spoke",
-                "-" if said["p_value"] is None else f"{said['p_value']:.2g}",
-                "yes" if said["promoted"] else "no",
+                f"{trained['trained_on']:,}",
+                "passed" if trained["clean"] else "spoke",
+                "-" if trained["p_value"] is None else f"{trained['p_value']:.2g}",
+                "yes" if trained["promoted"] else "no",
             )
     return table
 
@@ -123,22 +123,22 @@ def _arms_table(result: Mapping[str, Any]) -> Table:
 def _comparison_table(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
     """Each pair of arms on the joined days; t test over days, two-sided at 5%."""
     lines = []
-    for one in comparison:
-        if one["difference"] is None or one["low"] is None:
+    for pair in comparison:
+        if pair["difference"] is None or pair["low"] is None:
             continue
-        better = "no winner" if one["winner"] == "inconclusive" else f"{_NAMES[one['winner']]} wins"
+        better = "no winner" if pair["winner"] == "inconclusive" else f"{_NAMES[pair['winner']]} wins"
         lines.append(
-            f"{_NAMES[one['caller']]} against {_NAMES[one['against']]}, {one['measure']}: "
-            f"{one['difference']:+.4f} (95%: {one['low']:+.4f} to {one['high']:+.4f}, paired, "
-            f"{one['days']} days): {better}."
+            f"{_NAMES[pair['caller']]} against {_NAMES[pair['against']]}, {pair['measure']}: "
+            f"{pair['difference']:+.4f} (95%: {pair['low']:+.4f} to {pair['high']:+.4f}, paired, "
+            f"{pair['days']} days): {better}."
         )
     return lines
 
 
 def _claims_table(claims: Sequence[Mapping[str, Any]]) -> list[str]:
-    made = [f"{one['measure']} against {one['against']}" for one in claims if one["claimed"]]
-    if made:
-        return [f"Claimed better: {', '.join(made)}."]
+    claimed = [f"{claim['measure']} against {claim['against']}" for claim in claims if claim["claimed"]]
+    if claimed:
+        return [f"Claimed better: {', '.join(claimed)}."]
     return ["Nothing is claimed to be better than the static student or the base rate."]
 
 

@@ -60,7 +60,7 @@ class ActionResult:
 class Action:
     """An action that can be confirmed: its name, what it will do, and how it is done.
 
-    `refused` says why it cannot be, and is empty where it can. `do` is given a person's reason, which is
+    `refused` says why it cannot be, and is empty where it can. `perform` is given a person's reason, which is
     kept where `find_trials`.
     """
 
@@ -68,7 +68,7 @@ class Action:
     description: str
     refusal: str = ""
     on_record: bool = True
-    run: Callable[[str], ActionResult] = lambda _reason: ActionResult(message="")
+    perform: Callable[[str], ActionResult] = lambda _reason: ActionResult(message="")
 
 
 def plan_action(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Action:
@@ -107,7 +107,7 @@ def _command(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Acti
     return Action(
         name=name,
         description=will,
-        run=lambda why: send_command(one.place.path, one.place.key, name, why, clock()),
+        perform=lambda why: send_command(one.place.path, one.place.key, name, why, clock()),
     )
 
 
@@ -145,7 +145,7 @@ def _registry(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Act
         return Action(
             name=name,
             description=f"{will} Champion now: {now}.",
-            run=lambda why: roll_back(home, why, clock()),
+            perform=lambda why: roll_back(home, why, clock()),
         )
     will = "The chosen adapter becomes the champion and speaks from now on; running sessions adopt it."
     if registry is None or not registry.adapters:
@@ -161,7 +161,7 @@ def _registry(name: str, sight: ViewState, clock: Callable[[], datetime]) -> Act
     )
     will += f"It is a {one.status}; the last word on it: {one.verdict or 'none'}."
     will += f" A guard spoke in its training: {one.guard}." if one.guard else ""
-    return Action(name=name, description=will, run=lambda why: promote(home, one.name, why, clock()))
+    return Action(name=name, description=will, perform=lambda why: promote(home, one.name, why, clock()))
 
 
 def promote(data_dir: Path, adapter: str, why: str, at: datetime) -> ActionResult:
@@ -212,7 +212,10 @@ def _process(name: str, sight: ViewState) -> Action:
     where = f"It runs as a process of its own: {line} --data-dir {sight.snapshot.data_dir}"
     words += ["--data-dir", sight.snapshot.data_dir]
     return Action(
-        name=name, description=f"{will} {where}", on_record=False, run=lambda _why: start_command(words, line)
+        name=name,
+        description=f"{will} {where}",
+        on_record=False,
+        perform=lambda _why: start_command(words, line),
     )
 
 
@@ -242,7 +245,7 @@ def execute(action: Action, why: str) -> ActionResult:
     if action.refusal:
         return ActionResult(message=f"{action.name}: {action.refusal}")
     try:
-        return action.run(why)
+        return action.perform(why)
     except (ClosecallError, OSError, ValueError) as error:
         return ActionResult(message=f"{action.name} failed: {error}")
 

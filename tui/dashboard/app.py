@@ -1,50 +1,59 @@
-"""The keys and the mouse of the dashboard: each leads to another sight, a question, or an action.
-
-What is drawn stands in `screens`, how scenes come in `viewing`, what is done in `acting`.
-"""
+"""The keys and the mouse of the dashboard: each leads to another view state, a question or an action."""
 
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.theme import Theme
 
 from strategies.monitor.follower import JournalFollower
 from strategies.monitor.journal_reader import EventRow
 from strategies.monitor.views import Snapshot
 from tui.dashboard.actions import ActionResult, BackgroundTasks, plan_action
-from tui.dashboard.canvas import Canvas
 from tui.dashboard.dialogs import Confirm, Help, TextPrompt
-from tui.dashboard.frame import Box, box_at
-from tui.dashboard.keys import KEYS
+from tui.dashboard.keys import KEYS, format_key
 from tui.dashboard.navigation import (
-    focus_other_panel,
+    choose_row,
     go_back,
-    handle_click,
     move_cursor,
     open_row,
     select_other_call,
     select_other_journal,
 )
-from tui.dashboard.screens.layout import layout, list_panels, render_screen, tab_at
+from tui.dashboard.screen import DashScreen, PanelView, TopBar
+from tui.dashboard.screens import SCREENS
 from tui.dashboard.text import select_journal
-from tui.dashboard.themes import PALETTES
+from tui.dashboard.themes import PALETTES, THEME_COLOURS, Palette
 from tui.dashboard.view_state import Panel, Search, ViewState
 
-_HINTS = "1-7 screens  ↑↓ rows  tab panels  enter open  / filter  ? help  ^p all  q quit"
+_CSS = """
+DashScreen { background: $background; }
+DashScreen .body { layout: grid; height: 1fr; }
+TopBar { dock: top; height: 2; }
+NoticeLine { dock: bottom; height: 1; display: none; }
+DashScreen.notice NoticeLine { display: block; }
+DashScreen.notice Footer { display: none; }
+Footer { background: $background; }
+PanelView { display: none; border: round $panel-lighten-3; border-title-color: $foreground; }
+PanelView:focus { border: round $accent; border-title-color: $accent; border-title-style: bold; }
+PanelView.-maximized { display: block !important; width: 1fr; height: 1fr; }
+"""
 
 
 class DashboardView(App[None]):
-    """Reads `data_dir` through a Reader, whose scenes it draws; `clock` is the wall clock in UTC."""
+    """Reads `data_dir` and shows what a follower makes of it; `clock` is the wall clock in UTC."""
 
     TITLE = "closecall"
-    CSS = "Canvas { background: $background; }"
+    CSS = _CSS + "".join(f"#{plan.name}-screen {{ {plan.css} }}" for plan in SCREENS)
+    DEFAULT_MODE = SCREENS[0].name
 
     def __init__(
         self,
@@ -59,25 +68,23 @@ class DashboardView(App[None]):
         super().__init__()
         self.clock, self.local, self._requested_event = clock, zone, name
         self.reader = JournalFollower(data_dir, clock, self._on_snapshot)
-        scene = Snapshot(at=clock(), data_dir=str(data_dir))
+        snapshot = Snapshot(at=clock(), data_dir=str(data_dir))
         self.view_state = ViewState(
-            snapshot=scene, palette=PALETTES[palette], zone=zone, readonly=readonly, focus="journals"
+            snapshot=snapshot, palette=PALETTES[palette], zone=zone, readonly=readonly
         )
         self._newest: Snapshot | None = None
         self._snapshots = 0
         self._awaited: dict[tuple[str, int], str] = {}
         self.background_tasks = BackgroundTasks(self.reader, self._call_in_loop)
         self._fetching = ("", 0)
-        self.boxes: list[Box] = []
-
-    def compose(self) -> ComposeResult:
-        """One canvas is all there is."""
-        yield Canvas()
+        for each in PALETTES.values():
+            self.register_theme(create_theme(each))
+        self.theme = palette
+        for plan in SCREENS:
+            self.add_mode(plan.name, partial(DashScreen, plan, lambda: self.view_state))
 
     def on_mount(self) -> None:
-        """Draw at once, then read."""
-        self.query_one(Canvas).focus()
-        self.draw()
+        """Show the empty screen at once, then read."""
         self.reader.start()
 
     def on_unmount(self) -> None:
@@ -90,34 +97,33 @@ class DashboardView(App[None]):
             self.reader.yield_to_input()
         await super().on_event(event)
 
-    def on_resize(self) -> None:
-        """Draw for the new size."""
-        self.call_after_refresh(self.draw)
-
     @property
     def settled(self) -> bool:
         """Whether a scene is drawn and every journal in it is counted to its end."""
         scene = self.view_state.snapshot
         return self._snapshots > 1 and all(one.counted >= one.newest for one in scene.journals)
 
-    def draw(self) -> None:
-        """Everything as it is now."""
-        with contextlib.suppress(LookupError):
-            canvas = self.screen_stack[0].query_one(Canvas)
-            width, height = self.size
-            zoomed = self.view_state.focus if self.view_state.zoomed else ""
-            self.boxes = layout(self.view_state.screen, width, height, zoomed)
-            names = [box.panel.name for box in self.boxes]
-            if self.view_state.focus not in names:
-                self.view_state = replace(self.view_state, focus=names[0])
-            canvas.paint(render_screen(self.view_state, width, height, _HINTS))
+    @property
+    def base(self) -> DashScreen | None:
+        """The screen below any dialog."""
+        screen = self.screen_stack[0] if self._screen_stack else None
+        return screen if isinstance(screen, DashScreen) else None
 
-    def set_view(self, sight: ViewState) -> None:
+    def draw(self) -> None:
+        """Show the view state as it is now."""
+        if self.base is not None:
+            self.base.update()
+
+    def set_view(self, state: ViewState) -> None:
         """Look at something else."""
-        before, self.view_state = self.view_state, sight
-        if sight.selected != before.selected:
-            self.reader.prioritize(sight.selected)
+        before, self.view_state = self.view_state, state
+        if state.selected != before.selected:
+            self.reader.prioritize(state.selected)
             self.view_state = replace(self.view_state, event=None, call=None, search=Search(), reward=None)
+        if state.screen != self.current_mode:
+            self.switch_mode(state.screen)
+            if self.base is not None and state.focus:
+                self.base.focus_panel(state.focus)
         if self.view_state.screen == "forecast":
             self._fetch_call()
         self.draw()
@@ -208,37 +214,39 @@ class DashApp(DashboardView):
 
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.action, key.name, show=False) for key in KEYS
+        Binding(
+            key.keys,
+            key.action,
+            key.footer or key.name,
+            show=bool(key.footer),
+            key_display="↑↓" if key.footer == "Rows" else format_key(key).split()[0].replace("ctrl+", "^"),
+        )
+        for key in KEYS
     ]
 
     def action_screen(self, name: str) -> None:
-        """Show one of the seven screens."""
-        self.set_view(
-            replace(
-                self.view_state,
-                screen=name,
-                focus=layout(name, *self.size)[0].panel.name,
-                filter_text="",
-                notice="",
-            )
-        )
+        """Show one of the screens."""
+        self.set_view(replace(self.view_state, screen=name, focus="", filter_text="", notice=""))
 
     def action_move(self, rows: int) -> None:
         """Move within the panel with the focus."""
-        self.set_view(move_cursor(self.view_state, self._box(), rows))
+        view = self.focused
+        if isinstance(view, PanelView):
+            self.set_view(move_cursor(self.view_state, view.panel, rows, view.size.height))
 
     def action_panel(self, step: int) -> None:
         """Go to another panel."""
-        where = (
-            list_panels(self.view_state.screen)
-            if self.view_state.zoomed
-            else [box.panel for box in self.boxes]
-        )
-        self.set_view(focus_other_panel(self.view_state, where, step))
+        if self.base is not None and self.base.maximized is not None:
+            self.base.zoom(step)
+        elif step > 0:
+            self.screen.focus_next()
+        else:
+            self.screen.focus_previous()
 
     def action_zoom(self) -> None:
-        """The panel with the focus alone, or all of them again."""
-        self.set_view(replace(self.view_state, zoomed=not self.view_state.zoomed))
+        """Show the panel with the focus alone, or all of them again."""
+        if self.base is not None:
+            self.base.zoom()
 
     def action_journal(self, step: int) -> None:
         """Choose another session or run."""
@@ -250,7 +258,7 @@ class DashApp(DashboardView):
 
     def action_open(self) -> None:
         """Open the chosen row."""
-        panel = self._box().panel.name
+        panel = self.panel().name
         after = open_row(self.view_state, panel)
         if panel == "kinds":
             self.search(after.search.text, after.search.kind)
@@ -282,7 +290,7 @@ class DashApp(DashboardView):
     def action_help(self) -> None:
         """Help for the panel with the focus, and all keys."""
         note = "\nResearch software. Paper trading only: nothing here can place a real order."
-        self.push_screen(Help(self._box().panel, note))
+        self.push_screen(Help(self.panel(), note))
 
     def action_utc(self) -> None:
         """Times in UTC, or in the user's zone again."""
@@ -292,6 +300,7 @@ class DashApp(DashboardView):
         """The next of the three palettes."""
         names = list(PALETTES)
         after = names[(names.index(self.view_state.palette.name) + 1) % len(names)]
+        self.theme = after
         self.set_view(replace(self.view_state, palette=PALETTES[after], notice=f"palette: {after}"))
 
     def action_act(self, name: str) -> None:
@@ -312,29 +321,36 @@ class DashApp(DashboardView):
             if "palette" not in key.action or key.action == "palette":
                 yield SystemCommand(f"{key.group}: {key.name}", key.help, self._runner(key.action))
 
-    def on_canvas_hit(self, event: Canvas.Hit) -> None:
-        """A click chooses; a click on what is chosen opens it."""
-        name = tab_at(event.x) if event.y == 1 else None
-        if name is not None:
-            self.action_screen(name)
-            return
-        after, opens = handle_click(self.view_state, self.boxes, event.x, event.y)
+    def on_panel_view_focused(self, event: PanelView.Focused) -> None:
+        """Remember the panel."""
+        self.view_state = replace(self.view_state, focus=event.panel.name)
+
+    def on_top_bar_tab_clicked(self, event: TopBar.TabClicked) -> None:
+        """Show the screen of the tab."""
+        self.action_screen(event.name)
+
+    def on_panel_view_clicked(self, event: PanelView.Clicked) -> None:
+        """Choose the row of a click; a click on the chosen row of the focused panel opens it."""
+        view = event.view
+        after, chosen = choose_row(self.view_state, view.panel, event.line, view.size.height)
         self.set_view(after)
-        if opens:
+        if chosen and event.focused:
             self.action_open()
 
-    def on_canvas_wheel(self, event: Canvas.Wheel) -> None:
-        """The wheel moves within the panel under it."""
-        box = box_at(self.boxes, event.x, event.y)
-        if box is not None:
-            self.set_view(move_cursor(replace(self.view_state, focus=box.panel.name), box, event.rows))
+    def on_panel_view_scrolled(self, event: PanelView.Scrolled) -> None:
+        """Move within the panel under the wheel."""
+        event.view.focus()
+        self.set_view(move_cursor(self.view_state, event.view.panel, event.rows, event.view.size.height))
 
     def _runner(self, action: str) -> Callable[[], object]:
         return lambda: self.call_later(self.run_action, action)
 
-    def _box(self) -> Box:
-        return next(box for box in self.boxes if box.panel.name == self.view_state.focus)
-
     def panel(self) -> Panel:
-        """The panel with the focus."""
-        return self._box().panel
+        """Return the panel with the focus."""
+        focused = self.base.focused if self.base is not None else None
+        return focused.panel if isinstance(focused, PanelView) else SCREENS[0].panels[0]
+
+
+def create_theme(palette: Palette) -> Theme:
+    """Return the Textual theme of a palette."""
+    return Theme(name=palette.name, success=palette.up, error=palette.down, **THEME_COLOURS)

@@ -107,8 +107,8 @@ class TextPrompt(ModalScreen[str | None]):
     """A line to type at the bottom; ends with it, or None for esc."""
 
     DEFAULT_CSS = """
-    Ask { align: left bottom; background: transparent; }
-    Ask Input { width: 100%; height: 3; }
+    TextPrompt { align: left bottom; background: transparent; }
+    TextPrompt Input { width: 100%; height: 3; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
 

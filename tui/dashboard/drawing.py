@@ -4,14 +4,14 @@ Knows styles and widths, no journal and no Textual.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from strategies.monitor.views import Point
 from tui.dashboard.sanitize import pad, truncate, wrap
-from tui.dashboard.view_state import ViewState
+from tui.dashboard.view_state import Panel, ViewState
 
 Cell = tuple[object, int, str]
 """A value, its width (negative: to the right) and its style."""
@@ -75,6 +75,22 @@ def draw_window(
     first = first_row(sight.offsets.get(panel, 0), cursor, count, height)
     focused = sight.focus == panel
     return [draw(place, focused and place == cursor) for place in range(first, min(count, first + height))]
+
+
+def draw_panel(
+    panel: Panel, state: ViewState, width: int, height: int, *, focused: bool = False
+) -> list[Text]:
+    """Return the body of a panel, at most `height` lines of exactly `width` cells.
+
+    Args:
+        panel: What to draw.
+        state: What it is drawn from.
+        width: Cells of a line, within the border.
+        height: Lines, within the border.
+        focused: Whether to mark its chosen row.
+    """
+    lines = panel.draw(replace(state, focus=panel.name if focused else ""), width, height)[:height]
+    return [fit_line(line, width) for line in lines]
 
 
 def empty_state(message: str, remedy: str, width: int, height: int) -> list[Text]:
@@ -149,8 +165,3 @@ def draw_sparkline(values: Sequence[float], width: int) -> str:
     low, high = min(kept), max(kept)
     scale = 7 / (high - low) if high > low else 0.0
     return "".join("▁▂▃▄▅▆▇█"[round((value - low) * scale)] for value in kept)
-
-
-def split_cells(text: str) -> int:
-    """The cells of a text."""
-    return int(cell_len(text))

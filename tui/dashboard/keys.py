@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from tui.dashboard.screens import SCREENS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """A key, or several with commas, the action it stands for, and its words.
 
-    `group` is where the help puts it; `act` marks what asks a person first and then does something.
+    `group` is where the help puts it, `footer` its words in the footer, empty where it is not there; `act`
+    marks what asks a person first and then does something.
     """
 
     keys: str
@@ -15,37 +18,31 @@ class Key:
     name: str
     help: str
     group: str = "Moving"
+    footer: str = ""
     act: bool = False
 
 
 KEYS: tuple[Key, ...] = (
-    Key(keys="1", action="screen('overview')", name="Overview", help="Sessions and runs.", group="Screens"),
-    Key(
-        keys="2",
-        action="screen('session')",
-        name="Session",
-        help="Equity, positions, forecasts.",
-        group="Screens",
+    *(
+        Key(
+            keys=str(number),
+            action=f"screen('{plan.name}')",
+            name=plan.title,
+            help=plan.help,
+            group="Screens",
+        )
+        for number, plan in enumerate(SCREENS, start=1)
     ),
-    Key(keys="3", action="screen('forecast')", name="Forecast", help="One decision opened.", group="Screens"),
-    Key(keys="4", action="screen('retrain')", name="Retrain", help="Folds, gate, registry.", group="Screens"),
-    Key(
-        keys="5", action="screen('backtest')", name="Backtest", help="Progress, then scores.", group="Screens"
-    ),
-    Key(keys="6", action="screen('journal')", name="Journal", help="Every event.", group="Screens"),
-    Key(
-        keys="7", action="screen('health')", name="Health", help="Feeds, clock, gaps, disk.", group="Screens"
-    ),
-    Key(keys="j,down", action="move(1)", name="Down", help="The next row."),
+    Key(keys="j,down", action="move(1)", name="Down", footer="Rows", help="The next row."),
     Key(keys="k,up", action="move(-1)", name="Up", help="The row before."),
     Key(keys="pagedown,ctrl+d", action="move(10)", name="Ten down", help="Ten rows on."),
     Key(keys="pageup,ctrl+u", action="move(-10)", name="Ten up", help="Ten rows back."),
     Key(keys="g,home", action="move(-1000000)", name="First row", help="To the first row."),
     Key(keys="G,end", action="move(1000000)", name="Last row", help="To the last row."),
-    Key(keys="tab,l,right", action="panel(1)", name="Next panel", help="To the next panel."),
+    Key(keys="tab,l,right", action="panel(1)", name="Next panel", footer="Panels", help="To the next panel."),
     Key(keys="shift+tab,h,left", action="panel(-1)", name="Panel before", help="To the panel before."),
-    Key(keys="enter", action="open", name="Open", help="Open the chosen row."),
-    Key(keys="escape", action="leave", name="Back", help="Clear the filter, or go back."),
+    Key(keys="enter", action="open", name="Open", footer="Open", help="Open the chosen row."),
+    Key(keys="escape", action="leave", name="Back", footer="Back", help="Clear the filter, or go back."),
     Key(
         keys="right_square_bracket",
         action="journal(1)",
@@ -64,14 +61,23 @@ KEYS: tuple[Key, ...] = (
         keys="z",
         action="zoom",
         name="Zoom",
+        footer="Zoom",
         help="The panel alone; tab then goes through all panels.",
         group="Looking",
     ),
-    Key(keys="slash", action="filter", name="Filter", help="Keep the rows with a text.", group="Looking"),
+    Key(
+        keys="slash",
+        action="filter",
+        name="Filter",
+        footer="Filter",
+        help="Keep the rows with a text.",
+        group="Looking",
+    ),
     Key(
         keys="question_mark",
         action="help",
         name="Help",
+        footer="Help",
         help="Help for the panel with the focus.",
         group="Looking",
     ),
@@ -86,6 +92,7 @@ KEYS: tuple[Key, ...] = (
         keys="c",
         action="palette",
         name="Next palette",
+        footer="Palette",
         help="Western, East Asian, colour-blind safe.",
         group="Looking",
     ),
@@ -96,7 +103,14 @@ KEYS: tuple[Key, ...] = (
         help="Look for an action.",
         group="Looking",
     ),
-    Key(keys="q,ctrl+c", action="quit", name="Quit", help="Leave; sessions go on.", group="Looking"),
+    Key(
+        keys="q,ctrl+c",
+        action="quit",
+        name="Quit",
+        footer="Quit",
+        help="Leave; sessions go on.",
+        group="Looking",
+    ),
     Key(
         keys="R",
         action="act('resume')",
@@ -187,10 +201,10 @@ def format_key(key: Key) -> str:
         "left": "←",
         "right": "→",
     }
-    return " ".join(names.get(each, each) for each in key.keys.split(","))
+    return " ".join(names.get(name, name) for name in key.keys.split(","))
 
 
 def keys_markdown() -> str:
     """All keys as a table in Markdown."""
-    rows = [f"| {one.group} | `{format_key(one)}` | {one.name} | {one.help} |" for one in KEYS]
+    rows = [f"| {key.group} | `{format_key(key)}` | {key.name} | {key.help} |" for key in KEYS]
     return "\n".join(["| | key | | |", "|---|---|---|---|", *rows]) + "\n"

@@ -1,48 +1,48 @@
-"""Where a person goes next: pure functions from a sight to the sight after a key. Knows no Textual."""
+"""Where a person goes next: pure functions from a view state to the one after a key."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from strategies.monitor.journal_reader import EventRow
 from tui.dashboard.drawing import first_row
-from tui.dashboard.frame import Box, box_at
 from tui.dashboard.screens.journal import list_events, list_kinds
 from tui.dashboard.screens.overview import list_journals
 from tui.dashboard.screens.session import list_forecasts
 from tui.dashboard.view_state import Panel, Search, ViewState
 
 
-def move_cursor(sight: ViewState, box: Box, rows: int) -> ViewState:
-    """The cursor of a panel moved by so many rows, kept in sight."""
-    name, count = box.panel.name, box.panel.rows(sight)
-    cursor = max(0, min(sight.cursor(name, count) + rows, count - 1))
-    tall = max(1, box.height - 2 - box.panel.heading)
-    offset = first_row(sight.offsets.get(name, 0), cursor, count, tall)
-    after = replace(sight, cursors={**sight.cursors, name: cursor}, offsets={**sight.offsets, name: offset})
+def move_cursor(state: ViewState, panel: Panel, rows: int, height: int) -> ViewState:
+    """Return the state with a panel's cursor moved and kept in sight.
+
+    Args:
+        state: What is looked at.
+        panel: The panel whose cursor moves.
+        rows: How far, negative for up.
+        height: Lines of the panel within its border.
+    """
+    name, count = panel.name, panel.rows(state)
+    cursor = max(0, min(state.cursor(name, count) + rows, count - 1))
+    offset = first_row(state.offsets.get(name, 0), cursor, count, max(1, height - panel.heading))
+    after = replace(state, cursors={**state.cursors, name: cursor}, offsets={**state.offsets, name: offset})
     if name == "journals" and count:
         after = replace(after, selected=list_journals(after)[cursor].place.key)
     return after
 
 
-def handle_click(sight: ViewState, boxes: Sequence[Box], x: int, y: int) -> tuple[ViewState, bool]:
-    """After a click on a cell, and whether it opens the row that was chosen already."""
-    box = box_at(boxes, x, y)
-    if box is None:
-        return sight, False
-    name, focused = box.panel.name, sight.focus == box.panel.name
-    after = replace(sight, focus=name)
-    rows = box.panel.rows(after)
-    place = y - box.y - 1 - box.panel.heading + after.offsets.get(name, 0)
-    if box.panel.scrolls or not 0 <= place < rows or not box.y < y < box.y + box.height - 1:
-        return after, False
-    step = place - after.cursor(name, rows)
-    return move_cursor(after, box, step), focused and step == 0
+def choose_row(state: ViewState, panel: Panel, line: int, height: int) -> tuple[ViewState, bool]:
+    """Return the state after a click on a line of a panel, and whether its row was chosen already.
 
-
-def focus_other_panel(sight: ViewState, panels: Sequence[Panel], step: int) -> ViewState:
-    """The focus on the next panel, or the one before."""
-    names = [panel.name for panel in panels]
-    return replace(sight, focus=names[(names.index(sight.focus) + step) % len(names)])
+    Args:
+        state: What is looked at.
+        panel: The panel that was clicked.
+        line: The line within its border, from 0.
+        height: Lines of the panel within its border.
+    """
+    rows = panel.rows(state)
+    row = line - panel.heading + state.offsets.get(panel.name, 0)
+    if panel.scrolls or not panel.heading <= line < height or not 0 <= row < rows:
+        return state, False
+    step = row - state.cursor(panel.name, rows)
+    return move_cursor(state, panel, step, height), step == 0
 
 
 def select_other_journal(sight: ViewState, step: int) -> ViewState:
@@ -96,8 +96,6 @@ def open_row(sight: ViewState, panel: str) -> ViewState:
 
 def go_back(sight: ViewState) -> ViewState:
     """What esc does: the filter goes first, then an open event, then the screen."""
-    if sight.zoomed:
-        return replace(sight, zoomed=False)
     if sight.notice:
         return replace(sight, notice="")
     if sight.filter_text or sight.search.text or sight.search.kind:

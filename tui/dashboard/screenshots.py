@@ -19,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import CallView, JournalView
 from tui.dashboard.app import DashApp
-from tui.dashboard.canvas import Canvas
-from tui.dashboard.screens.layout import SCREENS
+from tui.dashboard.screens import SCREENS
 from tui.dashboard.screens.news import news_read_for
 
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -97,10 +97,15 @@ async def _take_screens(
             await _open_screen(app, pilot, plan.name, number, first)
             path = out / f"{number}-{plan.name}-{size}.svg"
             path.write_text(embed_fonts(app.export_screenshot(title="closecall dash")), encoding="utf-8")
-            text = app.query_one(Canvas).plain
-            path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
+            path.with_suffix(".txt").write_text(screen_text(app.screen) + "\n", encoding="utf-8")
             written.append(path)
     return written
+
+
+def screen_text(screen: Screen[object]) -> str:
+    """Return what a screen shows as plain text, a line for each of its lines."""
+    strips = screen._compositor.render_strips()  # Textual has no public way to the text
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
 
 def embed_fonts(svg: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView, Snapshot
-from tui.dashboard.screens.layout import get_screen_plan
+from tui.dashboard.screens import get_screen_plan
 from tui.dashboard.view_state import Panel, ViewState
 from tui.dashboard.wording import state_label
 
@@ -44,9 +44,7 @@ def render_text(
         found.append(_format_heading(one))
     seen: set[str] = set()
     for name in screens:
-        plan = get_screen_plan(name)
-        panels = [panel for band in plan.large for panel, _ in band.panels]
-        for panel in panels:
+        for panel in get_screen_plan(name).panels:
             if panel.name in seen or panel.name in _SKIPPED:
                 continue
             seen.add(panel.name)

@@ -1,39 +1,47 @@
-"""Three palettes. Colour never says anything alone: ▲ ▼ + − and words go with it. Knows no screen."""
+"""The three palettes. Colour never says anything alone: ▲ ▼ + − and words go with it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Palette:
-    """Rich styles by what they stand for."""
+    """Rich styles by what they stand for; the app registers a Textual theme of the same name for each."""
 
     name: str
     up: str
     down: str
-    warn: str = "bold yellow"
-    title: str = "bold"
-    dim: str = "dim"
-    frame: str = "grey50"
-    focus: str = "bold cyan"
+    warn: str = "bold #e5b567"
     chosen: str = "reverse"
-    paper: str = "bold black on bright_white"
-    simulated: str = "bold black on yellow"
-    tab: str = "bold reverse"
-    curve: str = "cyan"
-    other: str = "grey62"
+    paper: str = "bold #14171c on #e8eaed"
+    simulated: str = "bold #14171c on #e5b567"
+    tab: str = "bold #14171c on #6cc7d9"
+    curve: str = "#6cc7d9"
+    other: str = "#8b949e"
 
-    def trend_style(self, value: float | bool | None) -> str:  # noqa: FBT001  # a rise, however it is said
-        """The style of a rise (above zero, or True), a fall, or neither."""
+    def trend_style(self, value: float | bool | None) -> str:  # noqa: FBT001  # a rise, however it is stated
+        """Return the style of a rise (above zero, or True), a fall, or neither."""
         if value is None or (not isinstance(value, bool) and value == 0):
             return ""
         return self.up if value > 0 else self.down
 
 
+THEME_COLOURS: dict[str, Any] = {
+    "primary": "#6cc7d9",
+    "accent": "#6cc7d9",
+    "warning": "#e5b567",
+    "foreground": "#d7dbe0",
+    "background": "#14171c",
+    "surface": "#1b1f26",
+    "panel": "#232831",
+}
+"""What the three themes share; only rise and fall differ between them."""
+
 PALETTES = {
-    one.name: one
-    for one in (
-        Palette(name="western", up="green", down="red"),
-        Palette(name="east-asian", up="red", down="green"),
-        Palette(name="colour-blind", up="bright_blue", down="dark_orange"),
+    palette.name: palette
+    for palette in (
+        Palette(name="western", up="#7ec16e", down="#ef6b73"),
+        Palette(name="east-asian", up="#ef6b73", down="#7ec16e"),
+        Palette(name="colour-blind", up="#5aa9ff", down="#f2994a"),
     )
 }

@@ -44,7 +44,6 @@ class ViewState:
     palette: Palette = PALETTES["western"]
     zone: tzinfo = UTC
     readonly: bool = False
-    zoomed: bool = False
     notice: str = ""
 
     @property
@@ -97,3 +96,33 @@ class Panel:
     rows: Count = lambda _sight: 0
     heading: int = 0
     scrolls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenPlan:
+    """A screen: its panels, and the CSS of its grid on a small, a middle and a large terminal.
+
+    `css` is nested in the screen's own rule. A panel is displayed at a size whose CSS says so; z shows any.
+    """
+
+    name: str
+    title: str
+    help: str
+    panels: tuple[Panel, ...]
+    css: str
+
+
+def grid_css(size: str, columns: int, rows: str, **spans: int | tuple[int, int]) -> str:
+    """Return the CSS of a screen's grid at a size, for `ScreenPlan.css`.
+
+    Args:
+        size: small, middle (from 110x32 cells) or large (from 160x50).
+        columns: Columns of equal width.
+        rows: Heights as in Textual's `grid-rows`: cells, or shares as `2fr`.
+        spans: Each displayed panel's columns, or columns and rows, in the order of the plan's panels.
+    """
+    rules = [f"&.{size} .body {{ grid-size: {columns} {len(rows.split())}; grid-rows: {rows}; }}"]
+    for panel, span in spans.items():
+        wide, tall = span if isinstance(span, tuple) else (span, 1)
+        rules.append(f"&.{size} #{panel} {{ display: block; column-span: {wide}; row-span: {tall}; }}")
+    return "\n".join(rules)

@@ -1,6 +1,6 @@
-"""The words of all journals: every kind of event and its payload, encoded and decoded here only.
+"""Every kind of event of all journals with its payload, encoded and decoded here only.
 
-Knows JSON and values; it knows neither who writes a journal nor what is decided on an event.
+Independent of who writes a journal and of what follows from an event.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 
 from engine.corporate_actions import Dividend, Split
 from engine.errors import INCOMPATIBLE, JournalError
-from engine.fx import FxRates
 from engine.journal.events import inputs, outputs, sessions, training
 from engine.journal.events.codec import decode_fields, encode_fields
 from engine.journal.events.inputs import SliceRecord
@@ -18,15 +17,7 @@ from engine.journal.events.kinds import END_KINDS, INPUT_KINDS, OUTPUT_KINDS, RE
 from engine.journal.events.outputs import PredictionRecord, SessionOutput
 from engine.journal.journal import Event
 from engine.model import NewsItem
-from engine.trading.records import (
-    EquityPoint,
-    Fill,
-    HoldingPeriod,
-    OrderRecord,
-    SessionSnapshot,
-    Valuation,
-)
-from engine.trading.risk import Command, RiskChange
+from engine.trading.risk import Command
 
 __all__ = [
     "END_KINDS",
@@ -70,63 +61,10 @@ class StoredEvent(Protocol):
 
 
 PAYLOADS: Mapping[str, type] = {
-    Kind.SESSION_STARTED: sessions.SessionStarted,
-    Kind.SESSION_RESUMED: sessions.SessionResumed,
-    Kind.SESSION_STOPPED: sessions.SessionStopped,
-    Kind.SESSION_FINISHED: inputs.SessionFinished,
-    Kind.SESSION_SCORED: sessions.SessionScored,
-    Kind.WAITING: sessions.Waiting,
-    Kind.FAULT: sessions.Fault,
-    Kind.RETRAINED: sessions.Retrained,
-    Kind.REGISTRY_CHANGED: sessions.RegistryChanged,
-    Kind.HISTORY: inputs.History,
-    Kind.RATE: inputs.Rate,
-    Kind.CALENDAR: inputs.CalendarExtended,
-    Kind.SLICE: inputs.SliceRecord,
-    Kind.QUOTE: inputs.Quotes,
-    Kind.GAP: inputs.Gap,
-    Kind.COMMAND: Command,
-    Kind.SPLIT: Split,
-    Kind.DIVIDEND: Dividend,
-    Kind.ADOPTED: inputs.ModelAdopted,
-    Kind.COLLECTING: inputs.Collecting,
-    Kind.CORRECTION: inputs.Correction,
-    Kind.NEWS: NewsItem,
-    Kind.CLOCK: inputs.ClockMeasured,
-    Kind.SOURCE: inputs.SourceState,
-    Kind.REFUSED: inputs.Refused,
-    Kind.FORECAST: PredictionRecord,
-    Kind.ORDER: OrderRecord,
-    Kind.FILL: Fill,
-    Kind.MARK: EquityPoint,
-    Kind.STEP: HoldingPeriod,
-    Kind.RISK: RiskChange,
-    Kind.VALUATION: Valuation,
-    Kind.PROGRESS: SessionSnapshot,
-    Kind.RUN_STARTED: sessions.RunStarted,
-    Kind.RATES: FxRates,
-    Kind.SETTINGS: sessions.RunSettings,
-    Kind.FORECASTING: sessions.Forecasting,
-    Kind.RUN_FINISHED: sessions.RunFinished,
-    Kind.RUN_INTERRUPTED: sessions.RunInterrupted,
-    Kind.RUN_FAILED: sessions.RunFailed,
-    Kind.WALKFORWARD_STARTED: training.WalkForwardStarted,
-    Kind.FOLD_TRAINED: training.FoldTrained,
-    Kind.FOLD_GATED: training.FoldGated,
-    Kind.PROMOTION: training.Promotion,
-    Kind.TRAINING_LABELS: training.TrainingLabels,
-    Kind.TRAINING_STEP: training.TrainingStep,
-    Kind.TRAINING_LOOK: training.TrainingLook,
-    Kind.TRAINING_GUARD: training.TrainingGuard,
-    Kind.TRAINING_DONE: training.TrainingDone,
-    Kind.GATED: training.Gated,
-    Kind.ENTERED: training.Entered,
-    Kind.TRAINED_BY_HAND: training.TrainedByHand,
-    Kind.ADAPTER_ENTERED: training.AdapterEntered,
-    Kind.ADAPTER_PROMOTED: training.AdapterPromoted,
-    Kind.ADAPTER_REJECTED: training.AdapterRejected,
-    Kind.ADAPTER_SCORED: training.AdapterScored,
-    Kind.CHAMPION_ROLLED_BACK: training.ChampionRolledBack,
+    **sessions.PAYLOADS,
+    **inputs.PAYLOADS,
+    **outputs.PAYLOADS,
+    **training.PAYLOADS,
 }
 """The payload of each kind."""
 
@@ -187,10 +125,10 @@ def decode(event: StoredEvent) -> Any:
 
 def decode_as(payload: type[T], event: StoredEvent) -> T:
     """Return the payload of an event that must be of one type. Raises JournalError if it is not."""
-    found = decode(event)
-    if not isinstance(found, payload):
+    decoded = decode(event)
+    if not isinstance(decoded, payload):
         raise JournalError(f"event of {event.as_of} is a {event.kind}, not a {_KINDS[payload]}")
-    return found
+    return decoded
 
 
 def input_seq(event: StoredEvent) -> int:

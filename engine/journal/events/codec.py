@@ -1,7 +1,7 @@
 """Converts payload classes to what a journal stores and back, by the types of their fields.
 
-Knows dataclasses and JSON, and no kind of event. A field annotated `Rest` takes all keys that no other field
-has; a field with `stored_as(key)` is stored under another key than its name.
+Independent of the kinds of events. A field annotated `Rest` takes all keys that no other field has; a field
+with `stored_as(key)` is stored under another key than its name.
 """
 
 import math
@@ -44,14 +44,14 @@ class _Field:
 def encode_fields(payload: Any) -> dict[str, Any]:
     """Return a payload as a mapping that `engine.journal.canonical` can write.
 
-    A field that `may_lack` made is left out where it is None.
+    A field made by `may_lack` is left out where it is None.
     """
     known, rest = _plan(type(payload))
     stored: dict[str, Any] = dict(getattr(payload, rest)) if rest else {}
-    for one in known:
-        value = getattr(payload, one.name)
-        if value is not None or not one.optional:
-            stored[one.key] = value if one.plain else _to_stored(value)
+    for item in known:
+        value = getattr(payload, item.name)
+        if value is not None or not item.optional:
+            stored[item.key] = value if item.plain else _to_stored(value)
     return stored
 
 
@@ -62,16 +62,16 @@ def decode_fields(kind: type[T], stored: Mapping[str, Any]) -> T:
     """
     known, rest = _plan(kind)
     values: dict[str, Any] = {}
-    for one in known:
-        if one.key in stored:
+    for item in known:
+        if item.key in stored:
             try:
-                values[one.name] = one.decode(stored[one.key])
+                values[item.name] = item.decode(stored[item.key])
             except (TypeError, ValueError, KeyError) as error:
-                raise ValueError(f"{one.key}: {error}") from error
-        elif one.required:
-            raise KeyError(one.key)
+                raise ValueError(f"{item.key}: {error}") from error
+        elif item.required:
+            raise KeyError(item.key)
     if rest:
-        keys = {one.key for one in known}
+        keys = {item.key for item in known}
         values[rest] = {key: value for key, value in stored.items() if key not in keys}
     return kind(**values)
 

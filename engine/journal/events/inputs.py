@@ -1,4 +1,4 @@
-"""What a session learns and a collector states: slices, prices, news, commands, and what went wrong.
+"""Inputs of sessions and notes of collectors: slices, prices, news, commands, gaps and corrections.
 
 Slices, bars, news and commands are the engine's own values; their stored form is written out here because a
 session reads tens of thousands of them.
@@ -10,7 +10,9 @@ from datetime import date, datetime
 from typing import Any
 
 from engine.corporate_actions import Dividend, Split
+from engine.fx import FxRates
 from engine.journal.events.codec import decode_number, require
+from engine.journal.events.kinds import Kind
 from engine.model import Bar, NewsItem, Phase, Precision, Slice
 from engine.trading.risk import Command, CommandKind
 
@@ -23,9 +25,9 @@ SessionTimes = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceRecord:
-    """A slice, and what a collector knows beside it.
+    """A slice, and what a collector adds to it.
 
-    `late` says whether it came too late to be decided on. At OPEN `official` holds the official opens by
+    `late` says whether it arrived too late to be decided on. At OPEN `official` holds the official opens by
     symbol (None: not known) and `observed` the first prices that were seen. All three are None where no
     collector wrote the slice.
     """
@@ -69,10 +71,10 @@ class Quotes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Something that did not come in time.
+    """Data that did not arrive in time.
 
     `lacks` is "bar" for all that a close states, "open" for all that an open states, "official" or
-    "observed" for one of its two prices, and "calendar" where the symbol's sessions are not known further.
+    "observed" for one of its two prices, and "calendar" where its calendar ends.
     """
 
     symbol: str
@@ -83,7 +85,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAdopted:
-    """From here on another student forecasts. `adapter` is its folder, None for the bare base model."""
+    """Another student forecasts from here on. `adapter` is its folder, None for the base model alone."""
 
     fingerprint: str
     name: str
@@ -135,7 +137,7 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A bar that a source stated and that cannot be right."""
+    """A bar of a source that is invalid and was left out."""
 
     symbol: str
     opens_at: datetime
@@ -144,7 +146,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFinished:
-    """There is no input left."""
+    """No input is left; the session is complete."""
 
 
 def encode_slice(slice_: Slice) -> dict[str, Any]:
@@ -296,3 +298,26 @@ def _decode_bar(symbol: str, values: list[float], session: Sequence[str]) -> Bar
         close=close,
         volume=volume,
     )
+
+
+PAYLOADS: Mapping[str, type] = {
+    Kind.SESSION_FINISHED: SessionFinished,
+    Kind.HISTORY: History,
+    Kind.RATE: Rate,
+    Kind.CALENDAR: CalendarExtended,
+    Kind.SLICE: SliceRecord,
+    Kind.QUOTE: Quotes,
+    Kind.GAP: Gap,
+    Kind.COMMAND: Command,
+    Kind.SPLIT: Split,
+    Kind.DIVIDEND: Dividend,
+    Kind.ADOPTED: ModelAdopted,
+    Kind.COLLECTING: Collecting,
+    Kind.CORRECTION: Correction,
+    Kind.NEWS: NewsItem,
+    Kind.CLOCK: ClockMeasured,
+    Kind.SOURCE: SourceState,
+    Kind.REFUSED: Refused,
+    Kind.RATES: FxRates,
+}
+"""The payload of each kind of inputs."""

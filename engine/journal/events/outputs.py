@@ -7,8 +7,17 @@ from typing import Any
 
 from engine.journal.canonical import format_utc
 from engine.journal.events.codec import decode_number, require
+from engine.journal.events.kinds import Kind
 from engine.model import Abstention, Direction, Forecast, Prediction
-from engine.trading.records import Record, SessionSnapshot, Valuation
+from engine.trading.records import (
+    EquityPoint,
+    Fill,
+    HoldingPeriod,
+    OrderRecord,
+    Record,
+    SessionSnapshot,
+    Valuation,
+)
 from engine.trading.risk import RiskChange
 
 SessionOutput = Record | RiskChange | Valuation | SessionSnapshot
@@ -87,3 +96,16 @@ def decode_prediction(as_of: datetime, stored: Mapping[str, Any]) -> PredictionR
 def comparable_prediction(as_of: datetime, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's forecast as a session stores it: with its instant, without what only runs add."""
     return {"as_of": format_utc(as_of)} | {key: stored[key] for key in PREDICTION_KEYS if key in stored}
+
+
+PAYLOADS: Mapping[str, type] = {
+    Kind.FORECAST: PredictionRecord,
+    Kind.ORDER: OrderRecord,
+    Kind.FILL: Fill,
+    Kind.MARK: EquityPoint,
+    Kind.STEP: HoldingPeriod,
+    Kind.RISK: RiskChange,
+    Kind.VALUATION: Valuation,
+    Kind.PROGRESS: SessionSnapshot,
+}
+"""The payload of each kind of outputs."""

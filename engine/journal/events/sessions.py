@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.instruments import Costs, Instrument
 from engine.journal.events.codec import Rest, may_lack, stored_as
+from engine.journal.events.kinds import Kind
 from engine.trading.risk import RiskLimits
 
 
@@ -45,7 +46,7 @@ class RunSettings(SessionStarted):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionResumed:
-    """A session goes on after so many events; the outputs among them were replayed and match."""
+    """A session resumes after so many events; the outputs among them were replayed and match."""
 
     events: int
 
@@ -140,3 +141,22 @@ class RunFailed:
     """A run could not be finished."""
 
     reason: str
+
+
+PAYLOADS: Mapping[str, type] = {
+    Kind.SESSION_STARTED: SessionStarted,
+    Kind.SESSION_RESUMED: SessionResumed,
+    Kind.SESSION_STOPPED: SessionStopped,
+    Kind.SESSION_SCORED: SessionScored,
+    Kind.WAITING: Waiting,
+    Kind.FAULT: Fault,
+    Kind.RETRAINED: Retrained,
+    Kind.REGISTRY_CHANGED: RegistryChanged,
+    Kind.RUN_STARTED: RunStarted,
+    Kind.SETTINGS: RunSettings,
+    Kind.FORECASTING: Forecasting,
+    Kind.RUN_FINISHED: RunFinished,
+    Kind.RUN_INTERRUPTED: RunInterrupted,
+    Kind.RUN_FAILED: RunFailed,
+}
+"""The payload of each kind of beginnings, ends and notes."""

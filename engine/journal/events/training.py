@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.journal.events.codec import Rest, may_lack
+from engine.journal.events.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,3 +212,25 @@ class ChampionRolledBack:
     passed_over: tuple[str, ...]
     by: str
     reason: str
+
+
+PAYLOADS: Mapping[str, type] = {
+    Kind.WALKFORWARD_STARTED: WalkForwardStarted,
+    Kind.FOLD_TRAINED: FoldTrained,
+    Kind.FOLD_GATED: FoldGated,
+    Kind.PROMOTION: Promotion,
+    Kind.TRAINING_LABELS: TrainingLabels,
+    Kind.TRAINING_STEP: TrainingStep,
+    Kind.TRAINING_LOOK: TrainingLook,
+    Kind.TRAINING_GUARD: TrainingGuard,
+    Kind.TRAINING_DONE: TrainingDone,
+    Kind.GATED: Gated,
+    Kind.ENTERED: Entered,
+    Kind.TRAINED_BY_HAND: TrainedByHand,
+    Kind.ADAPTER_ENTERED: AdapterEntered,
+    Kind.ADAPTER_PROMOTED: AdapterPromoted,
+    Kind.ADAPTER_REJECTED: AdapterRejected,
+    Kind.ADAPTER_SCORED: AdapterScored,
+    Kind.CHAMPION_ROLLED_BACK: ChampionRolledBack,
+}
+"""The payload of each kind of trainings and of the registry."""

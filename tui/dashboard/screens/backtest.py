@@ -11,8 +11,8 @@ from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
 from tui.dashboard.drawing import draw_bar, empty_state, key_values, paragraph, row, text_line
-from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.screens.session import CHOOSE, EQUITY, NO_JOURNAL
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import waiting_label
 from tui.formatting import (
     NONE,
@@ -180,4 +180,14 @@ SCORES = Panel(
 
 VERDICT = Panel(
     name="verdict", title="Verdict", draw=_verdict, help="What may and may not be concluded from the scores."
+)
+
+SCREEN = ScreenPlan(
+    name="backtest",
+    title="Backtest",
+    help="Progress, then scores.",
+    panels=(PROGRESS, SCORES, EQUITY, VERDICT),
+    css=grid_css("small", 1, "3fr 7fr", progress=1, scores=1)
+    + grid_css("middle", 1, "10 16 1fr", progress=1, scores=1, verdict=1)
+    + grid_css("large", 20, "16 6fr 4fr", progress=9, scores=11, equity=20, verdict=20),
 )

@@ -10,7 +10,7 @@ from strategies.monitor.views import CallView
 from tui.dashboard.drawing import draw_bar, empty_state, key_values, paragraph, row, text_line
 from tui.dashboard.screens.news import news_read_for
 from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, verdict_label
 from tui.formatting import NONE, format_datetime, format_percent, format_price
 
@@ -180,4 +180,14 @@ READ = Panel(
     title="News it could read",
     draw=_about,
     help="What became available after the symbol's close before and up to this one.",
+)
+
+SCREEN = ScreenPlan(
+    name="forecast",
+    title="Forecast",
+    help="One decision opened.",
+    panels=(DECISION, OUTCOME, SO_FAR, PROMPT, OUTPUT, READ),
+    css=grid_css("small", 2, "1fr 1fr", decision=1, outcome=1, prompt=1, output=1)
+    + grid_css("middle", 10, "13 5fr 3fr", decision=5, outcome=5, so_far=4, prompt=6, output=4, read=6)
+    + grid_css("large", 30, "14 6fr 4fr", decision=10, outcome=10, so_far=10, prompt=18, output=12, read=30),
 )

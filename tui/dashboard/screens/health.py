@@ -6,7 +6,7 @@ from rich.text import Text
 
 from strategies.monitor.views import EventLine, JournalView
 from tui.dashboard.drawing import draw_window, empty_state, key_values, row, text_line
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import format_bytes, format_count, format_duration, format_short_datetime
 
 _LITTLE = 2_000_000_000
@@ -143,4 +143,14 @@ ERRORS = Panel(
     title="Errors",
     draw=_errors,
     help="Journals that cannot be read, runs that failed, and why the student abstained.",
+)
+
+SCREEN = ScreenPlan(
+    name="health",
+    title="Health",
+    help="Feeds, clock, gaps, disk.",
+    panels=(NUMBERS, FEEDS, GAPS, ERRORS),
+    css=grid_css("small", 1, "1fr 1fr", numbers=1, feeds=1)
+    + grid_css("middle", 2, "4fr 3fr 3fr", numbers=1, feeds=1, gaps=2, errors=2)
+    + grid_css("large", 10, "1fr 1fr", numbers=4, feeds=6, gaps=5, errors=5),
 )

@@ -8,7 +8,7 @@ from rich.text import Text
 from strategies.monitor.views import EventLine
 from tui.dashboard.drawing import draw_window, empty_state, paragraph, row, text_line
 from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import format_count, format_datetime
 
 
@@ -123,4 +123,14 @@ PAYLOAD = Panel(
     scrolls=True,
     rows=lambda _s: 10_000,
     help="The opened event as it stands in the journal. j and k scroll.",
+)
+
+SCREEN = ScreenPlan(
+    name="journal",
+    title="Journal",
+    help="Every event.",
+    panels=(EVENTS, KINDS, PAYLOAD),
+    css=grid_css("small", 1, "7fr 3fr", events=1, payload=1)
+    + grid_css("middle", 4, "13fr 7fr", events=3, kinds=1, payload=4)
+    + grid_css("large", 20, "1fr", events=10, kinds=3, payload=7),
 )

@@ -7,7 +7,9 @@ from rich.text import Text
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
 from tui.dashboard.drawing import Cell, draw_window, empty_state, row, text_line
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.screens.health import NUMBERS
+from tui.dashboard.screens.session import CALLS, EQUITY
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import is_good, state_label, waiting_label
 from tui.formatting import format_amount, format_percent, format_short_datetime, format_signed_percent
 
@@ -128,4 +130,14 @@ CHOSEN = Panel(
     title="Chosen",
     help="What the chosen journal is about, what it waits for, and what it holds.",
     draw=_draw_chosen,
+)
+
+SCREEN = ScreenPlan(
+    name="overview",
+    title="Overview",
+    help="Sessions and runs.",
+    panels=(JOURNALS, EQUITY, CALLS, CHOSEN, NUMBERS),
+    css=grid_css("small", 1, "1fr 7", journals=1, chosen=1)
+    + grid_css("middle", 1, "5fr 4fr 7", journals=1, equity=1, chosen=1)
+    + grid_css("large", 5, "4fr 5fr 8", journals=5, equity=3, calls=2, chosen=3, numbers=2),
 )

@@ -8,7 +8,8 @@ from rich.text import Text
 from strategies.monitor import fields
 from strategies.monitor.views import CallView, EventLine, JournalView, Point, PositionView
 from tui.dashboard.drawing import draw_curve, draw_window, empty_state, key_values, paragraph, row, text_line
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.screens.news import NEWS
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, is_stale, state_label, verdict_label, waiting_label
 from tui.formatting import (
     NONE,
@@ -269,4 +270,23 @@ TRADES = Panel(
     draw=_trades,
     rows=lambda s: len(list_trades(s.journal)) if s.journal else 0,
     help="Orders that wait, were rejected, withdrawn or expired, and why; fills with price and cost.",
+)
+
+SCREEN = ScreenPlan(
+    name="session",
+    title="Session",
+    help="Equity, positions, forecasts.",
+    panels=(EQUITY, TRADES, CALLS, NEWS, POSITIONS, RISK),
+    css=grid_css("small", 10, "1fr 1fr 1fr", equity=10, calls=10, positions=6, risk=4)
+    + grid_css(
+        "middle",
+        20,
+        "9fr 4fr 4fr 8fr 12",
+        equity=(11, 2),
+        trades=9,
+        calls=11,
+        positions=11,
+        risk=9,
+    )
+    + grid_css("large", 20, "4fr 3fr 3fr", equity=14, trades=6, calls=7, news=13, positions=12, risk=8),
 )

@@ -8,7 +8,6 @@ from rich.text import Text
 from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import EvaluationView, FoldView, JournalView
-from training.rewards import PARTS
 from tui.dashboard.drawing import (
     Cell,
     draw_bar,
@@ -20,16 +19,14 @@ from tui.dashboard.drawing import (
     row,
     text_line,
 )
-from tui.dashboard.view_state import Panel, ViewState
+from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import NONE, format_date, format_duration, format_percent, format_short_datetime
 
 _NONE = "No training is on record."
 
 _MAKE = "closecall walkforward trains through history; closecall retrain does one round; T here does it too"
 
-_FIGURES = (
-    "reward",
-    *PARTS,
+_MORE_FIGURES = (
     "entropy",
     "kl",
     "accuracy",
@@ -104,9 +101,11 @@ def _figures(sight: ViewState, width: int, height: int) -> Sequence[Text]:
         return empty_state(
             "No training step is journaled yet.", "They show here as they are done.", width, height
         )
+    from training.rewards import PARTS  # here, since it brings pydantic, which the plain text needs not
+
     steps = one.training.steps
     found = []
-    for name in _FIGURES:
+    for name in ("reward", *PARTS, *_MORE_FIGURES):
         values = [value for step in steps if (value := fields.get_number(step, name)) is not None]
         if values:
             cells = [(name.replace("_", " "), 12, "dim"), (f"{values[-1]:.4g}", -9, "bold")]
@@ -323,4 +322,14 @@ VALIDATION = Panel(
     draw=_draw,
     help="Newest first: greedy answers on days that were held out of the training, as the share of right "
     "directions, the Brier score and the KL divergence from the student before; ! is a guard that spoke.",
+)
+
+SCREEN = ScreenPlan(
+    name="retrain",
+    title="Retrain",
+    help="Folds, gate, registry.",
+    panels=(DOING, FIGURES, FOLDS, WHY, REGISTRY, VALIDATION),
+    css=grid_css("small", 2, "1fr 1fr", doing=1, figures=1, folds=2)
+    + grid_css("middle", 20, "11 1fr 1fr", doing=10, figures=10, folds=20, adapters=11, unseen=9)
+    + grid_css("large", 20, "18 1fr 1fr", doing=10, figures=10, folds=13, why=7, adapters=12, unseen=8),
 )

@@ -1,0 +1,61 @@
+"""Code of the user's own: a class loaded from the file that the user names, and errors that it raises."""
+
+import hashlib
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ClosecallError, UsageError, suggest
+
+
+def load_object(place: str) -> Any:
+    """Run the file that a user names and return a new object of the class in it.
+
+    Args:
+        place: FILE.py:CLASS; a relative path starts at the working folder.
+
+    Raises:
+        UsageError: For a place not written so, a missing file or class, and an error in the file.
+    """
+    file, _, name = place.rpartition(":")
+    path = Path(file).expanduser()
+    if path.suffix != ".py" or not name.isidentifier():
+        raise UsageError(f"{place}: not a class in a file; write it as FILE.py:CLASS")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; check the path")
+    # The name differs by path, so that two files of one name do not replace each other.
+    module_name = f"closecall_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path}: not a Python file; check the path")
+    module = sys.modules[module_name] = module_from_spec(spec)
+    with report_errors(str(path)):
+        spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise UsageError(f"{path}: no class {name}; {suggest(name, classes, 'define it in the file')}")
+    with report_errors(place):
+        return found()
+
+
+@contextmanager
+def report_errors(place: str, error_type: type[ClosecallError] = UsageError) -> Iterator[None]:
+    """Turn an error of a user's code into one line with its place in the file; the original is its cause.
+
+    Args:
+        place: What was running, for the beginning of the line.
+        error_type: The error that is raised.
+    """
+    try:
+        yield
+    except ClosecallError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        fault = f"{type(error).__name__}: {error}"
+        raise error_type(f"{place}: {fault} ({frame.filename}:{frame.lineno}); correct the code") from error

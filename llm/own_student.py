@@ -1,0 +1,146 @@
+"""Students that a user writes: the base class, the checks on one, and loading it from a file."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from engine.errors import StudentError
+from engine.model import Observation
+from engine.user_code import load_object, report_errors
+from llm.prompts import TEMPLATES
+from llm.student import Student, StudentSettings
+
+_TEMPLATE = TEMPLATES["compact"]
+
+_CACHED = ("name", "fingerprint")
+
+
+class BaseStudent:
+    """A forecaster of your own: subclass it and write `answer`; change the rest where it does not fit.
+
+    Each close is forecast once: equal prompts under an equal fingerprint are answered from the cache.
+
+    Attributes:
+        window: How many closed bars an observation has at most.
+        released: The day from which nothing can be in its training data; None where it is not known.
+
+    Example:
+        >>> import closecall as cc
+        >>> class Optimist(cc.Student):
+        ...     def answer(self, prompts, on_progress):
+        ...         return [cc.format_answer("up", confidence=0.55, close=100.5) for _ in prompts]
+        >>> result = cc.simulate(student=Optimist(), days=60)
+        >>> result.scores.student.accuracy == result.scores.buy_and_hold.accuracy
+        True
+    """
+
+    window: int = _TEMPLATE.window
+    released: date | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """The student's name in tables: by default the name of its class."""
+        return type(self).__name__
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What decides its answers besides the prompt: by default its source file and its attributes.
+
+        Set it yourself where anything else decides, such as a model file.
+
+        Raises:
+            StudentError: Where the source cannot be read, as in an interactive session.
+        """
+        state = {key: repr(value) for key, value in sorted(vars(self).items()) if key not in _CACHED}
+        parts = (_read_source(type(self)), type(self).__qualname__, str(state))
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+    def prompt(self, observation: Observation) -> str:
+        """Return what `answer` sees of an observation: by default returns, the last bar and headlines."""
+        (message,) = _TEMPLATE.messages(observation, min(_TEMPLATE.headlines, len(observation.news)))
+        return message["content"]
+
+    def answer(self, prompts: Sequence[str], on_progress: Callable[[int, int], None]) -> list[str]:
+        """Return one answer for each prompt, in order, as `format_answer` writes it.
+
+        Args:
+            prompts: Texts that `prompt` returned.
+            on_progress: May be called with the number of prompts answered and of all.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method answer(self, prompts, on_progress)")
+
+
+class CheckedStudent:
+    """A student of the user's own, whose attributes and answers are checked.
+
+    Raises:
+        StudentError: For an attribute or an answer that does not fit, and for an error of its code.
+    """
+
+    def __init__(self, student: Any) -> None:
+        self._student = student
+        self._place = f"student {type(student).__name__}"
+        self.name: str = self._attribute("name", str)
+        self.fingerprint: str = self._attribute("fingerprint", str)
+        self.window: int = self._attribute("window", int)
+        self.released: date | None = self._attribute("released", date, None)
+        for method in ("prompt", "answer"):
+            if not callable(getattr(student, method, None)):
+                raise StudentError(f"{self._place}: no method {method}; subclass closecall.Student")
+
+    def prompt(self, observation: Observation) -> str:
+        """Return the student's prompt."""
+        with report_errors(f"{self._place}, prompt", StudentError):
+            text = self._student.prompt(observation)
+        if not isinstance(text, str):
+            raise StudentError(f"{self._place}: prompt returned {type(text).__name__}; return a str")
+        return text
+
+    def answer(self, prompts: Sequence[str], on_progress: Callable[[int, int], None]) -> list[str]:
+        """Return the student's answers."""
+        with report_errors(f"{self._place}, answer", StudentError):
+            answers = list(self._student.answer(prompts, on_progress))
+        if len(answers) != len(prompts) or not all(isinstance(text, str) for text in answers):
+            raise StudentError(
+                f"{self._place}: answer returned {len(answers)} values for {len(prompts)} prompts; "
+                "return a list with one str for each prompt"
+            )
+        return answers
+
+    def _attribute(self, name: str, kind: type, *others: object) -> Any:
+        with report_errors(f"{self._place}, {name}", StudentError):
+            value = getattr(self._student, name)
+        fits = isinstance(value, kind) or value in others
+        if not fits or (isinstance(value, int) and value < 2) or value == "":
+            wanted = " or ".join([kind.__name__, *map(str, others)])
+            raise StudentError(f"{self._place}: {name} is {value!r}; set it to a valid {wanted}")
+        return value
+
+
+def load_student(wanted: StudentSettings) -> Student:
+    """Return the student in the file that a user names as FILE.py:CLASS.
+
+    Raises:
+        UsageError: For a missing file or class, and an error in the file.
+        StudentError: For an object that is no student, and where an adapter is given.
+    """
+    if wanted.adapter is not None:
+        raise StudentError(f"student {wanted.student}: it takes no adapter; leave {wanted.adapter} out")
+    return CheckedStudent(load_object(wanted.student))
+
+
+def _read_source(student: type) -> str:
+    try:
+        file = inspect.getsourcefile(student)
+        if file is not None and Path(file).is_file():
+            return Path(file).read_text(encoding="utf-8")
+        return inspect.getsource(student)
+    except (OSError, TypeError) as error:
+        raise StudentError(
+            f"student {student.__name__}: its source cannot be read; set the attribute fingerprint to a text "
+            "that changes whenever its answers do"
+        ) from error

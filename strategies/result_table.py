@@ -1,0 +1,123 @@
+"""The scored table of one result: on a terminal, as text and as HTML."""
+
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from engine.metrics.registry import MetricTable, table_metrics
+from strategies.conclusions import NOTICE, list_conclusions
+from strategies.console import pluralize
+
+_CALLERS = {
+    "student": "student",
+    "buy_and_hold": "buy&hold",
+    "persistence": "persist.",
+    "majority": "majority",
+    "random": "random",
+    "oracle": "oracle",
+}
+
+_TEXT_WIDTH = 100
+
+
+def create_console(file: io.StringIO | None = None) -> Console:
+    """Return a console that prints text as it is; 100 columns or more where it is no terminal.
+
+    Args:
+        file: Where it prints; the default is stdout.
+    """
+    console = Console(highlight=False, markup=False, emoji=False, file=file)
+    if not console.is_terminal:
+        console.width = max(console.width, _TEXT_WIDTH)
+    return console
+
+
+def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Console | None = None) -> None:
+    """Print the scored table of one run or session with everything needed to judge it.
+
+    Args:
+        result: The result, as `--json` prints it.
+        kind: What ran, for the heading of real data.
+        console: Where to print; the default is stdout.
+    """
+    console = console or create_console()
+    title, *facts = _heading(result, kind)
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    for line in facts:
+        console.print(Text(line))
+    console.print()
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("")
+    callers, rows = _score_rows(result)
+    for caller in callers:
+        style = "bold" if caller in ("student", "strategy") else ""
+        table.add_column(caller, justify="right", style=style)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print()
+    for line in list_conclusions(result):
+        console.print(Text(line))
+    console.print(Text(NOTICE, style="dim"))
+
+
+def render_text(result: Mapping[str, Any], kind: str = "Backtest") -> str:
+    """Return what `print_result` prints where stdout is no terminal, without the last line break."""
+    file = io.StringIO()
+    console = create_console(file)
+    console.width = _TEXT_WIDTH
+    print_result(result, kind, console)
+    return file.getvalue().rstrip("\n")
+
+
+def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
+    """Return the same table as HTML, for a notebook. All text is escaped."""
+    callers, rows = _score_rows(result)
+    title, *facts = map(escape, _heading(result, kind))
+    head = "".join(f"<th>{escape(caller)}</th>" for caller in ("", *callers))
+    body = "".join(
+        f'<tr><th style="text-align: left">{escape(label)}</th>'
+        + "".join(f'<td style="text-align: right">{escape(cell)}</td>' for cell in cells)
+        + "</tr>"
+        for label, *cells in rows
+    )
+    notes = "<br>".join(map(escape, (*list_conclusions(result), NOTICE)))
+    return (
+        f"<div><b>{title}</b><br>{'<br>'.join(facts)}"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
+    )
+
+
+def shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
+    """Return the first `most` symbols and how many more there are."""
+    more = f" and {len(symbols) - most} more" if len(symbols) > most else ""
+    return ", ".join(symbols[:most]) + more
+
+
+def _heading(result: Mapping[str, Any], kind: str) -> list[str]:
+    what = "SIMULATED market" if result["simulated"] else kind
+    traders = [f"{role} {result[role]}" for role in ("student", "strategy") if result.get(role)]
+    return [
+        f"{what}  {result['start']} to {result['end']}  {', '.join(traders)}",
+        f"{pluralize(len(result['symbols']), 'symbol')}: {shorten_symbols(result['symbols'])}",
+        f"{pluralize(result['bars'], 'bar')}, {pluralize(result['news'], 'news item')}, "
+        f"{pluralize(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
+        f"{pluralize(result['abstentions'], 'abstention')}",
+    ]
+
+
+def _score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the callers as the table names them, and a row for each metric: its label, then its values."""
+    scores = result["scores"]
+    callers = [name for name in _CALLERS if name in scores]
+    labels = _CALLERS | ({"student": "strategy"} if "strategy" in result else {})
+    rows = [
+        [metric.label, *(metric.show(scores[name].get(metric.key)) for name in callers)]
+        for metric in table_metrics(MetricTable.RESULT)
+    ]
+    return [labels[name] for name in callers], rows

@@ -1,0 +1,243 @@
+"""The public API: the same results as the command, plain errors, and frames that stay as they are."""
+
+import json
+from datetime import UTC, datetime
+
+import backtrader as bt
+import pandas as pd
+import pytest
+
+import closecall as cc
+from strategies.strategy import _smooth
+from tests.support.students import RuleStudent
+from tui.cli.main import run as run_command
+
+MARKET = {"coins": 2, "stocks": 1, "days": 60}
+
+OWN = """
+import closecall as cc
+
+class Trend(cc.Strategy):
+    def on_close(self, slice):
+        for symbol, bar in slice.bars.items():
+            mean = self.sma(symbol, 5)
+            if mean is not None:
+                self.order_target_percent(symbol, 0.2 if bar.close > mean else 0.0)
+
+class Momentum(cc.Student):
+    def answer(self, prompts, on_progress):
+        return [cc.format_answer("up" if "+" in p.split()[5] else "down", 0.6, 100) for p in prompts]
+
+class Broken(cc.Strategy):
+    def on_close(self, slice):
+        return 1 / 0
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    names = {}
+    exec(compile(OWN, path, "exec"), names)
+    return path, names
+
+
+@pytest.fixture(scope="module")
+def market():
+    return cc.MarketData.simulated(seed=8, **MARKET)
+
+
+def frame_of(bars):
+    rows = [(b.opens_at.date(), b.open, b.high, b.low, b.close, b.volume) for b in bars]
+    return pd.DataFrame(rows, columns=["date", "open", "high", "low", "close", "volume"])
+
+
+@pytest.fixture(scope="module")
+def frames(market):
+    return {"BTCUSDT": frame_of(market.bars[next(s for s, i in market.instruments.items() if i.lot == 0)])}
+
+
+def command(capsys, *words):
+    code = run_command([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize(("flag", "name"), [("--strategy", "Trend"), ("--student", "Momentum")])
+def test_own_code_gives_the_same_digests_through_the_library_and_the_command(
+    tmp_path, capsys, frames, own, flag, name
+):
+    path, names = own
+    frames["BTCUSDT"].to_csv(tmp_path / "BTCUSDT.csv", index=False)
+    words = ["--bars", tmp_path / "BTCUSDT.csv", "--json", "--data-dir", tmp_path / "data"]
+    code, out, _ = command(capsys, "backtest", *words, flag, f"{path}:{name}")
+    data = cc.MarketData.from_frames(frames)
+    chosen = names[name]()
+    if flag == "--student":
+        chosen.fingerprint = "mine"
+    result = cc.backtest(data, **{flag[2:]: chosen})
+    assert code == 0
+    assert result.digests == json.loads(out)["digests"]
+    assert len(result.fills) > 3
+
+
+def test_print_and_html_show_the_table_of_the_command(tmp_path, capsys, market):
+    words = ["--days", "60", "--seed", "8", "--data-dir", tmp_path]
+    (tmp_path / "config.toml").write_text("[market]\ncoins = 2\nstocks = 1\n")
+    code, out, _ = command(capsys, "backtest", *words, "--config", tmp_path / "config.toml")
+    result = cc.backtest(market)
+    assert code == 0
+    assert str(result) == out.rstrip("\n")
+    html = result._repr_html_()
+    assert all(word in html for word in ("<table>", "accuracy", "SIMULATED", *result.conclusions[:1]))
+
+
+def test_frames_have_the_columns_and_rows_of_the_export(tmp_path, market):
+    result = cc.backtest(market, student=RuleStudent(), out=tmp_path)
+    for name in ("forecasts", "orders", "fills", "equity"):
+        frame, table = getattr(result, name), pd.read_csv(tmp_path / f"{name}.csv")
+        assert list(frame.columns) == list(table.columns)
+        assert len(frame) == len(table)
+    assert result.scores.student.accuracy == result.result["scores"]["student"]["accuracy"]
+    with pytest.raises(AttributeError, match=r"did you mean student\?"):
+        _ = result.scores.studnt
+
+
+def test_frames_are_read_as_files_are_and_stay_as_they_were(tmp_path, frames):
+    before = frames["BTCUSDT"].copy(deep=True)
+    frames["BTCUSDT"].to_csv(tmp_path / "BTCUSDT.csv", index=False)
+    indexed = before.assign(date=pd.to_datetime(before["date"])).set_index("date")
+    read = cc.MarketData.from_files(tmp_path / "BTCUSDT.csv").bars
+    assert cc.MarketData.from_frames(frames).bars == read
+    assert cc.MarketData.from_frames({"BTCUSDT": indexed}).bars == read
+    pd.testing.assert_frame_equal(frames["BTCUSDT"], before)
+
+
+def test_news_frames_reach_the_forecasts(frames):
+    news = pd.DataFrame(
+        {
+            "published_at": [datetime(2023, 1, 20, 12, tzinfo=UTC)],
+            "source": ["mine"],
+            "symbols": [["BTCUSDT"]],
+            "title": ["Bitcoin rises"],
+            "text": [None],
+        }
+    )
+    (item,) = cc.MarketData.from_frames(frames, news=news).news
+    assert (item.title, item.symbols) == ("Bitcoin rises", {"BTCUSDT"})
+
+
+def test_a_wrong_frame_is_refused_with_its_symbol_row_and_remedy(frames):
+    wrong = frames["BTCUSDT"].copy()
+    wrong.loc[2, "high"] = wrong.loc[2, "low"] / 2
+    with pytest.raises(cc.DataError, match=r"^BTCUSDT, row 3: high .* is below low .*row"):
+        cc.MarketData.from_frames({"BTCUSDT": wrong})
+    with pytest.raises(cc.DataError, match=r"^BTCUSDT: no column close; found .*; rename or add it"):
+        cc.MarketData.from_frames({"BTCUSDT": wrong.drop(columns="close")})
+    with pytest.raises(cc.DataError, match=r"symbol 'BTC/USDT': not a name for bars"):
+        cc.MarketData.from_frames({"BTC/USDT": wrong})
+
+
+def test_errors_of_settings_and_own_code_are_one_line_with_a_remedy(market, own):
+    _, names = own
+    cases = [
+        ({"cahs": 1}, "unknown key 'cahs'; did you mean 'cash'"),
+        ({"start": "2023-01-05"}, "start: it decides the data; give it to MarketData"),
+        ({"strategy": names["Trend"]}, r"Trend is a class; pass an object, Trend\(\)"),
+        ({"strategy": names["Broken"]()}, r"Broken.on_close at 2023-01-02 .*division.*mine.py:17.*correct"),
+        ({"student": object()}, "student object, name"),
+    ]
+    for settings, message in cases:
+        with pytest.raises(cc.ClosecallError, match=message) as caught:
+            cc.backtest(market, **settings)
+        assert "\n" not in str(caught.value)
+        assert "--" not in str(caught.value)
+
+
+def test_a_file_of_own_code_is_refused_in_one_line(tmp_path, capsys, own):
+    path, _ = own
+    (tmp_path / "fails.py").write_text("import nothing_of_this_name")
+    cases = {
+        f"{path}:Trent": "no class Trent; did you mean Trend?",
+        f"{tmp_path}/none.py:Trend": "no such file; check the path",
+        f"{tmp_path}/fails.py:Trend": "ModuleNotFoundError",
+        "Trend": "write it as FILE.py:CLASS",
+        f"{path}:Momentum": "not a subclass of closecall.Strategy",
+    }
+    for place, message in cases.items():
+        code, out, err = command(capsys, "backtest", "--data-dir", tmp_path, "--strategy", place)
+        assert (code, out) == (2, "")
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_a_student_that_answers_too_little_is_refused(market):
+    short = RuleStudent()
+    short.answer = lambda prompts, on_progress: ["only one"]
+    with pytest.raises(cc.StudentError, match=r"answer returned 1 values for .* prompts"):
+        cc.backtest(market, student=short)
+
+
+def test_a_run_leaves_the_strategy_and_no_folder_behind(market):
+    class Counting(cc.Strategy):
+        closes = 0
+
+        def on_close(self, slice):
+            self.closes += 1
+
+    counting = Counting()
+    result = cc.backtest(market, strategy=counting)
+    folder = result.folder
+    assert folder.is_dir()
+    del result
+    assert (counting.closes, folder.exists()) == (0, False)
+
+
+def test_a_strategy_sees_the_forecast_of_its_close_and_closed_bars_only(market):
+    seen = []
+
+    class Watch(cc.Strategy):
+        def on_close(self, slice):
+            for symbol in slice.bars:
+                forecast = self.forecast(symbol)
+                seen.append(forecast is None or forecast.as_of == slice.as_of)
+                seen.append(self.bars(symbol, 1)[0].closes_at == slice.as_of)
+
+    result = cc.backtest(market, student=RuleStudent(), strategy=Watch())
+    assert seen
+    assert all(seen)
+    assert result.result["forecasts"] > 100
+    assert len(result.fills) == 0
+
+
+def test_indicators_are_those_of_backtrader_on_daily_bars(frames):
+    bars = frames["BTCUSDT"].assign(date=pd.to_datetime(frames["BTCUSDT"]["date"])).set_index("date")
+    last = {}
+
+    class Reference(bt.Strategy):
+        def __init__(self):
+            indicators = bt.indicators
+            self.known = {
+                "sma": indicators.SMA(self.data, period=10),
+                "ema": indicators.EMA(self.data, period=10),
+                "rsi": indicators.RSI(self.data, period=14),
+                "atr": indicators.ATR(self.data, period=14),
+            }
+
+        def next(self):
+            last.update({name: line[0] for name, line in self.known.items()})
+
+    class Mine(cc.Strategy):
+        def on_close(self, slice):
+            values = (self.sma, 10), (self.ema, 10), (self.rsi, 14), (self.atr, 14)
+            mine.update({method.__name__: method("BTCUSDT", period) for method, period in values})
+
+    mine = {}
+    cerebro = bt.Cerebro()
+    cerebro.adddata(bt.feeds.PandasData(dataname=bars))
+    cerebro.addstrategy(Reference)
+    cerebro.run()
+    cc.backtest(cc.MarketData.from_frames(frames), strategy=Mine())
+    assert mine == pytest.approx(last)
+    assert _smooth([1.0], 2, 0.5) is None

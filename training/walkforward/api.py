@@ -1,0 +1,77 @@
+"""Run walk-forwards from Python."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UsageError
+from strategies.api import build_config, run_in_folder
+from strategies.backtest import Progress
+from strategies.console import name_settings, utc_now
+from strategies.market_data import MarketData
+from strategies.results import Result
+from training.rewards import Weights
+from training.walkforward.config import Method, WalkForwardConfig
+from training.walkforward.run import walkforward as run_walkforward
+
+_OWN_SETTINGS = {field.name for field in fields(WalkForwardConfig)} - {"seed", "method", "weights"}
+
+
+def walkforward(
+    data: MarketData | None = None,
+    *,
+    student: str | Path | None = None,
+    method: str = "grpo",
+    weights: Mapping[str, float] | None = None,
+    folder: Path | str | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    on_progress: Progress = lambda _stage, _done, _total: None,
+    **settings: Any,
+) -> Result:
+    """Retrain through history: train a challenger for each fold, gate it, and trade the champion of the day.
+
+    Args:
+        data: The market data; None simulates a market.
+        student: The name or path of a local model; the default is "tiny".
+        method: How challengers are trained: "grpo", "sft" or "none".
+        weights: The weights of the parts of the reward, by name.
+        folder: Where the run is kept; the default is a temporary folder that goes with the result.
+        clock: Returns the current time in UTC.
+        on_progress: Called with a stage, how much of it is done, and the whole.
+        settings: `train_days`, `test_days`, `step_days`, `recency_half_life`, `held_out`, `embargo_days`,
+            `steps` and `compare` of the walk-forward, and keys of the configuration.
+
+    Raises:
+        ClosecallError: For what the user can correct.
+
+    Example:
+        >>> import closecall as cc
+        >>> data = cc.MarketData.simulated(seed=8, coins=2, stocks=0, days=90)
+        >>> result = cc.walkforward(data, method="none", train_days=40, test_days=20)
+        >>> [fold["number"] for fold in result.result["folds"]]
+        [1, 2]
+    """
+    if student is not None and not isinstance(student, str | Path):
+        raise UsageError(f"student: {type(student).__name__} has no weights to train; name a local model")
+    if method not in list(Method):
+        raise UsageError(f"method {method!r} is unknown; choose one of {', '.join(Method)}")
+    own = {name: value for name, value in settings.items() if name in _OWN_SETTINGS}
+    rest = {name: value for name, value in settings.items() if name not in own}
+    config = build_config(data, student, rest)
+
+    def run(place: Path) -> Result:
+        return run_walkforward(
+            config,
+            WalkForwardConfig(
+                method=Method(method), seed=config.seed, weights=Weights(**(weights or {})), **own
+            ),
+            data_dir=place,
+            clock=clock,
+            on_progress=on_progress,
+            data=data,
+        )
+
+    with name_settings():
+        return run_in_folder(run, folder)
