@@ -3,12 +3,12 @@
 import doctest
 import inspect
 import json
-import subprocess
 import sys
 
 import pytest
 
 import closecall
+from tests.support.own_processes import ran
 from tests.support.places import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -18,13 +18,13 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_short_and_runs(example, tmp_path):
     assert len(example.read_text(encoding="utf-8").splitlines()) < 60
-    run = subprocess.run(
+    run = ran(
         [sys.executable, example],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        seconds=300,
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout
