@@ -470,7 +470,7 @@ def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> lis
         raise DataError(
             f"{harm}; see closecall check data, choose other dates, or accept it with --allow-bad-data"
         )
-    return [f"Accepted as told by --allow-bad-data: {harm}."] if harm else []
+    return [f"Accepted because of --allow-bad-data: {harm}."] if harm else []
 
 
 def _describe_stored(stored: StoredBars) -> str:
