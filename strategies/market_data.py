@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Paths = Path | str | Sequence[Path | str]
-
 SIMULATED_START = date(2023, 1, 1)
-
 _MAX_SIMULATED_SYMBOLS = 20_000
 
 
@@ -321,9 +319,7 @@ def midnight(day: date) -> datetime:
 
 
 BARS_FOLDER = "bars"
-
 NEWS_FILE = Path("news") / "seen.jsonl"
-
 _WARM_UP = timedelta(days=70)
 """Bars from before the start, so that the first forecast has a full window behind it."""
 

@@ -24,11 +24,8 @@ from tests.support.tables_on_disk import write_lines
 from tui.cli.main import run
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
-
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the wire samples are not on this machine")
-
 KEYS = {"BINANCE_API_KEY": "k3y", "BINANCE_API_SECRET": "s3cret", "CCXT_BINANCE_APIKEY": "k3y"}
-
 SMALL = ["[market]", "coins = 1", "stocks = 0", "days = 16"]
 
 

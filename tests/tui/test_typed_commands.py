@@ -21,7 +21,6 @@ from tests.support.servers.yahoo import YahooServer
 from tests.support.tables_on_disk import write_bars, write_lines
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
-
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the wire samples are not on this machine")
 
 

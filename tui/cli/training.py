@@ -91,7 +91,6 @@ def build_settings(
 
 
 _LOW_PRIORITY = 10
-
 Out = Annotated[Path | None, typer.Option(help="Folder for the adapter; default: the data folder.")]
 
 From = Annotated[
