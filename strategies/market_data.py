@@ -106,9 +106,11 @@ class MarketData:
             >>> len(data.bars["BTCUSDT"])
             40
         """
-        from strategies.frames import load_frames
+        from strategies.frames import write_frames
 
-        return load_frames(bars, news, settings)
+        with write_frames(bars, news) as paths:
+            data = load_settings({**settings, **paths})
+        return replace(data, source="frames", settings=settings)
 
     @classmethod
     def from_files(cls, bars: Paths, news: Paths = (), **settings: Any) -> "MarketData":

@@ -79,7 +79,9 @@ def _arms_table(result: Mapping[str, Any]) -> Table:
     metrics = table_metrics(MetricTable.ARMS)
     table = create_table("", *(metric.column for metric in metrics), "edge", "promoted")
     traded = result["method"] if result["method"] != "none" else "static"
-    names = sorted(result["scores"], key=lambda name: (name not in ("student", *ARM_NAMES), name != "student"))
+    names = sorted(
+        result["scores"], key=lambda name: (name not in ("student", *ARM_NAMES), name != "student")
+    )
     for name in names:
         scores = result["scores"][name]
         arm = traded if name == "student" else name

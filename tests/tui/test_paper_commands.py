@@ -170,7 +170,7 @@ def test_a_webhook_in_a_file_is_read_and_never_said(tmp_path, capsys):
     code, _, errors = run_captured(
         capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path
     )
-    assert (code, "no https address" in errors, "s3cret" in errors) == (2, True, False)
+    assert (code, "not an https address" in errors, "s3cret" in errors) == (2, True, False)
     config.write_text(f'[paper]\nwebhook = "{address}"\nlate_seconds = 5\n')
     code, _, errors = run_captured(
         capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path
