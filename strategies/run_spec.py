@@ -1,7 +1,7 @@
 """The settings of a paper session, which never change, and its first event and inputs.
 
-What may change in the course of a session (the student's adapter, rates, how far a calendar is known) comes as
-separate inputs.
+What may change in the course of a session (the student's adapter, rates, how far a calendar is known) comes
+as separate inputs.
 """
 
 from collections.abc import Iterator, Mapping

@@ -15,7 +15,6 @@ from engine.model import Bar, Forecast
 from strategies.config import BacktestConfig
 
 _MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
-
 _MIN_VOLATILITY = 0.001
 
 

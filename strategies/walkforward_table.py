@@ -15,7 +15,7 @@ ARM_NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "
 
 
 def print_walkforward(result: Mapping[str, Any], console: Console) -> None:
-    """Print folds with their gates, the arms beside the baselines on the same days, and what may be claimed."""
+    """Print the folds with their gates, the arms beside the baselines on the same days, and the claims."""
     kind = "SIMULATED market" if result["simulated"] else "Walk-forward"
     console.print(
         Text(f"{kind}  {result['start']} to {result['end']}  {ARM_NAMES[result['method']]}", style="bold")
@@ -44,7 +44,7 @@ def create_table(*columns: str) -> Table:
 
 
 def compare_arms(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each pair of arms on their common days: paired t test over days, two-sided at 5%."""
+    """Return a sentence for each pair of arms on their common days: paired t test over days, two-sided 5%."""
     lines = []
     for pair in comparison:
         if pair["difference"] is None or pair["low"] is None:
@@ -79,7 +79,9 @@ def _arms_table(result: Mapping[str, Any]) -> Table:
     metrics = table_metrics(MetricTable.ARMS)
     table = create_table("", *(metric.column for metric in metrics), "edge", "promoted")
     traded = result["method"] if result["method"] != "none" else "static"
-    names = sorted(result["scores"], key=lambda name: (name not in ("student", *ARM_NAMES), name != "student"))
+    names = sorted(
+        result["scores"], key=lambda name: (name not in ("student", *ARM_NAMES), name != "student")
+    )
     for name in names:
         scores = result["scores"][name]
         arm = traded if name == "student" else name

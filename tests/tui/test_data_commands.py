@@ -10,7 +10,6 @@ from tests.support.tables_on_disk import write_bars
 from tui.cli.main import run
 
 REAL = SHARED_DATA
-
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
 
 

@@ -59,8 +59,8 @@ def walkforward(
     if wanted.out is not None:
         require_writable(wanted.out, "--out")
     settings = build_settings(**{"seed": wanted.seed, **wanted.walkforward.model_dump(exclude_none=True)})
-    from training.walkforward.run import walkforward as run_walkforward
     from strategies.result_table import print_result
+    from training.walkforward.run import walkforward as run_walkforward
 
     try:
         with ProgressDisplay() as progress:
@@ -91,7 +91,6 @@ def build_settings(
 
 
 _LOW_PRIORITY = 10
-
 Out = Annotated[Path | None, typer.Option(help="Folder for the adapter; default: the data folder.")]
 
 From = Annotated[

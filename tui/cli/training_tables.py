@@ -44,7 +44,9 @@ def print_drift(measured: Mapping[str, Any]) -> None:
         f"SIMULATED market, news reversed on {measured['reversal']}, "
         f"measured from {measured['measured_from']}"
     )
-    table = create_table("arm", "edge before", "edge after", "accuracy", "Brier", "close error, bp", "abstained")
+    table = create_table(
+        "arm", "edge before", "edge after", "accuracy", "Brier", "close error, bp", "abstained"
+    )
     for name, after in measured["after"].items():
         table.add_row(
             ARM_NAMES.get(name, name),

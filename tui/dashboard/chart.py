@@ -26,12 +26,10 @@ _FALLING = {**_RISING, (2, 2): "█", (2, 0): "▀", (0, 2): "▄", (1, 2): "▄
 """Glyphs by what the upper and the lower half of a cell hold: nothing, wick (1) or body (2)."""
 
 _FILLS = {frozenset({"buy"}): "▲", frozenset({"sell"}): "▼", frozenset({"buy", "sell"}): "◆"}
-
 Half = Callable[[float], int]
 """The half line of a price, counted from the top."""
 
 _AXIS = 10
-
 _WIDE = 70
 
 
@@ -72,18 +70,25 @@ def draw_chart(symbol: str, days: Sequence[Day], state: ViewState, width: int, h
         """The half line of a price, from the top."""
         return round((high - value) * scale)
 
+    cells: list[dict[int, tuple[str, str]]] = [{} for _ in range(rows)]
+    for place, day in enumerate(days):
+        for number, cell in _candle_cells(day.candle, half, state.palette):
+            cells[number][place * pitch] = cell
+        if day.called is not None:
+            cells[half(day.called) // 2][place * pitch + 1] = day.mark, _mark_style(day, state.palette)
     lines = []
-    for number in range(rows):
+    for number, drawn in enumerate(cells):
         label = format_price(high) if number == 0 else format_price(low) if number == rows - 1 else ""
         line = Text(pad(label, _AXIS, right=True) + " ", no_wrap=True, end="")
-        for day in days:
-            line.append(*_candle_cell(day.candle, number, half, state.palette))
-            line.append(*_mark_cell(day, number, half, state.palette))
-            line.append(" " * (pitch - 2))
+        end = 0
+        for x, (glyph, style) in drawn.items():
+            line.append(" " * (x - end))
+            line.append(glyph, style)
+            end = x + 1
         lines.append(line)
     dates = [format_date(day.candle.at, state.zone) for day in days if day.candle]
     span = min(room, len(days) * pitch)
-    axis = " " * _AXIS + dates[0] + (dates[-1].rjust(span - len(dates[0])) if span > 22 else "")
+    axis = " " * _AXIS + "".join(dates[:1]) + (dates[-1].rjust(span - len(dates[0])) if span > 22 else "")
     below = [_draw_events(days, pitch, state.palette)]
     return [legend, *lines, *below, *([text_line(axis, width, "dim")] if height >= 6 else [])]
 
@@ -100,25 +105,29 @@ def _prices(day: Day) -> list[float]:
     return candle + ([day.called] if day.called is not None else [])
 
 
-def _candle_cell(candle: CandleView | None, number: int, half: Half, palette: Palette) -> tuple[str, str]:
-    """A candle's glyph in a line, and its style."""
+def _candle_cells(
+    candle: CandleView | None, half: Half, palette: Palette
+) -> list[tuple[int, tuple[str, str]]]:
+    """Return the lines that a candle touches, each with its glyph and style."""
     if candle is None:
-        return " ", ""
+        return []
     top, bottom = half(max(candle.open, candle.close)), half(min(candle.open, candle.close))
     high, low = half(candle.high), half(candle.low)
-    upper, lower = (
-        2 if top <= at <= bottom else 1 if high <= at <= low else 0 for at in (number * 2, number * 2 + 1)
-    )
     falls = candle.close < candle.open
-    return (_FALLING if falls else _RISING).get((upper, lower), " "), palette.down if falls else palette.up
+    glyphs, style = (_FALLING, palette.down) if falls else (_RISING, palette.up)
+    cells = []
+    for number in range(high // 2, low // 2 + 1):
+        upper, lower = (
+            2 if top <= at <= bottom else 1 if high <= at <= low else 0 for at in (number * 2, number * 2 + 1)
+        )
+        cells.append((number, (glyphs[upper, lower], style)))
+    return cells
 
 
-def _mark_cell(day: Day, number: int, half: Half, palette: Palette) -> tuple[str, str]:
-    """The mark of a called close in a line, and its style."""
-    if day.called is None or half(day.called) // 2 != number:
-        return " ", ""
+def _mark_style(day: Day, palette: Palette) -> str:
+    """Return the style of a called close's mark."""
     style = {"✓": f"bold {palette.curve}", "✗": palette.warn}.get(day.mark, palette.other)
-    return day.mark, f"{style} reverse" if day.chosen else style
+    return f"{style} reverse" if day.chosen else style
 
 
 def _draw_events(days: Sequence[Day], pitch: int, palette: Palette) -> Text:

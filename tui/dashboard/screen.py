@@ -5,6 +5,7 @@ are painted again.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -15,6 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -60,10 +62,11 @@ class Lines(Widget):
 
     def _draw(self) -> list[int]:
         """Bring the lines up to date; the numbers of those that changed."""
-        state, size, focused = self.get_state(), self.size, self.has_focus
-        if self._drawn and self._drawn[0] is state and self._drawn[1:] == (size, focused):
+        # Which panel has the focus matters to the two that lose and take it alone.
+        state, size = replace(self.get_state(), focus=""), self.size
+        if self._drawn == (state, size, self.has_focus):
             return []
-        self._drawn = state, size, focused
+        self._drawn = state, size, self.has_focus
         lines = list(self.draw_lines(state, size.width, size.height))
         before, strips, self._strips = self._lines, self._strips, []
         changed = []
@@ -187,6 +190,7 @@ class DashScreen(Screen[None]):
     """A screen as its plan states it: header, the grid of panels, and the footer or a notice."""
 
     AUTO_FOCUS = ""
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)  # the two panels paint themselves
     ALLOW_IN_MAXIMIZED_VIEW = "TopBar, NoticeLine, Footer"
     BINDINGS: ClassVar[list[BindingType]] = [
         # Textual's own screen binds these two to its focus alone; here they also walk through zoomed panels.
@@ -211,6 +215,13 @@ class DashScreen(Screen[None]):
     def on_mount(self) -> None:
         """Choose the layout of the size."""
         self.on_resize()
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Keep the styles of all nodes: a new theme and a new size bring their own update.
+
+        Textual applies the CSS again to a screen that comes back: 20 of 45 ms for a digit at 200x60.
+        """
+        event.refresh_styles = False
 
     def on_resize(self) -> None:
         """Set the class of the size, then see to it that a displayed panel has the focus."""
