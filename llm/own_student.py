@@ -83,13 +83,13 @@ class CheckedStudent:
     def __init__(self, student: Any) -> None:
         self._student = student
         self._place = f"student {type(student).__name__}"
+        for method in ("prompt", "answer"):
+            if not callable(getattr(student, method, None)):
+                raise StudentError(f"{self._place}: no method {method}; subclass closecall.Student")
         self.name: str = self._attribute("name", str)
         self.fingerprint: str = self._attribute("fingerprint", str)
         self.window: int = self._attribute("window", int)
         self.released: date | None = self._attribute("released", date, None)
-        for method in ("prompt", "answer"):
-            if not callable(getattr(student, method, None)):
-                raise StudentError(f"{self._place}: no method {method}; subclass closecall.Student")
 
     def prompt(self, observation: Observation) -> str:
         """Return the student's prompt."""

@@ -26,7 +26,7 @@ from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, s
 from feeds.sources.registry import require_source
 from feeds.symbols import NameTable
 from strategies.config import BacktestConfig, InstrumentTable, MarketTable, load_config
-from strategies.console import name_settings
+from strategies.console import name_settings, pluralize
 from strategies.data_folder import data_dir
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Paths = Path | str | Sequence[Path | str]
 SIMULATED_START = date(2023, 1, 1)
-_MAX_SIMULATED_SYMBOLS = 20_000
+_MAX_SIMULATED_DAYS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,9 +263,9 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
     days = (config.end - start).days + 1 if config.end else config.market.days
     if days < 2:
         raise UsageError(f"--end {config.end} is not after --start {start}; choose a later end")
-    if days > _MAX_SIMULATED_SYMBOLS:
+    if days > _MAX_SIMULATED_DAYS:
         raise UsageError(
-            f"{days} simulated days to --end {config.end} are too many; stay within {_MAX_SIMULATED_SYMBOLS}"
+            f"{days} simulated days to --end {config.end} are too many; stay within {_MAX_SIMULATED_DAYS}"
         )
     market = config.market
     try:
@@ -450,7 +450,7 @@ def _read_archive(
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
     ]
     if archive.skipped_not_traded:
-        notes.append(f"{archive.skipped_not_traded} news items on symbols that are not traded were skipped.")
+        notes.append(f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded.")
     return archive.items, notes
 
 

@@ -110,8 +110,10 @@ class StatusTracker:
 
     def _on_session_started(self, row: EventRow, started: SessionStarted) -> None:
         self.currency = _account_currency(started)
-        if row.kind != Kind.SESSION_STARTED:
-            return  # the settings of a run
+        if row.kind != Kind.SESSION_STARTED:  # the settings of a run
+            # Bars from frames are in no key of the configuration; a simulated market is named in the notes.
+            self.simulated = self.simulated and any("SIMULATED" in note for note in started.notes)
+            return
         self.own_time = started.simulated
         self.started_at = row.recorded_at
         self.student = started.student[:60]

@@ -59,9 +59,9 @@ def run_captured(capsys, *words):
 
 def test_a_first_replay_says_what_it_is_what_happens_and_how_it_ended(finished):
     folder, (shown, errors) = finished
-    assert "a replay of a SIMULATED market, as fast as it can; no order is real" in errors
+    assert "a replay of a SIMULATED market, as fast as possible; no order is real" in errors
     assert f"it begins in {folder / 'sessions' / 'replay'}" in errors
-    assert "Ctrl-C ends it" in errors
+    assert "Ctrl-C stops it" in errors
     assert "To see it again: closecall paper status replay" in errors
     assert "SIMULATED market" in shown
     assert "Verdict:" in shown
@@ -74,7 +74,7 @@ def test_its_status_has_its_end_its_money_and_its_scores(finished, capsys):
     code, out, _ = run_captured(capsys, "paper", "status", "replay", "--data-dir", folder)
     assert code == 0
     assert "session replay: finished" in out
-    assert "Nothing of this is real money" in out
+    assert "No real money" in out
     assert "Last forecasts:" in out
     assert out.endswith(shown)
     found = json.loads(run_captured(capsys, "paper", "status", "replay", "--json", "--data-dir", folder)[1])
@@ -104,7 +104,7 @@ def test_the_same_command_again_shows_the_end_and_counts_it_once(finished):
 def test_parity_holds_and_a_fill_altered_by_a_last_digit_gives_exit_4(finished, capsys):
     folder, _ = finished
     code, out, _ = run_captured(capsys, "check", "parity", "replay", "--data-dir", folder)
-    assert (code, "all the same again" in out) == (0, True)
+    assert (code, "outputs identical" in out) == (0, True)
     path = journal_path(folder, "replay")
     copy = folder / "copy" / "sessions" / "replay"
     copy.mkdir(parents=True)

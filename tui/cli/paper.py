@@ -164,7 +164,7 @@ def stop(name: Name, data: DataDir = None) -> None:
     if stop_session(data_dir(data), name):
         print_stderr(f"stopped; to resume: closecall paper start --name {name}")
     else:
-        print_stderr(f"session {name} does not run")
+        print_stderr(f"session {name} is not running")
 
 
 @paper_app.command()

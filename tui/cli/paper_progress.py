@@ -35,17 +35,17 @@ def introduce(plan: LaunchSpec) -> None:
     config = plan.config
     if plan.replay:
         days = "recorded days" if config.bars or config.store else "a SIMULATED market"
-        pace = "as fast as it can" if plan.speed is None else f"at {plan.speed:g} times the speed of time"
+        pace = "as fast as possible" if plan.speed is None else f"at {plan.speed:g} times real time"
         print_stderr(f"session {plan.name}: a replay of {days}, {pace}; no order is real")
     else:
         print_stderr(f"session {plan.name}: live prices of {', '.join(config.symbols)}; no order is real")
     verb = "resumes" if read_start(plan.data_dir, plan.name) is not None else "begins"
     print_stderr(
-        f"it {verb} in {session_folder(plan.data_dir, plan.name)} ({LOG} has its log); Ctrl-C ends it"
+        f"it {verb} in {session_folder(plan.data_dir, plan.name)} (its log is {LOG}); Ctrl-C stops it"
     )
     if config.paper.retrain is Retraining.NEVER:
         print_stderr(
-            "the student is not retrained; --retrain weekly (or daily, monthly, quarterly, on-drift) would"
+            "the student is not retrained; for that add --retrain weekly (daily, monthly, quarterly, on-drift)"
         )
     else:
         print_stderr(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")

@@ -105,7 +105,7 @@ def _account_line(status: Mapping[str, Any]) -> str:
     reached = f" at {status['reached'][:16].replace('T', ' ')} UTC" if status["reached"] else ""
     return (
         f"Equity {status['equity']:,.2f} {status['currency']} ({change}){reached}, "
-        f"of it {status['cash']:,.2f} in cash. Nothing of this is real money."
+        f"of it {status['cash']:,.2f} in cash. No real money."
     )
 
 
@@ -128,10 +128,7 @@ def _position_line(position: Mapping[str, Any]) -> str:
 def _next_step(found: Mapping[str, Any]) -> str:
     name = found["session"]
     if found["runs"] == "finished":
-        return (
-            f"It has ended; {pluralize(found['events'], 'event')} are journaled. closecall check "
-            f"parity {name}"
-        )
+        return f"{pluralize(found['events'], 'event')} in the journal. To verify: closecall check parity {name}"
     if found["runs"] == "stopped":
         return f"To resume: closecall paper start --name {name}"
     return f"To end it for now: closecall paper stop {name}"
@@ -183,11 +180,11 @@ def print_replay_report(report: Mapping[str, Any]) -> None:
     """Print one line for each digest that was compared."""
     for kind, was in report["digests"].items():
         again = report["replayed"].get(kind)
-        result = "the same again" if was == again else f"not {str(again)[:16]}"
+        result = "identical" if was == again else f"differs: {str(again)[:16]}"
         sys.stdout.write(f"{kind:10} {was[:16]}  {result}\n")
     for trouble in filter(None, (report["difference"], report["chain"])):
         sys.stdout.write(f"{trouble}\n")
     inputs = pluralize(report["inputs"], "input")
     more = f", {report['undecided']:,} more not acted on yet" if report["undecided"] else ""
-    verdict = "all the same again" if report["equal"] else "NOT the same"
+    verdict = "outputs identical" if report["equal"] else "outputs DIFFER"
     sys.stdout.write(f"{report['session']}: {verdict} from {inputs}{more}.\n")
