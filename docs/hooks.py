@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-
 MARKER = "<!-- public door -->"
-
 PARTS = ("engine.model", "engine.trading.strategy", "strategies.backtest", "strategies.config")
 
 

@@ -18,9 +18,7 @@ from engine.instruments import ROUND_THE_CLOCK
 from engine.model import require_utc
 
 _MARGIN = timedelta(days=31)
-
 _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
-
 Session = tuple[datetime, datetime]
 
 

@@ -95,9 +95,7 @@ DEFAULT_COSTS = {
 
 # ChiNext went from 10% to 20% on this day; STAR has had 20% from its start, and Beijing 30%.
 _CHINEXT_WIDENED = date(2020, 8, 24)
-
 _CODE = re.compile(r"[0-9]{6}")
-
 _TICK = 0.01
 
 # Adjusting prices for dividends rounds them again, which moves a limit by up to a tick.

@@ -14,7 +14,6 @@ from engine.model import Bar, NewsItem, Observation, Phase, Slice
 
 # At one instant, what ends is known before what begins.
 _RANK = {Phase.CLOSE: 0, Phase.OPEN: 1}
-
 _PHASES = (Phase.CLOSE, Phase.OPEN)
 
 
@@ -122,7 +121,6 @@ def _build_for_symbol(
 
 
 _MAX_NEWS = 2000
-
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 

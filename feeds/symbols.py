@@ -68,13 +68,9 @@ _MARKET_TOPICS = (
 )
 
 _DOLLARS = ["USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD"]
-
 _QUOTES = [*_DOLLARS, "EUR", "GBP", "JPY", "KRW", "TRY", "BTC", "ETH", "BNB"]
-
 _PAIR = re.compile(rf"([A-Z0-9]{{1,15}})[-/_]({'|'.join(_QUOTES)})(?::[A-Z0-9]+)?")
-
 _JOINED = re.compile(rf"([A-Z0-9]{{2,15}}?)({'|'.join(_QUOTES)})")
-
 _A_SHARE = re.compile(r"(?:S[HZ])?([0-9]{6})(?:\.(?:SH|SS|SZ))?")
 
 

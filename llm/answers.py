@@ -20,7 +20,6 @@ below ::= [1-9] [0-9] "." [0-9] [0-9] | "100.00"
 """The output format as an EBNF grammar of xgrammar: key order, digits, ranges, and no contradiction."""
 
 _KEYS = ("direction", "confidence", "close")
-
 _LOWEST, _HIGHEST = 10.0, 1000.0
 
 

@@ -16,7 +16,6 @@ from typing import Any
 from engine.errors import StudentError
 
 TINY = "tiny"
-
 SETTINGS_FILE = "closecall.json"
 """Optional in a model folder: {"prompt": "compact" | "full", "released": "YYYY-MM-DD"}."""
 

@@ -15,7 +15,6 @@ from llm.prompts import TEMPLATES
 from llm.student import Student, StudentSettings
 
 _TEMPLATE = TEMPLATES["compact"]
-
 _CACHED = ("name", "fingerprint")
 
 

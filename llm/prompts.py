@@ -15,7 +15,6 @@ BASE = 100.0
 """The value that the last close is rebased to."""
 
 Messages = list[dict[str, str]]
-
 _DEFUSED = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "{": "(", "}": ")", "|": "/", "`": "'"})
 
 
@@ -143,7 +142,6 @@ class FullTemplate:
 
 
 TEMPLATES: dict[str, PromptTemplate] = {"compact": CompactTemplate(), "full": FullTemplate()}
-
 DEFAULT_WINDOW = CompactTemplate().window
 """How many closed bars an observation has where no student says otherwise."""
 

@@ -19,7 +19,6 @@ from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget
 from llm.student import Progress, Quantization, StudentSettings
 
 _ANSWER_TOKENS = 64
-
 _LENGTH_STEPS = 8
 
 

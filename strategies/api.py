@@ -21,7 +21,6 @@ from strategies.results import Result
 from strategies.strategy import Strategy, require_strategy
 
 AnyResult = TypeVar("AnyResult", bound=Result)
-
 _MARKET_KEYS = tuple(MarketTable.model_fields)
 
 _DATA_KEYS = (

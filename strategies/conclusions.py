@@ -14,9 +14,7 @@ def format_percent(value: float | None, digits: int = 1) -> str:
 
 
 _BASELINES = {"buy_and_hold": "buy&hold"}
-
 _SHIPPED = "tiny"
-
 NOTICE = "Research software. Not financial advice."
 
 

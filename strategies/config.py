@@ -82,7 +82,6 @@ class ScenarioAction(StrEnum):
 
 
 _WANTS_VALUE = {ScenarioAction.SPLIT, ScenarioAction.DIVIDEND, ScenarioAction.QUOTE}
-
 _WANTS_SYMBOL = _WANTS_VALUE | {ScenarioAction.GAP}
 
 
@@ -163,11 +162,8 @@ class RiskTable(Table):
 
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
 Days = Annotated[int, Field(ge=1)]
-
 Share = Annotated[float, Field(gt=0, le=1)]
-
 BasisPoints = Annotated[float, Field(ge=0, lt=5_000, allow_inf_nan=False)]
 """Slippage and latency together stay below the whole price."""
 

@@ -1,7 +1,7 @@
-"""Market data from pandas frames, which pass through the same reader and checks as files."""
+"""Write pandas frames to files, so that they pass through the same reader and checks as files."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -10,31 +10,33 @@ from engine.errors import ClosecallError, DataError
 from feeds.files.bars import COLUMNS as BAR_COLUMNS
 from feeds.files.news import COLUMNS as NEWS_COLUMNS
 from feeds.files.news import OPTIONAL_COLUMNS
-from strategies.market_data import MarketData, load_settings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def load_frames(
-    bars: Mapping[str, "DataFrame"], news: "DataFrame | None", settings: Mapping[str, Any]
-) -> MarketData:
-    """Return the market data of frames; see `MarketData.from_frames`."""
+@contextmanager
+def write_frames(
+    bars: Mapping[str, "DataFrame"], news: "DataFrame | None"
+) -> Iterator[dict[str, list[Path]]]:
+    """Write frames to a temporary folder and return the files of bars and of news.
+
+    Raises:
+        DataError: For frames without what bars and news need. An error in the block is raised again with the
+            symbol in place of the file, which the user has not seen.
+    """
     if not bars:
         raise DataError("bars: no frame; give a mapping from symbols to frames")
     with TemporaryDirectory(prefix="closecall-") as name:
         folder = Path(name)
-        files = [_write_bars(folder, symbol, frame) for symbol, frame in bars.items()]
-        paths: dict[str, list[Path]] = {"bars": files}
+        paths = {"bars": [_write_bars(folder, symbol, frame) for symbol, frame in bars.items()]}
         if news is not None:
             paths["news"] = [_write(folder / "news.parquet", "news", news, NEWS_COLUMNS, OPTIONAL_COLUMNS)]
         try:
-            data = load_settings({**settings, **paths})
+            yield paths
         except ClosecallError as error:
-            # A user knows the symbol and not the file that was written in between.
             text = str(error).replace(f"{folder}/", "").replace(".parquet", "")
             raise type(error)(text) from None
-    return replace(data, source="frames", settings=settings)
 
 
 def _write_bars(folder: Path, symbol: str, frame: "DataFrame") -> Path:

@@ -25,7 +25,6 @@ from strategies.market_data import NEWS_FILE, build_instruments
 from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
 _POLL_TIMEOUT_SECONDS = 30.0
-
 OnJournaled = Callable[[Sequence[StoredEvent]], None]
 
 
@@ -75,7 +74,6 @@ def create_collector(
 
 
 _CALENDAR_LOOKAHEAD = timedelta(days=366)
-
 _CALENDAR_LOOKBACK = timedelta(days=45)
 """Enough for the corrections of a week, after the longest holiday."""
 

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Paths = Path | str | Sequence[Path | str]
-
 SIMULATED_START = date(2023, 1, 1)
-
 _MAX_SIMULATED_SYMBOLS = 20_000
 
 
@@ -108,9 +106,11 @@ class MarketData:
             >>> len(data.bars["BTCUSDT"])
             40
         """
-        from strategies.frames import load_frames
+        from strategies.frames import write_frames
 
-        return load_frames(bars, news, settings)
+        with write_frames(bars, news) as paths:
+            data = load_settings({**settings, **paths})
+        return replace(data, source="frames", settings=settings)
 
     @classmethod
     def from_files(cls, bars: Paths, news: Paths = (), **settings: Any) -> "MarketData":
@@ -321,9 +321,7 @@ def midnight(day: date) -> datetime:
 
 
 BARS_FOLDER = "bars"
-
 NEWS_FILE = Path("news") / "seen.jsonl"
-
 _WARM_UP = timedelta(days=70)
 """Bars from before the start, so that the first forecast has a full window behind it."""
 
@@ -470,7 +468,7 @@ def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> lis
         raise DataError(
             f"{harm}; see closecall check data, choose other dates, or accept it with --allow-bad-data"
         )
-    return [f"Accepted as told by --allow-bad-data: {harm}."] if harm else []
+    return [f"Accepted because of --allow-bad-data: {harm}."] if harm else []
 
 
 def _describe_stored(stored: StoredBars) -> str:

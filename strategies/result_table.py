@@ -12,6 +12,7 @@ from rich.text import Text
 from engine.metrics.registry import MetricTable, table_metrics
 from strategies.conclusions import NOTICE, list_conclusions
 from strategies.console import pluralize
+from strategies.walkforward_table import print_walkforward
 
 _CALLERS = {
     "student": "student",
@@ -38,7 +39,7 @@ def create_console(file: io.StringIO | None = None) -> Console:
 
 
 def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Console | None = None) -> None:
-    """Print the scored table of one run or session with everything needed to judge it.
+    """Print the scored table of one run, walk-forward or session with everything needed to judge it.
 
     Args:
         result: The result, as `--json` prints it.
@@ -46,9 +47,12 @@ def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Con
         console: Where to print; the default is stdout.
     """
     console = console or create_console()
-    title, *facts = _heading(result, kind)
+    if "folds" in result:
+        print_walkforward(result, console)
+        return
+    title, *counts = _heading(result, kind)
     console.print(Text(title, style="bold"), soft_wrap=True)
-    for line in facts:
+    for line in counts:
         console.print(Text(line))
     console.print()
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -77,8 +81,10 @@ def render_text(result: Mapping[str, Any], kind: str = "Backtest") -> str:
 
 def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
     """Return the same table as HTML, for a notebook. All text is escaped."""
+    if "folds" in result:
+        return f"<pre>{escape(render_text(result))}</pre>"
     callers, rows = _score_rows(result)
-    title, *facts = map(escape, _heading(result, kind))
+    title, *counts = map(escape, _heading(result, kind))
     head = "".join(f"<th>{escape(caller)}</th>" for caller in ("", *callers))
     body = "".join(
         f'<tr><th style="text-align: left">{escape(label)}</th>'
@@ -88,7 +94,7 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
     )
     notes = "<br>".join(map(escape, (*list_conclusions(result), NOTICE)))
     return (
-        f"<div><b>{title}</b><br>{'<br>'.join(facts)}"
+        f"<div><b>{title}</b><br>{'<br>'.join(counts)}"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
     )
 

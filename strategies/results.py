@@ -27,11 +27,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
-
 STUDENT, ORACLE = "student", "oracle"
-
 BASELINES = ("buy_and_hold", "persistence", "majority", "random")
-
 Key = tuple[str, datetime]
 
 

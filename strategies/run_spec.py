@@ -1,7 +1,7 @@
-"""What decides a paper session, and its first event and inputs.
+"""The settings of a paper session, which never change, and its first event and inputs.
 
-Knows no source of data. What is stated here never changes within a session; what may change in its course
-(the student's adapter, rates, how far a calendar is known) comes as inputs of its own.
+What may change in the course of a session (the student's adapter, rates, how far a calendar is known) comes
+as separate inputs.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""How large a position a forecast is worth. Knows no cash, no order and no model.
+"""Compute the weight of a position from a forecast.
 
 The weight w maximises the expected return less a charge for risk, w E[r] - lambda/2 w^2 sigma^2 (Markowitz
 1952), where E[r] = (2p - 1) E|r| and E|r| = sigma sqrt(2/pi) for a normal return (the mean of the
@@ -15,7 +15,6 @@ from engine.model import Bar, Forecast
 from strategies.config import BacktestConfig
 
 _MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
-
 _MIN_VOLATILITY = 0.001
 
 

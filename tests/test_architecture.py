@@ -8,9 +8,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-
 PACKAGES = ("engine", "feeds", "llm", "strategies", "training", "tui")
 
 

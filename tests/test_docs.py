@@ -11,17 +11,13 @@ from tui.cli.app import app
 from tui.dashboard.keys import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
-
 COMMAND = get_command(app)
-
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
 
 # These report what earlier versions were and did.
 HISTORY = {"CHANGELOG.md", "LOG.md"}
 CURRENT = [page for page in PAGES if page.name not in HISTORY]
-
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
-
 FOLDERS = "engine|feeds|llm|strategies|training|tui|tests|docs|examples|\\.github|\\.ci"
 
 

@@ -9,9 +9,7 @@ import pytest
 from tests.support.own_processes import ran
 
 HEAVY = {"torch", "transformers", "peft", "trl", "datasets", "textual", "pandas", "scipy", "backtrader"}
-
 SCREEN = {"textual", "rich", "typer"}
-
 NETWORK = {"ccxt", "requests", "httpx", "aiohttp", "feedparser", "newspaper", "urllib3", "huggingface_hub"}
 
 

@@ -12,9 +12,7 @@ import pytest
 from tests.support.own_processes import ran
 
 ROOT = Path(__file__).resolve().parents[1]
-
 PACKAGES = {"engine", "strategies", "llm", "training", "feeds", "tui"}
-
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "closecall.json", "README.md")
 
 

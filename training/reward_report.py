@@ -13,9 +13,7 @@ from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import CallView, JournalView
 
 MAX_EVENTS = 60_000
-
 _SECONDS = 60.0
-
 Rewards = dict[str, dict[str, object]]
 """The parts of the reward by name, for each decision by `decision_key`; or the reason under "why"."""
 

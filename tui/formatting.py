@@ -1,4 +1,4 @@
-"""Numbers, instants and ages in the few cells that a screen has. Knows no screen and reads no clock."""
+"""Format numbers, instants and ages for a few terminal cells. The current time is passed in."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 

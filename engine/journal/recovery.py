@@ -111,7 +111,6 @@ class _Reading:
 
 
 CHECKPOINT_FILE = "journal.tip"
-
 _WIDTH = 240
 
 

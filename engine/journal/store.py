@@ -32,7 +32,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from engine.errors import JournalError
 
 SCHEMA_VERSION = 1
-
 _metadata = MetaData()
 
 _version = Table(

@@ -91,7 +91,6 @@ def _costs_paid(inputs: MetricInputs) -> float:
 
 
 _ALL = (MetricTable.RESULT, MetricTable.RUNS, MetricTable.ARMS)
-
 _ARMS = (MetricTable.RESULT, MetricTable.ARMS)
 
 METRICS = (

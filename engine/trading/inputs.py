@@ -38,5 +38,4 @@ class TimeAdvanced:
 
 
 NonSliceInput = LastPrices | OpenMissed | TimeAdvanced | Command | Split | Dividend
-
 EngineInput = Slice | NonSliceInput

@@ -100,8 +100,7 @@ class OrderManager:
     def cancel_risk_increasing_orders(self, reason: str, *, every: bool) -> None:
         """Cancel orders that enlarge or flip a position; with `every`, all but those of the margin limit."""
         for symbol, waiting in sorted(self._broker.waiting.items()):
-            position = self.position(symbol)
-            after = position + waiting.size
+            after = (position := self.position(symbol)) + waiting.size
             if every or not (0 <= after <= position or position <= after <= 0):
                 self.cancel_order(symbol, reason)
 

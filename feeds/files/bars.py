@@ -17,7 +17,6 @@ from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import a_share_code, known_names, parse_pair
 
 COLUMNS = ("date", "open", "high", "low", "close", "volume")
-
 _PRICES = ("open", "high", "low", "close")
 
 # Tables written from timestamps have a midnight after each day.

@@ -19,21 +19,13 @@ from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import NameTable
 
 COLUMNS = ("published_at", "source", "symbols", "title", "text")
-
 OPTIONAL_COLUMNS = ("precision", "first_seen_at")
-
 TITLE_LENGTH, TEXT_LENGTH, SOURCE_LENGTH = 300, 2_000, 100
-
 _COARSENESS = [Precision.SECOND, Precision.MINUTE, Precision.HOUR, Precision.DAY]
-
 _CLOCK = r"[0-9]{2}(?P<minute>:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
-
 _TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?")
-
 _WIDEST_OFFSET = timedelta(hours=14)
-
 _WORDS_OF_A_NAME = 4
-
 _UNMATCHED_SHOWN = 10
 
 

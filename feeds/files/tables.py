@@ -20,7 +20,6 @@ from typing import Any, BinaryIO
 from engine.errors import DataError
 
 _SUFFIXES = (".csv", ".jsonl", ".parquet")
-
 _HEADER_BYTES = 65_536
 
 
@@ -185,7 +184,6 @@ def _require_file(path: Path) -> None:
 
 
 _kept: ContextVar[dict[Path, bytes] | None] = ContextVar("kept", default=None)
-
 _MAX_KEPT_BYTES = 64 * 2**20
 
 
@@ -289,7 +287,6 @@ def _damage_error(path: Path, error: Exception) -> DataError:
 
 
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
-
 _STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?")
 
 

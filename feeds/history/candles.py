@@ -17,7 +17,6 @@ from engine.errors import UsageError
 from engine.model import require_utc
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 DAY = timedelta(days=1)
 
 TIMEFRAMES = {

@@ -13,16 +13,12 @@ from engine.errors import DataError
 from feeds.history.candles import Adjustment, Grid
 
 MAX_TRIES = 8
-
 MAX_FIRST_TRIES = 5
 """For a source that has not answered yet: the connection itself may be down."""
 
 MAX_WAIT = 900.0
-
 _DEEPEST = 12
-
 Row = Sequence[object]
-
 Answer = TypeVar("Answer")
 
 

@@ -17,15 +17,10 @@ from feeds.history.stored_bars import Span, StoredBars
 from feeds.history.symbol_candles import SymbolCandles
 
 OnProgress = Callable[[str, int, int], None]
-
 Window = tuple[datetime, datetime]
-
 _OVERLAP = 5
-
 _RESTATED = 1e-4
-
 _CHECKPOINT = 20
-
 _PAUSE = 1.0
 
 

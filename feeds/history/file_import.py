@@ -20,7 +20,6 @@ from feeds.history.stored_bars import Span
 from feeds.history.symbol_candles import SymbolCandles
 
 SOURCE = "file"
-
 _NO_ROW = "the file has no row"
 
 

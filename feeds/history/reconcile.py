@@ -15,17 +15,11 @@ from feeds.history.candles import EPOCH, Candle
 from feeds.history.client import Row
 
 MAX_ATTEMPTS = 5
-
 OUTLIER_REASON = 10.0
-
 _NEIGHBOURS = 3
-
 _FIRM = 2
-
 _CONTEXT = 25
-
 _NO_CANDLE = "the source has no candle"
-
 Ask = Callable[[datetime, datetime], Sequence[Row]]
 
 

@@ -15,9 +15,7 @@ from feeds.files.tables import quote_value
 from feeds.history.stored_bars import StoredBars, read_table, write_table
 
 _SUFFIX = ".parquet"
-
 _MAX_NAME_LENGTH = 180
-
 _PLAIN = ascii_uppercase + digits + "-_"
 
 

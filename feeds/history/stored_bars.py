@@ -22,9 +22,7 @@ from feeds.files.tables import quote_value
 from feeds.history.candles import EPOCH, Adjustment, Candle, Gap, timeframe_step
 
 VERSION = 1
-
 _KEY = b"closecall"
-
 _COLUMNS = ("open", "high", "low", "close", "volume")
 
 

@@ -29,7 +29,6 @@ from feeds.live.schedule import JobSchedule, Schedule, SliceTrigger, interval_tr
 from feeds.live.settings import Limits
 
 _DEFAULTS = Limits()
-
 OnJournaled = Callable[[Sequence[StoredEvent]], None]
 
 

@@ -41,9 +41,7 @@ KINDS = (
 )
 
 _KEPT = 60
-
 _NEVER = datetime.min.replace(tzinfo=UTC)
-
 _T = TypeVar("_T")
 
 
@@ -191,7 +189,6 @@ def _keep_recent(kept: dict[datetime, _T], opens_at: datetime, value: _T) -> Non
 
 
 _RECENT = 5
-
 _TICK = timedelta(milliseconds=1)
 
 

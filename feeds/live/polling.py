@@ -21,7 +21,6 @@ from feeds.live.protocols import BarSource, NewsSource
 from feeds.live.settings import Limits
 
 _R = TypeVar("_R")
-
 T = TypeVar("T")
 
 

@@ -19,7 +19,6 @@ Key = tuple[datetime, int]
 """An instant and, within it, CLOSE (0) before OPEN (1): the order of slices."""
 
 _RANK = {Phase.CLOSE: 0, Phase.OPEN: 1}
-
 _MAX_HOLIDAY_DAYS = 21
 
 

@@ -23,13 +23,9 @@ _MIN_TRAFILATURA_RATIO = 1.5
 """Otherwise trafilatura's is, where it is so many times as long as newspaper's."""
 
 _MAX_TITLE_LENGTH, _MAX_TEXT_LENGTH = 1_000, 200_000
-
 _MAX_PAGE_LENGTH = 3_000_000
-
 _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 

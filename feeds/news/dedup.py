@@ -17,30 +17,19 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 _K = TypeVar("_K")
-
 WINDOW = timedelta(days=3)
 """Titles and texts are compared within this time, because a weekly column may reuse its title."""
 
 _MIN_OVERLAP = 0.8
-
 _MIN_TITLE_WORDS = 4
-
 _MIN_NEAR_TITLE_WORDS = 6
-
 _SHINGLE_WORDS = 4
-
 _MIN_SHINGLES = 30
-
 _SAMPLE_EVERY = 8
-
 _MAX_OTHER_OVERLAP = 0.3
-
 _MIN_TITLE_OVERLAP = 0.4
-
 _WORD = re.compile(r"[0-9]+(?:[.,:/-][0-9]+)*%?|[^\W\d_]+(?:['’][^\W\d_]+)?")
-
 _EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-
 _PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 
 _LEAD = re.compile(
@@ -48,9 +37,7 @@ _LEAD = re.compile(
 )
 
 _SOURCE_AFTER = re.compile(r"\s+[-–—|·]\s+[^-–—|·]{2,40}$")
-
 _STOP_WORD_LIST = "a an the to of in on at as and for by with from is are its it this that says said"
-
 _STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
 
 _REVERSING_WORD_LIST = """

@@ -23,7 +23,6 @@ from feeds.news.url_policy import Origin, origins, redact_url
 from feeds.symbols import NameTable
 
 _MAX_WAIT = 30.0
-
 _MAX_HOST_FAULTS = 3
 """After so many pages that did not answer, a host is not asked for more."""
 

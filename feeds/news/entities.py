@@ -14,13 +14,9 @@ OTHER = "other"
 """The subject of a text without a known name: it concerns nothing that is traded."""
 
 _SEARCHED_LENGTH = 500
-
 _MAX_NAME_WORDS = 4
-
 _MAX_CHINESE_LENGTH = 8
-
 _TOKEN = re.compile(r"\$?[A-Za-z0-9&]+(?:[.\-/'’&][A-Za-z0-9]+)*")
-
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 _A_SHARE = re.compile(

@@ -19,9 +19,7 @@ from feeds.files.tables import quote_value
 from feeds.news.url_policy import Origin, get_origin, parse_url, redact_url, resolve_host
 
 _REDIRECTS = {301, 302, 303, 307, 308}
-
 _RETRYABLE = {408, 425, 429, 500, 502, 503, 504}
-
 _CHUNK = 65_536
 
 _HEADERS = {

@@ -21,22 +21,15 @@ from feeds.news.sandbox import Run
 from feeds.news.url_policy import redact_url
 
 _MAX_ENTRIES = 2_000
-
 _MAX_RAW_LENGTH = 20_000
-
 _DATES = ("published", "updated", "created")
-
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?")
-
 _OFFSET = re.compile(r"(?:[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2}|(?<![a-z])Z)$", re.IGNORECASE)
 
 # The unambiguous ones of feedparser's zones: CST, AST and AT name several; other names it reads as UTC.
 _ZONES = "UT|UTC|GMT|EDT|EST|ET|CDT|CT|MDT|MST|MT|PDT|PST|PT|MET|MEST|ADT"
-
 _ZONE = re.compile(rf"(?:(?:Etc/)?GMT[+-][0-9]{{1,2}}:?[0-9]{{2}}|\b(?:{_ZONES}))$", re.IGNORECASE)
-
 _MARKUP = re.compile(r"<[a-zA-Z/!?]|&[a-zA-Z#]")
-
 _YEARS = range(1970, 2200)
 
 

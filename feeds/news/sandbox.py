@@ -20,11 +20,8 @@ from typing import IO, Any
 from engine.errors import DataError
 
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
-
 _START = "from feeds.news.sandbox import serve; serve()"
-
 _HEADER_BYTES = 8
-
 _MAX_ANSWER_BYTES = 32_000_000
 
 _NETWORK_EVENTS = (

@@ -12,13 +12,9 @@ from engine.errors import DataError
 from feeds.files.tables import quote_value
 
 _PORTS = {"http": 80, "https": 443}
-
 _MAX_URL_LENGTH = 2_000
-
 _UNESCAPED = "%/:?#[]@!$&'()*+,;=~"
-
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
 Origin = tuple[str, int]
 
 

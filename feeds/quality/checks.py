@@ -21,9 +21,7 @@ from feeds.quality.rows import BarRow, RowCheck
 from feeds.quality.volume import check_volume
 
 __all__ = ["Calendars", "Finding", "Kind", "check_bars", "check_files", "check_news", "summarize_blocking"]
-
 _MIN_DAY, _MAX_DAY = date(1900, 1, 1), date(2199, 12, 31)
-
 _SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 

@@ -17,7 +17,6 @@ from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced
 
 # Clocks of publishers and readers differ by minutes; a time without a zone by more than half a day.
 _CLOCK_SLACK = timedelta(minutes=5)
-
 _ZONE_SLACK = timedelta(hours=14)
 
 # Items of one hour come in any order, and items with a date alone before those with a time.

@@ -16,14 +16,11 @@ from feeds.quality.findings import Finding, FindingFactory, Kind
 from feeds.quality.rows import BarRow
 
 Series = np.ndarray[Any, np.dtype[np.float64]]
-
 _MIN_ROWS = 8
-
 _WINDOW = 61
 
 # A normal distribution's standard deviation over its median absolute deviation.
 _MAD_TO_SIGMA = 1.4826
-
 _MIN_SCALE = 0.002
 
 # An outlier leaves and returns by this much (log), by this many scales, up to this share of the move.
@@ -36,19 +33,15 @@ _BODY_SCALES, _HUGE, _HUGE_SCALES = 4.0, 0.35, 6.0
 
 # A high or low this far (log) from open and close; flash crashes of large shares reach 0.21 and 20 scales.
 _WICK, _WICK_SCALES = 0.35, 30.0
-
 _BREAK, _BREAK_SCALES, _BREAK_NEAR, _RATIO_NEAR = 0.2, 10.0, 3.0, 0.04
 
 # Beyond this (log), a lasting overnight change is a split whatever its ratio.
 _ANY_RATIO = 0.8
-
 _FORWARD = (1 / 2, 1 / 3, 2 / 3, *(1 / n for n in range(4, 11)), 1 / 15, 1 / 20, 1 / 25, 1 / 50, 1 / 100)
-
 _RATIOS = _FORWARD + tuple(1 / ratio for ratio in _FORWARD)
 
 # A crash trades 5 to 20 times the usual volume, a split 1/ratio times.
 _CRASH_VOLUME = 2.5
-
 _LISTING_DAYS = 5
 
 

@@ -34,7 +34,6 @@ STRENGTHS: Mapping[str, float] = {
 """The shift of the next return's mean, in units of its standard deviation."""
 
 _ASSET_ODDS = {"strong_up": 0.18, "mild_up": 0.22, "neutral": 0.2, "mild_down": 0.22, "strong_down": 0.18}
-
 _MARKET_ODDS = {"strong_up": 0.12, "mild_up": 0.13, "neutral": 0.5, "mild_down": 0.13, "strong_down": 0.12}
 
 

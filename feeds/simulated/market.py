@@ -25,19 +25,12 @@ TRAINING_SEEDS = range(1_000_000, 2_000_000)
 """Seeds that pretraining draws from; the tiny student has never seen a market with any other seed."""
 
 _T_DEGREES = 5
-
 _T_SCALE = math.sqrt((_T_DEGREES - 2) / _T_DEGREES)
-
 _MOMENTUM = 0.25
-
 _MOMENTUM_BARS = 3
-
 _REGIME_SWITCH = 0.03
-
 _TURBULENT = 2.0
-
 _OWN_NEWS_ODDS = (0.35, 0.45, 0.20)
-
 _MARKET_NEWS_ODDS = 0.25
 
 

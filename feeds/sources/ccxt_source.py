@@ -24,13 +24,9 @@ from feeds.live.events import parse_bar, parse_start
 from feeds.live.protocols import Opening, Quote
 
 _MILLISECOND = timedelta(milliseconds=1)
-
 _TIMEOUT_MS = 20_000
-
 _PAGE = 100
-
 _PASSING = (408, 418, 425, 429)
-
 Answer = TypeVar("Answer")
 
 

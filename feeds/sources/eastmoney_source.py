@@ -25,9 +25,7 @@ from feeds.sources.stocks import (
 from feeds.symbols import a_share_code
 
 _LOT = 100
-
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
-
 _CLOCK = "https://push2his.eastmoney.com/api/qt/stock/kline/get"
 
 _SMALL_REQUEST = {

@@ -16,11 +16,8 @@ from feeds.live.events import parse_bar, parse_start
 from feeds.live.protocols import Opening, Quote
 
 TIMEOUT_S = 20.0
-
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
-
 _PAGE = 20_000
-
 _MILLISECOND = timedelta(milliseconds=1)
 
 

@@ -24,7 +24,6 @@ from feeds.sources.stocks import (
 )
 
 _CLASS_SHARE = re.compile(r"([A-Z]+)\.([A-C])")
-
 _CLOCK = "https://query2.finance.yahoo.com/v8/finance/chart/SPY"
 
 

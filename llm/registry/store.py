@@ -19,7 +19,6 @@ from llm.registry.adapters import adapter_names, check_files, copy_atomically
 from llm.registry.events import Change, RegistryEvent, RegistryState
 
 SESSION = "registry"
-
 JOURNAL = Path("models", "journal.sqlite")
 """Where a data folder keeps the registry's journal."""
 

@@ -21,13 +21,9 @@ from llm.student import Progress, StudentInterrupted, StudentSettings, StudentTi
 from llm.worker.messages import decode_day, encode_observation, encode_settings
 
 STUDENT_COMMAND = (sys.executable, "-P", "-m", "llm.worker.process")
-
 _LOOK_EVERY = 0.1
-
 _PIECE = 65_536
-
 MAX_RESTARTS = 6
-
 _MAX_PAUSE = 30.0
 
 

@@ -20,7 +20,6 @@ from llm.student import Student, StudentSettings
 from llm.worker.messages import decode_observation, decode_settings
 
 _MAX_LOADED = 2
-
 Load = Callable[[StudentSettings], Student]
 
 

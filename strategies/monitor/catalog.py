@@ -11,11 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 
 JOURNAL = "journal.sqlite"
-
 TRAINING = "training.sqlite"
-
 REGISTRY = Path("models", JOURNAL)
-
 MAX_PLACES = 40
 """The largest number of journals that are read, newest first."""
 
@@ -31,7 +28,6 @@ class JournalType(StrEnum):
 
 
 FOLDERS = {JournalType.SESSION: "sessions", JournalType.RUN: "runs", JournalType.COLLECTION: "collections"}
-
 LOCKS = {JournalType.SESSION: "session.lock", JournalType.RUN: "lock"}
 
 

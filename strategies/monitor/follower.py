@@ -25,7 +25,6 @@ _FIRST = 1000
 """The number of last events that are read to show a long journal at once."""
 
 _SPAN = 500
-
 _STILL = 60.0
 
 
@@ -193,15 +192,10 @@ def _modified_at(path: Path) -> float:
 
 
 POLL_INTERVAL = 0.5
-
 _RESCAN_INTERVAL = 2.0
-
 _SEARCH_SPAN = 50_000
-
 _YIELD_SECONDS = 0.01
-
 _QUIET = 0.3
-
 Found = Callable[[list[EventRow], int, bool], None]
 """Called with the events found so far, the lowest number searched and whether the search has ended."""
 

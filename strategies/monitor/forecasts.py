@@ -16,9 +16,7 @@ from engine.model import Abstention
 from strategies.monitor.views import Bucket, CallView, ScoreView
 
 KEPT = 300
-
 _WIDTH = 0.05
-
 _BUCKETS = 10
 
 

@@ -11,9 +11,7 @@ from strategies.monitor.descriptions import describe
 from strategies.monitor.views import EventLine, HealthView
 
 HealthEvent = SourceState | ClockMeasured | Gap | Refused | Correction | Fault
-
 _MAX_NAMES, _MAX_FAULTS = 200, 5
-
 _T = TypeVar("_T")
 
 

@@ -23,7 +23,6 @@ MAX_PAYLOAD_BYTES = 64_000
 """The largest payload, in characters, that is read whole; the long texts of a larger one are left out."""
 
 _WAIT = 0.2
-
 _SHORTENED = "'$.prompt', '', '$.output', '', '$.text', '', '$.news', json('[]'), '$.bars', json('{}')"
 """Replacements of a large payload's long values with which it can still be decoded."""
 

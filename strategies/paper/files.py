@@ -116,7 +116,6 @@ def decode_config(start: SessionStarted) -> BacktestConfig:
 
 
 SUPERVISOR_LOCK = "supervisor.lock"
-
 LOG, OUTPUT, LEARNING = "session.log", "background.log", "learning"
 
 

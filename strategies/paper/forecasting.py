@@ -16,11 +16,8 @@ from llm.answers import parse_answer
 from llm.student import StudentClient, StudentInterrupted, StudentTimeout
 
 ARRIVED_LATE = "late: the close was learned after its time"
-
 TIMED_OUT = "late: the student did not answer in time"
-
 INTERRUPTED = "halted: a command came before the answer"
-
 UNAVAILABLE = "the student cannot be asked"
 
 

@@ -74,7 +74,6 @@ class ClockJumpDetector:
 
 
 _RETRY_INTERVAL = timedelta(seconds=5)
-
 _T = TypeVar("_T")
 
 

@@ -34,7 +34,6 @@ from strategies.run_spec import RunSpec, build_run_spec, encode_history, encode_
 from strategies.runs import JOURNAL
 
 AUTHOR = "script"
-
 Script = Sequence[Event]
 """Inputs beside the market data, at simulated instants: commands, adoptions, splits, quotes and the like."""
 
@@ -116,11 +115,8 @@ _RANK: Mapping[str, int] = {
 }
 
 _LAST = 4
-
 _AHEAD = 500
-
 _TAIL = 5000
-
 _Placed = tuple[datetime, int, Slice | Event]
 
 

@@ -36,7 +36,6 @@ from strategies.run_spec import RunSpec, decode_run_spec, read_rates
 from strategies.runs import Recorder
 
 _KINDS = (Kind.SESSION_STARTED, Kind.HISTORY, Kind.CALENDAR, Kind.SLICE, Kind.SPLIT, *RECORD_KINDS)
-
 Key = tuple[str, datetime]
 
 

@@ -37,11 +37,8 @@ from strategies.run_spec import RunSpec, decode_run_spec, read_replayable_start
 from strategies.sizing import volatility
 
 _MAX_PENDING = 4000
-
 _COMMITS_A_NOTE = 32
-
 _CALENDAR_LEFT, _CALENDAR_AHEAD = timedelta(days=60), timedelta(days=366)
-
 Champion = Callable[[datetime], ModelAdopted | None]
 """Returns the registry's student at an instant, or None."""
 

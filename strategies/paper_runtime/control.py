@@ -20,7 +20,6 @@ from engine.trading.risk import Command, CommandKind
 from strategies.paper.files import journal_path, runner_pid, session_folder, session_names, supervisor_pid
 
 _LOOK_EVERY = 0.2
-
 _MAX_REASON_LENGTH = 400
 
 

@@ -25,7 +25,6 @@ from strategies.paper_runtime.launch import LaunchSpec
 from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
 _AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
-
 _HISTORY = timedelta(days=120)
 """Covers the window of every prompt template, also over the longest holidays."""
 

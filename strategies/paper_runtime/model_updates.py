@@ -37,9 +37,7 @@ _EVERY: Mapping[Retraining, timedelta] = {
 }
 
 _LOOK_EVERY = 0.1
-
 _MAX_DURATION = 6 * 3600.0
-
 _MAX_TRIES = 3
 
 

@@ -25,9 +25,7 @@ from engine.journal.events.sessions import Fault
 from engine.journal.journal import Journal, Row
 
 VARIABLE = "CLOSECALL_WEBHOOK"
-
 _SECONDS = 5.0
-
 _MAX_WAITING = 100
 
 
@@ -147,7 +145,6 @@ class _TolerantHandler(RotatingFileHandler):
 
 
 _MAX_EVENTS = 2000
-
 _PATIENCE = 2.0
 
 

@@ -78,9 +78,7 @@ class CancellableStudent:
 
 
 _SMALL, _LARGE = 64, 512
-
 _SHORT = 4.0
-
 Key = tuple[str, datetime]
 
 

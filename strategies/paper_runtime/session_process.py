@@ -40,9 +40,7 @@ from strategies.paper_runtime.model_updates import ChampionWatcher
 from strategies.paper_runtime.prefetch import CancellableStudent, CommandWatcher, PrefetchingStudent
 
 STOPPED = 10
-
 _AHEAD = 200
-
 _PROGRESS_INTERVAL = 5.0
 
 

@@ -37,9 +37,7 @@ from strategies.paper_runtime.notifications import EventTail, SessionLog, Webhoo
 from strategies.paper_runtime.session_process import STOPPED
 
 BACKGROUND_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.supervisor")
-
 _PATIENCE = 90.0
-
 _BACKGROUND_POLL_INTERVAL = 0.2
 
 
@@ -78,9 +76,7 @@ def start_in_background(plan: LaunchSpec) -> int:
 
 
 SESSION_COMMAND = (sys.executable, "-P", "-m", "strategies.paper_runtime.session_process")
-
 _GRACE = 20.0
-
 _DRAIN_SECONDS = 2.0
 
 
@@ -161,17 +157,11 @@ class ChildProcess:
 
 
 _LOOK_EVERY = 0.2
-
 _MAX_PAUSE = 60.0
-
 _SHORT_LIFE = 60.0
-
 _MAX_FAILURES = 3
-
 _WAIT_FOR_PREVIOUS = 10.0
-
 _ERRORS: dict[int, type[ClosecallError]] = {2: UsageError, 3: DataError}
-
 Show = Callable[[Row], None]
 
 

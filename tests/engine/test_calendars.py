@@ -8,9 +8,7 @@ from engine.calendars import load_calendar
 from engine.errors import DataError
 
 NEW_YORK = load_calendar("XNYS", date(2023, 12, 1), date(2024, 12, 31))
-
 SHANGHAI = load_calendar("XSHG", date(2023, 12, 1), date(2024, 12, 31))
-
 UTC_DAYS = load_calendar("24/7", date(2023, 12, 1), date(2024, 12, 31))
 
 

@@ -14,7 +14,6 @@ from engine.trading.records import OrderStatus
 from tests.support.markets import CALENDARS, DAY, DEAR, FREE, MONDAY, coin, instrument, run_plan
 
 SHARE = instrument("AAPL", lot=1)
-
 FRACTION = instrument("AAPL")
 
 

@@ -18,7 +18,6 @@ from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
 LATER = datetime(2024, 1, 9, 8, 30, 0, 125, tzinfo=UTC)
 
 
@@ -137,7 +136,6 @@ def test_an_empty_journal_has_a_chain_of_its_own_and_verifies(journal: Journal) 
 
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-
 batches = st.lists(st.lists(st.dictionaries(st.text(), st.text() | numbers), max_size=4), max_size=5)
 
 

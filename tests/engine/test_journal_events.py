@@ -19,7 +19,6 @@ from engine.journal.journal import Event
 from tests.support.journal_events import AT, EXAMPLES, stored_payload
 
 ROOT = Path(__file__).parents[2]
-
 PRODUCT = ("engine", "feeds", "llm", "strategies", "training", "tui")
 
 

@@ -20,9 +20,7 @@ from tests.support.markets import DAY, FREE, FollowPlan, bar, coin, instrument, 
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA / "cn_stocks_raw"
-
 A_SHARE = instrument("600519", asset_class=AssetClass.A_SHARE, lot=100)
-
 LATER = date(2024, 1, 2)
 
 

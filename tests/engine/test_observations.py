@@ -4,7 +4,6 @@ from engine.model import Bar, NewsItem, Precision
 from engine.timeline import build_observations
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
 DAY = timedelta(days=1)
 
 

@@ -19,9 +19,7 @@ from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus
 from tests.support.markets import CALENDARS, DAY, MONDAY, bar, instrument, run_plan
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
-
 CASH = 10_000.0
-
 MARGIN = 0.25
 
 

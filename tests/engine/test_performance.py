@@ -19,7 +19,6 @@ from engine.metrics.performance import (
 )
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
 DAY = timedelta(days=1)
 
 

@@ -17,7 +17,6 @@ from engine.trading.pnl import (
 from tests.support.markets import DEAR, FREE
 
 PRICES = st.floats(0.001, 1e6)
-
 SIZES = st.floats(-1e6, 1e6).filter(bool)
 
 

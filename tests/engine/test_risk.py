@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 from engine.trading.risk import Command, CommandKind, OrderRequest, RiskEngine, RiskLimits, RiskState
 
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
-
 DAY = timedelta(days=1)
-
 ACTIVE, REDUCING, HALTED = RiskState
 
 

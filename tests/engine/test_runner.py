@@ -31,9 +31,7 @@ from tests.support.markets import (
 )
 
 BTC = instrument("BTC")
-
 SHORTABLE = instrument("BTC", shortable=True)
-
 AAPL = instrument("AAPL", calendar="NEW YORK", lot=1)
 
 

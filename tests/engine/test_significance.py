@@ -10,7 +10,6 @@ from engine.model import Abstention, Direction, Forecast
 from engine.outcomes import Outcome, Scored
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
 DAY = timedelta(days=1)
 
 

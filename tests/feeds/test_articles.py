@@ -14,9 +14,7 @@ from tests.support.places import SHARED_DATA
 from tests.support.servers.news import direct
 
 PAGES = SHARED_DATA / "html_article_pages"
-
 needs_pages = pytest.mark.skipif(not PAGES.is_dir(), reason="the saved pages are not on this machine")
-
 ENGLISH = "The price of bitcoin rose on Saturday because many of the buyers came back to the market. "
 
 TITLES = {

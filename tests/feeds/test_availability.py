@@ -8,15 +8,10 @@ from engine.model import Precision
 from feeds.availability import available_at
 
 ZERO = timedelta(0)
-
 CHINA = timezone(timedelta(hours=8))
-
 zones = st.integers(-48, 56).map(lambda quarters: timezone(timedelta(minutes=15 * quarters)))
-
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=zones)
-
 precisions = st.sampled_from(Precision)
-
 latencies = st.timedeltas(ZERO, timedelta(days=2))
 
 

@@ -12,11 +12,8 @@ from engine.errors import DataError
 from feeds.files.bars import guess_instrument, read_bars, read_date_span
 
 HEADER = "date,open,high,low,close,volume"
-
 GOOD = "2024-07-03,10,12,9,11,100"
-
 BTC = guess_instrument("BTCUSDT")
-
 UTC_DAYS = load_calendar("24/7", date(2024, 1, 1), date(2024, 12, 31))
 
 

@@ -12,13 +12,9 @@ from feeds.quality.checks import check_files
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
-
 HEADER = "date,open,high,low,close,volume"
-
 GOOD = "2024-07-03,10,12,9,11,100"
-
 UTC_DAYS = load_calendar("24/7", date(2024, 1, 1), date(2024, 12, 31))
-
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market data is not on this machine")
 
 

@@ -15,13 +15,9 @@ from feeds.history.reconcile import is_outlier, reconcile
 from feeds.history.store import BarStore
 
 DAY = timedelta(days=1)
-
 DAY_MS = 86_400_000
-
 FIRST = date(2024, 1, 1)
-
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
 NOON = START + 20 * DAY + timedelta(hours=12)
 
 

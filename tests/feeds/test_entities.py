@@ -10,7 +10,6 @@ from feeds.symbols import NameTable
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
-
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "LINKUSDT", "SOLUSDT", "AAPL", "META", "TSLA", "COST", "F", "600519")
 
 NAMES = NameTable.for_instruments(

@@ -33,11 +33,8 @@ from tests.support.servers.faults import FaultPlan
 from tests.support.servers.okx import OkxServer
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market data is not on this machine")
-
 BTC = ["BTC/USDT"]
-
 WINDOW = (date(2018, 3, 20), date(2018, 8, 31))
-
 SINCE = WINDOW[0]
 
 

@@ -10,7 +10,6 @@ from feeds.history.file_import import import_bars
 from feeds.history.store import BarStore
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-
 HEADER = "date,open,high,low,close,volume"
 
 

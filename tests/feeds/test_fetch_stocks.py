@@ -20,9 +20,7 @@ from tests.support.servers.faults import FaultPlan
 from tests.support.servers.yahoo import YahooServer
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market data is not on this machine")
-
 FIRST, LAST = date(2023, 1, 3), date(2023, 12, 29)
-
 FIRST_A, LAST_A = date(2020, 1, 2), date(2020, 12, 31)
 
 

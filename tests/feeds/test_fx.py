@@ -34,9 +34,7 @@ from tests.support.markets import (
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
-
 CASH = 10_000.0
-
 CURRENCIES = ("USD", "CNY", "EUR")
 
 

@@ -33,12 +33,10 @@ SELDOM = Limits(
 )
 
 XNYS = load_calendar("XNYS", date(2024, 5, 1), date(2024, 8, 1))
-
 XSHG = load_calendar("XSHG", date(2024, 3, 1), date(2024, 5, 1))
 
 # A whole day, a half day, the Fourth of July, a whole day; then the days of Qingming in Shanghai.
 NEW_YORK = [date(2024, 7, day) for day in (1, 2, 3, 5)]
-
 SHANGHAI = [date(2024, 4, day) for day in (1, 2, 3, 8)]
 
 

@@ -17,13 +17,9 @@ from feeds.symbols import NameTable
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
-
 HEADER = "published_at,precision,source,symbols,title,text"
-
 LATENCY = timedelta(minutes=15)
-
 NAMES = NameTable.for_instruments([guess_instrument(symbol) for symbol in ("BTCUSDT", "ETHUSDT", "AAPL")])
-
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared news data is not on this machine")
 
 

@@ -16,7 +16,6 @@ from feeds.news.store import NewsStore, StoredItem
 from feeds.symbols import NameTable
 
 NAMES = NameTable.for_instruments([guess_instrument("BTCUSDT")])
-
 PUBLISHED = datetime(2024, 6, 1, 8, 30, tzinfo=UTC)
 
 SEEN = StoredItem(

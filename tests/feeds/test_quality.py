@@ -22,7 +22,6 @@ from tests.support.faults import HARMLESS, HEADER, NEEDS_CLOSED_DAYS, PLANTED
 from tests.support.places import SHARED_DATA
 
 DATA = SHARED_DATA
-
 SEEDS = int(os.environ.get("FAULT_SEEDS", "5"))
 
 MARKETS = {

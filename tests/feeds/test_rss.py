@@ -23,13 +23,9 @@ from tests.support.places import SHARED_DATA
 from tests.support.servers.news import bomb, direct, endless, in_turn, missing, moved, news_site, page
 
 FEEDS = SHARED_DATA / "rss_atom_feeds"
-
 needs_feeds = pytest.mark.skipif(not FEEDS.is_dir(), reason="the saved feeds are not on this machine")
-
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
-
 NAMES = NameTable.for_instruments([guess_instrument("BTCUSDT")])
-
 QUICK = FetchSettings(tries=1, limits=Limits(connect=1, read=0.5, total=1))
 
 

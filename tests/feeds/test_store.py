@@ -19,9 +19,7 @@ from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 DAY = timedelta(days=1)
-
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
-
 FETCHED = datetime(2024, 2, 1, 9, 30, tzinfo=UTC)
 
 

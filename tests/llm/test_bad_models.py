@@ -17,7 +17,6 @@ from tests.support.tables_on_disk import write_bars
 from tui.cli.main import run
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
-
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
 
 

@@ -17,7 +17,6 @@ from strategies.config import load_config
 from tests.support.students import make_small_adapter, make_small_model
 
 START = datetime.min.replace(tzinfo=UTC)
-
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 

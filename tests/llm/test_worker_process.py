@@ -24,9 +24,7 @@ from tests.support.paper_process import command
 from tests.support.students import RuleStudent
 
 FACTS = load_market_data(load_config(None, {"market": {"coins": 2, "stocks": 0, "days": 60}}), Path("unused"))
-
 SEEN = build_observations(FACTS.bars, FACTS.news, window=21, start=FACTS.start)
-
 NEVER = lambda: False  # noqa: E731  # a constant that is called
 
 

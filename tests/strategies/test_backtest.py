@@ -17,11 +17,8 @@ from tests.support.places import SHARED_DATA
 from tests.support.students import RuleStudent
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-
 REAL = SHARED_DATA
-
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
-
 SMALL = {"market": {"coins": 2, "stocks": 1, "days": 120}}
 
 BITCOIN = {

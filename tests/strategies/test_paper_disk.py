@@ -21,7 +21,6 @@ from tests.support.paper_process import start_supervised, wait_until
 from tests.support.students import RuleStudent
 
 NAME = "trial"
-
 MARKET = {"market": {"coins": 2, "stocks": 1, "days": 22}}
 
 

@@ -33,7 +33,6 @@ from training.dataset.loaders import load_run_experiences, load_session_experien
 from tui.cli.main import run
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-
 FUTURE, PAST = RULES + 1, RULES - 1
 
 

@@ -30,9 +30,7 @@ from tests.support.paper_process import children, command, start_supervised, wai
 from tests.support.students import RuleStudent
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")  # noqa: PTH112
-
 NAME = "trial"
-
 DAYS = 16
 
 

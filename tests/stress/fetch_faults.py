@@ -25,9 +25,7 @@ from tests.support.servers.binance import BinanceServer
 from tests.support.servers.faults import FaultPlan, TextRow
 
 COINS = {"BTC/USDT": "BTCUSDT", "ETH/USDT": "ETHUSDT", "LTC/USDT": "LTCUSDT"}
-
 NOW = datetime(2025, 1, 3, 12, tzinfo=UTC)
-
 FIRST = date(2017, 8, 17)
 
 # Imports once and then forks for each line it reads, because importing ccxt takes longer than a fetch.

@@ -3,7 +3,6 @@
 from tests.support.places import SHARED_DATA
 
 NAME = "trial"
-
 DATA = SHARED_DATA
 
 _LEARNS = [

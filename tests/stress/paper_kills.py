@@ -30,11 +30,8 @@ from tests.support.own_processes import started
 from tests.support.paper_doubles import command
 
 WEIGHTS = {"start": 10, "journal": 30, "fill": 15, "student": 15, "retraining": 18, "registry": 12}
-
 VICTIMS = {"everything": 60, "supervisor": 15, "session": 15, "student": 10}
-
 LONGEST = 240.0
-
 PATIENCE = 40
 
 PARTS = {

@@ -37,7 +37,6 @@ from tests.support.paper_process import children, start_supervised
 from tests.support.students import RuleStudent
 
 NAME = "trial"
-
 WIDE = RiskLimits(orders_per_day=10_000, drawdown=0.99, daily_loss=0.99, symbol_exposure=9, total_exposure=9)
 
 

@@ -21,7 +21,6 @@ from strategies.runs import JOURNAL, list_runs
 from tests.support.own_processes import started
 
 COMMAND = (sys.executable, "-c", "from tui.cli.main import main; main()", "walkforward", "--json")
-
 WINDOWS = ("--train-days", "60", "--test-days", "25")
 
 MARKET = """

@@ -12,9 +12,7 @@ from llm.answers import format_answer
 from tests.support.experiences_by_hand import make_experience, shares
 
 CONFIDENCES = [number / 100 for number in range(50, 101)]
-
 NODES = 8
-
 RETURNS = st.floats(-0.9, 5)
 
 INVALID = [

@@ -26,9 +26,7 @@ from tests.support.collector_trial import _TRIAL_LIMITS, simulated_market
 from tests.support.paper_sessions import NAME, First
 
 MARKET = simulated_market(date(2023, 2, 1), date(2023, 2, 22), seed=3)
-
 SINCE = min(series[0].opens_at for series in MARKET.bars.values())
-
 UNTIL = max(series[-1].closes_at for series in MARKET.bars.values())
 
 FACTS = MarketData(

@@ -15,7 +15,6 @@ from engine.journal.journal import Row
 from engine.model import Bar, Phase, Slice
 
 _JITTER = timedelta(seconds=3)
-
 _Key = tuple[str, datetime]
 
 

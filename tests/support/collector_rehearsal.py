@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 _SHOWN_NEWS = 25
-
 _HOUR = timedelta(hours=1)
 
 

@@ -12,9 +12,7 @@ from feeds.live.protocols import Opening, Quote
 from feeds.live.settings import Limits
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
-
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-
 SELDOM = Limits(quote_every=6 * HOUR, news_every=HOUR, clock_every=HOUR)
 
 CALENDARS = {

@@ -31,9 +31,7 @@ from tests.support.collector_rehearsal import (
 )
 
 _RUN_ON = timedelta(days=8)
-
 _STEPS_A_DAY = 1000
-
 _CLOCK_JITTER = timedelta(seconds=1)
 
 _TRIAL_LIMITS = Limits(

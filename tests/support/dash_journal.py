@@ -23,11 +23,8 @@ from engine.model import Bar, Phase, Slice
 from tests.support.journal_events import NEWS, SETTINGS, stored_payload
 
 SYMBOLS = [f"SYM{number:03}" for number in range(150)]
-
 START = datetime(2020, 1, 1, tzinfo=UTC)
-
 _A_TURN, _TURNS = 4, 5
-
 _PROMPT = "x" * 1200
 
 

@@ -15,9 +15,7 @@ from tui.dashboard.text import select_journal
 from tui.dashboard.view_state import ViewState
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-
 SMALL = {"market": {"coins": 2, "stocks": 1, "days": 45}}
-
 SIZES = ((80, 24), (120, 40), (200, 60))
 
 

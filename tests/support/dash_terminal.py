@@ -17,11 +17,8 @@ from tests.support.own_processes import started
 from tests.support.places import ROOT
 
 ROWS, COLUMNS = 60, 200
-
 _TICKS = os.sysconf("SC_CLK_TCK")
-
 _COMMAND = "from tui.cli.main import main; main()"
-
 _HEALTH = b"7 Health"
 """Stands in the line of tabs, which is painted again when a screen is opened, and at no other time."""
 

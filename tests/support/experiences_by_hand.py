@@ -11,7 +11,6 @@ from tests.support.markets import CALENDARS, DAY, MONDAY, coin, instrument
 from training.dataset.experience import Experience, TradeContext, build_experiences
 
 COIN = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
-
 SIZING = PositionSizing(risk_aversion=25, cap=0.95, shortable=frozenset(["AAA"]))
 
 

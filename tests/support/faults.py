@@ -7,11 +7,8 @@ from random import Random
 from feeds.quality.findings import Kind
 
 HEADER = ["date", "open", "high", "low", "close", "volume"]
-
 DAY = timedelta(days=1)
-
 Rows = list[list[str]]
-
 Plant = Callable[[Rows, Random], int]
 """Changes rows in place and returns the index of the row where the fault is to be found."""
 

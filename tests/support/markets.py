@@ -12,11 +12,8 @@ from engine.trading.runner import run
 from engine.trading.strategy import SliceStrategy
 
 DAY = timedelta(days=1)
-
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
-
 FREE = Costs(fee_bps=0, slippage_bps=0, latency_bps=0, borrow_rate=0)
-
 DEAR = Costs(fee_bps=10, slippage_bps=20, latency_bps=5, borrow_rate=0.365)
 
 

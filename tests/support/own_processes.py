@@ -23,6 +23,10 @@ _QUIET = 0.5
 """Seconds without a new one after which none is coming: what forks just now is not seen at once."""
 _keeper = None
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell SIGINT is ignored, and what a test starts would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @contextmanager
 def started(words, **how):

@@ -30,15 +30,10 @@ from strategies.runs import JOURNAL
 from tests.support.students import DOWN, UP, RuleStudent
 
 NAME = "trial"
-
 CONFIG = load_config(None, {"market": {"coins": 2, "stocks": 1, "days": 24}})
-
 FACTS = load_market_data(CONFIG, Path("unused"))
-
 COINS = sorted(symbol for symbol, one in FACTS.instruments.items() if one.calendar == "24/7")
-
 (STOCK,) = sorted(FACTS.instruments.keys() - set(COINS))
-
 ADOPTION = ModelAdopted(fingerprint="rule-2", name="second", adapter="two")
 
 

@@ -8,7 +8,6 @@ from engine.model import Observation
 from llm.prompts import CompactTemplate
 
 UP = '{"direction": "up", "confidence": 0.60, "close": 100.50}'
-
 DOWN = '{"direction": "down", "confidence": 0.70, "close": 99.00}'
 
 

@@ -5,7 +5,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 BAR_HEADER = "date,open,high,low,close,volume"
-
 NEWS_HEADER = "published_at,source,symbols,title,text"
 
 

@@ -20,11 +20,8 @@ from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-
 MARKET = BacktestConfig(market=MarketTable(coins=6, stocks=0, days=106))
-
 SETTINGS = WalkForwardConfig(method=Method.SFT, train_days=30, test_days=25)
-
 NO_EDGE = MARKET.model_copy(update={"market": MarketTable(coins=6, stocks=0, days=106, edge=False)})
 
 

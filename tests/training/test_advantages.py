@@ -9,7 +9,6 @@ from llm.answers import format_answer
 from training.grpo.advantages import compute_advantages, segment_answer
 
 _GAINS = {(0, 0): 0.1, (0, 1): 0.4, (1, 0): 0.2, (1, 1): 0.9}
-
 UP, DOWN = '{"direction": "up", ', '{"direction": "down", '
 
 

@@ -9,7 +9,6 @@ from engine.model import Abstention, Bar, Direction, Forecast
 from engine.outcomes import Outcome, match_outcomes
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
 DAY = timedelta(days=1)
 
 

@@ -22,7 +22,6 @@ from training.dataset.experience import build_experiences
 from training.dataset.loaders import load_run_experiences
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-
 SMALL = {"market": {"coins": 2, "stocks": 1, "days": 60}, "allow_short": True, "prompt": "compact"}
 
 

@@ -6,7 +6,6 @@ from engine.model import Abstention, Direction, Forecast
 from training.grpo.advantages import compute_direction_anchors
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
-
 WAYS = [Direction.UP, Direction.DOWN, Direction.UP]
 
 

@@ -14,7 +14,6 @@ from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import build_folds, split_fold
 
 DAY = timedelta(days=1)
-
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 
 

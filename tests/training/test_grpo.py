@@ -33,9 +33,7 @@ from training.sft.train import SftConfig
 from training.trained_adapter import TrainedAdapter
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
-
 EMBARGO = timedelta(days=5)
-
 LENIENT = GuardLimits(invalid=1, abstentions=1, one_class=1, confidence_spread=0, close_spread=0, errors=1e9)
 
 QUICK = GrpoConfig(

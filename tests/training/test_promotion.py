@@ -19,7 +19,6 @@ from training.promotion.evidence import DecisionPair, measure_evidence, mirrored
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
-
 RULE = GateRule()
 
 

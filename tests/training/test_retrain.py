@@ -20,9 +20,7 @@ from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.record import lock_process
 
 SETTINGS = WalkForwardConfig(method=Method.SFT, train_days=30, test_days=25)
-
 LATER = MARKET.model_copy(update={"market": MarketTable(coins=6, stocks=0, days=133)})
-
 DAY = timedelta(days=1)
 
 

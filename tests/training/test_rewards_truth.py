@@ -18,9 +18,7 @@ from tests.support.markets import instrument
 from training.rewards import LABEL_LIMIT, Weights, brier_score, close_score, compute_reward
 
 DEFAULT = Weights()
-
 COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
-
 STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
 
 

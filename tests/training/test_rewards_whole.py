@@ -32,9 +32,7 @@ from training.grpo.reward_functions import create_reward_functions
 from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, compute_reward, direction_score
 
 RECIPE = GrpoConfig()
-
 COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
-
 STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
 
 

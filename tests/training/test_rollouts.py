@@ -17,7 +17,6 @@ from training.grpo.rollouts import (
 )
 
 WORDS, END, PAD = 40, 2, 0
-
 PROMPTS = [[5, 9, 11, 7], [8], [12, 6, 30, 31, 32, 33, 9]]
 
 

@@ -17,7 +17,6 @@ from tests.support.tables_on_disk import write_bars, write_lines, write_news
 from tui.cli.main import run
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
-
 SMALL = ["batch = 16", "[market]", "coins = 2", "stocks = 1", "days = 30"]
 
 SCORES = {

@@ -14,7 +14,6 @@ from tests.support.journal_events import stored_payload
 from tui.dashboard.screens.news import first_prediction_after
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-
 PLACE = JournalPlace(type=JournalType.SESSION, name="one", path=None)
 
 KINDS = [

@@ -10,7 +10,6 @@ from tests.support.tables_on_disk import write_bars
 from tui.cli.main import run
 
 REAL = SHARED_DATA
-
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
 
 
@@ -65,7 +64,7 @@ def test_a_file_that_would_harm_is_found_refused_and_accepted_when_told(tmp_path
     assert "--allow-bad-data" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
     told = run_and_read(capsys, "backtest", "--bars", path, "--allow-bad-data", "--json", *data)
-    assert "Accepted as told" in " ".join(json.loads(told)["notes"])
+    assert "Accepted because of --allow-bad-data" in " ".join(json.loads(told)["notes"])
 
 
 def test_what_is_missing_on_the_command_line_is_named(capsys, tmp_path):

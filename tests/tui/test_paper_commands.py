@@ -24,11 +24,8 @@ from tests.support.tables_on_disk import write_lines
 from tui.cli.main import run
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
-
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the wire samples are not on this machine")
-
 KEYS = {"BINANCE_API_KEY": "k3y", "BINANCE_API_SECRET": "s3cret", "CCXT_BINANCE_APIKEY": "k3y"}
-
 SMALL = ["[market]", "coins = 1", "stocks = 0", "days = 16"]
 
 
@@ -173,7 +170,7 @@ def test_a_webhook_in_a_file_is_read_and_never_said(tmp_path, capsys):
     code, _, errors = run_captured(
         capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path
     )
-    assert (code, "no https address" in errors, "s3cret" in errors) == (2, True, False)
+    assert (code, "not an https address" in errors, "s3cret" in errors) == (2, True, False)
     config.write_text(f'[paper]\nwebhook = "{address}"\nlate_seconds = 5\n')
     code, _, errors = run_captured(
         capsys, "paper", "start", "--replay", "--config", config, "--data-dir", tmp_path

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
+from strategies.result_table import print_result
 from strategies.runs import load_run
 from tests.support.walks import NOW, Doubles
 from training.benches.drift import DriftBench, measure_drift, post_reversal_fold
@@ -15,7 +16,7 @@ from training.rewards import Weights
 from training.walkforward.config import Method
 from training.walkforward.run import walkforward
 from tui.cli.main import invoke
-from tui.cli.training_tables import print_drift, print_retrained, print_walkforward
+from tui.cli.training_tables import print_drift, print_retrained
 
 DRIFT = DriftBench(coins=6, stocks=0, train_days=30, test_days=25, before=1, after=3)
 
@@ -131,7 +132,7 @@ def test_tables_say_who_won_and_what_is_claimed(drift_report, capsys):
     shown = capsys.readouterr().out
     assert "walk-forward grpo" in shown
     assert "wins" in shown
-    print_walkforward(load_run(folder, measured["run"]).result)
+    print_result(load_run(folder, measured["run"]).result)
     shown = capsys.readouterr().out
     assert "Claimed better: accuracy against static" in shown
     assert "walk-forward sft against static, brier" in shown

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from engine.calendars import RoundTheClock, load_calendar
+from engine.errors import JournalError
 from engine.journal.journal import Journal
 from tests.support.own_processes import ran, started
 from tests.support.servers.bars_on_disk import DATA, daily, milliseconds
@@ -21,7 +23,6 @@ from tests.support.servers.yahoo import YahooServer
 from tests.support.tables_on_disk import write_bars, write_lines
 
 CLOSECALL = Path(sys.executable).with_name("closecall")
-
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the wire samples are not on this machine")
 
 
@@ -105,8 +106,9 @@ def collected(arguments, folder: Path, kinds: set[str], seconds: float = 60):
         text=True,
     ) as running:
         while time.monotonic() < until and running.poll() is None:
-            if path.is_file() and kinds <= {row.kind for row in events(path)}:
-                break
+            with suppress(JournalError):  # a journal that is just being created has no table yet
+                if path.is_file() and kinds <= {row.kind for row in events(path)}:
+                    break
             time.sleep(0.3)
         running.send_signal(signal.SIGINT)
         shown, errors = running.communicate(timeout=30)

@@ -25,7 +25,6 @@ from strategies import baselines
 from strategies.results import edge_captured, oracle_predictions
 
 Progress = Callable[[str, int, int], None]
-
 _START = datetime.min.replace(tzinfo=UTC)
 
 

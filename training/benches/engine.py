@@ -14,9 +14,7 @@ from engine.trading.runner import run
 from engine.trading.strategy import SliceStrategy
 
 Progress = Callable[[str, int, int], None]
-
 _START = datetime(2020, 1, 1, tzinfo=UTC)
-
 _DAY = timedelta(days=1)
 
 

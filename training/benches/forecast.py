@@ -10,7 +10,6 @@ from feeds.simulated.market import MarketSettings, simulate
 from llm.student import TrainableStudent
 
 Progress = Callable[[str, int, int], None]
-
 _SINGLE_SHARE = 8
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 SYMBOLS = 12
-
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 

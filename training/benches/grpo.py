@@ -23,11 +23,8 @@ from training.lora import add_adapter
 from training.monitoring.evaluation import compute_answer_accuracy, compute_metrics, parse_answers
 
 Progress = Callable[[str, int, int], None]
-
 Steps = list[Mapping[str, Any]]
-
 _WARM_UP = 1
-
 _STOCK, _SHARED = "stock", "shared"
 
 

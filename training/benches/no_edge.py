@@ -20,9 +20,7 @@ from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.run import walkforward
 
 _FOLDS = 5
-
 _MIN_CLEAR = 0.95
-
 _MAX_PROMOTIONS = 1
 
 

@@ -28,17 +28,11 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 _DAY = timedelta(days=1)
-
 _START = datetime(2020, 1, 1, tzinfo=UTC)
-
 _SYMBOLS = 20
-
 _MAX_DAYS = 500
-
 _WINDOW = 10
-
 _CASH = 1_000_000.0
-
 _RATES = FxRates(base="USD", constants={"EUR": 1.1})
 
 

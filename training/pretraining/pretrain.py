@@ -207,9 +207,7 @@ def _create_reporter(steps: int, on_progress: Progress) -> Any:
 
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-
 THINK, END_THINK = "<think>", "</think>"
-
 _ANSWER_PARTS = ('{"direction": "', '", "confidence": ', ', "close": ')
 
 CHAT_TEMPLATE = """\

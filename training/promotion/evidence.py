@@ -128,9 +128,7 @@ def _earned_return(call: Prediction, outcome: Outcome) -> float:
 
 
 _CHUNK = 2_000
-
 _DRAWS_AT_LEVEL = 20
-
 _MAX_DRAWS = 1_000_000
 
 

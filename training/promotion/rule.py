@@ -18,7 +18,6 @@ from training.promotion.evidence import (
 )
 
 TOTAL_ALPHA = 0.05
-
 MAX_ALPHA_PER_GATE = 0.002
 
 

@@ -22,7 +22,6 @@ from llm.registry.events import GATE
 from llm.registry.registry import Registry
 
 _LOW_PRIORITY = 10
-
 _VERDICTS = (Kind.ADAPTER_PROMOTED, Kind.ADAPTER_REJECTED)
 
 

@@ -20,17 +20,11 @@ from strategies.sizing import volatility
 from training.dataset.experience import Experience
 
 _FOLDS = 5
-
 _LEVEL = 0.05
-
 _MOMENTUM_BARS = 3
-
 _T_DEGREES = 5
-
 _T_SCALE = math.sqrt((_T_DEGREES - 2) / _T_DEGREES)
-
 _PRIOR = 5.0
-
 _LEAST, _MOST = 0.02, 0.98
 
 

@@ -166,10 +166,6 @@ def runs(
     stored = load_run(data_dir(data), run)
     if as_json:
         print_json(to_jsonable(asdict(stored)))
-    elif "folds" in stored.result:
-        from tui.cli.training_tables import print_walkforward
-
-        print_walkforward(stored.result)
     else:
         print_result(stored.result)
 

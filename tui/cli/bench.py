@@ -14,7 +14,6 @@ from tui.cli.paths import data_dir, require_writable, working_dir
 from tui.cli.progress import ProgressDisplay
 
 train_app = typer.Typer(help="Make students.", no_args_is_help=True)
-
 bench_app = typer.Typer(help="Measure students and the engine.", no_args_is_help=True)
 
 
@@ -111,7 +110,6 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 _AGREES = 1e-9
-
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; default: the recipe's.")]
 
 

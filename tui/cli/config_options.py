@@ -18,7 +18,6 @@ from pydantic.fields import FieldInfo
 from strategies.config import BacktestConfig, Flag
 
 Command = Callable[..., None]
-
 FLAGS = "flags"
 """The parameter of a command that receives the values given, as keys of the configuration."""
 

@@ -26,11 +26,8 @@ from tui.cli.paths import data_dir, working_dir
 from tui.cli.progress import ProgressDisplay
 
 __all__ = ["check_app", "collect", "fetch_app"]
-
 fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
-
 check_app = typer.Typer(help="Check data quality and reproducibility.", no_args_is_help=True)
-
 _BLOCKING_HELP = 4
 
 

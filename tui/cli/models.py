@@ -24,9 +24,7 @@ models_app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="An adapter's name, as closecall models list shows it.")]
-
 OfStudent = Annotated[str | None, typer.Option("--student", help="The base model.")]
-
 Reason = Annotated[str, typer.Option(help="Why; shown in the adapter's history.")]
 
 

@@ -29,7 +29,6 @@ paper_app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session's name (closecall paper list).")]
-
 Reason = Annotated[str, typer.Option(help="Why; written to the journal.")]
 
 

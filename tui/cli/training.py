@@ -59,8 +59,8 @@ def walkforward(
     if wanted.out is not None:
         require_writable(wanted.out, "--out")
     settings = build_settings(**{"seed": wanted.seed, **wanted.walkforward.model_dump(exclude_none=True)})
+    from strategies.result_table import print_result
     from training.walkforward.run import walkforward as run_walkforward
-    from tui.cli.training_tables import print_walkforward
 
     try:
         with ProgressDisplay() as progress:
@@ -75,7 +75,7 @@ def walkforward(
 
         name = register_champion(run, wanted, settings, folder, utc_now())
         sys.stderr.write(f"entered as {name}\n" if name else "no challenger was promoted; nothing to enter\n")
-    print_json(run.result) if as_json else print_walkforward(run.result)
+    print_json(run.result) if as_json else print_result(run.result)
 
 
 def build_settings(
@@ -91,7 +91,6 @@ def build_settings(
 
 
 _LOW_PRIORITY = 10
-
 Out = Annotated[Path | None, typer.Option(help="Folder for the adapter; default: the data folder.")]
 
 From = Annotated[

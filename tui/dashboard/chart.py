@@ -26,12 +26,10 @@ _FALLING = {**_RISING, (2, 2): "█", (2, 0): "▀", (0, 2): "▄", (1, 2): "▄
 """Glyphs by what the upper and the lower half of a cell hold: nothing, wick (1) or body (2)."""
 
 _FILLS = {frozenset({"buy"}): "▲", frozenset({"sell"}): "▼", frozenset({"buy", "sell"}): "◆"}
-
 Half = Callable[[float], int]
 """The half line of a price, counted from the top."""
 
 _AXIS = 10
-
 _WIDE = 70
 
 

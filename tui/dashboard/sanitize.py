@@ -13,11 +13,8 @@ HIDDEN = "·"
 """Stands for a character that is not shown."""
 
 CUT = "…"
-
 _DROPPED = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400), *range(0xE0000, 0xE0200))))
-
 _FLAG_A = 0x1F1E6
-
 _MARKS = 1
 
 

@@ -28,17 +28,11 @@ from tui.dashboard.screens import SCREENS
 from tui.dashboard.screens.news import news_read_for
 
 SIZES = ((80, 24), (120, 40), (200, 60))
-
 NOW = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
-
 SESSION = "demo"
-
 README = (120, 40)
-
 _SEED, _DAYS = 7, 90
-
 _PATIENCE = 120.0
-
 _STEP = timedelta(days=5)
 """Longer than from any call to the end of its step."""
 

@@ -10,9 +10,7 @@ from tui.dashboard.view_state import Panel, ViewState
 from tui.dashboard.wording import state_label
 
 WIDTH = 118
-
 _HEIGHT = 14
-
 _SKIPPED = ("kinds", "payload", "chosen")
 
 

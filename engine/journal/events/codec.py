@@ -15,9 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, g
 from engine.model import require_utc
 
 Rest = Annotated[Mapping[str, Any], "rest"]
-
 T = TypeVar("T")
-
 Convert = Callable[[Any], Any]
 
 
@@ -77,7 +75,6 @@ def decode_fields(kind: type[T], stored: Mapping[str, Any]) -> T:
 
 
 _Plan = tuple[tuple[_Field, ...], str]
-
 _PLANS: dict[type, _Plan] = {}
 
 

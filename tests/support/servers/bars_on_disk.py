@@ -8,9 +8,7 @@ from tests.support.places import SHARED_DATA
 from tests.support.servers.faults import TextRow
 
 DATA = SHARED_DATA
-
 SAMPLES = DATA / "wire_samples"
-
 DAY_MS = 86_400_000
 
 

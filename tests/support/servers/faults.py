@@ -12,11 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 # A row as text: start in milliseconds since 1970, open, high, low, close, volume.
 TextRow = tuple[int, str, str, str, str, str]
-
 TRANSPORT = ("429", "418", "500", "502", "503", "504", "reset", "stall", "truncated", "cut")
-
 ROWS = ("missing", "duplicate", "differing", "reordered", "zero", "absurd")
-
 LASTING = ("missing", "zero", "absurd")
 
 

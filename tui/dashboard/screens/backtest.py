@@ -24,7 +24,6 @@ from tui.formatting import (
 )
 
 _FORECASTERS = ("student", "buy_and_hold", "persistence", "majority", "random", "oracle")
-
 _SHORT = {"buy_and_hold": "buy&hold", "persistence": "persist."}
 
 

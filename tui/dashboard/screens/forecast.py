@@ -16,7 +16,6 @@ from tui.dashboard.wording import arrow, verdict_label
 from tui.formatting import NONE, format_datetime, format_percent, format_price
 
 _LEFT = "No forecast is opened."
-
 _HOW = "enter on a forecast in 2 Session opens it; n and N go to the next and the one before."
 
 

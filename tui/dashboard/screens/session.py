@@ -24,9 +24,7 @@ from tui.formatting import (
 )
 
 NO_JOURNAL = "No session or run is chosen."
-
 CHOOSE = "1 lists them; or: closecall dash NAME"
-
 _SHARES = ("abstention_rate", "daily_loss", "drawdown", "symbol_exposure", "total_exposure")
 
 

@@ -23,7 +23,6 @@ from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import NONE, format_date, format_duration, format_percent, format_short_datetime
 
 _NONE = "No training is on record."
-
 _MAKE = "closecall walkforward trains through history; closecall retrain does one round; T here does it too"
 
 _MORE_FIGURES = (
