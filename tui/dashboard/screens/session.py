@@ -122,7 +122,7 @@ def _calls(state: ViewState, width: int, height: int) -> Sequence[Text]:
         return empty_state(NO_JOURNAL, CHOOSE, width, height)
     if not found:
         return empty_state("No forecast yet.", waiting_label(one, state.now), width, height)
-    at = 11 if width >= 74 else 5
+    at = 11 if width >= 68 else 5
     names = [("when", at, "bold"), ("symbol", 8, "bold"), ("call", 5, "bold"), ("sure", -4, "bold")]
     names += [("close", -9, "bold"), ("came", -9, "bold"), ("", 6, ""), ("error", -8, "bold")]
     rows = draw_window(
@@ -135,7 +135,7 @@ def _call(state: ViewState, call: CallView, width: int, chosen: bool) -> Text:  
     look = state.palette
     at = (
         format_short_datetime(call.as_of, state.zone)
-        if width >= 74
+        if width >= 68
         else format_short_datetime(call.as_of, state.zone)[:5]
     )
     cells: list[tuple[object, int, str]] = [(at, len(at), "dim"), (call.symbol, 8, "")]
