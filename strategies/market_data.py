@@ -450,7 +450,9 @@ def _read_archive(
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
     ]
     if archive.skipped_not_traded:
-        notes.append(f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded.")
+        notes.append(
+            f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded."
+        )
     return archive.items, notes
 
 

@@ -45,7 +45,7 @@ def introduce(plan: LaunchSpec) -> None:
     )
     if config.paper.retrain is Retraining.NEVER:
         print_stderr(
-            "the student is not retrained; for that add --retrain weekly (daily, monthly, quarterly, on-drift)"
+            "the student is not retrained; add --retrain weekly (daily, monthly, quarterly, on-drift) for it"
         )
     else:
         print_stderr(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")

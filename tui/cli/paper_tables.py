@@ -128,7 +128,9 @@ def _position_line(position: Mapping[str, Any]) -> str:
 def _next_step(found: Mapping[str, Any]) -> str:
     name = found["session"]
     if found["runs"] == "finished":
-        return f"{pluralize(found['events'], 'event')} in the journal. To verify: closecall check parity {name}"
+        return (
+            f"{pluralize(found['events'], 'event')} in the journal. To verify: closecall check parity {name}"
+        )
     if found["runs"] == "stopped":
         return f"To resume: closecall paper start --name {name}"
     return f"To end it for now: closecall paper stop {name}"
