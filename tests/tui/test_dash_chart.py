@@ -77,3 +77,13 @@ def test_a_split_restates_the_candles_and_the_called_closes_before_it():
     assert [candle.close for candle in tracker.view()["A"]] == [5.5, 6.0, 4.5, 4.5]
     view = journal(tracker, calls=(call(0, "up", 12.5, 11.0, 12.0),))
     assert build_days(view, "A", None)[1].called == 6.25
+
+
+def test_a_narrow_legend_holds_whole_marks_only_and_a_day_without_a_candle_draws():
+    days = build_days(journal(four_days(), calls=(call(3, "down", 8.0, 9.0),)), "A", None)
+    state = ViewState(snapshot=Snapshot(at=START, data_dir="/"))
+    for width in range(12, 90):
+        lines = draw_chart("A", days, state, width, 14)
+        legend = lines[0].plain.split()
+        assert lines[0].cell_len == width
+        assert width < 20 or legend[-1] in ("•news", "news")

@@ -222,30 +222,49 @@ def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
     assert harmless(check(sight, *size).replace("\n", ""))
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_hostile_text_moves_no_border_of_any_screen(size):
+def check_whole_screens(size, states):
+    """Show each view state in the app itself; lines fill their cells, and borders stand in their places."""
+
     async def look():
         app = DashApp(Path("/nowhere/at/all"), lambda: NOW)
         async with app.run_test(size=size) as pilot:
             app.reader.stop()
-            for number, screen in enumerate(NAMES_OF_SCREENS):
-                for text in (HOSTILE[number], HOSTILE[-1 - number]):
-                    state = ViewState(
-                        snapshot=hostile_scene([], text), selected=PLACE.key, screen=screen, notice=text
-                    )
-                    app.set_view(state)
-                    app.set_view(state)  # choosing another journal clears the notice of the first
-                    await pilot.pause()
-                    lines = screen_text(app.screen).splitlines()
-                    assert (len(lines), {cell_len(line) for line in lines}) == (size[1], {size[0]})
-                    assert harmless("".join(lines))
-                    for view in app.base.query("PanelView"):
-                        if view.display:
-                            box = view.region
-                            column = "".join(_cells(lines[y])[box.x] for y in range(box.y, box.bottom))
-                            assert column == "╭" + "│" * (box.height - 2) + "╰"
+            for state in states:
+                app.set_view(state)
+                app.set_view(state)  # choosing another journal clears the notice of the first
+                await pilot.pause()
+                lines = screen_text(app.screen).splitlines()
+                assert (len(lines), {cell_len(line) for line in lines}) == (size[1], {size[0]})
+                assert harmless("".join(lines))
+                assert app.base.plan.name == state.screen
+                cells = [_cells(line) for line in lines]
+                for view in app.base.query("PanelView"):
+                    box = view.region
+                    if view.display:
+                        for x, top, bottom in ((box.x, "╭", "╰"), (box.right - 1, "╮", "╯")):
+                            column = "".join(cells[y][x] for y in range(box.y, box.bottom))
+                            assert column == top + "│" * (box.height - 2) + bottom
 
     asyncio.run(look())
+
+
+@pytest.mark.parametrize("size", [*SIZES, (133, 47)])
+def test_every_screen_fills_its_size_to_the_cell(folder, size):
+    states = [make_view_state(folder, name) for name in ("trial", "20300102-030405")]
+    check_whole_screens(size, [replace(state, screen=name) for name in NAMES_OF_SCREENS for state in states])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_hostile_text_moves_no_border_of_any_screen(size):
+    scenes = [(text, hostile_scene([], text)) for text in HOSTILE]
+    check_whole_screens(
+        size,
+        [
+            ViewState(snapshot=scene, selected=PLACE.key, screen=screen, notice=text)
+            for screen in NAMES_OF_SCREENS
+            for text, scene in scenes
+        ],
+    )
 
 
 @pytest.mark.parametrize("screen", NAMES_OF_SCREENS)

@@ -48,6 +48,12 @@ def test_a_port_that_is_taken_is_named_before_anything_is_promised():
     assert said == []
 
 
+def test_a_host_that_is_not_this_machine_is_not_reported_as_in_use():
+    pytest.importorskip("textual_serve", reason="is an optional extra")
+    with pytest.raises(UsageError, match=r"--host host\.invalid --port 8000 cannot be served.*another host"):
+        serve([], "host.invalid", 8000, lambda _line: None)
+
+
 def test_the_page_comes_with_a_policy_and_foreign_ones_are_turned_away():
     pytest.importorskip("textual_serve", reason="is an optional extra")
     from aiohttp.test_utils import TestClient, TestServer

@@ -44,7 +44,9 @@ def introduce(plan: LaunchSpec) -> None:
         f"it {verb} in {session_folder(plan.data_dir, plan.name)} (its log is {LOG}); Ctrl-C stops it"
     )
     if config.paper.retrain is Retraining.NEVER:
-        print_stderr("the student is not retrained; for that add --retrain weekly (or another interval)")
+        print_stderr(
+            "the student is not retrained; add --retrain weekly (daily, monthly, quarterly, on-drift)"
+        )
     else:
         print_stderr(f"the student is retrained: {config.paper.retrain} ({config.paper.method})")
 

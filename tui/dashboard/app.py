@@ -42,6 +42,7 @@ NoticeLine { dock: bottom; height: 1; display: none; }
 DashScreen.notice NoticeLine { display: block; }
 DashScreen.notice Footer { display: none; }
 Footer { background: $background; }
+DashScreen.small FooterKey.-command-palette { display: none; }
 PanelView { display: none; border: round $panel-lighten-3; border-title-color: $foreground; }
 PanelView:focus { border: round $accent; border-title-color: $accent; border-title-style: bold; }
 PanelView.-maximized { display: block !important; width: 1fr; height: 1fr; }

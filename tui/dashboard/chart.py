@@ -161,4 +161,7 @@ def _draw_legend(symbol: str, days: Sequence[Day], palette: Palette, width: int)
             (format_price(closes[-1] if closes else None), -9, ""),
             (format_signed_percent(change), -6, palette.trend_style(change)),
         ]
+    room = width - sum(abs(wide) + 1 for _, wide, _ in cells)
+    while marks and sum(len(text) + 1 for text, _ in marks) > room:
+        del marks[0]  # what stays is whole
     return row([*cells, *((text, len(text), style) for text, style in marks)], width)

@@ -4,6 +4,7 @@ Whoever reaches the page can act. So it serves this machine only by default, and
 cannot reach it through its visitor's browser: requests must name this server, and come from its own page.
 """
 
+import errno
 import ipaddress
 import shlex
 import socket
@@ -36,13 +37,16 @@ _POLICY = "; ".join(
 
 
 def serve(words: Sequence[str], host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve `closecall dash WORDS` until Ctrl-C. Raises UsageError without the extra, or a free port."""
+    """Serve `closecall dash WORDS` until Ctrl-C. Raises UsageError without the extra, host or free port."""
     server = create_server(words, host, port, say)
     try:
         # The server says that it serves before it has the port.
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        message = f"--host {host} --port {port} is in use ({error.strerror or error}); choose another port"
+        cause = "is in use; choose another port"
+        if error.errno != errno.EADDRINUSE:
+            cause = f"cannot be served: {error.strerror or error}; choose another host or port"
+        message = f"--host {host} --port {port} {cause}"
         raise UsageError(message) from error
     server.serve()
 
