@@ -1,6 +1,7 @@
 """Code of the user's own: a class loaded from the file that the user names, and errors that it raises."""
 
 import hashlib
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ClosecallError, UsageError, suggest
+
+_PACKAGES = Path(__file__).parents[1]
+_NOT_THE_USERS = ("<frozen ", *(f"{_PACKAGES / name}{os.sep}" for name in ("engine", "strategies", "llm")))
 
 
 def load_object(place: str) -> Any:
@@ -56,6 +60,13 @@ def report_errors(place: str, error_type: type[ClosecallError] = UsageError) -> 
     except ClosecallError:
         raise
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        fault = f"{type(error).__name__}: {error}"
-        raise error_type(f"{place}: {fault} ({frame.filename}:{frame.lineno}); correct the code") from error
+        fault = f"{type(error).__name__}: {error}{_format_place(error)}"
+        raise error_type(f"{place}: {fault}; correct the code") from error
+
+
+def _format_place(error: Exception) -> str:
+    """Return the last line of the user's code that the error passed; empty where it passed none."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_NOT_THE_USERS) and "site-packages" not in frame.filename:
+            return f" ({frame.filename}:{frame.lineno})"
+    return ""

@@ -32,6 +32,10 @@ class Momentum(cc.Student):
 class Broken(cc.Strategy):
     def on_close(self, slice):
         return 1 / 0
+
+class Stray(cc.Strategy):
+    def on_close(self, slice):
+        self.order_target_percent("NOPE", 0.5)
 """
 
 
@@ -147,7 +151,8 @@ def test_errors_of_settings_and_own_code_are_one_line_with_a_remedy(market, own)
         ({"start": "2023-01-05"}, "start: it decides the data; give it to MarketData"),
         ({"strategy": names["Trend"]}, r"Trend is a class; pass an object, Trend\(\)"),
         ({"strategy": names["Broken"]()}, r"Broken.on_close at 2023-01-02 .*division.*mine.py:17.*correct"),
-        ({"student": object()}, "student object, name"),
+        ({"strategy": names["Stray"]()}, r"Stray.on_close at .*NOPE is not in this run.*mine.py:21.*correct"),
+        ({"student": object()}, "student object: no method prompt"),
     ]
     for settings, message in cases:
         with pytest.raises(cc.ClosecallError, match=message) as caught:

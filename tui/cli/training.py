@@ -74,7 +74,9 @@ def walkforward(
         from training.retraining.retrain import register_champion
 
         name = register_champion(run, wanted, settings, folder, utc_now())
-        sys.stderr.write(f"entered as {name}\n" if name else "no challenger was promoted; nothing to enter\n")
+        sys.stderr.write(
+            f"registered as {name}\n" if name else "no challenger was promoted, so none was registered\n"
+        )
     print_json(run.result) if as_json else print_result(run.result)
 
 
