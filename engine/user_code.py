@@ -59,7 +59,7 @@ def report_errors(place: str, error_type: type[ClosecallError] = UsageError) -> 
         yield
     except ClosecallError:
         raise
-    except Exception as error:
+    except Exception as error:  # a user's code may raise anything
         fault = f"{type(error).__name__}: {error}{_format_place(error)}"
         raise error_type(f"{place}: {fault}; correct the code") from error
 

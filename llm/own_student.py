@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
@@ -63,6 +64,7 @@ class BaseStudent:
         (message,) = _TEMPLATE.messages(observation, min(_TEMPLATE.headlines, len(observation.news)))
         return message["content"]
 
+    @abstractmethod
     def answer(self, prompts: Sequence[str], on_progress: Callable[[int, int], None]) -> list[str]:
         """Return one answer for each prompt, in order, as `format_answer` writes it.
 
@@ -70,7 +72,6 @@ class BaseStudent:
             prompts: Texts that `prompt` returned.
             on_progress: May be called with the number of prompts answered and of all.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no method answer(self, prompts, on_progress)")
 
 
 class CheckedStudent:

@@ -14,7 +14,8 @@ from llm.own_student import CheckedStudent
 from llm.student import Student
 from strategies.backtest import Progress
 from strategies.backtest import backtest as run_backtest
-from strategies.config import BacktestConfig, MarketTable, load_config
+from strategies.config import BacktestConfig, MarketTable
+from strategies.config_file import load_config
 from strategies.console import name_settings, utc_now
 from strategies.market_data import MarketData
 from strategies.results import Result
@@ -139,7 +140,7 @@ def run_in_folder(run: Callable[[Path], AnyResult], folder: Path | str | None) -
     place = Path(mkdtemp(prefix="closecall-"))
     try:
         result = run(place)
-    except BaseException:
+    except BaseException:  # also Ctrl-C must not leave the temporary folder
         shutil.rmtree(place, ignore_errors=True)
         raise
     weakref.finalize(result, shutil.rmtree, place, ignore_errors=True)

@@ -25,8 +25,9 @@ from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies import baselines
 from strategies.config import BacktestConfig, student_settings
+from strategies.instrument_settings import build_costs
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
-from strategies.market_data import MarketData, build_costs, load_market_data
+from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
     BASELINES,
     ORACLE,
@@ -150,7 +151,7 @@ def _progress_callback(
 def _record_run_outcome(recorder: Recorder, clock: Callable[[], datetime]) -> Iterator[None]:
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # also Ctrl-C is journaled; it is raised again
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = str(error) if isinstance(error, ClosecallError) else type(error).__name__
         ended = RunInterrupted(reason=reason) if interrupted else RunFailed(reason=reason)

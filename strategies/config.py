@@ -1,7 +1,6 @@
 """The configuration of a run, from TOML and from flags, validated at the edge."""
 
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -16,13 +15,11 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from engine.errors import UsageError, suggest
 from engine.instruments import AssetClass
 from engine.trading.risk import RiskLimits
 from feeds.history.endpoints import require_url
@@ -360,99 +357,6 @@ def _with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
         if old in values and new in values:
             raise ValueError(f"{old} is the former name of {new}; remove {old}")
     return {OLD_KEYS.get(key, key): value for key, value in values.items()}
-
-
-def load_config(
-    path: Path | None, flags: Mapping[str, Any], on_message: Callable[[str], None] = lambda _: None
-) -> BacktestConfig:
-    """Load the configuration of a file (or the defaults), with `flags` over it.
-
-    Paths in the file are taken from the file's own folder; a student is a path where that folder has it,
-    or where it begins with a dot. Raises UsageError for an unknown key, with the
-    nearest right one, and for a value that does not fit. `on_message` receives a line for each key of an
-    earlier version.
-    """
-    values = _read_table(path) if path is not None else {}
-    for old in OLD_KEYS.keys() & values.keys():
-        on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
-    merged = ("market", "sources", "paper", "walkforward")
-    tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
-    try:
-        config = BacktestConfig.model_validate({**values, **flags, **tables})
-    except ValidationError as error:
-        raise UsageError(_describe_error(error, path, flags)) from error
-    if config.start and config.end and config.end < config.start:
-        raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
-    return config
-
-
-def _merge_flags(table: object, flags: Mapping[str, Any]) -> object:
-    """A table of the file with the flags for its keys over it; what is no table stays, to be refused."""
-    return {**table, **flags} if isinstance(table, dict) else table
-
-
-def _read_table(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML ({error}); correct that line") from error
-    for key in ("bars", "news", "rates_files"):
-        if isinstance(values.get(key), list):
-            values[key] = [_resolve_path(path, entry) for entry in values[key]]
-    for key in ("adapter", "out"):
-        if key in values:
-            values[key] = _resolve_path(path, values[key])
-    student = values.get("student")
-    if isinstance(student, str) and (student.startswith((".", "~")) or (path.parent / student).is_dir()):
-        values["student"] = str(_resolve_path(path, student))
-    return values
-
-
-def _resolve_path(config: Path, entry: object) -> object:
-    return config.parent / Path(entry).expanduser() if isinstance(entry, str) else entry
-
-
-def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[str, Any]) -> str:
-    """One line on the first problem; pydantic's own text names neither the file nor the remedy."""
-    faults = error.errors()
-    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    where = ".".join(str(part) for part in first["loc"])
-    place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"])
-        listed = f"known keys: {', '.join(known)}"
-        hint = suggest(str(first["loc"][-1]), known, listed, cutoff=0.4, show=repr)
-        return f"{place}: unknown key {where!r}; {hint}"
-    message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
-    given = repr(first["input"])
-    given = given if len(given) <= 80 else given[:80] + "…"
-    return f"{place}: {where} = {given} does not fit: {message[:1].lower()}{message[1:]}"
-
-
-def _is_from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> bool:
-    """Whether a value was given by a flag, which may be one key of a table."""
-    given: Any = flags
-    for part in location[:2]:
-        if isinstance(given, Mapping):
-            if part not in given:
-                return False
-            given = given[part]
-    return True
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    tables: dict[object, type[BaseModel]] = {
-        "market": MarketTable,
-        "instruments": InstrumentTable,
-        "sources": SourceTable,
-        "paper": PaperTable,
-        "risk": RiskTable,
-        "walkforward": WalkForwardTable,
-    }
-    table = tables.get(location[0], BacktestConfig) if len(location) > 1 else BacktestConfig
-    return list(table.model_fields)
 
 
 def student_settings(config: BacktestConfig, adapter: Path | None = None) -> StudentSettings:

@@ -1,17 +1,17 @@
 """The bars, news, instruments and rates of a run, from frames, files, the store or the simulated market."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.calendars import Calendar, load_calendar
+from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
-from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
+from engine.instruments import Instrument
 from engine.model import Bar, NewsItem
-from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span
+from feeds.files.bars import find_bar_files, read_bars, read_date_span
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
@@ -25,9 +25,11 @@ from feeds.quality.stored import check_stored
 from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, simulate
 from feeds.sources.registry import require_source
 from feeds.symbols import NameTable
-from strategies.config import BacktestConfig, InstrumentTable, MarketTable, load_config
+from strategies.config import BacktestConfig, MarketTable
+from strategies.config_file import load_config
 from strategies.console import name_settings, pluralize
 from strategies.data_folder import data_dir
+from strategies.instrument_settings import build_instruments, load_calendars
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -243,19 +245,6 @@ def _attach_rates(config: BacktestConfig, facts: MarketData) -> MarketData:
     return replace(facts, rates=rates)
 
 
-def build_costs(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> dict[str, Costs]:
-    """Return each symbol's costs: those of its class, except for what the configuration states."""
-    stated = {
-        name: value
-        for name in ("fee_bps", "slippage_bps", "latency_bps", "borrow_rate")
-        if (value := getattr(config, name)) is not None
-    }
-    return {
-        symbol: replace(DEFAULT_COSTS[instrument.asset_class], **stated)
-        for symbol, instrument in instruments.items()
-    }
-
-
 def _simulate_market(config: BacktestConfig) -> MarketData:
     if config.news:
         raise UsageError("--news needs --bars or --store: the simulated market writes its own news")
@@ -342,7 +331,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
-    calendars = _calendars(instruments, spans)
+    calendars = load_calendars(instruments, spans)
     bars = {
         symbol: read_bars(
             files[symbol],
@@ -382,7 +371,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     spans = {
         s: (one.candles[0].starts_at.date(), one.candles[-1].starts_at.date()) for s, one in stored.items()
     }
-    calendars = _calendars(instruments, spans)
+    calendars = load_calendars(instruments, spans)
     bars = {
         symbol: tuple(
             bar
@@ -490,39 +479,3 @@ def _history_start(config: BacktestConfig) -> date | None:
 
 def _is_within(day: date, since: date | None, until: date | None) -> bool:
     return (since is None or since <= day) and (until is None or day <= until)
-
-
-def build_instruments(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
-    """Return what the symbols are: by their names, and by what the configuration states of them.
-
-    Raises UsageError for a statement that cannot be.
-    """
-    return {symbol: _instrument(symbol, config.instruments.get(symbol)) for symbol in symbols}
-
-
-_EXAMPLES = {AssetClass.COIN: "BTC-USD", AssetClass.STOCK: "AAPL", AssetClass.A_SHARE: "600519"}
-
-
-def _instrument(symbol: str, table: InstrumentTable | None) -> Instrument:
-    guess = guess_instrument(symbol)
-    if table is None:
-        return guess
-    if table.asset_class is not None and table.asset_class is not guess.asset_class:
-        guess = replace(guess_instrument(_EXAMPLES[table.asset_class]), symbol=symbol, names=())
-    stated: dict[str, Any] = {name: value for name, value in table if value is not None}
-    try:
-        return replace(guess, **{**stated, "names": guess.names + table.names})
-    except ValueError as error:
-        raise UsageError(f"[instruments.{symbol}]: {error}") from error
-
-
-def _calendars(
-    instruments: Mapping[str, Instrument], spans: Mapping[str, tuple[date, date]]
-) -> dict[str, Calendar]:
-    codes: dict[str, list[tuple[date, date]]] = {}
-    for symbol, instrument in instruments.items():
-        codes.setdefault(instrument.calendar, []).append(spans[symbol])
-    return {
-        code: load_calendar(code, min(first for first, _ in some), max(last for _, last in some))
-        for code, some in codes.items()
-    }

@@ -100,7 +100,7 @@ class _SessionReplay:
         self.inputs = self.undecided = 0
 
     def run(self) -> list[Effect]:
-        with suppress(StopRequested):
+        with suppress(StopRequested):  # raised where the recorded inputs end
             run_engine(self._items(), self._settings, self._state, self._context)
         while self._rows.next() is not None:
             self.undecided += 1

@@ -21,7 +21,8 @@ from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
 from strategies.config import BacktestConfig
-from strategies.market_data import MarketData, build_costs
+from strategies.instrument_settings import build_costs
+from strategies.market_data import MarketData
 
 if TYPE_CHECKING:
     from pandas import DataFrame

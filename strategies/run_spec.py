@@ -23,7 +23,8 @@ from engine.trading.risk import RiskLimits
 from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies.config import BacktestConfig
-from strategies.market_data import MarketData, build_costs
+from strategies.instrument_settings import build_costs
+from strategies.market_data import MarketData
 from strategies.sizing import PositionSizing, build_sizing
 
 

@@ -1,6 +1,7 @@
 """Strategies that a user writes: the base class, and the bridge that runs one inside backtrader."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -12,7 +13,7 @@ from engine.user_code import load_object, report_errors
 from strategies.llm_strategy import Key
 
 
-class Strategy:
+class Strategy(ABC):
     """A trading rule of your own: subclass it and write `on_close`.
 
     `on_close` is called after every slice in which a bar closed, and sees the portfolio after the fills of
@@ -35,9 +36,9 @@ class Strategy:
 
     _run: "StrategyBridge | None" = None
 
+    @abstractmethod
     def on_close(self, slice: Slice) -> None:  # noqa: A002  # the name in the field
         """Look at the bars that have just closed, by symbol, and order what is wanted."""
-        raise NotImplementedError(f"{type(self).__name__} has no method on_close(self, slice)")
 
     def order_target_percent(self, symbol: str, weight: float, reason: str = "") -> None:
         """Order that the position of a symbol becomes `weight` of equity at its next open.

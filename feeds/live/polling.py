@@ -80,7 +80,7 @@ def _start_thread(task: Callable[[], _R]) -> Future[_R]:
 def _run_task(task: Callable[[], _R]) -> _R | Exception:
     try:
         return task()
-    except Exception as error:
+    except Exception as error:  # raised or journaled by the caller, who knows the source
         return error
 
 
@@ -121,7 +121,7 @@ def poll_source(
     for symbol in symbols:
         try:
             values[symbol] = request(source, symbol)
-        except Exception as error:
+        except Exception as error:  # one symbol must not cost the others their answers; it is journaled
             errors[symbol] = error
     if errors and not values:
         raise next(iter(errors.values()))

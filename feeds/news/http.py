@@ -117,7 +117,7 @@ class _Deadline:
         with self._lock:
             self.over = True
             if self._socket is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # a connection that is closed already needs no shutdown
                     # The plain socket's method, because TLS would first wait for the peer.
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
@@ -170,7 +170,7 @@ def _connect(
             secure.do_handshake()
             connection.default_port = 443
         plain.settimeout(limits.read)
-    except BaseException:
+    except BaseException:  # also Ctrl-C must not leave the socket open
         plain.close()
         raise
     connection.sock = plain

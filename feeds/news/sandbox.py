@@ -89,7 +89,7 @@ class Sandbox:
             child.process.kill()
             child.process.wait()
             for pipe in (child.requests, child.answers):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # what a killed child did not read cannot be flushed
                     pipe.close()
 
     def _ensure_started(self) -> _Child:
@@ -123,7 +123,7 @@ def serve() -> None:
     os.dup2(2, 1)  # output of a library would be taken for an answer
     _limit_memory(int(_receive(requests)))
     sys.addaudithook(_refuse_network)
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError):  # the parent has closed the pipe: nothing more to parse
         while True:
             module, name, arguments = _read_request(_receive(requests))
             _send(answers, json.dumps(_run_request(module, name, arguments)).encode())

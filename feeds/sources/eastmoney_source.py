@@ -116,42 +116,21 @@ class EastmoneyClient(StockClient):
 def create_client(
     source: str,
     *,
-    timeframe: str,
-    adjustment: Adjustment | None,
+    timeframe: str = "1d",
+    adjustment: Adjustment | None = None,
     clock: Callable[[], datetime],
-    url: str | None,
-    get_instrument: Callable[[str], Instrument],
-) -> EastmoneyClient:
-    """Create a client of EastMoney (see `feeds.sources.registry.SourceModule`)."""
-    require_daily(source, timeframe)
-    return create_eastmoney_client(
-        adjustment or Adjustment.RAW, clock=clock, url=url, get_instrument=get_instrument
-    )
-
-
-create_live_source = LiveStocks
-
-
-def create_eastmoney_client(
-    adjustment: Adjustment = Adjustment.RAW,
-    *,
-    clock: Callable[[], datetime],
+    url: str | None = None,
     get_instrument: Callable[[str], Instrument] = guess_instrument,
     timeout_s: float = TIMEOUT_S,
-    url: str | None = None,
 ) -> EastmoneyClient:
     """Create a client of EastMoney: raw prices, or with splits and dividends worked in ("qfq").
 
-    Args:
-        adjustment: How splits and dividends are worked into the prices.
-        clock: Returns the time of this machine in UTC.
-        get_instrument: Returns the instrument of a symbol.
-        timeout_s: The longest wait for an answer, in seconds.
-        url: An address that is asked in place of EastMoney's.
-
-    Raises:
-        UsageError: For prices adjusted for splits alone, which EastMoney does not have.
+    See `feeds.sources.registry.SourceModule`.
     """
+    require_daily(source, timeframe)
     if adjustment is Adjustment.SPLIT:
         raise UsageError("eastmoney has no split-only prices; fetch with --adjustment raw or split+dividend")
-    return EastmoneyClient(adjustment, clock, get_instrument, timeout_s, url)
+    return EastmoneyClient(adjustment or Adjustment.RAW, clock, get_instrument, timeout_s, url)
+
+
+create_live_source = LiveStocks

@@ -118,45 +118,21 @@ class YahooClient(StockClient):
 def create_client(
     source: str,
     *,
-    timeframe: str,
-    adjustment: Adjustment | None,
+    timeframe: str = "1d",
+    adjustment: Adjustment | None = None,
     clock: Callable[[], datetime],
-    url: str | None,
-    get_instrument: Callable[[str], Instrument],
+    url: str | None = None,
+    get_instrument: Callable[[str], Instrument] = guess_instrument,
+    timeout_s: float = TIMEOUT_S,
 ) -> YahooClient:
-    """Create a client of Yahoo (see `feeds.sources.registry.SourceModule`)."""
+    """Create a client of Yahoo (see `feeds.sources.registry.SourceModule`), which has no raw prices."""
     require_daily(source, timeframe)
-    return create_yahoo_client(
-        adjustment or Adjustment.SPLIT, clock=clock, url=url, get_instrument=get_instrument
-    )
+    if adjustment is Adjustment.RAW:
+        raise UsageError("yfinance has no raw prices; fetch with --adjustment split or split+dividend")
+    return YahooClient(adjustment or Adjustment.SPLIT, clock, get_instrument, timeout_s, url)
 
 
 create_live_source = LiveStocks
-
-
-def create_yahoo_client(
-    adjustment: Adjustment = Adjustment.SPLIT,
-    *,
-    clock: Callable[[], datetime],
-    get_instrument: Callable[[str], Instrument] = guess_instrument,
-    timeout_s: float = TIMEOUT_S,
-    url: str | None = None,
-) -> YahooClient:
-    """Create a client of Yahoo.
-
-    Args:
-        adjustment: How splits and dividends are worked into the prices.
-        clock: Returns the time of this machine in UTC.
-        get_instrument: Returns the instrument of a symbol.
-        timeout_s: The longest wait for an answer, in seconds.
-        url: An address that is asked in place of Yahoo's.
-
-    Raises:
-        UsageError: For raw prices, which Yahoo does not have.
-    """
-    if adjustment is Adjustment.RAW:
-        raise UsageError("yfinance has no raw prices; fetch with --adjustment split or split+dividend")
-    return YahooClient(adjustment, clock, get_instrument, timeout_s, url)
 
 
 def to_yahoo_symbol(symbol: str) -> str:

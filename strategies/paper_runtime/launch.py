@@ -17,7 +17,8 @@ from engine.journal.events.rules import require_rules
 from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Event
 from llm.student import Student
-from strategies.config import BacktestConfig, PaperTable, load_config
+from strategies.config import BacktestConfig, PaperTable
+from strategies.config_file import load_config
 from strategies.console import print_stderr
 from strategies.market_data import MarketData
 from strategies.paper.files import create_session, decode_config, read_start, session_folder, session_names

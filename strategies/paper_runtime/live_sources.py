@@ -19,8 +19,9 @@ from feeds.history.store import BarStore
 from feeds.live.collector import Collector
 from feeds.sources.registry import list_sources
 from strategies.console import print_stderr, print_wait
+from strategies.instrument_settings import build_instruments
 from strategies.live_data import create_collector
-from strategies.market_data import BARS_FOLDER, MarketData, build_instruments
+from strategies.market_data import BARS_FOLDER, MarketData
 from strategies.paper_runtime.launch import LaunchSpec
 from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 

@@ -109,7 +109,7 @@ class Retrainer:
                 while self._running.poll() is None and time.monotonic() < until:
                     self._look()
                     time.sleep(_LOOK_EVERY)
-            except BaseException:
+            except BaseException:  # also Ctrl-C must not leave the training process
                 self.end()
                 raise
             process, self._running = self._running, None

@@ -155,7 +155,7 @@ class PrefetchingStudent:
             {"digest": answer_digest(self.fingerprint, prompt), "prompt": prompt, "answer": answer}
             for prompt, answer in zip(missing, texts, strict=True)
         ]
-        with suppress(JournalError):
+        with suppress(JournalError):  # the answers are in memory; the cache only saves a later run the work
             self._ledger.put_many(self.fingerprint, rows)
 
     def _find_upcoming(self, observation: Observation) -> Observation | None:

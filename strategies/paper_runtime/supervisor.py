@@ -144,7 +144,7 @@ class ChildProcess:
 
     def close(self) -> None:
         """Read the remaining output of a process that has ended, and close its pipes."""
-        with suppress(BrokenPipeError):
+        with suppress(BrokenPipeError):  # the process has ended and reads no more
             self._stdin.close()
         for reader, pipe in zip(self._readers[::-1], self._pipes, strict=True):
             reader.join(_DRAIN_SECONDS)

@@ -10,9 +10,9 @@ from feeds.history.client import BarClient, SourceError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
-from feeds.sources.eastmoney_source import create_eastmoney_client
+from feeds.sources import eastmoney_source, yfinance_source
 from feeds.sources.registry import create_client
-from feeds.sources.yfinance_source import create_yahoo_client, to_yahoo_symbol
+from feeds.sources.yfinance_source import to_yahoo_symbol
 from tests.stress.fetch_faults import cells, clock, ignore_progress, parse_rows
 from tests.support.servers.bars_on_disk import DATA, SAMPLES, text_rows
 from tests.support.servers.eastmoney import EastmoneyServer
@@ -58,7 +58,7 @@ def fetched(
 def test_yahoos_days_come_back_row_by_row(yfinance, brk, tmp_path, seed):
     plan = None if seed is None else FaultPlan(seed=seed, stall_s=0.7)
     with YahooServer({"BRK-B": brk}, plan) as server:
-        client = create_yahoo_client(clock=clock, url=server.url, timeout_s=0.5)
+        client = yfinance_source.create_client("yfinance", clock=clock, url=server.url, timeout_s=0.5)
         stored = fetched(client, tmp_path, "BRK.B")
     assert (cells(stored), stored.gaps) == (parse_rows(brk), ())
     assert stored.adjustment is Adjustment.SPLIT
@@ -68,7 +68,7 @@ def test_yahoos_days_come_back_row_by_row(yfinance, brk, tmp_path, seed):
 
 def test_yfinances_own_memory_never_answers_when_yahoo_is_asked_again(yfinance, brk, tmp_path):
     with YahooServer({"BRK-B": brk}) as server:
-        client = create_yahoo_client(clock=clock, url=server.url)
+        client = yfinance_source.create_client("yfinance", clock=clock, url=server.url)
         window = datetime(2023, 3, 1, tzinfo=UTC), datetime(2023, 4, 1, tzinfo=UTC)
         before = client.candles("BRK.B", *window)
         server.rows["BRK-B"] = brk[:-1]
@@ -79,17 +79,19 @@ def test_yfinances_own_memory_never_answers_when_yahoo_is_asked_again(yfinance, 
 
 def test_dividends_are_worked_in_only_where_that_is_asked_for(yfinance, brk, tmp_path):
     with YahooServer({"BRK-B": brk}, factor=0.5) as server:
-        client = create_yahoo_client(Adjustment.SPLIT_DIVIDEND, clock=clock, url=server.url)
+        client = yfinance_source.create_client(
+            "yfinance", adjustment=Adjustment.SPLIT_DIVIDEND, clock=clock, url=server.url
+        )
         stored = fetched(client, tmp_path, "BRK.B")
         assert stored.candles[0].close == pytest.approx(float(brk[0][4]) / 2)
         with pytest.raises(DataError, match=r"fetch with --adjustment split\+dividend, or replace"):
-            fetched(create_yahoo_client(clock=clock, url=server.url), tmp_path, "BRK.B")
+            fetched(yfinance_source.create_client("yfinance", clock=clock, url=server.url), tmp_path, "BRK.B")
 
 
 def test_a_split_that_came_after_the_last_fetch_is_noticed(yfinance, brk, tmp_path):
     halved = [(row[0], *(repr(float(cell) / 2) for cell in row[1:5]), row[5]) for row in brk]
     with YahooServer({"BRK-B": brk}) as server:
-        client = create_yahoo_client(clock=clock, url=server.url)
+        client = yfinance_source.create_client("yfinance", clock=clock, url=server.url)
         fetched(client, tmp_path, "BRK.B", until=date(2023, 6, 30))
         server.rows["BRK-B"] = halved
         with pytest.raises(DataError, match="restated after a split or dividend; fetch again with --refresh"):
@@ -102,14 +104,14 @@ def test_a_stocks_running_day_is_not_stored_until_half_an_hour_after_the_close(y
     with YahooServer({"BRK-B": brk}) as server:
         for late, last in ((29, date(2023, 12, 28)), (30, date(2023, 12, 29))):
             now = closes_at + timedelta(minutes=late)
-            client = create_yahoo_client(clock=lambda now=now: now, url=server.url)
+            client = yfinance_source.create_client("yfinance", clock=lambda now=now: now, url=server.url)
             stored = fetched(client, tmp_path, "BRK.B", since=date(2023, 12, 1))
             assert stored.candles[-1].starts_at.date() == last
 
 
 def test_a_symbol_that_yahoo_has_not_is_refused_after_asking_again(yfinance, brk, tmp_path):
     with YahooServer({"BRK-B": brk}) as server:
-        client = create_yahoo_client(clock=clock, url=server.url)
+        client = yfinance_source.create_client("yfinance", clock=clock, url=server.url)
         with pytest.raises(SourceError):
             fetched(client, tmp_path, "NOSUCH", since=date(2023, 12, 1))
     assert BarStore(tmp_path).symbols("yfinance") == []
@@ -118,7 +120,11 @@ def test_a_symbol_that_yahoo_has_not_is_refused_after_asking_again(yfinance, brk
 def test_yfinance_leaves_no_cookie_and_no_zone_on_the_disk(yfinance, brk, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with YahooServer({"BRK-B": brk}) as server:
-        fetched(create_yahoo_client(clock=clock, url=server.url), tmp_path / "store", "BRK.B")
+        fetched(
+            yfinance_source.create_client("yfinance", clock=clock, url=server.url),
+            tmp_path / "store",
+            "BRK.B",
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
@@ -126,7 +132,7 @@ def test_yfinance_leaves_no_cookie_and_no_zone_on_the_disk(yfinance, brk, tmp_pa
 def test_eastmoneys_days_come_back_row_by_row(akshare, moutai, tmp_path, seed):
     plan = None if seed is None else FaultPlan(seed=seed, stall_s=0.7)
     with EastmoneyServer({("600519", "0"): moutai}, plan) as server:
-        client = create_eastmoney_client(clock=clock, timeout_s=0.5, url=server.url)
+        client = eastmoney_source.create_client("eastmoney", clock=clock, timeout_s=0.5, url=server.url)
         stored = fetched(client, tmp_path, "600519", FIRST_A, LAST_A)
     lots = {
         start: (*row[:4], float(f"{row[4] / 100:.0f}") * 100) for start, row in parse_rows(moutai).items()
@@ -138,7 +144,7 @@ def test_eastmoneys_days_come_back_row_by_row(akshare, moutai, tmp_path, seed):
 def test_days_on_which_a_share_was_suspended_are_named_gaps(akshare, tmp_path):
     rows = text_rows(DATA / "cn_stocks_raw" / "600391.csv", date(2012, 4, 5), date(2016, 12, 30))
     with EastmoneyServer({("600391", "0"): rows}) as server:
-        client = create_eastmoney_client(clock=clock, url=server.url)
+        client = eastmoney_source.create_client("eastmoney", clock=clock, url=server.url)
         stored = fetched(client, tmp_path, "600391", date(2012, 4, 5), date(2016, 12, 30))
     assert len(stored.candles) == len(rows)
     assert stored.gaps
@@ -147,7 +153,9 @@ def test_days_on_which_a_share_was_suspended_are_named_gaps(akshare, tmp_path):
 
 def test_adjusted_prices_are_asked_for_as_such(akshare, moutai, tmp_path):
     with EastmoneyServer({("600519", "1"): moutai}) as server:
-        client = create_eastmoney_client(Adjustment.SPLIT_DIVIDEND, clock=clock, url=server.url)
+        client = eastmoney_source.create_client(
+            "eastmoney", adjustment=Adjustment.SPLIT_DIVIDEND, clock=clock, url=server.url
+        )
         assert fetched(client, tmp_path, "600519", FIRST_A, LAST_A).adjustment is Adjustment.SPLIT_DIVIDEND
 
 
@@ -155,7 +163,7 @@ def test_the_recorded_answer_of_eastmoney_is_read(akshare):
     recorded = (SAMPLES / "eastmoney_kline_601872_daily.json").read_text(encoding="utf-8")
     with EastmoneyServer({}) as server:
         server.answer = lambda request: recorded
-        client = create_eastmoney_client(clock=clock, url=server.url)
+        client = eastmoney_source.create_client("eastmoney", clock=clock, url=server.url)
         rows = client.candles("601872", datetime(2024, 12, 18, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC))
     assert len(rows) == 10
     assert list(rows[0][1:]) == [6.11, 6.28, 6.10, 6.18, 84274300.0]
@@ -163,7 +171,7 @@ def test_the_recorded_answer_of_eastmoney_is_read(akshare):
 
 def test_a_word_that_is_no_a_share_is_refused(akshare, tmp_path):
     with pytest.raises(DataError, match="'AAPL' is no A-share; give six digits such as 600519"):
-        fetched(create_eastmoney_client(clock=clock), tmp_path, "AAPL")
+        fetched(eastmoney_source.create_client("eastmoney", clock=clock), tmp_path, "AAPL")
 
 
 @pytest.mark.parametrize(
@@ -177,9 +185,9 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch, so
 
 def test_prices_that_a_source_does_not_have_are_refused():
     with pytest.raises(UsageError, match="yfinance has no raw prices"):
-        create_yahoo_client(Adjustment.RAW, clock=clock)
+        yfinance_source.create_client("yfinance", adjustment=Adjustment.RAW, clock=clock)
     with pytest.raises(UsageError, match="eastmoney has no split-only prices"):
-        create_eastmoney_client(Adjustment.SPLIT, clock=clock)
+        eastmoney_source.create_client("eastmoney", adjustment=Adjustment.SPLIT, clock=clock)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from engine.model import Phase
 from feeds.files.bars import guess_instrument
 from feeds.live.collector import Collector
 from feeds.live.settings import Limits
-from feeds.sources.eastmoney_source import create_eastmoney_client
+from feeds.sources import eastmoney_source, yfinance_source
 from feeds.sources.stocks import FINAL_AFTER, SURELY_FINAL_AFTER, LiveStocks
-from feeds.sources.yfinance_source import create_yahoo_client
 from tests.support.servers.bars_on_disk import milliseconds
 from tests.support.servers.eastmoney import EastmoneyServer
 from tests.support.servers.faults import Loopback, TextRow
@@ -100,7 +99,9 @@ def yahoo():
     pytest.importorskip("yfinance", reason="the extra `stocks` is not installed")
     tape = Tape(calendar=XNYS, rows={"AAPL": make_rows(NEW_YORK, 200.0)}, now=opens(XNYS, NEW_YORK[1]))
     with YahooServer(tape.rows, tape=tape) as server:
-        client = create_yahoo_client(clock=lambda: tape.now, url=server.url, timeout_s=5)
+        client = yfinance_source.create_client(
+            "yfinance", clock=lambda: tape.now, url=server.url, timeout_s=5
+        )
         yield Service(server, LiveStocks(client, {"AAPL": XNYS}), tape, "AAPL")
 
 
@@ -109,7 +110,9 @@ def eastmoney():
     pytest.importorskip("akshare", reason="the extra `china` is not installed")
     tape = Tape(calendar=XSHG, rows={"600519": make_rows(SHANGHAI, 1700.0)}, now=opens(XSHG, SHANGHAI[1]))
     with EastmoneyServer({}, tape=tape) as server:
-        client = create_eastmoney_client(clock=lambda: tape.now, url=server.url, timeout_s=5)
+        client = eastmoney_source.create_client(
+            "eastmoney", clock=lambda: tape.now, url=server.url, timeout_s=5
+        )
         yield Service(server, LiveStocks(client, {"600519": XSHG}), tape, "600519")
 
 

@@ -1,13 +1,12 @@
 """Make the golden files: data on disk as one version of closecall wrote it, for later versions to read.
 
-Run it from the root of a checkout whose `closecall` command is installed beside the interpreter:
+Run it from the root of a checkout whose `closecall` command is installed beside the interpreter. It takes
+a few minutes and needs ../shared/data:
 
-    python -m tests.golden.make data       # write tests/golden/v1 anew; a few minutes, needs ../shared/data
-    python -m tests.golden.make digests    # recompute the digests in digests.json and write them there
-    python -m tests.golden.make compare    # recompute them and say which differ; exit code 1 if any does
+    python -m tests.golden.make
 
-`v1` is what version 0.1.0 wrote and is never made anew by a later version: a new format gets a new folder.
-In it, `files` has made-up bars, news and rates with the configurations, and `data` is a data folder. All
+`v1` is what version 0.1.0 wrote and is never written by a later version: a new format gets a new folder. In
+it, `files` has made-up bars, news and rates with the configurations, and `data` is a data folder. All
 commands run inside the golden folder, so that every path in the data is relative. `expected.json` says what
 the commands answered when the data were made.
 
@@ -15,16 +14,11 @@ The product is driven through its command line. The exception is `promote_in_the
 imports it.
 """
 
-import argparse
 import contextlib
 import json
-import os
 import random
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,13 +26,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-CLOSECALL = os.environ.get("CLOSECALL_COMMAND") or str(Path(sys.executable).with_name("closecall"))
-"""The command; the variable names another one, such as that of another checkout."""
-HERE = Path(__file__).resolve().parent
-SHARED = HERE.parents[2] / "shared" / "data"
-DIGESTS = HERE / "digests.json"
-VERSION = "v1"
-DATA = Path("data")
+from tests.golden.commands import DATA, HERE, VERSION, answer, closecall, kinds, running, wait_for
+from tests.golden.shown import expected
+
 FIRST, LAST = date(2024, 1, 2), date(2024, 4, 3)
 CLOSED = {
     "XNYS": ["2024-01-15", "2024-02-19", "2024-03-29"],
@@ -54,68 +44,6 @@ HEADLINES = {
 WALKFORWARD = ("--config", "files/walkforward.toml", "--method", "grpo", "--no-compare", "--steps", "1")
 WINDOWS = ("--train-days", "30", "--test-days", "15")
 LEFT_OUT = ("lock", "session.lock", "supervisor.lock", "session.log", "background.log", "turn.sqlite")
-
-
-def environment() -> dict[str, str]:
-    """One thread, no network of a model hub, and whatever path the caller imports from."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-
-
-def closecall(*words: object, cwd: Path, codes: Sequence[int] = (0,)) -> str:
-    """Run the command in a folder; what it printed. Raises RuntimeError for another exit code."""
-    done = subprocess.run(
-        [CLOSECALL, *map(str, words)], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=600
-    )
-    if done.returncode not in codes:
-        said = done.stderr.strip()[-800:]
-        raise RuntimeError(f"closecall {' '.join(map(str, words))}: exit code {done.returncode}: {said}")
-    return done.stdout
-
-
-def answer(*words: object, cwd: Path, codes: Sequence[int] = (0,)) -> dict[str, Any]:
-    """The JSON object that a command printed."""
-    found: dict[str, Any] = json.loads(closecall(*words, "--json", cwd=cwd, codes=codes))
-    return found
-
-
-def kinds(journal: Path) -> dict[str, int]:
-    """How many events of each kind a journal has; empty where there is no journal yet."""
-    if not journal.is_file():
-        return {}
-    with contextlib.closing(sqlite3.connect(journal, timeout=30)) as database:
-        try:
-            return dict(database.execute("SELECT kind, count(*) FROM journal_events GROUP BY kind"))
-        except sqlite3.OperationalError:
-            return {}
-
-
-@contextlib.contextmanager
-def running(*words: object, cwd: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """The command in the background; it is interrupted at the end of the block and waited for."""
-    process = subprocess.Popen(
-        [CLOSECALL, *map(str, words)],
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # A shell starts its background jobs deaf to Ctrl-C, and their children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.wait(timeout=120)
-
-
-def wait_for(found: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 600) -> None:
-    """Return once `found` says so. Raises RuntimeError where the process ends first, or takes too long."""
-    until = time.monotonic() + seconds
-    while not found():
-        if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError("the process did not come to what was waited for")
-        time.sleep(0.05)
 
 
 def days(calendar: str | None) -> list[date]:
@@ -422,144 +350,6 @@ def settle(data: Path) -> None:
             Path(f"{path}{ending}").unlink(missing_ok=True)
 
 
-def expected(root: Path) -> dict[str, Any]:
-    """What the commands say of a copy of the data: everything that a later version must say as well."""
-    found = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for part, see in SEEN.items():
-            copy = Path(scratch) / part
-            shutil.copytree(root, copy)
-            found[part] = see(copy)
-    return found
-
-
-def runs_of(root: Path) -> dict[str, Any]:
-    """The runs on record: the state of each, and what a finished one came to."""
-    kept = ("digests", "scores", "verdict")
-    runs = answer("runs", "--data-dir", DATA, cwd=root)["runs"]
-    return {
-        one["run"]: {"state": one["state"], **{key: one["result"][key] for key in kept if one["result"]}}
-        for one in runs
-    }
-
-
-def sessions_of(root: Path) -> dict[str, Any]:
-    """Where each session stands, with its scores."""
-    kept = ("state", "cause", "author", "runs", "cash", "equity", "positions", "student", "events", "reached")
-    found = {}
-    for one in answer("paper", "list", "--data-dir", DATA, cwd=root)["sessions"]:
-        said = answer("paper", "status", one["session"], "--data-dir", DATA, cwd=root)
-        scores = said["result"]["scores"] if said["result"] else None
-        found[one["session"]] = {key: said[key] for key in kept} | {"scores": scores}
-    return found
-
-
-def models_of(root: Path) -> list[Any]:
-    """The adapters on record, each with the kinds of what happened to it."""
-    kept = ("name", "parent", "status", "student", "base", "fingerprint", "cutoff", "recipe", "scores")
-    found = []
-    for one in answer("models", "list", "--data-dir", DATA, cwd=root)["adapters"]:
-        said = answer("models", "show", one["name"], "--data-dir", DATA, cwd=root)
-        found.append(
-            {key: said[key] for key in kept} | {"changes": [each["kind"] for each in said["changes"]]}
-        )
-    return found
-
-
-def parity_of(root: Path) -> dict[str, Any]:
-    """Whether each finished run and each session comes out the same again, and its digests."""
-    runs = [name for name, one in runs_of(root).items() if one["state"] == "finished"]
-    names = runs + sorted(path.name for path in (root / DATA / "sessions").iterdir())
-    found = {}
-    for name in names:
-        said = answer("check", "parity", name, "--data-dir", DATA, cwd=root, codes=(0, 4))
-        found[name] = {key: said[key] for key in ("equal", "chain", "difference", "digests")}
-    return found
-
-
-def store_of(root: Path) -> dict[str, Any]:
-    """What backtests on the stores come to, and what the check of the stores finds."""
-    found: dict[str, Any] = {}
-    for name in ("store", "fetched"):
-        said = answer("backtest", "--config", f"files/{name}.toml", "--data-dir", DATA, cwd=root)
-        found[name] = {key: said[key] for key in ("symbols", "bars", "news", "digests")}
-    found["harmful"] = answer("check", "data", "--store", "--data-dir", DATA, cwd=root, codes=(0, 4))[
-        "harmful"
-    ]
-    return found
-
-
-def journals_of(root: Path) -> dict[str, Any]:
-    """How many events of each kind every journal has."""
-    data = root / DATA
-    paths = [path for path in sorted(data.rglob("*.sqlite")) if path.name != "ledger.sqlite"]
-    return {path.relative_to(data).as_posix(): kinds(path) for path in paths}
-
-
-SEEN: dict[str, Callable[[Path], Any]] = {
-    "runs": runs_of,
-    "sessions": sessions_of,
-    "models": models_of,
-    "parity": parity_of,
-    "store": store_of,
-    "journals": journals_of,
-}
-"""The parts of expected.json, and what each is made by."""
-
-
-def digests_of(entry: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The digests that a command of digests.json comes to, with all that it writes in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "closecall.toml").write_text(entry["configuration"].replace("{shared}", str(SHARED)))
-    words = [word.replace("{shared}", str(SHARED)) for word in entry["command"]]
-    if words[0] == "paper":
-        closecall(*words, "--config", "closecall.toml", "--data-dir", DATA, "--name", "one", cwd=folder)
-        found = answer("check", "parity", "one", "--data-dir", DATA, cwd=folder)["digests"]
-    else:
-        found = answer(*words, "--config", "closecall.toml", "--data-dir", DATA, cwd=folder)["digests"]
-    return {name: found[name] for name in ("forecasts", "orders", "fills", "equity")}
-
-
-def lacks(entry: dict[str, Any]) -> str:
-    """What an entry of digests.json needs and this machine does not have; empty where it has all."""
-    return ", ".join(one for one in entry["needs"] if not (SHARED / one).exists())
-
-
-def recompute(wanted: Sequence[str]) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
-    """Each entry of digests.json that can be computed here, and the digests it comes to today.
-
-    `wanted` are the names of entries; all of them where it is empty.
-    """
-    for entry in json.loads(DIGESTS.read_text(encoding="utf-8")):
-        if wanted and entry["name"] not in wanted:
-            continue
-        if missing := lacks(entry):
-            tell(f"{entry['name']}: skipped, ../shared/data lacks {missing}")
-            continue
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory() as scratch:
-            made = digests_of(entry, Path(scratch))
-        tell(f"{entry['name']}: {time.monotonic() - began:.1f} s")
-        yield entry, made
-
-
-def write_digests(wanted: Sequence[str]) -> None:
-    """Recompute digests and write each into digests.json at once; what cannot be computed here stays."""
-    for entry, made in recompute(wanted):
-        entries = json.loads(DIGESTS.read_text(encoding="utf-8"))
-        for one in entries:
-            if one["name"] == entry["name"]:
-                one["digests"] = made
-        DIGESTS.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def compare_digests(wanted: Sequence[str]) -> bool:
-    """Recompute digests; whether all are those in digests.json."""
-    differing = [entry["name"] for entry, made in recompute(wanted) if made != entry["digests"]]
-    tell(f"different: {', '.join(differing) or 'none'}")
-    return not differing
-
-
 def write_data() -> None:
     """Make the golden folder anew, under a neutral path, and put it in place."""
     root = Path(tempfile.gettempdir()) / "closecall-golden"
@@ -574,28 +364,5 @@ def write_data() -> None:
     shutil.rmtree(root)
 
 
-def tell(line: str) -> None:
-    """One line on stderr."""
-    sys.stderr.write(line + "\n")
-
-
-def main() -> int:
-    """Do what the one word of the command line says; the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=("data", "digests", "compare"))
-    parser.add_argument("names", nargs="*", help="only these entries of digests.json")
-    said = parser.parse_args()
-    what = said.what
-    if what == "data":
-        write_data()
-    elif what == "digests":
-        write_digests(said.names)
-    elif not compare_digests(said.names):
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    write_data()

@@ -13,7 +13,7 @@ from llm.answers import format_answer, parse_answer
 from llm.student import Quantization, StudentSettings
 from llm.transformers_student import load_student
 from strategies.backtest import backtest
-from strategies.config import load_config
+from strategies.config_file import load_config
 from tests.support.students import make_small_adapter, make_small_model
 
 START = datetime.min.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from llm.transformers_student import load_student
 from llm.worker.host import STUDENT_COMMAND, RemoteStudent, StudentHost
 from llm.worker.messages import decode_observation, decode_settings, encode_observation, encode_settings
 from llm.worker.process import serve
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.market_data import load_market_data
 from strategies.paper_runtime.prefetch import PrefetchingStudent
 from tests.support.paper_process import command

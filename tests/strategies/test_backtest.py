@@ -10,7 +10,7 @@ from engine.journal.canonical import row_digest
 from engine.journal.journal import Journal
 from strategies import backtest as front_door
 from strategies.backtest import backtest
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.market_data import load_market_data
 from strategies.runs import JOURNAL, list_runs
 from tests.support.places import SHARED_DATA

@@ -10,7 +10,7 @@ import pytest
 from engine.errors import JournalError
 from engine.journal.journal import Journal
 from strategies.backtest import backtest
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.console import utc_now
 from strategies.paper.files import journal_path
 from strategies.paper.outputs import load_outputs, session_digests

@@ -7,7 +7,7 @@ import pytest
 from engine.errors import UsageError
 from engine.journal.events import encode
 from engine.trading.risk import Command, CommandKind
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.console import utc_now
 from strategies.paper.files import session_folder
 from strategies.paper.replay import apply_script

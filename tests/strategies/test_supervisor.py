@@ -15,7 +15,7 @@ from engine.errors import JournalError, UsageError
 from engine.journal.journal import Journal
 from engine.trading.risk import CommandKind
 from strategies.backtest import backtest
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.console import utc_now
 from strategies.paper.files import LOG, journal_path, runner_pid, session_folder, supervisor_pid
 from strategies.paper.forecasting import INTERRUPTED, TIMED_OUT

@@ -23,7 +23,7 @@ from engine.trading.risk import RiskLimits
 from feeds.simulated.market import MarketSettings, simulate
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.market_data import MarketData, load_market_data, midnight
 from strategies.paper.clock import SystemClock
 from strategies.paper.files import create_session, open_session, runner_pid, session_folder

@@ -8,7 +8,7 @@ from engine.trading.risk import RiskLimits
 from feeds.live.collector import Collector
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.market_data import MarketData
 from strategies.paper.clock import SystemClock
 from strategies.paper.files import create_session, open_session

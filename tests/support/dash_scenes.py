@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from strategies.backtest import backtest
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.monitor.follower import JournalFollower
 from tests.support.paper_sessions import full_script, replay
 from tests.support.students import RuleStudent

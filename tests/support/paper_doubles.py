@@ -22,7 +22,7 @@ def double_parts():
     """Wrong without an adapter; what is trained before the market's reversal is right until then."""
     from engine.journal.events.training import TrainingStep
     from llm.model_files import fingerprint
-    from strategies.config import load_config
+    from strategies.config_file import load_config
     from tests.support.walks import Doubles, write_adapter
     from training.trained_adapter import TrainedAdapter
 

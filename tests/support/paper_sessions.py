@@ -19,7 +19,8 @@ from engine.parent_process import die_with_parent
 from engine.trading.risk import Command, CommandKind
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
-from strategies.config import PaperTable, load_config
+from strategies.config import PaperTable
+from strategies.config_file import load_config
 from strategies.market_data import load_market_data
 from strategies.paper.files import session_folder
 from strategies.paper.outputs import load_outputs, session_digests

@@ -13,7 +13,7 @@ from engine.journal.journal import Event, Journal
 from engine.model import Abstention
 from engine.timeline import build_observations
 from strategies.backtest import backtest
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.market_data import load_market_data
 from strategies.runs import JOURNAL
 from tests.support.students import RuleStudent

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from engine.errors import UsageError
 from engine.timeline import build_observations
-from strategies.market_data import build_costs, load_market_data
+from strategies.instrument_settings import build_costs
+from strategies.market_data import load_market_data
 from strategies.sizing import build_sizing
 from tests.support.walks import MARKET
 from training.dataset.experience import build_experiences, find_longest_horizon

@@ -9,7 +9,7 @@ import pytest
 from engine.instruments import Costs
 from engine.model import Abstention, Direction, Forecast
 from strategies.backtest import backtest
-from strategies.config import load_config
+from strategies.config_file import load_config
 from tests.support.experiences_by_hand import build_all_experiences, make_facts
 from tests.support.students import RuleStudent
 from training.dataset.loaders import load_run_experiences

@@ -16,7 +16,8 @@ from llm.answers import parse_answer
 from llm.model_files import adapter_folder
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
-from strategies.market_data import build_costs, load_market_data
+from strategies.instrument_settings import build_costs
+from strategies.market_data import load_market_data
 from strategies.sizing import build_sizing
 from tests.support.students import make_small_model
 from tests.support.walks import MARKET

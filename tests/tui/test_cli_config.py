@@ -7,7 +7,8 @@ import pytest
 
 from engine.errors import UsageError
 from llm.model_files import model_folder
-from strategies.config import BacktestConfig, load_config
+from strategies.config import BacktestConfig
+from strategies.config_file import load_config
 from tests.support.tables_on_disk import write_bars, write_lines, write_news
 from tui.cli.main import run
 

@@ -9,7 +9,7 @@ from engine.errors import UsageError
 from engine.journal.journal import Journal
 from feeds.files.bars import guess_instrument
 from feeds.history.client import SourceError
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.live_data import collect_live
 from strategies.source_routing import RetryContext, assign_symbols, split_sources
 from tests.support.servers.bars_on_disk import DATA, DAY_MS, text_rows

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from engine.errors import UsageError
 from llm.registry.registry import Registry
-from strategies.config import load_config
+from strategies.config_file import load_config
 from tests.support.adapters_on_disk import adapter_on_disk, enter, enter_many, instant_at
 from tui.cli.main import invoke
 from tui.cli.models import models_app

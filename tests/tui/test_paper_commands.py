@@ -14,7 +14,7 @@ import pytest
 
 from engine.errors import JournalError
 from engine.journal.journal import Journal
-from strategies.config import load_config
+from strategies.config_file import load_config
 from strategies.paper.files import journal_path, runner_pid, supervisor_pid
 from tests.support.own_processes import none_left, ran, started
 from tests.support.paper_process import wait_until

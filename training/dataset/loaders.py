@@ -21,7 +21,8 @@ from feeds.simulated.market import MarketSettings, simulate
 from llm.model_files import model_folder, model_metadata
 from llm.prompts import TEMPLATES
 from strategies.config import BacktestConfig
-from strategies.market_data import build_costs, build_instruments, select_symbols
+from strategies.instrument_settings import build_costs, build_instruments
+from strategies.market_data import select_symbols
 from strategies.paper.files import session_folder
 from strategies.run_spec import RunSpec, decode_run_spec, read_rates, read_start
 from strategies.runs import JOURNAL

@@ -11,7 +11,8 @@ from engine.model import Observation
 from engine.timeline import build_observations
 from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig, student_settings
-from strategies.market_data import MarketData, build_costs, load_market_data
+from strategies.instrument_settings import build_costs
+from strategies.market_data import MarketData, load_market_data
 from strategies.sizing import build_sizing
 from training.dataset.experience import Experience, build_experiences, find_longest_horizon
 from training.promotion.rule import GateRule, alpha_spent

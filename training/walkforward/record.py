@@ -91,7 +91,7 @@ def record_if_stopped(record: FoldJournal) -> Iterator[None]:
     """Journal why the block was interrupted or failed."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # also Ctrl-C is journaled; it is raised again
         reason = str(error) if isinstance(error, ClosecallError) else type(error).__name__
         interrupted = isinstance(error, KeyboardInterrupt)
         ended = RunInterrupted(reason=reason) if interrupted else RunFailed(reason=reason)

@@ -125,7 +125,7 @@ def backtest(
 
     Without --bars it runs on a simulated market: no network, no key, no GPU.
     """
-    from strategies.config import load_config
+    from strategies.config_file import load_config
 
     require_simulated(flags)
     folder = working_dir(data)

@@ -97,7 +97,8 @@ def bench_engine(
 
 
 def _student_settings(flags: dict[str, Any]) -> Any:
-    from strategies.config import load_config, student_settings
+    from strategies.config import student_settings
+    from strategies.config_file import load_config
 
     return student_settings(load_config(None, flags))
 

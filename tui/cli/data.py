@@ -71,7 +71,7 @@ def fetch_bars(
     from feeds.history.candles import Adjustment
     from feeds.history.file_import import SOURCE as FILES
     from feeds.sources.registry import list_sources, require_source
-    from strategies.config import load_config
+    from strategies.config_file import load_config
     from tui.cli.tables import print_fetch_report
 
     flags, tied = add_sources(flags, source, url)
@@ -107,7 +107,8 @@ def _import_files(
     from feeds.history.candles import Adjustment
     from feeds.history.file_import import import_bars
     from feeds.history.store import BarStore
-    from strategies.market_data import BARS_FOLDER, build_instruments
+    from strategies.instrument_settings import build_instruments
+    from strategies.market_data import BARS_FOLDER
 
     if not settings.bars or prices is None:
         kinds = ", ".join(Adjustment)
@@ -136,7 +137,8 @@ def _fetch_sources(
     """Fetch each source's symbols and return the reports."""
     from feeds.history.download import fetch_bars as fetch
     from feeds.history.store import BarStore
-    from strategies.market_data import BARS_FOLDER, build_instruments
+    from strategies.instrument_settings import build_instruments
+    from strategies.market_data import BARS_FOLDER
     from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
     if not settings.symbols or settings.start is None:
@@ -181,7 +183,7 @@ def fetch_news(
     from feeds.news.download import fetch_news as fetch
     from feeds.news.store import NewsStore
     from feeds.symbols import NameTable
-    from strategies.config import load_config
+    from strategies.config_file import load_config
     from strategies.market_data import NEWS_FILE
     from tui.cli.tables import print_news
 
@@ -277,7 +279,7 @@ def collect(
     from before it). Bars missed while it did not run are backfilled, marked late.
     """
     from feeds.sources.registry import list_sources
-    from strategies.config import load_config
+    from strategies.config_file import load_config
     from strategies.live_data import collect_live
     from strategies.monitor.descriptions import COLLECTOR_KINDS, log_line
     from strategies.source_routing import RetryContext

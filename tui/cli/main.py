@@ -40,7 +40,7 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _exit_with(f"{place}{error.strerror or error}; check the path, its rights and the disk", DATA)
-    except Exception as error:
+    except Exception as error:  # a fault of closecall: one line and its exit code, no traceback
         return _exit_with(_bug_report(error), BUG)
 
 

@@ -51,7 +51,7 @@ def walkforward(
 
     Without --bars it runs on a simulated market. An interrupted run resumes where it stopped.
     """
-    from strategies.config import load_config
+    from strategies.config_file import load_config
 
     require_simulated(flags)
     folder = working_dir(data)

@@ -139,7 +139,7 @@ class DashboardView(App[None]):
         """From another thread: do it on the screen's loop, unless that has ended."""
         loop = self._loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError):  # the loop has closed since it was looked at
                 loop.call_soon_threadsafe(self.call_later, work, *values)
 
     def _draw_newest(self) -> None:

@@ -41,9 +41,14 @@ class Lines(Widget):
         self._lines: list[Text] = []
         self._strips: list[Strip] = []
 
-    def draw_lines(self, state: ViewState, width: int, height: int) -> Sequence[Text]:
-        """Return at most `height` lines of `width` cells."""
-        raise NotImplementedError
+    def draw_lines(
+        self,
+        state: ViewState,  # noqa: ARG002  # for subclasses
+        width: int,  # noqa: ARG002
+        height: int,  # noqa: ARG002
+    ) -> Sequence[Text]:
+        """Return at most `height` lines of `width` cells; none unless a subclass draws them."""
+        return ()
 
     def update(self) -> None:
         """Draw the view state as it is now, if the widget is displayed at all."""

@@ -48,7 +48,8 @@ def seed_journals(data_dir: Path) -> None:
     from llm.answer_cache import AnswerCache
     from llm.backends import load_student
     from strategies.backtest import backtest
-    from strategies.config import load_config, student_settings
+    from strategies.config import student_settings
+    from strategies.config_file import load_config
     from strategies.market_data import load_market_data
     from strategies.paper.replay import replay_session
     from training.walkforward.config import WalkForwardConfig

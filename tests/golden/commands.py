@@ -1,0 +1,83 @@
+"""Run the command line on a folder, for the makers and the tests of the golden files.
+
+Everything goes through the command line, so that another version can be driven as well.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.own_processes import ran, started
+
+CLOSECALL = os.environ.get("CLOSECALL_COMMAND") or str(Path(sys.executable).with_name("closecall"))
+"""The command; the variable names another one, such as that of another checkout."""
+HERE = Path(__file__).resolve().parent
+SHARED = HERE.parents[2] / "shared" / "data"
+VERSION = "v1"
+DATA = Path("data")
+
+
+def environment() -> dict[str, str]:
+    """One thread, no network of a model hub, and whatever path the caller imports from."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def closecall(*words: object, cwd: Path, codes: Sequence[int] = (0,)) -> str:
+    """Run the command in a folder; what it printed. Raises RuntimeError for another exit code."""
+    done = ran([CLOSECALL, *words], cwd=cwd, env=environment(), capture_output=True, text=True, seconds=600)
+    if done.returncode not in codes:
+        said = done.stderr.strip()[-800:]
+        raise RuntimeError(f"closecall {' '.join(map(str, words))}: exit code {done.returncode}: {said}")
+    return done.stdout
+
+
+def answer(*words: object, cwd: Path, codes: Sequence[int] = (0,)) -> dict[str, Any]:
+    """The JSON object that a command printed."""
+    found: dict[str, Any] = json.loads(closecall(*words, "--json", cwd=cwd, codes=codes))
+    return found
+
+
+def kinds(journal: Path) -> dict[str, int]:
+    """How many events of each kind a journal has; empty where there is no journal yet."""
+    if not journal.is_file():
+        return {}
+    with contextlib.closing(sqlite3.connect(journal, timeout=30)) as database:
+        try:
+            return dict(database.execute("SELECT kind, count(*) FROM journal_events GROUP BY kind"))
+        except sqlite3.OperationalError:
+            return {}
+
+
+@contextlib.contextmanager
+def running(*words: object, cwd: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """The command in the background; it is interrupted at the end of the block and waited for."""
+    with started(
+        [CLOSECALL, *words],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(timeout=120)
+
+
+def wait_for(found: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 600) -> None:
+    """Return once `found` says so. Raises RuntimeError where the process ends first, or takes too long."""
+    until = time.monotonic() + seconds
+    while not found():
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError("the process did not come to what was waited for")
+        time.sleep(0.05)
