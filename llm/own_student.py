@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
@@ -19,7 +19,7 @@ _TEMPLATE = TEMPLATES["compact"]
 _CACHED = ("name", "fingerprint")
 
 
-class BaseStudent:
+class BaseStudent(ABC):
     """A forecaster of your own: subclass it and write `answer`; change the rest where it does not fit.
 
     Each close is forecast once: equal prompts under an equal fingerprint are answered from the cache.

@@ -49,7 +49,7 @@ def backtest(
 
     Args:
         data: The market data; None simulates a market, or takes what `config` names.
-        student: A name, a path, a URL, FILE.py:CLASS, or a `closecall.Student`; the default is "tiny".
+        student: A name, a path, FILE.py:CLASS, or a `closecall.Student`; the default is "tiny".
         strategy: A `closecall.Strategy`.
         config: A whole configuration, in place of `settings`.
         folder: Where the run is kept; the default is a temporary folder that goes with the result.
