@@ -3,10 +3,9 @@
 A reward is the weighted sum of the parts in `PARTS`, each highest in expectation for the truth:
 
 - `brier_score`, 1 - (p - y)^2 (Brier 1950), in [0, 1]: the stated probability of a rise against the outcome.
-- `close`, -((f - r) / sigma)^2, in [-64, 0]: the forecast return f against the actual return r. The label r
-is
-  winsorised at 3 sigma, so that one extreme day does not outweigh a month; the score is not, because a
-  clipped score has no gradient that corrects an answer. f is clipped at 5 sigma, beyond any label, which
+- `close`, -((f - r) / sigma)^2, in [-64, 0]: the forecast return f against the actual return r. The label
+  r is winsorised at 3 sigma, so that one extreme day does not outweigh a month; the score is not, because
+  a clipped score has no gradient that corrects an answer. f is clipped at 5 sigma, beyond any label, which
   bounds the part.
 - `pnl`, lambda (R - lambda/2 w^2 sigma^2), in [-3, 3]: the net return R of the step that the strategy would
   have taken, minus a charge for risk (Markowitz 1952). The weight that the strategy takes is the one that
@@ -279,7 +278,7 @@ def _worst_pnl(experience: Experience) -> float:
     The part is concave in the position: least at the largest one either way, at none, or at the one already
     held (where the market refuses an order).
     """
-    calls = [*_extremes(experience), _abstention_reward(experience)]
+    calls = [*_extremes(experience), _abstention(experience)]
     steps = (simulate_step(call, experience.outcome, experience.trade_context) for call in calls)
     return min(_score_pnl(call, experience, step) for call, step in zip(calls, steps, strict=True))
 
@@ -384,7 +383,7 @@ def _extremes(experience: Experience) -> list[Prediction]:
     ]
 
 
-def _abstention_reward(experience: Experience) -> Prediction:
+def _abstention(experience: Experience) -> Prediction:
     symbol, as_of = experience.key
     last = experience.observation.last_close
     return Abstention(symbol=symbol, as_of=as_of, reason="", last_close=last)
