@@ -46,7 +46,7 @@ class Day:
 
 
 def draw_chart(symbol: str, days: Sequence[Day], state: ViewState, width: int, height: int) -> list[Text]:
-    """Return the chart: a legend, candles with called closes beside them, fills and news below, and dates.
+    """Return the chart: a legend, candles with forecast closes beside them, fills and news below, and dates.
 
     Args:
         symbol: Whose prices they are.
@@ -125,7 +125,7 @@ def _candle_cells(
 
 
 def _mark_style(day: Day, palette: Palette) -> str:
-    """Return the style of a called close's mark."""
+    """Return the style of the mark of a forecast close."""
     style = {"✓": f"bold {palette.curve}", "✗": palette.warn}.get(day.mark, palette.other)
     return f"{style} reverse" if day.chosen else style
 

@@ -34,7 +34,7 @@ def _decision(state: ViewState, width: int, height: int) -> Sequence[Text]:
         ("decided at", format_datetime(call.as_of, state.zone), ""),
         ("direction", arrow(call.direction) if call.direction else f"abstained: {call.abstention}", way),
         ("confidence", format_percent(call.confidence, 0), ""),
-        ("called close", format_price(call.close), ""),
+        ("forecast close", format_price(call.close), ""),
         ("last close", format_price(call.last_close), ""),
         ("adapter", call.adapter or "none, the base model", ""),
         ("event", call.seq, "dim"),

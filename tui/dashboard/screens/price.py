@@ -1,4 +1,4 @@
-"""The price chart of the screens Session and Forecast: candles, called closes, fills and days with news."""
+"""The price chart of the screens Session and Forecast: candles, forecast closes, fills and days with news."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
 
 PRICE = Panel(
     name="price",
-    title="Price and called closes",
+    title="Price and forecasts",
     draw=_draw,
     scrolls=True,
     rows=lambda state: 0 if state.screen == "forecast" else len(list_chart_symbols(state)),

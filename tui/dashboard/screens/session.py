@@ -211,7 +211,7 @@ CALLS = Panel(
     heading=1,
     rows=lambda s: len(s.list_forecasts()),
     help="The last calls: direction, confidence, close; then the close that came, hit or miss, and the error "
-    "of the called close. Enter opens one.",
+    "of the forecast close. Enter opens one.",
 )
 
 RISK = Panel(
