@@ -39,21 +39,13 @@ def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
     series = [(hold, state.palette.other)] if hold else []
     drawn, low, high = draw_curve([*series, (money.equity, state.palette.curve)], width - 11, height - 2)
     held = hold[-1].value / money.start - 1 if hold and money.start else None
-    found = [
-        row(
-            [
-                ("━ equity " + format_amount(money.value), 22, state.palette.curve),
-                (
-                    format_signed_percent(money.total_return),
-                    -8,
-                    state.palette.trend_style(money.total_return),
-                ),
-                ("┄ hold " + format_signed_percent(held), 16, state.palette.other),
-                (f"drawdown {format_percent(money.drawdown)}", 16, ""),
-            ],
-            width,
-        )
+    legend = [
+        ("━ equity " + format_amount(money.value), state.palette.curve),
+        (format_signed_percent(money.total_return), state.palette.trend_style(money.total_return)),
+        ("┄ hold " + format_signed_percent(held), state.palette.other),
+        (f"drawdown {format_percent(money.drawdown)}", ""),
     ]
+    found = [row([(text, len(text), style) for text, style in legend], width)]
     for number, line in enumerate(drawn):
         edge = format_amount(high) if number == 0 else format_amount(low) if number == len(drawn) - 1 else ""
         found.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
