@@ -82,14 +82,16 @@ def test_answers_that_share_their_prompt_give_the_gradient_they_give_alone() -> 
     ids, mask = pad_left(PROMPTS, PAD, "cpu")
     gradients = []
     for shared in (True, False):
-        model = with_lora(small_model())
+        # In double precision: sums of single ones round by more than the bound on some processors. The norms
+        # and the cosine tables stay single, so the two ways still differ by 1e-7.
+        model = with_lora(small_model()).double()
         stated, _ = compute_log_probs(model, ids, mask, answers) if shared else row_by_row(model, answers, 1)
         (stated * weight).sum().backward()
         gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys() and gradients[0]
     for name, gradient in gradients[0].items():
         assert float(gradient.abs().sum()) > 0
-        assert torch.allclose(gradient, gradients[1][name], atol=1e-5, rtol=1e-4), name
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-6, rtol=1e-4), name
 
 
 def test_no_answer_sees_another() -> None:
@@ -109,15 +111,15 @@ def test_a_dense_form_answers_and_learns_as_the_lora_model_does() -> None:
     ids, mask = pad_left(PROMPTS, PAD, "cpu")
     found = []
     for dense in (True, False):
-        model = with_lora(small_model())
+        model = with_lora(small_model()).double()
         assert should_merge(model, "default")
         stated, _ = compute_log_probs(MergedLora(model, "default") if dense else model, ids, mask, answers)
         stated.sum().backward()
         found.append((stated, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
-    assert torch.allclose(found[0][0], found[1][0], atol=1e-5)
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-10)
     assert found[0][1].keys() == found[1][1].keys() and found[0][1]
     for name, gradient in found[0][1].items():
-        assert torch.allclose(gradient, found[1][1][name], atol=1e-4, rtol=1e-4), name
+        assert torch.allclose(gradient, found[1][1][name], atol=1e-10, rtol=1e-10), name
 
 
 def test_a_dense_form_follows_the_adapter_and_holds_still_only_while_held() -> None:
