@@ -51,10 +51,9 @@ _ENDS: Mapping[type, str] = {
 
 
 class StatusTracker:
-    """The state of a journal's process and its settings, by its events."""
+    """The state of a journal's process and its settings, by its events: fields of `JournalView`."""
 
-    def __init__(self, type_: JournalType) -> None:
-        self._type = type_
+    def __init__(self) -> None:
         self.state = "begun"
         self.title = self.student = self.currency = self.reason = ""
         self.simulated = self.own_time = False
@@ -153,7 +152,7 @@ class JournalProjection:
 
     def __init__(self, place: JournalPlace) -> None:
         self._place = place
-        self._status = StatusTracker(place.type)
+        self._status = StatusTracker()
         self.calls = ForecastTracker()
         self.account = AccountTracker()
         self._candles = CandleTracker()
@@ -168,7 +167,6 @@ class JournalProjection:
         self._fills: deque[EventLine] = deque(maxlen=_ORDERS)
         self._commands: OrderedDict[int, CommandView] = OrderedDict()
         self._risk = RiskView()
-        self._risks: deque[EventLine] = deque(maxlen=60)
         self._news: OrderedDict[tuple[str, str], NewsView] = OrderedDict()
         self._instants = 0
         self._forecast_progress = (0, 0)
@@ -251,23 +249,8 @@ class JournalProjection:
 
     def view(self, **rest: Any) -> JournalView:
         """Return the view; `rest` are fields that a journal does not state."""
-        status = self._status
         return JournalView(
             place=self._place,
-            simulated=status.simulated,
-            own_time=status.own_time,
-            title=status.title,
-            student=status.student,
-            symbols=status.symbols,
-            currency=status.currency,
-            started_at=status.started_at,
-            ended_at=status.ended_at,
-            last_at=status.last_at,
-            reached=status.reached,
-            waiting_for=status.waiting_for,
-            waiting_until=status.waiting_until,
-            reason=status.reason,
-            result=status.result,
             kinds=dict(self._kinds),
             money=self.account.view(),
             score=self.calls.view(),
@@ -278,7 +261,6 @@ class JournalProjection:
             fills=tuple(self._fills),
             commands=tuple(self._commands.values()),
             risk=self._risk,
-            risks=tuple(self._risks),
             news=tuple(self._news.values()),
             training=self._trainings.view(),
             health=self.health.view(),
@@ -286,7 +268,7 @@ class JournalProjection:
             lines=tuple(self._lines),
             asked=self._forecast_progress,
             done=self._share_done(),
-            **({"state": status.state} | rest),
+            **(vars(self._status) | rest),
         )
 
     def _share_done(self) -> float | None:
@@ -390,7 +372,6 @@ class JournalProjection:
             at=change.at,
             limits=self._risk.limits,
         )
-        self._risks.append(describe(row, change))
         number = input_seq(row)
         if (asked := self._commands.get(number)) is not None:
             self._commands[number] = replace(asked, answer=f"{change.was} → {change.now}")
