@@ -85,11 +85,16 @@ class StatusTracker:
                 self.waiting_for, self.waiting_until = payload.awaited[:300], payload.until
             case WalkForwardStarted():
                 self.title = f"walk-forward, {fields.get_text(payload.settings, 'method', 12)}"
+                self.simulated = self.simulated and payload.plan.get("simulated", True) is not False
             case ModelAdopted():
                 self.student = (payload.name or payload.fingerprint[:12])[:60]
 
     def _on_end(self, row: EventRow, payload: object) -> None:
-        self.state, self.ended_at = _ENDS[type(payload)], row.recorded_at
+        # A run's last event is dated when it ended; it is recorded with the instant of its start.
+        ended_at = (
+            row.as_of if isinstance(payload, RunFinished | RunInterrupted | RunFailed) else row.recorded_at
+        )
+        self.state, self.ended_at = _ENDS[type(payload)], ended_at
         self.reason = str(getattr(payload, "reason", ""))[:300]
         self.waiting_for, self.waiting_until = "", None
         if isinstance(payload, RunFinished):
@@ -174,7 +179,6 @@ class JournalProjection:
         self._valued = 0
         self.started: SessionStarted | None = None
         self.snapshot: SessionSnapshot | None = None
-        self.value: float | None = None
         self.risk_change: RiskChange | None = None
         self.waiting: Waiting | None = None
         self.retrained: Mapping[str, Any] | None = None
@@ -300,12 +304,10 @@ class JournalProjection:
 
     def _on_valuation(self, row: EventRow, valued: EquityPoint | Valuation) -> None:
         self._valued += isinstance(valued, EquityPoint)
-        if isinstance(valued, Valuation):
-            self.value = valued.value
         self.account.on_valuation(row.as_of, valued)
 
     def _on_snapshot(self, _row: EventRow, snapshot: SessionSnapshot) -> None:
-        self.snapshot, self.value = snapshot, snapshot.value
+        self.snapshot = snapshot
         self.account.on_snapshot(snapshot)
         if (snapshot.state, snapshot.cause[:300]) != (self._risk.state, self._risk.cause):
             limits, cause = self._risk.limits, snapshot.cause[:300]

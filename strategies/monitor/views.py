@@ -128,7 +128,7 @@ class PositionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountView:
-    """Equity, and that of buying and holding all symbols (`hold`)."""
+    """Equity, and the mean of all prices in shares of their first closes, times the starting cash."""
 
     start: float | None = None
     value: float | None = None
@@ -136,7 +136,7 @@ class AccountView:
     at: datetime | None = None
     today: float | None = None
     equity: tuple[Point, ...] = ()
-    hold: tuple[Point, ...] = ()
+    mean_price: tuple[Point, ...] = ()
     drawdown: float = 0.0
     costs: float = 0.0
     fills: int = 0
