@@ -53,16 +53,17 @@ def create_table(*columns: str) -> Table:
 def compare_arms(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each pair of arms on their common days: paired t test over days, two-sided 5%.
 
-    Arms that do not differ at all, because nothing was promoted, get one sentence over all measures.
+    Arms that traded the same forecasts, because nothing was promoted, get one sentence over all measures.
     """
-    lines = []
+    lines, groups = [], list[dict[str, str]]()
     for pair in comparison:
         if pair["difference"] is None or pair["low"] is None:
             continue
         if pair["difference"] == pair["low"] == pair["high"] == 0.0:
-            alike = f"{ARM_NAMES[pair['caller']]} and {ARM_NAMES[pair['against']]} do not differ"
-            if all(not line.startswith(alike) for line in lines):
-                lines.append(f"{alike} on {pluralize(pair['days'], 'day')}: the same forecasts were traded.")
+            arms = dict.fromkeys((pair["against"], pair["caller"]), pluralize(pair["days"], "day"))
+            apart = [group for group in groups if not group.keys() & arms.keys()]
+            joined = {arm: days for group in groups if group not in apart for arm, days in group.items()}
+            groups = [*apart, joined | arms]
             continue
         better = "no winner" if pair["winner"] == "inconclusive" else f"{ARM_NAMES[pair['winner']]} wins"
         lines.append(
@@ -70,6 +71,10 @@ def compare_arms(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{pair['difference']:+.4f} (95%: {pair['low']:+.4f} to {pair['high']:+.4f}, paired, "
             f"{pair['days']} days): {better}."
         )
+    for group in groups:
+        *names, last = (ARM_NAMES[arm] for arm in group)
+        days = next(iter(group.values()))
+        lines.append(f"{', '.join(names)} and {last} traded the same forecasts on {days} and do not differ.")
     return lines
 
 
