@@ -4,14 +4,15 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import Any
 
+from engine.corporate_actions import ActionKind
 from engine.errors import UsageError
 from engine.instruments import Instrument
 from feeds.files.bars import guess_instrument
-from feeds.history.candles import Adjustment
+from feeds.history.candles import DAY, Adjustment
 from feeds.history.client import Row, TemporaryError, first_line
 from feeds.sources.stocks import (
     TIMEOUT_S,
@@ -68,6 +69,22 @@ class YahooClient(StockClient):
         days = [to_milliseconds(moment.date()) for moment in frame.index]
         return list(zip(days, *columns, strict=True))
 
+    def actions(self, symbol: str, since: date) -> Sequence[tuple[date, ActionKind, float]]:
+        """Request splits and dividends, which Yahoo states from the morning of their ex-date on."""
+        window = {"start": since.isoformat(), "end": day_after(self._clock() + DAY).isoformat()}
+        try:
+            frame = self._history(symbol, window, actions=True)
+        except import_module("yfinance.exceptions").YFPricesMissingError:
+            return []
+        columns = ((ActionKind.SPLIT, "Stock Splits"), (ActionKind.DIVIDEND, "Dividends"))
+        return [
+            (moment.date(), kind, float(value))
+            for kind, column in columns
+            if column in frame
+            for moment, value in frame[column].items()
+            if value > 0
+        ]
+
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
         """Return the last price of the regular session, and when it was traded. Raises TemporaryError."""
         try:
@@ -89,7 +106,7 @@ class YahooClient(StockClient):
             raise TemporaryError(_describe_error(error)) from None
         return self._answer_date(answer.status_code)
 
-    def _history(self, symbol: str, window: dict[str, str]) -> Any:
+    def _history(self, symbol: str, window: dict[str, str], *, actions: bool = False) -> Any:
         errors = import_module("yfinance.exceptions")
         self._library.data.YfData.cache_get.cache_clear()
         try:
@@ -98,7 +115,7 @@ class YahooClient(StockClient):
                     **window,
                     interval="1d",
                     auto_adjust=self.adjustment is Adjustment.SPLIT_DIVIDEND,
-                    actions=False,
+                    actions=actions,
                     keepna=True,
                     timeout=self._timeout_s,
                 )

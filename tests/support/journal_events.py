@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 
-from engine.corporate_actions import Dividend, Split
+from engine.corporate_actions import ActionKind, Dividend, Split
 from engine.fx import FxRates, FxRateSeries
 from engine.instruments import DEFAULT_COSTS, AssetClass, Instrument
 from engine.journal.canonical import canonical_json
@@ -25,6 +25,7 @@ from engine.journal.events.inputs import (
 )
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import (
+    ActionAnnounced,
     Fault,
     Forecasting,
     RegistryChanged,
@@ -128,6 +129,7 @@ EXAMPLES = (
     SessionFinished(),
     SessionScored(result={"verdict": "inconclusive"}),
     Waiting(awaited="the next input", until=AT, state="active"),
+    ActionAnnounced(action=ActionKind.SPLIT, symbol="BTC", effective_at=AT, value=2.0, author="ann"),
     Fault(part="student", state="down", reason="it died"),
     Retrained(due=AT, report={"gated": [], "trained": None}, failed="no disk"),
     RegistryChanged(
