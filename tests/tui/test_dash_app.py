@@ -187,7 +187,7 @@ def test_readonly_shows_each_action_and_why_it_does_none(waiting):
 
     async def story(app, pilot):
         assert "READ-ONLY" in screen_text(app)
-        for pressed in (letter for key in KEYS if key.act for letter in key.keys.split(",")):
+        for pressed in (letter for key in KEYS if key.asks for letter in key.keys.split(",")):
             await pilot.press(pressed)
             await pilot.pause()
             words = " ".join(str(one.render()) for one in app.screen.query("Static"))
