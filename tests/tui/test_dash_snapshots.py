@@ -1,6 +1,6 @@
 """Every screen at three sizes, and the state as text, as they stand in `snapshots`, cell by cell.
 
-`make snapshots` writes those files again after an intended change; read the difference before it is committed.
+`make snapshots` writes those files again after an intended change; read the difference then.
 """
 
 import asyncio
@@ -51,7 +51,9 @@ def golden_state():
         snapshot = load_snapshot(folder, NOW)
         journal = snapshot.get(JOURNALS["forecast"])
         call = next(call for call in journal.calls[40:] if news_read_for(journal, call) and call.hit)
-        with contextlib.closing(JournalFile(folder / f"sessions/{journal.place.name}/journal.sqlite")) as file:
+        with contextlib.closing(
+            JournalFile(folder / f"sessions/{journal.place.name}/journal.sqlite")
+        ) as file:
             event = file.read_event(call.seq)
         reward = get_reward(compute_rewards(journal), call)
     machine = {"data_dir": "data", "disk_free": 52_000_000_000, "memory": 61_000_000, "poll_seconds": 0.004}

@@ -160,7 +160,7 @@ def _registry(name: str, state: ViewState, clock: Callable[[], datetime]) -> Act
         f"{one.name} becomes the champion of {one.student} in place of {before}; running sessions adopt it. "
     )
     will += f"It is a {one.status}; the last word on it: {one.verdict or 'none'}."
-    will += f" A guard spoke in its training: {one.guard}." if one.guard else ""
+    will += f" A guard failed in its training: {one.guard}." if one.guard else ""
     return Action(name=name, description=will, perform=lambda why: promote(home, one.name, why, clock()))
 
 

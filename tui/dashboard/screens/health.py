@@ -1,11 +1,11 @@
 """Screen 7, Health: feeds, clock, gaps, disk, delays and errors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.views import EventLine, JournalView
-from tui.dashboard.drawing import draw_window, empty_state, key_values, row, text_line
+from tui.dashboard.drawing import Cell, draw_table, empty_state, key_values, row, text_line
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import format_bytes, format_count, format_duration, format_short_datetime
 
@@ -47,16 +47,12 @@ def _gaps(state: ViewState, width: int, height: int) -> Sequence[Text]:
     if not found:
         return empty_state("No gap is on record.", "What does not come in time shows here.", width, height)
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        name, line = found[place]
-        cells = [
-            (format_short_datetime(line.at, state.zone), 11, "dim"),
-            (name, 14, "dim"),
-            (line.symbol, 10, ""),
-        ]
-        return row([*cells, (line.text, width - 41, "")], width, chosen=chosen, style=state.palette.chosen)
+    def cells(gap: tuple[str, EventLine]) -> Iterable[Cell]:
+        name, line = gap
+        at = format_short_datetime(line.at, state.zone)
+        return (at, 11, "dim"), (name, 14, "dim"), (line.symbol, 10, ""), (line.text, width - 41, "")
 
-    return draw_window(state, "gaps", len(found), height, draw)
+    return draw_table(state, "gaps", found, cells, (width, height))
 
 
 def _numbers(state: ViewState, width: int, height: int) -> Sequence[Text]:

@@ -1,12 +1,12 @@
 """Screen 6, Journal: every event as it comes, filtered by kind and text, and one of them opened."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.views import EventLine
-from tui.dashboard.drawing import draw_window, empty_state, paragraph, row, text_line
+from tui.dashboard.drawing import Cell, draw_table, empty_state, paragraph, text_line
 from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import format_count, format_datetime
@@ -36,9 +36,17 @@ def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
         if wanted
         else f"{one.newest:,} events, the last of them:"
     )
-    body = draw_window(
-        state, "events", len(found), height - 1, lambda p, on: _row(state, found[p], width, on)
-    )
+
+    def cells(line: EventLine) -> Iterable[Cell]:
+        return (
+            (f"{line.seq:,}", -9, "dim"),
+            (format_datetime(line.at, state.zone), 16, "dim"),
+            (line.kind, 16, "bold"),
+            (line.symbol, 9, ""),
+            (line.text, max(1, width - 56), state.palette.down if line.good is False else ""),
+        )
+
+    body = draw_table(state, "events", found, cells, (width, height - 1))
     if not found:
         body = empty_state(
             "Nothing was found." if wanted else "No event yet.",
@@ -49,28 +57,14 @@ def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
     return [text_line(head, width, "dim"), *body]
 
 
-def _row(state: ViewState, line: EventLine, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    cells = [
-        (f"{line.seq:,}", -9, "dim"),
-        (format_datetime(line.at, state.zone), 16, "dim"),
-        (line.kind, 16, "bold"),
-        (line.symbol, 9, ""),
-        (line.text, max(1, width - 56), state.palette.down if line.good is False else ""),
-    ]
-    return row(cells, width, chosen=chosen, style=state.palette.chosen)
-
-
 def _kinds(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_kinds(state)
-    one = state.journal
+    counts = state.journal.kinds if state.journal else {}
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        mark = "● " if found[place] == state.search.kind else "  "
-        number = one.kinds.get(found[place], 0) if one else 0
-        cells = [(mark + found[place], width - 9, ""), (format_count(number), -6, "dim")]
-        return row(cells, width, chosen=chosen, style=state.palette.chosen)
+    def cells(kind: str) -> Iterable[Cell]:
+        mark = "● " if kind == state.search.kind else "  "
+        return (mark + kind, width - 9, ""), (format_count(counts[kind]), -6, "dim")
 
-    return draw_window(state, "kinds", len(found), height, draw)
+    return draw_table(state, "kinds", list_kinds(state), cells, (width, height))
 
 
 def list_kinds(state: ViewState) -> list[str]:

@@ -1,11 +1,11 @@
 """The panel of news, each item beside the forecast that it led to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.views import CallView, JournalView, NewsView
-from tui.dashboard.drawing import draw_window, empty_state, row
+from tui.dashboard.drawing import Cell, draw_table, empty_state
 from tui.dashboard.sanitize import truncate
 from tui.dashboard.view_state import Panel, ViewState
 from tui.dashboard.wording import arrow, verdict_label
@@ -57,26 +57,20 @@ def _news(state: ViewState, width: int, height: int) -> Sequence[Text]:
             "No news yet.", "News rides on slices; give --news FILE, or feeds to a session.", width, height
         )
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        item = found[place]
-        call = first_prediction_after(one, item)
-        big = width >= 70
-        to = "" if call is None else _format_prediction(call, whole=big)
-        style = (
-            ""
-            if call is None
-            else state.palette.trend_style(call.direction == "up" if call.direction else None)
-        )
-        after = 29 if big else 12
-        at = (
-            format_short_datetime(item.at, state.zone)
-            if big
-            else format_short_datetime(item.at, state.zone)[:5]
-        )
-        cells = [(at, len(at), "dim"), (item.title, width - len(at) - after - 3, ""), (to, after, style)]
-        return row(cells, width, chosen=chosen, style=state.palette.chosen)
+    wide = width >= 70
+    at, after = (11, 29) if wide else (5, 12)
 
-    return draw_window(state, "news", len(found), height, draw)
+    def cells(item: NewsView) -> Iterable[Cell]:
+        call = first_prediction_after(one, item)
+        to = "" if call is None else _format_prediction(call, whole=wide)
+        rose = None if call is None or call.direction is None else call.direction == "up"
+        return (
+            (format_short_datetime(item.at, state.zone)[:at], at, "dim"),
+            (item.title, width - at - after - 3, ""),
+            (to, after, state.palette.trend_style(rose)),
+        )
+
+    return draw_table(state, "news", found, cells, (width, height))
 
 
 NEWS = Panel(

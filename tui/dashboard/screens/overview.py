@@ -1,12 +1,12 @@
 """Screen 1, Overview: every session, run and collection in a line, and what is on record beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
-from tui.dashboard.drawing import Cell, draw_window, empty_state, row, text_line
+from tui.dashboard.drawing import Cell, draw_table, empty_state, text_line
 from tui.dashboard.screens.health import NUMBERS
 from tui.dashboard.screens.session import CALLS, EQUITY
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
@@ -40,11 +40,13 @@ def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
             width,
             height,
         )
-    heading = row([(name, wide, "bold") for name, wide in _columns(width)], width)
-    rows = draw_window(
-        state, "journals", len(found), height - 1, lambda place, on: _draw_row(state, found[place], width, on)
-    )
-    return [heading, *rows]
+    columns = _columns(width)
+
+    def cells(journal: JournalView) -> Iterable[Cell]:
+        values = _journal_cells(state, journal)
+        return ((values[name][0], wide, values[name][1]) for name, wide in columns)
+
+    return draw_table(state, "journals", found, cells, (width, height), columns=columns)
 
 
 def _columns(width: int) -> list[tuple[str, int]]:
@@ -61,7 +63,8 @@ def _columns(width: int) -> list[tuple[str, int]]:
     return [*columns, ("waiting for", left - 1)] if left > 14 else columns
 
 
-def _draw_row(state: ViewState, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _journal_cells(state: ViewState, one: JournalView) -> dict[str, tuple[object, str]]:
+    """What a row may show of a journal, by column: text and style."""
     look, score, money = state.palette, one.score, one.money
     good = is_good(one)
     mark = {JournalType.SESSION: "S ", JournalType.RUN: "R ", JournalType.COLLECTION: "C "}[one.place.type]
@@ -71,7 +74,7 @@ def _draw_row(state: ViewState, one: JournalView, width: int, chosen: bool) -> T
         if score.low is not None
         else "-"
     )
-    values: dict[str, tuple[object, str]] = {
+    return {
         "name": (name, "bold" if one.place.key == state.selected else ""),
         "state": (
             ("" if good else "! " if good is False else "") + state_label(one),
@@ -91,8 +94,6 @@ def _draw_row(state: ViewState, one: JournalView, width: int, chosen: bool) -> T
         ),
         "waiting for": (waiting_label(one, state.now), look.warn if good is False else "dim"),
     }
-    cells: list[Cell] = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
-    return row(cells, width, chosen=chosen, style=look.chosen)
 
 
 def _draw_chosen(state: ViewState, width: int, height: int) -> Sequence[Text]:

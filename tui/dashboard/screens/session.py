@@ -1,15 +1,25 @@
 """Screen 2, Session: equity, positions, forecasts and what came of them, orders, risk and news."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from rich.text import Text
 
 from strategies.monitor import fields
 from strategies.monitor.views import CallView, EventLine, JournalView, Point, PositionView
-from tui.dashboard.drawing import draw_curve, draw_window, empty_state, key_values, paragraph, row, text_line
+from tui.dashboard.drawing import (
+    Cell,
+    draw_curve,
+    draw_table,
+    empty_state,
+    key_values,
+    paragraph,
+    row,
+    text_line,
+)
 from tui.dashboard.screens.news import NEWS
 from tui.dashboard.screens.price import PRICE
+from tui.dashboard.themes import Palette
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, is_stale, state_label, verdict_label, waiting_label
 from tui.formatting import (
@@ -66,46 +76,26 @@ def _positions(state: ViewState, width: int, height: int) -> Sequence[Text]:
         return empty_state(
             "Nothing is held.", "A position opens after a forecast worth its cost.", width, height
         )
-    names = [("symbol", 10, "bold"), ("size", -10, "bold"), ("mark", -10, "bold"), ("age", -7, "bold")]
-    names += [("value", -10, "bold"), ("gain", -10, "bold"), ("waiting", -10, "bold")]
-    heading = row(names, width)
-    return [
-        heading,
-        *draw_window(
-            state,
-            "positions",
-            len(one.positions),
-            height - 1,
-            lambda p, on: _position(state, one, one.positions[p], width, on),
-        ),
-    ]
+    widths = (10, -10, -10, -7, -10, -10, -10)
+    columns = list(zip(("symbol", "size", "mark", "age", "value", "gain", "waiting"), widths, strict=True))
 
+    def cells(held: PositionView) -> Iterable[Cell]:
+        age, gain = state.age(one, held.price_at), held.unrealized_pnl
+        old = is_stale(state, one, held)
+        texts = (
+            held.symbol,
+            f"{held.size:+,.6g}",
+            format_price(held.price),
+            NONE if age is None else ("!" if old else "") + format_duration(age),
+            format_amount(held.market_value),
+            format_amount(gain, signed=True),
+            f"{held.waiting:+,.4g}" if held.waiting else "",
+        )
+        warn, trend = state.palette.warn, state.palette.trend_style(gain)
+        styles = ("", "", warn if old else "", warn if old else "dim", "", trend, "dim")
+        return zip(texts, widths, styles, strict=True)
 
-def _position(state: ViewState, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    age = state.age(one, held.price_at)
-    old = is_stale(state, one, held)
-    return row(
-        [
-            (held.symbol, 10, ""),
-            (f"{held.size:+,.6g}", -10, ""),
-            (format_price(held.price), -10, state.palette.warn if old else ""),
-            (
-                NONE if age is None else ("!" if old else "") + format_duration(age),
-                -7,
-                state.palette.warn if old else "dim",
-            ),
-            (format_amount(held.market_value), -10, ""),
-            (
-                format_amount(held.unrealized_pnl, signed=True),
-                -10,
-                state.palette.trend_style(held.unrealized_pnl),
-            ),
-            (f"{held.waiting:+,.4g}" if held.waiting else "", -10, "dim"),
-        ],
-        width,
-        chosen=chosen,
-        style=state.palette.chosen,
-    )
+    return draw_table(state, "positions", one.positions, cells, (width, height), columns=columns)
 
 
 def _calls(state: ViewState, width: int, height: int) -> Sequence[Text]:
@@ -115,30 +105,25 @@ def _calls(state: ViewState, width: int, height: int) -> Sequence[Text]:
     if not found:
         return empty_state("No forecast yet.", waiting_label(one, state.now), width, height)
     at = 11 if width >= 68 else 5
-    names = [("when", at, "bold"), ("symbol", 8, "bold"), ("call", 5, "bold"), ("sure", -4, "bold")]
-    names += [("close", -9, "bold"), ("came", -9, "bold"), ("", 6, ""), ("error", -8, "bold")]
-    rows = draw_window(
-        state, "calls", len(found), height - 1, lambda p, on: _call(state, found[p], width, on)
-    )
-    return [row(names, width), *rows]
+    columns = [("when", at), ("symbol", 8), ("call", 5), ("sure", -4)]
+    columns += [("close", -9), ("came", -9), ("", 6), ("error", -8)]
+
+    def cells(call: CallView) -> Iterable[Cell]:
+        when: list[Cell] = [(format_short_datetime(call.as_of, state.zone)[:at], at, "dim")]
+        return when + _prediction_cells(call, width - at - 13, state.palette)
+
+    return draw_table(state, "calls", found, cells, (width, height), columns=columns)
 
 
-def _call(state: ViewState, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    look = state.palette
-    at = (
-        format_short_datetime(call.as_of, state.zone)
-        if width >= 68
-        else format_short_datetime(call.as_of, state.zone)[:5]
-    )
-    cells: list[tuple[object, int, str]] = [(at, len(at), "dim"), (call.symbol, 8, "")]
+def _prediction_cells(call: CallView, rest: int, look: Palette) -> list[Cell]:
+    """What was predicted and what came; `rest` is the room for an abstention's reason."""
+    symbol = (call.symbol, 8, "")
     if call.direction is None:
-        cells.append((f"abstained: {call.abstention or 'no reason stated'}", width - len(at) - 13, look.warn))
-        return row(cells, width, chosen=chosen, style=look.chosen)
-    moved = (
-        "" if call.came is None or call.last_close is None else "▲" if call.came > call.last_close else "▼"
-    )
+        return [symbol, (f"abstained: {call.abstention or 'no reason stated'}", rest, look.warn)]
     rose = None if call.came is None or call.last_close is None else call.came - call.last_close
-    cells += [
+    moved = "" if rose is None else "▲" if rose > 0 else "▼"
+    return [
+        symbol,
         (arrow(call.direction), 5, look.trend_style(call.direction == "up")),
         (format_percent(call.confidence, 0), -4, ""),
         (format_price(call.close), -9, ""),
@@ -146,7 +131,6 @@ def _call(state: ViewState, call: CallView, width: int, chosen: bool) -> Text:  
         (verdict_label(call), 6, "bold" if call.hit else ""),
         (NONE if call.error_bps is None else f"{call.error_bps:,.0f} bp", -8, "dim"),
     ]
-    return row(cells, width, chosen=chosen, style=look.chosen)
 
 
 def _risk(state: ViewState, width: int, height: int) -> Sequence[Text]:
@@ -223,21 +207,15 @@ def _trades(state: ViewState, width: int, height: int) -> Sequence[Text]:
 
     at = 11 if width >= 62 else 5
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        line = found[place]
-        return row(
-            [
-                (format_short_datetime(line.at, state.zone)[:at], at, "dim"),
-                (line.symbol, 8, ""),
-                (line.kind, 9, state.palette.trend_style(line.good)),
-                (line.text, width - at - 22, ""),
-            ],
-            width,
-            chosen=chosen,
-            style=state.palette.chosen,
+    def cells(line: EventLine) -> Iterable[Cell]:
+        return (
+            (format_short_datetime(line.at, state.zone)[:at], at, "dim"),
+            (line.symbol, 8, ""),
+            (line.kind, 9, state.palette.trend_style(line.good)),
+            (line.text, width - at - 22, ""),
         )
 
-    return draw_window(state, "trades", len(found), height, draw)
+    return draw_table(state, "trades", found, cells, (width, height))
 
 
 def list_trades(one: JournalView) -> list[EventLine]:

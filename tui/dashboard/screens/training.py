@@ -1,24 +1,25 @@
 """Screen 4, Retrain: folds and verdicts, reward and its parts, guards, champion and challengers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
 from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
-from strategies.monitor.views import EvaluationView, FoldView, JournalView
+from strategies.monitor.views import AdapterView, EvaluationView, FoldView, JournalView
 from tui.dashboard.drawing import (
     Cell,
     draw_bar,
     draw_sparkline,
-    draw_window,
+    draw_table,
     empty_state,
     key_values,
     paragraph,
     row,
     text_line,
 )
+from tui.dashboard.themes import Palette
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import NONE, format_date, format_duration, format_percent, format_short_datetime
 
@@ -124,55 +125,35 @@ def _folds(state: ViewState, width: int, height: int) -> Sequence[Text]:
     found = list_folds(state)
     if not found:
         return empty_state("No fold is on record.", _MAKE, width, height)
-    first = _name_width(width)
-    names = [
-        ("fold", first, "bold"),
-        ("trained on", -10, "bold"),
-        ("took", -7, "bold"),
-        ("guards", 7, "bold"),
-    ]
-    names += [
-        ("gate", 14, "bold"),
-        ("Brier", -8, "bold"),
-        ("p", -7, "bold"),
-        ("why", max(0, width - 61 - first), "bold"),
-    ]
-    rows = draw_window(
-        state, "folds", len(found), height - 1, lambda p, on: _fold(state, found[p], width, on)
-    )
-    return [row(names, width), *rows]
+    first = 18 if width >= 100 else 12  # an adapter's name is longer than a fold's
+    widths = (first, -10, -7, 7, 14, -8, -7, max(0, width - 61 - first))
+    names = ("fold", "trained on", "took", "guards", "gate", "Brier", "p", "why")
+    columns = list(zip(names, widths, strict=True))
+
+    def cells(fold: FoldView) -> Iterable[Cell]:
+        texts, styles = zip(*_fold_texts(fold, state.palette), strict=True)
+        return zip(texts, widths, styles, strict=True)
+
+    return draw_table(state, "folds", found, cells, (width, height), columns=columns)
 
 
-def _name_width(width: int) -> int:
-    """Cells for a fold's name; an adapter's is longer."""
-    return 18 if width >= 100 else 12
-
-
-def _fold(state: ViewState, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _fold_texts(fold: FoldView, look: Palette) -> list[tuple[str, str]]:
+    """What the columns show of a fold, each with its style."""
     trained_, gated = fold.trained or {}, fold.gated
     seconds, clean = fields.get_number(trained_, "seconds"), trained_.get("clean")
     verdict = "in shadow" if gated is None else "✓ promoted" if gated.get("promoted") else "✗ not promoted"
     reasons = "; ".join(str(one) for one in fields.get_list(gated or {}, "reasons")[:5])
     brier, p = (fields.get_number(gated or {}, name) for name in ("brier_difference", "p_value"))
-    return row(
-        [
-            (f"{fold.arm} {fold.number}" if fold.number else fold.arm, _name_width(width), ""),
-            (fields.get_text(trained_, "trained_on", 10) or NONE, -10, ""),
-            (NONE if seconds is None else f"{seconds:,.0f} s", -7, ""),
-            (
-                NONE if clean is None else "passed" if clean else "failed",
-                7,
-                "" if clean else state.palette.warn,
-            ),
-            (verdict, 14, state.palette.trend_style(bool(gated.get("promoted"))) if gated else "dim"),
-            (NONE if brier is None else f"{brier:+.4f}", -8, ""),
-            (NONE if p is None else f"{p:.4f}", -7, ""),
-            (reasons or fields.get_text(trained_, "reason"), max(0, width - 61 - _name_width(width)), "dim"),
-        ],
-        width,
-        chosen=chosen,
-        style=state.palette.chosen,
-    )
+    return [
+        (f"{fold.arm} {fold.number}" if fold.number else fold.arm, ""),
+        (fields.get_text(trained_, "trained_on", 10) or NONE, ""),
+        (NONE if seconds is None else f"{seconds:,.0f} s", ""),
+        (NONE if clean is None else "passed" if clean else "failed", "" if clean else look.warn),
+        (verdict, look.trend_style(bool(gated.get("promoted"))) if gated else "dim"),
+        (NONE if brier is None else f"{brier:+.4f}", ""),
+        (NONE if p is None else f"{p:.4f}", ""),
+        (reasons or fields.get_text(trained_, "reason"), "dim"),
+    ]
 
 
 def _draw_reasons(state: ViewState, width: int, height: int) -> Sequence[Text]:
@@ -235,42 +216,27 @@ def _registry(state: ViewState, width: int, height: int) -> Sequence[Text]:
         )
     found = registry.adapters
     trouble = next((j.trouble for j in state.snapshot.journals if j.place.type is JournalType.REGISTRY), "")
-    rows = draw_window(state, "adapters", len(found), height - 2, lambda p, on: _adapter(state, p, width, on))
     champions = (
         ", ".join(f"{name} for {student}" for student, name in registry.champions)
         or "none, the base model speaks"
     )
     head = f"registry {trouble}" if trouble else f"champion: {champions}"
-    return [
-        text_line(head, width),
-        row([(name, wide, "bold") for name, wide in _columns(width)], width),
-        *rows,
-    ]
+    columns = [("adapter", 18), ("status", 12), *([("student", 14)] if width >= 80 else []), ("data to", 10)]
+    columns.append(("last word", max(0, width - 2 - sum(wide + 1 for _, wide in columns))))
 
+    def cells(adapter: AdapterView) -> Iterable[Cell]:
+        mark = {"champion": "★ ", "challenger": "○ ", "rejected": "✗ "}.get(adapter.status, "  ")
+        values = {
+            "adapter": (adapter.name, ""),
+            "status": (mark + adapter.status, "bold" if adapter.status == "champion" else ""),
+            "student": (adapter.student, ""),
+            "data to": (format_date(adapter.cutoff), "dim"),
+            "last word": (adapter.verdict, "dim"),
+        }
+        return ((values[name][0], wide, values[name][1]) for name, wide in columns)
 
-def _columns(width: int) -> list[tuple[str, int]]:
-    columns = [("adapter", 18), ("status", 12)]
-    if width >= 80:
-        columns += [("student", 14)]
-    columns += [("data to", 10)]
-    return [*columns, ("last word", max(0, width - 2 - sum(wide + 1 for _, wide in columns)))]
-
-
-def _adapter(state: ViewState, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    registry = state.snapshot.registry
-    one = registry.adapters[place] if registry else None
-    if one is None:
-        return text_line("", width)
-    mark = {"champion": "★ ", "challenger": "○ ", "rejected": "✗ "}.get(one.status, "  ")
-    values = {
-        "adapter": (one.name, ""),
-        "status": (mark + one.status, "bold" if one.status == "champion" else ""),
-        "student": (one.student, ""),
-        "data to": (format_date(one.cutoff), "dim"),
-        "last word": (one.verdict, "dim"),
-    }
-    cells = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
-    return row(cells, width, chosen=chosen, style=state.palette.chosen)
+    table = draw_table(state, "adapters", found, cells, (width, height - 1), columns=columns)
+    return [text_line(head, width), *table]
 
 
 REGISTRY = Panel(
@@ -303,7 +269,7 @@ def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
 
 
 def _draw_evaluation(state: ViewState, look: EvaluationView, width: int) -> list[Text]:
-    """A line of figures, then one for each guard that spoke."""
+    """A line of figures, then one for each guard that failed."""
     who = f"{look.arm} {look.fold}" if look.fold else look.arm or "a round"
     cells: list[Cell] = [(who, 10, ""), (look.step, -4, "")]
     for _, name in _COLUMNS:
@@ -320,7 +286,7 @@ VALIDATION = Panel(
     title="Unseen days and guards",
     draw=_draw,
     help="Newest first: greedy answers on days that were held out of the training, as the share of right "
-    "directions, the Brier score and the KL divergence from the student before; ! is a guard that spoke.",
+    "directions, the Brier score and the KL divergence from the student before; ! is a guard that failed.",
 )
 
 SCREEN = ScreenPlan(
