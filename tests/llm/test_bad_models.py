@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ from safetensors.numpy import save
 
 from llm.model_files import model_folder
 from strategies.runs import list_runs
-from tests.support.own_processes import ran
+from tests.support.own_processes import CLOSECALL, ran
 from tests.support.tables_on_disk import write_bars
 from tui.cli.main import run
 
-CLOSECALL = Path(sys.executable).with_name("closecall")
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
 
 

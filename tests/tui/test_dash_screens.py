@@ -1,4 +1,4 @@
-"""Every panel fills its lines to the cell, says what is missing and how to get it, and shows text as text."""
+"""Screens say what is missing and how to get it, and show any text of strangers as text, within its cells."""
 
 import asyncio
 from dataclasses import replace
@@ -161,8 +161,15 @@ def test_hostile_text_alters_no_line_of_any_screen(events, title, screen, size):
     assert harmless(check(sight, *size).replace("\n", ""))
 
 
-def check_whole_screens(size, states):
-    """Show each view state in the app itself; lines fill their cells, and borders stand in their places."""
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+def test_hostile_text_moves_no_border_of_any_screen(size):
+    scenes = [(text, hostile_scene([], text)) for text in HOSTILE]
+    states = [
+        ViewState(snapshot=scene, selected=PLACE.key, screen=screen, notice=text)
+        for screen in NAMES_OF_SCREENS
+        for text, scene in scenes
+    ]
 
     async def look():
         app = DashApp(Path("/nowhere/at/all"), lambda: NOW)
@@ -185,20 +192,6 @@ def check_whole_screens(size, states):
                             assert column == top + "│" * (box.height - 2) + bottom
 
     asyncio.run(look())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_hostile_text_moves_no_border_of_any_screen(size):
-    scenes = [(text, hostile_scene([], text)) for text in HOSTILE]
-    check_whole_screens(
-        size,
-        [
-            ViewState(snapshot=scene, selected=PLACE.key, screen=screen, notice=text)
-            for screen in NAMES_OF_SCREENS
-            for text, scene in scenes
-        ],
-    )
 
 
 @pytest.mark.parametrize("screen", NAMES_OF_SCREENS)

@@ -24,7 +24,7 @@ from tui.dashboard.app import DashApp
 from tui.dashboard.screens import SCREENS
 from tui.dashboard.screens.news import news_read_for
 from tui.dashboard.screenshots import screen_text
-from tui.dashboard.text import render_text
+from tui.dashboard.text import WIDTH, render_text
 from tui.dashboard.view_state import ViewState
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
@@ -99,8 +99,9 @@ def test_a_screen_looks_as_its_snapshot(screen, size):
     compare(f"{screen}-{size[0]}x{size[1]}", "\n".join(line.rstrip() for line in lines) + "\n")
 
 
-@pytest.mark.parametrize("name", ["session/halved", "run/20261129-025025"])
-def test_the_state_as_text_is_its_snapshot(name):
-    text = render_text(replace(golden_state(), selected=name))
+@pytest.mark.parametrize(("name", "width"), [("session/halved", 80), ("run/20261129-025025", WIDTH)])
+def test_the_state_as_text_is_its_snapshot(name, width):
+    text = render_text(replace(golden_state(), selected=name), width)
     assert all(letter == "\n" or letter.isprintable() for letter in text)
-    compare(f"text-{name.partition('/')[0]}", text)
+    assert max(map(cell_len, text.splitlines()[2:])) <= width  # the lines above name the folder
+    compare(f"text-{name.partition('/')[0]}-{width}", text)

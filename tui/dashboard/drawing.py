@@ -111,10 +111,9 @@ def draw_panel(
     return [fit_line(line, width) for line in lines]
 
 
-def empty_state(message: str, remedy: str, width: int, height: int) -> list[Text]:
+def empty_state(message: str, remedy: str, width: int) -> list[Text]:
     """Return an empty state: what is missing, and how to get it."""
-    found = [*paragraph(message, width, 3), *paragraph(remedy, width, 4, "bold")]
-    return found[:height]
+    return [*paragraph(message, width, 3), *paragraph(remedy, width, 4, "bold")]
 
 
 def draw_curve(
@@ -150,20 +149,20 @@ def _dots(
 ) -> list[tuple[int, int]]:
     """Where a line's dots are, those between two points included."""
     seconds = max(1e-9, (last - first).total_seconds())
-    found: list[tuple[int, int]] = []
+    dots: list[tuple[int, int]] = []
     for point in line:
         x = round((point.at - first).total_seconds() / seconds * (wide - 1))
         share = (point.value - low) / (high - low) if high > low else 0.5
         y = round((1 - share) * (tall - 1))
-        if found and x > found[-1][0]:
-            x0, y0 = found[-1]
-            found += [(at, round(y0 + (y - y0) * (at - x0) / (x - x0))) for at in range(x0 + 1, x)]
-        if found:
-            above = found[-1][1]
+        if dots and x > dots[-1][0]:
+            x0, y0 = dots[-1]
+            dots += [(at, round(y0 + (y - y0) * (at - x0) / (x - x0))) for at in range(x0 + 1, x)]
+        if dots:
+            above = dots[-1][1]
             step = 1 if y > above else -1
-            found += [(x, each) for each in range(above + step, y, step)]
-        found.append((x, y))
-    return found
+            dots += [(x, each) for each in range(above + step, y, step)]
+        dots.append((x, y))
+    return dots
 
 
 def draw_bar(share: float | None, width: int) -> str:

@@ -14,27 +14,27 @@ from tui.formatting import format_count, format_datetime
 
 def list_events(state: ViewState) -> Sequence[EventLine]:
     """The events that are listed, newest first: those that were found, or the last ones."""
-    one = state.journal
-    if one is None:
+    journal = state.journal
+    if journal is None:
         return ()
     if state.search.text or state.search.kind:
         return state.search.rows
-    return one.lines[::-1]
+    return journal.lines[::-1]
 
 
 def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = state.journal, list_events(state)
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
+    journal, events = state.journal, list_events(state)
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
     search = state.search
     wanted = " and ".join(
         filter(None, (search.kind and f"kind {search.kind}", search.text and f"text {search.text!r}"))
     )
     looking = "" if search.ended else f", looking on from event {search.reached:,}"
     head = (
-        f"{len(found):,} found with {wanted}{looking}"
+        f"{len(events):,} found with {wanted}{looking}"
         if wanted
-        else f"{one.newest:,} events, the last of them:"
+        else f"{journal.newest:,} events, the last of them:"
     )
 
     def cells(line: EventLine) -> Iterable[Cell]:
@@ -46,13 +46,10 @@ def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
             (line.text, max(1, width - 56), state.palette.down if line.good is False else ""),
         )
 
-    body = draw_table(state, "events", found, cells, (width, height - 1))
-    if not found:
+    body = draw_table(state, "events", events, cells, (width, height - 1))
+    if not events:
         body = empty_state(
-            "Nothing was found." if wanted else "No event yet.",
-            "esc shows all; / searches again.",
-            width,
-            height - 1,
+            "Nothing was found." if wanted else "No event yet.", "esc shows all; / searches again.", width
         )
     return [text_line(head, width, "dim"), *body]
 
@@ -75,7 +72,7 @@ def list_kinds(state: ViewState) -> list[str]:
 def _payload(state: ViewState, width: int, height: int) -> Sequence[Text]:
     event = state.event
     if event is None:
-        return empty_state("No event is opened.", "enter on an event opens it.", width, height)
+        return empty_state("No event is opened.", "enter on an event opens it.", width)
     if event.faulty:
         return [
             text_line(

@@ -39,12 +39,12 @@ _SHARES = ("abstention_rate", "daily_loss", "drawdown", "symbol_exposure", "tota
 
 
 def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
-    money = one.money
+    journal = state.journal
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
+    money = journal.money
     if len(money.equity) < 2 or height < 3:
-        return empty_state("No value is journaled yet.", waiting_label(one, state.now), width, height)
+        return empty_state("No value is journaled yet.", waiting_label(journal, state.now), width)
     hold = _share_span(money.hold, money.equity)
     series = [(hold, state.palette.other)] if hold else []
     drawn, low, high = draw_curve([*series, (money.equity, state.palette.curve)], width - 11, height - 2)
@@ -55,33 +55,31 @@ def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
         ("┄ hold " + format_signed_percent(held), state.palette.other),
         (f"drawdown {format_percent(money.drawdown)}", ""),
     ]
-    found = [row([(text, len(text), style) for text, style in legend], width)]
+    lines = [row([(text, len(text), style) for text, style in legend], width)]
     for number, line in enumerate(drawn):
         edge = format_amount(high) if number == 0 else format_amount(low) if number == len(drawn) - 1 else ""
-        found.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
+        lines.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
     first, last = format_date(money.equity[0].at, state.zone), format_date(money.equity[-1].at, state.zone)
-    found.append(text_line(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
-    return found
+    lines.append(text_line(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
+    return lines
 
 
 def _share_span(hold: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
-    return [one for one in hold if equity[0].at <= one.at <= equity[-1].at]
+    return [point for point in hold if equity[0].at <= point.at <= equity[-1].at]
 
 
 def _positions(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
+    journal = state.journal
+    if journal is None:
         return ()
-    if not one.positions:
-        return empty_state(
-            "Nothing is held.", "A position opens after a forecast worth its cost.", width, height
-        )
+    if not journal.positions:
+        return empty_state("Nothing is held.", "A position opens after a forecast worth its cost.", width)
     widths = (10, -10, -10, -7, -10, -10, -10)
     columns = list(zip(("symbol", "size", "mark", "age", "value", "gain", "waiting"), widths, strict=True))
 
     def cells(held: PositionView) -> Iterable[Cell]:
-        age, gain = state.age(one, held.price_at), held.unrealized_pnl
-        old = is_stale(state, one, held)
+        age, gain = state.age(journal, held.price_at), held.unrealized_pnl
+        old = is_stale(state, journal, held)
         texts = (
             held.symbol,
             f"{held.size:+,.6g}",
@@ -95,15 +93,15 @@ def _positions(state: ViewState, width: int, height: int) -> Sequence[Text]:
         styles = ("", "", warn if old else "", warn if old else "dim", "", trend, "dim")
         return zip(texts, widths, styles, strict=True)
 
-    return draw_table(state, "positions", one.positions, cells, (width, height), columns=columns)
+    return draw_table(state, "positions", journal.positions, cells, (width, height), columns=columns)
 
 
 def _calls(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = state.journal, state.list_forecasts()
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
-    if not found:
-        return empty_state("No forecast yet.", waiting_label(one, state.now), width, height)
+    journal, calls = state.journal, state.list_forecasts()
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
+    if not calls:
+        return empty_state("No forecast yet.", waiting_label(journal, state.now), width)
     at = 11 if width >= 68 else 5
     columns = [("when", at), ("symbol", 8), ("call", 5), ("sure", -4)]
     columns += [("close", -9), ("came", -9), ("", 6), ("error", -8)]
@@ -112,7 +110,7 @@ def _calls(state: ViewState, width: int, height: int) -> Sequence[Text]:
         when: list[Cell] = [(format_short_datetime(call.as_of, state.zone)[:at], at, "dim")]
         return when + _prediction_cells(call, width - at - 13, state.palette)
 
-    return draw_table(state, "calls", found, cells, (width, height), columns=columns)
+    return draw_table(state, "calls", calls, cells, (width, height), columns=columns)
 
 
 def _prediction_cells(call: CallView, rest: int, look: Palette) -> list[Cell]:
@@ -133,23 +131,21 @@ def _prediction_cells(call: CallView, rest: int, look: Palette) -> list[Cell]:
     ]
 
 
-def _risk(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
+def _risk(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = state.journal
+    if journal is None:
         return ()
-    risk, limits = one.risk, one.risk.limits
+    risk, limits = journal.risk, journal.risk.limits
     if not limits:
-        return empty_state(
-            "A backtest has no limits on risk.", "Those of a session show here.", width, height
-        )
+        return empty_state("A backtest has no limits on risk.", "Those of a session show here.", width)
     since = f" since {format_short_datetime(risk.at, state.zone)}" if risk.at else ""
     by = f", by {risk.author}" if risk.author else ""
     style = state.palette.trend_style(risk.state in ("active", ""))
-    found = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
-    found += paragraph(risk.cause, width, 2) if risk.cause else []
-    found += paragraph(waiting_label(one, state.now) or state_label(one), width, 2, "dim")
+    lines = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
+    lines += paragraph(risk.cause, width, 2) if risk.cause else []
+    lines += paragraph(waiting_label(journal, state.now) or state_label(journal), width, 2, "dim")
     values = [(name.replace("_", " "), _limit(name, value), "dim") for name, value in limits.items()]
-    return [*found, *key_values(values, width, 17)][:height]
+    return [*lines, *key_values(values, width, 17)]
 
 
 def _limit(name: str, value: object) -> str:
@@ -200,10 +196,10 @@ RISK = Panel(
 
 
 def _trades(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    found = [] if one is None else list_trades(one)
-    if not found:
-        return empty_state("No order yet.", "An order follows a forecast at the next close.", width, height)
+    journal = state.journal
+    trades = [] if journal is None else list_trades(journal)
+    if not trades:
+        return empty_state("No order yet.", "An order follows a forecast at the next close.", width)
 
     at = 11 if width >= 62 else 5
 
@@ -215,13 +211,13 @@ def _trades(state: ViewState, width: int, height: int) -> Sequence[Text]:
             (line.text, width - at - 22, ""),
         )
 
-    return draw_table(state, "trades", found, cells, (width, height))
+    return draw_table(state, "trades", trades, cells, (width, height))
 
 
-def list_trades(one: JournalView) -> list[EventLine]:
+def list_trades(journal: JournalView) -> list[EventLine]:
     """Orders and fills, newest first; a filled order shows as its fill."""
-    lines = [line for line in one.orders if line.kind != "filled"]
-    return sorted([*lines, *one.fills], key=lambda line: (line.at, line.seq), reverse=True)
+    lines = [line for line in journal.orders if line.kind != "filled"]
+    return sorted([*lines, *journal.fills], key=lambda line: (line.at, line.seq), reverse=True)
 
 
 TRADES = Panel(

@@ -42,41 +42,51 @@ _MORE_FIGURES = (
 
 def select_training(state: ViewState) -> JournalView | None:
     """The training that is looked at: the chosen journal's own, its rounds, or else the newest there is."""
-    one = state.journal
-    if one is not None and (one.training.steps or one.training.folds or one.training.planned):
-        return one
-    found = [each for each in state.snapshot.journals if each.training.steps or each.training.folds]
-    own = [each for each in found if one is not None and each.place.name == one.place.name]
-    newest = max(found, key=lambda each: each.training.at or each.place.name, default=None) if found else None
+    chosen = state.journal
+    if chosen is not None and (chosen.training.steps or chosen.training.folds or chosen.training.planned):
+        return chosen
+    trainings = [
+        journal for journal in state.snapshot.journals if journal.training.steps or journal.training.folds
+    ]
+    own = [journal for journal in trainings if chosen is not None and journal.place.name == chosen.place.name]
+    newest = (
+        max(trainings, key=lambda journal: journal.training.at or journal.place.name, default=None)
+        if trainings
+        else None
+    )
     return own[0] if own else newest
 
 
-def _draw_progress(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(state)
-    if one is None:
-        return empty_state(_NONE, _MAKE, width, height)
-    training = one.training
-    ended = f"finished {format_short_datetime(one.ended_at, state.zone)}" if one.state == "finished" else ""
+def _draw_progress(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = select_training(state)
+    if journal is None:
+        return empty_state(_NONE, _MAKE, width)
+    training = journal.training
+    ended = (
+        f"finished {format_short_datetime(journal.ended_at, state.zone)}"
+        if journal.state == "finished"
+        else ""
+    )
     # All events of a round bear the instant at which it began.
-    timed = training.at if one.place.type is not JournalType.TRAINING else None
+    timed = training.at if journal.place.type is not JournalType.TRAINING else None
     age = f", {format_duration(state.now - timed)} ago" if timed and not ended else ""
-    done, planned = count_gated(one)
-    about = " ".join(filter(None, (one.place.name, one.title)))
-    found = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
+    done, planned = count_gated(journal)
+    about = " ".join(filter(None, (journal.place.name, journal.title)))
+    lines = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
     if planned:
-        found += key_values([("gated", f"{draw_bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
+        lines += key_values([("gated", f"{draw_bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
     for text, style in (
         (_last_step_seconds(training.steps), ""),
         (_describe_settings(training.settings), "dim"),
     ):
-        found += paragraph(text, width, 4, style) if text else []
-    return found[:height]
+        lines += paragraph(text, width, 4, style) if text else []
+    return lines
 
 
-def count_gated(one: JournalView) -> tuple[int, int]:
+def count_gated(journal: JournalView) -> tuple[int, int]:
     """How many folds, over all arms, the gate has met, and of how many."""
-    folds = one.training.folds
-    return sum(fold.gated is not None for fold in folds), max(one.training.planned, len(folds))
+    folds = journal.training.folds
+    return sum(fold.gated is not None for fold in folds), max(journal.training.planned, len(folds))
 
 
 def _last_step_seconds(steps: Sequence[Mapping[str, Any]]) -> str:
@@ -95,36 +105,34 @@ def _describe_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}".replace("_", " ") for name, value in plain.items())
 
 
-def _figures(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(state)
-    if one is None or not one.training.steps:
-        return empty_state(
-            "No training step is journaled yet.", "They show here as they are done.", width, height
-        )
+def _figures(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = select_training(state)
+    if journal is None or not journal.training.steps:
+        return empty_state("No training step is journaled yet.", "They show here as they are done.", width)
     from training.rewards import PARTS  # here, since it brings pydantic, which the plain text needs not
 
-    steps = one.training.steps
-    found = []
+    steps = journal.training.steps
+    lines = []
     for name in ("reward", *PARTS, *_MORE_FIGURES):
         values = [value for step in steps if (value := fields.get_number(step, name)) is not None]
         if values:
             cells = [(name.replace("_", " "), 12, "dim"), (f"{values[-1]:.4g}", -9, "bold")]
-            found.append(
+            lines.append(
                 row([*cells, (draw_sparkline(values, width - 25), width - 25, state.palette.curve)], width)
             )
-    return found[:height] or [text_line("the steps state no figure", width)]
+    return lines or [text_line("the steps state no figure", width)]
 
 
 def list_folds(state: ViewState) -> list[FoldView]:
     """The folds that are looked at, newest first."""
-    one = select_training(state)
-    return list(reversed(one.training.folds)) if one else []
+    journal = select_training(state)
+    return list(reversed(journal.training.folds)) if journal else []
 
 
 def _folds(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_folds(state)
-    if not found:
-        return empty_state("No fold is on record.", _MAKE, width, height)
+    folds = list_folds(state)
+    if not folds:
+        return empty_state("No fold is on record.", _MAKE, width)
     first = 18 if width >= 100 else 12  # an adapter's name is longer than a fold's
     widths = (first, -10, -7, 7, 14, -8, -7, max(0, width - 61 - first))
     names = ("fold", "trained on", "took", "guards", "gate", "Brier", "p", "why")
@@ -134,7 +142,7 @@ def _folds(state: ViewState, width: int, height: int) -> Sequence[Text]:
         texts, styles = zip(*_fold_texts(fold, state.palette), strict=True)
         return zip(texts, widths, styles, strict=True)
 
-    return draw_table(state, "folds", found, cells, (width, height), columns=columns)
+    return draw_table(state, "folds", folds, cells, (width, height), columns=columns)
 
 
 def _fold_texts(fold: FoldView, look: Palette) -> list[tuple[str, str]]:
@@ -142,7 +150,7 @@ def _fold_texts(fold: FoldView, look: Palette) -> list[tuple[str, str]]:
     trained_, gated = fold.trained or {}, fold.gated
     seconds, clean = fields.get_number(trained_, "seconds"), trained_.get("clean")
     verdict = "in shadow" if gated is None else "✓ promoted" if gated.get("promoted") else "✗ not promoted"
-    reasons = "; ".join(str(one) for one in fields.get_list(gated or {}, "reasons")[:5])
+    reasons = "; ".join(str(reason) for reason in fields.get_list(gated or {}, "reasons")[:5])
     brier, p = (fields.get_number(gated or {}, name) for name in ("brier_difference", "p_value"))
     return [
         (f"{fold.arm} {fold.number}" if fold.number else fold.arm, ""),
@@ -156,15 +164,17 @@ def _fold_texts(fold: FoldView, look: Palette) -> list[tuple[str, str]]:
     ]
 
 
-def _draw_reasons(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_folds(state)
-    if not found:
+def _draw_reasons(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    folds = list_folds(state)
+    if not folds:
         return ()
-    gated = found[state.cursor("folds", len(found))].gated
+    gated = folds[state.cursor("folds", len(folds))].gated
     if gated is None:
         return [text_line("The challenger shadows the champion; the gate has not met yet.", width)]
     lines = [
-        line for one in fields.get_list(gated, "reasons")[:9] for line in paragraph(f"- {one}", width, 3)
+        line
+        for reason in fields.get_list(gated, "reasons")[:9]
+        for line in paragraph(f"- {reason}", width, 3)
     ]
     for name, both in fields.get_mapping(gated, "measures").items():
         if isinstance(both, list) and len(both) == 2:
@@ -173,7 +183,7 @@ def _draw_reasons(state: ViewState, width: int, height: int) -> Sequence[Text]:
                     f"{str(name)[:20]:20} champion {both[0]!s:.8}  challenger {both[1]!s:.8}", width, "dim"
                 )
             )
-    return lines[:height]
+    return lines
 
 
 DOING = Panel(
@@ -211,10 +221,8 @@ def _registry(state: ViewState, width: int, height: int) -> Sequence[Text]:
     registry = state.snapshot.registry
     if registry is None or not registry.adapters:
         text = "No adapter is on record: the student answers without one."
-        return empty_state(
-            text, "closecall retrain enters one; closecall models list shows them", width, height
-        )
-    found = registry.adapters
+        return empty_state(text, "closecall retrain enters one; closecall models list shows them", width)
+    adapters = registry.adapters
     trouble = next((j.trouble for j in state.snapshot.journals if j.place.type is JournalType.REGISTRY), "")
     champions = (
         ", ".join(f"{name} for {student}" for student, name in registry.champions)
@@ -235,7 +243,7 @@ def _registry(state: ViewState, width: int, height: int) -> Sequence[Text]:
         }
         return ((values[name][0], wide, values[name][1]) for name, wide in columns)
 
-    table = draw_table(state, "adapters", found, cells, (width, height - 1), columns=columns)
+    table = draw_table(state, "adapters", adapters, cells, (width, height - 1), columns=columns)
     return [text_line(head, width), *table]
 
 
@@ -252,20 +260,20 @@ REGISTRY = Panel(
 _COLUMNS = (("right", "accuracy"), ("Brier", "brier"), ("KL", "kl"), ("invalid", "invalid"))
 
 
-def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(state)
-    if one is None:
-        return empty_state("No training is on record.", "T begins one.", width, height)
-    looks = one.training.looks
+def _evaluations(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    journal = select_training(state)
+    if journal is None:
+        return empty_state("No training is on record.", "T begins one.", width)
+    looks = journal.training.looks
     if not looks:
-        return empty_state("No look at unseen days yet.", "One follows every few steps.", width, height)
+        return empty_state("No look at unseen days yet.", "One follows every few steps.", width)
     names: list[Cell] = [("arm, fold", 10, "bold"), ("step", -4, "bold")]
     heading = row([*names, *((name, -7, "bold") for name, _ in _COLUMNS)], width)
-    found = [heading]
+    lines = [heading]
     for look in reversed(looks):
-        if len(found) < height:
-            found += _draw_evaluation(state, look, width)
-    return found[:height]
+        if len(lines) < height:
+            lines += _draw_evaluation(state, look, width)
+    return lines
 
 
 def _draw_evaluation(state: ViewState, look: EvaluationView, width: int) -> list[Text]:
@@ -284,7 +292,7 @@ def _draw_evaluation(state: ViewState, look: EvaluationView, width: int) -> list
 VALIDATION = Panel(
     name="unseen",
     title="Unseen days and guards",
-    draw=_draw,
+    draw=_evaluations,
     help="Newest first: greedy answers on days that were held out of the training, as the share of right "
     "directions, the Brier score and the KL divergence from the student before; ! is a guard that failed.",
 )
