@@ -4,6 +4,7 @@ Batches have a fixed number of rows and a fixed length, and a prompt's place in 
 depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -23,7 +24,7 @@ _LENGTH_STEPS = 8
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":
-    """A student whose files are checked; its weights are loaded when it is first asked something.
+    """Return a student whose files are checked; its weights are loaded when it is first asked.
 
     Raises StudentError with a remedy, also later, if the weights turn out to be unusable.
     """
@@ -50,7 +51,7 @@ class TransformersStudent:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over weights, adapter, tokenizer, template, quantization, decoding and device."""
+        """Return the SHA-256 over weights, adapter, tokenizer, template, quantization and device."""
         folders = [self._folder, self._adapter] if self._adapter else [self._folder]
         return fingerprint(
             folders,
@@ -63,7 +64,7 @@ class TransformersStudent:
 
     @cached_property
     def model(self) -> Any:
-        """The model with its adapter, for whoever trains it; the weights are read at the first use."""
+        """Return the model with its adapter, for whoever trains it; the weights are read at the first use."""
         with _translate_errors(f"student {self.name}"):
             return _load_model(self._folder, self._adapter, self._wanted.quantization)
 
@@ -76,15 +77,15 @@ class TransformersStudent:
         return xgrammar.GrammarCompiler(information).compile_grammar(GRAMMAR)
 
     def prompt(self, observation: Observation) -> str:
-        """The chat text of an observation, thinking off, within the template's token limit."""
+        """Return the chat text of an observation, thinking off, within the template's token limit."""
         return fit_to_token_budget(self.template, observation, self._render, self.count_tokens)
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a prompt has."""
+        """Return how many tokens a prompt has."""
         return len(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
-        """One raw answer for each prompt, in order; greedy, constrained to the answer's grammar."""
+        """Return one raw answer for each prompt, in order; greedy, constrained to the answer's grammar."""
         answers = [""] * len(prompts)
         done = 0
         for length, places in self._batches(prompts):
@@ -129,7 +130,7 @@ class TransformersStudent:
         )
 
     def _batches(self, prompts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
-        """Places of prompts of similar length, at most a batch at a time, in the order of the prompts."""
+        """Yield the places of prompts of similar length, a batch at most, in the order of the prompts."""
         step = max(32, self.template.max_tokens // _LENGTH_STEPS)
         waiting: dict[int, list[int]] = {}
         tokens = self.tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
@@ -186,6 +187,14 @@ def _translate_errors(name: str) -> Iterator[None]:
         raise StudentError(f"{name}: cannot be loaded ({reason[:200]}); check its files") from error
 
 
+@contextmanager
+def quiet_deprecations() -> Iterator[None]:
+    """Hide transformers' warning about a property that peft and TRL read by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
+
+
 def _require_complete(folder: Path, report: Mapping[str, Any]) -> None:
     """Refuse weights with holes, which transformers would fill at random."""
     for kind in ("missing_keys", "mismatched_keys"):
@@ -224,5 +233,6 @@ def _load_model(folder: Path, adapter: Path | None, quantization: Quantization) 
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+        with quiet_deprecations():
+            model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
     return model.eval()
