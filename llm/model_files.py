@@ -30,7 +30,7 @@ _RELEASES = {
 
 
 def model_folder(name: str) -> Path:
-    """The local folder of a student: "tiny", a path, or a hub id. Raises StudentError with a remedy."""
+    """Return the folder of a student ("tiny", a path, a hub id). Raises StudentError with a remedy."""
     if name == TINY:
         folder = Path(str(files("llm").joinpath("tiny")))
     elif Path(name).expanduser().exists() or not _looks_like_hub_id(name):
@@ -42,7 +42,7 @@ def model_folder(name: str) -> Path:
 
 
 def adapter_folder(path: Path) -> Path:
-    """The folder of a peft adapter, checked like a model. Raises StudentError with a remedy."""
+    """Return the folder of a peft adapter, checked like a model. Raises StudentError with a remedy."""
     config = _json_object(path / "adapter_config.json", "an adapter of peft")
     library = str((config.get("auto_mapping") or {}).get("parent_library", "transformers"))
     foreign = library.partition(".")[0] != "transformers" or config.get("megatron_config")
@@ -59,7 +59,7 @@ def adapter_folder(path: Path) -> Path:
 
 
 def release_date(name: str, folder: Path) -> date | None:
-    """When a model was released, from its folder's closecall.json or the table of known models."""
+    """Return when a model was released, from its folder's closecall.json or the table of known models."""
     stated = model_metadata(folder).get("released")
     if stated is None:
         return _RELEASES.get(name)
@@ -72,13 +72,13 @@ def release_date(name: str, folder: Path) -> date | None:
 
 
 def model_metadata(folder: Path) -> Mapping[str, Any]:
-    """What the folder's closecall.json says; empty where there is none."""
+    """Return what the folder's closecall.json says; empty where there is none."""
     path = folder / SETTINGS_FILE
     return _json_object(path, "the student's settings") if path.is_file() else {}
 
 
 def fingerprint(paths: Iterable[Path], *more: str) -> str:
-    """SHA-256 over the names and bytes of the files in some folders, and over further words."""
+    """Return the SHA-256 over the names and bytes of the files in some folders, and over further words."""
     total = hashlib.sha256()
     for folder in paths:
         for path in sorted(folder.iterdir()):
@@ -140,7 +140,7 @@ def _check_architecture(folder: Path, name: str) -> None:
 
 
 def _check_tokenizer(path: Path) -> None:
-    """Models without this file keep their tokenizer in another; transformers finds it or complains."""
+    """Refuse an unreadable tokenizer; a model without this file may have another."""
     if not path.is_file():
         return
     from tokenizers import Tokenizer
