@@ -21,6 +21,30 @@ SETTINGS_FILE = "closecall.json"
 
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
 
+SAMPLING = frozenset(
+    (
+        *("do_sample", "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p"),
+        *("epsilon_cutoff", "eta_cutoff"),
+    )
+)
+"""The settings of transformers' generation that change sampled answers only."""
+
+_SHAPING = frozenset(
+    (
+        *("repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "min_length"),
+        *("encoder_no_repeat_ngram_size", "bad_words_ids", "force_words_ids", "constraints", "stop_strings"),
+        *("suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id"),
+        *("sequence_bias", "num_beams", "num_beam_groups", "penalty_alpha", "dola_layers", "guidance_scale"),
+        *("min_new_tokens", "exponential_decay_length_penalty", "token_healing", "watermarking_config"),
+        "max_time",
+    )
+)
+"""The settings of transformers' generation that change greedy answers too."""
+
+_NEUTRAL: tuple[object, ...] = (None, 0, 1, "", [], {})
+
+_CONTEXT_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
+
 _RELEASES = {
     # From the models' cards on the hub.
     "Qwen/Qwen3-0.6B": date(2025, 4, 29),
@@ -77,6 +101,27 @@ def model_metadata(folder: Path) -> Mapping[str, Any]:
     return _json_object(path, "the student's settings") if path.is_file() else {}
 
 
+def ignored_settings(folder: Path) -> Mapping[str, Any]:
+    """Return what a model's files ask of generation and do not get: a student's answers are greedy."""
+    path = folder / "generation_config.json"
+    stated = _json_object(path if path.is_file() else folder / "config.json", "a model of transformers")
+    names = _SHAPING | SAMPLING if stated.get("do_sample") is True else _SHAPING
+    asked_for = {name: stated[name] for name in sorted(names & stated.keys())}
+    # True equals 1, which is neutral for the others: no penalty, one beam.
+    return {name: asked for name, asked in asked_for.items() if asked is True or asked not in _NEUTRAL}
+
+
+def context_length(folder: Path) -> int | None:
+    """Return the most tokens that a model can attend to; None where its configuration has no limit."""
+    config = _json_object(folder / "config.json", "a model of transformers")
+    text_config = config.get("text_config")
+    for part in (config, text_config if isinstance(text_config, dict) else {}):
+        for name in _CONTEXT_LENGTHS:
+            if isinstance(part.get(name), int):
+                return int(part[name])
+    return None
+
+
 def fingerprint(paths: Iterable[Path], *more: str) -> str:
     """Return the SHA-256 over the names and bytes of the files in some folders, and over further words."""
     total = hashlib.sha256()
@@ -110,6 +155,11 @@ def _from_hub(name: str) -> Path:
 
 
 def _check_model(folder: Path) -> None:
+    if folder.is_file():
+        raise StudentError(
+            f"student {folder}: a file, and only folders with safetensors are loaded (no GGUF, no pickle); "
+            "name the model's folder"
+        )
     if not folder.is_dir():
         raise StudentError(
             f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
@@ -126,8 +176,17 @@ def _check_model(folder: Path) -> None:
             f"{folder}: no *.safetensors file; pickled weights are never loaded: "
             "save the model with save_pretrained, which writes safetensors"
         )
+    _check_shards(folder)
     _check_safetensors(weights)
     _check_tokenizer(folder / "tokenizer.json")
+
+
+def _check_shards(folder: Path) -> None:
+    path = folder / "model.safetensors.index.json"
+    shards = _json_object(path, "a model of transformers").get("weight_map") if path.is_file() else {}
+    missing = [name for name in sorted(set((shards or {}).values())) if not (folder / name).is_file()]
+    if missing:
+        raise StudentError(f"{folder}: {missing[0]} is missing, one of its files of weights; fetch it again")
 
 
 def _check_architecture(folder: Path, name: str) -> None:

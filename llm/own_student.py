@@ -91,6 +91,7 @@ class CheckedStudent:
         self.fingerprint: str = self._attribute("fingerprint", str)
         self.window: int = self._attribute("window", int)
         self.released: date | None = self._attribute("released", date, None)
+        self.notes: tuple[str, ...] = ()
 
     def prompt(self, observation: Observation) -> str:
         """Return the student's prompt."""

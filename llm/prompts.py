@@ -46,14 +46,31 @@ def fit_to_token_budget(
     observation: Observation,
     render: Callable[[Messages], str],
     count_tokens: Callable[[str], int],
+    max_tokens: int,
 ) -> str:
-    """Return the prompt text with as many of the newest headlines as fit into the template's token limit."""
+    """Return the prompt text with as many of the newest headlines as fit.
+
+    Args:
+        template: How the prompt is written.
+        observation: What it is about.
+        render: Turns chat messages into the text that the model is given.
+        count_tokens: Counts the tokens of such a text.
+        max_tokens: The most tokens; a prompt without headlines may still have more.
+    """
     text = ""
     for headlines in range(min(template.headlines, len(observation.news)), -1, -1):
         text = render(template.messages(observation, headlines))
-        if count_tokens(text) <= template.max_tokens:
+        if count_tokens(text) <= max_tokens:
             break
     return text
+
+
+def fold_system_message(messages: Messages) -> Messages:
+    """Return the messages with the text of a system message at the beginning of the first user message."""
+    if messages[0]["role"] != "system":
+        return messages
+    system, first, *others = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *others]
 
 
 def sanitize(text: str, limit: int) -> str:

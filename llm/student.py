@@ -34,6 +34,10 @@ class Student(Protocol):
     def released(self) -> date | None:
         """Return the day from which no event can be in its training data; None where it is not known."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user of its forecasts should know about them, in sentences."""
+
     def prompt(self, observation: Observation) -> str:
         """Return the whole text that the model is given, its chat template included."""
 

@@ -215,7 +215,7 @@ class RemoteStudent:
 
     @property
     def name(self) -> str:
-        """As of `llm.student.Student`, like the three that follow. Raises StudentError where it is gone."""
+        """As of `llm.student.Student`, like the four that follow. Raises StudentError where it is gone."""
         return str(self._description["name"])
 
     @property
@@ -232,6 +232,11 @@ class RemoteStudent:
     def released(self) -> date | None:
         """Return the day from which what happened cannot be in the model."""
         return decode_day(self._description["released"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user of its forecasts should know about them."""
+        return tuple(self._description["notes"])
 
     def prompts(
         self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False

@@ -198,6 +198,7 @@ def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_the_model_end_in_one_line_and_a_failed_run(tmp_path, model):
     config = json.loads((model / "config.json").read_text())
     change_json(model / "config.json", intermediate_size=2 * config["intermediate_size"])
@@ -205,6 +206,7 @@ def test_weights_that_do_not_fit_the_model_end_in_one_line_and_a_failed_run(tmp_
     assert [summary.state for summary in list_runs(tmp_path / "data")] == ["failed"]
 
 
+@pytest.mark.slow
 def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp_path):
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     weights = save({name: np.zeros((4, 999), dtype=np.float32)})

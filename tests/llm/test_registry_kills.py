@@ -89,6 +89,7 @@ def changing(data, scratch, first):
         yield running
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_adapter(tmp_path):
     chance = random.Random(4)
     data, before = tmp_path / "data", 0
@@ -103,6 +104,7 @@ def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_ad
     assert before >= 40
 
 
+@pytest.mark.slow
 def test_processes_that_change_one_registry_at_once_lose_nothing(tmp_path):
     data = tmp_path / "data"
     left, right = (changing(data, tmp_path / f"adapters-{item}", 1000 * item + 1) for item in range(2))

@@ -143,6 +143,7 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
         assert again.prompts(unforeseen, 30) == [RuleStudent().prompt(unforeseen[0])]
 
 
+@pytest.mark.slow
 def test_the_shipped_student_says_in_its_process_what_it_says_here():
     here = load_student(StudentSettings(batch=4))
     with StudentHost(command=STUDENT_COMMAND) as host:

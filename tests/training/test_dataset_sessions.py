@@ -53,6 +53,7 @@ def eventful(tmp_path_factory):
     return folder, read_source(folder, NAME).experiences
 
 
+@pytest.mark.slow
 def test_what_a_quiet_session_teaches_is_what_the_same_backtest_does(tmp_path):
     replay(tmp_path)
     result = backtest(CONFIG, data_dir=tmp_path, clock=lambda: day(60), student=First())

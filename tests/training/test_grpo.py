@@ -102,6 +102,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedAdapter, Eve
     return train_once(tmp_path_factory.mktemp("first") / "adapter", events=events), events
 
 
+@pytest.mark.slow
 def test_a_round_writes_an_adapter_that_the_student_loads(first: tuple[TrainedAdapter, Events]) -> None:
     trained, _ = first
     assert sorted(path.name for path in trained.folder.iterdir()) == [
@@ -115,6 +116,7 @@ def test_a_round_writes_an_adapter_that_the_student_loads(first: tuple[TrainedAd
     assert student.answer([prompt], lambda *_: None)[0].startswith('{"direction"')
 
 
+@pytest.mark.slow
 def test_the_adapter_says_its_prompt_and_the_last_day_of_its_data(
     first: tuple[TrainedAdapter, Events],
 ) -> None:
@@ -125,6 +127,7 @@ def test_the_adapter_says_its_prompt_and_the_last_day_of_its_data(
     assert base == "tiny"
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_adapter_to_the_bit(
     first: tuple[TrainedAdapter, Events], tmp_path: Path
 ) -> None:
@@ -134,11 +137,13 @@ def test_the_same_call_gives_the_same_adapter_to_the_bit(
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_adapter(first: tuple[TrainedAdapter, Events], tmp_path: Path) -> None:
     other = train_once(tmp_path / "adapter", replace(QUICK, seed=2))
     assert other.fingerprint != first[0].fingerprint
 
 
+@pytest.mark.slow
 def test_every_step_and_look_is_told_as_json(first: tuple[TrainedAdapter, Events]) -> None:
     _, events = first
     json.dumps([payload for _, payload in events], allow_nan=False)
@@ -151,6 +156,7 @@ def test_every_step_and_look_is_told_as_json(first: tuple[TrainedAdapter, Events
     assert events[-1][0] == "training_done"
 
 
+@pytest.mark.slow
 def test_a_round_goes_on_from_the_adapter_before_and_keeps_its_shape(
     first: tuple[TrainedAdapter, Events], tmp_path: Path
 ) -> None:
@@ -197,6 +203,7 @@ def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
         assert torch.allclose(mine, theirs, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_training_that_breaks_the_student_is_rolled_back_to_its_start(tmp_path: Path) -> None:
     events: Events = []
     limits = replace(LENIENT, one_class=0.1, grace=0)
@@ -211,6 +218,7 @@ def test_a_training_that_breaks_the_student_is_rolled_back_to_its_start(tmp_path
     assert grown and all(float(weight.abs().max()) == 0 for weight in grown)
 
 
+@pytest.mark.slow
 def test_a_student_that_is_still_unsound_at_the_end_is_kept_but_not_clean(tmp_path: Path) -> None:
     events: Events = []
     trained = train_once(
@@ -225,6 +233,7 @@ def test_a_student_that_is_still_unsound_at_the_end_is_kept_but_not_clean(tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_wrong_late_keeps_the_last_sound_weights(tmp_path: Path) -> None:
     events: Events = []
     sound = train_once(tmp_path / "short", replace(QUICK, eval_every=1), events=events)
@@ -237,6 +246,7 @@ def test_a_training_that_goes_wrong_late_keeps_the_last_sound_weights(tmp_path: 
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.slow
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("the disk is full")
@@ -247,6 +257,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
@@ -303,6 +314,7 @@ def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> 
     assert direction_score("up", item) == 0.0
 
 
+@pytest.mark.slow
 def test_step_time_sets_both_trainers_side_by_side() -> None:
     from training.benches.grpo import measure_step_time
 
@@ -316,6 +328,7 @@ def test_step_time_sets_both_trainers_side_by_side() -> None:
         assert measured[arm]["held_out"]["brier"] is not None
 
 
+@pytest.mark.slow
 def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> None:
     """The other one gathers the gradients of several parts before a step; this one needs one part a step."""
     from training.benches.grpo import _BenchTrainer, measure_step_time

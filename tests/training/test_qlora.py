@@ -144,6 +144,7 @@ def test_an_unquantized_student_is_taken_as_it_is(quantized: StudentSettings) ->
     assert settings == plain
 
 
+@pytest.mark.slow
 def test_a_round_of_grpo_works_on_four_bit_weights(quantized: StudentSettings, tmp_path: Path) -> None:
     from tests.training.test_grpo import QUICK, train_once
 

@@ -51,6 +51,7 @@ def rounds(tmp_path_factory):
     return folder, doubles, first_run, first, one_round(folder, doubles, at=NOW + DAY)
 
 
+@pytest.mark.slow
 def test_a_round_trains_to_the_last_known_outcome_and_enters_a_challenger(rounds):
     folder, doubles, run, first, _ = rounds
     assert first["run"] == run
@@ -65,6 +66,7 @@ def test_a_round_trains_to_the_last_known_outcome_and_enters_a_challenger(rounds
     assert entered.recipe["method"] == "sft"
 
 
+@pytest.mark.slow
 def test_the_next_round_gates_what_is_due_and_goes_on_from_the_new_champion(rounds):
     folder, doubles, _, first, second = rounds
     assert [(item["adapter"], item["promoted"]) for item in second["gated"]] == [
@@ -80,6 +82,7 @@ def test_the_next_round_gates_what_is_due_and_goes_on_from_the_new_champion(roun
     assert statuses == [Status.CHAMPION, Status.CHALLENGER]
 
 
+@pytest.mark.slow
 def test_what_a_round_did_stands_in_a_journal_beside_the_runs_own(rounds):
     folder, _, run, _, second = rounds
     with Journal.open(folder / "runs" / run / TRAINING_JOURNAL, run) as journal:
@@ -89,6 +92,7 @@ def test_what_a_round_did_stands_in_a_journal_beside_the_runs_own(rounds):
     assert {item.state for item in list_runs(folder)} == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_challenger_that_is_no_better_is_rejected(tmp_path):
     doubles = Doubles(LATER, skills=("wrong",))
     record(tmp_path, doubles)

@@ -207,6 +207,7 @@ def test_every_item_is_taught_once_before_any_comes_again(data):
     assert {row["prompt"] for row in recent} == {prompts[-1]}
 
 
+@pytest.mark.slow
 def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data, tmp_path):
     model = make_small_model(tmp_path / "model")
     start = StudentSettings(student=str(model), prompt="compact", batch=32)

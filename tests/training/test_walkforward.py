@@ -147,6 +147,7 @@ def test_the_static_student_alone_trains_nothing(tmp_path):
     assert "static" not in run.result["scores"]
 
 
+@pytest.mark.slow
 def test_grpo_has_supervised_training_beside_it(tmp_path):
     doubles = Doubles(skills=SKILLS)
     run = run_walkforward(tmp_path, doubles, settings=replace(SETTINGS, method=Method.GRPO))
@@ -156,6 +157,7 @@ def test_grpo_has_supervised_training_beside_it(tmp_path):
     assert pairs == {("sft", "static"), ("grpo", "static"), ("grpo", "sft")}
 
 
+@pytest.mark.slow
 def test_a_walk_forward_killed_again_and_again_ends_with_the_same_folds_promotions_and_digests(
     finished, tmp_path
 ):
