@@ -89,23 +89,29 @@ class WalkForwardContext:
         return [(call, out if out and out.known_at <= known_by else None) for call, out in pairs]
 
 
-def run_arm(context: WalkForwardContext, method: Method, trainer: Trainer) -> list[ChampionPeriod]:
+def run_arm(
+    context: WalkForwardContext, method: Method, trainer: Trainer, arms: int = 1
+) -> list[ChampionPeriod]:
     """Train and gate one challenger for each fold.
 
     Args:
         context: What all arms share.
         method: The method of the arm.
         trainer: Trains a challenger by that method.
+        arms: How many arms are trained, for the progress over all folds.
 
     Returns:
         The champions, oldest first.
     """
     periods = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
+    gates = len(context.folds) * arms
+    context.on_progress("folds", len(context.record.gated), gates)
     for fold in context.folds:
         champion = periods[-1].champion
         challenger, trained = _load_or_train(context, method, trainer, fold, champion)
         if _gate_challenger(context, method, fold, champion, challenger, passed_guards=trained.clean):
             periods.append(ChampionPeriod(since=fold.gate_at, champion=challenger))
+        context.on_progress("folds", len(context.record.gated), gates)
     return periods
 
 

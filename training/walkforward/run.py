@@ -109,7 +109,10 @@ def _run_arms(
     context: WalkForwardContext, settings: WalkForwardConfig, trainers: Mapping[Method, Trainer]
 ) -> dict[str, ArmResult]:
     """Return every arm's result by name: the arm that trades first, the static student last."""
-    periods = {method.value: run_arm(context, method, trainers[method]) for method in settings.arms}
+    periods = {
+        method.value: run_arm(context, method, trainers[method], len(settings.arms))
+        for method in settings.arms
+    }
     periods[STATIC] = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
     return {
         name: ArmResult(
