@@ -156,6 +156,17 @@ def timeframe_step(timeframe: str) -> timedelta:
     return TIMEFRAMES[timeframe]
 
 
+def parse_start(row: Sequence[object]) -> datetime | None:
+    """Return a row's start, from milliseconds since 1970 in its first cell; None where that is no time."""
+    stamp = row[0] if row else None
+    if isinstance(stamp, bool) or not isinstance(stamp, int | float):
+        return None
+    try:
+        return EPOCH + timedelta(milliseconds=stamp)
+    except (OverflowError, ValueError):
+        return None
+
+
 def midnight(day: date) -> datetime:
     """Return the start of `day` in UTC."""
     return datetime.combine(day, time(), UTC)

@@ -8,10 +8,10 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 
-from feeds.history.candles import EPOCH, Candle
+from feeds.history.candles import EPOCH, Candle, parse_start
 from feeds.history.client import Row
 
 MAX_ATTEMPTS = 5
@@ -120,7 +120,7 @@ def _sift_rows(rows: Sequence[Row], window: set[datetime], since: datetime, unti
     beyond: list[datetime] = []
     last, ordered, strays = EPOCH, True, 0
     for row in rows:
-        start = _parse_start(row)
+        start = parse_start(row)
         if start is None:
             strays += 1
             continue
@@ -143,17 +143,6 @@ def _sift_rows(rows: Sequence[Row], window: set[datetime], since: datetime, unti
             candles[start] = first
     nearest = min(beyond, default=None)
     return _SiftedAnswer(candles=candles, doubts=doubts, ordered=ordered, beyond=nearest, strays=strays)
-
-
-def _parse_start(row: Row) -> datetime | None:
-    """Return the row's start, or None where it is no time at all."""
-    try:
-        stamp = row[0]
-        if isinstance(stamp, bool) or not isinstance(stamp, int):
-            return None
-        return EPOCH + timedelta(milliseconds=stamp)
-    except (IndexError, TypeError, KeyError, OverflowError):
-        return None
 
 
 def _parse_candle(start: datetime, row: Row) -> Candle | str:
