@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
-from feeds.history.candles import EPOCH, Candle, parse_start
+from feeds.history.candles import EPOCH, OHLCV, Candle, parse_start
 from feeds.history.client import Row
 
 MAX_ATTEMPTS = 5
@@ -149,14 +149,13 @@ def _parse_candle(start: datetime, row: Row) -> Candle | str:
     """Return the row as a candle, or why it cannot be one."""
     if len(row) != 6:
         return f"a row has {len(row)} cells, not 6"
-    cells = []
-    for name, cell in zip(("open", "high", "low", "close", "volume"), row[1:], strict=True):
+    cells = {}
+    for name, cell in zip(OHLCV, row[1:], strict=True):
         if isinstance(cell, bool) or not isinstance(cell, (int, float)):
             return f"{name} is not a number"
-        cells.append(float(cell))
-    open_, high, low, close, volume = cells
+        cells[name] = float(cell)
     try:
-        return Candle(starts_at=start, open=open_, high=high, low=low, close=close, volume=volume)
+        return Candle(starts_at=start, **cells)
     except ValueError as error:
         return str(error)
 

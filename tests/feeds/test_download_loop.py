@@ -348,6 +348,7 @@ def test_a_crash_of_a_price_that_its_neighbours_share_is_believed():
     assert [is_outlier(each, crash[:at], crash[at + 1 :]) for at, each in enumerate(crash)] == [False] * 5
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_whatever_a_source_answers_each_start_is_settled_as_said_twice_or_missing(data):

@@ -48,18 +48,21 @@ def only(kind: str, **more) -> FaultPlan:
     return FaultPlan(seed=1, transport=0.9, rows=0.9, in_a_row=1, kinds=(kind,), **more)
 
 
+@pytest.mark.slow
 def test_all_stored_days_come_back_row_by_row_in_spite_of_faults():
     counts = under_faults([0, 2], coin_rows())
     assert (counts["wrong"], counts["invented"], counts["silent"], counts["lost"]) == (0, 0, 0, 0)
     assert counts["days"] == 2 * (2694 + 2694 + 2479)
 
 
+@pytest.mark.slow
 def test_under_seeded_faults_no_day_is_wrong_missing_or_invented_without_a_named_gap(rows):
     counts = under_faults(range(10), rows)
     assert (counts["wrong"], counts["invented"], counts["silent"]) == (0, 0, 0)
     assert counts["faults"] > 100
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_fetch_resumes_and_ends_identical_without_a_file_left(tmp_path):
     outcome = run_with_kills(6, 4, coin_rows(date(2018, 3, 20), date(2019, 12, 31)), tmp_path)
     assert (outcome["kills"], outcome["differ"], outcome["left"]) == (6, 0, 0)

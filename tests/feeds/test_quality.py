@@ -107,6 +107,7 @@ def test_a_fault_planted_in_a_real_file_is_found_where_it_is(market, fault, tmp_
         assert any(finding.blocking for finding in here) is not harmless
 
 
+@pytest.mark.slow
 @needs_data
 def test_clean_real_files_raise_no_more_than_ten_alarms():
     findings = check_files([DATA / folder for folder in CLEAN], calendars=calendars())
