@@ -19,7 +19,7 @@ from feeds.quality.checks import Calendars, check_files, summarize_blocking
 from feeds.quality.findings import Kind, find_misplaced
 from feeds.quality.news import check_news
 from tests.support.faults import HARMLESS, HEADER, NEEDS_CLOSED_DAYS, PLANTED
-from tests.support.places import SHARED_DATA
+from tests.support.places import SHARED_CASES, SHARED_DATA
 
 DATA = SHARED_DATA
 SEEDS = int(os.environ.get("FAULT_SEEDS", "5"))
@@ -117,17 +117,64 @@ def test_clean_real_files_raise_no_more_than_ten_alarms():
     assert [finding for finding in findings if finding.blocking and finding.file.name != "600900.csv"] == []
 
 
+REAL_SPLITS = {
+    "AAPL": ("2000-06-21", "2005-02-28", "2014-06-09", "2020-08-31"),
+    "CMCSA": ("2007-02-22", "2017-02-21"),
+    "IBM": (),
+    "INTC": ("2000-07-31",),
+    "SBUX": ("2001-04-30", "2005-10-24", "2015-04-09"),
+    "SPY": (),
+}
+
+
 @needs_data
-def test_splits_in_prices_as_they_were_traded_are_found_and_crashes_are_not():
-    findings = check_files([DATA / "us_stocks_unadjusted" / f"{name}.csv" for name in ("AAPL", "INTC")])
-    assert {(finding.symbol, str(finding.day)) for finding in findings if finding.kind is Kind.SPLIT} == {
-        ("AAPL", "2000-06-21"),
-        ("AAPL", "2005-02-28"),
-        ("AAPL", "2014-06-09"),
-        ("AAPL", "2020-08-31"),
-        ("INTC", "2000-07-31"),
-    }
-    assert {finding.kind for finding in findings} == {Kind.SPLIT}
+@pytest.mark.parametrize("symbol", REAL_SPLITS)
+def test_splits_in_prices_as_they_were_traded_are_found_and_crashes_are_not(symbol):
+    findings = check_files([DATA / "us_stocks_unadjusted" / f"{symbol}.csv"], calendars=calendars())
+    splits = tuple(str(finding.day) for finding in findings if finding.kind is Kind.SPLIT)
+    assert splits == REAL_SPLITS[symbol]
+
+
+SPLITS = ["SPLIT5TO4", "SPLIT3TO2"]
+
+
+@pytest.mark.skipif(not SHARED_CASES.is_dir(), reason="needs the small inputs of ../shared/cases")
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_split_of_less_than_two_shares_for_one_is_found(name):
+    (finding,) = check_files([SHARED_CASES / "09-split-5-for-4" / f"{name}.csv"])
+    assert (finding.kind, finding.day, finding.blocking) == (Kind.SPLIT, date(2018, 6, 29), True)
+
+
+def walk(name, change, volume, tmp_path):
+    """The findings on a walk whose 60th day opens at `change` times the last close, with `volume`."""
+    dice, rows, price, coin = Random(4), [], 100.0, name == "XRPUSDT"
+    days = [date(2018, 3, 1) + timedelta(days=number) for number in range(160)]
+    calendar = calendars().covering("24/7" if coin else "XNYS", days[0], days[-1])
+    for number, day in enumerate([day for day in days if calendar.session(day)][:100]):
+        opening = price * (change if number == 60 else 1 if coin else dice.gauss(1, 0.006))
+        price = opening * dice.gauss(1, 0.015)
+        traded = dice.uniform(0.7, 1.5) * 1e6 * (volume if number == 60 else 1)
+        high, low = max(opening, price) * 1.01, min(opening, price) * 0.99
+        rows.append([day, *(f"{cell:.4f}" for cell in (opening, high, low, price)), round(traded)])
+    return check_files([write(tmp_path / f"{name}.csv", rows)], calendars=calendars())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "volume", "is_split"),
+    [
+        ("NVDA", 0.65, 5.0, False),
+        ("NVDA", 0.665, 7.0, False),
+        ("NVDA", 1.5, 6.0, False),
+        ("NVDA", 0.25, 30.0, False),
+        ("XRPUSDT", 1.33, 8.0, False),
+        ("NVDA", 2 / 3, 1.0, True),
+        ("NVDA", 3 / 4, 4 / 3, True),
+        ("NVDA", 3 / 5, 1.0, True),
+        ("XRPUSDT", 0.001, 1000.0, True),
+    ],
+)
+def test_a_wide_move_with_a_crowd_is_no_split_and_a_quiet_one_is(name, change, volume, is_split, tmp_path):
+    assert [finding.kind for finding in walk(name, change, volume, tmp_path)] == [Kind.SPLIT] * is_split
 
 
 @needs_data
