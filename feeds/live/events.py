@@ -6,14 +6,14 @@ Knows payloads and nothing of how the facts were come by. Prices are in the quot
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from engine.calendars import Session
 from engine.journal.events import encode
 from engine.journal.events.inputs import Correction, Gap, PriceAt, Quotes, SliceRecord, encode_bar_values
 from engine.journal.journal import Event
 from engine.model import Bar, NewsItem, Phase, Slice
-from feeds.history.candles import EPOCH, find_price_fault
+from feeds.history.candles import find_price_fault
 from feeds.live.protocols import Opening, Quote
 
 
@@ -122,17 +122,6 @@ def _first_price(opening: Opening) -> float:
 
 def _price(quote: Quote | None) -> PriceAt | None:
     return None if quote is None else (quote.price, quote.at)
-
-
-def parse_start(row: Sequence[object]) -> datetime | None:
-    """The row's start, from milliseconds since 1970 in its first cell; None where that is no time."""
-    stamp = row[0] if row else None
-    if isinstance(stamp, bool) or not isinstance(stamp, int | float):
-        return None
-    try:
-        return EPOCH + timedelta(milliseconds=stamp)
-    except (OverflowError, ValueError):
-        return None
 
 
 def parse_bar(symbol: str, row: Sequence[object], session: Session) -> Bar | None:
