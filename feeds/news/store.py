@@ -45,7 +45,7 @@ class StoredItem(ItemFingerprint):
 
     def item(self, names: NameTable, latency: timedelta) -> NewsItem | None:
         """Return the item, available `latency` after first sight; None if it concerns nothing in `names`."""
-        symbols = names.match_symbols(self.subjects)
+        symbols = names.match_symbols(self.subjects, self.published_at)
         if symbols is None:
             return None
         return NewsItem(

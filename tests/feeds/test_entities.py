@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.news.entities import OTHER, find_subjects
 from feeds.symbols import NameTable
 from tests.support.places import SHARED_DATA

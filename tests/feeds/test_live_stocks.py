@@ -9,7 +9,7 @@ from engine.calendars import load_calendar
 from engine.instruments import Instrument
 from engine.journal.journal import Journal
 from engine.model import Phase
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.live.collector import Collector
 from feeds.live.settings import Limits
 from feeds.sources import eastmoney_source, yfinance_source

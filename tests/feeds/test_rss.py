@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.model import Precision
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.news.articles import TextSource
 from feeds.news.dedup import DuplicateReason
 from feeds.news.download import FetchReport, FetchSettings, fetch_news

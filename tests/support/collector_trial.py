@@ -15,7 +15,8 @@ from engine.calendars import Calendar, load_calendar
 from engine.instruments import Instrument
 from engine.journal.journal import Journal
 from engine.model import Bar, NewsItem, Phase
-from feeds.files.bars import guess_instrument, read_bars
+from feeds.files.bars import read_bars
+from feeds.instruments import guess_instrument
 from feeds.live.collector import Collector
 from feeds.live.settings import Limits
 from feeds.simulated.market import MarketSettings, simulate
