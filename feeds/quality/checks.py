@@ -11,9 +11,10 @@ from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
 from feeds.files.bars import COLUMNS as BAR_COLUMNS
-from feeds.files.bars import guess_instrument
+from feeds.files.bars import read_first_days
 from feeds.files.news import COLUMNS as NEWS_COLUMNS
 from feeds.files.tables import read_columns, read_once
+from feeds.instruments import guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
@@ -76,7 +77,9 @@ def check_files(
         for file in _list_files(path):
             columns = _read_columns(file, findings)
             if set(BAR_COLUMNS) <= columns:
-                instrument = (instruments or {}).get(file.stem) or guess_instrument(file.stem)
+                instrument = (instruments or {}).get(file.stem) or guess_instrument(
+                    file.stem, read_first_days(file)
+                )
                 findings += _check_bars(file, instrument, now, calendars)
             elif set(NEWS_COLUMNS) <= columns:
                 findings += check_news(file, now=now)
