@@ -221,28 +221,28 @@ def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        facts = load_files(config)
+        data = load_files(config)
     elif config.store:
-        facts = load_store(config, data_dir)
+        data = load_store(config, data_dir)
     else:
-        facts = _simulate_market(config)
-    return _attach_rates(config, facts)
+        data = _simulate_market(config)
+    return _attach_rates(config, data)
 
 
-def _attach_rates(config: BacktestConfig, facts: MarketData) -> MarketData:
+def _attach_rates(config: BacktestConfig, data: MarketData) -> MarketData:
     """Return the data with the rates they need; none where one currency is enough and none are asked for."""
-    currencies = {instrument.currency for instrument in facts.instruments.values()}
+    currencies = {instrument.currency for instrument in data.instruments.values()}
     if not (config.rates or config.rates_files):
         if len(currencies) > 1 or config.base_currency not in (None, *currencies):
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
                 "with --symbols, give --rates, or set `currency` under [instruments.SYMBOL]"
             )
-        return facts
+        return data
     rates = read_rates(config.rates_files, config.base_currency or "USD", config.rates)
-    bars = facts.traded_bars
+    bars = data.traded_bars
     rates.require_coverage(currencies, min(b.opens_at for b in bars), max(b.closes_at for b in bars))
-    return replace(facts, rates=rates)
+    return replace(data, rates=rates)
 
 
 def _simulate_market(config: BacktestConfig) -> MarketData:
@@ -256,17 +256,9 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
         raise UsageError(
             f"{days} simulated days to --end {config.end} are too many; stay within {_MAX_SIMULATED_DAYS}"
         )
-    market = config.market
     try:
         settings = MarketSettings(
-            seed=config.seed,
-            coins=market.coins,
-            stocks=market.stocks,
-            start=start,
-            days=days,
-            edge=market.edge,
-            reversal=market.reversal,
-            headlines=market.headlines,
+            seed=config.seed, start=start, days=days, **config.market.model_dump(exclude={"days"})
         )
     except ValueError as error:
         raise UsageError(f"[market]: {error}") from error
@@ -365,20 +357,21 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     picked = select_symbols(config.symbols, known, f"the store of {', '.join(config.store)}")
     instruments = build_instruments(picked, config)
     stored = {symbol: store.read(known[symbol], symbol) for symbol in picked}
-    for symbol, one in stored.items():
-        if not one.candles:
-            raise DataError(f"{one.source}: no candle of {symbol} is stored, only gaps; fetch other days")
+    for symbol, series in stored.items():
+        if not series.candles:
+            raise DataError(f"{series.source}: no candle of {symbol} is stored, only gaps; fetch other days")
     spans = {
-        s: (one.candles[0].starts_at.date(), one.candles[-1].starts_at.date()) for s, one in stored.items()
+        symbol: (series.candles[0].starts_at.date(), series.candles[-1].starts_at.date())
+        for symbol, series in stored.items()
     }
     calendars = load_calendars(instruments, spans)
     bars = {
         symbol: tuple(
             bar
-            for bar in one.bars(instruments[symbol], calendars[instruments[symbol].calendar])
+            for bar in series.bars(instruments[symbol], calendars[instruments[symbol].calendar])
             if _is_within(bar.opens_at.date(), _history_start(config), config.end)
         )
-        for symbol, one in stored.items()
+        for symbol, series in stored.items()
     }
     if empty := [symbol for symbol, series in bars.items() if not series]:
         raise DataError(
@@ -387,8 +380,8 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     calendars_ = Calendars()
     findings = [
         finding
-        for one in stored.values()
-        for finding in check_stored(store, one, instruments, now=None, calendars=calendars_)
+        for series in stored.values()
+        for finding in check_stored(store, series, instruments, now=None, calendars=calendars_)
     ]
     notes = [*map(_describe_stored, stored.values()), *_accept_findings(findings, config)]
     if config.news:
