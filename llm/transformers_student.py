@@ -24,8 +24,8 @@ _LENGTH_STEPS = 8
 
 
 @contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Ignore that peft reads an attribute by the name that transformers is about to drop."""
+def ignore_renamed_attribute() -> Iterator[None]:
+    """Ignore that peft and trl read an attribute by the name that transformers is about to drop."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
         yield
@@ -233,6 +233,6 @@ def _load_model(folder: Path, adapter: Path | None, quantization: Quantization) 
     if adapter is not None:
         from peft import PeftModel
 
-        with quiet_peft():
+        with ignore_renamed_attribute():
             model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
     return model.eval()

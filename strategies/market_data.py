@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
-from engine.instruments import Instrument
+from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
-from feeds.files.bars import find_bar_files, read_bars, read_date_span
+from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
@@ -315,7 +315,7 @@ def load_files(config: BacktestConfig) -> MarketData:
         if not symbol.isprintable():
             raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
-    instruments = build_instruments(picked, config)
+    instruments, notes = _set_day_offsets(build_instruments(picked, config), files)
     spans = {symbol: read_date_span(files[symbol]) for symbol in picked}
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
@@ -335,8 +335,20 @@ def load_files(config: BacktestConfig) -> MarketData:
         for symbol, instrument in instruments.items()
     }
     news = _read_archive(config, instruments)
-    notes = _check_files([files[symbol] for symbol in picked], instruments, config)
+    notes += _check_files([files[symbol] for symbol in picked], instruments, config)
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
+
+
+def _set_day_offsets(
+    instruments: dict[str, Instrument], files: Mapping[str, Path]
+) -> tuple[dict[str, Instrument], list[str]]:
+    """Return the instruments with the days that their files state, and a note on each that are not UTC's."""
+    notes = []
+    for symbol, instrument in instruments.items():
+        if instrument.calendar == ROUND_THE_CLOCK and (offset := read_day_offset(files[symbol])):
+            instruments[symbol] = replace(instrument, calendar=ROUND_THE_CLOCK + offset)
+            notes.append(f"{symbol}: its days begin at midnight of {offset}, as its file states.")
+    return instruments, notes
 
 
 def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:

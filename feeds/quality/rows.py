@@ -6,7 +6,7 @@ Where `feeds.files.bars` stops at the first fault, this reads to the end and ret
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import groupby
 
 from engine.errors import DataError
@@ -40,11 +40,12 @@ class RowCheck:
     """The rows of one bar file, and the faults of single rows.
 
     The constructor reads the file, whatever it contains: `rows` are usable and ascend by date, `findings`
-    has the faults.
+    has the faults, and `offsets` those from UTC that stand beside the dates.
     """
 
     def __init__(self, new_finding: FindingFactory) -> None:
         self.findings: list[Finding] = []
+        self.offsets: set[timedelta] = set()
         self._new_finding = new_finding
         self.rows: list[BarRow] = self._sort_rows(self._read())
 
@@ -66,6 +67,7 @@ class RowCheck:
             fault = "a header and no rows; give at least one bar"
             self.findings.append(self._new_finding(Kind.UNREADABLE, None, None, "", fault))
         self._check_clock(stamped)
+        self.offsets = {stamp.utcoffset() or timedelta(0) for _, stamp in stamped}
         return list(self._parse_bars(stamped))
 
     def _add_ragged(self, row: Row, error: DataError) -> None:

@@ -1,0 +1,44 @@
+"""What files, their names and the configuration say of the market: read, or refused with what to do."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+import closecall as cc
+from tests.support.places import SHARED_DATA
+from tests.support.tables_on_disk import bar_lines, write_lines
+
+CASES = SHARED_DATA.parent / "cases"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not on this machine")
+
+
+def write_dated(path, offset, days=40):
+    """A bar file whose days have an offset from UTC beside them."""
+    header, *rows = bar_lines(days)
+    return write_lines(path, [header, *(f"{row[:10]} 00:00:00{offset}{row[10:]}" for row in rows)])
+
+
+@pytest.mark.parametrize(
+    ("offset", "opens_at"),
+    [("+08:00", "2023-12-31T16"), ("-05:00", "2024-01-01T05"), ("Z", "2024-01-01T00"), ("", "2024-01-01T00")],
+)
+def test_a_coins_day_begins_at_the_midnight_that_its_file_states(tmp_path, offset, opens_at):
+    data = cc.MarketData.from_files(write_dated(tmp_path / "BTCUSDT.csv", offset))
+    assert data.bars["BTCUSDT"][0].opens_at == datetime.fromisoformat(f"{opens_at}:00:00Z")
+    assert any("begin at midnight of" in note for note in data.notes) == (offset in ("+08:00", "-05:00"))
+
+
+def test_a_coins_days_that_begin_at_several_hours_are_refused(tmp_path):
+    header, *rows = bar_lines(40)
+    dated = [f"{row[:10]} 00:00:00{'-05:00' if n < 20 else '-04:00'}{row[10:]}" for n, row in enumerate(rows)]
+    path = write_lines(tmp_path / "BTCUSDT.csv", [header, *dated])
+    with pytest.raises(cc.DataError, match=r"line 22: .* another offset .* the same hour"):
+        cc.MarketData.from_files(path)
+
+
+@needs_cases
+def test_no_bar_of_hong_kongs_days_is_known_before_its_day_has_ended():
+    folder = CASES / "01-day-zone-ignored"
+    data = cc.MarketData.from_files(folder / "hk" / "BTCUSDT.csv", news=folder / "news.csv")
+    assert data.bars["BTCUSDT"][0].opens_at == datetime(2023, 1, 1, 16, tzinfo=UTC)
+    assert data.bars["BTCUSDT"][0].closes_at == datetime(2023, 1, 2, 16, tzinfo=UTC)
