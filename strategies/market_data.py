@@ -20,7 +20,7 @@ from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
 from feeds.news.store import NewsStore
 from feeds.quality.checks import Calendars, check_files, summarize_blocking
-from feeds.quality.findings import Finding
+from feeds.quality.findings import Finding, Kind
 from feeds.quality.stored import check_stored
 from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, simulate
 from feeds.sources.registry import require_source
@@ -457,14 +457,16 @@ def _check_files(
 
 
 def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:
-    """Refuse what would harm a backtest in the days asked for, or note what was accepted."""
+    """Refuse what would harm a backtest in the days asked for, or note what was accepted or repaired."""
     since = _history_start(config)
-    harm = summarize_blocking([f for f in findings if f.day is None or _is_within(f.day, since, config.end)])
+    findings = [f for f in findings if f.day is None or _is_within(f.day, since, config.end)]
+    repaired = [f"{f.symbol}: {f.sentence}." for f in findings if f.kind is Kind.OHLC and not f.blocking]
+    harm = summarize_blocking(findings)
     if harm and not config.allow_bad_data:
         raise DataError(
             f"{harm}; see closecall check data, choose other dates, or accept it with --allow-bad-data"
         )
-    return [f"Accepted because of --allow-bad-data: {harm}."] if harm else []
+    return repaired + ([f"Accepted because of --allow-bad-data: {harm}."] if harm else [])
 
 
 def _describe_stored(stored: StoredBars) -> str:

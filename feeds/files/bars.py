@@ -1,7 +1,7 @@
 """Read daily bars from CSV and Parquet files.
 
-Nothing is repaired: a bar that is impossible is refused with its place, because a wrong price would show up
-as a profit.
+A bar that is impossible is refused with its place, because a wrong price would show up as a profit. Only high
+and low are repaired, where they miss an open or close by as much as rounding explains.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, is_round_the_clock
-from engine.model import Bar
+from engine.model import Bar, widen_range
 from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import a_share_code, known_names, parse_pair
 
@@ -74,7 +74,7 @@ def read_bars(
     """Read the bars of one file, oldest first.
 
     A date stands for the session of that date in `calendar`. The dates of the whole file must ascend; nothing
-    else is checked in a row outside the window.
+    else is checked in a row outside the window. `engine.model.widen_range` is applied to each bar.
 
     Args:
         path: The file.
@@ -173,6 +173,7 @@ def _build_bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) 
     opens_at, closes_at = _session(row, day, instrument, calendar)
     open_, high, low, close = (_parse_number(row, name) for name in _PRICES)
     volume = _parse_number(row, "volume")
+    high, low = widen_range(open_, high, low, close)
     try:
         return Bar(
             symbol=instrument.symbol,

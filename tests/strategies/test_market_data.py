@@ -6,7 +6,7 @@ import pytest
 
 import closecall as cc
 from tests.support.places import SHARED_DATA
-from tests.support.tables_on_disk import bar_lines, write_lines
+from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_lines
 
 CASES = SHARED_DATA.parent / "cases"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not on this machine")
@@ -34,6 +34,29 @@ def test_a_coins_days_that_begin_at_several_hours_are_refused(tmp_path):
     path = write_lines(tmp_path / "BTCUSDT.csv", [header, *dated])
     with pytest.raises(cc.DataError, match=r"line 22: .* another offset .* the same hour"):
         cc.MarketData.from_files(path)
+
+
+@pytest.mark.parametrize(
+    ("bar", "range_"),
+    [
+        ("100,100.99,99,101,5", (101.0, 99.0)),  # a cent, as UNH had it
+        ("2500,2520,2501,2510,5", (2520.0, 2500.0)),  # a yen
+        ("0.5,0.51,0.5004,0.505,5", (0.51, 0.5)),
+        ("100,100.8,99,101,5", None),
+        ("0.5,0.51,0.506,0.505,5", None),
+    ],
+)
+def test_an_open_or_close_just_outside_its_range_widens_it_and_is_counted(tmp_path, bar, range_):
+    rows = [f"2024-01-{n:02},{bar}{n}" for n in range(1, 13)]
+    path = write_lines(tmp_path / "AAA-USD.csv", [BAR_HEADER, *rows])
+    if range_ is None:
+        with pytest.raises(cc.DataError, match=r"line 2: .* is outside low"):
+            cc.MarketData.from_files(path)
+        return
+    data = cc.MarketData.from_files(path)
+    assert {(bar.high, bar.low) for bar in data.bars["AAA-USD"]} == {range_}
+    (note,) = data.notes
+    assert note.startswith("AAA-USD: 12 bars from 2024-01-01 with an open or close outside low and high")
 
 
 @needs_cases
