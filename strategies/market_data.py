@@ -29,7 +29,7 @@ from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
 from strategies.console import name_settings, pluralize
 from strategies.data_folder import data_dir
-from strategies.instrument_settings import build_instruments, load_calendars
+from strategies.instrument_settings import build_instruments, find_unused_names, load_calendars, quote_key
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -264,6 +264,9 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
         raise UsageError(f"[market]: {error}") from error
     simulated = simulate(settings)
     picked = select_symbols(config.symbols, simulated.bars, "the simulated market")
+    ignored = [
+        f"[instruments.{quote_key(name)}] has no effect on a simulated market." for name in config.instruments
+    ]
     return MarketData(
         instruments={symbol: simulated.instruments[symbol] for symbol in picked},
         calendars=simulated.calendars,
@@ -274,7 +277,7 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
         is_simulated=True,
         is_training_market=config.seed in TRAINING_SEEDS,
         oracle=simulated.oracle,
-        notes=("The market, its news and every result are SIMULATED.",),
+        notes=("The market, its news and every result are SIMULATED.", *ignored),
     )
 
 
@@ -323,6 +326,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
+    notes += find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars = {
         symbol: read_bars(
@@ -395,7 +399,11 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
         for series in stored.values()
         for finding in check_stored(store, series, instruments, now=None, calendars=calendars_)
     ]
-    notes = [*map(_describe_stored, stored.values()), *_accept_findings(findings, config)]
+    notes = [
+        *map(_describe_stored, stored.values()),
+        *find_unused_names(config, instruments, known),
+        *_accept_findings(findings, config),
+    ]
     if config.news:
         news = _read_archive(config, instruments)
     else:

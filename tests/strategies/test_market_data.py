@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 import closecall as cc
+from strategies.config import BacktestConfig
+from strategies.config_file import load_config
+from strategies.instrument_settings import build_instruments, find_unused_names
 from tests.support.places import SHARED_DATA
-from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_lines
+from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_bars, write_lines
 
 CASES = SHARED_DATA.parent / "cases"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not on this machine")
@@ -57,6 +60,69 @@ def test_an_open_or_close_just_outside_its_range_widens_it_and_is_counted(tmp_pa
     assert {(bar.high, bar.low) for bar in data.bars["AAA-USD"]} == {range_}
     (note,) = data.notes
     assert note.startswith("AAA-USD: 12 bars from 2024-01-01 with an open or close outside low and high")
+
+
+TRADED = ("BTCUSDT", "AAPL", "600519", "BRK.B")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("btcusdt", "BTCUSDT"),
+        ("BTC", "BTCUSDT"),
+        ("bitcoin", "BTCUSDT"),
+        ("BTCUSD", "BTCUSDT"),
+        ("BTC/USDT", "BTCUSDT"),
+        ("APPL", "AAPL"),
+        ("600519.SH", "600519"),
+        ("BRK-B", '"BRK.B"'),
+    ],
+)
+def test_a_table_for_nearly_a_traded_symbol_is_refused(name, meant):
+    instruments = build_instruments(TRADED, BacktestConfig())
+    config = BacktestConfig(instruments={name: {"lot": 1.0}})
+    with pytest.raises(cc.UsageError, match=rf"matches no symbol; did you mean {meant}\?"):
+        find_unused_names(config, instruments, TRADED)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"instruments": {"ETHUSDT": {"lot": 1.0}}},
+        {"instruments": {"BTTUSDT": {"lot": 1.0}}},
+        {"instruments": {"AAPLX": {"lot": 1.0}, "AAPL": {"lot": 1.0}}},
+        {"instruments": {"600518": {"lot": 1.0}}},
+        {"aliases": {"Lithium Mining": ["LMI"]}},
+    ],
+)
+def test_a_name_that_matches_nothing_is_noted(settings):
+    instruments = build_instruments(TRADED, BacktestConfig())
+    (note,) = find_unused_names(BacktestConfig(**settings), instruments, TRADED)
+    assert note.endswith("matches no symbol of this run and has no effect.")
+
+
+def test_names_that_match_are_not_noted(tmp_path):
+    write_bars(tmp_path, *TRADED[:1], "ETHUSDT", days=30)
+    data = cc.MarketData.from_files(
+        tmp_path,
+        symbols=["BTCUSDT"],
+        instruments={"BTCUSDT": {"lot": 0.1}, "ETHUSDT": {"lot": 0.1}},
+        aliases={"BTC": ["digital gold"], "bitcoin": ["orange coin"], "ETHUSDT": ["vitalik"]},
+    )
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("yfinanse", "did you mean yfinance"),
+        ("ccxt:binnance", 'did you mean "ccxt:binance"'),
+        ("x", "choose"),
+    ],
+)
+def test_an_address_of_no_source_is_refused(name, hint):
+    with pytest.raises(cc.UsageError, match=rf'sources\."{name}"\]: .*{hint}'):
+        load_config(None, {"store": ["ccxt:binance"], "sources": {name: {"url": "http://127.0.0.1:1"}}})
 
 
 @needs_cases
