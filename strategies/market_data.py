@@ -12,6 +12,7 @@ from engine.fx import FxRates
 from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
 from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset
+from feeds.files.folders import require_known_tables
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
@@ -313,6 +314,7 @@ _WARM_UP = timedelta(days=70)
 @read_once()
 def load_files(config: BacktestConfig) -> MarketData:
     """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
+    skipped = require_known_tables([*config.bars, *config.news], skip=config.skip_unknown_files)
     files = find_bar_files(config.bars)
     for symbol, path in files.items():
         if not symbol.isprintable():
@@ -326,7 +328,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
-    notes += find_unused_names(config, instruments, files)
+    notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars = {
         symbol: read_bars(
@@ -461,7 +463,8 @@ def _read_archive(
 def _check_files(
     files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
 ) -> list[str]:
-    return _accept_findings(check_files([*files, *config.news], instruments=instruments), config)
+    findings = check_files([*files, *config.news], instruments=instruments, skip_unknown=True)
+    return _accept_findings(findings, config)
 
 
 def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:

@@ -11,10 +11,14 @@ from feeds.files.tables import quote_value, read_columns
 _SHOWN_COLUMNS = 12
 
 
+class UnknownTableError(DataError):
+    """A table holds neither bars nor news; in a folder it can be left out."""
+
+
 def identify_table(path: Path) -> Literal["bars", "news"]:
     """Return what the table in `path` holds. Reads no more than its first lines.
 
-    Raises DataError where it is neither, naming the file, its columns and what to do.
+    Raises UnknownTableError where it is neither, naming the file, its columns and what to do.
     """
     columns = read_columns(path)
     if set(BAR_COLUMNS) <= set(columns):
@@ -24,7 +28,7 @@ def identify_table(path: Path) -> Literal["bars", "news"]:
     found = ", ".join(quote_value(name) for name in columns[:_SHOWN_COLUMNS]) or "none"
     kind, needed = _nearer_kind(columns)
     missing = ", ".join(name for name in needed if name not in columns)
-    raise DataError(
+    raise UnknownTableError(
         f"{path}: neither bars nor news: {kind} lack the column {missing}; found {found}; "
         "name the columns in the header"
     )

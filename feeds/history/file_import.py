@@ -12,6 +12,7 @@ from engine.errors import DataError
 from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar
 from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span, read_day_offset
+from feeds.files.folders import require_known_tables
 from feeds.files.tables import read_once
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
@@ -33,6 +34,7 @@ def import_bars(
     on_progress: OnProgress,
     get_instrument: Callable[[str], Instrument] = guess_instrument,
     refresh: bool = False,
+    skip_unknown: bool = False,
 ) -> FetchReport:
     """Import the bar files among `paths` into the store, under the source "file" and the file's name.
 
@@ -46,10 +48,12 @@ def import_bars(
         on_progress: Called with the symbol, how many files are done, and how many there are.
         get_instrument: Returns the instrument of a symbol.
         refresh: Replace what is stored; without it, days that are stored already must be the same there.
+        skip_unknown: Leave out tables of a folder that hold neither bars nor news.
 
     Raises:
         DataError: For a file that cannot be imported; nothing of it is written.
     """
+    require_known_tables(paths, skip=skip_unknown)
     files = find_bar_files(paths)
     now = clock()
     reports = []
