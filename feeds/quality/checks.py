@@ -10,10 +10,11 @@ from pathlib import Path
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
 from engine.instruments import Instrument, is_round_the_clock
-from feeds.files.bars import guess_instrument
+from feeds.files.bars import read_first_days
 from feeds.files.folders import NO_ACTIONS, find_unread_tables, lists_corporate_actions
 from feeds.files.kinds import UnknownTableError, identify_table
 from feeds.files.tables import list_tables, read_once
+from feeds.instruments import guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
@@ -53,10 +54,12 @@ def check_bars(
 
     Args:
         path: The file.
-        instrument: The instrument in the file; None to guess it from the file's name.
+        instrument: The instrument in the file; None to guess it from the file's name and days.
         now: When the file is read, in UTC; None to skip the check for unfinished sessions.
     """
-    return _check_bars(path, instrument or guess_instrument(path.stem), now, Calendars())
+    return _check_bars(
+        path, instrument or guess_instrument(path.stem, read_first_days(path)), now, Calendars()
+    )
 
 
 @read_once()
@@ -94,7 +97,9 @@ def check_files(
                 findings += [] if left_out else [_unreadable_finding(file, error, in_folder=path.is_dir())]
                 continue
             if kind == "bars":
-                instrument = (instruments or {}).get(file.stem) or guess_instrument(file.stem)
+                instrument = (instruments or {}).get(file.stem) or guess_instrument(
+                    file.stem, read_first_days(file)
+                )
                 findings += _check_bars(file, instrument, now, calendars)
             else:
                 findings += check_news(file, now=now)

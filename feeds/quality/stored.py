@@ -5,9 +5,9 @@ from datetime import datetime
 
 from engine.instruments import Instrument
 from engine.model import widen_range
-from feeds.files.bars import guess_instrument
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
+from feeds.instruments import guess_instrument
 from feeds.quality.checks import Calendars, check_rows
 from feeds.quality.findings import Finding, FindingFactory
 from feeds.quality.rows import BarRow, describe_widened
@@ -43,7 +43,8 @@ def check_stored(
         now: When the check is made, in UTC; None to skip the check for unfinished sessions.
         calendars: Calendars to share between checks.
     """
-    instrument = instruments.get(stored.symbol) or guess_instrument(stored.symbol)
+    days = [candle.starts_at.date() for candle in stored.candles]
+    instrument = instruments.get(stored.symbol) or guess_instrument(stored.symbol, days)
     file = store.path(stored.source, stored.symbol, stored.timeframe)
     rows = [
         BarRow(

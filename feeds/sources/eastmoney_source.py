@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
-from feeds.files.bars import guess_instrument
 from feeds.history.candles import DAY, Adjustment
 from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import redirect_requests
+from feeds.instruments import a_share_code, guess_instrument
 from feeds.sources.stocks import (
     TIMEOUT_S,
     UNREADABLE,
@@ -22,7 +22,6 @@ from feeds.sources.stocks import (
     require_daily,
     to_milliseconds,
 )
-from feeds.symbols import a_share_code
 
 _LOT = 100
 _SHANGHAI = ZoneInfo("Asia/Shanghai")

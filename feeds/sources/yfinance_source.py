@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.errors import UsageError
 from engine.instruments import Instrument
-from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment
 from feeds.history.client import Row, TemporaryError, first_line
+from feeds.instruments import guess_instrument
 from feeds.sources.stocks import (
     TIMEOUT_S,
     UNREADABLE,

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DataError
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.quality.checks import Calendars, check_bars, check_files, summarize_blocking
 from feeds.quality.findings import Kind, find_misplaced
 from feeds.quality.news import check_news

@@ -8,12 +8,9 @@ import closecall as cc
 from strategies.config import BacktestConfig
 from strategies.config_file import load_config
 from strategies.instrument_settings import build_instruments, find_unused_names
-from tests.support.places import SHARED_DATA
+from tests.support.places import SHARED_CASES, needs_shared_cases
 from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_bars, write_lines, write_news
 from tui.cli.main import run
-
-CASES = SHARED_DATA.parent / "cases"
-needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not on this machine")
 
 
 def write_dated(path, offset, days=40):
@@ -170,9 +167,9 @@ def test_an_address_of_no_source_is_refused(name, hint):
         load_config(None, {"store": ["ccxt:binance"], "sources": {name: {"url": "http://127.0.0.1:1"}}})
 
 
-@needs_cases
+@needs_shared_cases
 def test_no_bar_of_hong_kongs_days_is_known_before_its_day_has_ended():
-    folder = CASES / "01-day-zone-ignored"
+    folder = SHARED_CASES / "01-day-zone-ignored"
     data = cc.MarketData.from_files(folder / "hk" / "BTCUSDT.csv", news=folder / "news.csv")
     assert data.bars["BTCUSDT"][0].opens_at == datetime(2023, 1, 1, 16, tzinfo=UTC)
     assert data.bars["BTCUSDT"][0].closes_at == datetime(2023, 1, 2, 16, tzinfo=UTC)

@@ -122,7 +122,7 @@ def _import_files(
         prices,
         clock=utc_now,
         on_progress=progress,
-        get_instrument=lambda symbol: build_instruments([symbol], settings)[symbol],
+        get_instrument=lambda symbol, days=(): build_instruments([symbol], settings, {symbol: days})[symbol],
         refresh=refresh,
         skip_unknown=settings.skip_unknown_files,
     )
@@ -180,7 +180,7 @@ def fetch_news(
 
     --symbols names the symbols that items are matched to; items of others are stored as well.
     """
-    from feeds.files.bars import guess_instrument
+    from feeds.instruments import guess_instrument
     from feeds.news.download import FetchSettings
     from feeds.news.download import fetch_news as fetch
     from feeds.news.store import NewsStore
