@@ -14,6 +14,7 @@ from engine.errors import StudentError
 from engine.journal.events.training import TrainingGuard
 from llm.model_files import SETTINGS_FILE
 from llm.student import Quantization, StudentSettings, TrainableStudent
+from llm.transformers_student import quiet_deprecations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,8 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
             fan_in_fan_out="Conv1D" in layers.values(),
             layers_to_transform=shape.blocks(model.config.get_text_config().num_hidden_layers),
         )
-        return get_peft_model(model, lora)
+        with quiet_deprecations():
+            return get_peft_model(model, lora)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model
