@@ -219,6 +219,7 @@ class _RecordedStudent:
     fingerprint: str
     window: int
     released: date | None
+    notes: tuple[str, ...] = ()
 
 
 def score_session(

@@ -7,8 +7,10 @@ from rich.console import Console
 
 from feeds.history.client import Wait
 from strategies.console import pluralize, print_stderr
+from strategies.result_table import create_console
 from strategies.walkforward_table import compare_arms, print_folds
 from tui.cli.progress import ProgressDisplay
+from tui.cli.tables import create_list
 from tui.formatting import list_conclusions
 
 
@@ -64,6 +66,14 @@ def test_days_before_the_shipped_students_release_are_told_with_what_it_was_trai
         line for line in list_conclusions(result(contaminated_n=1, student="Q/q")) if "Contaminated" in line
     ]
     assert other.endswith("the student may know the answers.")
+
+
+def test_off_the_terminal_no_line_of_a_table_ends_in_a_space(capsys):
+    table = create_list("name", "state")
+    table.add_row("a", "x")
+    table.add_row("longer", "finished")
+    create_console().print(table)
+    assert capsys.readouterr().out == "name    state\na       x\nlonger  finished\n"
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export
+from training.trained_adapter import Trainer
 from training.walkforward.arms import (
     ChampionPeriod,
-    Trainer,
     WalkForwardContext,
     run_arm,
     stitch_out_of_sample,
