@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 from engine.journal.events import encode
 from engine.journal.events.codec import encode_fields
 from engine.model import Direction, Forecast
-from engine.timeline import build_observations
 from llm.answers import parse_answer
 from llm.model_files import adapter_folder
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
-from strategies.instrument_settings import build_costs
-from strategies.market_data import load_market_data
-from strategies.sizing import build_sizing
 from tests.support.students import make_small_model
-from tests.support.walks import MARKET
-from training.dataset.experience import build_experiences, find_longest_horizon
+from training.dataset.experience import find_longest_horizon
 from training.sft.calibration import (
     CalibrationRow,
     build_target_answer,
@@ -158,19 +153,9 @@ def test_the_reach_of_closes_is_found_from_what_came(reach, seed):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    market = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
-    observed = build_observations(market.bars, market.news, window=21, start=market.start)
-    experiences = build_experiences(
-        observed,
-        market.bars,
-        instruments=market.instruments,
-        calendars=market.calendars,
-        costs=build_costs(MARKET, market.instruments),
-        sizing=build_sizing(MARKET, market.instruments),
-    )
+def data(all_experiences):
     fold = build_folds(FIRST, FIRST + timedelta(days=106), WalkForwardConfig(train_days=30, test_days=30))[0]
-    return split_fold(experiences, fold, find_longest_horizon(experiences))
+    return split_fold(all_experiences, fold, find_longest_horizon(all_experiences))
 
 
 def test_a_taught_answer_is_one_the_student_may_give(data):
