@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import StudentError
 from engine.instruments import DEFAULT_COSTS
 from engine.model import Forecast
 from engine.timeline import build_observations
@@ -130,6 +131,7 @@ def test_each_shape_answers_and_trains_a_step(shapes, seen, sets, tmp_path, name
         assert isinstance(parse_answer(answer, seen[0]), Forecast)
 
 
+@pytest.mark.slow
 def test_a_template_without_a_system_message_gets_the_prompt_of_one_that_folds_it_by_itself(shapes, seen):
     gemma2, gemma3 = (load_student(settings(shapes / name)) for name in ("gemma2", "gemma3like"))
     assert gemma2.prompt(seen[0]) == gemma3.prompt(seen[0])
@@ -137,11 +139,11 @@ def test_a_template_without_a_system_message_gets_the_prompt_of_one_that_folds_i
     assert gemma3.notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("base_notemplate", "the tokenizer has no chat template; use a chat (instruct) model"),
-        ("gpt2", 'more than its context of 1,024; set prompt = "compact", or use another model'),
         ("shard_missing", "model-00002-of-00008.safetensors is missing"),
         ("spm_only", "needs the package sentencepiece, which is not installed; install it"),
     ],
@@ -150,6 +152,14 @@ def test_a_shape_that_cannot_answer_is_refused_with_the_reason(shapes, tmp_path,
     if name == "spm_only" and importlib.util.find_spec("sentencepiece"):
         pytest.skip("sentencepiece is installed here")
     assert reason in refuse(shapes / name, tmp_path, capsys)
+
+
+@pytest.mark.slow
+def test_a_prompt_that_cannot_fit_into_a_context_is_refused_with_its_size(shapes, seen):
+    student = load_student(settings(shapes / "gpt2"))
+    reason = r'a prompt of 1,\d+ tokens .* its context of 1,024; set prompt = "compact", or use another model'
+    with pytest.raises(StudentError, match=reason):
+        student.prompt(seen[0])
 
 
 @pytest.mark.parametrize("template", [NO_SYSTEM, DROPS_SYSTEM])
