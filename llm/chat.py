@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError
+from llm.model_files import vocabulary_size
 from llm.prompts import Messages
 
 _PROBE: Messages = [
@@ -37,7 +38,9 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.eos_token_id is None:
         raise StudentError(f"{folder}: the tokenizer names no token that ends a text (eos_token); add it")
     tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
+    size = vocabulary_size(folder)
+    if tokenizer.pad_token_id is None or (size and tokenizer.pad_token_id >= size):
+        # A token that was added for padding alone is not among the model's own.
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 

@@ -113,13 +113,19 @@ def ignored_settings(folder: Path) -> Mapping[str, Any]:
 
 def context_length(folder: Path) -> int | None:
     """Return the most tokens that a model can attend to; None where its configuration has no limit."""
+    return _configured(folder, _CONTEXT_LENGTHS)
+
+
+def vocabulary_size(folder: Path) -> int | None:
+    """Return how many tokens a model knows; None where its configuration does not have the number."""
+    return _configured(folder, ("vocab_size",))
+
+
+def _configured(folder: Path, names: Iterable[str]) -> int | None:
     config = _json_object(folder / "config.json", "a model of transformers")
     text_config = config.get("text_config")
-    for part in (config, text_config if isinstance(text_config, dict) else {}):
-        for name in _CONTEXT_LENGTHS:
-            if isinstance(part.get(name), int):
-                return int(part[name])
-    return None
+    parts = (config, text_config if isinstance(text_config, dict) else {})
+    return next((part[name] for part in parts for name in names if isinstance(part.get(name), int)), None)
 
 
 def fingerprint(paths: Iterable[Path], *more: str) -> str:

@@ -206,6 +206,17 @@ def test_settings_in_the_configuration_of_an_older_model_change_no_answer_either
     assert "ask for min_length 50, repetition_penalty 1.4" in other.notes[0]
 
 
+def test_padding_with_a_token_that_the_model_does_not_have_changes_no_answer(small, model, seen):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(model)
+    plain, other = (load_student(settings(folder, prompt="compact")) for folder in (small, model))
+    prompts = [plain.prompt(observation) for observation in seen[:4]]
+    assert other.answer(prompts, silent) == plain.answer(prompts, silent)
+
+
 def test_answers_that_a_penalty_shaped_before_are_not_taken_for_greedy_ones(model):
     from llm.answers import GRAMMAR
     from llm.model_files import fingerprint
