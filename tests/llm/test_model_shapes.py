@@ -28,7 +28,9 @@ from tests.support.students import make_small_model
 from tests.support.tables_on_disk import write_bars
 from training.dataset.experience import TrainingSet, build_experiences
 from training.grpo.config import GrpoConfig
+from training.grpo.rollouts import gives_equal_probabilities
 from training.grpo.train import train_grpo
+from training.lora import LoraShape, add_adapter
 from training.sft.train import SftConfig, train_sft
 from training.trained_adapter import TrainingJob
 from tui.cli.main import run
@@ -106,11 +108,7 @@ def refuse(folder, data, capsys):
     return line
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ANSWERING)
-def test_each_shape_answers_and_trains_a_step(shapes, seen, sets, tmp_path, name):
-    # Its context is too short for the prompts of larger models.
-    start = settings(shapes / name, prompt="compact" if name == "gpt2" else None)
+def answer_and_train(start, seen, sets, folder):
     student = load_student(start)
     answers = student.answer([student.prompt(observation) for observation in seen[:2]], silent)
     assert all(isinstance(parse_answer(*pair), Forecast) for pair in zip(answers, seen[:2], strict=True))
@@ -122,13 +120,48 @@ def test_each_shape_answers_and_trains_a_step(shapes, seen, sets, tmp_path, name
             start=start,
             training=sets[0],
             held_out=sets[1],
-            folder=tmp_path / str(number),
+            folder=folder / str(number),
             on_event=lambda _event: None,
             on_progress=lambda *_: None,
         )
         adapted = load_student(replace(start, adapter=train(job).folder))
         (answer,) = adapted.answer([adapted.prompt(seen[0])], silent)
         assert isinstance(parse_answer(answer, seen[0]), Forecast)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANSWERING)
+def test_each_shape_answers_and_trains_a_step(shapes, seen, sets, tmp_path, name):
+    # Its context is too short for the prompts of larger models.
+    prompt = "compact" if name == "gpt2" else None
+    answer_and_train(settings(shapes / name, prompt=prompt), seen, sets, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "more"), [("Bloom", {}), ("Mixtral", {"num_local_experts": 2})])
+def test_models_without_positions_and_with_experts_answer_and_train(seen, sets, tmp_path, family, more):
+    model = make_small_model(tmp_path / "model", family, **more)
+    answer_and_train(settings(model, prompt="compact"), seen, sets, tmp_path)
+
+
+def test_prompts_are_shared_only_where_the_probabilities_stay_the_same(small, tmp_path):
+    families = {"Qwen3": small} | {
+        family: make_small_model(tmp_path / family, family) for family in ("Bloom", "Mamba")
+    }
+    equal = {
+        family: gives_equal_probabilities(load_student(settings(folder)).model)
+        for family, folder in families.items()
+    }
+    assert equal == {"Qwen3": True, "Bloom": False, "Mamba": False}
+
+
+def test_a_model_that_takes_no_adapter_answers_and_is_refused_for_training(seen, tmp_path):
+    start = settings(make_small_model(tmp_path / "model", "Mamba"), prompt="compact")
+    student = load_student(start)
+    (answer,) = student.answer([student.prompt(seen[0])], silent)
+    assert isinstance(parse_answer(answer, seen[0]), Forecast)
+    with pytest.raises(StudentError, match=r"takes no adapter .* use another model for training"):
+        add_adapter(student, start, LoraShape())
 
 
 @pytest.mark.slow
