@@ -14,6 +14,7 @@ from engine.errors import StudentError
 from engine.journal.events.training import TrainingGuard
 from llm.model_files import SETTINGS_FILE
 from llm.student import Quantization, StudentSettings, TrainableStudent
+from llm.transformers_student import quiet_deprecations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
             layers_to_transform=shape.blocks(model.config.get_text_config().num_hidden_layers),
         )
         try:
-            return get_peft_model(model, lora)
+            with quiet_deprecations():
+                return get_peft_model(model, lora)
         except ValueError as error:
             reason = " ".join(str(error).split())[:200]
             raise StudentError(

@@ -115,7 +115,7 @@ class StatusTracker:
     def _on_session_started(self, row: EventRow, started: SessionStarted) -> None:
         self.currency = _account_currency(started)
         if row.kind != Kind.SESSION_STARTED:  # the settings of a run
-            # Bars from frames are in no key of the configuration; a simulated market is named in the notes.
+            # A simulated market is named in the notes.
             self.simulated = self.simulated and any("SIMULATED" in note for note in started.notes)
             return
         self.own_time = started.simulated
