@@ -149,14 +149,18 @@ def _looks_like_hub_id(name: str) -> bool:
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
 
     try:
         return Path(snapshot_download(name, allow_patterns=_SAFE_PATTERNS))
     except Exception as error:  # the hub client raises errors of several libraries
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        remedy = "check the name and the network"
+        if isinstance(error, GatedRepoError):
+            remedy = "accept its terms there and log in with hf auth login"
         raise StudentError(
             f"student {name}: no such folder, and the hub did not give it ({reason[:160]}); "
-            "check the name and the network, or name a local folder"
+            f"{remedy}, or name a local folder"
         ) from error
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +180,33 @@ def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
     assert line.startswith("closecall: student some/model: no such folder, and the hub did not give it")
     assert "name a local folder" in line
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "error", "remedy"),
+    [
+        (403, "GatedRepo", "accept its terms there and log in with hf auth login, or name a local folder"),
+        (401, "RepoNotFound", "check the name and the network, or name a local folder"),
+    ],
+)
+def test_a_model_that_the_hub_refuses_is_named_with_what_to_do(tmp_path, code, error, remedy):
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self):  # http.server's name
+            self.send_response(code)
+            self.send_header("X-Error-Code", error)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{hub.server_port}"
+        line = expect_refusal_in_process(tmp_path, "--student", "some/model", HF_ENDPOINT=endpoint)
+        hub.shutdown()
+    assert line.startswith("closecall: student some/model: no such folder, and the hub did not give it")
+    assert line.endswith(remedy)
 
 
 @pytest.mark.slow
