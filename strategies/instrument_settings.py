@@ -1,7 +1,6 @@
 """Build the instruments of a run, with costs and calendars, from its symbols and its configuration."""
 
 import difflib
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -9,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import UsageError
+from engine.errors import UsageError, quote_key
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument, is_round_the_clock
 from feeds.instruments import guess_instrument, known_names, parse_pair
 from feeds.symbols import NameTable
@@ -67,11 +66,6 @@ def find_unused_names(
     return notes
 
 
-def quote_key(name: str) -> str:
-    """Return a name as a key of TOML, in quotes where it needs them."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
 _MIN_LIKENESS = 0.75
 
 
@@ -103,7 +97,7 @@ def _instrument(guess: Instrument, table: InstrumentTable | None) -> Instrument:
     try:
         return replace(guess, **{**stated, "names": guess.names + table.names})
     except ValueError as error:
-        raise UsageError(f"[instruments.{symbol}]: {error}") from error
+        raise UsageError(f"[instruments.{quote_key(symbol)}]: {error}") from error
 
 
 def load_calendars(

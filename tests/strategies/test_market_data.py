@@ -1,6 +1,9 @@
 """What files, their names and the configuration say of the market: read, or refused with what to do."""
 
+import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +111,57 @@ def test_names_that_match_are_not_noted(tmp_path):
         aliases={"BTC": ["digital gold"], "bitcoin": ["orange coin"], "ETHUSDT": ["vitalik"]},
     )
     assert data.notes == ()
+
+
+def test_a_symbol_in_small_letters_is_asked_back(tmp_path):
+    write_bars(tmp_path, "BTCUSDT", "ETHUSDT")
+    with pytest.raises(cc.DataError, match=r"no bars of symbol btcusdt; did you mean BTCUSDT\?"):
+        cc.MarketData.from_files(tmp_path, symbols=["btcusdt"])
+
+
+def test_coins_in_two_dollars_run_with_the_constant_that_the_error_asks_for(tmp_path, capsys):
+    write_bars(tmp_path / "bars", "XRPUSDT", "DOGE-USD", days=30)
+    words = ["backtest", "--bars", str(tmp_path / "bars"), "--data-dir", str(tmp_path / "data"), "--json"]
+    assert run(words) == 3
+    assert "(--rates USDT=RATE)" in capsys.readouterr().err
+    assert run([*words, "--rates", "USDT=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["currency"] == "USD"
+    with pytest.raises(cc.DataError, match=r'\(rates={"USDT": RATE}\)'):
+        cc.MarketData.from_files(tmp_path / "bars")
+    assert cc.MarketData.from_files(tmp_path / "bars", rates={"USDT": 1.0}).currency == "USD"
+
+
+@pytest.mark.parametrize("symbol", ["7203.T", "BRK.B", "^GSPC", "EURUSD=X"])
+def test_a_remedy_that_names_a_table_can_be_written_as_it_is(tmp_path, symbol):
+    header, *rows = bar_lines(40)
+    path = write_lines(tmp_path / f"{symbol}.csv", [header, *rows])
+    with pytest.raises(cc.DataError, match=r"under \[") as caught:
+        cc.MarketData.from_files(path)
+    table = re.search(r"under (\[.*\])", str(caught.value))[1]
+    config = write_lines(tmp_path / "a.toml", [table, 'asset_class = "coin"', 'calendar = "24/7"'])
+    assert symbol in load_config(config, {}).instruments
+    write_lines(config, [f"[instruments.{symbol}]", 'calendar = "24/7"'])
+    if "." in symbol:
+        with pytest.raises(cc.UsageError, match=rf'needs quotes; write \[instruments."{symbol}"\]'):
+            load_config(config, {})
+
+
+def test_a_result_is_not_replaced_unless_asked_and_a_folder_is_tried_before_any_work(tmp_path):
+    data = cc.MarketData.simulated(seed=8, coins=1, stocks=0, days=40)
+    folder = tmp_path / "runs"
+    cc.backtest(data, out=tmp_path / "out", folder=folder)
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    with pytest.raises(cc.UsageError, match=r"out: result\.json is there already; .* overwrite=True$"):
+        cc.backtest(data, out=tmp_path / "out", folder=folder)
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+    cc.backtest(data, out=tmp_path / "out", folder=folder, overwrite=True)
+    assert (tmp_path / "out" / "result.json").read_bytes() != before
+    trials = (folder / "trials.jsonl").read_text()
+    (tmp_path / "busy" / "fills.csv").mkdir(parents=True)
+    for out in (tmp_path / "busy", tmp_path / "out" / "result.json" / "x", Path("/proc/x")):
+        with pytest.raises(cc.UsageError, match=r"out= "):
+            cc.backtest(data, out=out, folder=folder, overwrite=True)
+    assert (folder / "trials.jsonl").read_text() == trials
 
 
 UNKNOWN = {

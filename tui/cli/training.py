@@ -56,8 +56,6 @@ def walkforward(
     require_simulated(flags)
     folder = working_dir(data)
     wanted = with_champion(load_config(config, flags, print_stderr), folder)
-    if wanted.out is not None:
-        require_writable(wanted.out, "--out")
     settings = build_settings(**{"seed": wanted.seed, **wanted.walkforward.model_dump(exclude_none=True)})
     from strategies.result_table import print_result
     from training.walkforward.run import walkforward as run_walkforward
