@@ -14,7 +14,7 @@ from engine.model import Bar
 from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset, read_first_days
 from feeds.files.folders import require_known_tables
 from feeds.files.tables import read_once
-from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
+from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight, ohlcv
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import Span
@@ -116,17 +116,7 @@ def _import_file(
 def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
     """Convert bars to candles by their trading days, all of which are in `due`."""
     opens = {session[0]: day for day in due if (session := calendar.session(day.date()))}
-    return [
-        Candle(
-            starts_at=opens[bar.opens_at],
-            open=bar.open,
-            high=bar.high,
-            low=bar.low,
-            close=bar.close,
-            volume=bar.volume,
-        )
-        for bar in bars
-    ]
+    return [Candle(starts_at=opens[bar.opens_at], **ohlcv(bar)) for bar in bars]
 
 
 def _require_agreement(path: Path, candles: Sequence[Candle], history: SymbolCandles) -> None:

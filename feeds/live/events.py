@@ -5,14 +5,14 @@ Prices are in the quote currency.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from engine.calendars import Session
 from engine.journal.events import encode
 from engine.journal.events.inputs import Correction, Gap, PriceAt, Quotes, SliceRecord, encode_bar_values
 from engine.journal.journal import Event
 from engine.model import Bar, NewsItem, Phase, Slice, widen_range
-from feeds.history.candles import EPOCH, find_price_fault
+from feeds.history.candles import find_price_fault
 from feeds.live.protocols import Opening, Quote
 
 
@@ -107,17 +107,6 @@ def _flat_bar(symbol: str, opening: Opening, session: Session) -> Bar:
 
 def _encode_observed(opening: Opening) -> PriceAt | None:
     return None if opening.observed is None else (opening.observed.price, opening.observed.at)
-
-
-def parse_start(row: Sequence[object]) -> datetime | None:
-    """Return the row's start, from milliseconds since 1970 in its first cell; None where that is no time."""
-    stamp = row[0] if row else None
-    if isinstance(stamp, bool) or not isinstance(stamp, int | float):
-        return None
-    try:
-        return EPOCH + timedelta(milliseconds=stamp)
-    except (OverflowError, ValueError):
-        return None
 
 
 def parse_bar(symbol: str, row: Sequence[object], session: Session) -> Bar | None:

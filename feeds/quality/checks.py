@@ -21,7 +21,7 @@ from feeds.quality.news import check_news
 from feeds.quality.rows import BarRow, RowCheck
 from feeds.quality.volume import check_volume
 
-__all__ = ["Calendars", "Finding", "Kind", "check_bars", "check_files", "check_news", "summarize_blocking"]
+__all__ = ["Calendars", "Finding", "Kind", "check_files", "check_news", "summarize_blocking"]
 _MIN_DAY, _MAX_DAY = date(1900, 1, 1), date(2199, 12, 31)
 
 
@@ -45,21 +45,6 @@ class Calendars:
         calendar = load_calendar(code, first, last)
         self._built[code] = first, last, calendar
         return calendar
-
-
-def check_bars(
-    path: Path, instrument: Instrument | None = None, *, now: datetime | None = None
-) -> list[Finding]:
-    """Return all findings on one bar file, by line, whatever the file contains.
-
-    Args:
-        path: The file.
-        instrument: The instrument in the file; None to guess it from the file's name and days.
-        now: When the file is read, in UTC; None to skip the check for unfinished sessions.
-    """
-    return _check_bars(
-        path, instrument or guess_instrument(path.stem, read_first_days(path)), now, Calendars()
-    )
 
 
 @read_once()
