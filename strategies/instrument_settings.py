@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -34,6 +34,28 @@ def build_instruments(
         )
         for symbol in symbols
     }
+
+
+_SHOWN_SYMBOLS = 4
+
+
+def describe_assumptions(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> list[str]:
+    """Return a note on the markets and currencies that were taken from symbols, which files cannot state."""
+    groups: dict[str, list[str]] = {}
+    for symbol, instrument in instruments.items():
+        stated = config.instruments.get(symbol, InstrumentTable())
+        if stated.currency is None or (stated.calendar is None and stated.asset_class is None):
+            market = f"{instrument.asset_class}, calendar {instrument.calendar}, {instrument.currency}"
+            groups.setdefault(market, []).append(symbol)
+    if not groups:
+        return []
+    parts = [f"{_shorten(symbols)}: {market}" for market, symbols in groups.items()]
+    return [f"Assumed from the symbols, unless [instruments] says otherwise: {'; '.join(parts)}."]
+
+
+def _shorten(symbols: Sequence[str]) -> str:
+    more = len(symbols) - _SHOWN_SYMBOLS
+    return ", ".join(symbols[:_SHOWN_SYMBOLS]) + (f" and {more} more" if more > 0 else "")
 
 
 def find_unused_names(

@@ -36,7 +36,12 @@ from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
 from strategies.console import name_settings, pluralize
 from strategies.data_folder import data_dir
-from strategies.instrument_settings import build_instruments, find_unused_names, load_calendars
+from strategies.instrument_settings import (
+    build_instruments,
+    describe_assumptions,
+    find_unused_names,
+    load_calendars,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -338,6 +343,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
+    notes += describe_assumptions(config, instruments)
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars = {
@@ -416,6 +422,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     ]
     notes = [
         *map(_describe_stored, stored.values()),
+        *describe_assumptions(config, instruments),
         *find_unused_names(config, instruments, known),
         *_accept_findings(findings, config),
     ]
