@@ -7,14 +7,15 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
+from feeds.files.day_stamps import Clock, DayStamps
 from feeds.files.tables import Row, find_tables, quote_value, read_rows
 from feeds.symbols import NameTable
 
@@ -44,6 +45,8 @@ class NewsArchive:
         skipped_repeated: How many rows repeat an item.
         unmatched: The most frequent subjects of the rows that are not traded, each with its count, so that a
             user sees which names the table lacks.
+        day_stamps: For each file with times of day that stand for a day (see `feeds.files.day_stamps`), those
+            times as text and how many of the items are known later for it.
     """
 
     items: tuple[NewsItem, ...]
@@ -51,6 +54,7 @@ class NewsArchive:
     skipped_not_traded: int
     skipped_repeated: int
     unmatched: tuple[tuple[str, int], ...]
+    day_stamps: Mapping[Path, tuple[str, int]]
 
 
 def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> NewsArchive:
@@ -70,25 +74,40 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
     """
     kept: dict[str, NewsItem] = {}
     unmatched: Counter[str] = Counter()
+    day_stamps: dict[Path, tuple[str, int]] = {}
     read = not_traded = 0
     for path in find_tables(paths, COLUMNS, "news"):
+        stamps = DayStamps()
+        found: list[tuple[NewsItem, datetime | None]] = []
         for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)
-            item = _parse_item(row, latency)
+            item, stamp = _parse_item(row, latency)
+            if stamp is not None:
+                stamps.add(item.source, stamp)
             symbols = names.match_symbols(subjects, item.published_at)
             if symbols is None:
                 not_traded += 1
                 unmatched.update(clean_text(subject, 40) for subject in subjects)
             else:
-                item = replace(item, symbols=symbols)
-                kept[item.id] = _merge_items(kept[item.id], item) if item.id in kept else item
+                found.append((replace(item, symbols=symbols), stamp))
+        times = stamps.find()
+        used: Counter[time] = Counter()
+        for item, stamp in found:
+            if stamp is not None and Clock.of(stamp) in times.get(item.source, ()):
+                day_item = _read_as_day(item, stamp, latency)
+                used[stamp.time()] += day_item != item
+                item = day_item
+            kept[item.id] = _merge_items(kept[item.id], item) if item.id in kept else item
+        if used.total():
+            day_stamps[path] = (" or ".join(f"{clock:%H:%M}" for clock in sorted(used)), used.total())
     return NewsArchive(
         items=tuple(sorted(kept.values(), key=lambda item: (item.available_at, item.id))),
         read=read,
         skipped_not_traded=not_traded,
         skipped_repeated=read - not_traded - len(kept),
         unmatched=tuple(sorted(unmatched.items(), key=lambda item: (-item[1], item[0]))[:_UNMATCHED_SHOWN]),
+        day_stamps=day_stamps,
     )
 
 
@@ -152,7 +171,20 @@ def _merge_items(first: NewsItem, again: NewsItem) -> NewsItem:
     return replace(first, symbols=frozenset() if whole_market else first.symbols | again.symbols)
 
 
-def _parse_item(row: Row, latency: timedelta) -> NewsItem:
+def _read_as_day(item: NewsItem, stamp: datetime, latency: timedelta) -> NewsItem:
+    known = available_at(
+        stamp,
+        Precision.DAY,
+        zone_known=item.zone_known,
+        first_seen_at=None,
+        latency=latency,
+        is_day_stamp=True,
+    )
+    return replace(item, precision=Precision.DAY, available_at=known)
+
+
+def _parse_item(row: Row, latency: timedelta) -> tuple[NewsItem, datetime | None]:
+    """Return the item of a row, and its time of day as written if what it means is to be seen."""
     local, precision, zone_known = _parse_published(row)
     first_seen_at = _parse_first_seen(row)
     source = clean_text(row.cells["source"], SOURCE_LENGTH)
@@ -160,7 +192,8 @@ def _parse_item(row: Row, latency: timedelta) -> NewsItem:
     if not (title or text):
         raise DataError(f"{row.place}: title and text are empty; fill one or remove the row")
     published_at = local.astimezone(UTC)
-    return NewsItem(
+    has_clock = len(row.cells["published_at"]) > len("2024-05-31") and first_seen_at is None
+    item = NewsItem(
         id=news_id(source, published_at, title, text),
         source=source,
         title=title,
@@ -174,6 +207,7 @@ def _parse_item(row: Row, latency: timedelta) -> NewsItem:
         ),
         symbols=frozenset(),
     )
+    return item, local if has_clock else None
 
 
 def _parse_published(row: Row) -> tuple[datetime, Precision, bool]:
