@@ -1,14 +1,18 @@
 """Build the instruments of a run, with costs and calendars, from its symbols and its configuration."""
 
-from collections.abc import Iterable, Mapping
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError
-from engine.instruments import DEFAULT_COSTS, ROUND_THE_CLOCK, AssetClass, Costs, Instrument
-from feeds.instruments import guess_instrument, known_names
+from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument, is_round_the_clock
+from feeds.instruments import guess_instrument, known_names, parse_pair
+from feeds.symbols import NameTable
 from strategies.config import BacktestConfig, InstrumentTable
 
 
@@ -33,6 +37,56 @@ def build_instruments(
     }
 
 
+def find_unused_names(
+    config: BacktestConfig, instruments: Mapping[str, Instrument], known: Collection[str]
+) -> list[str]:
+    """Return a note on each name under [instruments] and [aliases] that matches nothing.
+
+    Args:
+        config: The configuration.
+        instruments: The traded instruments by symbol.
+        known: All symbols that could be traded.
+
+    Raises:
+        UsageError: For a name that is close to a traded symbol, which would be left without what it states.
+    """
+    names = NameTable.for_instruments(instruments.values())
+    unused = [("instruments", name) for name in config.instruments if name not in known]
+    unused += [("aliases", name) for name in config.aliases if not names.contains(name) and name not in known]
+    notes = []
+    for table, name in unused:
+        entry = (
+            f"[{table}.{quote_key(name)}]" if table == "instruments" else f"{quote_key(name)} in [{table}]"
+        )
+        near = sorted(names.resolve(name))
+        if not names.contains(name):
+            near = [s for s in instruments if s not in getattr(config, table) and _is_close(name, s)]
+        if near:
+            raise UsageError(f"{entry} matches no symbol; did you mean {quote_key(near[0])}?")
+        notes.append(f"{entry} matches no symbol of this run and has no effect.")
+    return notes
+
+
+def quote_key(name: str) -> str:
+    """Return a name as a key of TOML, in quotes where it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+_MIN_LIKENESS = 0.75
+
+
+def _is_close(name: str, symbol: str) -> bool:
+    """Whether a name may be a symbol that was misspelt or cut short. Numbers are close to no other number."""
+    one, other = (re.sub(r"\W|_", "", word).casefold() for word in (name, symbol))
+    if one == other or (min(len(one), len(other)) > 2 and (one.startswith(other) or other.startswith(one))):
+        return True
+    if one.isdigit() or other.isdigit():
+        return False
+    if (pair := parse_pair(name)) and (traded := parse_pair(symbol)):
+        one, other = pair[0], traded[0]
+    return difflib.SequenceMatcher(a=one, b=other).ratio() >= _MIN_LIKENESS
+
+
 _EXAMPLES = {AssetClass.COIN: "BTC-USD", AssetClass.STOCK: "AAPL", AssetClass.A_SHARE: "600519"}
 
 
@@ -40,7 +94,7 @@ def _instrument(guess: Instrument, table: InstrumentTable | None) -> Instrument:
     if table is None:
         return guess
     symbol, asset_class = guess.symbol, table.asset_class
-    if asset_class is None and table.calendar == ROUND_THE_CLOCK:
+    if asset_class is None and is_round_the_clock(table.calendar or ""):
         asset_class = AssetClass.COIN  # no share trades round the clock
     if asset_class is not None and asset_class is not guess.asset_class:
         names = known_names(symbol, asset_class)

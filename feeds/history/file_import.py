@@ -9,11 +9,12 @@ from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
-from engine.instruments import Instrument
+from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar
-from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_first_days
+from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset, read_first_days
+from feeds.files.folders import require_known_tables
 from feeds.files.tables import read_once
-from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
+from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight, ohlcv
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import Span
@@ -34,6 +35,7 @@ def import_bars(
     on_progress: OnProgress,
     get_instrument: GetInstrument = guess_instrument,
     refresh: bool = False,
+    skip_unknown: bool = False,
 ) -> FetchReport:
     """Import the bar files among `paths` into the store, under the source "file" and the file's name.
 
@@ -47,10 +49,12 @@ def import_bars(
         on_progress: Called with the symbol, how many files are done, and how many there are.
         get_instrument: Returns the instrument of a symbol; the default guesses it.
         refresh: Replace what is stored; without it, days that are stored already must be the same there.
+        skip_unknown: Leave out tables of a folder that hold neither bars nor news.
 
     Raises:
         DataError: For a file that cannot be imported; nothing of it is written.
     """
+    require_known_tables(paths, skip=skip_unknown)
     files = find_bar_files(paths)
     now = clock()
     reports = []
@@ -81,6 +85,11 @@ def _import_file(
             f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
             f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
         )
+    if is_round_the_clock(instrument.calendar) and (offset := read_day_offset(path)):
+        raise DataError(
+            f"{path}: its days begin at midnight of {offset}, and the store has days in UTC; "
+            "give the file to a backtest with --bars"
+        )
     first, last = read_date_span(path)
     since, until = midnight(first), midnight(last) + DAY
     if stored is not None:
@@ -107,17 +116,7 @@ def _import_file(
 def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
     """Convert bars to candles by their trading days, all of which are in `due`."""
     opens = {session[0]: day for day in due if (session := calendar.session(day.date()))}
-    return [
-        Candle(
-            starts_at=opens[bar.opens_at],
-            open=bar.open,
-            high=bar.high,
-            low=bar.low,
-            close=bar.close,
-            volume=bar.volume,
-        )
-        for bar in bars
-    ]
+    return [Candle(starts_at=opens[bar.opens_at], **ohlcv(bar)) for bar in bars]
 
 
 def _require_agreement(path: Path, candles: Sequence[Candle], history: SymbolCandles) -> None:

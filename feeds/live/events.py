@@ -5,14 +5,14 @@ Prices are in the quote currency.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from engine.calendars import Session
 from engine.journal.events import encode
 from engine.journal.events.inputs import Correction, Gap, PriceAt, Quotes, SliceRecord, encode_bar_values
 from engine.journal.journal import Event
-from engine.model import Bar, NewsItem, Phase, Slice
-from feeds.history.candles import EPOCH, find_price_fault
+from engine.model import Bar, NewsItem, Phase, Slice, widen_range
+from feeds.history.candles import find_price_fault
 from feeds.live.protocols import Opening, Quote
 
 
@@ -109,17 +109,6 @@ def _encode_observed(opening: Opening) -> PriceAt | None:
     return None if opening.observed is None else (opening.observed.price, opening.observed.at)
 
 
-def parse_start(row: Sequence[object]) -> datetime | None:
-    """Return the row's start, from milliseconds since 1970 in its first cell; None where that is no time."""
-    stamp = row[0] if row else None
-    if isinstance(stamp, bool) or not isinstance(stamp, int | float):
-        return None
-    try:
-        return EPOCH + timedelta(milliseconds=stamp)
-    except (OverflowError, ValueError):
-        return None
-
-
 def parse_bar(symbol: str, row: Sequence[object], session: Session) -> Bar | None:
     """Return a row (start, open, high, low, close, volume) as the bar of `session`, None where it is none."""
     cells = row[1:6]
@@ -128,13 +117,14 @@ def parse_bar(symbol: str, row: Sequence[object], session: Session) -> Bar | Non
     numbers = [float(cell) for cell in cells if isinstance(cell, int | float)]
     if find_price_fault(numbers[:4], numbers[4]) is not None:
         return None
+    high, low = widen_range(*numbers[:4])
     return Bar(
         symbol=symbol,
         opens_at=session[0],
         closes_at=session[1],
         open=numbers[0],
-        high=numbers[1],
-        low=numbers[2],
+        high=high,
+        low=low,
         close=numbers[3],
         volume=numbers[4],
     )

@@ -14,14 +14,12 @@ from engine.model import NewsItem, Precision
 from feeds.files.news import NewsArchive, clean_text, news_id, read_news
 from feeds.instruments import guess_instrument
 from feeds.symbols import NameTable
-from tests.support.places import SHARED_CASES, SHARED_DATA, needs_shared_cases
+from tests.support.places import SHARED_CASES, SHARED_DATA, needs_shared_cases, needs_shared_data
 
-DATA = SHARED_DATA
 HEADER = "published_at,precision,source,symbols,title,text"
 LATENCY = timedelta(minutes=15)
 NAMES = NameTable.for_instruments([guess_instrument(symbol) for symbol in ("BTCUSDT", "ETHUSDT", "AAPL")])
 START = date(2024, 4, 1)
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared news data is not on this machine")
 
 
 def read(folder: Path, *lines: str, header: str = HEADER) -> NewsArchive:
@@ -326,7 +324,8 @@ def test_any_bytes_give_news_or_one_line(tmp_path, content):
         assert "\n" not in str(error)
 
 
-@needs_data
+@pytest.mark.slow
+@needs_shared_data
 @pytest.mark.parametrize(
     ("folder", "symbols", "read_rows", "items"),
     [
@@ -341,15 +340,15 @@ def test_any_bytes_give_news_or_one_line(tmp_path, content):
 )
 def test_real_archives_are_read_whole(folder, symbols, read_rows, items):
     names = NameTable.for_instruments([guess_instrument(symbol) for symbol in symbols])
-    archive = read_news([DATA / folder], names, LATENCY)
+    archive = read_news([SHARED_DATA / folder], names, LATENCY)
     assert (archive.read, len(archive.items)) == (read_rows, items)
     assert archive.read == len(archive.items) + archive.skipped_not_traded + archive.skipped_repeated
 
 
-@needs_data
+@needs_shared_data
 def test_real_headlines_cover_most_days_of_bitcoin():
     names = NameTable.for_instruments([guess_instrument("BTCUSDT")])
-    archive = read_news([DATA / "news_crypto_headlines"], names, LATENCY)
+    archive = read_news([SHARED_DATA / "news_crypto_headlines"], names, LATENCY)
     days = {item.available_at.date() for item in archive.items if item.is_about("BTCUSDT")}
     assert (archive.read, len(archive.items)) == (26451, 25854)
     assert len([day for day in days if day >= date(2021, 11, 1)]) >= 870

@@ -6,17 +6,14 @@ import json
 import os
 import pty
 import struct
-import sys
 import termios
-from pathlib import Path
 
 import pytest
 
-from tests.support.own_processes import ran, started
+from tests.support.own_processes import CLOSECALL, ran, started
 from tests.support.tables_on_disk import write_bars, write_lines, write_news
 from tui.cli.main import run
 
-CLOSECALL = Path(sys.executable).with_name("closecall")
 SMALL = ["batch = 16", "[market]", "coins = 2", "stocks = 1", "days = 30"]
 
 SCORES = {
