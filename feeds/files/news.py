@@ -16,16 +16,13 @@ from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
 from feeds.files.day_stamps import Clock, DayStamps
-from feeds.files.tables import Row, find_tables, quote_value, read_rows
+from feeds.files.tables import Row, find_tables, parse_timestamp, quote_value, read_rows
 from feeds.symbols import NameTable
 
 COLUMNS = ("published_at", "source", "symbols", "title", "text")
 OPTIONAL_COLUMNS = ("precision", "first_seen_at")
 TITLE_LENGTH, TEXT_LENGTH, SOURCE_LENGTH = 300, 2_000, 100
 _COARSENESS = [Precision.SECOND, Precision.MINUTE, Precision.HOUR, Precision.DAY]
-_CLOCK = r"[0-9]{2}(?P<minute>:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
-_TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?")
-_WIDEST_OFFSET = timedelta(hours=14)
 _WORDS_OF_A_NAME = 4
 _LIST = re.compile(r"[\[({](.*)[\])}]", re.DOTALL)
 
@@ -239,22 +236,14 @@ def _parse_first_seen(row: Row) -> datetime | None:
 def _parse_moment(row: Row, column: str) -> tuple[datetime, Precision, bool]:
     """Return a cell's time, the precision in which it is written, and whether it states a zone."""
     text = row.cells[column]
-    match = _TIME.fullmatch(text)
-    try:
-        moment = datetime.fromisoformat(text if match else "")
-    except ValueError:
-        moment = datetime.min
-    offset = moment.utcoffset() or timedelta(0)
-    if not match or not 1900 <= moment.year < 2200 or abs(offset) > _WIDEST_OFFSET:
+    moment = parse_timestamp(text)
+    if moment is None:
         fault = f"{quote_value(text)} is not a time" if text else "is empty"
         raise DataError(f"{row.place}: {column} {fault}; write it as 2024-05-31T13:45:00Z or 2024-05-31")
     zone_known = moment.tzinfo is not None
-    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written_precision(match), zone_known
+    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written_precision(text), zone_known
 
 
-def _written_precision(match: re.Match[str]) -> Precision:
-    if match["second"]:
-        return Precision.SECOND
-    if match["minute"]:
-        return Precision.MINUTE
-    return Precision.HOUR if len(match[0]) > len("2024-05-31") else Precision.DAY
+def _written_precision(timestamp: str) -> Precision:
+    clock = re.split(r"[Z+-]", timestamp[len("2024-05-31T") :])[0]
+    return _COARSENESS[::-1][clock.count(":") + 1] if clock else Precision.DAY
