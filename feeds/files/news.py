@@ -24,6 +24,7 @@ OPTIONAL_COLUMNS = ("precision", "first_seen_at")
 TITLE_LENGTH, TEXT_LENGTH, SOURCE_LENGTH = 300, 2_000, 100
 _COARSENESS = [Precision.SECOND, Precision.MINUTE, Precision.HOUR, Precision.DAY]
 _WORDS_OF_A_NAME = 4
+_SEPARATOR = re.compile(r"[;,|()；，、（）]")
 _LIST = re.compile(r"[\[({](.*)[\])}]", re.DOTALL)
 
 # What pandas and others write where there is no value.
@@ -135,7 +136,7 @@ def clean_text(text: str, length: int) -> str:
 
 
 def split_subjects(cell: str, names: NameTable) -> list[str]:
-    """Split a symbols cell at semicolons, commas, bars and spaces into its subjects.
+    """Split a symbols cell at semicolons, commas, bars, brackets and spaces into its subjects.
 
     A name that the table has is not taken apart: "Bitcoin Cash ETH" has two subjects. Lists as programs write
     them, such as ['BTC', 'ETH'], are read, and an empty one or a missing value has no subject.
@@ -144,7 +145,7 @@ def split_subjects(cell: str, names: NameTable) -> list[str]:
         return [cell]
     if match := _LIST.fullmatch(cell):
         cell = match[1].replace("' '", "','")  # as numpy writes a list
-    parts = [part.strip().strip("'\"") for part in re.split(r"[;,|]", cell)]
+    parts = [part.strip().strip("'\"") for part in _SEPARATOR.split(cell)]
     if parts and all(part in _MISSING for part in parts):
         return []
     return [subject for part in parts for subject in _phrases(part.split(), names)]

@@ -58,6 +58,8 @@ def test_a_row_becomes_an_item_with_its_times_and_symbols(tmp_path):
         ('"[""BTC""]"', {"BTCUSDT"}),
         ("(BTC)", {"BTCUSDT"}),
         ("BTC/USDT", {"BTCUSDT"}),
+        ("Bitcoin(BTC)", {"BTCUSDT"}),
+        ("比特币、以太坊", {"BTCUSDT", "ETHUSDT"}),
         ("CRYPTO:BTC", {"BTCUSDT"}),
         ("[]", set()),
         ("nan", set()),

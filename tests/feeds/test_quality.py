@@ -413,3 +413,12 @@ def test_a_time_that_a_backtest_reads_is_none_that_a_check_refuses(tmp_path, tim
     assert len(read_news([news], names, timedelta(0)).items) == 1
     assert not [finding for finding in check_files([news, bars]) if finding.kind is Kind.DATE]
     assert len(read_bars(bars, coin, load_calendar("24/7", date(2024, 5, 1), date(2024, 6, 1)))) == 21
+
+
+def test_a_market_of_weekends_that_is_taken_for_a_share_is_one_finding_with_the_setting(tmp_path):
+    path = tmp_path / "TOKEN.csv"
+    days = (date(2024, 1, 1) + timedelta(days=n) for n in range(40))
+    rows = [f"{day},{100 + day.day},{102 + day.day},99,{101 + day.day},{1000 + day.day}" for day in days]
+    path.write_text("\n".join(["date,open,high,low,close,volume", *rows]) + "\n")
+    (finding,) = [finding for finding in check_files([path]) if finding.kind is Kind.CLOSED_DAY]
+    assert 'set asset_class = "coin" under [instruments.TOKEN]' in finding.sentence
