@@ -473,6 +473,11 @@ def _read_archive(
         "News comes from an archive: without a time of first sight it counts as known "
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
     ]
+    notes += [
+        f"{path.name}: {times} stands for a day in {pluralize(count, 'news item')}, which count as known "
+        "once 24 hours have passed and the day has ended."
+        for path, (times, count) in archive.day_stamps.items()
+    ]
     if archive.skipped_not_traded:
         subjects = ", ".join(f"{subject} ({count})" for subject, count in archive.unmatched)
         notes.append(
