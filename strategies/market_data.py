@@ -247,10 +247,10 @@ def _attach_rates(config: BacktestConfig, data: MarketData) -> MarketData:
     if not (config.rates or config.rates_files):
         if len(currencies) > 1 or config.base_currency not in (None, *currencies):
             base = config.base_currency or "USD"
-            rates = " ".join(f"{currency}=RATE" for currency in sorted(currencies - {base}))
+            constants = " ".join(f"{currency}=RATE" for currency in sorted(currencies - {base}))
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
-                f"with --symbols, give their rates in {base} as constants or files (--rates {rates}), "
+                f"with --symbols, give their rates in {base} as constants or files (--rates {constants}), "
                 "or set `currency` under [instruments.SYMBOL]"
             )
         return data
