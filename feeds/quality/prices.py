@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, price_limit
+from engine.instruments import AssetClass, Instrument, is_round_the_clock, price_limit
 from feeds.quality.findings import Finding, FindingFactory, Kind
 from feeds.quality.rows import BarRow
 
@@ -81,7 +81,7 @@ def check_prices(
     if len(rows) < _MIN_ROWS:
         return []
     moves = _Moves(rows)
-    spikes = dict(_find_spikes(moves, joined=instrument.calendar == ROUND_THE_CLOCK))
+    spikes = dict(_find_spikes(moves, joined=is_round_the_clock(instrument.calendar)))
     findings = [_outlier_finding(rows[index], part, new_finding) for index, part in spikes.items()]
     findings += [
         _wick_finding(rows[index], side, new_finding)
@@ -174,7 +174,7 @@ def _find_breaks(
     moves: _Moves, rows: Sequence[BarRow], instrument: Instrument
 ) -> Iterator[tuple[int, float]]:
     """Yield rows at whose open the price changes for good, with the ratio of the new price to the old."""
-    joined = instrument.calendar == ROUND_THE_CLOCK
+    joined = is_round_the_clock(instrument.calendar)
     for index in range(1, len(rows)):
         gap = float(moves.gap[index])
         if abs(gap + moves.body[index]) < abs(gap) / 2:

@@ -12,8 +12,8 @@ from engine.errors import DataError
 from feeds.history.candles import DAY, Adjustment
 from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import redirect_requests
+from feeds.instruments import a_share_code
 from feeds.sources.stocks import UNREADABLE, LiveStocks, StockClient, day_after, to_milliseconds
-from feeds.symbols import a_share_code
 
 _LOT = 100
 _SHANGHAI = ZoneInfo("Asia/Shanghai")

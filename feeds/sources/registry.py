@@ -140,7 +140,7 @@ def create_client(
         UsageError: For an unknown source, a timeframe or an adjustment that the source does not have, and a
             library that is not installed.
     """
-    from feeds.files.bars import guess_instrument
+    from feeds.instruments import guess_instrument
 
     kind = require_source(source)
     if kind.library is not None:

@@ -10,10 +10,10 @@ from engine.calendars import Calendar, Session, load_calendar
 from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from engine.model import Bar
-from feeds.files.bars import guess_instrument
 from feeds.history.candles import DAY, EPOCH, Adjustment, Grid, SessionGrid, parse_start
 from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import HttpSession, describe_source
+from feeds.instruments import guess_instrument
 from feeds.live.events import parse_bar
 from feeds.live.protocols import Opening, Quote
 

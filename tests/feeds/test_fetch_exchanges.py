@@ -5,11 +5,12 @@ import pytest
 
 from engine.calendars import load_calendar
 from engine.errors import DataError, UsageError
-from feeds.files.bars import guess_instrument, read_bars
+from feeds.files.bars import read_bars
 from feeds.history.candles import Adjustment
 from feeds.history.client import SourceError, TemporaryError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore
+from feeds.instruments import guess_instrument
 from feeds.sources import ccxt_source
 from feeds.sources.registry import create_client
 from tests.stress.fetch_faults import (

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DataError
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.quality.checks import Calendars, check_files, summarize_blocking
 from feeds.quality.findings import Kind, find_misplaced
 from feeds.quality.news import check_news
@@ -182,7 +182,11 @@ def test_a_wide_move_with_a_crowd_is_no_split_and_a_quiet_one_is(name, change, v
 def test_the_odd_opens_and_the_hole_of_an_early_series_are_found_and_nothing_else_harms():
     findings = check_files([DATA / "coins_btc_long"])
     kinds = [finding.kind for finding in findings if finding.blocking]
-    assert kinds.count(Kind.OHLC) == 32
+    assert kinds.count(Kind.OHLC) == 13
+    (widened,) = [
+        finding.sentence for finding in findings if finding.kind is Kind.OHLC and not finding.blocking
+    ]
+    assert widened.startswith("19 bars from 2013-10-22 with an open or close outside low and high")
     assert [kind for kind in kinds if kind is not Kind.OHLC] == [Kind.GAP]
 
 
