@@ -51,19 +51,19 @@ def check_repeats(
         days, first = flat
         fault = (
             f"open, high, low and close are one price on {pluralize(days, 'day')}, most of them from "
-            f"{first.day} on: these are closes only, and a fill at such an open would know the close; "
-            "use a file with all four"
+            f"{first.day} on: these are closes only, and orders fill at the next; use a file with all four"
         )
-        findings.append(new_finding(Kind.FLAT, first.line, first.day, str(days), fault))
+        findings.append(new_finding(Kind.FLAT, first.line, first.day, str(days), fault, blocking=False))
     elif not instrument.calendar.startswith("24/") and (
         joined := _find_stretch(pairs, lambda pair: pair[0].close == pair[1].open, _JOINED_SHARE)
     ):
         days, first = joined
         fault = (
-            f"the open is the last close on {pluralize(days, 'day')}, most of them from {first.day} on: a "
-            "market that closes opens at another price, so the opens were made up; use a file with true opens"
+            f"the open is the last close on {pluralize(days, 'day')}, most of them from {first.day} on, in a "
+            "market that closes: the opens were made up, and orders fill at a price that was known before; "
+            "use a file with true opens"
         )
-        findings.append(new_finding(Kind.OPENS, first.line, first.day, str(days), fault))
+        findings.append(new_finding(Kind.OPENS, first.line, first.day, str(days), fault, blocking=False))
     return findings
 
 
