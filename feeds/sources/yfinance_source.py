@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from engine.instruments import ROUND_THE_CLOCK
 from feeds.exchanges import EXCHANGES
 from feeds.history.candles import Adjustment
 from feeds.history.client import Row, SourceError, TemporaryError, first_line
@@ -85,7 +84,7 @@ class YahooClient(StockClient):
         currency = _CURRENCIES.get(currency, currency)
         instrument = self._get_instrument(symbol)
         zones = {exchange.calendar: exchange.zone for exchange in EXCHANGES.values()}
-        expected = "UTC" if instrument.calendar == ROUND_THE_CLOCK else zones.get(instrument.calendar)
+        expected = zones.get(instrument.calendar)
         if currency in (None, instrument.currency) and (not (zone and expected) or _agree(zone, expected)):
             return
         calendars = {exchange.calendar for exchange in EXCHANGES.values() if exchange.zone == zone}
