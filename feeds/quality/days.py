@@ -12,6 +12,7 @@ from statistics import median
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import AssetClass, Instrument
+from feeds.instruments import trades_on_weekends
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
@@ -52,6 +53,14 @@ def check_days(
         )
         findings.append(new_finding(Kind.SHIFTED, first.line, first.day, f"{-shift.days:+d} day", fault))
         rows = _shift_rows(rows, closed, shift)
+    elif closed and trades_on_weekends(row.day for row in rows):
+        first = closed[0]
+        fault = (
+            f"{len(closed):,} rows are on days on which {instrument.calendar} was closed, Saturdays and "
+            "Sundays among them; if it trades round the clock, set asset_class = "
+            f'"coin" under [instruments.{instrument.symbol}], or else remove the rows'
+        )
+        findings.append(new_finding(Kind.CLOSED_DAY, first.line, first.day, str(first.day), fault))
     else:
         for row in closed:
             fault = (

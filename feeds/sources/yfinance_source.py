@@ -4,13 +4,14 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from engine.corporate_actions import ActionKind
 from feeds.exchanges import EXCHANGES
-from feeds.history.candles import Adjustment
+from feeds.history.candles import DAY, Adjustment
 from feeds.history.client import Row, SourceError, TemporaryError, first_line
 from feeds.sources.stocks import UNREADABLE, LiveStocks, StockClient, day_after, to_milliseconds
 
@@ -56,6 +57,22 @@ class YahooClient(StockClient):
         days = [to_milliseconds(moment.date()) for moment in frame.index]
         return list(zip(days, *columns, strict=True))
 
+    def actions(self, symbol: str, since: date) -> Sequence[tuple[date, ActionKind, float]]:
+        """Request splits and dividends, which Yahoo states from the morning of their ex-date on."""
+        window = {"start": since.isoformat(), "end": day_after(self._clock() + DAY).isoformat()}
+        try:
+            frame = self._history(symbol, window, actions=True)
+        except import_module("yfinance.exceptions").YFPricesMissingError:
+            return []
+        columns = ((ActionKind.SPLIT, "Stock Splits"), (ActionKind.DIVIDEND, "Dividends"))
+        return [
+            (moment.date(), kind, float(value))
+            for kind, column in columns
+            if column in frame
+            for moment, value in frame[column].items()
+            if value > 0
+        ]
+
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
         """Return the price and the time that Yahoo states beside its daily rows."""
         try:
@@ -95,7 +112,7 @@ class YahooClient(StockClient):
             f'currency = "{currency}" under [instruments."{symbol}"]'
         )
 
-    def _history(self, symbol: str, window: dict[str, str]) -> Any:
+    def _history(self, symbol: str, window: dict[str, str], *, actions: bool = False) -> Any:
         errors = import_module("yfinance.exceptions")
         self._library.data.YfData.cache_get.cache_clear()
         try:
@@ -104,7 +121,7 @@ class YahooClient(StockClient):
                     **window,
                     interval="1d",
                     auto_adjust=self.adjustment is Adjustment.SPLIT_DIVIDEND,
-                    actions=False,
+                    actions=actions,
                     keepna=True,
                     timeout=self._timeout_s,
                 )

@@ -13,11 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.calendars import load_calendar
 from engine.errors import DataError
+from feeds.files.bars import read_bars
+from feeds.files.news import read_news
 from feeds.instruments import guess_instrument
 from feeds.quality.checks import Calendars, check_files, summarize_blocking
 from feeds.quality.findings import Kind, find_misplaced
 from feeds.quality.news import check_news
+from feeds.symbols import NameTable
 from tests.support.faults import HARMLESS, HEADER, NEEDS_CLOSED_DAYS, PLANTED
 from tests.support.places import SHARED_CASES, SHARED_DATA
 
@@ -404,3 +408,27 @@ def test_what_is_misplaced_is_the_least_that_must_go(numbers):
             longest = max(longest, len(some))
     assert left == sorted(left)
     assert len(left) == longest
+
+
+@pytest.mark.parametrize(
+    "time", ["2024-05-31T13Z", "2024-05-31 13:45+0000", "2024-05-31T13:45:10.123456789Z", "2024-05-31"]
+)
+def test_a_time_that_a_backtest_reads_is_none_that_a_check_refuses(tmp_path, time):
+    news, bars = tmp_path / "news.csv", tmp_path / "BTCUSDT.csv"
+    news.write_text(f"published_at,source,symbols,title,text\n{time},wire,BTC,Up,\n")
+    days = (f"2024-05-{day}T00:00:00+0000,1,1,1,1,{day}" for day in range(10, 31))
+    bars.write_text("\n".join(["date,open,high,low,close,volume", *days]) + "\n")
+    coin = guess_instrument("BTCUSDT")
+    names = NameTable.for_instruments([coin])
+    assert len(read_news([news], names, timedelta(0)).items) == 1
+    assert not [finding for finding in check_files([news, bars]) if finding.kind is Kind.DATE]
+    assert len(read_bars(bars, coin, load_calendar("24/7", date(2024, 5, 1), date(2024, 6, 1)))) == 21
+
+
+def test_a_market_of_weekends_that_is_taken_for_a_share_is_one_finding_with_the_setting(tmp_path):
+    path = tmp_path / "TOKEN.csv"
+    days = (date(2024, 1, 1) + timedelta(days=n) for n in range(40))
+    rows = [f"{day},{100 + day.day},{102 + day.day},99,{101 + day.day},{1000 + day.day}" for day in days]
+    path.write_text("\n".join(["date,open,high,low,close,volume", *rows]) + "\n")
+    (finding,) = [finding for finding in check_files([path]) if finding.kind is Kind.CLOSED_DAY]
+    assert 'set asset_class = "coin" under [instruments.TOKEN]' in finding.sentence

@@ -17,8 +17,8 @@ _OPENS_AT_S = 14 * 3600 + 30 * 60
 class YahooServer(Loopback):
     """Daily candles of `rows` by Yahoo's symbol; adjusted closes are `factor` times the close.
 
-    With a `tape` they are those of its moment, which is also that of the Date header. `market` is the
-    currency and the zone that it states.
+    `events` are splits and dividends as Yahoo states them, by its symbol; `market` is the currency and the
+    zone that it states. With a `tape` candles are those of its moment, which is also that of the Date header.
     """
 
     def __init__(
@@ -27,10 +27,11 @@ class YahooServer(Loopback):
         faults: FaultPlan | None = None,
         factor: float = 0.5,
         tape: Tape | None = None,
+        events: Mapping[str, Any] | None = None,
         market: tuple[str, str] = ("USD", "America/New_York"),
     ) -> None:
         super().__init__(self._answer, faults)
-        self.market = market
+        self.events, self.market = events or {}, market
         self.rows, self.factor, self.tape = dict(rows), factor, tape
         if tape:
             self.dated = lambda: tape.now.timestamp()
@@ -77,6 +78,7 @@ class YahooServer(Loopback):
                 "validRanges": ["1d", "5d", "1mo", "max"],
             },
             "timestamp": [_opens(row) for row in rows],
+            **({"events": self.events[symbol]} if symbol in self.events else {}),
             "indicators": {"quote": [quote if rows else {}], "adjclose": [{"adjclose": adjusted}]},
         }
 
