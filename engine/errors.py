@@ -1,6 +1,8 @@
 """The errors that closecall raises on purpose, each with what the program does about it."""
 
 import difflib
+import json
+import re
 from collections.abc import Callable, Iterable
 
 
@@ -36,6 +38,15 @@ class CheckFailed(ClosecallError):
     """A check ran to its end and found a difference. The difference is printed; exit code 4."""
 
     exit_code = 4
+
+
+def toml_table(*names: str) -> str:
+    """Return the heading of a table as TOML wants it: a name with a dot or a slash needs quotes."""
+    parts = (
+        name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+        for name in names
+    )
+    return f"[{'.'.join(parts)}]"
 
 
 def suggest(

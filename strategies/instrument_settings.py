@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import UsageError
+from engine.errors import UsageError, toml_table
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
 from feeds.files.bars import guess_instrument
 from strategies.config import BacktestConfig, InstrumentTable
@@ -33,7 +33,7 @@ def _instrument(symbol: str, table: InstrumentTable | None) -> Instrument:
     try:
         return replace(guess, **{**stated, "names": guess.names + table.names})
     except ValueError as error:
-        raise UsageError(f"[instruments.{symbol}]: {error}") from error
+        raise UsageError(f"{toml_table('instruments', symbol)}: {error}") from error
 
 
 def load_calendars(

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from engine.calendars import Calendar, Session
-from engine.errors import DataError
+from engine.errors import DataError, toml_table
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar
 from feeds.files.tables import Row, find_tables, quote_value, read_rows
@@ -173,7 +173,7 @@ def _session(row: Row, day: date, instrument: Instrument, calendar: Calendar) ->
     if session is None:
         raise DataError(
             f"{row.place}: {day} is a day on which {instrument.calendar} was closed; remove the row, "
-            f"or set `calendar` under [instruments.{instrument.symbol}]"
+            f"or set `calendar` under {toml_table('instruments', instrument.symbol)}"
         )
     return session
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from feeds.files.bars import COLUMNS as BAR_COLUMNS
 from feeds.files.bars import guess_instrument
@@ -78,13 +78,14 @@ def check_files(
         calendars: Calendars to share between checks.
 
     Raises:
-        DataError: For a missing path, and for a folder without bars and news.
+        UsageError: For a path that is not there.
+        DataError: For a folder without bars and news.
     """
     findings: list[Finding] = []
     calendars = calendars or Calendars()
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder; check the path")
+            raise UsageError(f"{path}: no such file or folder; check the path")
         checked = 0
         for file in _list_files(path):
             columns = _read_columns(file, findings)

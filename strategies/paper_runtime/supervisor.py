@@ -49,7 +49,8 @@ def start_in_background(plan: LaunchSpec) -> int:
     folder = session_folder(plan.data_dir, plan.name)
     if holder := supervisor_pid(folder):
         raise UsageError(
-            f"session {plan.name} runs already, in process {holder}; closecall paper stop ends it"
+            f"session {plan.name} runs already, in process {holder}; "
+            f"end it with: closecall paper stop {plan.name}"
         )
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / OUTPUT

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 from feeds.files.bars import guess_instrument
 from feeds.quality.checks import Calendars, check_bars, check_files, summarize_blocking
 from feeds.quality.findings import Kind, find_misplaced
@@ -206,7 +206,7 @@ def test_what_is_no_table_of_bars_is_a_finding_and_no_error(tmp_path, content):
 
 
 def test_a_path_that_is_missing_or_holds_no_data_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no such file or folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         check_files([tmp_path / "none"])
     with pytest.raises(DataError, match="no file of bars or news"):
         check_files([tmp_path])

@@ -228,7 +228,7 @@ def check_data(
         raise UsageError("name files or folders to check, or --store")
     kept = BarStore(data_dir(data) / BARS_FOLDER)
     if store and not any(map(kept.symbols, kept.sources())):
-        raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
+        raise DataError(f"{kept.root}: nothing is stored; fetch first, see: closecall fetch bars --help")
     findings = check_store(kept, now=utc_now()) if store else check_files(paths or [], now=utc_now())
     blocking = sum(finding.blocking for finding in findings)
     if as_json:
