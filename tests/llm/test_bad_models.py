@@ -23,9 +23,9 @@ def expect_refusal(folder, capsys, *flags, code=3):
     (bars,) = write_bars(folder / "bars", "BTC-USD")
     words = ["backtest", "--bars", str(bars), "--data-dir", f"{folder}/data", "--out", f"{folder}/out"]
     assert run([*words, *flags]) == code
-    said = capsys.readouterr()
-    assert said.out == ""
-    (line,) = said.err.splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
     assert line.startswith("closecall: ")
     assert not (folder / "out").exists()
     return line
@@ -196,13 +196,15 @@ def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_the_model_end_in_one_line_and_a_failed_run(tmp_path, model):
     config = json.loads((model / "config.json").read_text())
     change_json(model / "config.json", intermediate_size=2 * config["intermediate_size"])
     assert f"student {model}: cannot be loaded" in expect_refusal_in_process(tmp_path, "--student", model)
-    assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]
+    assert [summary.state for summary in list_runs(tmp_path / "data")] == ["failed"]
 
 
+@pytest.mark.slow
 def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp_path):
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     weights = save({name: np.zeros((4, 999), dtype=np.float32)})
@@ -210,4 +212,4 @@ def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp
     assert "student tiny + my-adapter: cannot be loaded" in expect_refusal_in_process(
         tmp_path, "--adapter", adapter
     )
-    assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]
+    assert [summary.state for summary in list_runs(tmp_path / "data")] == ["failed"]

@@ -201,6 +201,7 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
         assert (halted["answer"]["was"], halted["answer"]["now"]) == ("active", "halted")
         _, refused = typed("paper", "start", *flags, code=2)
         assert f"runs already, in process {supervisor_pid(folder)}" in refused
+        assert "it resumes" not in refused
         first = runner_pid(folder)
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: (pid := runner_pid(folder)) and pid != first, 60)

@@ -2,13 +2,11 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.errors import UsageError
 from strategies.console import print_stderr, utc_now
 from tui.cli.config_options import config_options
 from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
@@ -59,38 +57,26 @@ def walkforward(
     wanted = with_champion(load_config(config, flags, print_stderr), folder)
     if wanted.out is not None:
         require_writable(wanted.out, "--out")
-    settings = build_settings(**{"seed": wanted.seed, **wanted.walkforward.model_dump(exclude_none=True)})
+    own = wanted.walkforward.model_dump(exclude_none=True)
     from strategies.result_table import print_result
-    from training.walkforward.run import walkforward as run_walkforward
+    from training.walkforward.api import walkforward as run_walkforward
 
     try:
         with ProgressDisplay() as progress:
-            run = run_walkforward(
-                wanted, settings, data_dir=folder, clock=utc_now, on_progress=progress, resume=resume
-            )
+            run = run_walkforward(config=wanted, folder=folder, on_progress=progress, resume=resume, **own)
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; the same command resumes where this one stopped\n")
         raise
     if register:
         from training.retraining.retrain import register_champion
+        from training.walkforward.config import build_settings
 
+        settings = build_settings(seed=wanted.seed, **own)
         name = register_champion(run, wanted, settings, folder, utc_now())
         sys.stderr.write(
             f"registered as {name}\n" if name else "no challenger was promoted, so none was registered\n"
         )
     print_json(run.result) if as_json else print_result(run.result)
-
-
-def build_settings(
-    method: str = "grpo", weights: "Mapping[str, float] | None" = None, **given: Any
-) -> "WalkForwardConfig":
-    """Return the settings of the flags that were given. Raises UsageError for one that does not fit."""
-    from training.rewards import Weights
-    from training.walkforward.config import Method, WalkForwardConfig
-
-    if method not in list(Method):
-        raise UsageError(f"--method {method!r}: choose one of {', '.join(Method)}")
-    return WalkForwardConfig(method=Method(method), weights=Weights(**(weights or {})), **given)
 
 
 _LOW_PRIORITY = 10
@@ -193,5 +179,7 @@ def retrain(
 
 def _training_settings(flags: dict[str, Any], **given: Any) -> "WalkForwardConfig":
     """Return the settings of a training that has no configuration file."""
+    from training.walkforward.config import build_settings
+
     training = flags.pop("walkforward", {})
     return build_settings(**training, **flags, **given)

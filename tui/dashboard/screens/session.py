@@ -45,14 +45,14 @@ def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
     money = journal.money
     if len(money.equity) < 2 or height < 3:
         return empty_state("No value is journaled yet.", waiting_label(journal, state.now), width)
-    hold = _share_span(money.hold, money.equity)
-    series = [(hold, state.palette.other)] if hold else []
+    prices = _share_span(money.mean_price, money.equity)
+    series = [(prices, state.palette.other)] if prices else []
     drawn, low, high = draw_curve([*series, (money.equity, state.palette.curve)], width - 11, height - 2)
-    held = hold[-1].value / money.start - 1 if hold and money.start else None
+    moved = prices[-1].value / money.start - 1 if prices and money.start else None
     legend = [
         ("━ equity " + format_amount(money.value), state.palette.curve),
         (format_signed_percent(money.total_return), state.palette.trend_style(money.total_return)),
-        ("┄ hold " + format_signed_percent(held), state.palette.other),
+        ("┄ mean price " + format_signed_percent(moved), state.palette.other),
         (f"drawdown {format_percent(money.drawdown)}", ""),
     ]
     lines = [row([(text, len(text), style) for text, style in legend], width)]
@@ -64,8 +64,8 @@ def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
     return lines
 
 
-def _share_span(hold: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
-    return [point for point in hold if equity[0].at <= point.at <= equity[-1].at]
+def _share_span(prices: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
+    return [point for point in prices if equity[0].at <= point.at <= equity[-1].at]
 
 
 def _positions(state: ViewState, width: int, height: int) -> Sequence[Text]:
@@ -160,10 +160,10 @@ def _limit(name: str, value: object) -> str:
 
 EQUITY = Panel(
     name="equity",
-    title="Equity and buy & hold",
+    title="Equity and mean price",
     draw=_equity,
-    help="The account's value after each close, "
-    "against buying every symbol once at its first close and holding it, before costs.",
+    help="The account's value after each close, and the mean price of all symbols, each in shares of its "
+    "first close. What buying and holding them would have earned, with costs, is in the table of scores.",
 )
 
 POSITIONS = Panel(
