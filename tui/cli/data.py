@@ -25,8 +25,9 @@ from tui.cli.options import (
 from tui.cli.paths import data_dir, working_dir
 from tui.cli.progress import ProgressDisplay
 
-__all__ = ["check_app", "collect", "fetch_app"]
+__all__ = ["check_app", "collect", "data_app", "fetch_app"]
 fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
+data_app = typer.Typer(help="List and remove what is stored.", no_args_is_help=True)
 check_app = typer.Typer(help="Check data quality and reproducibility.", no_args_is_help=True)
 _BLOCKING_HELP = 4
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from engine.errors import UsageError
 from strategies.data_folder import ENVIRONMENT_VARIABLE as ENVIRONMENT_VARIABLE
 from strategies.data_folder import data_dir as data_dir
+from strategies.data_folder import default_data_dir as default_data_dir
 
 
 def working_dir(chosen: Path | None) -> Path:
@@ -21,6 +22,12 @@ def require_writable(folder: Path, option: str) -> Path:
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"{option} {folder}: {place} cannot be written; name another folder")
     return folder
+
+
+def shorten_home(path: Path) -> str:
+    """Return a path as a shell takes it, with ~ for the user's home."""
+    home = Path("~").expanduser()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def existing_parent(folder: Path) -> Path:

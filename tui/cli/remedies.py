@@ -18,7 +18,7 @@ _COMMAND = re.compile(r"\bclosecall((?: [a-z][a-z-]*)+)(?! --help)\b")
 def complete_remedies(arguments: Sequence[str]) -> Iterator[None]:
     """Complete what is written to stderr, and to stdout unless that is JSON, while the command runs."""
     folder = _given_folder(arguments)
-    if folder is None or "--help" in arguments:
+    if folder is None or {"--help", "-h"} & set(arguments):
         yield
         return
 
