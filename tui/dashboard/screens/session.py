@@ -53,7 +53,7 @@ def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
         ("━ equity " + format_amount(money.value), state.palette.curve),
         (format_signed_percent(money.total_return), state.palette.trend_style(money.total_return)),
         (f"drawdown {format_percent(money.drawdown)}", ""),
-        ("┄ mean price " + format_signed_percent(moved), state.palette.other),
+        ("┄ mean " + format_signed_percent(moved), state.palette.other),
     ]
     while sum(len(text) + 1 for text, _ in legend) > width and len(legend) > 1:
         del legend[-1]  # what stays is whole
