@@ -13,11 +13,10 @@ from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar
-from feeds.files.tables import Row, find_tables, quote_value, read_rows
+from feeds.files.dialects import read_bar_rows
+from feeds.files.layouts import COLUMNS, PRICES
+from feeds.files.tables import Row, find_tables, quote_value
 from feeds.symbols import a_share_code, known_names, parse_pair
-
-COLUMNS = ("date", "open", "high", "low", "close", "volume")
-_PRICES = ("open", "high", "low", "close")
 
 # Tables written from timestamps have a midnight after each day.
 _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?")
@@ -122,7 +121,7 @@ def guess_instrument(symbol: str) -> Instrument:
 def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
     """Yield the rows of a bar file with their dates, which ascend. Raises DataError where they do not."""
     last: date | None = None
-    for row in read_rows(path, COLUMNS):
+    for row in read_bar_rows(path):
         day = _parse_day(row)
         if last is not None and day <= last:
             fault = "comes twice" if day == last else f"comes after {last}"
@@ -146,7 +145,7 @@ def _parse_day(row: Row) -> date:
 
 def _build_bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) -> Bar:
     opens_at, closes_at = _session(row, day, instrument, calendar)
-    open_, high, low, close = (_parse_number(row, name) for name in _PRICES)
+    open_, high, low, close = (_parse_number(row, name) for name in PRICES)
     volume = _parse_number(row, "volume")
     try:
         return Bar(

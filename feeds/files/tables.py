@@ -75,11 +75,11 @@ def find_tables(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list
 
 def read_columns(path: Path) -> tuple[str, ...]:
     """Return the column names of `path` in small letters. Reads no more than the header."""
-    _require_file(path)
+    _require_table(path)
     if not _is_csv(path):
         names = _parquet_columns(path) if _is_parquet(path) else read_json_columns(path)
         return tuple(_normalize_column(name) for name in names)
-    with _open_table(path) as file:
+    with open_table(path) as file:
         start = file.read(_HEADER_BYTES)
     line = start.splitlines()[0] if start.strip() else b""
     try:
@@ -106,7 +106,7 @@ def read_rows(
     Raises:
         DataError: For a missing or repeated column, a damaged file and, without `on_ragged`, a ragged row.
     """
-    _require_file(path)
+    _require_table(path)
     rows = _csv_rows(path) if _is_csv(path) else _typed_rows(path, {*needed, *optional})
     header = [_normalize_column(name) for name in next(rows)[1]]
     require_columns(path, header, needed)
@@ -178,8 +178,15 @@ def _file_mode(path: Path) -> int:
         raise DataError(f"{path}: no such file or folder; check the path") from None
 
 
-def _require_file(path: Path) -> None:
-    if not stat.S_ISREG(_file_mode(path)) or path.suffix.lower() not in _SUFFIXES:
+def require_file(path: Path) -> None:
+    """Raise DataError where a path is missing or no file."""
+    if not stat.S_ISREG(_file_mode(path)):
+        raise DataError(f"{path}: not a table; give a file")
+
+
+def _require_table(path: Path) -> None:
+    require_file(path)
+    if path.suffix.lower() not in _SUFFIXES:
         raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
 
 
@@ -204,7 +211,8 @@ def read_once() -> Iterator[None]:
         _kept.reset(token)
 
 
-def _open_table(path: Path) -> BinaryIO:
+def open_table(path: Path) -> BinaryIO:
+    """Open a file for reading, or what was kept of it (see `read_once`). Raises DataError."""
     kept = _kept.get()
     try:
         if kept is None or path.stat().st_size > _MAX_KEPT_BYTES:
@@ -231,7 +239,7 @@ def _decode_text(path: Path, data: bytes) -> str:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with _open_table(path) as file:
+    with open_table(path) as file:
         text = _decode_text(path, file.read())
     # Strict, because a quote that never closes would otherwise swallow the rest of the file unseen.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -250,7 +258,7 @@ def _parquet_columns(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        with _open_table(path) as file:
+        with open_table(path) as file:
             return [str(name) for name in pq.read_schema(file).names]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damage_error(path, error) from None
@@ -263,22 +271,23 @@ def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]
     names = [name for name in _parquet_columns(path) if _normalize_column(name) in wanted]
     yield 0, names
     try:
-        with _open_table(path) as file, pq.ParquetFile(file) as table_file:
+        with open_table(path) as file, pq.ParquetFile(file) as table_file:
             table = table_file.read(columns=names)
-        columns = [[_format_cell(value) for value in column.to_pylist()] for column in table.columns]
+        columns = [[format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damage_error(path, error) from None
     for number, cells in enumerate(zip(*columns, strict=True), start=1):
         yield number, list(cells)
 
 
-def _format_cell(value: Any) -> str:
+def format_cell(value: Any) -> str:
+    """Return a typed cell as text."""
     if value is None:
         return ""
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     if isinstance(value, list):
-        return ";".join(_format_cell(item) for item in value)
+        return ";".join(format_cell(item) for item in value)
     return str(value)
 
 
@@ -355,7 +364,7 @@ def _parse_json_cell(path: Path, number: int, name: str, value: Any) -> str:
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with _open_table(path) as file:
+        with open_table(path) as file:
             number = 0
             while line := file.readline(_MAX_LINE_LENGTH):
                 number += 1
