@@ -7,6 +7,12 @@ from datetime import date
 from enum import StrEnum
 
 ROUND_THE_CLOCK = "24/7"
+"""The calendar of days in UTC. "24/7+08:00" has the same days from midnight to midnight of that offset."""
+
+
+def is_round_the_clock(calendar: str) -> bool:
+    """Return whether a calendar is of a market that never closes."""
+    return calendar.startswith(ROUND_THE_CLOCK)
 
 
 class AssetClass(StrEnum):
@@ -25,7 +31,7 @@ class Instrument:
         symbol: The traded symbol.
         names: Other words that news uses for it.
         asset_class: Decides the market's rules and default costs.
-        calendar: "24/7" (days in UTC) or a code of exchange_calendars.
+        calendar: "24/7" (days in UTC), "24/7+08:00" (days of that offset) or a code of exchange_calendars.
         currency: The quote currency.
         lot: The smallest tradable size and its step, in units; 0 allows any fraction.
         shortable: Whether it can be sold short.
@@ -53,7 +59,7 @@ class Instrument:
     @property
     def days_per_year(self) -> int:
         """Trading days in a year, to annualise this instrument's figures."""
-        return 365 if self.calendar == ROUND_THE_CLOCK else 252
+        return 365 if is_round_the_clock(self.calendar) else 252
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Batches have a fixed number of rows and a fixed length, and a prompt's place in 
 depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -20,6 +21,14 @@ from llm.student import Progress, Quantization, StudentSettings
 
 _ANSWER_TOKENS = 64
 _LENGTH_STEPS = 8
+
+
+@contextmanager
+def ignore_renamed_attribute() -> Iterator[None]:
+    """Ignore that peft and trl read an attribute by the name that transformers is about to drop."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+        yield
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":
@@ -224,5 +233,6 @@ def _load_model(folder: Path, adapter: Path | None, quantization: Quantization) 
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+        with ignore_renamed_attribute():
+            model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
     return model.eval()

@@ -1,6 +1,9 @@
 """Build the instruments of a run, with costs and calendars, from its symbols and its configuration."""
 
-from collections.abc import Iterable, Mapping
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -9,6 +12,7 @@ from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
 from feeds.files.bars import guess_instrument
+from feeds.symbols import NameTable, parse_pair
 from strategies.config import BacktestConfig, InstrumentTable
 
 
@@ -18,6 +22,56 @@ def build_instruments(symbols: Iterable[str], config: BacktestConfig) -> dict[st
     Raises UsageError for a statement that cannot be.
     """
     return {symbol: _instrument(symbol, config.instruments.get(symbol)) for symbol in symbols}
+
+
+def find_unused_names(
+    config: BacktestConfig, instruments: Mapping[str, Instrument], known: Collection[str]
+) -> list[str]:
+    """Return a note on each name under [instruments] and [aliases] that matches nothing.
+
+    Args:
+        config: The configuration.
+        instruments: The traded instruments by symbol.
+        known: All symbols that could be traded.
+
+    Raises:
+        UsageError: For a name that is close to a traded symbol, which would be left without what it states.
+    """
+    names = NameTable.for_instruments(instruments.values())
+    unused = [("instruments", name) for name in config.instruments if name not in known]
+    unused += [("aliases", name) for name in config.aliases if not names.contains(name) and name not in known]
+    notes = []
+    for table, name in unused:
+        entry = (
+            f"[{table}.{quote_key(name)}]" if table == "instruments" else f"{quote_key(name)} in [{table}]"
+        )
+        near = sorted(names.resolve(name))
+        if not names.contains(name):
+            near = [s for s in instruments if s not in getattr(config, table) and _is_close(name, s)]
+        if near:
+            raise UsageError(f"{entry} matches no symbol; did you mean {quote_key(near[0])}?")
+        notes.append(f"{entry} matches no symbol of this run and has no effect.")
+    return notes
+
+
+def quote_key(name: str) -> str:
+    """Return a name as a key of TOML, in quotes where it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+_MIN_LIKENESS = 0.75
+
+
+def _is_close(name: str, symbol: str) -> bool:
+    """Whether a name may be a symbol that was misspelt or cut short. Numbers are close to no other number."""
+    one, other = (re.sub(r"\W|_", "", word).casefold() for word in (name, symbol))
+    if one == other or (min(len(one), len(other)) > 2 and (one.startswith(other) or other.startswith(one))):
+        return True
+    if one.isdigit() or other.isdigit():
+        return False
+    if (pair := parse_pair(name)) and (traded := parse_pair(symbol)):
+        one, other = pair[0], traded[0]
+    return difflib.SequenceMatcher(a=one, b=other).ratio() >= _MIN_LIKENESS
 
 
 _EXAMPLES = {AssetClass.COIN: "BTC-USD", AssetClass.STOCK: "AAPL", AssetClass.A_SHARE: "600519"}

@@ -13,6 +13,7 @@ from typing import Any
 from engine.journal.events.training import TrainingGuard
 from llm.model_files import SETTINGS_FILE
 from llm.student import Quantization, StudentSettings, TrainableStudent
+from llm.transformers_student import ignore_renamed_attribute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
             target_modules=_linear_layers(model),
             layers_to_transform=shape.blocks(model.config.get_text_config().num_hidden_layers),
         )
-        return get_peft_model(model, lora)
+        with ignore_renamed_attribute():
+            return get_peft_model(model, lora)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from engine.calendars import Calendar
 from engine.errors import UsageError
-from engine.model import require_utc
+from engine.model import require_utc, widen_range
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -39,13 +39,17 @@ class Adjustment(StrEnum):
 
 
 def find_price_fault(prices: Sequence[float], volume: float) -> str | None:
-    """Return why open, high, low, close and volume are impossible, or None where they are possible."""
+    """Return why open, high, low, close and volume are impossible, or None where they are possible.
+
+    An open or close outside high and low by no more than rounding explains is possible.
+    """
     open_, high, low, close = prices
     for name, price in zip(("open", "high", "low", "close"), prices, strict=True):
         if not (math.isfinite(price) and price > 0):
             return f"{name} {price} is not a price above zero"
     if not (math.isfinite(volume) and volume >= 0):
         return f"volume {volume} is not a number of zero or more"
+    high, low = widen_range(*prices)
     if high < max(open_, close, low) or low > min(open_, close):
         return f"open {open_} or close {close} is outside low {low} to high {high}"
     return None

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
-from engine.instruments import Instrument
+from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar
-from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span
+from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span, read_day_offset
 from feeds.files.tables import read_once
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
@@ -80,6 +80,11 @@ def _import_file(
         raise DataError(
             f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
             f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
+        )
+    if is_round_the_clock(instrument.calendar) and (offset := read_day_offset(path)):
+        raise DataError(
+            f"{path}: its days begin at midnight of {offset}, and the store has days in UTC; "
+            "give the file to a backtest with --bars"
         )
     first, last = read_date_span(path)
     since, until = midnight(first), midnight(last) + DAY

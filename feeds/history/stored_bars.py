@@ -17,7 +17,7 @@ from engine.calendars import Calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.journal.canonical import canonical_json, format_utc
-from engine.model import Bar, require_utc
+from engine.model import Bar, require_utc, widen_range
 from feeds.files.tables import quote_value
 from feeds.history.candles import EPOCH, Adjustment, Candle, Gap, timeframe_step
 
@@ -106,14 +106,15 @@ class StoredBars:
                     f"{instrument.calendar} was closed; set `calendar` under [instruments.{self.symbol}]"
                 )
             opens_at, closes_at = session
+        high, low = widen_range(*candle.prices)
         return Bar(
             symbol=instrument.symbol,
             timeframe=self.timeframe,
             opens_at=opens_at,
             closes_at=closes_at,
             open=candle.open,
-            high=candle.high,
-            low=candle.low,
+            high=high,
+            low=low,
             close=candle.close,
             volume=candle.volume,
         )

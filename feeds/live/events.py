@@ -12,7 +12,7 @@ from engine.calendars import Session
 from engine.journal.events import encode
 from engine.journal.events.inputs import Correction, Gap, PriceAt, Quotes, SliceRecord, encode_bar_values
 from engine.journal.journal import Event
-from engine.model import Bar, NewsItem, Phase, Slice
+from engine.model import Bar, NewsItem, Phase, Slice, widen_range
 from feeds.history.candles import EPOCH, find_price_fault
 from feeds.live.protocols import Opening, Quote
 
@@ -143,13 +143,14 @@ def parse_bar(symbol: str, row: Sequence[object], session: Session) -> Bar | Non
     numbers = [float(cell) for cell in cells if isinstance(cell, int | float)]
     if find_price_fault(numbers[:4], numbers[4]) is not None:
         return None
+    high, low = widen_range(*numbers[:4])
     return Bar(
         symbol=symbol,
         opens_at=session[0],
         closes_at=session[1],
         open=numbers[0],
-        high=numbers[1],
-        low=numbers[2],
+        high=high,
+        low=low,
         close=numbers[3],
         volume=numbers[4],
     )

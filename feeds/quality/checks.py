@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
-from engine.instruments import Instrument
+from engine.instruments import Instrument, is_round_the_clock
 from feeds.files.bars import COLUMNS as BAR_COLUMNS
 from feeds.files.bars import guess_instrument
 from feeds.files.news import COLUMNS as NEWS_COLUMNS
@@ -121,6 +121,9 @@ def _check_bars(
 ) -> list[Finding]:
     new_finding = FindingFactory(file=path, symbol=instrument.symbol)
     check = RowCheck(new_finding)
+    if is_round_the_clock(instrument.calendar) and len(check.offsets) > 1:
+        fault = "the days have several offsets from UTC; write days that all begin at the same hour"
+        check.findings.append(new_finding(Kind.CLOCK, None, None, "", fault))
     rows = [row for row in check.rows if _MIN_DAY <= row.day <= _MAX_DAY]
     return check_rows(rows, instrument, new_finding, now, calendars, earlier=check.findings)
 

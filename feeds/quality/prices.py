@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, price_limit
+from engine.instruments import AssetClass, Instrument, is_round_the_clock, price_limit
 from feeds.quality.findings import Finding, FindingFactory, Kind
 from feeds.quality.rows import BarRow
 
@@ -60,7 +60,7 @@ def check_prices(
     if len(rows) < _MIN_ROWS:
         return []
     moves = _Moves(rows)
-    spikes = dict(_find_spikes(moves, joined=instrument.calendar == ROUND_THE_CLOCK))
+    spikes = dict(_find_spikes(moves, joined=is_round_the_clock(instrument.calendar)))
     findings = [_outlier_finding(rows[index], part, new_finding) for index, part in spikes.items()]
     findings += [
         _wick_finding(rows[index], side, new_finding)
@@ -166,7 +166,7 @@ def _find_breaks(
         elif abs(gap) > max(_BREAK, _BREAK_SCALES * float(moves.gap_scale[index])):
             near = min(_RATIO_NEAR, max(0.025, _BREAK_NEAR * float(moves.gap_scale[index])))
             simple = min(abs(gap - math.log(split)) for split in _RATIOS) <= near
-            joined = instrument.calendar == ROUND_THE_CLOCK
+            joined = is_round_the_clock(instrument.calendar)
             quiet = joined or moves.relative_volume(index) < _CRASH_VOLUME * max(1.0, 1 / ratio)
             if quiet and (simple or joined or abs(gap) > _ANY_RATIO):
                 yield index, ratio

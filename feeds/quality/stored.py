@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from engine.instruments import Instrument
+from engine.model import widen_range
 from feeds.files.bars import guess_instrument
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
 from feeds.quality.checks import Calendars, check_rows
 from feeds.quality.findings import Finding, FindingFactory
-from feeds.quality.rows import BarRow
+from feeds.quality.rows import BarRow, describe_widened
 
 _DAILY = "1d"
 
@@ -57,4 +58,12 @@ def check_stored(
         )
         for number, candle in enumerate(stored.candles, start=1)
     ]
-    return check_rows(rows, instrument, FindingFactory(file=file, symbol=stored.symbol), now, calendars)
+    new_finding = FindingFactory(file=file, symbol=stored.symbol)
+    widened = [
+        (row.line, row.day)
+        for row, candle in zip(rows, stored.candles, strict=True)
+        if widen_range(*candle.prices) != (candle.high, candle.low)
+    ]
+    return check_rows(
+        rows, instrument, new_finding, now, calendars, earlier=describe_widened(widened, new_finding)
+    )

@@ -86,6 +86,8 @@ class StatusTracker:
                 self.waiting_for, self.waiting_until = payload.awaited[:300], payload.until
             case WalkForwardStarted():
                 self.title = f"walk-forward, {fields.get_text(payload.settings, 'method', 12)}"
+                # Bars from frames are in no key of the configuration.
+                self.simulated = self.simulated and payload.plan.get("source") is None
             case ModelAdopted():
                 self.student = (payload.name or payload.fingerprint[:12])[:60]
 
@@ -111,7 +113,7 @@ class StatusTracker:
     def _on_session_started(self, row: EventRow, started: SessionStarted) -> None:
         self.currency = _account_currency(started)
         if row.kind != Kind.SESSION_STARTED:  # the settings of a run
-            # Bars from frames are in no key of the configuration; a simulated market is named in the notes.
+            # A simulated market is named in the notes.
             self.simulated = self.simulated and any("SIMULATED" in note for note in started.notes)
             return
         self.own_time = started.simulated

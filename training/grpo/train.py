@@ -15,6 +15,7 @@ from engine.model import Abstention, Direction, Forecast
 from llm.answers import format_answer, parse_answer
 from llm.backends import load_trainable_student
 from llm.student import StudentSettings, TrainableStudent
+from llm.transformers_student import ignore_renamed_attribute
 from training.dataset.experience import Experience, TrainingSet
 from training.grpo.advantages import compute_direction_anchors
 from training.grpo.config import GrpoConfig
@@ -77,7 +78,8 @@ def train_grpo(
 
         monitor.begin()
         trainer.add_callback(create_reporter(trainer, training, on_step))
-        trainer.train()
+        with ignore_renamed_attribute():
+            trainer.train()
         return save_trained_adapter(trainer.model, folder, start, training, monitor, started=started)
 
 
