@@ -60,6 +60,14 @@ def suffix_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def stem_of(path: Path) -> str:
+    """Return the name of a file without its suffix and that of its packing."""
+    name = Path(path.name)
+    while name.suffix.lower() in (*_PACKED, *SUFFIXES):
+        name = name.with_suffix("")
+    return name.name
+
+
 def read_raw(path: Path, limit: int | None = None) -> list[RawTable]:
     """Return the ways in which a file can be a table, the likeliest first; for all but text there is one.
 
