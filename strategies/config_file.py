@@ -35,7 +35,7 @@ def load_config(
     values = _read_table(path) if path is not None else {}
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
-    merged = ("market", "sources", "paper", "walkforward")
+    merged = ("market", "sources", "paper", "walkforward", "columns")
     tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})

@@ -12,6 +12,7 @@ from engine.fx import FxRates
 from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
 from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset
+from feeds.files.layouts import state_columns
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
@@ -221,7 +222,8 @@ def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        data = load_files(config)
+        with state_columns(config.columns.to_settings()):
+            data = load_files(config)
     elif config.store:
         data = load_store(config, data_dir)
     else:

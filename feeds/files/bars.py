@@ -13,7 +13,7 @@ from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, is_round_the_clock
 from engine.model import Bar, widen_range
-from feeds.files.dialects import read_bar_rows
+from feeds.files.dialects import read_bar_rows, require_plausible
 from feeds.files.layouts import COLUMNS, PRICES
 from feeds.files.tables import Row, find_tables, quote_value
 from feeds.symbols import a_share_code, known_names, parse_pair
@@ -97,6 +97,7 @@ def read_bars(
         raise DataError(
             f"{path}: no bar from {since or 'the start'} to {until or 'the end'}; choose other dates"
         )
+    require_plausible(path, [(bar.open, bar.high, bar.low, bar.close) for bar in bars])
     return bars
 
 

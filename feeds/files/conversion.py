@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from engine.errors import DataError, UsageError
 from engine.model import Bar, widen_range
 from feeds.files.cells import to_float
-from feeds.files.dialects import BarTable, StampedRow, read_bar_table, to_daily_rows
+from feeds.files.dialects import BarTable, StampedRow, read_bar_table, require_plausible, to_daily_rows
 from feeds.files.layouts import COLUMNS, PRICES
 from feeds.files.raw import stem_of
 from feeds.files.tables import Row, quote_value
@@ -63,8 +63,8 @@ def resample_bars(
 ) -> list[WrittenFile]:
     """Write daily bars made of the shorter bars in files of any form, one file for each symbol.
 
-    A day has the open of its first bar, the close of its last, and the sum of the volumes. Of a market that is
-    open round the clock, days that lack their first or last bar are left out.
+    A day has the open of its first bar, the close of its last, and the sum of the volumes. Of a market that
+    is open round the clock, days that lack their first or last bar are left out.
 
     Args:
         paths: The files.
@@ -157,7 +157,7 @@ def _is_whole(bars: Sequence[tuple[datetime, StampedRow]], step: timedelta) -> b
 def _join(table: BarTable, day: date, rows: Sequence[StampedRow]) -> Row:
     """Return the daily bar of the shorter bars of one day, oldest first."""
     for row in rows:
-        _require_possible(Row(path=table.path, number=row.number, cells={"date": str(day), **row.cells}))
+        _parse_prices(Row(path=table.path, number=row.number, cells={"date": str(day), **row.cells}))
     volume = sum((Decimal(row.cells["volume"]) for row in rows), Decimal(0))
     cells = {
         "date": day.isoformat(),
@@ -177,8 +177,8 @@ def _write_all(tables: Iterable[tuple[Path, _Series]], folder: Path, *, overwrit
         for symbol, rows, about in series:
             name = file_stem(symbol or stem_of(path))
             days = joined.setdefault(name, {})
+            require_plausible(path, [_parse_prices(row) for row in rows])
             for row in rows:
-                _require_possible(row)
                 other = days.setdefault(row.cells["date"], row)
                 if other.cells != row.cells:
                     raise DataError(
@@ -217,8 +217,8 @@ def _part(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
-def _require_possible(row: Row) -> None:
-    """Refuse a bar that the reader of our own form would refuse."""
+def _parse_prices(row: Row) -> tuple[float, float, float, float]:
+    """Return the prices of a bar; refuse one that the reader of our own form would refuse."""
     numbers: dict[str, float] = {}
     for name in (*PRICES, "volume"):
         number = to_float(row.cells[name])
@@ -229,9 +229,10 @@ def _require_possible(row: Row) -> None:
     high, low = widen_range(*(numbers[name] for name in PRICES))
     day = datetime.fromisoformat(row.cells["date"][:10]).replace(tzinfo=UTC)
     try:
-        Bar(symbol="X", opens_at=day, closes_at=day + _DAY, **numbers | {"high": high, "low": low})
+        bar = Bar(symbol="X", opens_at=day, closes_at=day + _DAY, **numbers | {"high": high, "low": low})
     except ValueError as error:
         raise DataError(f"{row.place}: {error}; correct or remove the row") from None
+    return bar.open, bar.high, bar.low, bar.close
 
 
 def file_stem(symbol: str) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
@@ -39,6 +40,10 @@ from feeds.files.raw import RawTable
 from feeds.files.tables import Row, parse_timestamp, quote_value, read_columns, read_rows
 
 _DAY = timedelta(days=1)
+
+# What daily prices can be: a high beside the close, and the usual high beside the low; and how many bars it
+# takes to tell opens from closes.
+_MAX_RISE, _MAX_RANGE, _MIN_BARS = 100, 3, 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,12 +192,12 @@ class _Reader:
         rows = []
         for label, fields in layout.columns.items():
             self._note_columns(fields)
-            factor = self._lot_factor(fields, style)
+            lot = self._lot_size(fields, style)
             for stamp, (number, cells) in zip(stamps, self._rows, strict=True):
                 values = {name: style.plain(cells[fields[name]]) for name in PRICES}
                 if label and all(value.lower() in MISSING for value in values.values()):
                     continue  # another symbol of the same table trades on that day
-                values["volume"] = self._read_volume(fields, cells, style, factor)
+                values["volume"] = self._read_volume(fields, cells, style, lot)
                 symbol = cells[layout.shared["symbol"]] if "symbol" in layout.shared else label
                 rows.append(StampedRow(number=number, stamp=stamp, cells=values, symbol=symbol))
         return BarTable(path=raw.path, rows=rows, notes=tuple(self._notes), place=raw.place)
@@ -282,9 +287,8 @@ class _Reader:
             if end is None or (end.tzinfo is None) != (begin.tzinfo is None):
                 continue
             if abs(end - begin - _DAY) > timedelta(seconds=2):
-                raise _length_error(
-                    self._raw.path, f"{place}: a bar of {_describe_span(end - begin)}", end - begin
-                )
+                what = f"{place}: a bar of {_describe_span(end - begin)}"
+                raise _length_error(what, end - begin, self._raw.path)
 
     def _infer_numbers(self) -> NumberStyle:
         wanted = ("turnover", "volume", *PRICES)
@@ -295,39 +299,44 @@ class _Reader:
             self._notes.append("decimal commas")
         return style
 
-    def _lot_factor(self, fields: Mapping[str, int], style: NumberStyle) -> float:
-        """Return 100 where the turnover beside it shows that an A-share's volume is in lots, else 1."""
-        if "turnover" not in fields or normalize_name(self._layout.names[fields.get("volume", 0)]) not in (
-            "vol",
-            "成交量",
-        ):
+    def _lot_size(self, fields: Mapping[str, int], style: NumberStyle) -> int:
+        """Return 100 where Tushare's names or the turnover show an A-share's volume in lots, else 1."""
+        if "ts_code" in map(normalize_name, self._layout.names) and fields.get("volume", -1) >= 0:
+            self._notes.append("volume in lots of 100, as Tushare has it")
+            return 100
+        if not {"turnover", "volume"} <= set(fields):
             return 1
-        ratios = []
+        ratios, crossed = [], []
         for _, cells in self._rows:
-            amount, volume, close = (
+            turnover, volume, close = (
                 to_float(style.plain(cells[fields[name]])) for name in ("turnover", "volume", "close")
             )
-            if amount and volume and close:
-                ratios.append(amount / volume / close)
-        middle = median(ratios) if ratios else 1
-        if 50 < middle < 200 or 0.05 < middle < 0.2:
+            if turnover and volume and close:
+                ratios.append(turnover / volume / close)
+                crossed.append(volume / turnover / close)
+        if ratios and 0.5 < median(crossed) < 2 and not 0.5 < median(ratios) < 2:
+            names = " and ".join(
+                quote_value(self._layout.names[fields[name]]) for name in ("turnover", "volume")
+            )
+            raise DataError(f"{self._raw.path}: columns {names} are exchanged; correct the header")
+        in_lots = ratios and (50 < median(ratios) < 200 or 0.05 < median(ratios) < 0.2)
+        if in_lots and normalize_name(self._layout.names[fields["volume"]]) in ("vol", "成交量"):
             self._notes.append("volume in lots of 100, by the turnover beside it")
             return 100
         return 1
 
     def _read_volume(
-        self, fields: Mapping[str, int], cells: Sequence[str], style: NumberStyle, factor: float
+        self, fields: Mapping[str, int], cells: Sequence[str], style: NumberStyle, lot: int
     ) -> str:
-        if fields.get("volume", 0) < 0:
-            return "0"
         if "volume" not in fields:
             raise DataError(
                 f"{self._raw.path}: no column volume; add one, or set `volume = 0` under [columns] in the "
                 "configuration if it is not known"
             )
+        if fields["volume"] < 0:
+            return "0"
         text = style.plain(cells[fields["volume"]])
-        number = to_float(text)
-        return text if factor == 1 or number is None else repr(number * factor)
+        return text if lot == 1 or to_float(text) is None else format(Decimal(text) * lot, "f")
 
 
 def to_daily_rows(table: BarTable, rows: Sequence[StampedRow]) -> list[Row]:
@@ -344,7 +353,12 @@ def to_daily_rows(table: BarTable, rows: Sequence[StampedRow]) -> list[Row]:
     ]
     if _falls(days):
         own.reverse()
-    _require_plausible(table.path, own)
+    for earlier, later in pairwise(own):
+        day, before = later.cells["date"], earlier.cells["date"]
+        if day <= before:
+            fault = "comes twice" if day == before else f"comes after {before}"
+            raise DataError(f"{later.place}: date {day} {fault}; give one row a day, in order of time")
+    _require_decimals(own)
     return own
 
 
@@ -359,8 +373,10 @@ def _write_days(table: BarTable, rows: Sequence[StampedRow]) -> list[str]:
     stamps = [row.stamp for row in rows]
     _refuse_intraday(table.path, stamps)
     if all(stamp.time() == time() for stamp in stamps):
-        return [stamp.isoformat() if stamp.utcoffset() else stamp.date().isoformat() for stamp in stamps]
+        return [_write_midnight(stamp) for stamp in stamps]
     clocks = [stamp.hour * 60 + stamp.minute for stamp in stamps]
+    if min(clocks) == 24 * 60 - 1:  # the last minute of the day for which the bar stands
+        return [_write_midnight(stamp) for stamp in stamps]
     if max(clocks) - min(clocks) > 20 * 60:
         # Midnights of a zone with summer time lie on both sides of midnight in UTC.
         stamps = [stamp + timedelta(hours=4) for stamp in stamps]
@@ -369,8 +385,12 @@ def _write_days(table: BarTable, rows: Sequence[StampedRow]) -> list[str]:
     shifts = [shift for shift in (0, 1, -1) if all((day + shift) % 7 < 5 for day in weekdays)]
     if len(shifts) == 1 and max(clocks) - min(clocks) <= 240:
         return [(stamp.date() + shifts[0] * _DAY).isoformat() for stamp in stamps]
-    if not shifts and stamps[0].tzinfo and len({stamp.astimezone(UTC).time() for stamp in stamps}) == 1:
-        begin = stamps[0].astimezone(UTC)
+    begins = {stamp.astimezone(UTC).time() for stamp in stamps} if stamps[0].tzinfo else set()
+    if (
+        not shifts
+        and len(begins) == 1
+        and (begin := begins.pop()) == time(begin.hour, begin.minute // 30 * 30)
+    ):
         ahead = timedelta(hours=begin.hour, minutes=begin.minute)
         zone = timezone(-ahead if ahead <= _DAY / 2 else _DAY - ahead)
         return [stamp.astimezone(zone).isoformat() for stamp in stamps]
@@ -379,6 +399,12 @@ def _write_days(table: BarTable, rows: Sequence[StampedRow]) -> list[str]:
         f"{table.place(first.number)}: a bar of {first.stamp:%Y-%m-%d %H:%M}, and nothing shows for which "
         "day it stands; write the day alone as YYYY-MM-DD"
     )
+
+
+def _write_midnight(stamp: datetime) -> str:
+    """Return the day of a time, with the offset of its zone unless that is UTC."""
+    day = stamp.date().isoformat()
+    return datetime.combine(stamp.date(), time(), stamp.tzinfo).isoformat() if stamp.utcoffset() else day
 
 
 def require_daily(path: Path, days: Sequence[date]) -> None:
@@ -400,19 +426,40 @@ def _length_error(what: str, length: timedelta, path: Path) -> DataError:
     )
 
 
+def _require_decimals(rows: Sequence[Row]) -> None:
+    """Refuse a high that is written without the decimals of the others, and many times as high."""
+    bare = [row for row in rows if row.cells["high"].isdigit()]
+    for row in bare if len(bare) < len(rows) / 10 else []:
+        close = to_float(row.cells["close"])
+        if close and float(row.cells["high"]) > 8 * close:
+            fault = f"high {quote_value(row.cells['high'])} has lost its decimal sign; correct the row"
+            raise DataError(f"{row.place}: {fault}")
+
+
 def _describe_span(span: timedelta) -> str:
     if span < timedelta(hours=1):
         return f"{span.total_seconds() / 60:.0f} minutes"
     return f"{span.total_seconds() / 3600:.0f} hours" if span < _DAY * 2 else f"{span / _DAY:.0f} days"
 
 
-def _require_plausible(path: Path, rows: Sequence[Row]) -> None:
-    """Refuse prices that contradict their names: open and close exchanged, or columns that are no prices."""
-    bars = [[to_float(row.cells[name]) or 0.0 for name in PRICES] for row in rows]
-    bars = [bar for bar in bars if all(0 < price < math.inf for price in bar)]
-    if len(bars) < 10:
+def require_plausible(path: Path, bars: Sequence[tuple[float, float, float, float]]) -> None:
+    """Refuse prices that contradict their names: open and close exchanged, or columns that are no prices.
+
+    Args:
+        path: The file, for the message.
+        bars: Open, high, low and close of daily bars that are possible by themselves, oldest first.
+
+    Raises:
+        DataError: Where that is so.
+    """
+    wild = next((bar for bar in bars if bar[1] > _MAX_RISE * max(bar[0], bar[3])), None)
+    if wild is not None:
+        raise DataError(
+            f"{path}: high {wild[1]:g} where the close is {wild[3]:g}; correct the row, or name the columns"
+        )
+    if len(bars) < _MIN_BARS:
         return
-    if median(high / low for _, high, low, _ in bars) > 3:
+    if median(high / low for _, high, low, _ in bars) > _MAX_RANGE:
         raise DataError(f"{path}: high is over three times low on most days; check the names of the columns")
     joined = crossed = 0.0
     for (open_, _, _, close), (later_open, _, _, later_close) in pairwise(bars):

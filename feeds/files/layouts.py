@@ -23,19 +23,21 @@ PEEK_ROWS = 400
 
 # The names of each column as they stand after `normalize_name`, the likeliest first.
 _NAMES = """
-date = date | datetime | day | trade_date | trade date | trading day | exchange date | dates | <date> |
-    <dtyyyymmdd> | dtyyyymmdd | timestamp | open_time | open time | opentime | time | gmt time | local time |
-    utc | t | ts | unix | unix timestamp | unix_timestamp | epoch | startdate | time_period_start | timeopen |
-    candle_begin_time | 日期 | 交易日期 | 时间 | 交易时间 | 日付 | data | datum | fecha
+date = open_time | open time | opentime | timeopen | time_period_start | candle_begin_time |
+    date | datetime | day | trade_date | trade date | trading day | exchange date | dates | <date> |
+    <dtyyyymmdd> | dtyyyymmdd | timestamp | time | gmt time | local time | utc | t | ts | unix | unix timestamp | unix_timestamp |
+    epoch | startdate | 日期 | 交易日期 | 时间 | 交易时间 | 日付 | data | datum | fecha
 open = open | o | opening | open price | <open> | px_open | open_price | openprice | price_open |
-    开盘 | 开盘价 | 今开 | 始値 | otwarcie | eröffnung | erster | apertura | ouv | ouverture | abertura
+    开盘 | 开盘价 | 今开 | 始値 | otwarcie | eröffnung | eröffn. | erster | apertura |
+    ouv | ouverture | abertura
 high = high | h | <high> | high price | px_high | high_price | highprice | price_high | 最高 | 最高价 | 高値 |
     najwyzszy | najwyższy | hoch | tageshoch | máximo | maximo | haut | plus haut | máxima | max
 low = low | l | <low> | low price | px_low | low_price | lowprice | price_low | 最低 | 最低价 | 安値 |
     najnizszy | najniższy | tief | tagestief | mínimo | minimo | bas | plus bas | mínima | min
 close = close | c | <close> | close/last | px_last | close price | close_price | closeprice | price_close |
-    last | last price | price | trade close | settle | 收盘 | 收盘价 | 终值 | 終値 | 现价 |
-    zamkniecie | zamknięcie | schluss | schlusskurs | letzter | último | ultimo | cierre | clôture | dernier
+    last | last price | price | trade close | settle | 收盘 | 收盘价 | 终值 | 終値 |
+    现价 | zamkniecie | zamknięcie | schluss | schlusskurs | letzter | zuletzt |
+    último | ultimo | cierre | clôture | dernier
 volume = volume | v | vol | vol. | <vol> | px_volume | volumefrom | base_volume | base volume |
     volume traded | volume_traded | total trade quantity | trade volume | shares traded | no. of shares |
     成交量 | 出来高 | wolumen | volumen | stücke | stuecke |
@@ -56,7 +58,9 @@ _FIELDS = {
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?|000000")
 _QUOTE_UNITS = re.compile(r"(?:usdt?|usdc|busd|fdusd|tusd|eur|gbp|jpy|krw|try|currency|quote)")
 _CELL_OF_PAIR = re.compile(r"\(\s*'([^']*)'\s*,\s*'([^']*)'\s*\)")
-_JOINED = re.compile(r"(.+?)[._ ](open|high|low|close|volume|adjusted)", re.IGNORECASE)
+_JOINED = re.compile(
+    r"(?!pre|adj|unadj|last|day)(.+?)[._ ](open|high|low|close|volume|adjusted)", re.IGNORECASE
+)
 
 # Layouts of files without a header, by the number of their columns; "" is passed over.
 _BARE = {
@@ -184,7 +188,8 @@ def _match_header(raw: RawTable) -> Layout | None:
         identified = [_identify(name) for name in cells]
         fields = {found[0] for found in identified if found}
         if set(PRICES) <= fields:
-            return _read_header(raw, at, identified)
+            bars_before = any(len(row) == len(cells) and _is_date(row[0]) for _, row in raw.rows[:at])
+            return None if bars_before else _read_header(raw, at, identified)
     return None
 
 
@@ -196,19 +201,23 @@ def _read_header(raw: RawTable, at: int, identified: list[tuple[str, int, str] |
         first = _identify(cells[0])
         if first and first[0] == "date" and not any(cells[1:]):
             body, dates = below + 1, [0]
+            names = [cells[0], *names[1:]]
     if not dates and names[0].lower() in ("", "index", "unnamed: 0", "price", "__index_level_0__"):
         dates = [0]
     if not dates:
         dates = [i for i, name in enumerate(names) if name == "__index_level_0__"]
+    identified = [None if i in dates else found for i, found in enumerate(identified)]
     labels = _read_labels(raw, at, body, identified)
     columns: dict[str, dict[str, int]] = {}
     shared: dict[str, int] = {}
     for i, found in enumerate(identified):
-        if found is None or found[0] == "date" or i in dates:
+        if found is None or found[0] == "date":
             continue
         where = shared if found[0] in ("symbol", "time", "close_time") else columns.setdefault(labels[i], {})
         _claim(raw, at, identified, where, i)
     columns = {label: fields for label, fields in columns.items() if set(PRICES) <= set(fields)}
+    if not columns:
+        raise DataError(f"{raw.path}: {_explain(raw)}")
     if not dates:
         raise DataError(
             f"{raw.path}: no column date; found {', '.join(map(quote_value, names[:12]))}; name the columns "
@@ -259,6 +268,8 @@ def _match_bare(raw: RawTable) -> Layout | None:
     if body is None:
         return None
     cells = raw.rows[body][1]
+    if any(len(before) > len(cells) / 2 for _, before in raw.rows[:body]):
+        return None  # a bar that cannot be read, and no title
     begin = 0 if _is_date(cells[0]) else 1  # after a symbol
     width = len(cells) - begin
     fields: Sequence[str] = _BARE.get(width, ())
@@ -267,6 +278,8 @@ def _match_bare(raw: RawTable) -> Layout | None:
     where = {name: begin + at for at, name in enumerate(fields) if name}
     sample = [row for _, row in raw.rows[body : body + PEEK_ROWS] if len(row) == len(cells)]
     if not where or _is_smooth(sample, where["volume"], where["close"]):
+        return None
+    if "vwap" in where and not _has_average(sample, where):
         return None
     where |= dict(zip(_find_order(sample, where), sorted(where[name] for name in PRICES), strict=True))
     dates = (where.pop("date"),)
@@ -294,10 +307,20 @@ def _is_smooth(rows: Sequence[Sequence[str]], volume: int, close: int) -> bool:
     ratios = [
         math.log(a / b)
         for row in rows
-        if (a := to_float(row[volume])) and (b := to_float(row[close])) and a > 0 and b > 0
+        if 0 < (a := to_float(row[volume]) or 0) < math.inf
+        and 0 < (b := to_float(row[close]) or 0) < math.inf
     ]
     steps = [abs(later - earlier) for earlier, later in pairwise(ratios)]
     return len(steps) > 3 and median(steps) < 0.02
+
+
+def _has_average(rows: Sequence[Sequence[str]], where: Mapping[str, int]) -> bool:
+    """Return whether each bar has an average price between low and high, and ends in a count."""
+    for row in rows:
+        low, average, high = (to_float(row[where[name]]) or 0 for name in ("low", "vwap", "high"))
+        if not (low * 0.999 <= average <= high * 1.001 and row[-1].isdigit()):
+            return False
+    return True
 
 
 def _find_order(rows: Sequence[Sequence[str]], where: Mapping[str, int]) -> tuple[str, ...]:

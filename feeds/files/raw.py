@@ -82,9 +82,9 @@ def read_raw(path: Path, limit: int | None = None) -> list[RawTable]:
     suffix = suffix_of(path)
     if suffix in (".xls", ".xlsx", ".ods"):
         raise DataError(f"{path}: a spreadsheet; save the sheet as CSV")
-    if suffix not in SUFFIXES:
+    if suffix not in SUFFIXES and path.suffix.lower() != ".zip":
         raise DataError(f"{path}: not a table; give a file that ends in {', '.join(SUFFIXES)}")
-    data = _read_bytes(path, limit)
+    data, suffix = _read_bytes(path, suffix, limit)
     if suffix in (".parquet", ".feather"):
         return [_read_columns(path, data, suffix, limit)]
     text = decode_table(path, data)
@@ -93,41 +93,36 @@ def read_raw(path: Path, limit: int | None = None) -> list[RawTable]:
     return _read_text(path, text, limit)
 
 
-def _read_bytes(path: Path, limit: int | None) -> bytes:
+def _read_bytes(path: Path, suffix: str, limit: int | None) -> tuple[bytes, str]:
+    """Return the unpacked bytes of a file, and the suffix of what was packed."""
     with open_table(path) as file:
         if limit is not None and path.suffix.lower() in (".csv", ".tsv", ".txt"):
             data = file.read(_PEEK_BYTES)
-            return data if len(data) < _PEEK_BYTES else data[: data.rfind(b"\n")]
+            return data if len(data) < _PEEK_BYTES else data[: data.rfind(b"\n")], suffix
         data = file.read()
+    packing = path.suffix.lower()
     try:
-        for suffix in reversed([suffix.lower() for suffix in path.suffixes]):
-            if suffix == ".gz":
-                with gzip.open(io.BytesIO(data)) as packed:
-                    data = packed.read(_MAX_UNPACKED + 1)
-            elif suffix == ".zip":
-                data = _unzip(path, data)
-            else:
-                break
+        if packing == ".gz":
+            with gzip.open(io.BytesIO(data)) as packed:
+                data = packed.read(_MAX_UNPACKED + 1)
+        elif packing == ".zip":
+            data, suffix = _unzip(path, data)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise DataError(
-            f"{path}: cannot be unpacked ({quote_value(str(error))}); unpack it yourself"
-        ) from None
+        fault = f"cannot be unpacked ({quote_value(str(error))}); unpack it yourself"
+        raise DataError(f"{path}: {fault}") from None
     if len(data) > _MAX_UNPACKED:
         raise DataError(f"{path}: more than {_MAX_UNPACKED >> 20} MiB when unpacked; split it")
-    return data
+    return data, suffix
 
 
-def _unzip(path: Path, data: bytes) -> bytes:
+def _unzip(path: Path, data: bytes) -> tuple[bytes, str]:
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        names = [
-            name
-            for name in packed.namelist()
-            if suffix_of(Path(name)) in SUFFIXES and not name.startswith("__MACOSX")
-        ]
+        names = [name for name in packed.namelist() if Path(name).suffix.lower() in SUFFIXES]
+        names = [name for name in names if not name.startswith("__MACOSX")]
         if len(names) != 1:
             raise DataError(f"{path}: {len(names)} tables in the archive; unpack it and give the folder")
         with packed.open(names[0]) as member:
-            return member.read(_MAX_UNPACKED + 1)
+            return member.read(_MAX_UNPACKED + 1), Path(names[0]).suffix.lower()
 
 
 def decode_table(path: Path, data: bytes) -> str:

@@ -18,7 +18,7 @@ from tui.cli.bench import (
 )
 from tui.cli.config_options import config_options
 from tui.cli.dash import dash
-from tui.cli.data import check_app, collect, fetch_app
+from tui.cli.data import check_app, collect, data_app, fetch_app
 from tui.cli.models import models_app
 from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
 from tui.cli.paper import paper_app
@@ -62,6 +62,9 @@ app.command()(collect)
 
 
 app.add_typer(check_app, name="check")
+
+
+app.add_typer(data_app, name="data")
 
 
 app.add_typer(train_app, name="train")
