@@ -10,18 +10,31 @@ from typing import Any
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError
-from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
-from feeds.files.bars import guess_instrument
-from feeds.symbols import NameTable, parse_pair
+from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument, is_round_the_clock
+from feeds.instruments import guess_instrument, known_names, parse_pair
+from feeds.symbols import NameTable
 from strategies.config import BacktestConfig, InstrumentTable
 
 
-def build_instruments(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
-    """Return what the symbols are: by their names, and by what the configuration states of them.
+def build_instruments(
+    symbols: Iterable[str], config: BacktestConfig, days: Mapping[str, Iterable[date]] | None = None
+) -> dict[str, Instrument]:
+    """Return the instruments of symbols: guessed, with what the configuration states of them.
 
-    Raises UsageError for a statement that cannot be.
+    Args:
+        symbols: The symbols.
+        config: The configuration.
+        days: The first days with bars by symbol, as far as they are known.
+
+    Raises:
+        UsageError: For a statement that cannot be.
     """
-    return {symbol: _instrument(symbol, config.instruments.get(symbol)) for symbol in symbols}
+    return {
+        symbol: _instrument(
+            guess_instrument(symbol, (days or {}).get(symbol, ())), config.instruments.get(symbol)
+        )
+        for symbol in symbols
+    }
 
 
 def find_unused_names(
@@ -77,12 +90,15 @@ def _is_close(name: str, symbol: str) -> bool:
 _EXAMPLES = {AssetClass.COIN: "BTC-USD", AssetClass.STOCK: "AAPL", AssetClass.A_SHARE: "600519"}
 
 
-def _instrument(symbol: str, table: InstrumentTable | None) -> Instrument:
-    guess = guess_instrument(symbol)
+def _instrument(guess: Instrument, table: InstrumentTable | None) -> Instrument:
     if table is None:
         return guess
-    if table.asset_class is not None and table.asset_class is not guess.asset_class:
-        guess = replace(guess_instrument(_EXAMPLES[table.asset_class]), symbol=symbol, names=())
+    symbol, asset_class = guess.symbol, table.asset_class
+    if asset_class is None and is_round_the_clock(table.calendar or ""):
+        asset_class = AssetClass.COIN  # no share trades round the clock
+    if asset_class is not None and asset_class is not guess.asset_class:
+        names = known_names(symbol, asset_class)
+        guess = replace(guess_instrument(_EXAMPLES[asset_class]), symbol=symbol, names=names)
     stated: dict[str, Any] = {name: value for name, value in table if value is not None}
     try:
         return replace(guess, **{**stated, "names": guess.names + table.names})

@@ -11,7 +11,14 @@ from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
 from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
-from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset
+from feeds.files.bars import (
+    find_bar_files,
+    read_bars,
+    read_date_span,
+    read_day_offset,
+    read_first_days,
+)
+from feeds.files.folders import require_known_tables
 from feeds.files.layouts import state_columns
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
@@ -315,12 +322,14 @@ _WARM_UP = timedelta(days=70)
 @read_once()
 def load_files(config: BacktestConfig) -> MarketData:
     """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
+    skipped = require_known_tables([*config.bars, *config.news], skip=config.skip_unknown_files)
     files = find_bar_files(config.bars)
     for symbol, path in files.items():
         if not symbol.isprintable():
             raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
-    instruments, notes = _set_day_offsets(build_instruments(picked, config), files)
+    days = {symbol: read_first_days(files[symbol]) for symbol in picked}
+    instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files)
     spans = {symbol: read_date_span(files[symbol]) for symbol in picked}
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
@@ -328,7 +337,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
-    notes += find_unused_names(config, instruments, files)
+    notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars = {
         symbol: read_bars(
@@ -373,7 +382,6 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
         command = f"closecall fetch bars --source {source} {rest}"
         raise DataError(f"{store.root}: nothing is stored from {source}; run {command}")
     picked = select_symbols(config.symbols, known, f"the store of {', '.join(config.store)}")
-    instruments = build_instruments(picked, config)
     stored = {symbol: store.read(known[symbol], symbol) for symbol in picked}
     for symbol, series in stored.items():
         if not series.candles:
@@ -382,6 +390,10 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
         symbol: (series.candles[0].starts_at.date(), series.candles[-1].starts_at.date())
         for symbol, series in stored.items()
     }
+    days = {
+        symbol: [candle.starts_at.date() for candle in series.candles] for symbol, series in stored.items()
+    }
+    instruments = build_instruments(picked, config, days)
     calendars = load_calendars(instruments, spans)
     bars = {
         symbol: tuple(
@@ -454,16 +466,21 @@ def _read_archive(
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
     ]
     if archive.skipped_not_traded:
+        subjects = ", ".join(f"{subject} ({count})" for subject, count in archive.unmatched)
         notes.append(
-            f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded."
+            f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded. "
+            f"Most frequent: {subjects}; other names of a traded symbol go into [aliases]."
         )
+    if archive.skipped_empty:
+        notes.append(f"{pluralize(archive.skipped_empty, 'news item')} skipped: neither title nor text.")
     return archive.items, notes
 
 
 def _check_files(
     files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
 ) -> list[str]:
-    return _accept_findings(check_files([*files, *config.news], instruments=instruments), config)
+    findings = check_files([*files, *config.news], instruments=instruments, skip_unknown=True)
+    return _accept_findings(findings, config)
 
 
 def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:

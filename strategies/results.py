@@ -314,7 +314,7 @@ def build_result(
         "currency": facts.currency,
         "cash": config.cash,
         "costs": {symbol: asdict(costs) for symbol, costs in build_costs(config, facts.instruments).items()},
-        "notes": facts.notes,
+        "notes": [*facts.notes, *(student.notes if student else ())],
         **scorecard(simulations, facts),
         **({"strategy": strategy} if strategy else {}),
     }

@@ -6,17 +6,20 @@ and low are repaired, where they miss an open or close by as much as rounding ex
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
-from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, is_round_the_clock
+from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar, widen_range
 from feeds.files.dialects import read_bar_rows, require_plausible
-from feeds.files.layouts import COLUMNS, PRICES
-from feeds.files.tables import Row, find_tables, quote_value
-from feeds.symbols import a_share_code, known_names, parse_pair
+from feeds.files.layouts import COLUMNS, PRICES, require_bars
+from feeds.files.listing import find_tables
+from feeds.files.raw import stem_of
+from feeds.files.tables import Row, quote_value
 
 # Tables written from timestamps have a midnight after each day.
 _DAY = re.compile(
@@ -32,11 +35,12 @@ def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     seen: dict[str, Path] = {}
-    for path in find_tables(paths, COLUMNS, "bar"):
-        other = seen.setdefault(path.stem.casefold(), path)
+    for path in find_tables(paths, COLUMNS, "bar", require_bars):
+        symbol = stem_of(path)
+        other = seen.setdefault(symbol.casefold(), path)
         if other.resolve() != path.resolve():
-            raise DataError(f"{path}: {path.stem} has bars in {other} already; leave one of the two out")
-        files[path.stem] = path
+            raise DataError(f"{path}: {symbol} has bars in {other} already; leave one of the two out")
+        files[symbol] = path
     return files
 
 
@@ -101,40 +105,15 @@ def read_bars(
     return bars
 
 
-def guess_instrument(symbol: str) -> Instrument:
-    """Return the likely instrument of a symbol that is not configured.
+def read_first_days(path: Path, count: int = 60) -> tuple[date, ...]:
+    """Return the dates of a file's first rows, by which `guess_instrument` sees whether it has weekends.
 
-    Six digits (also sh600519, 600519.SS) are an A-share in lots of 100; BTCUSDT, BTC-USD and BTC/USDT are
-    coins in any fraction; anything else is a US stock in whole shares.
+    They end before a row that cannot be read, which is reported where the file is read.
     """
-    if a_share_code(symbol):
-        return Instrument(
-            symbol=symbol,
-            names=known_names(symbol, AssetClass.A_SHARE),
-            asset_class=AssetClass.A_SHARE,
-            calendar="XSHG",
-            currency="CNY",
-            lot=100.0,
-        )
-    if pair := parse_pair(symbol):
-        return Instrument(
-            symbol=symbol,
-            names=known_names(symbol, AssetClass.COIN),
-            asset_class=AssetClass.COIN,
-            calendar=ROUND_THE_CLOCK,
-            currency=pair[1],
-            lot=0.0,
-            shortable=True,
-        )
-    return Instrument(
-        symbol=symbol,
-        names=known_names(symbol, AssetClass.STOCK),
-        asset_class=AssetClass.STOCK,
-        calendar="XNYS",
-        currency="USD",
-        lot=1.0,
-        shortable=True,
-    )
+    days: list[date] = []
+    with suppress(DataError):
+        days.extend(day for day, _ in islice(_dated_rows(path), count))
+    return tuple(days)
 
 
 def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
@@ -197,9 +176,10 @@ def _session(row: Row, day: date, instrument: Instrument, calendar: Calendar) ->
     except DataError as error:
         raise DataError(f"{row.place}: {error}") from None
     if session is None:
+        setting = "`calendar`" if day.weekday() < 5 else 'asset_class = "coin", if it trades round the clock,'
         raise DataError(
             f"{row.place}: {day} is a day on which {instrument.calendar} was closed; remove the row, "
-            f"or set `calendar` under [instruments.{instrument.symbol}]"
+            f"or set {setting} under [instruments.{instrument.symbol}]"
         )
     _require_zone(row, day, session, instrument)
     return session

@@ -7,7 +7,7 @@ with the setting that decides it.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -92,8 +92,8 @@ def read_bar_table(path: Path, limit: int | None = None) -> BarTable:
     return _Reader(raw, layout).read()
 
 
-def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None = None) -> list[Row]:
-    """Return the daily bars of a file in any form as rows of our own: the columns of `COLUMNS`, oldest first.
+def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None = None) -> Iterator[Row]:
+    """Yield the daily bars of a file in any form as rows of our own: the columns of `COLUMNS`, oldest first.
 
     A date is written YYYY-MM-DD, or as the midnight of a zone where the file states one.
 
@@ -106,7 +106,8 @@ def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None
         DataError: As `read_bar_table`, and for bars that are not daily, or of several symbols.
     """
     if _is_own_form(path):
-        return _read_own_rows(path, on_ragged)
+        yield from _read_own_rows(path, on_ragged)
+        return
     if len(start := read_bar_table(path, PEEK_ROWS).rows) == PEEK_ROWS:
         _refuse_intraday(path, [row.stamp for row in start])
     table = read_bar_table(path)
@@ -115,17 +116,24 @@ def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None
             f"{path}: bars of {len(table.symbols)} symbols, {', '.join(table.symbols[:5])}, …; run "
             f"closecall data convert {path} for a file of each"
         )
-    return to_daily_rows(table, table.rows)
+    yield from to_daily_rows(table, table.rows)
 
 
-def _read_own_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None) -> list[Row]:
+def _read_own_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None) -> Iterator[Row]:
     start = islice(read_rows(path, COLUMNS, on_ragged=_ignore_ragged), PEEK_ROWS)
     stamps = [parse_timestamp(row.cells["date"]) for row in start]
     _refuse_intraday(path, [stamp for stamp in stamps if stamp is not None])
-    rows = list(read_rows(path, COLUMNS, on_ragged=on_ragged))
+    rows: list[Row] = []
+    damage: DataError | None = None
+    try:
+        rows.extend(read_rows(path, COLUMNS, on_ragged=on_ragged))
+    except DataError as error:  # raised once the rows before it have been read
+        damage = error
     days = [day for row in rows if (day := _own_day(row.cells["date"]))]
     require_daily(path, days)
-    return rows[::-1] if _falls(days) and len(days) == len(rows) else rows
+    yield from reversed(rows) if _falls(days) and len(days) == len(rows) and not damage else rows
+    if damage:
+        raise damage
 
 
 def _ignore_ragged(row: Row, error: DataError) -> None:

@@ -1,12 +1,14 @@
 """Say what a table holds: bars, news, or neither and why."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from engine.errors import DataError
-from feeds.files.bars import COLUMNS as BAR_COLUMNS
-from feeds.files.news import COLUMNS as NEWS_COLUMNS
-from feeds.files.tables import quote_value, read_columns
+from feeds.files.layouts import COLUMNS as BAR_COLUMNS
+from feeds.files.layouts import holds_bars
+from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
+from feeds.files.news_forms import require_news
+from feeds.files.tables import TABLE_SUFFIXES, UnknownTableError, quote_value, read_columns
 
 _SHOWN_COLUMNS = 12
 
@@ -14,17 +16,20 @@ _SHOWN_COLUMNS = 12
 def identify_table(path: Path) -> Literal["bars", "news"]:
     """Return what the table in `path` holds. Reads no more than its first lines.
 
-    Raises DataError where it is neither, naming the file, its columns and what to do.
+    Raises UnknownTableError where it is neither, naming the file, its columns and what to do.
     """
-    columns = read_columns(path)
-    if set(BAR_COLUMNS) <= set(columns):
+    columns = read_columns(path) if path.suffix.lower() in TABLE_SUFFIXES else ()
+    if not {"published_at", "title"} <= set(columns) and (
+        set(BAR_COLUMNS) <= set(columns) or holds_bars(path)
+    ):
         return "bars"
-    if set(NEWS_COLUMNS) <= set(columns):
+    with suppress(UnknownTableError):
+        require_news(path)
         return "news"
     found = ", ".join(quote_value(name) for name in columns[:_SHOWN_COLUMNS]) or "none"
     kind, needed = _nearer_kind(columns)
     missing = ", ".join(name for name in needed if name not in columns)
-    raise DataError(
+    raise UnknownTableError(
         f"{path}: neither bars nor news: {kind} lack the column {missing}; found {found}; "
         "name the columns in the header"
     )

@@ -14,7 +14,7 @@ from typing import NoReturn
 from engine.errors import DataError
 from feeds.files.cells import infer_date_style, to_float
 from feeds.files.raw import RawTable, read_raw
-from feeds.files.tables import quote_value
+from feeds.files.tables import UnknownTableError, quote_value
 
 COLUMNS = ("date", "open", "high", "low", "close", "volume")
 PRICES = ("open", "high", "low", "close")
@@ -25,8 +25,9 @@ PEEK_ROWS = 400
 _NAMES = """
 date = open_time | open time | opentime | timeopen | time_period_start | candle_begin_time |
     date | datetime | day | trade_date | trade date | trading day | exchange date | dates | <date> |
-    <dtyyyymmdd> | dtyyyymmdd | timestamp | time | gmt time | local time | utc | t | ts | unix | unix timestamp | unix_timestamp |
-    epoch | startdate | 日期 | 交易日期 | 时间 | 交易时间 | 日付 | data | datum | fecha
+    <dtyyyymmdd> | dtyyyymmdd | timestamp | time | gmt time | local time | utc | t | ts | unix |
+    unix timestamp | unix_timestamp | epoch | startdate | data | datum |
+    fecha | 日期 | 交易日期 | 时间 | 交易时间 | 日付
 open = open | o | opening | open price | <open> | px_open | open_price | openprice | price_open |
     开盘 | 开盘价 | 今开 | 始値 | otwarcie | eröffnung | eröffn. | erster | apertura |
     ouv | ouverture | abertura
@@ -50,11 +51,18 @@ turnover = amount | turnover | 成交额 | 成交金额 | quote_asset_volume | q
     volumeto | quotevolume
 vwap = vwap | vw | average | weighted_price | 均价
 """
-_FIELDS = {
-    name.strip(): (field, rank)
-    for field, names in re.findall(r"^(\w+) = ((?:.+\n)(?:    .+\n)*)", _NAMES, re.MULTILINE)
-    for rank, name in enumerate(names.split("|"))
-}
+
+
+def parse_names(table: str) -> dict[str, tuple[str, int]]:
+    """Return the field of each name in a table of lines such as "date = date | day", and its rank from 0."""
+    return {
+        name.strip(): (field, rank)
+        for field, names in re.findall(r"^(\w+) = ((?:.+\n)(?:    .+\n)*)", table, re.MULTILINE)
+        for rank, name in enumerate(names.split("|"))
+    }
+
+
+_FIELDS = parse_names(_NAMES)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?|000000")
 _QUOTE_UNITS = re.compile(r"(?:usdt?|usdc|busd|fdusd|tusd|eur|gbp|jpy|krw|try|currency|quote)")
 _CELL_OF_PAIR = re.compile(r"\(\s*'([^']*)'\s*,\s*'([^']*)'\s*\)")
@@ -120,15 +128,27 @@ class Layout:
 def find_layout(path: Path, limit: int | None) -> tuple[Layout, RawTable]:
     """Return where the columns of bars are in a file, and its first `limit` rows.
 
-    Raises DataError for a file that is not recognised, with its columns and what to do.
+    Raises UnknownTableError for a file that is not recognised, with its columns and what to do.
     """
     tables = read_raw(path, limit)
     return _match(tables) or _refuse(tables[0])
 
 
+def require_bars(path: Path) -> None:
+    """Raise UnknownTableError where a file is not recognised as bars of any length.
+
+    Raises DataError where it cannot be read, or its columns can be read in two ways.
+    """
+    find_layout(path, PEEK_ROWS)
+
+
 def holds_bars(path: Path) -> bool:
-    """Return whether a file is recognised as bars of any length. Raises DataError where it cannot be read."""
-    return _match(read_raw(path, PEEK_ROWS)) is not None
+    """Return whether a file is recognised as bars of any length. Raises DataError as `require_bars`."""
+    try:
+        require_bars(path)
+    except UnknownTableError:
+        return False
+    return True
 
 
 def _match(tables: Sequence[RawTable]) -> tuple[Layout, RawTable] | None:
@@ -140,7 +160,7 @@ def _match(tables: Sequence[RawTable]) -> tuple[Layout, RawTable] | None:
 
 
 def _refuse(raw: RawTable) -> NoReturn:
-    raise DataError(f"{raw.path}: {_explain(raw)}")
+    raise UnknownTableError(f"{raw.path}: {_explain(raw)}")
 
 
 def _explain(raw: RawTable) -> str:
@@ -217,9 +237,9 @@ def _read_header(raw: RawTable, at: int, identified: list[tuple[str, int, str] |
         _claim(raw, at, identified, where, i)
     columns = {label: fields for label, fields in columns.items() if set(PRICES) <= set(fields)}
     if not columns:
-        raise DataError(f"{raw.path}: {_explain(raw)}")
+        raise UnknownTableError(f"{raw.path}: {_explain(raw)}")
     if not dates:
-        raise DataError(
+        raise UnknownTableError(
             f"{raw.path}: no column date; found {', '.join(map(quote_value, names[:12]))}; name the columns "
             "in the header, or under [columns]"
         )

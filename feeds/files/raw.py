@@ -9,7 +9,6 @@ import gzip
 import io
 import itertools
 import json
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +24,6 @@ _PACKED = (".gz", ".zip")
 _MAX_UNPACKED, _PEEK_BYTES = 2**30, 2**20
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_HEADER_LINES = 40
-
-csv.field_size_limit(sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,15 @@ from typing import Any, BinaryIO
 
 from engine.errors import DataError
 
-_SUFFIXES = (".csv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HEADER_BYTES = 65_536
+
+# The texts of articles are longer than the 131,072 characters of the default.
+csv.field_size_limit(2**31 - 1)
+
+
+class UnknownTableError(DataError):
+    """A table has not the columns that it needs; in a folder it can be left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,37 +47,6 @@ class Row:
 def quote_value(value: str) -> str:
     """Return `value` quoted on one line, cut to 40 characters, safe to print."""
     return repr(value if len(value) <= 40 else value[:40] + "…")
-
-
-def find_tables(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list[Path]:
-    """Return the tables among `paths` that have the columns `needed`.
-
-    A file named in `paths` must be such a table. In a folder, other tables, other kinds of file and hidden
-    files are skipped; a CSV or Parquet file that cannot be read is refused there as well. Only headers are
-    read.
-
-    Args:
-        paths: Files, or folders of files.
-        needed: The columns that a table must have.
-        kind: What the tables are called in errors, such as "bar".
-
-    Raises:
-        DataError: For a path that is missing or no such table, and a folder without any.
-    """
-    tables: list[Path] = []
-    for path in paths:
-        if stat.S_ISDIR(_file_mode(path)):
-            within = [file for file in _list_tables(path) if not _missing_columns(read_columns(file), needed)]
-            if not within:
-                raise DataError(
-                    f"{path}: no {kind} file in this folder; put a .csv or .parquet file there "
-                    f"with the columns {', '.join(needed)}"
-                )
-            tables += within
-        else:
-            require_columns(path, read_columns(path), needed)
-            tables.append(path)
-    return tables
 
 
 def read_columns(path: Path) -> tuple[str, ...]:
@@ -127,11 +103,11 @@ def read_rows(
 
 
 def require_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
-    """Raise DataError unless each column of `needed` is in `header` once."""
+    """Raise UnknownTableError unless each column of `needed` is in `header`, DataError for one twice."""
     missing = _missing_columns(header, needed)
     if missing:
         columns = ", ".join(quote_value(name) for name in header[:12]) or "none"
-        raise DataError(
+        raise UnknownTableError(
             f"{path}: no column {', '.join(missing)}; found {columns}; name the columns in the header"
         )
     for name in needed:
@@ -147,18 +123,6 @@ def _normalize_column(name: str) -> str:
     return name.strip().lower()
 
 
-def _list_tables(folder: Path) -> list[Path]:
-    try:
-        files = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; check the folder") from None
-    return [
-        file
-        for file in files
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
-    ]
-
-
 def _typed_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
     return _parquet_rows(path, wanted) if _is_parquet(path) else read_json_rows(path, wanted)
 
@@ -171,7 +135,8 @@ def _is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def _file_mode(path: Path) -> int:
+def file_mode(path: Path) -> int:
+    """Return the mode of a file or folder. Raises DataError where there is none."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):
@@ -180,14 +145,16 @@ def _file_mode(path: Path) -> int:
 
 def require_file(path: Path) -> None:
     """Raise DataError where a path is missing or no file."""
-    if not stat.S_ISREG(_file_mode(path)):
+    if not stat.S_ISREG(file_mode(path)):
         raise DataError(f"{path}: not a table; give a file")
 
 
 def _require_table(path: Path) -> None:
     require_file(path)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise UnknownTableError(
+            f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl"
+        )
 
 
 _kept: ContextVar[dict[Path, bytes] | None] = ContextVar("kept", default=None)
@@ -295,14 +262,15 @@ def _damage_error(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: not a readable Parquet file ({quote_value(str(error))}); write it again")
 
 
-_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
-_STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?")
+_CLOCK = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)?"
+_STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?")
 
 
 def parse_timestamp(text: str) -> datetime | None:
     """Parse a date or a time, naive where no zone stands beside it; None if it is neither.
 
-    A date alone is its midnight. The form is YYYY-MM-DD, or YYYY-MM-DDTHH:MM with optional seconds and zone.
+    A date alone is its midnight. The form is YYYY-MM-DD, or YYYY-MM-DDTHH with or without minutes,
+    seconds and zone.
     """
     if not _STAMP.fullmatch(text):
         return None

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from engine.calendars import load_calendar
 from engine.errors import DataError
-from feeds.files.bars import guess_instrument, read_bars, read_date_span
+from feeds.files.bars import read_bars, read_date_span
+from feeds.instruments import guess_instrument
 
 HEADER = "date,open,high,low,close,volume"
 GOOD = "2024-07-03,10,12,9,11,100"

@@ -6,8 +6,9 @@ import pytest
 from engine.calendars import load_calendar
 from engine.errors import DataError
 from engine.instruments import AssetClass
-from feeds.files.bars import find_bar_files, guess_instrument, read_bars
+from feeds.files.bars import find_bar_files, read_bars
 from feeds.files.tables import read_once
+from feeds.instruments import guess_instrument
 from feeds.quality.checks import check_files
 from tests.support.places import SHARED_DATA, needs_shared_data
 

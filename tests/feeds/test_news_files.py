@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
-from feeds.files.bars import guess_instrument
 from feeds.files.news import NewsArchive, clean_text, news_id, read_news
+from feeds.instruments import guess_instrument
 from feeds.symbols import NameTable
-from tests.support.places import SHARED_DATA, needs_shared_data
+from tests.support.places import SHARED_CASES, SHARED_DATA, needs_shared_cases, needs_shared_data
 
 HEADER = "published_at,precision,source,symbols,title,text"
 LATENCY = timedelta(minutes=15)
@@ -47,6 +47,43 @@ def test_a_row_becomes_an_item_with_its_times_and_symbols(tmp_path):
         available_at=published_at + LATENCY,
         symbols=frozenset({"BTCUSDT"}),
     )
+
+
+@pytest.mark.parametrize(
+    ("cell", "symbols"),
+    [
+        ("\"['BTC', 'ETH']\"", {"BTCUSDT", "ETHUSDT"}),
+        ("\"['BTC' 'ETH']\"", {"BTCUSDT", "ETHUSDT"}),
+        ('"[""BTC""]"', {"BTCUSDT"}),
+        ("(BTC)", {"BTCUSDT"}),
+        ("BTC/USDT", {"BTCUSDT"}),
+        ("CRYPTO:BTC", {"BTCUSDT"}),
+        ("[]", set()),
+        ("nan", set()),
+    ],
+)
+def test_a_cell_of_subjects_is_read_as_programs_write_it(tmp_path, cell, symbols):
+    item = the_item(tmp_path, f"2024-05-31T13:45:10Z,second,Wire,{cell},Up it goes,Some text")
+    assert item.symbols == symbols
+
+
+@needs_shared_cases
+@pytest.mark.parametrize(
+    ("case", "symbol", "items"),
+    [
+        ("03-dotusd-is-do-tusd", "DOTUSD", 40),
+        ("03-dotusd-is-do-tusd", "BNBUSD", 20),
+        ("03-dotusd-is-do-tusd", "XBTUSD", 40),
+        ("11-spellings-in-symbols", "BTCUSDT", 5),
+        ("22-yahoo-spellings", "BRK-B", 2),
+        ("22-yahoo-spellings", "UNI7083-USD", 2),
+    ],
+)
+def test_the_news_of_users_finds_its_symbol(case, symbol, items):
+    names = NameTable.for_instruments([guess_instrument(symbol)])
+    archive = read_news([SHARED_CASES / case / "news.csv"], names, LATENCY)
+    assert len(archive.items) == items
+    assert all(item.symbols == {symbol} for item in archive.items)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +206,6 @@ def test_clean_text_is_printable_single_spaced_and_short(text, length):
         ("yesterday,day,,,t,", "line 2: published_at 'yesterday' is not a time"),
         ("0001-01-01T00:00:00+08:00,day,,,t,", "is not a time"),
         ("2024-05-31,week,,,t,", "line 2: precision 'week' is unknown; write second, minute, hour, day"),
-        ("2024-05-31,day,Wire,BTC,\x1b, ", "line 2: title and text are empty"),
         ('2024-05-31,day,Wire,BTC,"t,', "line 2: unexpected end of data"),
     ],
 )
@@ -178,6 +214,16 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_place(tmp_path, line, com
         read(tmp_path, line)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_item_without_title_and_text_is_left_out_and_counted(tmp_path):
+    archive = read(tmp_path, "2024-05-31,day,Wire,BTC,\x1b, ", "2024-05-31,day,Wire,BTC,t,")
+    assert (archive.read, len(archive.items), archive.skipped_empty) == (2, 1, 1)
+
+
+def test_a_text_beyond_the_limit_of_the_csv_module_is_read(tmp_path):
+    item = the_item(tmp_path, f"2024-05-31,day,Wire,BTC,t,{'word ' * 30_000}")
+    assert item.text.startswith("word word")
 
 
 def test_the_line_is_where_the_row_begins_also_after_a_text_of_several_lines(tmp_path):

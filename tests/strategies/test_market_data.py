@@ -8,11 +8,9 @@ import closecall as cc
 from strategies.config import BacktestConfig
 from strategies.config_file import load_config
 from strategies.instrument_settings import build_instruments, find_unused_names
-from tests.support.places import SHARED_DATA
-from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_bars, write_lines
-
-CASES = SHARED_DATA.parent / "cases"
-needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not on this machine")
+from tests.support.places import SHARED_CASES, needs_shared_cases
+from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_bars, write_lines, write_news
+from tui.cli.main import run
 
 
 def write_dated(path, offset, days=40):
@@ -112,6 +110,49 @@ def test_names_that_match_are_not_noted(tmp_path):
     assert data.notes == ()
 
 
+UNKNOWN = {
+    "tickers.csv": (
+        "name,sector",
+        "bars lack the column .*; found 'name', 'sector'; name the columns",
+    ),
+    "ETHUSDT.csv": ("unix,close_price", "lack the column .*; found 'unix', 'close_price'; name the columns"),
+    "SOLUSDT.xlsx": ("PK", "a table in a form that is not read; save it as .csv or .parquet"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("role", ["bars", "news"])
+def test_a_folders_file_of_another_kind_is_named_and_left_out_only_if_asked(tmp_path, name, role):
+    header, complaint = UNKNOWN[name]
+    folder = tmp_path / role
+    paths = {"bars": tmp_path / "bars", "news": tmp_path / "news"}
+    write_bars(paths["bars"], "BTCUSDT", days=20)
+    write_news(paths["news"], "2024-01-02T10:00:00Z,Wire,BTC,title,text")
+    write_lines(folder / "README.txt", ["Open, high and closed questions about where it came from"])
+    assert cc.MarketData.from_files(**paths).notes[1:] == ()
+    write_lines(folder / name, [header])
+    with pytest.raises(cc.DataError, match=rf"{name}: .*{complaint}.* with skip_unknown_files=True$"):
+        cc.MarketData.from_files(**paths)
+    data = cc.MarketData.from_files(**paths, skip_unknown_files=True)
+    assert len(data.news) == 1
+    assert f"Left out because of --skip-unknown-files: {folder / name}: " in data.notes[0]
+
+
+def test_a_list_of_dividends_is_left_out_with_a_note(tmp_path):
+    write_bars(tmp_path, "AAA-USD", days=20)
+    path = write_lines(tmp_path / "AAA_dividend.csv", ["exDate,dividCash"])
+    (note,) = cc.MarketData.from_files(tmp_path).notes
+    assert note == f"{path}: a list of dividends or splits, which are not read from files."
+
+
+def test_check_data_names_a_folders_files_of_another_kind(tmp_path, capsys):
+    write_bars(tmp_path, "BTCUSDT", days=20)
+    write_lines(tmp_path / "ETHUSDT.csv", ["unix,close_price"])
+    assert run(["check", "data", str(tmp_path)]) == 4
+    assert "neither bars nor news" in " ".join(capsys.readouterr().out.split())
+    assert run(["check", "data", str(tmp_path), "--skip-unknown-files"]) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
@@ -125,9 +166,9 @@ def test_an_address_of_no_source_is_refused(name, hint):
         load_config(None, {"store": ["ccxt:binance"], "sources": {name: {"url": "http://127.0.0.1:1"}}})
 
 
-@needs_cases
+@needs_shared_cases
 def test_no_bar_of_hong_kongs_days_is_known_before_its_day_has_ended():
-    folder = CASES / "01-day-zone-ignored"
+    folder = SHARED_CASES / "01-day-zone-ignored"
     data = cc.MarketData.from_files(folder / "hk" / "BTCUSDT.csv", news=folder / "news.csv")
     assert data.bars["BTCUSDT"][0].opens_at == datetime(2023, 1, 1, 16, tzinfo=UTC)
     assert data.bars["BTCUSDT"][0].closes_at == datetime(2023, 1, 2, 16, tzinfo=UTC)

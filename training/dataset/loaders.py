@@ -86,7 +86,8 @@ def load_journal_experiences(journal: Journal, *, window: int | None = None) -> 
 def _traded_instruments(config: BacktestConfig, history: RunHistory) -> dict[str, Instrument]:
     """Return the instruments of a run, from its configuration and the symbols of its slices."""
     if config.bars or config.store:
-        return build_instruments(sorted(set(config.symbols) or history.bars), config)
+        days = {symbol: [bar.opens_at.date() for bar in bars] for symbol, bars in history.bars.items()}
+        return build_instruments(sorted(set(config.symbols) or history.bars), config, days)
     market = config.market
     simulated = simulate(
         MarketSettings(
