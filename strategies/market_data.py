@@ -18,6 +18,7 @@ from feeds.files.bars import (
     read_day_offset,
     read_first_days,
 )
+from feeds.files.dialects import describe_bar_file
 from feeds.files.folders import require_known_tables
 from feeds.files.layouts import state_columns
 from feeds.files.news import read_news
@@ -351,6 +352,7 @@ def load_files(config: BacktestConfig) -> MarketData:
     }
     news = _read_archive(config, instruments)
     notes += _check_files([files[symbol] for symbol in picked], instruments, config)
+    notes += filter(None, [describe_bar_file(files[symbol]) for symbol in picked])
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
 
 

@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar, widen_range
-from feeds.files.dialects import read_bar_rows, require_plausible
+from feeds.files.dialects import read_bar_rows, read_first_rows, require_plausible
 from feeds.files.layouts import COLUMNS, PRICES, require_bars
 from feeds.files.listing import find_tables
 from feeds.files.raw import stem_of
@@ -112,7 +111,7 @@ def read_first_days(path: Path, count: int = 60) -> tuple[date, ...]:
     """
     days: list[date] = []
     with suppress(DataError):
-        days.extend(day for day, _ in islice(_dated_rows(path), count))
+        days.extend(map(_parse_day, read_first_rows(path, count)))
     return tuple(days)
 
 

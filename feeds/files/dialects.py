@@ -37,7 +37,7 @@ from feeds.files.layouts import (
     normalize_name,
 )
 from feeds.files.raw import RawTable
-from feeds.files.tables import Row, parse_timestamp, quote_value, read_columns, read_rows
+from feeds.files.tables import Row, own_columns, parse_timestamp, quote_value, read_rows
 
 _DAY = timedelta(days=1)
 
@@ -149,17 +149,20 @@ def describe_bar_file(path: Path) -> str:
     """Return one line on what was taken for what in a bar file; empty for one of our own form."""
     if _is_own_form(path):
         return ""
-    return f"{path.name}: {'; '.join(read_bar_table(path, PEEK_ROWS).notes)}."
+    return f"{path.name}: {'; '.join(read_bar_table(path).notes)}."
+
+
+def read_first_rows(path: Path, count: int) -> Iterator[Row]:
+    """Yield the first daily bars of a file, as `read_bar_rows` does with all."""
+    if _is_own_form(path):
+        return islice(read_rows(path, COLUMNS), count)
+    table = read_bar_table(path, PEEK_ROWS)
+    return islice(to_daily_rows(table, table.rows), count)
 
 
 def _is_own_form(path: Path) -> bool:
     """Return whether a file has our columns and days as YYYY-MM-DD, so that nothing is to be inferred."""
-    if path.suffix.lower() not in (".csv", ".jsonl", ".parquet") or column_settings() != ColumnSettings():
-        return False
-    try:
-        columns = read_columns(path)
-    except DataError:  # raised again, or not, where the file is read in any form
-        return False
+    columns = own_columns(path) if column_settings() == ColumnSettings() else ()
     if not set(COLUMNS) <= set(columns) or {"symbol", "ticker", "tic", "time", "code"} & set(columns):
         return False
     first = next(read_rows(path, COLUMNS, on_ragged=_ignore_ragged), None)

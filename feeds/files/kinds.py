@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from feeds.files.layouts import COLUMNS as BAR_COLUMNS
-from feeds.files.layouts import holds_bars
+from feeds.files.layouts import require_bars
 from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
 from feeds.files.news_forms import require_news
-from feeds.files.tables import TABLE_SUFFIXES, UnknownTableError, quote_value, read_columns
+from feeds.files.tables import UnknownTableError, own_columns, quote_value
 
 _SHOWN_COLUMNS = 12
 
@@ -18,20 +18,26 @@ def identify_table(path: Path) -> Literal["bars", "news"]:
 
     Raises UnknownTableError where it is neither, naming the file, its columns and what to do.
     """
-    columns = read_columns(path) if path.suffix.lower() in TABLE_SUFFIXES else ()
-    if not {"published_at", "title"} <= set(columns) and (
-        set(BAR_COLUMNS) <= set(columns) or holds_bars(path)
-    ):
+    columns = own_columns(path)
+    if set(NEWS_COLUMNS) <= set(columns):
+        return "news"
+    try:
+        if not set(BAR_COLUMNS) <= set(columns):
+            require_bars(path)
         return "bars"
+    except UnknownTableError as error:
+        no_bars = error
     with suppress(UnknownTableError):
         require_news(path)
         return "news"
-    found = ", ".join(quote_value(name) for name in columns[:_SHOWN_COLUMNS]) or "none"
+    if len(columns) < 2:
+        raise no_bars
+    found = ", ".join(quote_value(name) for name in columns[:_SHOWN_COLUMNS])
     kind, needed = _nearer_kind(columns)
     missing = ", ".join(name for name in needed if name not in columns)
     raise UnknownTableError(
         f"{path}: neither bars nor news: {kind} lack the column {missing}; found {found}; "
-        "name the columns in the header"
+        "name the columns in the header, or under [columns]"
     )
 
 

@@ -13,7 +13,7 @@ from engine.errors import DataError
 from feeds.files.cells import infer_date_style
 from feeds.files.layouts import parse_names
 from feeds.files.raw import RawTable, read_raw
-from feeds.files.tables import TABLE_SUFFIXES, Row, read_columns, read_rows, require_columns
+from feeds.files.tables import Row, own_columns, read_rows, require_columns
 
 COLUMNS = ("published_at", "source", "symbols", "title", "text")
 OPTIONAL_COLUMNS = ("precision", "first_seen_at")
@@ -35,7 +35,7 @@ _PEEK_ROWS = 20
 
 def require_news(path: Path) -> None:
     """Raise UnknownTableError where a file holds no news, and DataError where it cannot be read."""
-    columns = read_columns(path) if path.suffix.lower() in TABLE_SUFFIXES else ()
+    columns = own_columns(path)
     if "published_at" in columns or _find_fields(path, _PEEK_ROWS) is None:
         require_columns(path, columns, COLUMNS)
 
@@ -51,7 +51,7 @@ def read_news_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | Non
     Raises:
         DataError: For a file that is not recognised or cannot be read, and times with two readings.
     """
-    columns = read_columns(path) if path.suffix.lower() in TABLE_SUFFIXES else ()
+    columns = own_columns(path)
     found = None if "published_at" in columns else _find_fields(path, None)
     if found is None:
         yield from read_rows(path, COLUMNS, OPTIONAL_COLUMNS, on_ragged)
@@ -61,7 +61,7 @@ def read_news_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | Non
 
 def describe_news_file(path: Path) -> str:
     """Return one line on what was taken for what in a news file; empty for one of our own form."""
-    columns = read_columns(path) if path.suffix.lower() in TABLE_SUFFIXES else ()
+    columns = own_columns(path)
     found = None if "published_at" in columns else _find_fields(path, _PEEK_ROWS)
     if found is None:
         return ""

@@ -64,6 +64,16 @@ def read_columns(path: Path) -> tuple[str, ...]:
         raise DataError(f"{path}, line 1: {error}; save it as a comma-separated table") from None
 
 
+def own_columns(path: Path) -> tuple[str, ...]:
+    """Return the columns of a file that may be of our own form; none for one in another form."""
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return ()
+    try:
+        return read_columns(path)
+    except DataError:  # raised again, or not, where the file is read in any form
+        return ()
+
+
 def read_rows(
     path: Path,
     needed: Sequence[str],
