@@ -16,6 +16,7 @@ from feeds.files.dialects import BarTable, StampedRow, read_bar_table, require_p
 from feeds.files.layouts import COLUMNS, PRICES
 from feeds.files.raw import stem_of
 from feeds.files.tables import Row, quote_value
+from feeds.instruments import strip_decorations
 
 _DAY = timedelta(days=1)
 
@@ -175,7 +176,7 @@ def _write_all(tables: Iterable[tuple[Path, _Series]], folder: Path, *, overwrit
     notes: dict[str, list[str]] = {}
     for path, series in tables:
         for symbol, rows, about in series:
-            name = file_stem(symbol or stem_of(path))
+            name = file_stem(symbol or strip_decorations(stem_of(path)))
             days = joined.setdefault(name, {})
             require_plausible(path, [_parse_prices(row) for row in rows])
             for row in rows:

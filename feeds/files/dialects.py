@@ -201,7 +201,8 @@ class _Reader:
         self._check_length(stamps)
         style = self._infer_numbers()
         rows = []
-        for label, fields in layout.columns.items():
+        for label, known in layout.columns.items():
+            fields = self._choose_volume(known, style)
             self._note_columns(fields)
             lot = self._lot_size(fields, style)
             for stamp, (number, cells) in zip(stamps, self._rows, strict=True):
@@ -309,6 +310,14 @@ class _Reader:
         if style.decimal == ",":
             self._notes.append("decimal commas")
         return style
+
+    def _choose_volume(self, fields: Mapping[str, int], style: NumberStyle) -> Mapping[str, int]:
+        """Return the columns with MetaTrader's count of ticks as volume where its real volume is all zero."""
+        if not {"volume", "tick_volume"} <= set(fields) or any(
+            to_float(style.plain(cells[fields["volume"]])) for _, cells in self._rows
+        ):
+            return fields
+        return {**fields, "volume": fields["tick_volume"]}
 
     def _lot_size(self, fields: Mapping[str, int], style: NumberStyle) -> int:
         """Return 100 where Tushare's names or the turnover show an A-share's volume in lots, else 1."""

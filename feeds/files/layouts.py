@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -42,7 +42,8 @@ close = close | c | <close> | close/last | px_last | close price | close_price |
 volume = volume | v | vol | vol. | <vol> | px_volume | volumefrom | base_volume | base volume |
     volume traded | volume_traded | total trade quantity | trade volume | shares traded | no. of shares |
     成交量 | 出来高 | wolumen | volumen | stücke | stuecke |
-    <tickvol> | tick volume | tick_volume | tickvolume
+    tick volume | tick_volume | tickvolume
+tick_volume = <tickvol>
 time = <time> | clock
 symbol = symbol | ticker | <ticker> | tic | code | ts_code | 股票代码 | 证券代码 | 代码 | instrument | stock |
     pair | sid | permno | asset | security | coin | act_symbol | symbols | name
@@ -361,40 +362,37 @@ def _is_possible(bar: Mapping[str, float | None]) -> bool:
 
 
 def _match_stated(raw: RawTable) -> Layout | None:
-    """Return the layout that the user states under [columns], by names or by numbers."""
-    stated = dict(column_settings().names)
-    numbers = {name: at for name, at in stated.items() if isinstance(at, int)}
-    if len(numbers) == len(stated):
-        header = (
-            -1
-            if raw.rows
-            and to_float(raw.rows[0][1][min(numbers["open"], len(raw.rows[0][1])) - 1]) is not None
-            else 0
-        )
-        names = [f"column {at + 1}" for at in range(max(map(len, (cells for _, cells in raw.rows[:3]))))]
-        found = {name: at - 1 for name, at in numbers.items()}
-    else:
-        wanted = {name: str(text) for name, text in stated.items() if not isinstance(text, int)}
-        header = next(
-            (
-                at
-                for at, (_, cells) in enumerate(raw.rows[:HEADER_ROWS])
-                if set(wanted.values()) <= set(cells)
-            ),
-            -2,
-        )
-        if header < 0:
-            return None
-        names = raw.rows[header][1]
-        found = {name: names.index(text) for name, text in wanted.items()}
-        for at, name in enumerate(names):
-            identified = _identify(name)
-            if identified and identified[0] in (*COLUMNS, "symbol") and identified[0] not in found:
-                found[identified[0]] = at
-    if not {"date", *PRICES} <= set(found):
+    """Return the layout that the user states under [columns], by names and by numbers."""
+    stated = column_settings().names
+    named = {name: text for name, text in stated.items() if isinstance(text, str)}
+    found = {name: at - 1 for name, at in stated.items() if isinstance(at, int)}
+    if not named and "date" not in found:
+        layout = _match_header(raw) or _match_bare(raw)
+        columns = {label: fields | found for label, fields in layout.columns.items()} if layout else {}
+        return layout and replace(layout, columns=columns)
+    header = _find_stated_header(raw, set(named.values()), found.get("date"))
+    if header is None:
+        return None
+    names = raw.rows[header][1] if header >= 0 else [f"column {at + 1}" for at in range(len(raw.rows[0][1]))]
+    found |= {name: names.index(text) for name, text in named.items()}
+    for at, name in enumerate(names if header >= 0 else ()):
+        identified = _identify(name)
+        if identified and identified[0] in (*COLUMNS, "symbol"):
+            found.setdefault(identified[0], at)
+    if not {"date", *PRICES} <= set(found) or max(found.values()) >= len(names):
         return None
     dates = (found.pop("date"),)
     shared = {"symbol": found.pop("symbol")} if "symbol" in found else {}
     return Layout(
         header=header, body=header + 1, names=names, columns={"": found}, shared=shared, dates=dates
     )
+
+
+def _find_stated_header(raw: RawTable, names: set[str], date_at: int | None) -> int | None:
+    """Return the row that has the stated names, or -1 for a file that begins with a bar."""
+    for at, (_, cells) in enumerate(raw.rows[:HEADER_ROWS]):
+        if names and names <= set(cells):
+            return at
+        if not names and date_at is not None and date_at < len(cells):
+            return -1 if _is_date(cells[date_at]) else at
+    return None

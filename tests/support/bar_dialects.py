@@ -547,6 +547,8 @@ def permute_bare_columns(dialect: Dialect, lines: list[Line], dice: random.Rando
 
 
 def drop_column(dialect: Dialect, lines: list[Line], dice: random.Random) -> bytes | None:
+    if not dialect.header:
+        return None  # the others may be the columns of another form
     at = dice.randrange(0 if _is_text(dialect) else 1, len(lines[0]))
     return dialect.write([line[:at] + line[at + 1 :] for line in lines])
 
