@@ -8,6 +8,7 @@ with the setting that decides it.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -37,13 +38,18 @@ from feeds.files.layouts import (
     normalize_name,
 )
 from feeds.files.raw import RawTable
-from feeds.files.tables import Row, own_columns, parse_timestamp, quote_value, read_rows
+from feeds.files.tables import Row, own_columns, parse_timestamp, quote_value, read_rows, require_file
 
 _DAY = timedelta(days=1)
+_PEEK_SIZE = 2**20
 
 # What daily prices can be: a high beside the close, and the usual high beside the low; and how many bars it
 # takes to tell opens from closes.
 _MAX_RISE, _MAX_RANGE, _MIN_BARS = 100, 3, 10
+
+
+class UnclearDayError(DataError):
+    """The times of a file do not show for which days its bars stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +114,26 @@ def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None
     if _is_own_form(path):
         yield from _read_own_rows(path, on_ragged)
         return
-    if len(start := read_bar_table(path, PEEK_ROWS).rows) == PEEK_ROWS:
-        _refuse_intraday(path, [row.stamp for row in start])
+    require_file(path)
+    if path.stat().st_size > _PEEK_SIZE:
+        with suppress(UnclearDayError):
+            _refuse_intraday(path, [row.stamp for row in read_bar_table(path, PEEK_ROWS).rows])
+    try:
+        yield from _read_table_rows(path)
+    except UnclearDayError:
+        if not set(COLUMNS) <= set(own_columns(path)):
+            raise
+        yield from read_rows(path, COLUMNS, on_ragged=on_ragged)  # whose reader names the rows
+
+
+def _read_table_rows(path: Path) -> list[Row]:
     table = read_bar_table(path)
     if len(table.symbols) > 1:
         raise DataError(
             f"{path}: bars of {len(table.symbols)} symbols, {', '.join(table.symbols[:5])}, …; run "
             f"closecall data convert {path} for a file of each"
         )
-    yield from to_daily_rows(table, table.rows)
+    return to_daily_rows(table, table.rows)
 
 
 def _read_own_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None) -> Iterator[Row]:
@@ -254,7 +271,7 @@ class _Reader:
                         f"{quote_value(cells[at])} are different days; correct or remove one of the columns"
                     )
         if len({stamp.tzinfo is None for stamp in stamps}) > 1:
-            raise DataError(f"{self._raw.path}: dates with and without a zone; write all alike")
+            raise UnclearDayError(f"{self._raw.path}: dates with and without a zone; write all alike")
         return stamps
 
     def _date_text(self, at: int, cells: Sequence[str]) -> str:
@@ -415,7 +432,7 @@ def _write_days(table: BarTable, rows: Sequence[StampedRow]) -> list[str]:
         zone = timezone(-ahead if ahead <= _DAY / 2 else _DAY - ahead)
         return [stamp.astimezone(zone).isoformat() for stamp in stamps]
     first = next(row for row in rows if row.stamp.time() != time())
-    raise DataError(
+    raise UnclearDayError(
         f"{table.place(first.number)}: a bar of {first.stamp:%Y-%m-%d %H:%M}, and nothing shows for which "
         "day it stands; write the day alone as YYYY-MM-DD"
     )

@@ -1,5 +1,6 @@
 """List the tables in files and folders."""
 
+import re
 import stat
 import zipfile
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from engine.errors import DataError
 from feeds.files.raw import SUFFIXES, suffix_of
 from feeds.files.tables import UnknownTableError, file_mode, read_columns, require_columns
 
-_BAR_WORDS = (b"open", b"high", b"low", b"close")
+_BAR_WORDS = ("open", "high", "low", "close")
+_NUMBER = re.compile(r"[,;\t|]\s*\d+(?:[.,]\d+)?(?=[,;\t|]|\s*$)")
 _START_BYTES = 4_096
 
 
@@ -78,8 +80,14 @@ def _is_table(file: Path) -> bool:
     if suffix not in (".txt", ".json", ".ndjson") or file.suffix.lower() == ".gz":
         return True
     with file.open("rb") as content:
-        start = content.read(_START_BYTES).lower()
-    return all(word in start for word in _BAR_WORDS) or start.lstrip().startswith(b"[[")
+        start = content.read(_START_BYTES).decode("utf-8", "replace").lower().lstrip("\ufeff \n")
+    if suffix == ".txt":
+        line = start.partition("\n")[0]
+        return all(word in line for word in _BAR_WORDS) or len(_NUMBER.findall(line)) >= len(_BAR_WORDS)
+    words = all(f'"{word}"' in start for word in _BAR_WORDS) or all(
+        f'"{word[0]}"' in start for word in _BAR_WORDS
+    )
+    return start.startswith("[[") or (start.startswith(("[", "{")) and words)
 
 
 def _packs_table(file: Path) -> bool:

@@ -68,6 +68,14 @@ class RowCheck:
             fault = "a header and no rows; give at least one bar"
             self.findings.append(self._new_finding(Kind.UNREADABLE, None, None, "", fault))
         self._check_clock(stamped)
+        if len(stamped) > 2 and stamped[0][0].number > stamped[-1][0].number:
+            row, stamp = stamped[-1]
+            fault = f"the rows begin at {stamp.date()} and go back in time; they are read oldest first"
+            self.findings.append(
+                self._new_finding(
+                    Kind.ORDER, row.number, stamp.date(), str(stamp.date()), fault, blocking=False
+                )
+            )
         self.offsets = {stamp.utcoffset() or timedelta(0) for _, stamp in stamped}
         return list(self._parse_bars(stamped))
 
