@@ -22,6 +22,7 @@ from feeds.files.dialects import describe_bar_file
 from feeds.files.folders import require_known_tables
 from feeds.files.layouts import state_columns
 from feeds.files.news import read_news
+from feeds.files.news_forms import describe_news_file
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
 from feeds.history.file_import import SOURCE as FILES
@@ -473,6 +474,7 @@ def _read_archive(
             f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded. "
             f"Most frequent: {subjects}; other names of a traded symbol go into [aliases]."
         )
+    notes += filter(None, [describe_news_file(path) for path in config.news if path.is_file()])
     if archive.skipped_empty:
         notes.append(f"{pluralize(archive.skipped_empty, 'news item')} skipped: neither title nor text.")
     return archive.items, notes

@@ -202,6 +202,8 @@ def _text_style(name: str) -> DateStyle:
 
 
 def _parse_date(pattern: re.Pattern[str], text: str) -> datetime | None:
+    if len(text) == len("20240102120000") and text.isdigit():
+        text = f"{text[:8]}T{text[8:]}"
     day = pattern.match(text)
     clock = day and _CLOCK.fullmatch(text, day.end())
     if not day or not clock:

@@ -67,7 +67,7 @@ def describe_news_file(path: Path) -> str:
         return ""
     raw, fields = found
     names = raw.rows[0][1]
-    taken = ", ".join(f"{name} = {names[at]!r}" for name, at in fields.items())
+    taken = ", ".join(f"{name} = {names[fields[name]]!r}" for name in COLUMNS if name in fields)
     whole = "" if "symbols" in fields else "; no column of symbols, so all items concern the whole market"
     return f"{path.name}: {taken}{whole}."
 

@@ -24,6 +24,7 @@ _PACKED = (".gz", ".zip")
 _MAX_UNPACKED, _PEEK_BYTES = 2**30, 2**20
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_HEADER_LINES = 40
+_LEAST_COLUMNS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +249,7 @@ def _from_object(value: dict[str, Any], depth: int) -> list[list[str]] | None:
     if len(nested) >= 2 and all(isinstance(row, dict) and _is_flat(row.values()) for row in nested):
         return _from_keyed(value)
     for child in nested:
-        if (found := _find_rows(child, depth + 1)) is not None and len(found[0]) >= 5:
+        if (found := _find_rows(child, depth + 1)) is not None and len(found[0]) >= _LEAST_COLUMNS:
             return found
     return None
 
