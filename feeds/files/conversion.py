@@ -230,7 +230,16 @@ def _parse_prices(row: Row) -> tuple[float, float, float, float]:
     high, low = widen_range(*(numbers[name] for name in PRICES))
     day = datetime.fromisoformat(row.cells["date"][:10]).replace(tzinfo=UTC)
     try:
-        bar = Bar(symbol="X", opens_at=day, closes_at=day + _DAY, **numbers | {"high": high, "low": low})
+        bar = Bar(
+            symbol=row.path.stem,
+            opens_at=day,
+            closes_at=day + _DAY,
+            open=numbers["open"],
+            high=high,
+            low=low,
+            close=numbers["close"],
+            volume=numbers["volume"],
+        )
     except ValueError as error:
         raise DataError(f"{row.place}: {error}; correct or remove the row") from None
     return bar.open, bar.high, bar.low, bar.close

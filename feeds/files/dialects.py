@@ -148,7 +148,9 @@ def _read_own_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | Non
         damage = error
     days = [day for row in rows if (day := _own_day(row.cells["date"]))]
     require_daily(path, days)
-    yield from reversed(rows) if _falls(days) and len(days) == len(rows) and not damage else rows
+    yield from (
+        reversed(rows) if _falls(list(map(str, days))) and len(days) == len(rows) and not damage else rows
+    )
     if damage:
         raise damage
 
@@ -157,8 +159,8 @@ def _ignore_ragged(row: Row, error: DataError) -> None:
     """Leave the row to the reading of the whole file."""
 
 
-def _falls(days: Sequence[date] | Sequence[str]) -> bool:
-    """Return whether a file has its newest day first."""
+def _falls(days: Sequence[str]) -> bool:
+    """Return whether a file has its newest day first; the days are written YYYY-MM-DD."""
     return len(days) > 2 and all(later < earlier for earlier, later in pairwise(days))
 
 

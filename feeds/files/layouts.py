@@ -304,7 +304,7 @@ def _match_bare(raw: RawTable) -> Layout | None:
         return None
     where |= dict(zip(_find_order(sample, where), sorted(where[name] for name in PRICES), strict=True))
     dates = (where.pop("date"),)
-    shared = {name: where.pop(name) for name in ("time", "close_time") if name in where}
+    shared: dict[str, int] = {name: where.pop(name) for name in ("time", "close_time") if name in where}
     shared |= {"symbol": 0} if begin else {}
     names = [f"column {at + 1}" for at in range(len(cells))]
     return Layout(header=-1, body=body, names=names, columns={"": where}, shared=shared, dates=dates)

@@ -16,19 +16,10 @@ from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
 from feeds.files.listing import find_tables
-from feeds.files.news_forms import COLUMNS, OPTIONAL_COLUMNS, read_news_rows, require_news
+from feeds.files.news_forms import COLUMNS, read_news_rows, require_news
 from feeds.files.tables import Row, quote_value
 from feeds.symbols import NameTable
 
-__all__ = [
-    "COLUMNS",
-    "OPTIONAL_COLUMNS",
-    "NewsArchive",
-    "clean_text",
-    "news_id",
-    "read_news",
-    "split_subjects",
-]
 TITLE_LENGTH, TEXT_LENGTH, SOURCE_LENGTH = 300, 2_000, 100
 _COARSENESS = [Precision.SECOND, Precision.MINUTE, Precision.HOUR, Precision.DAY]
 _CLOCK = r"[0-9]{2}(?P<minute>:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]{1,9})?)?)?"

@@ -5,7 +5,7 @@ a zone stays one, so that it counts as known twelve hours later.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def _read_form(
     raw: RawTable, fields: Mapping[str, int], on_ragged: Callable[[Row, DataError], None] | None
 ) -> Iterator[Row]:
     width = len(raw.rows[0][1])
-    whole: list[tuple[int, Sequence[str]]] = []
+    whole: list[tuple[int, list[str]]] = []
     for number, cells in raw.rows[1:]:
         if len(cells) == width:
             whole.append((number, cells))
