@@ -1,6 +1,8 @@
 """The errors that closecall raises on purpose, each with what the program does about it."""
 
 import difflib
+import json
+import re
 from collections.abc import Callable, Iterable
 
 
@@ -46,7 +48,7 @@ def suggest(
     cutoff: float = 0.6,
     show: Callable[[str], str] = str,
 ) -> str:
-    """Return "did you mean X?" for the known word nearest to an unknown one, for the end of an error.
+    """Return "did you mean X?" for the known word nearest to an unknown one, in capitals or not.
 
     Args:
         word: The unknown word.
@@ -56,6 +58,12 @@ def suggest(
         show: How the near word is written.
     """
     known = list(known)
-    if near := difflib.get_close_matches(word, known, n=1, cutoff=cutoff):
-        return f"did you mean {show(near[0])}?"
+    by_small_letters = {name.casefold(): name for name in known}
+    if near := difflib.get_close_matches(word.casefold(), by_small_letters, n=1, cutoff=cutoff):
+        return f"did you mean {show(by_small_letters[near[0]])}?"
     return otherwise or f"choose among {', '.join(sorted(known)[:12])}"
+
+
+def quote_key(name: str) -> str:
+    """Return a name as a key of TOML, in quotes where it needs them: [instruments."7203.T"]."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from engine.errors import UsageError, suggest
+from engine.errors import UsageError, quote_key, suggest
 from feeds.sources.registry import SOURCES
 from strategies.config import (
     OLD_KEYS,
@@ -35,7 +35,8 @@ def load_config(
     values = _read_table(path) if path is not None else {}
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
-    merged = ("market", "sources", "paper", "walkforward")
+    flags = _split_rates(flags)
+    merged = ("market", "sources", "paper", "walkforward", "rates")
     tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})
@@ -45,6 +46,19 @@ def load_config(
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
     _check_sources(config)
     return config
+
+
+def _split_rates(flags: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the flags with constants among the files of rates, such as USDT=1, as keys of [rates]."""
+    given = [str(entry).partition("=") for entry in flags.get("rates_files", ())]
+    constants = {name: value for name, equals, value in given if equals and name.isalpha()}
+    if not constants:
+        return flags
+    files = [entry for entry in flags["rates_files"] if str(entry).partition("=")[0] not in constants]
+    rest = {key: value for key, value in flags.items() if key != "rates_files"}
+    return (
+        rest | {"rates": {**flags.get("rates", {}), **constants}} | ({"rates_files": files} if files else {})
+    )
 
 
 def _check_sources(config: BacktestConfig) -> None:
@@ -91,6 +105,15 @@ def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[st
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
     place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
+    if (
+        first["type"] == "extra_forbidden"
+        and first["loc"][0] == "instruments"
+        and isinstance(first["input"], dict)
+    ):
+        symbol = ".".join(map(str, first["loc"][1:]))
+        return (
+            f"{place}: [{where}]: a symbol with a dot needs quotes; write [instruments.{quote_key(symbol)}]"
+        )
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         listed = f"known keys: {', '.join(known)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.calendars import Calendar
-from engine.errors import DataError, UsageError, suggest
+from engine.errors import DataError, UsageError, quote_key, suggest
 from engine.fx import FxRates
 from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
@@ -36,7 +36,12 @@ from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
 from strategies.console import name_settings, pluralize
 from strategies.data_folder import data_dir
-from strategies.instrument_settings import build_instruments, find_unused_names, load_calendars, quote_key
+from strategies.instrument_settings import (
+    build_instruments,
+    describe_assumptions,
+    find_unused_names,
+    load_calendars,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -241,9 +246,12 @@ def _attach_rates(config: BacktestConfig, data: MarketData) -> MarketData:
     currencies = {instrument.currency for instrument in data.instruments.values()}
     if not (config.rates or config.rates_files):
         if len(currencies) > 1 or config.base_currency not in (None, *currencies):
+            base = config.base_currency or "USD"
+            constants = " ".join(f"{currency}=RATE" for currency in sorted(currencies - {base}))
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
-                "with --symbols, give --rates, or set `currency` under [instruments.SYMBOL]"
+                f"with --symbols, give their rates in {base} as constants or files (--rates {constants}), "
+                "or set `currency` under [instruments.SYMBOL]"
             )
         return data
     rates = read_rates(config.rates_files, config.base_currency or "USD", config.rates)
@@ -335,6 +343,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
+    notes += describe_assumptions(config, instruments)
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars = {
@@ -413,6 +422,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     ]
     notes = [
         *map(_describe_stored, stored.values()),
+        *describe_assumptions(config, instruments),
         *find_unused_names(config, instruments, known),
         *_accept_findings(findings, config),
     ]

@@ -14,7 +14,7 @@ from tui.cli.data import check_app, collect, fetch_app
 from tui.cli.models import models_app
 from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
 from tui.cli.paper import paper_app
-from tui.cli.paths import data_dir, require_writable, working_dir
+from tui.cli.paths import data_dir, working_dir
 from tui.cli.progress import ProgressDisplay
 from tui.cli.training import retrain, train_app, walkforward
 
@@ -71,8 +71,6 @@ def backtest(
     require_simulated(flags)
     folder = working_dir(data)
     settings = with_champion(load_config(config, flags, print_stderr), folder)
-    if settings.out is not None:
-        require_writable(settings.out, "--out")
     from strategies.api import backtest as run_backtest
     from strategies.result_table import print_result
     from strategies.strategy import load_strategy
