@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import UsageError, quote_key
+from engine.errors import UsageError, quote_key, toml_table
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument, is_round_the_clock
 from feeds.instruments import guess_instrument, known_names, parse_pair
 from feeds.symbols import NameTable
@@ -76,9 +76,7 @@ def find_unused_names(
     unused += [("aliases", name) for name in config.aliases if not names.contains(name) and name not in known]
     notes = []
     for table, name in unused:
-        entry = (
-            f"[{table}.{quote_key(name)}]" if table == "instruments" else f"{quote_key(name)} in [{table}]"
-        )
+        entry = toml_table(table, name) if table == "instruments" else f"{quote_key(name)} in [{table}]"
         near = sorted(names.resolve(name))
         if not names.contains(name):
             near = [s for s in instruments if s not in getattr(config, table) and _is_close(name, s)]
@@ -119,7 +117,7 @@ def _instrument(guess: Instrument, table: InstrumentTable | None) -> Instrument:
     try:
         return replace(guess, **{**stated, "names": guess.names + table.names})
     except ValueError as error:
-        raise UsageError(f"[instruments.{quote_key(symbol)}]: {error}") from error
+        raise UsageError(f"{toml_table('instruments', symbol)}: {error}") from error
 
 
 def load_calendars(

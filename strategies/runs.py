@@ -67,7 +67,7 @@ def load_run(data_dir: Path, name: str) -> RunSummary:
     folder = data_dir / "runs" / name
     if not (folder / JOURNAL).is_file():
         known = [other.name for other in (data_dir / "runs").glob("*")]
-        hint = suggest(name, known, "closecall runs lists them")
+        hint = suggest(name, known, "list them with: closecall runs")
         raise UsageError(f"there is no run {name!r} in {data_dir}; {hint}")
     found = _read_summary(folder)
     if not found.result:

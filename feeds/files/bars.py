@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from engine.calendars import Calendar, Session
-from engine.errors import DataError, quote_key
+from engine.errors import DataError, toml_table
 from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar, widen_range
 from feeds.files.tables import Row, find_tables, quote_value, read_rows
@@ -177,7 +177,7 @@ def _session(row: Row, day: date, instrument: Instrument, calendar: Calendar) ->
         setting = "`calendar`" if day.weekday() < 5 else 'asset_class = "coin", if it trades round the clock,'
         raise DataError(
             f"{row.place}: {day} is a day on which {instrument.calendar} was closed; remove the row, "
-            f"or set {setting} under [instruments.{quote_key(instrument.symbol)}]"
+            f"or set {setting} under {toml_table('instruments', instrument.symbol)}"
         )
     _require_zone(row, day, session, instrument)
     return session

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 
 _SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HEADER_BYTES = 65_536
@@ -176,7 +176,7 @@ def _file_mode(path: Path) -> int:
     try:
         return path.stat().st_mode
     except (OSError, ValueError):
-        raise DataError(f"{path}: no such file or folder; check the path") from None
+        raise UsageError(f"{path}: no such file or folder; check the path") from None
 
 
 def _require_file(path: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 from engine.instruments import Instrument, is_round_the_clock
 from feeds.files.bars import read_first_days
 from feeds.files.folders import NO_ACTIONS, find_unread_tables, lists_corporate_actions
@@ -67,14 +67,15 @@ def check_files(
         skip_unknown: Whether tables of a folder that hold neither bars nor news are no findings.
 
     Raises:
-        DataError: For a missing path, and for a folder without bars and news.
+        UsageError: For a path that is not there.
+        DataError: For a folder without bars and news.
     """
     findings: list[Finding] = []
     calendars = calendars or Calendars()
     checked: set[Path] = set()
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder; check the path")
+            raise UsageError(f"{path}: no such file or folder; check the path")
         for file in list_tables(path) if path.is_dir() else [path]:
             try:
                 kind = identify_table(file)

@@ -241,7 +241,7 @@ def answer_line(sent: Mapping[str, Any]) -> str:
     if sent["answer"] is not None:
         return f"{journaled}, and done: {sent['answer']['was']} → {sent['answer']['now']}"
     if sent["running"]:
-        return f"{journaled}; the session has not answered yet, closecall paper status {name} shows it"
+        return f"{journaled}; the session has not answered yet, to see it: closecall paper status {name}"
     return f"{journaled}; the session is not running and applies it when it is started"
 
 

@@ -37,7 +37,7 @@ def require_session(data_dir: Path, name: str) -> Path:
 
     path = journal_path(data_dir, name)
     if not path.is_file():
-        hint = suggest(name, session_names(data_dir), "closecall paper list shows all")
+        hint = suggest(name, session_names(data_dir), "list all with: closecall paper list")
         raise UsageError(f"there is no session {name!r} in {data_dir}; {hint}")
     return path
 
