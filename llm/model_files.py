@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from engine.errors import StudentError
+from engine.errors import StudentError, UsageError
 
 TINY = "tiny"
 SETTINGS_FILE = "closecall.json"
@@ -176,7 +176,7 @@ def _check_model(folder: Path) -> None:
             "name the model's folder"
         )
     if not folder.is_dir():
-        raise StudentError(
+        raise UsageError(
             f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
         )
     config = _json_object(folder / "config.json", "a model of transformers")

@@ -1,5 +1,6 @@
 """Load a configuration from a TOML file and flags, and name what is wrong in one line."""
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -8,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from engine.errors import UsageError, suggest
+from engine.errors import UsageError, suggest, toml_table
 from feeds.sources.registry import SOURCES
 from strategies.config import (
     OLD_KEYS,
@@ -35,7 +36,8 @@ def load_config(
     values = _read_table(path) if path is not None else {}
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
-    merged = ("market", "sources", "paper", "walkforward")
+    flags = _split_rates(flags)
+    merged = ("market", "sources", "paper", "walkforward", "rates")
     tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})
@@ -45,6 +47,19 @@ def load_config(
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
     _check_sources(config)
     return config
+
+
+def _split_rates(flags: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the flags with constants among the files of rates, such as USDT=1, as keys of [rates]."""
+    given = [str(entry).partition("=") for entry in flags.get("rates_files", ())]
+    constants = {name: value for name, equals, value in given if equals and name.isalpha()}
+    if not constants:
+        return flags
+    files = [entry for entry in flags["rates_files"] if str(entry).partition("=")[0] not in constants]
+    rest = {key: value for key, value in flags.items() if key != "rates_files"}
+    return (
+        rest | {"rates": {**flags.get("rates", {}), **constants}} | ({"rates_files": files} if files else {})
+    )
 
 
 def _check_sources(config: BacktestConfig) -> None:
@@ -68,7 +83,7 @@ def _read_table(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML ({error}); correct that line") from error
+        raise UsageError(f"{path}: not valid TOML ({error}); {_toml_hint(path)}") from error
     for key in ("bars", "news", "rates_files"):
         if isinstance(values.get(key), list):
             values[key] = [_resolve_path(path, entry) for entry in values[key]]
@@ -81,6 +96,14 @@ def _read_table(path: Path) -> dict[str, Any]:
     return values
 
 
+def _toml_hint(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for table, name in re.findall(r"""^ *\[ *(instruments|sources)\.([^"'\]\n]+)\]""", text, re.MULTILINE):
+        if (heading := toml_table(table, name.strip())).endswith('"]'):
+            return f"write {heading}, with quotes"
+    return "correct that line"
+
+
 def _resolve_path(config: Path, entry: object) -> object:
     return config.parent / Path(entry).expanduser() if isinstance(entry, str) else entry
 
@@ -91,6 +114,10 @@ def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[st
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
     place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
+    table, *names = map(str, first["loc"])
+    if table in ("instruments", "sources") and isinstance(first["input"], dict) and len(names) > 1:
+        heading = toml_table(table, ".".join(names))
+        return f"{place}: {where} is a table within a table; write {heading}, with quotes"
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         listed = f"known keys: {', '.join(known)}"

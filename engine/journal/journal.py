@@ -179,7 +179,8 @@ class Journal:
     def _corruption_error(self, seq: int) -> JournalError:
         return JournalError(
             f"{self._store.place}: event {seq} of session {self._session} was altered or removed; "
-            f"restore the journal from a copy (closecall paper export saves the good part of a session's)"
+            "restore the journal from a copy (to save the good part of a session's: "
+            "closecall paper export NAME FILE)"
         )
 
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 from engine.instruments import Instrument, is_round_the_clock
 from feeds.files.bars import read_first_days
 from feeds.files.folders import NO_ACTIONS, find_unread_tables, lists_corporate_actions
@@ -18,6 +18,7 @@ from feeds.instruments import guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
+from feeds.quality.repeats import check_repeats
 from feeds.quality.rows import BarRow, RowCheck
 from feeds.quality.volume import check_volume
 
@@ -66,14 +67,15 @@ def check_files(
         skip_unknown: Whether tables of a folder that hold neither bars nor news are no findings.
 
     Raises:
-        DataError: For a missing path, and for a folder without bars and news.
+        UsageError: For a path that is not there.
+        DataError: For a folder without bars and news.
     """
     findings: list[Finding] = []
     calendars = calendars or Calendars()
     checked: set[Path] = set()
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder; check the path")
+            raise UsageError(f"{path}: no such file or folder; check the path")
         for file in list_tables(path) if path.is_dir() else [path]:
             try:
                 kind = identify_table(file)
@@ -148,6 +150,7 @@ def check_rows(
         except DataError as error:
             findings.append(new_finding(Kind.DATE, first.line, first.day, str(first.day), str(error)))
         findings += check_volume(rows, new_finding)
+        findings += check_repeats(rows, instrument, new_finding)
         findings += check_prices(rows, instrument, new_finding)
     return sorted(findings, key=lambda finding: (finding.line or 0, finding.kind))
 

@@ -29,6 +29,9 @@ _KINDS = (
     Kind.FAULT,
     Kind.ADOPTED,
     Kind.COMMAND,
+    Kind.ACTION_ANNOUNCED,
+    Kind.SPLIT,
+    Kind.DIVIDEND,
     Kind.RETRAINED,
 )
 """Kinds that are read from the beginning; of all others the newest events are enough."""
@@ -76,6 +79,7 @@ def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
         "down": [encode_fields(fault) | {"at": at} for fault, at in projection.health.down.values()],
         "faults": [encode_fields(fault) | {"at": at} for fault, at in projection.health.faults],
         "unanswered": [command.command for command in projection.unanswered],
+        "announced": [encode_fields(announced) for announced in projection.announced.values()],
         "retrained": projection.retrained,
         "events": events,
     }
@@ -102,7 +106,8 @@ def _read_projection(place: JournalPlace) -> tuple[JournalProjection, int]:
     if faulty := projection.health.faulty:
         raise JournalError(
             f"{place.path}: {faulty} events cannot be read; restore the journal from a copy "
-            f"(closecall paper export {place.name} saves what comes before the first damaged event)"
+            "(to save what comes before the first damaged event: "
+            f"closecall paper export {place.name} saved.sqlite)"
         )
     return projection, newest
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.calendars import load_calendar
-from engine.errors import DataError
+from engine.errors import ClosecallError, DataError
 from feeds.files.bars import read_bars, read_date_span
 from feeds.instruments import guess_instrument
 
@@ -29,7 +29,7 @@ def read(path: Path, **window):
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(ClosecallError) as caught:
         read(path)
     message = str(caught.value)
     assert "\n" not in message

@@ -46,7 +46,7 @@ def load_run_experiences(data_dir: Path, run: str, *, window: int | None = None)
     """
     path = data_dir / "runs" / run / JOURNAL
     if not path.is_file():
-        raise UsageError(f"there is no run {run!r} in {data_dir}; closecall runs lists them")
+        raise UsageError(f"there is no run {run!r} in {data_dir}; list them with: closecall runs")
     with Journal.open(path, run) as journal:
         return load_journal_experiences(journal, window=window)
 

@@ -14,16 +14,25 @@ from tui.cli.data import check_app, collect, fetch_app
 from tui.cli.models import models_app
 from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
 from tui.cli.paper import paper_app
-from tui.cli.paths import data_dir, require_writable, working_dir
+from tui.cli.paths import (
+    ENVIRONMENT_VARIABLE,
+    data_dir,
+    default_data_dir,
+    shorten_home,
+    working_dir,
+)
 from tui.cli.progress import ProgressDisplay
+from tui.cli.storage import data_app
 from tui.cli.training import retrain, train_app, walkforward
 
 app = typer.Typer(
     name="closecall",
     help="Backtest the forecasts of a small language model on your own machine, and score them honestly.\n\n"
     "Research software; nothing it prints is financial advice.",
+    epilog=f"Data is kept in {shorten_home(default_data_dir())}; --data-dir or {ENVIRONMENT_VARIABLE} names "
+    "another folder. closecall data rm removes it. --install-completion sets up completion in your shell.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -71,8 +80,6 @@ def backtest(
     require_simulated(flags)
     folder = working_dir(data)
     settings = with_champion(load_config(config, flags, print_stderr), folder)
-    if settings.out is not None:
-        require_writable(settings.out, "--out")
     from strategies.api import backtest as run_backtest
     from strategies.result_table import print_result
     from strategies.strategy import load_strategy
@@ -125,6 +132,7 @@ def doctor(data: DataDir = None, as_json: AsJson = False) -> None:
 for name, group in {
     "fetch": fetch_app,
     "check": check_app,
+    "data": data_app,
     "train": train_app,
     "models": models_app,
     "paper": paper_app,

@@ -124,5 +124,5 @@ def _require_known(folder: Path, name: str | None) -> None:
 
     names = [place.name for place in list_places(folder)]
     if name not in names:
-        hint = suggest(name, names, "closecall dash shows what there is")
+        hint = suggest(name, names, "list what there is with: closecall dash --once")
         raise UsageError(f"there is no session or run {name!r} in {folder}; {hint}")

@@ -25,8 +25,9 @@ from tui.cli.options import (
 from tui.cli.paths import data_dir, working_dir
 from tui.cli.progress import ProgressDisplay
 
-__all__ = ["check_app", "collect", "fetch_app"]
+__all__ = ["check_app", "collect", "data_app", "fetch_app"]
 fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
+data_app = typer.Typer(help="List and remove what is stored.", no_args_is_help=True)
 check_app = typer.Typer(help="Check data quality and reproducibility.", no_args_is_help=True)
 _BLOCKING_HELP = 4
 
@@ -234,7 +235,7 @@ def check_data(
         raise UsageError("name files or folders to check, or --store")
     kept = BarStore(data_dir(data) / BARS_FOLDER)
     if store and not any(map(kept.symbols, kept.sources())):
-        raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
+        raise DataError(f"{kept.root}: nothing is stored; fetch first, see: closecall fetch bars --help")
     if store:
         findings = check_store(kept, now=utc_now())
     else:

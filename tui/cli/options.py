@@ -10,7 +10,7 @@ import typer
 
 from engine.errors import UsageError
 from feeds.sources.registry import list_sources
-from tui.cli.paths import ENVIRONMENT_VARIABLE
+from tui.cli.paths import ENVIRONMENT_VARIABLE, default_data_dir, shorten_home
 
 if TYPE_CHECKING:
     from strategies.config import BacktestConfig
@@ -19,7 +19,9 @@ from collections.abc import Sequence
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", envvar=ENVIRONMENT_VARIABLE, help="Folder of runs, sessions, stores and models."
+        "--data-dir",
+        envvar=ENVIRONMENT_VARIABLE,
+        help=f"Folder of runs, sessions, stores and models; default: {shorten_home(default_data_dir())}",
     ),
 ]
 
