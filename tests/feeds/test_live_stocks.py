@@ -12,6 +12,7 @@ from engine.journal.journal import Journal
 from engine.model import Phase
 from feeds.instruments import guess_instrument
 from feeds.live.collector import Collector
+from feeds.live.protocols import ActionSource
 from feeds.live.settings import Limits
 from feeds.sources import eastmoney_source, yfinance_source
 from feeds.sources.stocks import FINAL_AFTER, SURELY_FINAL_AFTER, LiveStocks
@@ -271,4 +272,5 @@ def test_splits_and_dividends_of_yahoo_take_effect_at_the_open_of_their_day(yaho
 
 
 def test_a_source_without_splits_states_none(eastmoney):
+    assert isinstance(eastmoney.source, ActionSource)
     assert eastmoney.source.corporate_actions("600519", opens(XSHG, SHANGHAI[0])) == []
