@@ -87,6 +87,7 @@ def test_own_code_gives_the_same_digests_through_the_library_and_the_command(
     assert len(result.fills) > 3
 
 
+@pytest.mark.slow
 def test_print_and_html_show_the_table_of_the_command(tmp_path, capsys, market):
     words = ["--days", "60", "--seed", "8", "--data-dir", tmp_path]
     (tmp_path / "config.toml").write_text("[market]\ncoins = 2\nstocks = 1\n")
