@@ -9,6 +9,7 @@ import backtrader as bt
 
 from engine.errors import UsageError
 from engine.model import Bar, Forecast, Prediction, Slice
+from engine.trading.bar_feed import DailyIndicator
 from engine.trading.strategy import SliceStrategy
 from engine.user_code import load_object, report_errors
 from strategies.llm_strategy import Key
@@ -115,34 +116,6 @@ class Strategy(ABC):
         return self._run
 
 
-class _DailyIndicator(bt.feed.DataBase):
-    """A backtrader feed of closed daily bars only, and one indicator on it.
-
-    The feeds of the engine receive each bar twice, at its open and at its close, so that an indicator on them
-    would mix the two.
-    """
-
-    def __init__(self, kind: type[Any], params: Mapping[str, Any]) -> None:
-        super().__init__()
-        self._indicator = kind(self, **params)
-        # As Cerebro does after the constructors: from here on lines compare by their values.
-        self._indicator._stage2()
-
-    def addindicator(self, _indicator: Any) -> None:
-        """Own the indicator, as backtrader asks of whoever creates one."""
-
-    def update(self, bars: Sequence[Bar]) -> Any:
-        """Advance over the bars that are new, and return the indicator; None until it has enough bars."""
-        for bar in bars[len(self) :]:
-            self.forward()
-            self.lines.datetime[0] = bt.date2num(bar.closes_at)
-            self.lines.openinterest[0] = 0.0
-            for name in ("open", "high", "low", "close", "volume"):
-                getattr(self.lines, name)[0] = getattr(bar, name)
-            self._indicator._next()
-        return self._indicator if len(self) >= self._indicator._minperiod else None
-
-
 class StrategyBridge(SliceStrategy):
     """Runs a copy of a user's strategy as backtrader's own.
 
@@ -161,7 +134,7 @@ class StrategyBridge(SliceStrategy):
         self._predictions = predictions
         self._rule = copy.deepcopy(rule)
         self._rule._run = self
-        self._indicators: dict[tuple[Any, ...], _DailyIndicator] = {}
+        self._indicators: dict[tuple[Any, ...], DailyIndicator] = {}
 
     def on_close(self, slice_: Slice) -> None:
         """Add the bars to the history and let the user's strategy decide."""
@@ -174,7 +147,7 @@ class StrategyBridge(SliceStrategy):
         """Return an indicator on the closed bars of a symbol; None until it has enough of them."""
         key = (symbol, kind, *sorted(params.items()))
         if key not in self._indicators:
-            self._indicators[key] = _DailyIndicator(kind, params)
+            self._indicators[key] = DailyIndicator(kind, params)
         return self._indicators[key].update(self.history.get(symbol, []))
 
     def get_forecast(self, symbol: str) -> Forecast | None:
