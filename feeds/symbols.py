@@ -92,6 +92,7 @@ _KNOWN = {
     AssetClass.COIN: _parse_groups(_COINS),
     AssetClass.STOCK: _parse_groups(_STOCKS),
     AssetClass.A_SHARE: _parse_groups(_A_SHARES),
+    AssetClass.FX: {},
 }
 
 # Each topic, and whether it is about coins alone.
@@ -132,7 +133,7 @@ def _base_symbol(symbol: str, asset_class: AssetClass) -> str:
             return pair[0] if pair else symbol
         case AssetClass.A_SHARE:
             return a_share_code(symbol) or symbol
-        case AssetClass.STOCK:
+        case AssetClass.STOCK | AssetClass.FX:
             return symbol
 
 

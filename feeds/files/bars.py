@@ -14,6 +14,7 @@ from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from engine.model import Bar
 from feeds.files.tables import Row, find_tables, quote_value, read_rows
+from feeds.fx_pairs import guess_fx_pair
 from feeds.symbols import a_share_code, known_names, parse_pair
 
 COLUMNS = ("date", "open", "high", "low", "close", "volume")
@@ -87,8 +88,10 @@ def guess_instrument(symbol: str) -> Instrument:
     """Return the likely instrument of a symbol that is not configured.
 
     Six digits (also sh600519, 600519.SS) are an A-share in lots of 100; BTCUSDT, BTC-USD and BTC/USDT are
-    coins in any fraction; anything else is a US stock in whole shares.
+    coins in any fraction; EURUSD is a currency pair; anything else is a US stock in whole shares.
     """
+    if pair_of_currencies := guess_fx_pair(symbol):
+        return pair_of_currencies
     if a_share_code(symbol):
         return Instrument(
             symbol=symbol,
