@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens student clean bench-dash picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens snapshots student clean bench-dash picture
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -96,6 +96,9 @@ bench-walkforward-kills: $(READY) ## kill a real walk-forward 20 times and compa
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session
 	$(BIN)/python -m tui.dashboard.screenshots screens
+
+snapshots: $(READY) ## write the text of every screen that the tests compare with again; read the difference
+	REWRITE_SNAPSHOTS=1 $(BIN)/pytest -q tests/tui/test_dash_snapshots.py
 
 picture: $(READY) ## the README's picture of the dashboard, from the same session
 	$(BIN)/python -m tui.dashboard.screenshots --readme docs/dashboard.svg

@@ -5,6 +5,7 @@ states the days it needs and keeps the calendar for the whole run.
 """
 
 import difflib
+import re
 import warnings
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK
 from engine.model import require_utc
 
+_ROUND_THE_CLOCK = re.compile(
+    re.escape(ROUND_THE_CLOCK) + r"(?:(?P<sign>[+-])(?P<hours>0[0-9]|1[0-4]):(?P<minutes>[0-5][0-9]))?"
+)
 _MARGIN = timedelta(days=31)
 _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
 Session = tuple[datetime, datetime]
@@ -39,22 +43,28 @@ class Calendar(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTheClock:
-    """A market that never closes: each day in UTC is one session, from midnight to midnight."""
+    """A market that never closes: each day is one session, from midnight to midnight.
+
+    Attributes:
+        offset: How far the clock of its days is ahead of UTC.
+    """
+
+    offset: timedelta = timedelta(0)
 
     def session(self, day: date) -> Session | None:
-        """Return 00:00 UTC of `day` and 00:00 UTC of the next day."""
+        """Return the midnight at which `day` begins and the one at which it ends."""
         if not _EARLIEST <= day <= _LATEST:
             raise _unknown_day(ROUND_THE_CLOCK, day, _EARLIEST, _LATEST)
-        opens_at = datetime.combine(day, time(), UTC)
+        opens_at = datetime.combine(day, time(), UTC) - self.offset
         return opens_at, opens_at + timedelta(days=1)
 
     def next_open(self, after: datetime) -> datetime:
-        """Return `after` itself at midnight UTC, otherwise the next midnight."""
+        """Return `after` itself where a day begins, otherwise the next begin of a day."""
         require_utc(after, "after")
         if not _EARLIEST <= after.date() <= _LATEST:
             raise _unknown_day(ROUND_THE_CLOCK, after.date(), _EARLIEST, _LATEST)
-        midnight = datetime.combine(after.date(), time(), UTC)
-        return midnight if midnight == after else midnight + timedelta(days=1)
+        opens_at = datetime.combine((after + self.offset).date(), time(), UTC) - self.offset
+        return opens_at if opens_at == after else opens_at + timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +98,7 @@ def load_calendar(code: str, first: date, last: date) -> Calendar:
     Where the exchange's record begins later or ends earlier, the calendar does too.
 
     Args:
-        code: "24/7", or a code of exchange_calendars such as "XNYS".
+        code: "24/7", "24/7+08:00", or a code of exchange_calendars such as "XNYS".
         first: The first day, included.
         last: The last day, included.
 
@@ -98,8 +108,10 @@ def load_calendar(code: str, first: date, last: date) -> Calendar:
     """
     if first > last:
         raise ValueError(f"first {first} is after last {last}")
-    if code == ROUND_THE_CLOCK:
-        return RoundTheClock()
+    if match := _ROUND_THE_CLOCK.fullmatch(code):
+        sign = -1 if match["sign"] == "-" else 1
+        hours, minutes = int(match["hours"] or 0), int(match["minutes"] or 0)
+        return RoundTheClock(offset=sign * timedelta(hours=hours, minutes=minutes))
     with warnings.catch_warnings():
         # exchange_calendars still calls parts of pandas that are to change in a later version.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -131,7 +143,8 @@ def _recorded_span(code: str) -> tuple[date, date]:
         nearest = max(known, key=lambda name: _likeness(name, code.upper()))
         raise DataError(
             f"calendar {code[:40]!r} is unknown; did you mean {nearest}? "
-            f"Give {ROUND_THE_CLOCK} for days in UTC, or a code such as XNYS or XSHG"
+            f"Give {ROUND_THE_CLOCK} for days in UTC, {ROUND_THE_CLOCK}+08:00 for those of another clock, "
+            "or a code such as XNYS or XSHG"
         )
     exchange = type(get_calendar(code))
     earliest, latest = exchange.bound_min(), exchange.bound_max()

@@ -8,7 +8,14 @@ from enum import StrEnum
 from itertools import pairwise
 
 ROUND_THE_CLOCK = "24/7"
+"""The calendar of days in UTC. "24/7+08:00" has the same days from midnight to midnight of that offset."""
 WEEKDAYS = "24/5"
+"""The calendar of days in UTC from Monday to Friday."""
+
+
+def is_round_the_clock(calendar: str) -> bool:
+    """Return whether a calendar is of a market that never closes."""
+    return calendar.startswith(ROUND_THE_CLOCK)
 
 
 class AssetClass(StrEnum):
@@ -28,7 +35,8 @@ class Instrument:
         symbol: The traded symbol.
         names: Other words that news uses for it.
         asset_class: Decides the market's rules and default costs.
-        calendar: "24/7" or "24/5" (days in UTC), or a code of exchange_calendars.
+        calendar: "24/7" or "24/5" (days in UTC), "24/7+08:00" (days of that offset) or a code of
+            exchange_calendars.
         currency: The quote currency.
         lot: The smallest tradable size and its step, in units; 0 allows any fraction.
         shortable: Whether it can be sold short.
@@ -56,7 +64,9 @@ class Instrument:
     @property
     def days_per_year(self) -> int:
         """Trading days in a year, to annualise this instrument's figures."""
-        return {ROUND_THE_CLOCK: 365, WEEKDAYS: 260}.get(self.calendar, 252)
+        if is_round_the_clock(self.calendar):
+            return 365
+        return 260 if self.calendar == WEEKDAYS else 252
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

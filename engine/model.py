@@ -46,6 +46,29 @@ def require_utc(moment: datetime, what: str) -> None:
         raise ValueError(f"{what} must be in UTC, not {moment!r}")
 
 
+_RANGE_TOLERANCE = 0.001
+_CENT = 0.01
+
+
+def widen_range(open_: float, high: float, low: float, close: float) -> tuple[float, float]:
+    """Return high and low, moved to an open or close that lies no further outside than rounding explains.
+
+    That is 0.1% of the close or, from a close of 1 on, 0.01: vendors round and adjust the four prices apart.
+
+    Args:
+        open_: Prices of one bar, in the quote currency.
+        high: See `open_`.
+        low: See `open_`.
+        close: See `open_`.
+    """
+    tolerance = max(_RANGE_TOLERANCE * close, _CENT if close >= 1 else 0.0)
+    above, below = max(open_, close), min(open_, close)
+    # The margin is for 100.01 - 100.0, which is more than 0.01 in binary.
+    if max(above - high, low - below) > tolerance * (1 + 1e-9):
+        return high, low
+    return max(high, above), min(low, below)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """One trading day of one symbol; the open is known at `opens_at`, the rest at `closes_at`.

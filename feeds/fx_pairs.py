@@ -9,7 +9,10 @@ _CURRENCIES = (
     " RON TRY RUB ILS ZAR SAR AED MXN BRL ARS CLP COP PEN XAU XAG XPT XPD"
 )
 _CODE = "|".join(_CURRENCIES.split())
-_PAIR = re.compile(rf"(?:C:)?({_CODE})[-/_.]?({_CODE})(?:=X)?")
+_PAIR = re.compile(
+    rf"(?:(?:C|FX|FX_IDC|FOREXCOM|OANDA)[:_])?({_CODE})[-/_. ]?({_CODE})(?:=X)?"
+    r"(?:[-_ ,.]+(?:1D|D1|1DAY|DAILY|DAY|1440M?|D))?(?:_[0-9A-F]{5})?"
+)
 
 
 def guess_fx_pair(symbol: str) -> Instrument | None:

@@ -1,4 +1,4 @@
-"""What the student sees and says: prompts, answers, students, forecasts and their ledger.
+"""The student: prompts, answers, kinds of students, forecasts, and the cache of answers.
 
-Nothing here knows where facts come from or what a forecast earned.
+Nothing here knows where the data come from or what a forecast earned.
 """

@@ -15,7 +15,7 @@ _BATCH_SIZE = 500
 
 
 def answer_digest(fingerprint: str, prompt: str) -> str:
-    """SHA-256 hex of a student's fingerprint and a prompt."""
+    """Return the SHA-256, in hex, of a student's fingerprint and a prompt."""
     return hashlib.sha256(f"{fingerprint}\n{prompt}".encode()).hexdigest()
 
 
@@ -53,17 +53,17 @@ class AnswerCache:
         """Return the stored answers by digest, without those digests that have none."""
         import sqlalchemy as sa
 
-        found: dict[str, str] = {}
+        answers: dict[str, str] = {}
         try:
             with self._engine.connect() as connection:
                 for first in range(0, len(digests), _BATCH_SIZE):
                     some = digests[first : first + _BATCH_SIZE]
                     columns = self._answers.c
                     query = sa.select(columns.digest, columns.answer).where(columns.digest.in_(some))
-                    found.update((row.digest, row.answer) for row in connection.execute(query))
+                    answers.update((row.digest, row.answer) for row in connection.execute(query))
         except sa.exc.DatabaseError as error:
             raise self._cache_error(error) from error
-        return found
+        return answers
 
     def put_many(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
         """Add rows of digest, prompt and answer in one transaction; stored digests keep their rows."""

@@ -1,4 +1,4 @@
-"""What the student says: one JSON object, its grammar, and reading it back or abstaining with a reason.
+"""Answers of the student: one JSON object, its grammar, and parsing it or abstaining with a reason.
 
 Knows neither model nor prompt. Anything that cannot be read strictly is an `Abstention`.
 """
@@ -24,7 +24,7 @@ _LOWEST, _HIGHEST = 10.0, 1000.0
 
 
 def format_answer(direction: Direction | str, confidence: float, close: float) -> str:
-    """The canonical answer; `confidence` is rounded to 0.01, `close` (rebased to 100) to 0.01.
+    """Return the canonical answer; `confidence` is rounded to 0.01, `close` (rebased to 100) to 0.01.
 
     Example:
         >>> import closecall as cc
@@ -36,12 +36,12 @@ def format_answer(direction: Direction | str, confidence: float, close: float) -
 
 
 def parse_answer(text: str, observation: Observation) -> Prediction:
-    """The forecast in `text` in the observation's own prices, or an abstention that says what was wrong."""
+    """Return the forecast in `text`, in the observation's prices, or an abstention with its reason."""
     return parse_answer_text(text, observation.symbol, observation.as_of, observation.last_close)
 
 
 def parse_answer_text(text: str, symbol: str, as_of: datetime, last_close: float) -> Prediction:
-    """Like `parse_answer`, for a symbol, an instant and a last close in the quote currency."""
+    """Do as `parse_answer`, for a symbol, an instant and a last close in the quote currency."""
 
     def abstain(reason: str) -> Abstention:
         return Abstention(symbol=symbol, as_of=as_of, reason=reason, last_close=last_close, text=text)

@@ -23,7 +23,7 @@ class Forecasts:
 def forecast(
     observed: Sequence[Observation], student: Student, ledger: AnswerCache, on_progress: Progress
 ) -> Forecasts:
-    """One call for each observation, in order.
+    """Make one prediction for each observation, in order.
 
     A prompt that the ledger knows, or that occurs twice, is asked once. Answers are kept as they come, so
     that an interrupted run loses at most the last thousand.

@@ -21,6 +21,30 @@ SETTINGS_FILE = "closecall.json"
 
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
 
+SAMPLING = frozenset(
+    (
+        *("do_sample", "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p"),
+        *("epsilon_cutoff", "eta_cutoff"),
+    )
+)
+"""The settings of transformers' generation that change sampled answers only."""
+
+_SHAPING = frozenset(
+    (
+        *("repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "min_length"),
+        *("encoder_no_repeat_ngram_size", "bad_words_ids", "force_words_ids", "constraints", "stop_strings"),
+        *("suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id"),
+        *("sequence_bias", "num_beams", "num_beam_groups", "penalty_alpha", "dola_layers", "guidance_scale"),
+        *("min_new_tokens", "exponential_decay_length_penalty", "token_healing", "watermarking_config"),
+        "max_time",
+    )
+)
+"""The settings of transformers' generation that change greedy answers too."""
+
+_NEUTRAL: tuple[object, ...] = (None, 0, 1, "", [], {})
+
+_CONTEXT_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
+
 _RELEASES = {
     # From the models' cards on the hub.
     "Qwen/Qwen3-0.6B": date(2025, 4, 29),
@@ -30,7 +54,7 @@ _RELEASES = {
 
 
 def model_folder(name: str) -> Path:
-    """The local folder of a student: "tiny", a path, or a hub id. Raises StudentError with a remedy."""
+    """Return the folder of a student ("tiny", a path, a hub id). Raises StudentError with a remedy."""
     if name == TINY:
         folder = Path(str(files("llm").joinpath("tiny")))
     elif Path(name).expanduser().exists() or not _looks_like_hub_id(name):
@@ -42,7 +66,7 @@ def model_folder(name: str) -> Path:
 
 
 def adapter_folder(path: Path) -> Path:
-    """The folder of a peft adapter, checked like a model. Raises StudentError with a remedy."""
+    """Return the folder of a peft adapter, checked like a model. Raises StudentError with a remedy."""
     config = _json_object(path / "adapter_config.json", "an adapter of peft")
     library = str((config.get("auto_mapping") or {}).get("parent_library", "transformers"))
     foreign = library.partition(".")[0] != "transformers" or config.get("megatron_config")
@@ -59,7 +83,7 @@ def adapter_folder(path: Path) -> Path:
 
 
 def release_date(name: str, folder: Path) -> date | None:
-    """When a model was released, from its folder's closecall.json or the table of known models."""
+    """Return when a model was released, from its folder's closecall.json or the table of known models."""
     stated = model_metadata(folder).get("released")
     if stated is None:
         return _RELEASES.get(name)
@@ -72,13 +96,34 @@ def release_date(name: str, folder: Path) -> date | None:
 
 
 def model_metadata(folder: Path) -> Mapping[str, Any]:
-    """What the folder's closecall.json says; empty where there is none."""
+    """Return what the folder's closecall.json says; empty where there is none."""
     path = folder / SETTINGS_FILE
     return _json_object(path, "the student's settings") if path.is_file() else {}
 
 
+def ignored_settings(folder: Path) -> Mapping[str, Any]:
+    """Return what a model's files ask of generation and do not get: a student's answers are greedy."""
+    path = folder / "generation_config.json"
+    stated = _json_object(path if path.is_file() else folder / "config.json", "a model of transformers")
+    names = _SHAPING | SAMPLING if stated.get("do_sample") is True else _SHAPING
+    asked_for = {name: stated[name] for name in sorted(names & stated.keys())}
+    # True equals 1, which is neutral for the others: no penalty, one beam.
+    return {name: asked for name, asked in asked_for.items() if asked is True or asked not in _NEUTRAL}
+
+
+def context_length(folder: Path) -> int | None:
+    """Return the most tokens that a model can attend to; None where its configuration has no limit."""
+    config = _json_object(folder / "config.json", "a model of transformers")
+    text_config = config.get("text_config")
+    for part in (config, text_config if isinstance(text_config, dict) else {}):
+        for name in _CONTEXT_LENGTHS:
+            if isinstance(part.get(name), int):
+                return int(part[name])
+    return None
+
+
 def fingerprint(paths: Iterable[Path], *more: str) -> str:
-    """SHA-256 over the names and bytes of the files in some folders, and over further words."""
+    """Return the SHA-256 over the names and bytes of the files in some folders, and over further words."""
     total = hashlib.sha256()
     for folder in paths:
         for path in sorted(folder.iterdir()):
@@ -110,6 +155,11 @@ def _from_hub(name: str) -> Path:
 
 
 def _check_model(folder: Path) -> None:
+    if folder.is_file():
+        raise StudentError(
+            f"student {folder}: a file, and only folders with safetensors are loaded (no GGUF, no pickle); "
+            "name the model's folder"
+        )
     if not folder.is_dir():
         raise StudentError(
             f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
@@ -126,8 +176,17 @@ def _check_model(folder: Path) -> None:
             f"{folder}: no *.safetensors file; pickled weights are never loaded: "
             "save the model with save_pretrained, which writes safetensors"
         )
+    _check_shards(folder)
     _check_safetensors(weights)
     _check_tokenizer(folder / "tokenizer.json")
+
+
+def _check_shards(folder: Path) -> None:
+    path = folder / "model.safetensors.index.json"
+    shards = _json_object(path, "a model of transformers").get("weight_map") if path.is_file() else {}
+    missing = [name for name in sorted(set((shards or {}).values())) if not (folder / name).is_file()]
+    if missing:
+        raise StudentError(f"{folder}: {missing[0]} is missing, one of its files of weights; fetch it again")
 
 
 def _check_architecture(folder: Path, name: str) -> None:
@@ -140,7 +199,7 @@ def _check_architecture(folder: Path, name: str) -> None:
 
 
 def _check_tokenizer(path: Path) -> None:
-    """Models without this file keep their tokenizer in another; transformers finds it or complains."""
+    """Refuse an unreadable tokenizer; a model without this file may have another."""
     if not path.is_file():
         return
     from tokenizers import Tokenizer

@@ -43,12 +43,12 @@ class BaseStudent(ABC):
 
     @cached_property
     def name(self) -> str:
-        """The student's name in tables: by default the name of its class."""
+        """Return the student's name in tables: by default the name of its class."""
         return type(self).__name__
 
     @cached_property
     def fingerprint(self) -> str:
-        """What decides its answers besides the prompt: by default its source file and its attributes.
+        """Return what decides its answers besides the prompt: by default its source file and its attributes.
 
         Set it yourself where anything else decides, such as a model file.
 
@@ -91,6 +91,7 @@ class CheckedStudent:
         self.fingerprint: str = self._attribute("fingerprint", str)
         self.window: int = self._attribute("window", int)
         self.released: date | None = self._attribute("released", date, None)
+        self.notes: tuple[str, ...] = ()
 
     def prompt(self, observation: Observation) -> str:
         """Return the student's prompt."""

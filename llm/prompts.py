@@ -23,22 +23,22 @@ class PromptTemplate(Protocol):
 
     @property
     def name(self) -> str:
-        """The word by which a config or a model folder asks for this template."""
+        """Return the word by which a config or a model folder asks for this template."""
 
     @property
     def window(self) -> int:
-        """How many closed bars the template looks at."""
+        """Return how many closed bars the template looks at."""
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens a whole prompt may have, the chat template's own included."""
+        """Return the most tokens a whole prompt may have, the chat template's own included."""
 
     def messages(self, observation: Observation, headlines: int) -> Messages:
-        """Chat messages with at most `headlines` of the newest headlines."""
+        """Return chat messages with at most `headlines` of the newest headlines."""
 
     @property
     def headlines(self) -> int:
-        """The most headlines that are ever shown."""
+        """Return the most headlines that are ever shown."""
 
 
 def fit_to_token_budget(
@@ -46,23 +46,40 @@ def fit_to_token_budget(
     observation: Observation,
     render: Callable[[Messages], str],
     count_tokens: Callable[[str], int],
+    max_tokens: int,
 ) -> str:
-    """The prompt text with as many of the newest headlines as fit into the template's token limit."""
+    """Return the prompt text with as many of the newest headlines as fit.
+
+    Args:
+        template: How the prompt is written.
+        observation: What it is about.
+        render: Turns chat messages into the text that the model is given.
+        count_tokens: Counts the tokens of such a text.
+        max_tokens: The most tokens; a prompt without headlines may still have more.
+    """
     text = ""
     for headlines in range(min(template.headlines, len(observation.news)), -1, -1):
         text = render(template.messages(observation, headlines))
-        if count_tokens(text) <= template.max_tokens:
+        if count_tokens(text) <= max_tokens:
             break
     return text
 
 
+def fold_system_message(messages: Messages) -> Messages:
+    """Return the messages with the text of a system message at the beginning of the first user message."""
+    if messages[0]["role"] != "system":
+        return messages
+    system, first, *others = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *others]
+
+
 def sanitize(text: str, limit: int) -> str:
-    """One line of untrusted text, without the brackets that chat formats use for their control tokens."""
+    """Return one line of untrusted text without the brackets that chat formats use for control tokens."""
     return " ".join(text.translate(_DEFUSED).split())[:limit].rstrip()
 
 
 def rebase_price(price: float, last_close: float) -> float:
-    """`price` on the scale where the last close is 100."""
+    """Return `price` on the scale where the last close is 100."""
     return price / last_close * BASE
 
 
@@ -78,7 +95,7 @@ class CompactTemplate:
     headline_characters: int = 80
 
     def messages(self, observation: Observation, headlines: int) -> Messages:
-        """One user message: last returns in percent, the last bar, the newest headlines, oldest first."""
+        """Return one user message: returns in percent, the last bar, the newest headlines, oldest first."""
         closes = [bar.close for bar in observation.bars[-self.returns - 1 :]]
         changes = " ".join(_format_percent(b / a - 1) for a, b in pairwise(closes))
         last = observation.bars[-1]
@@ -113,7 +130,7 @@ class FullTemplate:
     headline_characters: int = 200
 
     def messages(self, observation: Observation, headlines: int) -> Messages:
-        """A system message with the task and a user message with bars, oldest first, and news."""
+        """Return a system message with the task and a user message with bars, oldest first, and news."""
         last = observation.last_close
         volume = _mean([bar.volume for bar in observation.bars])
         rows = [
@@ -155,7 +172,7 @@ def _cap_value(value: float) -> float:
 
 
 def _relative_volume(bars: Sequence[Bar]) -> float:
-    """The last bar's volume over the mean of the window before it; 1 where that is not known."""
+    """Return the last bar's volume over the mean of the window before it; 1 where that is not known."""
     before = _mean([bar.volume for bar in bars[:-1]])
     return min(99.9, bars[-1].volume / before) if before else 1.0
 

@@ -20,19 +20,23 @@ class Student(Protocol):
 
     @property
     def name(self) -> str:
-        """The student's name in tables."""
+        """Return the student's name in tables."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over everything but the prompt that decides an answer: weights, adapter, decoding."""
+        """Return the SHA-256 over all but the prompt that decides an answer: weights, adapter, decoding."""
 
     @property
     def window(self) -> int:
-        """How many closed bars its prompts look at."""
+        """Return how many closed bars its prompts look at."""
 
     @property
     def released(self) -> date | None:
-        """The day from which no event can be in the model's training data; None where it is not known."""
+        """Return the day from which no event can be in its training data; None where it is not known."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user of its forecasts should know about them, in sentences."""
 
     def prompt(self, observation: Observation) -> str:
         """Return the whole text that the model is given, its chat template included."""
@@ -46,15 +50,15 @@ class TrainableStudent(Student, Protocol):
 
     @property
     def template(self) -> PromptTemplate:
-        """How its prompts are written."""
+        """Return how its prompts are written."""
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer of transformers."""
+        """Return the tokenizer of transformers."""
 
     @property
     def model(self) -> Any:
-        """The model of transformers with its adapter; the weights are read at the first use."""
+        """Return the model of transformers with its adapter; the weights are read at the first use."""
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a prompt has."""
@@ -106,15 +110,15 @@ class StudentClient(Protocol):
 
     @property
     def window(self) -> int:
-        """How many closed bars its prompts look at."""
+        """Return how many closed bars its prompts look at."""
         ...
 
     def prompts(self, observed: Sequence[Observation], seconds: float) -> list[str]:
-        """The whole prompt for each observation, in order."""
+        """Return the whole prompt for each observation, in order."""
         ...
 
     def answers(self, prompts: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> list[str]:
-        """One raw answer for each prompt, in order."""
+        """Return one raw answer for each prompt, in order."""
         ...
 
 
@@ -126,16 +130,16 @@ class LocalStudentClient:
 
     @property
     def fingerprint(self) -> str:
-        """The student's own."""
+        """Return that of the student."""
         return self._student.fingerprint
 
     @property
     def window(self) -> int:
-        """The student's own."""
+        """Return that of the student."""
         return self._student.window
 
     def prompts(self, observed: Sequence[Observation], seconds: float) -> list[str]:  # noqa: ARG002  # protocol
-        """The student's prompts."""
+        """Return the student's prompts."""
         return [self._student.prompt(observation) for observation in observed]
 
     def answers(
@@ -144,7 +148,7 @@ class LocalStudentClient:
         seconds: float,  # noqa: ARG002  # protocol
         interrupted: Callable[[], bool],
     ) -> list[str]:
-        """The student's answers, unless a command came before it was asked."""
+        """Return the student's answers, unless a command came before it was asked."""
         if interrupted():
             raise StudentInterrupted("a command came before the student was asked; resume to be forecast for")
         return self._student.answer(prompts, lambda _done, _total: None)

@@ -4,6 +4,7 @@ Batches have a fixed number of rows and a fixed length, and a prompt's place in 
 depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -14,8 +15,18 @@ from typing import Any
 from engine.errors import StudentError
 from engine.model import Observation
 from llm.answers import GRAMMAR
-from llm.model_files import adapter_folder, fingerprint, model_folder, model_metadata, release_date
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget
+from llm.chat import load_tokenizer, render, takes_system_message
+from llm.model_files import (
+    SAMPLING,
+    adapter_folder,
+    context_length,
+    fingerprint,
+    ignored_settings,
+    model_folder,
+    model_metadata,
+    release_date,
+)
+from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
 from llm.student import Progress, Quantization, StudentSettings
 
 _ANSWER_TOKENS = 64
@@ -23,7 +34,7 @@ _LENGTH_STEPS = 8
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":
-    """A student whose files are checked; its weights are loaded when it is first asked something.
+    """Return a student whose files are checked; its weights are loaded when it is first asked.
 
     Raises StudentError with a remedy, also later, if the weights turn out to be unusable.
     """
@@ -46,12 +57,32 @@ class TransformersStudent:
         self._folder = folder
         self._adapter = adapter
         with _translate_errors(f"student {wanted.student}"):
-            self.tokenizer = _load_tokenizer(folder)
+            self.tokenizer = load_tokenizer(folder)
+            self._folds_system = not takes_system_message(self.tokenizer, folder)
+        self._ignored = ignored_settings(folder)
+        self._context = context_length(folder)
+        budget = self.template.max_tokens
+        self._max_tokens = budget if self._context is None else min(budget, self._context - _ANSWER_TOKENS)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Return, in sentences, what the model's files ask for and do not get, and what its limits change."""
+        notes = []
+        if self._ignored:
+            asked = ", ".join(f"{name} {value}" for name, value in self._ignored.items())
+            notes.append(f"its files ask for {asked}, which is ignored: answers are the most probable tokens")
+        if self._folds_system and self.template.name == "full":
+            notes.append("its chat template takes no system message, so the task is in the user's")
+        if self._max_tokens < self.template.max_tokens:
+            notes.append(f"its context of {self._context:,} tokens limits prompts to {self._max_tokens:,}")
+        return tuple(f"Student {self.name}: {note}." for note in notes)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over weights, adapter, tokenizer, template, quantization, decoding and device."""
+        """Return the SHA-256 over weights, adapter, tokenizer, template, quantization and device."""
         folders = [self._folder, self._adapter] if self._adapter else [self._folder]
+        # Such a model was answered for with its own settings before: those answers are not to be found.
+        without = [f"without {name}" for name in self._ignored if name not in SAMPLING]
         return fingerprint(
             folders,
             self._wanted.quantization,
@@ -59,11 +90,12 @@ class TransformersStudent:
             GRAMMAR,
             str(self._wanted.batch),
             _select_device(),
+            *without,
         )
 
     @cached_property
     def model(self) -> Any:
-        """The model with its adapter, for whoever trains it; the weights are read at the first use."""
+        """Return the model with its adapter, for whoever trains it; the weights are read at the first use."""
         with _translate_errors(f"student {self.name}"):
             return _load_model(self._folder, self._adapter, self._wanted.quantization)
 
@@ -76,21 +108,34 @@ class TransformersStudent:
         return xgrammar.GrammarCompiler(information).compile_grammar(GRAMMAR)
 
     def prompt(self, observation: Observation) -> str:
-        """The chat text of an observation, thinking off, within the template's token limit."""
-        return fit_to_token_budget(self.template, observation, self._render, self.count_tokens)
+        """Return the chat text of an observation, thinking off, within the template's token limit."""
+        text = fit_to_token_budget(
+            self.template, observation, self._render, self.count_tokens, self._max_tokens
+        )
+        if self._context is None or len(text.encode()) + _ANSWER_TOKENS <= self._context:
+            return text  # no token is shorter than a byte
+        if (tokens := self.count_tokens(text)) + _ANSWER_TOKENS > self._context:
+            shorter = "" if self.template.name == "compact" else 'set prompt = "compact", or '
+            raise StudentError(
+                f"student {self.name}: a prompt of {tokens:,} tokens and an answer of {_ANSWER_TOKENS} are "
+                f"more than its context of {self._context:,}; {shorter}use another model"
+            )
+        return text
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens a prompt has."""
+        """Return how many tokens a prompt has."""
         return len(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
-        """One raw answer for each prompt, in order; greedy, constrained to the answer's grammar."""
+        """Return one raw answer for each prompt, in order; greedy, constrained to the answer's grammar."""
         answers = [""] * len(prompts)
         done = 0
         for length, places in self._batches(prompts):
             texts = [prompts[i] for i in places]
             filled = texts + texts[:1] * (self._wanted.batch - len(texts))
-            for place, text in zip(places, self.generate(filled, length), strict=False):
+            with _translate_errors(f"student {self.name}", "answer", "try a smaller batch, or another model"):
+                generated = self.generate(filled, length)
+            for place, text in zip(places, generated, strict=False):
                 answers[place] = text
             done += len(places)
             on_progress(done, len(prompts))
@@ -112,24 +157,28 @@ class TransformersStudent:
             output = self.model.generate(
                 input_ids=tokens.input_ids,
                 attention_mask=tokens.attention_mask,
-                max_new_tokens=_ANSWER_TOKENS,
-                do_sample=False,
-                pad_token_id=self.tokenizer.pad_token_id,
-                eos_token_id=self.tokenizer.eos_token_id,
+                generation_config=self._generation_config,
                 logits_processor=[LogitsProcessor(self._grammar)],
             )
         generated = output[:, tokens.input_ids.shape[1] :]
         return [str(text) for text in self.tokenizer.batch_decode(generated, skip_special_tokens=True)]
 
-    def _render(self, messages: Messages) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-            )
+    @cached_property
+    def _generation_config(self) -> Any:
+        from transformers import GenerationConfig
+
+        return GenerationConfig(
+            max_new_tokens=_ANSWER_TOKENS,
+            do_sample=False,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
         )
 
+    def _render(self, messages: Messages) -> str:
+        return render(self.tokenizer, fold_system_message(messages) if self._folds_system else messages)
+
     def _batches(self, prompts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
-        """Places of prompts of similar length, at most a batch at a time, in the order of the prompts."""
+        """Yield the places of prompts of similar length, a batch at most, in the order of the prompts."""
         step = max(32, self.template.max_tokens // _LENGTH_STEPS)
         waiting: dict[int, list[int]] = {}
         tokens = self.tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
@@ -156,18 +205,6 @@ def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
     return TEMPLATES[name]
 
 
-def _load_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if tokenizer.chat_template is None:
-        raise StudentError(f"{folder}: the tokenizer has no chat template; use a chat (instruct) model")
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
 def _select_device() -> str:
     import torch
 
@@ -175,15 +212,23 @@ def _select_device() -> str:
 
 
 @contextmanager
-def _translate_errors(name: str) -> Iterator[None]:
-    """Turn what transformers, peft and bitsandbytes raise on bad files into one line."""
+def _translate_errors(name: str, task: str = "be loaded", remedy: str = "check its files") -> Iterator[None]:
+    """Turn what transformers, peft, bitsandbytes and torch raise into one line."""
     try:
         yield
     except StudentError:
         raise
     except Exception as error:  # the libraries raise errors of many kinds, bare ones among them
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudentError(f"{name}: cannot be loaded ({reason[:200]}); check its files") from error
+        raise StudentError(f"{name}: cannot {task} ({reason[:200]}); {remedy}") from error
+
+
+@contextmanager
+def quiet_deprecations() -> Iterator[None]:
+    """Hide transformers' warning about a property that peft and TRL read by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 def _require_complete(folder: Path, report: Mapping[str, Any]) -> None:
@@ -196,7 +241,7 @@ def _require_complete(folder: Path, report: Mapping[str, Any]) -> None:
 
 def _load_model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # it would write into our own progress
@@ -221,8 +266,14 @@ def _load_model(folder: Path, adapter: Path | None, quantization: Quantization) 
     )
     model, report = loaded  # with its loading info, transformers gives a pair
     _require_complete(folder, report)
+    # What `generate` is not given, it takes from here: only the special tokens are the model's own.
+    own = model.generation_config
+    model.generation_config = GenerationConfig(
+        bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id
+    )
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+        with quiet_deprecations():
+            model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
     return model.eval()

@@ -324,6 +324,14 @@ class BacktestConfig(Table):
         bool,
         Field(serialization_alias="allow_harmful", description="Use data that the quality checks refuse."),
     ] = False
+    skip_unknown_files: Annotated[
+        bool,
+        # Left out of journals where it is False, so that runs of earlier versions can be resumed.
+        Field(
+            exclude_if=lambda skip: not skip,
+            description="Leave out files of a folder that are no bars or news.",
+        ),
+    ] = False
     base_currency: Annotated[
         str | None, Field(serialization_alias="base", description="Currency of the account, with --rates.")
     ] = None

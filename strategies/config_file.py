@@ -2,12 +2,14 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import UsageError, suggest
+from feeds.sources.registry import SOURCES
 from strategies.config import (
     OLD_KEYS,
     BacktestConfig,
@@ -41,7 +43,18 @@ def load_config(
         raise UsageError(_describe_error(error, path, flags)) from error
     if config.start and config.end and config.end < config.start:
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
+    _check_sources(config)
     return config
+
+
+def _check_sources(config: BacktestConfig) -> None:
+    """Refuse a name under [sources] that is no source, or nearly the one that is asked."""
+    for name in config.sources:
+        if not any(kind.matches(name) for kind in SOURCES):
+            hint = suggest(name, [*config.store, *(kind.name for kind in SOURCES)])
+            raise UsageError(f'[sources."{name}"]: unknown source; {hint}')
+        if name not in config.store and (near := get_close_matches(name, config.store, n=1, cutoff=0.8)):
+            raise UsageError(f'[sources."{name}"]: not a source of this run; did you mean "{near[0]}"?')
 
 
 def _merge_flags(table: object, flags: Mapping[str, Any]) -> object:

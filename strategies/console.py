@@ -51,4 +51,4 @@ def name_settings() -> Iterator[None]:
     except ClosecallError as error:
         text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_") + "=", str(error))
         text = text.replace("the command line: ", "settings: ")
-        raise type(error)(text.replace("allow_bad_data=", "allow_bad_data=True")) from error
+        raise type(error)(re.sub(r"(allow_bad_data|skip_unknown_files)=", r"\1=True", text)) from error

@@ -1,6 +1,9 @@
 """Build the instruments of a run, with costs and calendars, from its symbols and its configuration."""
 
-from collections.abc import Iterable, Mapping
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import date
 from functools import reduce
@@ -10,17 +13,81 @@ from pydantic import BaseModel
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError
-from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument
-from feeds.files.bars import guess_instrument
+from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument, is_round_the_clock
+from feeds.instruments import guess_instrument, known_names, parse_pair
+from feeds.symbols import NameTable
 from strategies.config import BacktestConfig, InstrumentTable
 
 
-def build_instruments(symbols: Iterable[str], config: BacktestConfig) -> dict[str, Instrument]:
-    """Return what the symbols are: by their names, and by what the configuration states of them.
+def build_instruments(
+    symbols: Iterable[str], config: BacktestConfig, days: Mapping[str, Iterable[date]] | None = None
+) -> dict[str, Instrument]:
+    """Return the instruments of symbols: guessed, with what the configuration states of them.
 
-    Raises UsageError for a statement that cannot be.
+    Args:
+        symbols: The symbols.
+        config: The configuration.
+        days: The first days with bars by symbol, as far as they are known.
+
+    Raises:
+        UsageError: For a statement that cannot be.
     """
-    return {symbol: _instrument(symbol, config.instruments.get(symbol)) for symbol in symbols}
+    return {
+        symbol: _instrument(
+            guess_instrument(symbol, (days or {}).get(symbol, ())), config.instruments.get(symbol)
+        )
+        for symbol in symbols
+    }
+
+
+def find_unused_names(
+    config: BacktestConfig, instruments: Mapping[str, Instrument], known: Collection[str]
+) -> list[str]:
+    """Return a note on each name under [instruments] and [aliases] that matches nothing.
+
+    Args:
+        config: The configuration.
+        instruments: The traded instruments by symbol.
+        known: All symbols that could be traded.
+
+    Raises:
+        UsageError: For a name that is close to a traded symbol, which would be left without what it states.
+    """
+    names = NameTable.for_instruments(instruments.values())
+    unused = [("instruments", name) for name in config.instruments if name not in known]
+    unused += [("aliases", name) for name in config.aliases if not names.contains(name) and name not in known]
+    notes = []
+    for table, name in unused:
+        entry = (
+            f"[{table}.{quote_key(name)}]" if table == "instruments" else f"{quote_key(name)} in [{table}]"
+        )
+        near = sorted(names.resolve(name))
+        if not names.contains(name):
+            near = [s for s in instruments if s not in getattr(config, table) and _is_close(name, s)]
+        if near:
+            raise UsageError(f"{entry} matches no symbol; did you mean {quote_key(near[0])}?")
+        notes.append(f"{entry} matches no symbol of this run and has no effect.")
+    return notes
+
+
+def quote_key(name: str) -> str:
+    """Return a name as a key of TOML, in quotes where it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+_MIN_LIKENESS = 0.75
+
+
+def _is_close(name: str, symbol: str) -> bool:
+    """Whether a name may be a symbol that was misspelt or cut short. Numbers are close to no other number."""
+    one, other = (re.sub(r"\W|_", "", word).casefold() for word in (name, symbol))
+    if one == other or (min(len(one), len(other)) > 2 and (one.startswith(other) or other.startswith(one))):
+        return True
+    if one.isdigit() or other.isdigit():
+        return False
+    if (pair := parse_pair(name)) and (traded := parse_pair(symbol)):
+        one, other = pair[0], traded[0]
+    return difflib.SequenceMatcher(a=one, b=other).ratio() >= _MIN_LIKENESS
 
 
 _EXAMPLES = {
@@ -31,12 +98,15 @@ _EXAMPLES = {
 }
 
 
-def _instrument(symbol: str, table: InstrumentTable | None) -> Instrument:
-    guess = guess_instrument(symbol)
+def _instrument(guess: Instrument, table: InstrumentTable | None) -> Instrument:
     if table is None:
         return guess
-    if table.asset_class is not None and table.asset_class is not guess.asset_class:
-        guess = replace(guess_instrument(_EXAMPLES[table.asset_class]), symbol=symbol, names=())
+    symbol, asset_class = guess.symbol, table.asset_class
+    if asset_class is None and is_round_the_clock(table.calendar or ""):
+        asset_class = AssetClass.COIN  # no share trades round the clock
+    if asset_class is not None and asset_class is not guess.asset_class:
+        names = known_names(symbol, asset_class)
+        guess = replace(guess_instrument(_EXAMPLES[asset_class]), symbol=symbol, names=names)
     stated = _stated(table, Instrument)
     try:
         return replace(guess, **{**stated, "names": guess.names + table.names})

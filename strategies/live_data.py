@@ -21,7 +21,7 @@ from feeds.news.store import NewsStore
 from feeds.sources.registry import create_live_source, list_sources
 from feeds.symbols import NameTable
 from strategies.config import BacktestConfig
-from strategies.instrument_settings import build_instruments
+from strategies.instrument_settings import build_instruments, find_unused_names
 from strategies.market_data import NEWS_FILE
 from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
@@ -113,6 +113,7 @@ def collect_live(
     if not config.symbols:
         raise UsageError("name --symbols, such as BTC/USDT or AAPL")
     instruments = build_instruments(dict.fromkeys(config.symbols), config)
+    find_unused_names(config, instruments, instruments)
     clients = SourceClients(config, instruments, clock=clock, waiting=waiting)
     by_source = assign_symbols(sources, instruments, symbol_overrides, clients.lists_symbol)
     clients.require(by_source)

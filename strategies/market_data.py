@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
-from engine.instruments import Instrument
+from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
-from feeds.files.bars import find_bar_files, read_bars, read_date_span
+from feeds.files.bars import (
+    find_bar_files,
+    read_bars,
+    read_date_span,
+    read_day_offset,
+    read_first_days,
+)
+from feeds.files.folders import require_known_tables
 from feeds.files.news import read_news
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
@@ -20,7 +27,7 @@ from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
 from feeds.news.store import NewsStore
 from feeds.quality.checks import Calendars, check_files, summarize_blocking
-from feeds.quality.findings import Finding
+from feeds.quality.findings import Finding, Kind
 from feeds.quality.stored import check_stored
 from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, simulate
 from feeds.sources.registry import require_source
@@ -29,7 +36,7 @@ from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
 from strategies.console import name_settings, pluralize
 from strategies.data_folder import data_dir
-from strategies.instrument_settings import build_instruments, load_calendars
+from strategies.instrument_settings import build_instruments, find_unused_names, load_calendars, quote_key
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -221,28 +228,28 @@ def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        facts = load_files(config)
+        data = load_files(config)
     elif config.store:
-        facts = load_store(config, data_dir)
+        data = load_store(config, data_dir)
     else:
-        facts = _simulate_market(config)
-    return _attach_rates(config, facts)
+        data = _simulate_market(config)
+    return _attach_rates(config, data)
 
 
-def _attach_rates(config: BacktestConfig, facts: MarketData) -> MarketData:
+def _attach_rates(config: BacktestConfig, data: MarketData) -> MarketData:
     """Return the data with the rates they need; none where one currency is enough and none are asked for."""
-    currencies = {instrument.currency for instrument in facts.instruments.values()}
+    currencies = {instrument.currency for instrument in data.instruments.values()}
     if not (config.rates or config.rates_files):
         if len(currencies) > 1 or config.base_currency not in (None, *currencies):
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
                 "with --symbols, give --rates, or set `currency` under [instruments.SYMBOL]"
             )
-        return facts
+        return data
     rates = read_rates(config.rates_files, config.base_currency or "USD", config.rates)
-    bars = facts.traded_bars
+    bars = data.traded_bars
     rates.require_coverage(currencies, min(b.opens_at for b in bars), max(b.closes_at for b in bars))
-    return replace(facts, rates=rates)
+    return replace(data, rates=rates)
 
 
 def _simulate_market(config: BacktestConfig) -> MarketData:
@@ -256,22 +263,17 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
         raise UsageError(
             f"{days} simulated days to --end {config.end} are too many; stay within {_MAX_SIMULATED_DAYS}"
         )
-    market = config.market
     try:
         settings = MarketSettings(
-            seed=config.seed,
-            coins=market.coins,
-            stocks=market.stocks,
-            start=start,
-            days=days,
-            edge=market.edge,
-            reversal=market.reversal,
-            headlines=market.headlines,
+            seed=config.seed, start=start, days=days, **config.market.model_dump(exclude={"days"})
         )
     except ValueError as error:
         raise UsageError(f"[market]: {error}") from error
     simulated = simulate(settings)
     picked = select_symbols(config.symbols, simulated.bars, "the simulated market")
+    ignored = [
+        f"[instruments.{quote_key(name)}] has no effect on a simulated market." for name in config.instruments
+    ]
     return MarketData(
         instruments={symbol: simulated.instruments[symbol] for symbol in picked},
         calendars=simulated.calendars,
@@ -282,7 +284,7 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
         is_simulated=True,
         is_training_market=config.seed in TRAINING_SEEDS,
         oracle=simulated.oracle,
-        notes=("The market, its news and every result are SIMULATED.",),
+        notes=("The market, its news and every result are SIMULATED.", *ignored),
     )
 
 
@@ -318,12 +320,14 @@ _WARM_UP = timedelta(days=70)
 @read_once()
 def load_files(config: BacktestConfig) -> MarketData:
     """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
+    skipped = require_known_tables([*config.bars, *config.news], skip=config.skip_unknown_files)
     files = find_bar_files(config.bars)
     for symbol, path in files.items():
         if not symbol.isprintable():
             raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
-    instruments = build_instruments(picked, config)
+    days = {symbol: read_first_days(files[symbol]) for symbol in picked}
+    instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files)
     spans = {symbol: read_date_span(files[symbol]) for symbol in picked}
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
@@ -331,6 +335,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
+    notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars = {
         symbol: read_bars(
@@ -343,8 +348,20 @@ def load_files(config: BacktestConfig) -> MarketData:
         for symbol, instrument in instruments.items()
     }
     news = _read_archive(config, instruments)
-    notes = _check_files([files[symbol] for symbol in picked], instruments, config)
+    notes += _check_files([files[symbol] for symbol in picked], instruments, config)
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
+
+
+def _set_day_offsets(
+    instruments: dict[str, Instrument], files: Mapping[str, Path]
+) -> tuple[dict[str, Instrument], list[str]]:
+    """Return the instruments with the days that their files state, and a note on each that are not UTC's."""
+    notes = []
+    for symbol, instrument in instruments.items():
+        if instrument.calendar == ROUND_THE_CLOCK and (offset := read_day_offset(files[symbol])):
+            instruments[symbol] = replace(instrument, calendar=ROUND_THE_CLOCK + offset)
+            notes.append(f"{symbol}: its days begin at midnight of {offset}, as its file states.")
+    return instruments, notes
 
 
 def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
@@ -363,22 +380,26 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
         command = f"closecall fetch bars --source {source} {rest}"
         raise DataError(f"{store.root}: nothing is stored from {source}; run {command}")
     picked = select_symbols(config.symbols, known, f"the store of {', '.join(config.store)}")
-    instruments = build_instruments(picked, config)
     stored = {symbol: store.read(known[symbol], symbol) for symbol in picked}
-    for symbol, one in stored.items():
-        if not one.candles:
-            raise DataError(f"{one.source}: no candle of {symbol} is stored, only gaps; fetch other days")
+    for symbol, series in stored.items():
+        if not series.candles:
+            raise DataError(f"{series.source}: no candle of {symbol} is stored, only gaps; fetch other days")
     spans = {
-        s: (one.candles[0].starts_at.date(), one.candles[-1].starts_at.date()) for s, one in stored.items()
+        symbol: (series.candles[0].starts_at.date(), series.candles[-1].starts_at.date())
+        for symbol, series in stored.items()
     }
+    days = {
+        symbol: [candle.starts_at.date() for candle in series.candles] for symbol, series in stored.items()
+    }
+    instruments = build_instruments(picked, config, days)
     calendars = load_calendars(instruments, spans)
     bars = {
         symbol: tuple(
             bar
-            for bar in one.bars(instruments[symbol], calendars[instruments[symbol].calendar])
+            for bar in series.bars(instruments[symbol], calendars[instruments[symbol].calendar])
             if _is_within(bar.opens_at.date(), _history_start(config), config.end)
         )
-        for symbol, one in stored.items()
+        for symbol, series in stored.items()
     }
     if empty := [symbol for symbol, series in bars.items() if not series]:
         raise DataError(
@@ -387,10 +408,14 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     calendars_ = Calendars()
     findings = [
         finding
-        for one in stored.values()
-        for finding in check_stored(store, one, instruments, now=None, calendars=calendars_)
+        for series in stored.values()
+        for finding in check_stored(store, series, instruments, now=None, calendars=calendars_)
     ]
-    notes = [*map(_describe_stored, stored.values()), *_accept_findings(findings, config)]
+    notes = [
+        *map(_describe_stored, stored.values()),
+        *find_unused_names(config, instruments, known),
+        *_accept_findings(findings, config),
+    ]
     if config.news:
         news = _read_archive(config, instruments)
     else:
@@ -439,8 +464,10 @@ def _read_archive(
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
     ]
     if archive.skipped_not_traded:
+        subjects = ", ".join(f"{subject} ({count})" for subject, count in archive.unmatched)
         notes.append(
-            f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded."
+            f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded. "
+            f"Most frequent: {subjects}; other names of a traded symbol go into [aliases]."
         )
     return archive.items, notes
 
@@ -448,18 +475,21 @@ def _read_archive(
 def _check_files(
     files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
 ) -> list[str]:
-    return _accept_findings(check_files([*files, *config.news], instruments=instruments), config)
+    findings = check_files([*files, *config.news], instruments=instruments, skip_unknown=True)
+    return _accept_findings(findings, config)
 
 
 def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:
-    """Refuse what would harm a backtest in the days asked for, or note what was accepted."""
+    """Refuse what would harm a backtest in the days asked for, or note what was accepted or repaired."""
     since = _history_start(config)
-    harm = summarize_blocking([f for f in findings if f.day is None or _is_within(f.day, since, config.end)])
+    findings = [f for f in findings if f.day is None or _is_within(f.day, since, config.end)]
+    repaired = [f"{f.symbol}: {f.sentence}." for f in findings if f.kind is Kind.OHLC and not f.blocking]
+    harm = summarize_blocking(findings)
     if harm and not config.allow_bad_data:
         raise DataError(
             f"{harm}; see closecall check data, choose other dates, or accept it with --allow-bad-data"
         )
-    return [f"Accepted because of --allow-bad-data: {harm}."] if harm else []
+    return repaired + ([f"Accepted because of --allow-bad-data: {harm}."] if harm else [])
 
 
 def _describe_stored(stored: StoredBars) -> str:

@@ -1,9 +1,11 @@
 """The scored table of one result: on a terminal, as text and as HTML."""
 
 import io
+import re
+import sys
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import IO, Any, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +28,20 @@ _CALLERS = {
 _TEXT_WIDTH = 100
 
 
+class _TrimmedText(io.TextIOBase):
+    """A stream whose lines have no spaces at their ends, with which rich fills its tables."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def create_console(file: io.StringIO | None = None) -> Console:
     """Return a console that prints text as it is; 100 columns or more where it is no terminal.
 
@@ -34,6 +50,8 @@ def create_console(file: io.StringIO | None = None) -> Console:
     """
     console = Console(highlight=False, markup=False, emoji=False, file=file)
     if not console.is_terminal:
+        trimmed = cast(IO[str], _TrimmedText(file or sys.stdout))
+        console = Console(highlight=False, markup=False, emoji=False, file=trimmed)
         console.width = max(console.width, _TEXT_WIDTH)
     return console
 

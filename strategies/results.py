@@ -314,7 +314,7 @@ def build_result(
         "currency": market.currency,
         "cash": config.cash,
         "costs": {symbol: asdict(costs) for symbol, costs in build_costs(config, market.instruments).items()},
-        "notes": market.notes,
+        "notes": [*market.notes, *(student.notes if student else ())],
         **scorecard(simulations, market),
         **({"strategy": strategy} if strategy else {}),
     }

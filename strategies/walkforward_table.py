@@ -22,7 +22,7 @@ def print_walkforward(result: Mapping[str, Any], console: Console) -> None:
     )
     symbols = pluralize(len(result["symbols"]), "symbol")
     console.print(f"{symbols}, {pluralize(result['forecasts'], 'forecast')} traded\n")
-    console.print(_folds_table(result["folds"]))
+    print_folds(result["folds"], console)
     console.print()
     console.print(_arms_table(result))
     console.print()
@@ -36,6 +36,13 @@ def print_walkforward(result: Mapping[str, Any], console: Console) -> None:
     console.print(Text(NOTICE, style="dim"))
 
 
+def print_folds(folds: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print each fold's challengers with their gates, and why one with a low p was not promoted."""
+    console.print(_folds_table(folds))
+    for line in _list_refusals(folds):
+        console.print(Text(line))
+
+
 def create_table(*columns: str) -> Table:
     """Return an empty table: the first column and "arm" aligned to the left, all others to the right."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
@@ -45,10 +52,19 @@ def create_table(*columns: str) -> Table:
 
 
 def compare_arms(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each pair of arms on their common days: paired t test over days, two-sided 5%."""
-    lines = []
+    """Return a sentence for each pair of arms on their common days: paired t test over days, two-sided 5%.
+
+    Arms that traded the same forecasts, because nothing was promoted, get one sentence over all measures.
+    """
+    lines, groups = [], list[dict[str, str]]()
     for pair in comparison:
         if pair["difference"] is None or pair["low"] is None:
+            continue
+        if pair["difference"] == pair["low"] == pair["high"] == 0.0:
+            arms = dict.fromkeys((pair["against"], pair["caller"]), pluralize(pair["days"], "day"))
+            apart = [group for group in groups if not group.keys() & arms.keys()]
+            joined = {arm: days for group in groups if group not in apart for arm, days in group.items()}
+            groups = [*apart, joined | arms]
             continue
         better = "no winner" if pair["winner"] == "inconclusive" else f"{ARM_NAMES[pair['winner']]} wins"
         lines.append(
@@ -56,11 +72,15 @@ def compare_arms(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{pair['difference']:+.4f} (95%: {pair['low']:+.4f} to {pair['high']:+.4f}, paired, "
             f"{pair['days']} days): {better}."
         )
+    for group in groups:
+        *names, last = (ARM_NAMES[arm] for arm in group)
+        days = next(iter(group.values()))
+        lines.append(f"{', '.join(names)} and {last} traded the same forecasts on {days} and do not differ.")
     return lines
 
 
 def _folds_table(folds: Sequence[Mapping[str, Any]]) -> Table:
-    table = create_table("fold", "trained to", "gated", "arm", "outcomes", "guards", "p", "promoted")
+    table = create_table("fold", "trained to", "gated", "arm", "outcomes", "guards", "p", "level", "promoted")
     for fold in folds:
         for arm, trained in fold["arms"].items():
             table.add_row(
@@ -71,9 +91,22 @@ def _folds_table(folds: Sequence[Mapping[str, Any]]) -> Table:
                 f"{trained['trained_on']:,}",
                 "passed" if trained["clean"] else "failed",
                 "-" if trained["p_value"] is None else f"{trained['p_value']:.2g}",
+                f"{trained['level']:.2g}" if "level" in trained else "-",
                 "yes" if trained["promoted"] else "no",
             )
     return table
+
+
+def _list_refusals(folds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say why a challenger was not promoted whose p is within the level."""
+    return [
+        f"Fold {fold['number']} {arm}: not promoted, {'; '.join(trained['reasons'])}."
+        for fold in folds
+        for arm, trained in fold["arms"].items()
+        if not trained["promoted"]
+        and trained["p_value"] is not None
+        and trained["p_value"] <= trained.get("level", -1.0)
+    ]
 
 
 def _arms_table(result: Mapping[str, Any]) -> Table:

@@ -107,4 +107,4 @@ def test_every_decision_has_a_date_a_status_and_a_line_in_the_index():
 def test_the_page_of_keys_has_a_row_for_every_key():
     text = (ROOT / "docs" / "guide" / "keys.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [^|]+ \| `[^|]+` \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
-    assert rows == [key.name for key in KEYS]
+    assert rows == [key.name for key in KEYS if key.group != "Screens"]

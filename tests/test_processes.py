@@ -5,17 +5,14 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from engine.journal.journal import Journal
 from strategies.runs import JOURNAL
-from tests.support.own_processes import ran, started
+from tests.support.own_processes import CLOSECALL, ran, started
 from tests.support.tables_on_disk import write_lines
-
-CLOSECALL = Path(sys.executable).with_name("closecall")
 
 
 def typed(*arguments, **environment):

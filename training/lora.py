@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.errors import StudentError
 from engine.journal.events.training import TrainingGuard
 from llm.model_files import SETTINGS_FILE
 from llm.student import Quantization, StudentSettings, TrainableStudent
+from llm.transformers_student import quiet_deprecations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,33 +51,37 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
 
     model = student.model
     if start.adapter is None:
+        layers = _linear_layers(model)
+        if not layers:
+            raise StudentError(f"student {start.student}: no linear layers to train; use another model")
         lora = LoraConfig(
             r=shape.rank,
             lora_alpha=shape.alpha,
             lora_dropout=0.0,
             bias="none",
             task_type="CAUSAL_LM",
-            target_modules=_linear_layers(model),
+            target_modules=sorted(layers),
+            fan_in_fan_out="Conv1D" in layers.values(),
             layers_to_transform=shape.blocks(model.config.get_text_config().num_hidden_layers),
         )
-        return get_peft_model(model, lora)
+        with quiet_deprecations():
+            return get_peft_model(model, lora)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model
 
 
-def _linear_layers(model: Any) -> list[str]:
-    """Return the names of the linear layers within a block, such as q_proj."""
+def _linear_layers(model: Any) -> dict[str, str]:
+    """Return the names of the linear layers within a block, such as q_proj, with the name of their class."""
     import torch
+    from transformers.pytorch_utils import Conv1D  # the linear layer of GPT-2 and its like
 
     output = model.get_output_embeddings()
-    return sorted(
-        {
-            name.rpartition(".")[2]
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear) and module is not output
-        }
-    )
+    return {
+        name.rpartition(".")[2]: type(module).__name__
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not output
+    }
 
 
 def write_adapter(model: Any, folder: Path, student: str, settings: Mapping[str, str]) -> None:

@@ -278,9 +278,17 @@ def _worst_pnl(experience: Experience) -> float:
     The part is concave in the position: least at the largest one either way, at none, or at the one already
     held (where the market refuses an order).
     """
-    calls = [*_extremes(experience), _abstention(experience)]
-    steps = (simulate_step(call, experience.outcome, experience.trade_context) for call in calls)
-    return min(_score_pnl(call, experience, step) for call, step in zip(calls, steps, strict=True))
+    (symbol, as_of), last = experience.key, experience.observation.last_close
+    context = experience.trade_context
+    calls: list[Prediction] = [
+        Forecast(symbol=symbol, as_of=as_of, direction=way, confidence=sure, close=last, last_close=last)
+        for way in Direction
+        for sure in (0.5, 1.0)
+    ]
+    calls.append(Abstention(symbol=symbol, as_of=as_of, reason="", last_close=last))
+    return min(
+        _score_pnl(call, experience, simulate_step(call, experience.outcome, context)) for call in calls
+    )
 
 
 PARTS: dict[str, RewardPart] = {
@@ -369,24 +377,6 @@ def get_completion_text(completion: object) -> str:
     if isinstance(completion, Sequence) and completion and isinstance(completion[-1], Mapping):
         return str(completion[-1].get("content", ""))
     raise TypeError(f"{type(completion).__name__} is neither text nor chat messages")
-
-
-def _extremes(experience: Experience) -> list[Prediction]:
-    symbol, as_of = experience.key
-    last = experience.observation.last_close
-    return [
-        Forecast(
-            symbol=symbol, as_of=as_of, direction=way, confidence=confidence, close=last, last_close=last
-        )
-        for way in Direction
-        for confidence in (0.5, 1.0)
-    ]
-
-
-def _abstention(experience: Experience) -> Prediction:
-    symbol, as_of = experience.key
-    last = experience.observation.last_close
-    return Abstention(symbol=symbol, as_of=as_of, reason="", last_close=last)
 
 
 def _clip(value: float, limit: float) -> float:

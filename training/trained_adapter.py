@@ -1,4 +1,4 @@
-"""The result of a training: the adapter that was written, with its figures."""
+"""A training as a value, whatever its method, and its result: the adapter with its figures."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,10 +11,31 @@ from llm.model_files import fingerprint
 from llm.student import StudentSettings
 from training.dataset.experience import TrainingSet
 from training.lora import write_adapter
-from training.monitoring.monitor import TrainingMonitor
+from training.monitoring.monitor import OnEvent, TrainingMonitor
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the current stage, the steps done and the steps in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """One training: what it starts from, what it learns from, and where its adapter and events go.
+
+    Attributes:
+        start: The base model and the adapter to start from.
+        training: The experiences to learn from.
+        held_out: The experiences that the guards evaluate.
+        folder: Where the adapter goes; it appears as a whole or not at all.
+        on_event: Gets a TrainingStep after each step, a TrainingLook after each evaluation, a TrainingGuard
+            for each violation, and TrainingDone.
+    """
+
+    start: StudentSettings
+    training: TrainingSet
+    held_out: TrainingSet
+    folder: Path
+    on_event: OnEvent
+    on_progress: OnProgress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +55,13 @@ class TrainedAdapter:
     figures: Mapping[str, Any]
 
 
+Trainer = Callable[[TrainingJob], TrainedAdapter]
+"""Does a training by a method of its own; equal jobs give equal weights on one machine."""
+
+
 def save_trained_adapter(
     model: Any,
-    folder: Path,
-    start: StudentSettings,
-    training: TrainingSet,
+    job: TrainingJob,
     monitor: TrainingMonitor,
     *,
     started: float,
@@ -48,17 +71,15 @@ def save_trained_adapter(
 
     Args:
         model: The trained peft model.
-        folder: Where the adapter goes.
-        start: The base model that the training started from.
-        training: The experiences it learned from.
-        monitor: The monitor of the training.
+        job: The training.
+        monitor: Its monitor.
         started: When it started, by `time.perf_counter`.
         figures: Figures of the method, before those of all methods.
     """
     outcome = monitor.finish()
-    last_day = max(training.cutoff, monitor.held_out.cutoff).date().isoformat()
+    last_day = max(job.training.cutoff, job.held_out.cutoff).date().isoformat()
     settings = {"prompt": monitor.student.template.name, "released": last_day}
-    write_adapter(model, folder, start.student, settings)
+    write_adapter(model, job.folder, job.start.student, settings)
     all_figures = {
         **(figures or {}),
         "steps": monitor.history[-1].step,
@@ -67,10 +88,10 @@ def save_trained_adapter(
         "held_out_accuracy": outcome.accuracy,
         "seconds": time.perf_counter() - started,
     }
-    monitor.on_event(TrainingDone(clean=outcome.passed_guards, reason=outcome.reason, figures=all_figures))
+    job.on_event(TrainingDone(clean=outcome.passed_guards, reason=outcome.reason, figures=all_figures))
     return TrainedAdapter(
-        folder=folder,
-        fingerprint=fingerprint([folder]),
+        folder=job.folder,
+        fingerprint=fingerprint([job.folder]),
         passed_guards=outcome.passed_guards,
         reason=outcome.reason,
         figures=all_figures,

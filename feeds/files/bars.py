@@ -1,27 +1,29 @@
 """Read daily bars from CSV and Parquet files.
 
-Nothing is repaired: a bar that is impossible is refused with its place, because a wrong price would show up
-as a profit.
+A bar that is impossible is refused with its place, because a wrong price would show up as a profit. Only high
+and low are repaired, where they miss an open or close by as much as rounding explains.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
-from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
-from engine.model import Bar
+from engine.instruments import Instrument, is_round_the_clock
+from engine.model import Bar, widen_range
 from feeds.files.tables import Row, find_tables, quote_value, read_rows
-from feeds.fx_pairs import guess_fx_pair
-from feeds.symbols import a_share_code, known_names, parse_pair
 
 COLUMNS = ("date", "open", "high", "low", "close", "volume")
 _PRICES = ("open", "high", "low", "close")
 
 # Tables written from timestamps have a midnight after each day.
-_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?")
+_DAY = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?(Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?"
+)
 
 
 def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
@@ -46,6 +48,22 @@ def read_date_span(path: Path) -> tuple[date, date]:
     return dates[0], dates[-1]
 
 
+def read_day_offset(path: Path) -> str:
+    """Return the offset from UTC beside the days of a bar file, such as "+08:00"; empty for UTC and for none.
+
+    Raises DataError where the days have several: they do not all begin at the same hour.
+    """
+    first: Row | None = None
+    for row in read_rows(path, COLUMNS):
+        first = first or row
+        if _written_offset(row) != _written_offset(first):
+            raise DataError(
+                f"{row.place}: date {quote_value(row.cells['date'])} has another offset from UTC than "
+                f"{quote_value(first.cells['date'])}; write days that all begin at the same hour"
+            )
+    return _written_offset(first) if first else ""
+
+
 def read_bars(
     path: Path,
     instrument: Instrument,
@@ -57,7 +75,7 @@ def read_bars(
     """Read the bars of one file, oldest first.
 
     A date stands for the session of that date in `calendar`. The dates of the whole file must ascend; nothing
-    else is checked in a row outside the window.
+    else is checked in a row outside the window. `engine.model.widen_range` is applied to each bar.
 
     Args:
         path: The file.
@@ -84,42 +102,15 @@ def read_bars(
     return bars
 
 
-def guess_instrument(symbol: str) -> Instrument:
-    """Return the likely instrument of a symbol that is not configured.
+def read_first_days(path: Path, count: int = 60) -> tuple[date, ...]:
+    """Return the dates of a file's first rows, by which `guess_instrument` sees whether it has weekends.
 
-    Six digits (also sh600519, 600519.SS) are an A-share in lots of 100; BTCUSDT, BTC-USD and BTC/USDT are
-    coins in any fraction; EURUSD is a currency pair; anything else is a US stock in whole shares.
+    They end before a row that cannot be read, which is reported where the file is read.
     """
-    if pair_of_currencies := guess_fx_pair(symbol):
-        return pair_of_currencies
-    if a_share_code(symbol):
-        return Instrument(
-            symbol=symbol,
-            names=known_names(symbol, AssetClass.A_SHARE),
-            asset_class=AssetClass.A_SHARE,
-            calendar="XSHG",
-            currency="CNY",
-            lot=100.0,
-        )
-    if pair := parse_pair(symbol):
-        return Instrument(
-            symbol=symbol,
-            names=known_names(symbol, AssetClass.COIN),
-            asset_class=AssetClass.COIN,
-            calendar=ROUND_THE_CLOCK,
-            currency=pair[1],
-            lot=0.0,
-            shortable=True,
-        )
-    return Instrument(
-        symbol=symbol,
-        names=known_names(symbol, AssetClass.STOCK),
-        asset_class=AssetClass.STOCK,
-        calendar="XNYS",
-        currency="USD",
-        lot=1.0,
-        shortable=True,
-    )
+    days: list[date] = []
+    with suppress(DataError):
+        days.extend(day for day, _ in islice(_dated_rows(path), count))
+    return tuple(days)
 
 
 def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
@@ -147,10 +138,18 @@ def _parse_day(row: Row) -> date:
         ) from None
 
 
+def _written_offset(row: Row) -> str:
+    """Return the offset from UTC that stands beside a day, such as "+08:00"; empty for UTC and for none."""
+    match = _DAY.fullmatch(row.cells["date"])
+    offset = match[2] if match else None
+    return "" if offset in (None, "Z", "+00:00", "-00:00") else offset
+
+
 def _build_bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) -> Bar:
     opens_at, closes_at = _session(row, day, instrument, calendar)
     open_, high, low, close = (_parse_number(row, name) for name in _PRICES)
     volume = _parse_number(row, "volume")
+    high, low = widen_range(open_, high, low, close)
     try:
         return Bar(
             symbol=instrument.symbol,
@@ -174,11 +173,31 @@ def _session(row: Row, day: date, instrument: Instrument, calendar: Calendar) ->
     except DataError as error:
         raise DataError(f"{row.place}: {error}") from None
     if session is None:
+        setting = "`calendar`" if day.weekday() < 5 else 'asset_class = "coin", if it trades round the clock,'
         raise DataError(
             f"{row.place}: {day} is a day on which {instrument.calendar} was closed; remove the row, "
-            f"or set `calendar` under [instruments.{instrument.symbol}]"
+            f"or set {setting} under [instruments.{instrument.symbol}]"
         )
+    _require_zone(row, day, session, instrument)
     return session
+
+
+def _require_zone(row: Row, day: date, session: Session, instrument: Instrument) -> None:
+    """Refuse a day whose written offset from UTC is not that of its session."""
+    offset = _written_offset(row)
+    if not offset:
+        return
+    begins_at = datetime.fromisoformat(f"{day}T00:00:00{offset}").astimezone(UTC)
+    if is_round_the_clock(instrument.calendar):
+        fits = begins_at == session[0]
+    else:
+        fits = begins_at <= session[0] < session[1] <= begins_at + timedelta(days=1)
+    if not fits:
+        raise DataError(
+            f"{row.place}: date {quote_value(row.cells['date'])} begins at {begins_at:%Y-%m-%d %H:%M} UTC, "
+            f"and the session of {day} in calendar {instrument.calendar} is from {session[0]:%Y-%m-%d %H:%M} "
+            f"to {session[1]:%Y-%m-%d %H:%M} UTC; write the day alone in its market's zone, or set `calendar`"
+        )
 
 
 def _parse_number(row: Row, name: str) -> float:

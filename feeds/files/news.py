@@ -26,6 +26,10 @@ _CLOCK = r"[0-9]{2}(?P<minute>:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]{1,9})?)?)?
 _TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?")
 _WIDEST_OFFSET = timedelta(hours=14)
 _WORDS_OF_A_NAME = 4
+_LIST = re.compile(r"[\[({](.*)[\])}]", re.DOTALL)
+
+# What pandas and others write where there is no value.
+_MISSING = frozenset({"", "nan", "NaN", "None", "null", "<NA>"})
 _UNMATCHED_SHOWN = 10
 
 
@@ -71,12 +75,13 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
         for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)
-            symbols = names.match_symbols(subjects)
-            item = _parse_item(row, symbols or frozenset(), latency)
+            item = _parse_item(row, latency)
+            symbols = names.match_symbols(subjects, item.published_at)
             if symbols is None:
                 not_traded += 1
                 unmatched.update(clean_text(subject, 40) for subject in subjects)
             else:
+                item = replace(item, symbols=symbols)
                 kept[item.id] = _merge_items(kept[item.id], item) if item.id in kept else item
     return NewsArchive(
         items=tuple(sorted(kept.values(), key=lambda item: (item.available_at, item.id))),
@@ -116,11 +121,17 @@ def clean_text(text: str, length: int) -> str:
 def split_subjects(cell: str, names: NameTable) -> list[str]:
     """Split a symbols cell at semicolons, commas, bars and spaces into its subjects.
 
-    A name that the table has is not taken apart: "Bitcoin Cash ETH" has two subjects.
+    A name that the table has is not taken apart: "Bitcoin Cash ETH" has two subjects. Lists as programs write
+    them, such as ['BTC', 'ETH'], are read, and an empty one or a missing value has no subject.
     """
     if names.contains(cell):
         return [cell]
-    return [subject for part in re.split(r"[;,|]", cell) for subject in _phrases(part.split(), names)]
+    if match := _LIST.fullmatch(cell):
+        cell = match[1].replace("' '", "','")  # as numpy writes a list
+    parts = [part.strip().strip("'\"") for part in re.split(r"[;,|]", cell)]
+    if parts and all(part in _MISSING for part in parts):
+        return []
+    return [subject for part in parts for subject in _phrases(part.split(), names)]
 
 
 def _phrases(words: list[str], names: NameTable) -> Iterator[str]:
@@ -141,7 +152,7 @@ def _merge_items(first: NewsItem, again: NewsItem) -> NewsItem:
     return replace(first, symbols=frozenset() if whole_market else first.symbols | again.symbols)
 
 
-def _parse_item(row: Row, symbols: frozenset[str], latency: timedelta) -> NewsItem:
+def _parse_item(row: Row, latency: timedelta) -> NewsItem:
     local, precision, zone_known = _parse_published(row)
     first_seen_at = _parse_first_seen(row)
     source = clean_text(row.cells["source"], SOURCE_LENGTH)
@@ -161,7 +172,7 @@ def _parse_item(row: Row, symbols: frozenset[str], latency: timedelta) -> NewsIt
         available_at=available_at(
             local, precision, zone_known=zone_known, first_seen_at=first_seen_at, latency=latency
         ),
-        symbols=symbols,
+        symbols=frozenset(),
     )
 
 

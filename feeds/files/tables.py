@@ -60,7 +60,7 @@ def find_tables(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list
     tables: list[Path] = []
     for path in paths:
         if stat.S_ISDIR(_file_mode(path)):
-            within = [file for file in _list_tables(path) if not _missing_columns(read_columns(file), needed)]
+            within = [file for file in list_tables(path) if not _missing_columns(read_columns(file), needed)]
             if not within:
                 raise DataError(
                     f"{path}: no {kind} file in this folder; put a .csv or .parquet file there "
@@ -147,7 +147,8 @@ def _normalize_column(name: str) -> str:
     return name.strip().lower()
 
 
-def _list_tables(folder: Path) -> list[Path]:
+def list_tables(folder: Path) -> list[Path]:
+    """Return the tables in a folder by their suffix, sorted, without hidden ones. Raises DataError."""
     try:
         files = sorted(folder.iterdir())
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from engine.calendars import Calendar
 from engine.errors import UsageError
-from engine.model import require_utc
+from engine.model import require_utc, widen_range
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -30,6 +30,9 @@ TIMEFRAMES = {
 }
 
 
+OHLCV = ("open", "high", "low", "close", "volume")
+
+
 class Adjustment(StrEnum):
     """How prices before a corporate action are adjusted: not at all, or to the scale of today's prices."""
 
@@ -39,13 +42,17 @@ class Adjustment(StrEnum):
 
 
 def find_price_fault(prices: Sequence[float], volume: float) -> str | None:
-    """Return why open, high, low, close and volume are impossible, or None where they are possible."""
+    """Return why open, high, low, close and volume are impossible, or None where they are possible.
+
+    An open or close outside high and low by no more than rounding explains is possible.
+    """
     open_, high, low, close = prices
-    for name, price in zip(("open", "high", "low", "close"), prices, strict=True):
+    for name, price in zip(OHLCV, prices, strict=False):
         if not (math.isfinite(price) and price > 0):
             return f"{name} {price} is not a price above zero"
     if not (math.isfinite(volume) and volume >= 0):
         return f"volume {volume} is not a number of zero or more"
+    high, low = widen_range(*prices)
     if high < max(open_, close, low) or low > min(open_, close):
         return f"open {open_} or close {close} is outside low {low} to high {high}"
     return None
@@ -154,6 +161,22 @@ def timeframe_step(timeframe: str) -> timedelta:
     if timeframe not in TIMEFRAMES:
         raise UsageError(f"timeframe {timeframe[:20]!r} is unknown; choose one of {', '.join(TIMEFRAMES)}")
     return TIMEFRAMES[timeframe]
+
+
+def ohlcv(source: object) -> dict[str, float]:
+    """Return the prices and the volume of a bar, a candle or a row of a file, by name."""
+    return {name: getattr(source, name) for name in OHLCV}
+
+
+def parse_start(row: Sequence[object]) -> datetime | None:
+    """Return a row's start, from milliseconds since 1970 in its first cell; None where that is no time."""
+    stamp = row[0] if row else None
+    if isinstance(stamp, bool) or not isinstance(stamp, int | float):
+        return None
+    try:
+        return EPOCH + timedelta(milliseconds=stamp)
+    except (OverflowError, ValueError):
+        return None
 
 
 def midnight(day: date) -> datetime:

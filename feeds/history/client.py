@@ -106,61 +106,50 @@ class BarClient(Protocol):
         ...
 
 
-def retry(
-    call: Callable[[], Answer],
-    place: str,
-    sleep: Callable[[float], None],
-    *,
-    on_wait: OnWait = ignore_wait,
-    tries: int = MAX_TRIES,
-) -> Answer:
-    """Return the answer of `call`, retried with pauses of 1, 2, 4, … 60 seconds, or as the source demands.
+class RetryPolicy:
+    """Retries for one source, with fewer tries until it has answered once.
 
     Args:
-        call: The request.
-        place: Source and symbol, for the error.
         sleep: Waits for a number of seconds.
         on_wait: Called before each pause.
-        tries: How often the source is asked at most.
-
-    Raises:
-        SourceError: After the last try, and at once where the source demands a pause of more than fifteen
-            minutes.
     """
-    tried = 0
-    while True:
-        try:
-            return call()
-        except TemporaryError as fault:
-            tried += 1
-            demanded = fault.wait or 0.0
-            if demanded > MAX_WAIT:
-                raise SourceError(
-                    f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what was "
-                    f"downloaded is kept, run the same command again after that"
-                ) from None
-            if tried == tries:
-                raise SourceError(
-                    f"{place}: no answer in {tries} tries ({fault.reason}); what was downloaded is kept, "
-                    f"check the connection and run the same command again"
-                ) from None
-            pause = max(min(2.0 ** (tried - 1), 60.0), demanded)
-            on_wait(Wait(place=place, reason=fault.reason, seconds=pause, tried=tried, tries=tries))
-            sleep(pause)
-
-
-class RetryPolicy:
-    """Retries for one source, with fewer tries until it has answered once."""
 
     def __init__(self, sleep: Callable[[float], None], on_wait: OnWait = ignore_wait) -> None:
         self._sleep, self._on_wait = sleep, on_wait
         self._tries = MAX_FIRST_TRIES
 
     def call(self, call: Callable[[], Answer], place: str) -> Answer:
-        """Return the answer of `call`. Raises SourceError."""
-        answer = retry(call, place, self._sleep, on_wait=self._on_wait, tries=self._tries)
-        self._tries = MAX_TRIES
-        return answer
+        """Return the answer of `call`, retried with pauses of 1, 2, 4, … 60 s, or as the source demands.
+
+        `place` is the source and symbol, for errors. Raises SourceError after the last try, and at once where
+        the source demands a pause of more than fifteen minutes.
+        """
+        tried = 0
+        while True:
+            try:
+                answer = call()
+            except TemporaryError as fault:
+                tried += 1
+                self._pause(fault, place, tried)
+            else:
+                self._tries = MAX_TRIES
+                return answer
+
+    def _pause(self, fault: TemporaryError, place: str, tried: int) -> None:
+        demanded = fault.wait or 0.0
+        if demanded > MAX_WAIT:
+            raise SourceError(
+                f"{place}: {fault.reason}, and it demands a pause of {demanded:.0f} s; what was "
+                f"downloaded is kept, run the same command again after that"
+            ) from None
+        if tried == self._tries:
+            raise SourceError(
+                f"{place}: no answer in {tried} tries ({fault.reason}); what was downloaded is kept, "
+                f"check the connection and run the same command again"
+            ) from None
+        pause = max(min(2.0 ** (tried - 1), 60.0), demanded)
+        self._on_wait(Wait(place=place, reason=fault.reason, seconds=pause, tried=tried, tries=self._tries))
+        self._sleep(pause)
 
 
 def parse_retry_after(retry_after: str | None, answered_at: str | None) -> float | None:

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
-from engine.instruments import Instrument
+from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar
-from feeds.files.bars import find_bar_files, guess_instrument, read_bars, read_date_span
+from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset, read_first_days
+from feeds.files.folders import require_known_tables
 from feeds.files.tables import read_once
-from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight
+from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight, ohlcv
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import Span
 from feeds.history.symbol_candles import SymbolCandles
+from feeds.instruments import GetInstrument, guess_instrument
 
 SOURCE = "file"
 _NO_ROW = "the file has no row"
@@ -31,8 +33,9 @@ def import_bars(
     *,
     clock: Callable[[], datetime],
     on_progress: OnProgress,
-    get_instrument: Callable[[str], Instrument] = guess_instrument,
+    get_instrument: GetInstrument = guess_instrument,
     refresh: bool = False,
+    skip_unknown: bool = False,
 ) -> FetchReport:
     """Import the bar files among `paths` into the store, under the source "file" and the file's name.
 
@@ -44,21 +47,22 @@ def import_bars(
         adjustment: How splits and dividends are worked into the prices of the files.
         clock: Returns the time of this machine in UTC, for the record.
         on_progress: Called with the symbol, how many files are done, and how many there are.
-        get_instrument: Returns the instrument of a symbol.
+        get_instrument: Returns the instrument of a symbol; the default guesses it.
         refresh: Replace what is stored; without it, days that are stored already must be the same there.
+        skip_unknown: Leave out tables of a folder that hold neither bars nor news.
 
     Raises:
         DataError: For a file that cannot be imported; nothing of it is written.
     """
+    require_known_tables(paths, skip=skip_unknown)
     files = find_bar_files(paths)
     now = clock()
     reports = []
     with store.writing(SOURCE):
         for number, (symbol, path) in enumerate(files.items()):
             on_progress(symbol, number, len(files))
-            reports.append(
-                _import_file(path, get_instrument(symbol), store, adjustment, now, refresh=refresh)
-            )
+            instrument = get_instrument(symbol, read_first_days(path))
+            reports.append(_import_file(path, instrument, store, adjustment, now, refresh=refresh))
             on_progress(symbol, number + 1, len(files))
     return FetchReport(
         source=SOURCE, provenance="files on this machine", server_time=now, symbols=tuple(reports)
@@ -80,6 +84,11 @@ def _import_file(
         raise DataError(
             f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
             f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
+        )
+    if is_round_the_clock(instrument.calendar) and (offset := read_day_offset(path)):
+        raise DataError(
+            f"{path}: its days begin at midnight of {offset}, and the store has days in UTC; "
+            "give the file to a backtest with --bars"
         )
     first, last = read_date_span(path)
     since, until = midnight(first), midnight(last) + DAY
@@ -107,17 +116,7 @@ def _import_file(
 def _to_candles(bars: Sequence[Bar], due: Sequence[datetime], calendar: Calendar) -> list[Candle]:
     """Convert bars to candles by their trading days, all of which are in `due`."""
     opens = {session[0]: day for day in due if (session := calendar.session(day.date()))}
-    return [
-        Candle(
-            starts_at=opens[bar.opens_at],
-            open=bar.open,
-            high=bar.high,
-            low=bar.low,
-            close=bar.close,
-            volume=bar.volume,
-        )
-        for bar in bars
-    ]
+    return [Candle(starts_at=opens[bar.opens_at], **ohlcv(bar)) for bar in bars]
 
 
 def _require_agreement(path: Path, candles: Sequence[Candle], history: SymbolCandles) -> None:

@@ -8,10 +8,10 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 
-from feeds.history.candles import EPOCH, Candle
+from feeds.history.candles import EPOCH, OHLCV, Candle, parse_start
 from feeds.history.client import Row
 
 MAX_ATTEMPTS = 5
@@ -120,7 +120,7 @@ def _sift_rows(rows: Sequence[Row], window: set[datetime], since: datetime, unti
     beyond: list[datetime] = []
     last, ordered, strays = EPOCH, True, 0
     for row in rows:
-        start = _parse_start(row)
+        start = parse_start(row)
         if start is None:
             strays += 1
             continue
@@ -145,29 +145,17 @@ def _sift_rows(rows: Sequence[Row], window: set[datetime], since: datetime, unti
     return _SiftedAnswer(candles=candles, doubts=doubts, ordered=ordered, beyond=nearest, strays=strays)
 
 
-def _parse_start(row: Row) -> datetime | None:
-    """Return the row's start, or None where it is no time at all."""
-    try:
-        stamp = row[0]
-        if isinstance(stamp, bool) or not isinstance(stamp, int):
-            return None
-        return EPOCH + timedelta(milliseconds=stamp)
-    except (IndexError, TypeError, KeyError, OverflowError):
-        return None
-
-
 def _parse_candle(start: datetime, row: Row) -> Candle | str:
     """Return the row as a candle, or why it cannot be one."""
     if len(row) != 6:
         return f"a row has {len(row)} cells, not 6"
-    cells = []
-    for name, cell in zip(("open", "high", "low", "close", "volume"), row[1:], strict=True):
+    cells = {}
+    for name, cell in zip(OHLCV, row[1:], strict=True):
         if isinstance(cell, bool) or not isinstance(cell, (int, float)):
             return f"{name} is not a number"
-        cells.append(float(cell))
-    open_, high, low, close, volume = cells
+        cells[name] = float(cell)
     try:
-        return Candle(starts_at=start, open=open_, high=high, low=low, close=close, volume=volume)
+        return Candle(starts_at=start, **cells)
     except ValueError as error:
         return str(error)
 

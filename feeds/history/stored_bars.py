@@ -17,13 +17,12 @@ from engine.calendars import Calendar
 from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.journal.canonical import canonical_json, format_utc
-from engine.model import Bar, require_utc
+from engine.model import Bar, require_utc, widen_range
 from feeds.files.tables import quote_value
-from feeds.history.candles import EPOCH, Adjustment, Candle, Gap, timeframe_step
+from feeds.history.candles import EPOCH, OHLCV, Adjustment, Candle, Gap, ohlcv, timeframe_step
 
 VERSION = 1
 _KEY = b"closecall"
-_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,16 +105,13 @@ class StoredBars:
                     f"{instrument.calendar} was closed; set `calendar` under [instruments.{self.symbol}]"
                 )
             opens_at, closes_at = session
+        high, low = widen_range(*candle.prices)
         return Bar(
             symbol=instrument.symbol,
             timeframe=self.timeframe,
             opens_at=opens_at,
             closes_at=closes_at,
-            open=candle.open,
-            high=candle.high,
-            low=candle.low,
-            close=candle.close,
-            volume=candle.volume,
+            **{**ohlcv(candle), "high": high, "low": low},
         )
 
 
@@ -126,7 +122,7 @@ def write_table(path: Path, stored: StoredBars) -> None:
 
     starts = [(candle.starts_at - EPOCH) // timedelta(milliseconds=1) for candle in stored.candles]
     columns = {"starts_at": pa.array(starts, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))}
-    for name in _COLUMNS:
+    for name in OHLCV:
         columns[name] = pa.array([getattr(candle, name) for candle in stored.candles], pa.float64())
     table = pa.table(columns).replace_schema_metadata(
         {_KEY: canonical_json(_encode_metadata(stored)).encode()}
@@ -147,19 +143,12 @@ def read_table(path: Path) -> StoredBars:
             facts = json.loads((file.schema_arrow.metadata or {})[_KEY])
             if facts["version"] != VERSION:
                 raise DataError(f"{path}: has version {facts['version']}; upgrade closecall to read it")
-            table = file.read(columns=["starts_at", *_COLUMNS])
+            table = file.read(columns=["starts_at", *OHLCV])
         starts = table.column("starts_at").cast(pa.int64()).to_pylist()
-        cells = zip(starts, *(table.column(name).to_pylist() for name in _COLUMNS), strict=True)
+        cells = zip(starts, *(table.column(name).to_pylist() for name in OHLCV), strict=True)
         candles = tuple(
-            Candle(
-                starts_at=EPOCH + timedelta(milliseconds=start),
-                open=open_,
-                high=high,
-                low=low,
-                close=close,
-                volume=volume,
-            )
-            for start, open_, high, low, close, volume in cells
+            Candle(starts_at=EPOCH + timedelta(milliseconds=start), **dict(zip(OHLCV, values, strict=True)))
+            for start, *values in cells
         )
         return _decode_table(facts, candles)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:

@@ -31,7 +31,7 @@ class Backfill:
         Returns whether there was one. `market` is the exchanges' time.
         """
         missing = self._missing(market)
-        unconfirmed = self._receiver.unconfirmed_symbols()
+        unconfirmed = self._receiver.buffer.unconfirmed_symbols()
         if (missing or unconfirmed) and market >= self._next_ask(market, unconfirmed):
             self._request(missing, unconfirmed, market)
             market = self._receiver.market_time()
@@ -46,7 +46,7 @@ class Backfill:
 
     def next_wake(self, market: datetime) -> datetime | None:
         """Return when to ask next, or None if nothing is missing."""
-        unconfirmed = self._receiver.unconfirmed_symbols()
+        unconfirmed = self._receiver.buffer.unconfirmed_symbols()
         return self._next_ask(market, unconfirmed) if unconfirmed or self._missing(market) else None
 
     def _next_ask(self, market: datetime, unconfirmed: set[str]) -> datetime:
@@ -77,10 +77,12 @@ class Backfill:
                 )
 
     def _append_close(self, parts: list[BarPart], market: datetime) -> bool:
-        confirmed = {part.symbol: self._receiver.confirmed_bar(part.symbol, part.opens_at) for part in parts}
+        confirmed = {
+            part.symbol: self._receiver.buffer.confirmed_bar(part.symbol, part.opens_at) for part in parts
+        }
         bars: dict[str, Bar] = {symbol: bar for symbol, bar in confirmed.items() if bar}
-        appended = self._journal.append(self._journal.append_close(market, bars, late=True))
-        self._receiver.discard(bars.values())
+        appended = self._journal.append(self._journal.close_events(market, bars, late=True))
+        self._receiver.buffer.discard(bars.values())
         return appended
 
     def _append_open(self, parts: list[BarPart], market: datetime) -> bool:
@@ -88,13 +90,15 @@ class Backfill:
         for part in parts:
             opening = self._openings.get(part, NOTHING)
             bar = (
-                self._receiver.confirmed_bar(part.symbol, part.opens_at) if part.closes_at <= market else None
+                self._receiver.buffer.confirmed_bar(part.symbol, part.opens_at)
+                if part.closes_at <= market
+                else None
             )
             official = bar.open if bar else opening.official
             if official is not None:
                 openings[part.symbol] = Opening(official=official, observed=opening.observed)
         sessions = {part.symbol: (part.opens_at, part.closes_at) for part in parts}
-        appended = self._journal.append(self._journal.append_open(market, openings, sessions, late=True))
+        appended = self._journal.append(self._journal.open_events(market, openings, sessions, late=True))
         self._openings = {
             part: opening for part, opening in self._openings.items() if part.symbol not in openings
         }

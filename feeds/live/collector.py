@@ -179,36 +179,36 @@ class Collector:
 
     def _request_parts(self, pending: PendingSlice) -> None:
         market, due = self._market(), pending.due
-        bars = pending.missing_bars(market, self._receiver.confirmed_bar)
+        bars = pending.missing_bars(market, self._receiver.buffer.confirmed_bar)
         if bars:
             self._receiver.ask_bars(dict.fromkeys(bars, due.at))
         if due.phase is Phase.OPEN and (symbols := pending.missing_openings(market)):
             openings = self._receiver.ask_openings(dict.fromkeys(symbols, due.at))
             for symbol, (opening, server_time) in openings.items():
                 pending.add_opening(symbol, opening, server_time)
-        pending.on_polled(self._market(), confirming=bool(bars & self._receiver.unconfirmed_symbols()))
+        pending.on_polled(self._market(), confirming=bool(bars & self._receiver.buffer.unconfirmed_symbols()))
 
     def _journal_close(self, pending: PendingSlice) -> bool:
         market, due = self._market(), pending.due
         confirmed = {
-            symbol: self._receiver.confirmed_bar(symbol, at[0]) for symbol, at in due.sessions.items()
+            symbol: self._receiver.buffer.confirmed_bar(symbol, at[0]) for symbol, at in due.sessions.items()
         }
         bars = {symbol: bar for symbol, bar in confirmed.items() if bar}
         missing = dict.fromkeys(sorted(due.sessions.keys() - bars.keys()), "bar")
         if missing and market < pending.deadline:
             return False
-        events = self._journal.append_close(due.at, bars, late=pending.is_late(market))
+        events = self._journal.close_events(due.at, bars, late=pending.is_late(market))
         self._journal.append(events + self._gap_events(pending, missing))
-        self._receiver.discard(bars.values())
+        self._receiver.buffer.discard(bars.values())
         return True
 
     def _journal_open(self, pending: PendingSlice) -> bool:
         market, due = self._market(), pending.due
-        openings = pending.resolve_openings(market, self._receiver.confirmed_bar)
+        openings = pending.resolve_openings(market, self._receiver.buffer.confirmed_bar)
         missing = pending.missing_parts(openings, market)
         if missing and market < pending.deadline:
             return False
-        events = self._journal.append_open(due.at, openings, due.sessions, late=pending.is_late(market))
+        events = self._journal.open_events(due.at, openings, due.sessions, late=pending.is_late(market))
         self._journal.append(events + self._gap_events(pending, missing))
         return True
 
@@ -220,7 +220,7 @@ class Collector:
                 symbol,
                 sessions[symbol],
                 lacks,
-                self._receiver.missing_reason(symbol, sessions[symbol][0], lacks),
+                self._receiver.buffer.missing_reason(symbol, sessions[symbol][0], lacks),
             )
             for symbol, lacks in missing.items()
         ]

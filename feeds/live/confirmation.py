@@ -117,15 +117,13 @@ class ConfirmationBuffer:
             if any(not entry.confirmed for entry in by_open.values())
         }
 
-    def missing_reason(self, symbol: str, opens_at: datetime) -> str:
-        """Return why there is no confirmed bar."""
+    def missing_reason(self, symbol: str, opens_at: datetime, lacks: str) -> str:
+        """Return why the session's closed bar (`lacks` is "bar"), or a part of its open, is missing."""
+        if lacks != "bar":
+            return self._failures.get(symbol, "the source does not state it")
         if opens_at in self._bars.get(symbol, {}):
             return "the source's bar is still changing"
         return self._failures.get(symbol) or self._no_bar_reasons.get(symbol, "the source was not asked")
-
-    def missing_open_reason(self, symbol: str) -> str:
-        """Return why a part of a symbol's open is not known."""
-        return self._failures.get(symbol, "the source does not state it")
 
     def _fault(self, symbol: str, bar: Bar, shown: dict[datetime, UnconfirmedBar]) -> str | None:
         if bar.symbol != symbol or bar.timeframe != DAILY:
@@ -145,37 +143,19 @@ class ConfirmationBuffer:
 
 
 class BarReceiver:
-    """Receives the sources' answers about bars, opens and last prices."""
+    """Receives the sources' answers about bars, which go to `buffer`, about opens and last prices."""
 
     def __init__(
         self, poller: SourcePoller, buffer: ConfirmationBuffer, journal: CollectorJournal, limits: Limits
     ) -> None:
         self._poller = poller
-        self._buffer = buffer
+        self.buffer = buffer
         self._journal = journal
         self._limits = limits
 
     def market_time(self) -> datetime:
         """Return the exchanges' time."""
         return self._poller.market_time()
-
-    def confirmed_bar(self, symbol: str, opens_at: datetime) -> Bar | None:
-        """Return the closed bar of that session, once it is confirmed."""
-        return self._buffer.confirmed_bar(symbol, opens_at)
-
-    def unconfirmed_symbols(self) -> set[str]:
-        """Return the symbols with a closed bar that may still change."""
-        return self._buffer.unconfirmed_symbols()
-
-    def missing_reason(self, symbol: str, opens_at: datetime, lacks: str) -> str:
-        """Return why the session's closed bar (`lacks` is "bar"), or a part of its open, is missing."""
-        if lacks == "bar":
-            return self._buffer.missing_reason(symbol, opens_at)
-        return self._buffer.missing_open_reason(symbol)
-
-    def discard(self, bars: Iterable[Bar]) -> None:
-        """Drop bars that were journaled."""
-        self._buffer.discard(bars)
 
     def ask_bars(self, oldest: Mapping[str, datetime]) -> None:
         """Ask for the bars of each symbol from the given instant on, and further back for corrections."""
@@ -189,11 +169,11 @@ class BarReceiver:
         events = result.events
         market = self.market_time()
         for symbol, (bars, server_time) in result.values.items():
-            events += self._buffer.add_answer(symbol, bars, server_time, market)
+            events += self.buffer.add_answer(symbol, bars, server_time, market)
         self._record_failures(result)
-        differing = [bar for bar in self._buffer.confirmed_bars() if self._journal.contains(bar)]
-        self._journal.append([*events, *self._journal.append_corrections(differing, market)])
-        self._buffer.discard(differing)
+        differing = [bar for bar in self.buffer.confirmed_bars() if self._journal.contains(bar)]
+        self._journal.append([*events, *self._journal.correction_events(differing, market)])
+        self.buffer.discard(differing)
 
     def ask_openings(self, opens_at: Mapping[str, datetime]) -> dict[str, tuple[Opening, datetime]]:
         """Return each symbol's open at the given instant, with the source's time just before."""
@@ -215,6 +195,6 @@ class BarReceiver:
 
     def _record_failures(self, result: PollResult[T]) -> None:
         for symbol in result.values:
-            self._buffer.on_answer(symbol)
+            self.buffer.on_answer(symbol)
         for symbol, reason in result.errors.items():
-            self._buffer.on_failure(symbol, reason)
+            self.buffer.on_failure(symbol, reason)

@@ -1,7 +1,6 @@
-"""What a collector has journaled so far, read from the journal and from nowhere else.
+"""The state of a collector, which comes from its journal alone.
 
-A new start and a resumed one take the same path: what is read from the journal and what was just appended go
-through the same code. Knows neither sources nor time.
+What is read from the journal at a start and what was just appended go through the same code.
 """
 
 import json
@@ -25,7 +24,7 @@ from engine.journal.events.inputs import (
 )
 from engine.journal.journal import Event, Journal
 from engine.model import Bar, NewsItem, Phase
-from feeds.live import events as facts
+from feeds.live.events import encode_close_slice, encode_correction, encode_open_slice
 from feeds.live.protocols import Opening
 from feeds.live.schedule import Key, slice_key
 
@@ -127,12 +126,12 @@ class JournalState:
                 self.refused.add(refused)
 
     def is_expected(self, bar: Bar) -> bool:
-        """Whether a closed bar is news: not journaled yet and not past looking for, or now different."""
+        """Return whether a closed bar is wanted: not journaled yet and still looked for, or now different."""
         stated = self.closed.get(bar.symbol, {}).get(bar.opens_at)
         if stated is not None:
             return stated != [bar.open, bar.high, bar.low, bar.close, bar.volume]
-        fact = close_part(bar.symbol, bar.opens_at, bar.closes_at)
-        return fact[:2] > self.cursor or fact in self.missing
+        part = close_part(bar.symbol, bar.opens_at, bar.closes_at)
+        return part[:2] > self.cursor or part in self.missing
 
     def _add_slice(self, record: SliceRecord) -> None:
         slice_ = record.slice
@@ -173,12 +172,12 @@ class JournalState:
 
 
 def open_part(symbol: str, opens_at: datetime, closes_at: datetime) -> BarPart:
-    """The fact that is known at the open of a session."""
+    """Return the part of a bar that is known at the open of its session."""
     return BarPart(*slice_key(opens_at, Phase.OPEN), symbol, opens_at, closes_at)
 
 
 def close_part(symbol: str, opens_at: datetime, closes_at: datetime) -> BarPart:
-    """The fact that is known at the close of a session."""
+    """Return the part of a bar that is known at the close of its session."""
     return BarPart(*slice_key(closes_at, Phase.CLOSE), symbol, opens_at, closes_at)
 
 
@@ -193,7 +192,7 @@ _TICK = timedelta(milliseconds=1)
 
 
 class CollectorJournal:
-    """The journal, and what it adds up to in `memory`."""
+    """The journal of a collector, and its state in `memory`."""
 
     def __init__(
         self,
@@ -209,32 +208,35 @@ class CollectorJournal:
         memory.catch_up(journal)
 
     def append(self, events: Sequence[Event]) -> bool:
-        """Commit the events together, without refusals that are journaled already; whether any was left."""
-        entries = [JournalEntry.from_event(each) for each in events]
-        known = [each.kind == Kind.REFUSED and decode(each) in self.memory.refused for each in entries]
-        fresh = [event for event, seen in zip(events, known, strict=True) if not seen]
+        """Commit the events together, without refusals that are journaled already; return whether any was."""
+        entries = [(event, JournalEntry.from_event(event)) for event in events]
+        fresh = [
+            (event, entry)
+            for event, entry in entries
+            if not (entry.kind == Kind.REFUSED and decode(entry) in self.memory.refused)
+        ]
         if fresh:
-            self._journal.append(fresh, self._clock())
-            journaled = [entry for entry, seen in zip(entries, known, strict=True) if not seen]
+            self._journal.append([event for event, _ in fresh], self._clock())
+            journaled = [entry for _, entry in fresh]
             for entry in journaled:
                 self.memory.apply(entry)
             if self._on_journaled:
                 self._on_journaled(journaled)
         return bool(fresh)
 
-    def append_close(self, at: datetime, bars: Mapping[str, Bar], *, late: bool) -> list[Event]:
-        """The CLOSE slice of `bars` and the corrections of their official opens; nothing without bars."""
+    def close_events(self, at: datetime, bars: Mapping[str, Bar], *, late: bool) -> list[Event]:
+        """Return the CLOSE slice of `bars` and the corrections of their official opens; none without bars."""
         if not bars:
             return []
-        stamp = facts.SliceStamp(as_of=self._order_instant(slice_key(at, Phase.CLOSE)), late=late)
-        events = [facts.encode_close_slice(stamp, bars, self.memory.waiting.values())]
+        as_of = self._order_instant(slice_key(at, Phase.CLOSE))
+        events = [encode_close_slice(as_of, bars, self.memory.waiting.values(), late=late)]
         for symbol, bar in bars.items():
             opened = self.memory.opened.get(symbol, {})
             if opened.get(bar.opens_at, bar.open) != bar.open:
-                events.append(facts.encode_open_correction(stamp.as_of, bar, opened[bar.opens_at]))
+                events.append(encode_correction(as_of, bar, Phase.OPEN, [opened[bar.opens_at]]))
         return events
 
-    def append_open(
+    def open_events(
         self,
         at: datetime,
         openings: Mapping[str, Opening],
@@ -242,29 +244,28 @@ class CollectorJournal:
         *,
         late: bool,
     ) -> list[Event]:
-        """The OPEN slice of `openings`; nothing without any."""
+        """Return the OPEN slice of `openings`; nothing without any."""
         if not openings:
             return []
-        stamp = facts.SliceStamp(as_of=self._order_instant(slice_key(at, Phase.OPEN)), late=late)
-        return [facts.encode_open_slice(stamp, openings, sessions, self.memory.waiting.values())]
+        as_of = self._order_instant(slice_key(at, Phase.OPEN))
+        return [encode_open_slice(as_of, openings, sessions, self.memory.waiting.values(), late=late)]
 
     def recent_open(self, symbol: str, at: datetime) -> datetime:
-        """The open of the fifth newest closed bar in the journal: a holiday may be longer than any look back.
+        """Return the open of the fifth newest closed bar in the journal, or `at` where there is none.
 
-        It is `at` where there is none.
+        A holiday may be longer than any look back.
         """
         return min(sorted(self.memory.closed.get(symbol, {}))[-_RECENT:], default=at)
 
     def contains(self, bar: Bar) -> bool:
-        """Whether the session's closed bar is in the journal, with these values or with others."""
+        """Return whether the session's closed bar is in the journal, with these values or with others."""
         return bar.opens_at in self.memory.closed.get(bar.symbol, {})
 
-    def append_corrections(self, bars: Iterable[Bar], market: datetime) -> list[Event]:
-        """That these bars, which are in the journal, now differ."""
-        return [
-            facts.encode_correction(market, bar, self.memory.closed[bar.symbol][bar.opens_at]) for bar in bars
-        ]
+    def correction_events(self, bars: Iterable[Bar], market: datetime) -> list[Event]:
+        """Return the corrections of bars that are in the journal with other values."""
+        closed = self.memory.closed
+        return [encode_correction(market, bar, Phase.CLOSE, closed[bar.symbol][bar.opens_at]) for bar in bars]
 
     def _order_instant(self, key: Key) -> datetime:
-        """The instant itself, or just after the newest slice where that is later."""
+        """Return the instant itself, or just after the newest slice where that is later."""
         return key[0] if key > self.memory.last else self.memory.last[0] + _TICK

@@ -63,14 +63,14 @@ class DuplicateReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemFingerprint:
-    """The parts of an item that are compared. `at` is its publication in UTC; any text may be empty."""
+    """The parts of an item that are compared. `published_at` is in UTC; any text may be empty."""
 
     feed: str
     guid: str
     link: str
     title: str
     text: str
-    at: datetime
+    published_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class DuplicateIndex:
         if item.guid:
             self._guids.add((item.feed, item.guid))
         if compare:
-            known = _KnownItem(item.at, significant_words(item.title), build_shingles(item.text))
+            known = _KnownItem(item.published_at, significant_words(item.title), build_shingles(item.text))
             for word in known.words:
                 self._by_word[word].append(len(self._known))
             for shingle in _sample_shingles(known.shingles):
@@ -111,11 +111,13 @@ class DuplicateIndex:
         if item.guid and (item.feed, item.guid) in self._guids:
             return DuplicateReason.GUID
         words, shingles = significant_words(item.title), build_shingles(item.text)
-        for known in self._find_similar(self._by_word, _rarest_words(words, self._by_word), item.at):
+        for known in self._find_similar(
+            self._by_word, _rarest_words(words, self._by_word), item.published_at
+        ):
             if reason := _is_title_duplicate(words, shingles, known):
                 return reason
         if len(shingles) >= _MIN_SHINGLES:
-            for known in self._find_similar(self._by_shingle, _sample_shingles(shingles), item.at):
+            for known in self._find_similar(self._by_shingle, _sample_shingles(shingles), item.published_at):
                 if _overlap(shingles, known.shingles) >= _MIN_OVERLAP and _may_be_same_item(
                     words, known.words
                 ):

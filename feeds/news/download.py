@@ -274,16 +274,7 @@ class _FetchPass:
 def _load_recent(store: NewsStore, now: datetime) -> DuplicateIndex:
     index = DuplicateIndex()
     for stored in store.read():
-        recent = now - stored.first_seen_at <= _COMPARED_SPAN
-        fingerprint = ItemFingerprint(
-            feed=stored.feed,
-            guid=stored.guid,
-            link=stored.link,
-            title=stored.title,
-            text=stored.text,
-            at=stored.published_at,
-        )
-        index.add(fingerprint, compare=recent)
+        index.add(stored, compare=now - stored.first_seen_at <= _COMPARED_SPAN)
     return index
 
 
@@ -294,7 +285,7 @@ def _build_fingerprint(feed_entry: _FeedEntry, title: str, text: str) -> ItemFin
         link=feed_entry.entry.link,
         title=title,
         text=text,
-        at=feed_entry.at,
+        published_at=feed_entry.at,
     )
 
 

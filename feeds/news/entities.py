@@ -33,23 +33,40 @@ def _split_words(listed: str) -> frozenset[str]:
 # Tickers that are also words: they count in capitals only, and beside words about coins or companies.
 _COIN_TICKERS = _split_words(
     "link, near, sand, mana, atom, dash, op, uni, ton, arb, apt, fil, vet, algo, sol, dot, ada, icp, inj, "
-    "neo, axs, mkr, crv, grt, luna, pol"
+    "neo, axs, mkr, crv, grt, luna, pol, cro, stx, nem"
 )
 
 _COMPANY_TICKERS = _split_words(
-    "cost, coin, hood, dis, hd, ms, ba, ma, mu, ge, gm, ko, pep, wfc, bac, pg, mcd, boe, all, low, now"
+    "cost, coin, hood, dis, hd, ms, ba, ma, mu, ge, gm, ko, pep, wfc, bac, pg, mcd, all, low, now"
 )
+
+# Tickers that count in capitals, whatever stands beside them; in a title in capitals only two of them do not.
+_CAPITAL_TICKERS = _split_words("spy, baba, crm, etc, eos, ftt, xem, ftm, qnt")
+_CAPITAL_WORDS = _split_words("spy, etc")
 
 # Names that are also words: they count with a capital only, and beside such words.
 _COMMON_COINS = _split_words(
     "stellar, maker, cosmos, avalanche, polygon, tron, terra, quant, ripple, tether, ether, optimism, "
-    "stacks, sui, pepe, the graph, the sandbox, internet computer, 雪崩, 波卡"
+    "stacks, sui, pepe, the graph, the sandbox, internet computer, curve, iota, 雪崩, 波卡"
 )
 
 _COMMON_COMPANIES = _split_words(
     "apple, visa, meta, ford, oracle, target, intel, gap, gree, midea, yili, longi, citi, alphabet, "
-    "amazon, 苹果"
+    "amazon, chevron, micron, adobe, ping an, 苹果"
 )
+
+# Words before or after a name that give it another meaning: the yield curve, China's central bank, a
+# university.
+_OTHER_BEFORE = {
+    "curve": re.compile(r"\b(?:yield|learning|bell|forward|phillips|ahead of the|behind the)\s+$", re.I),
+    "bank of china": re.compile(r"\bpeople['’]?s\s+$", re.I),
+    "jd": re.compile(r"\b(?:senator|sen\.|vice president)\s+$", re.I),
+}
+_OTHER_AFTER = {
+    "eth": re.compile(r"\s+(?:zurich|zürich|lausanne)\b", re.I),
+    "jd": re.compile(r"\s+vance\b", re.I),
+    "spy": re.compile(r"\s+(?:balloons?|chiefs?|agenc\w+|cases?|rings?|planes?)\b", re.I),
+}
 
 _COMPANY_AFTER = re.compile(r"(?:'s|’s)?,?\s+(?:inc|corp|co|ltd|plc|shares?|stock)\b", re.I)
 
@@ -109,9 +126,10 @@ def _find_names(part: str, context: str, names: NameTable) -> Iterator[str]:
             0,
         )
         if length:
-            written = part[tokens[at].start() : tokens[at + length - 1].end()]
-            word = _strip_name(written, names)
-            if _is_meant(written, word, part[tokens[at + length - 1].end() :], context, shouting=shouting):
+            start, end = tokens[at].start(), tokens[at + length - 1].end()
+            word = _strip_name(part[start:end], names)
+            other = _means_other(word, part[:start], part[end:])
+            if not other and _is_meant(part[start:end], word, part[end:], context, shouting=shouting):
                 yield word
         at += length or 1
 
@@ -145,9 +163,17 @@ def _is_meant(written: str, word: str, after: str, context: str, *, shouting: bo
         return True
     if word in _COMMON_COINS or word in _COMMON_COMPANIES:
         return written[0].isupper() and (_is_beside(word, context) or bool(_COMPANY_AFTER.match(after)))
+    if word in _CAPITAL_TICKERS:
+        return written[: len(word)].isupper() and not (shouting and word in _CAPITAL_WORDS)
     if word in _COIN_TICKERS or word in _COMPANY_TICKERS or len(word) <= 2:
         return len(word) > 1 and written.isupper() and not shouting and _is_beside(word, context)
     return not word.isdigit()
+
+
+def _means_other(word: str, before: str, after: str) -> bool:
+    """Return whether the words around a name give it another meaning."""
+    other_before, other_after = _OTHER_BEFORE.get(word), _OTHER_AFTER.get(word)
+    return bool((other_before and other_before.search(before)) or (other_after and other_after.match(after)))
 
 
 def _is_beside(word: str, context: str) -> bool:

@@ -3,27 +3,27 @@
 Its columns include those of a news archive, so a store can be read as an archive with first sights.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
 from feeds.files.news import news_id
 from feeds.news.articles import TextSource
+from feeds.news.dedup import ItemFingerprint
 from feeds.symbols import NameTable
 
 _TEXT_COLUMNS = ("source", "title", "text", "feed", "link", "guid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredItem:
+class StoredItem(ItemFingerprint):
     """An item as it was first seen.
 
     For an item without a date (`dated` is false) `published_at` is the first sight. `subjects` are names and
@@ -31,17 +31,11 @@ class StoredItem:
     """
 
     source: str
-    title: str
-    text: str
-    published_at: datetime
     precision: Precision
     zone_known: bool
     dated: bool
     first_seen_at: datetime
     subjects: tuple[str, ...]
-    feed: str
-    link: str
-    guid: str
     text_source: TextSource
 
     @property
@@ -51,7 +45,7 @@ class StoredItem:
 
     def item(self, names: NameTable, latency: timedelta) -> NewsItem | None:
         """Return the item, available `latency` after first sight; None if it concerns nothing in `names`."""
-        symbols = names.match_symbols(self.subjects)
+        symbols = names.match_symbols(self.subjects, self.published_at)
         if symbols is None:
             return None
         return NewsItem(
@@ -105,8 +99,8 @@ class NewsStore:
         lines = "".join(json.dumps(_encode_item(item), ensure_ascii=False) + "\n" for item in items)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                _drop_unfinished_line(self.path, file.tell())
+            with self.path.open("a+b") as file:
+                _drop_unfinished_line(file)
                 file.write(lines.encode("utf-8", "replace"))
                 file.flush()
                 os.fsync(file.fileno())
@@ -156,22 +150,12 @@ def _encode_item(item: StoredItem) -> dict[str, Any]:
     }
 
 
-def _drop_unfinished_line(path: Path, size: int) -> None:
+def _drop_unfinished_line(file: BinaryIO) -> None:
     """Truncate what a crash left after the last line end."""
-    if size == 0:
-        return
-    with contextlib.closing(path.open("r+b")) as file:
-        end = size
-        while end > 0:
-            start = max(0, end - 65_536)
-            file.seek(start)
-            line_end = file.read(end - start).rfind(b"\n")
-            if line_end >= 0:
-                end = start + line_end + 1
-                break
-            end = start
-        if end < size:
-            file.truncate(end)
+    file.seek(max(0, file.tell() - 1))
+    if file.read() not in (b"", b"\n"):
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _require_text(value: object) -> str:

@@ -9,20 +9,20 @@ from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError
-from engine.instruments import Instrument
-from feeds.files.bars import COLUMNS as BAR_COLUMNS
-from feeds.files.bars import guess_instrument
-from feeds.files.news import COLUMNS as NEWS_COLUMNS
-from feeds.files.tables import read_columns, read_once
+from engine.instruments import Instrument, is_round_the_clock
+from feeds.files.bars import read_first_days
+from feeds.files.folders import NO_ACTIONS, find_unread_tables, lists_corporate_actions
+from feeds.files.kinds import UnknownTableError, identify_table
+from feeds.files.tables import list_tables, read_once
+from feeds.instruments import guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
 from feeds.quality.rows import BarRow, RowCheck
 from feeds.quality.volume import check_volume
 
-__all__ = ["Calendars", "Finding", "Kind", "check_bars", "check_files", "check_news", "summarize_blocking"]
+__all__ = ["Calendars", "Finding", "Kind", "check_files", "check_news", "summarize_blocking"]
 _MIN_DAY, _MAX_DAY = date(1900, 1, 1), date(2199, 12, 31)
-_SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
 class Calendars:
@@ -47,19 +47,6 @@ class Calendars:
         return calendar
 
 
-def check_bars(
-    path: Path, instrument: Instrument | None = None, *, now: datetime | None = None
-) -> list[Finding]:
-    """Return all findings on one bar file, by line, whatever the file contains.
-
-    Args:
-        path: The file.
-        instrument: The instrument in the file; None to guess it from the file's name.
-        now: When the file is read, in UTC; None to skip the check for unfinished sessions.
-    """
-    return _check_bars(path, instrument or guess_instrument(path.stem), now, Calendars())
-
-
 @read_once()
 def check_files(
     paths: Sequence[Path],
@@ -67,40 +54,44 @@ def check_files(
     instruments: Mapping[str, Instrument] | None = None,
     now: datetime | None = None,
     calendars: Calendars | None = None,
+    skip_unknown: bool = False,
 ) -> list[Finding]:
     """Return all findings on files of bars and news.
 
     Args:
-        paths: Files or folders. A file must hold bars or news; in a folder, other tables, other kinds of file
-            and hidden files are skipped.
+        paths: Files or folders. Other kinds of file than tables, and hidden ones, are passed over.
         instruments: Instruments by the stem of their bar file; the others are guessed.
         now: When the files are read, in UTC; None to skip the check for unfinished sessions.
         calendars: Calendars to share between checks.
+        skip_unknown: Whether tables of a folder that hold neither bars nor news are no findings.
 
     Raises:
         DataError: For a missing path, and for a folder without bars and news.
     """
     findings: list[Finding] = []
     calendars = calendars or Calendars()
+    checked: set[Path] = set()
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; check the path")
-        checked = 0
-        for file in _list_files(path):
-            columns = _read_columns(file, findings)
-            if set(BAR_COLUMNS) <= columns:
-                instrument = (instruments or {}).get(file.stem) or guess_instrument(file.stem)
-                findings += _check_bars(file, instrument, now, calendars)
-            elif set(NEWS_COLUMNS) <= columns:
-                findings += check_news(file, now=now)
-            elif columns and file == path:
-                findings.append(
-                    _unreadable_finding(file, "neither bars nor news; name the columns in the header")
-                )
-            else:
+        for file in list_tables(path) if path.is_dir() else [path]:
+            try:
+                kind = identify_table(file)
+            except DataError as error:
+                left_out = skip_unknown and path.is_dir() and isinstance(error, UnknownTableError)
+                findings += [] if left_out else [_unreadable_finding(file, error, in_folder=path.is_dir())]
                 continue
-            checked += 1
-        if not checked and not any(finding.file.is_relative_to(path) for finding in findings):
+            if kind == "bars":
+                instrument = (instruments or {}).get(file.stem) or guess_instrument(
+                    file.stem, read_first_days(file)
+                )
+                findings += _check_bars(file, instrument, now, calendars)
+            else:
+                findings += check_news(file, now=now)
+            checked.add(path)
+        if path.is_dir() and not skip_unknown:
+            findings += [_unreadable_finding(file, error) for file, error in find_unread_tables(path)]
+        if path not in checked and not any(finding.file.is_relative_to(path) for finding in findings):
             raise DataError(f"{path}: no file of bars or news in this folder; give another one")
     return findings
 
@@ -121,6 +112,9 @@ def _check_bars(
 ) -> list[Finding]:
     new_finding = FindingFactory(file=path, symbol=instrument.symbol)
     check = RowCheck(new_finding)
+    if is_round_the_clock(instrument.calendar) and len(check.offsets) > 1:
+        fault = "the days have several offsets from UTC; write days that all begin at the same hour"
+        check.findings.append(new_finding(Kind.CLOCK, None, None, "", fault))
     rows = [row for row in check.rows if _MIN_DAY <= row.day <= _MAX_DAY]
     return check_rows(rows, instrument, new_finding, now, calendars, earlier=check.findings)
 
@@ -158,23 +152,8 @@ def check_rows(
     return sorted(findings, key=lambda finding: (finding.line or 0, finding.kind))
 
 
-def _list_files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )
-
-
-def _read_columns(file: Path, findings: list[Finding]) -> set[str]:
-    try:
-        return set(read_columns(file))
-    except DataError as error:
-        findings.append(_unreadable_finding(file, str(error).removeprefix(str(file)).lstrip(":, ")))
-        return set()
-
-
-def _unreadable_finding(file: Path, sentence: str) -> Finding:
-    return FindingFactory(file=file)(Kind.UNREADABLE, None, None, "", sentence)
+def _unreadable_finding(file: Path, error: DataError, *, in_folder: bool = False) -> Finding:
+    sentence, blocking = str(error).removeprefix(str(file)).lstrip(":, "), True
+    if in_folder and isinstance(error, UnknownTableError) and lists_corporate_actions(file):
+        sentence, blocking = NO_ACTIONS, False
+    return FindingFactory(file=file)(Kind.UNREADABLE, None, None, "", sentence, blocking=blocking)

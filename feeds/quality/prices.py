@@ -6,12 +6,15 @@ which a wrong price does not move (Hampel 1974); moves are natural logarithms of
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from fractions import Fraction
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument, price_limit
+from engine.instruments import AssetClass, Instrument, is_round_the_clock, price_limit
 from feeds.quality.findings import Finding, FindingFactory, Kind
 from feeds.quality.rows import BarRow
 
@@ -33,16 +36,34 @@ _BODY_SCALES, _HUGE, _HUGE_SCALES = 4.0, 0.35, 6.0
 
 # A high or low this far (log) from open and close; flash crashes of large shares reach 0.21 and 20 scales.
 _WICK, _WICK_SCALES = 0.35, 30.0
-_BREAK, _BREAK_SCALES, _BREAK_NEAR, _RATIO_NEAR = 0.2, 10.0, 3.0, 0.04
 
-# Beyond this (log), a lasting overnight change is a split whatever its ratio.
-_ANY_RATIO = 0.8
-_FORWARD = (1 / 2, 1 / 3, 2 / 3, *(1 / n for n in range(4, 11)), 1 / 15, 1 / 20, 1 / 25, 1 / 50, 1 / 100)
-_RATIOS = _FORWARD + tuple(1 / ratio for ratio in _FORWARD)
+# How often a share has a split of each ratio, by day; of ratios below 2 for 1 only forward splits are common.
+# With these the least obvious split of the real files is eighty times likelier than a real move, and the most
+# doubtful real move, the worst day of Apple, eight times likelier than a split.
+_COMMON = {2.0: 1e-4, 3 / 2: 5e-5, 3.0: 5e-5, 4.0: 5e-5, 5.0: 3e-5, 10.0: 3e-5}
+_RARE: tuple[float, ...] = (6 / 5, 5 / 4, 4 / 3, 5 / 3, 6, 7, 8, 9, 15, 20, 25, 50, 100)
+_RATIOS = {
+    **{1 / shares: 2e-5 for shares in _RARE},
+    **{1 / shares: frequency for shares, frequency in _COMMON.items()},
+    **{shares: 1e-5 for shares in (*_COMMON, *_RARE) if shares >= 3 / 2 and shares != 5 / 3},
+}
 
-# A crash trades 5 to 20 times the usual volume, a split 1/ratio times.
-_CRASH_VOLUME = 2.5
+# A day of a real move trades about five times the usual volume (2 to 20 in real files), that of a split the
+# usual one, in shares of before or after it; spreads are of its logarithm. The last says neither.
+_MOVE_VOLUME, _MOVE_SPREAD, _SPLIT_SPREAD = math.log(5), 0.5, 0.4
+_MUTE_VOLUME = 2.0
+
+# Overnight changes (log) that are examined. Beyond the second, a lasting one is no real move whatever its
+# ratio, and so is any where a close is the next open, unless it trades much more than usual.
+_BREAK, _ANY_RATIO, _MOST_VOLUME = 0.15, 0.8, 2.5
+_JOINED, _JOINED_SCALES = 0.2, 10.0
+
+# How near (log) an overnight change is to a ratio that its finding names.
+_NEAR = 0.04
 _LISTING_DAYS = 5
+
+# Across missing days a price may move by anything, which is no split.
+_DAY, _LONGEST_CLOSURE = timedelta(days=1), timedelta(days=7)
 
 
 def check_prices(
@@ -60,7 +81,7 @@ def check_prices(
     if len(rows) < _MIN_ROWS:
         return []
     moves = _Moves(rows)
-    spikes = dict(_find_spikes(moves, joined=instrument.calendar == ROUND_THE_CLOCK))
+    spikes = dict(_find_spikes(moves, joined=is_round_the_clock(instrument.calendar)))
     findings = [_outlier_finding(rows[index], part, new_finding) for index, part in spikes.items()]
     findings += [
         _wick_finding(rows[index], side, new_finding)
@@ -87,10 +108,9 @@ class _Moves:
         self.volume = np.array([row.volume for row in rows])
 
     def relative_volume(self, index: int) -> float:
-        """Return the volume from row `index` on over the usual volume; 1 where either is zero."""
-        before = float(np.median(self.volume[max(0, index - 20) : index]))
-        after = float(np.median(self.volume[index : index + 5]))
-        return after / before if before > 0 and after > 0 else 1.0
+        """Return the volume of row `index` over the usual one; what says nothing where either is zero."""
+        before, day = float(np.median(self.volume[max(0, index - 20) : index])), float(self.volume[index])
+        return day / before if before > 0 and day > 0 else _MUTE_VOLUME
 
 
 def _logs(prices: Iterable[float]) -> Series:
@@ -154,22 +174,45 @@ def _find_breaks(
     moves: _Moves, rows: Sequence[BarRow], instrument: Instrument
 ) -> Iterator[tuple[int, float]]:
     """Yield rows at whose open the price changes for good, with the ratio of the new price to the old."""
+    joined = is_round_the_clock(instrument.calendar)
     for index in range(1, len(rows)):
         gap = float(moves.gap[index])
-        ratio = math.exp(gap)
         if abs(gap + moves.body[index]) < abs(gap) / 2:
             continue
         if instrument.asset_class is AssetClass.A_SHARE:
             limit = price_limit(instrument, rows[index].day)
-            if index >= _LISTING_DAYS and limit and abs(ratio - 1) > limit + 0.01:
-                yield index, ratio
-        elif abs(gap) > max(_BREAK, _BREAK_SCALES * float(moves.gap_scale[index])):
-            near = min(_RATIO_NEAR, max(0.025, _BREAK_NEAR * float(moves.gap_scale[index])))
-            simple = min(abs(gap - math.log(split)) for split in _RATIOS) <= near
-            joined = instrument.calendar == ROUND_THE_CLOCK
-            quiet = joined or moves.relative_volume(index) < _CRASH_VOLUME * max(1.0, 1 / ratio)
-            if quiet and (simple or joined or abs(gap) > _ANY_RATIO):
-                yield index, ratio
+            suspect = index >= _LISTING_DAYS and limit is not None and abs(math.exp(gap) - 1) > limit + 0.01
+        else:
+            overnight = rows[index].day - rows[index - 1].day <= (_DAY if joined else _LONGEST_CLOSURE)
+            scale, volume = float(moves.gap_scale[index]), moves.relative_volume(index)
+            suspect = overnight and abs(gap) > _BREAK and _is_split(gap, scale, volume, joined=joined)
+        if suspect:
+            yield index, math.exp(gap)
+
+
+def _is_split(gap: float, scale: float, volume: float, *, joined: bool) -> bool:
+    """Return whether an overnight change is likelier a split than a real move.
+
+    `volume` is that of the day over the usual one; `joined` is true for a market that never closes.
+    """
+    unusual = abs(gap) > _ANY_RATIO or (joined and abs(gap) > max(_JOINED, _JOINED_SCALES * scale))
+    if unusual and volume < _MOST_VOLUME * max(1.0, math.exp(-gap)):
+        return True
+    for ratio, frequency in _RATIOS.items():
+        # In shares of before the split or after it; a volume below both is a fault and no evidence.
+        usual = 0.0, -math.log(ratio)
+        traded = max(math.log(volume), min(usual))
+        crowd = _heavy_density(traded, _MOVE_VOLUME, _MOVE_SPREAD)
+        move = _heavy_density(gap, 0.0, scale) * crowd
+        quiet = sum(NormalDist(center, _SPLIT_SPREAD).pdf(traded) for center in usual) / 2
+        if frequency * _heavy_density(gap, math.log(ratio), scale) * quiet > move:
+            return True
+    return False
+
+
+def _heavy_density(value: float, center: float, spread: float) -> float:
+    """Return the density of Student's t with three degrees of freedom, which has the tails of returns."""
+    return 2 / (math.pi * math.sqrt(3) * spread * (1 + ((value - center) / spread) ** 2 / 3) ** 2)
 
 
 def _outlier_finding(row: BarRow, part: str, new_finding: FindingFactory) -> Finding:
@@ -192,18 +235,12 @@ def _wick_finding(row: BarRow, side: str, new_finding: FindingFactory) -> Findin
 
 def _split_finding(row: BarRow, ratio: float, relative_volume: float, new_finding: FindingFactory) -> Finding:
     nearest = min(_RATIOS, key=lambda split: abs(math.log(ratio / split)))
-    near = f", near {_format_fraction(nearest)}" if abs(math.log(ratio / nearest)) < _RATIO_NEAR else ""
+    near = ""
+    if abs(math.log(ratio / nearest)) < _NEAR:
+        near = f", near {Fraction(nearest).limit_denominator(100)}"
     fault = (
         f"the price opens on {row.day} at {ratio:.4g} of the last close{near}, and stays there with "
         f"{relative_volume:.1f} times the volume: it looks like a split or a dividend that was "
         "not adjusted for; use adjusted prices, or start after it"
     )
     return new_finding(Kind.SPLIT, row.line, row.day, f"{ratio:.4g}", fault)
-
-
-def _format_fraction(ratio: float) -> str:
-    for below in (1, 2, 3):
-        for above in (ratio * below, below / ratio):
-            if abs(above - round(above)) < 1e-9:
-                return f"{round(above)}/{below}" if ratio > 1 else f"{below}/{round(above)}"
-    return f"{ratio:.4g}"

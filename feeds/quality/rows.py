@@ -6,10 +6,11 @@ Where `feeds.files.bars` stops at the first fault, this reads to the end and ret
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import groupby
 
 from engine.errors import DataError
+from engine.model import widen_range
 from feeds.files.bars import COLUMNS
 from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows
 from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
@@ -40,11 +41,12 @@ class RowCheck:
     """The rows of one bar file, and the faults of single rows.
 
     The constructor reads the file, whatever it contains: `rows` are usable and ascend by date, `findings`
-    has the faults.
+    has the faults, and `offsets` those from UTC that stand beside the dates.
     """
 
     def __init__(self, new_finding: FindingFactory) -> None:
         self.findings: list[Finding] = []
+        self.offsets: set[timedelta] = set()
         self._new_finding = new_finding
         self.rows: list[BarRow] = self._sort_rows(self._read())
 
@@ -66,6 +68,7 @@ class RowCheck:
             fault = "a header and no rows; give at least one bar"
             self.findings.append(self._new_finding(Kind.UNREADABLE, None, None, "", fault))
         self._check_clock(stamped)
+        self.offsets = {stamp.utcoffset() or timedelta(0) for _, stamp in stamped}
         return list(self._parse_bars(stamped))
 
     def _add_ragged(self, row: Row, error: DataError) -> None:
@@ -86,17 +89,21 @@ class RowCheck:
 
     def _parse_bars(self, stamped: Iterable[tuple[Row, datetime]]) -> Iterator[BarRow]:
         faulty: list[tuple[str, Row, date]] = []
+        widened: list[tuple[int, date]] = []
         for row, stamp in stamped:
             texts = {name: row.cells[name] for name in (*_PRICES, "volume")}
             values = {name: parse_number(text) for name, text in texts.items()}
             wrong = [name for name, value in values.items() if not _is_possible(name, value)]
             numbers = {name: math.nan if value is None else value for name, value in values.items()}
+            if not wrong and self._widen(numbers):
+                widened.append((row.number, stamp.date()))
             fault = "" if wrong else _find_contradiction(**numbers)
             faulty += [(f"{name} {_describe_cell(texts[name])}", row, stamp.date()) for name in wrong[:1]]
             if fault:
                 remedy = f"{fault}; correct the row from another source or remove it"
                 self.findings.append(self._new_finding(Kind.OHLC, row.number, stamp.date(), fault, remedy))
             yield BarRow(line=row.number, day=stamp.date(), **numbers, is_valid=not (wrong or fault))
+        self.findings += describe_widened(widened, self._new_finding)
         for description, group in groupby(faulty, key=lambda entry: entry[0]):
             rows = list(group)
             _, row, day = rows[0]
@@ -104,6 +111,13 @@ class RowCheck:
                 f"{description} in {pluralize(len(rows), 'row')} from {day}; correct the rows or remove them"
             )
             self.findings.append(self._new_finding(Kind.NUMBER, row.number, day, description, fault))
+
+    @staticmethod
+    def _widen(numbers: dict[str, float]) -> bool:
+        """Widen high and low in `numbers` as the reader does, and return whether that changed them."""
+        before = numbers["high"], numbers["low"]
+        numbers["high"], numbers["low"] = widen_range(numbers["open"], *before, numbers["close"])
+        return before != (numbers["high"], numbers["low"])
 
     def _sort_rows(self, rows: list[BarRow]) -> list[BarRow]:
         """Return the rows in ascending order, one per date; report those out of order and those repeated."""
@@ -132,6 +146,18 @@ class RowCheck:
             which = "the same numbers as" if first.numbers == row.numbers else "other numbers than"
             fault = f"{row.day} comes twice, with {which} in line {first.line}; keep one of the two"
             self.findings.append(self._new_finding(Kind.DUPLICATE, row.line, row.day, str(row.day), fault))
+
+
+def describe_widened(widened: Sequence[tuple[int, date]], new_finding: FindingFactory) -> list[Finding]:
+    """Return one finding on the bars whose high or low was widened, by line and day; none where none was."""
+    if not widened:
+        return []
+    line, day = widened[0]
+    note = (
+        f"{pluralize(len(widened), 'bar')} from {day} with an open or close outside low and high, by no more "
+        "than rounding explains (0.1%, or 0.01); low and high are widened to it"
+    )
+    return [new_finding(Kind.OHLC, line, day, str(len(widened)), note, blocking=False)]
 
 
 def _is_possible(name: str, value: float | None) -> bool:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from engine.instruments import Instrument
-from feeds.files.bars import guess_instrument
+from engine.model import widen_range
+from feeds.history.candles import ohlcv
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
+from feeds.instruments import guess_instrument
 from feeds.quality.checks import Calendars, check_rows
 from feeds.quality.findings import Finding, FindingFactory
-from feeds.quality.rows import BarRow
-
-_DAILY = "1d"
+from feeds.quality.rows import BarRow, describe_widened
 
 
 def check_store(store: BarStore, *, now: datetime | None = None) -> list[Finding]:
@@ -20,7 +20,7 @@ def check_store(store: BarStore, *, now: datetime | None = None) -> list[Finding
     return [
         finding
         for source in store.sources()
-        for symbol in store.symbols(source, _DAILY)
+        for symbol in store.symbols(source)
         for finding in check_stored(store, store.read(source, symbol), {}, now=now, calendars=calendars)
     ]
 
@@ -42,19 +42,19 @@ def check_stored(
         now: When the check is made, in UTC; None to skip the check for unfinished sessions.
         calendars: Calendars to share between checks.
     """
-    instrument = instruments.get(stored.symbol) or guess_instrument(stored.symbol)
+    days = [candle.starts_at.date() for candle in stored.candles]
+    instrument = instruments.get(stored.symbol) or guess_instrument(stored.symbol, days)
     file = store.path(stored.source, stored.symbol, stored.timeframe)
     rows = [
-        BarRow(
-            line=number,
-            day=candle.starts_at.date(),
-            open=candle.open,
-            high=candle.high,
-            low=candle.low,
-            close=candle.close,
-            volume=candle.volume,
-            is_valid=True,
-        )
+        BarRow(line=number, day=candle.starts_at.date(), is_valid=True, **ohlcv(candle))
         for number, candle in enumerate(stored.candles, start=1)
     ]
-    return check_rows(rows, instrument, FindingFactory(file=file, symbol=stored.symbol), now, calendars)
+    new_finding = FindingFactory(file=file, symbol=stored.symbol)
+    widened = [
+        (row.line, row.day)
+        for row, candle in zip(rows, stored.candles, strict=True)
+        if widen_range(*candle.prices) != (candle.high, candle.low)
+    ]
+    return check_rows(
+        rows, instrument, new_finding, now, calendars, earlier=describe_widened(widened, new_finding)
+    )

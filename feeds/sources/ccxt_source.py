@@ -10,7 +10,7 @@ from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.instruments import Instrument
 from engine.model import Bar
-from feeds.history.candles import EPOCH, Adjustment, EvenGrid, Grid, timeframe_step
+from feeds.history.candles import DAY, EPOCH, Adjustment, EvenGrid, Grid, parse_start, timeframe_step
 from feeds.history.client import (
     Row,
     SourceError,
@@ -20,7 +20,7 @@ from feeds.history.client import (
     system_reason,
 )
 from feeds.history.endpoints import describe_source, rebase_table
-from feeds.live.events import parse_bar, parse_start
+from feeds.live.events import parse_bar
 from feeds.live.protocols import Opening, Quote
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -146,47 +146,21 @@ class CcxtClient:
 def create_client(
     source: str,
     *,
-    timeframe: str,
-    adjustment: Adjustment | None,
-    clock: Callable[[], datetime],
-    url: str | None,
-    get_instrument: Callable[[str], Instrument],  # noqa: ARG001  # coins need none
-) -> CcxtClient:
-    """Create a client of an exchange (see `feeds.sources.registry.SourceModule`)."""
-    if adjustment not in (None, Adjustment.RAW):
-        raise UsageError(f"coins have no {adjustment} prices; leave --adjustment out")
-    return create_ccxt_client(source.partition(":")[2], timeframe=timeframe, clock=clock, url=url)
-
-
-def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) -> "LiveExchange":  # noqa: ARG001
-    """Create a source of live bars (see `feeds.sources.registry.SourceModule`)."""
-    return LiveExchange(client)
-
-
-def create_ccxt_client(
-    exchange_id: str,
-    *,
     timeframe: str = "1d",
+    adjustment: Adjustment | None = None,
     clock: Callable[[], datetime],
-    urls: Mapping[str, str] | None = None,
     url: str | None = None,
+    get_instrument: Callable[[str], Instrument] | None = None,  # noqa: ARG001  # coins need none
     settings: Mapping[str, Any] | None = None,
 ) -> CcxtClient:
     """Create a client of one exchange, without keys and within its rate limit.
 
-    Args:
-        exchange_id: The exchange's name in ccxt.
-        timeframe: The length of a candle, such as "1d".
-        clock: Returns the time of this machine in UTC.
-        urls: Whole addresses that replace some of ccxt's table.
-        url: Replaces scheme and host in all of ccxt's addresses of the exchange.
-        settings: Added to ccxt's configuration.
-
-    Raises:
-        UsageError: For an unknown exchange, and a timeframe that it does not offer.
+    See `feeds.sources.registry.create_client`; `settings` are added to ccxt's configuration.
     """
+    if adjustment not in (None, Adjustment.RAW):
+        raise UsageError(f"coins have no {adjustment} prices; leave --adjustment out")
     ccxt = import_module("ccxt")
-
+    exchange_id = source.partition(":")[2]
     timeframe_step(timeframe)
     if exchange_id not in ccxt.exchanges:
         hint = suggest(exchange_id, ccxt.exchanges, cutoff=0.0)
@@ -205,8 +179,6 @@ def create_ccxt_client(
         raise UsageError(f"{exchange_id} gives no {timeframe} candles; choose another timeframe or exchange")
     if url:
         exchange.urls["api"] = rebase_table(exchange.urls["api"], url)
-    if urls:
-        exchange.urls["api"] = {**exchange.urls["api"], **urls}
     return CcxtClient(
         exchange, timeframe, describe_source(f"{exchange_id} through ccxt {ccxt.__version__}", url), clock
     )
@@ -217,9 +189,6 @@ def _page_size(exchange: Any) -> int:
     features = (exchange.features or {}).get("spot") or {}
     limit = (features.get("fetchOHLCV") or {}).get("limit")
     return int(limit) if limit else _PAGE
-
-
-_DAY = timedelta(days=1)
 
 
 class LiveExchange:
@@ -239,10 +208,10 @@ class LiveExchange:
 
     def closed_bars(self, symbol: str, since: datetime) -> Sequence[Bar]:
         """Return the days from `since` on, with the running one; rows that are no bar are left out."""
-        until = self._client.server_time() + _DAY
+        until = self._client.server_time() + DAY
         rows = self._client.candles(symbol, since, until)
         days = [(at, row) for row in rows if (at := parse_start(row)) is not None and at >= since]
-        return [bar for at, row in days if (bar := parse_bar(symbol, row, (at, at + _DAY))) is not None]
+        return [bar for at, row in days if (bar := parse_bar(symbol, row, (at, at + DAY))) is not None]
 
     def session_open(self, symbol: str, session_open: datetime) -> Opening:
         """Return the open of the running day, once the exchange shows its candle, and the last trade."""
@@ -254,3 +223,8 @@ class LiveExchange:
         """Return the last traded price."""
         price, at = self._client.last_trade(symbol)
         return Quote(price=price, at=at)
+
+
+def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) -> LiveExchange:  # noqa: ARG001
+    """Create a source of live bars (see `feeds.sources.registry.SourceModule`)."""
+    return LiveExchange(client)

@@ -1,28 +1,19 @@
 """A-shares' daily candles and last prices from EastMoney through akshare."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.errors import DataError, UsageError
-from engine.instruments import Instrument
-from feeds.files.bars import guess_instrument
+from engine.errors import DataError
 from feeds.history.candles import DAY, Adjustment
 from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import redirect_requests
-from feeds.sources.stocks import (
-    TIMEOUT_S,
-    UNREADABLE,
-    LiveStocks,
-    StockClient,
-    day_after,
-    require_daily,
-    to_milliseconds,
-)
-from feeds.symbols import a_share_code
+from feeds.instruments import a_share_code
+from feeds.sources.stocks import UNREADABLE, LiveStocks, StockClient, day_after, to_milliseconds
 
 _LOT = 100
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -43,20 +34,13 @@ class EastmoneyClient(StockClient):
     """A `BarClient` over akshare's A-share history. Volumes are converted from lots to shares."""
 
     name = "eastmoney"
+    service, library = "EastMoney", "akshare"
+    adjustments = (Adjustment.RAW, Adjustment.SPLIT_DIVIDEND)
+    lacking = "split-only"
     repairs_silently = False
 
-    def __init__(
-        self,
-        adjustment: Adjustment,
-        clock: Callable[[], datetime],
-        get_instrument: Callable[[str], Instrument],
-        timeout_s: float,
-        url: str | None,
-    ) -> None:
-        self._library = import_module("akshare")
-        provenance = f"EastMoney through akshare {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, provenance)
-        self.adjustment = adjustment
+    def __init__(self, source: str, **settings: Any) -> None:
+        super().__init__(source, **settings)
         self._module = import_module("akshare.stock_feature.stock_hist_em")
 
     def require(self, symbols: Sequence[str]) -> None:
@@ -97,7 +81,7 @@ class EastmoneyClient(StockClient):
         return price, min(at, self._answer_date(200))
 
     def answer_time(self) -> datetime:
-        """Return the time stated by EastMoney's answers. Raises TemporaryError."""
+        """Return the Date of a small answer."""
         with self._translate_errors():
             answer = self._module.requests.get(_CLOCK, params=_SMALL_REQUEST, timeout=self._timeout_s)
         return self._answer_date(answer.status_code)
@@ -113,24 +97,5 @@ class EastmoneyClient(StockClient):
             raise TemporaryError(type(error).__name__) from None
 
 
-def create_client(
-    source: str,
-    *,
-    timeframe: str = "1d",
-    adjustment: Adjustment | None = None,
-    clock: Callable[[], datetime],
-    url: str | None = None,
-    get_instrument: Callable[[str], Instrument] = guess_instrument,
-    timeout_s: float = TIMEOUT_S,
-) -> EastmoneyClient:
-    """Create a client of EastMoney: raw prices, or with splits and dividends worked in ("qfq").
-
-    See `feeds.sources.registry.SourceModule`.
-    """
-    require_daily(source, timeframe)
-    if adjustment is Adjustment.SPLIT:
-        raise UsageError("eastmoney has no split-only prices; fetch with --adjustment raw or split+dividend")
-    return EastmoneyClient(adjustment or Adjustment.RAW, clock, get_instrument, timeout_s, url)
-
-
+create_client = EastmoneyClient
 create_live_source = LiveStocks

@@ -92,20 +92,7 @@ class SourceModule(Protocol):
         url: str | None,
         get_instrument: Callable[[str], Instrument],
     ) -> BarClient:
-        """Create a client for past candles.
-
-        Args:
-            source: The name of the source, such as "ccxt:binance".
-            timeframe: The length of a candle, such as "1d".
-            adjustment: How splits and dividends are worked into the prices; None for the source's least
-                adjusted.
-            clock: Returns the time of this machine in UTC.
-            url: An address that is asked in place of the source's own.
-            get_instrument: Returns the instrument of a symbol.
-
-        Raises:
-            UsageError: For a timeframe or an adjustment that the source does not have.
-        """
+        """Create a client for past candles; arguments and errors are those of `create_client` below."""
         ...
 
     def create_live_source(self, client: BarClient, calendars: Mapping[str, Calendar]) -> BarSource:
@@ -153,7 +140,7 @@ def create_client(
         UsageError: For an unknown source, a timeframe or an adjustment that the source does not have, and a
             library that is not installed.
     """
-    from feeds.files.bars import guess_instrument
+    from feeds.instruments import guess_instrument
 
     kind = require_source(source)
     if kind.library is not None:

@@ -1,46 +1,80 @@
 """The shared part of the sources of stocks' daily candles: calendars, clocks and the check for final rows."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Protocol
+from importlib import import_module
 
 from engine.calendars import Calendar, Session, load_calendar
 from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from engine.model import Bar
-from feeds.history.candles import DAY, EPOCH, Grid, SessionGrid
+from feeds.history.candles import DAY, EPOCH, Adjustment, Grid, SessionGrid, parse_start
 from feeds.history.client import Row, TemporaryError
 from feeds.history.endpoints import HttpSession, describe_source
-from feeds.live.events import parse_bar, parse_start
+from feeds.instruments import guess_instrument
+from feeds.live.events import parse_bar
 from feeds.live.protocols import Opening, Quote
 
-TIMEOUT_S = 20.0
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 _PAGE = 20_000
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class StockClient:
+class StockClient(ABC):
     """Daily candles by an exchange's calendar, and the clock of this machine: a daily candle states no time.
 
-    `url` redirects every request from the official address.
+    The constructor is the module's `create_client` (see `feeds.sources.registry.create_client`).
+
+    Attributes:
+        service: The service's own name.
+        library: The module that asks it.
+        adjustments: What the service offers, the least adjusted first; `lacking` is what it does not.
     """
 
+    name: str
+    service: str
+    library: str
+    adjustments: tuple[Adjustment, ...]
+    lacking: str
     timeframe = "1d"
     page = _PAGE
 
     def __init__(
         self,
+        source: str,
+        *,
+        timeframe: str = "1d",
+        adjustment: Adjustment | None = None,
         clock: Callable[[], datetime],
-        get_instrument: Callable[[str], Instrument],
-        timeout_s: float,
-        url: str | None,
-        provenance: str,
+        url: str | None = None,
+        get_instrument: Callable[[str], Instrument] = guess_instrument,
+        timeout_s: float = 20.0,
     ) -> None:
+        if timeframe != "1d":
+            raise UsageError(f"{source} gives daily candles only; leave --timeframe {timeframe} out")
+        self.adjustment = adjustment or self.adjustments[0]
+        if self.adjustment not in self.adjustments:
+            choice = " or ".join(self.adjustments)
+            raise UsageError(f"{source} has no {self.lacking} prices; fetch with --adjustment {choice}")
+        self._library = import_module(self.library)
         self._clock, self._get_instrument, self._timeout_s = clock, get_instrument, timeout_s
         self._http = HttpSession(url)
+        provenance = f"{self.service} through {self.library} {self._library.__version__}"
         self.provenance = describe_source(provenance, url)
+
+    @abstractmethod
+    def answer_time(self) -> datetime:
+        """Return the time stated by the service's answers. Raises TemporaryError."""
+
+    @abstractmethod
+    def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
+        """Return daily rows, each by midnight UTC of its trading day; the running day may be among them."""
+
+    @abstractmethod
+    def last_trade(self, symbol: str) -> tuple[float, datetime]:
+        """Return the last price of the regular session, and when it was traded. Raises TemporaryError."""
 
     def server_time(self) -> datetime:
         """Return the time of this machine, which suffices for past days."""
@@ -63,12 +97,6 @@ class StockClient:
         return self._http.dated
 
 
-def require_daily(source: str, timeframe: str) -> None:
-    """Raise UsageError for candles of another length than a day."""
-    if timeframe != "1d":
-        raise UsageError(f"{source} gives daily candles only; leave --timeframe {timeframe} out")
-
-
 def to_milliseconds(day: object) -> object:
     """Return milliseconds since 1970 of a date's midnight; None for what is no date, to be refused."""
     if not isinstance(day, date) or day != day:
@@ -87,31 +115,11 @@ FINAL_AFTER = timedelta(minutes=15)
 SURELY_FINAL_AFTER = timedelta(minutes=30)
 """The same where its last trade is from before the close: it may be delayed, or nobody traded."""
 
-_DAY = timedelta(days=1)
-
-
-class StockService(Protocol):
-    """The client of a stocks' source, as live bars need it. Each method raises TemporaryError."""
-
-    name: str
-
-    def answer_time(self) -> datetime:
-        """Return the time stated by the service's answers."""
-        ...
-
-    def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
-        """Return daily rows, each by midnight UTC of its trading day; the running day may be among them."""
-        ...
-
-    def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """Return the last price of the regular session, and when it was traded."""
-        ...
-
 
 class LiveStocks:
     """A `BarSource` over one service; `calendars` are by symbol."""
 
-    def __init__(self, service: StockService, calendars: Mapping[str, Calendar]) -> None:
+    def __init__(self, service: StockClient, calendars: Mapping[str, Calendar]) -> None:
         self._service, self._calendars = service, calendars
         self._now: datetime | None = None
 
@@ -133,7 +141,7 @@ class LiveStocks:
         """
         # The time that the collector has just asked for: rows that come later are no less final.
         now = self._now or self.server_time()
-        rows = self._service.candles(symbol, since, now + _DAY)
+        rows = self._service.candles(symbol, since, now + DAY)
         bars = []
         for row in rows:
             session = self._session(symbol, row)
@@ -147,7 +155,7 @@ class LiveStocks:
         quote = self.quote(symbol)
         official = None
         if quote.at >= session_open:
-            rows = self._service.candles(symbol, session_open, session_open + _DAY)
+            rows = self._service.candles(symbol, session_open, session_open + DAY)
             today = (row for row in rows if (at := self._session(symbol, row)) and at[0] == session_open)
             official = _parse_price(next(today, ()))
         return Opening(official=official, observed=quote)
@@ -165,7 +173,7 @@ class LiveStocks:
             session = self._calendars[symbol].session(day.date())
         except DataError:
             return None  # no bar is due on a day outside the calendar
-        return session or (day, day + _DAY)
+        return session or (day, day + DAY)
 
     def _is_final(self, symbol: str, session: Session, now: datetime) -> bool:
         since_close = now - session[1]

@@ -2,26 +2,15 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
-from engine.errors import UsageError
-from engine.instruments import Instrument
-from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment
 from feeds.history.client import Row, TemporaryError, first_line
-from feeds.sources.stocks import (
-    TIMEOUT_S,
-    UNREADABLE,
-    LiveStocks,
-    StockClient,
-    day_after,
-    require_daily,
-    to_milliseconds,
-)
+from feeds.sources.stocks import UNREADABLE, LiveStocks, StockClient, day_after, to_milliseconds
 
 _CLASS_SHARE = re.compile(r"([A-Z]+)\.([A-C])")
 _CLOCK = "https://query2.finance.yahoo.com/v8/finance/chart/SPY"
@@ -30,22 +19,15 @@ _CLOCK = "https://query2.finance.yahoo.com/v8/finance/chart/SPY"
 class YahooClient(StockClient):
     """A `BarClient` over yfinance. Yahoo has no raw prices: splits are always worked in."""
 
-    name = "yfinance"
+    name = library = "yfinance"
+    service = "Yahoo"
+    adjustments = (Adjustment.SPLIT, Adjustment.SPLIT_DIVIDEND)
+    lacking = "raw"
     # yfinance drops the second row of a day.
     repairs_silently = True
 
-    def __init__(
-        self,
-        adjustment: Adjustment,
-        clock: Callable[[], datetime],
-        get_instrument: Callable[[str], Instrument],
-        timeout_s: float,
-        url: str | None,
-    ) -> None:
-        self._library = import_module("yfinance")
-        provenance = f"Yahoo through yfinance {self._library.__version__}"
-        super().__init__(clock, get_instrument, timeout_s, url, provenance)
-        self.adjustment = adjustment
+    def __init__(self, source: str, **settings: Any) -> None:
+        super().__init__(source, **settings)
         # yfinance's own kind of session, which presents itself to Yahoo as a browser.
         self._session = self._http.wrap_session(import_module("yfinance._http").new_session())
         self._tickers: dict[str, Any] = {}
@@ -69,7 +51,7 @@ class YahooClient(StockClient):
         return list(zip(days, *columns, strict=True))
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """Return the last price of the regular session, and when it was traded. Raises TemporaryError."""
+        """Return the price and the time that Yahoo states beside its daily rows."""
         try:
             self._history(symbol, {"period": "1d"})
             metadata = self._ticker(symbol).get_history_metadata()
@@ -79,7 +61,7 @@ class YahooClient(StockClient):
             raise TemporaryError(_describe_error(error)) from None
 
     def answer_time(self) -> datetime:
-        """Return the time stated by Yahoo's answers. Raises TemporaryError."""
+        """Return the Date of a small answer."""
         backend = import_module("yfinance._http")
         try:
             answer = self._session.get(
@@ -115,23 +97,7 @@ class YahooClient(StockClient):
         return self._tickers[symbol]
 
 
-def create_client(
-    source: str,
-    *,
-    timeframe: str = "1d",
-    adjustment: Adjustment | None = None,
-    clock: Callable[[], datetime],
-    url: str | None = None,
-    get_instrument: Callable[[str], Instrument] = guess_instrument,
-    timeout_s: float = TIMEOUT_S,
-) -> YahooClient:
-    """Create a client of Yahoo (see `feeds.sources.registry.SourceModule`), which has no raw prices."""
-    require_daily(source, timeframe)
-    if adjustment is Adjustment.RAW:
-        raise UsageError("yfinance has no raw prices; fetch with --adjustment split or split+dividend")
-    return YahooClient(adjustment or Adjustment.SPLIT, clock, get_instrument, timeout_s, url)
-
-
+create_client = YahooClient
 create_live_source = LiveStocks
 
 

@@ -17,7 +17,7 @@ _ADAPTER_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
 # The files that a fingerprint covers: nothing else of a folder is copied, pickles least of all.
 class Status(StrEnum):
-    """Where an adapter stands: `retired` was champion once, `rejected` was judged and never was."""
+    """The status of an adapter: `retired` was champion once, `rejected` never was."""
 
     CHALLENGER = "challenger"
     CHAMPION = "champion"
@@ -30,7 +30,7 @@ class Adapter:
     """LoRA weights on a base model, as the registry describes them.
 
     `student` is the base model as `student_key` writes it, `base` the SHA-256 of its files where that was
-    stated. `parent` is the adapter that training went on from, None: the bare base model. No fact known
+    stated. `parent` is the adapter that training started from, None: the bare base model. Nothing known
     at or after `cutoff` was used, by it or by its parents. `fingerprint` is that of `folder`'s files.
     `recipe` and `scores` are JSON, as the trainer stated them.
     """
@@ -49,7 +49,7 @@ class Adapter:
 
 
 def student_key(student: str) -> str:
-    """One name for one base model: "tiny" and hub ids as they are, a folder that exists by its full path."""
+    """Return the key of a base model: "tiny" and hub ids as they are, an existing folder by its full path."""
     if student == TINY:
         return student
     folder = Path(student).expanduser()
@@ -57,18 +57,18 @@ def student_key(student: str) -> str:
 
 
 def base_fingerprint(student: str) -> str:
-    """SHA-256 over the base model's files. Raises StudentError where there is no such model."""
+    """Return the SHA-256 over the base model's files. Raises StudentError where there is no such model."""
     return fingerprint([model_folder(student)])
 
 
 def adapter_names(at: datetime, identity: str) -> Iterator[str]:
-    """Names for an adapter, the same ones each time: its UTC day and digits of the digest of what it is."""
+    """Yield the possible names of an adapter, always the same: its UTC day and digits of its identity."""
     day = at.astimezone(UTC).date().isoformat()
     yield from (f"{day}-{identity[:digits]}" for digits in range(6, len(identity) + 1))
 
 
 def check_files(folder: Path, expected: str, what: str) -> None:
-    """Raises StudentError unless `folder` holds a plain LoRA adapter with this fingerprint."""
+    """Raise StudentError unless `folder` holds a plain LoRA adapter with this fingerprint."""
     actual = fingerprint([adapter_folder(folder)])
     if actual != expected:
         raise StudentError(

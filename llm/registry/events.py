@@ -78,12 +78,12 @@ class RegistryState:
     identities: dict[str, str] = field(default_factory=dict)
 
     def champion(self, student: str) -> str | None:
-        """The name of the student's champion, None: the bare base model."""
+        """Return the name of the student's champion, None: the bare base model."""
         stack = self.stacks.get(student)
         return stack[-1] if stack else None
 
     def champion_changes(self, student: str) -> list[Change]:
-        """The changes of a student's champion, in order."""
+        """Return the changes of a student's champion, in order."""
         kinds = (Kind.ADAPTER_PROMOTED, Kind.CHAMPION_ROLLED_BACK)
         return [change for change in self.changes if change.student == student and change.kind in kinds]
 

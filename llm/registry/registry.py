@@ -26,7 +26,7 @@ from llm.student import StudentSettings
 
 
 def get_adapter(state: RegistryState, name: str) -> Adapter:
-    """The adapter of that name. Raises UsageError, with the nearest name, where there is none."""
+    """Return the adapter of that name. Raises UsageError, with the nearest name, where there is none."""
     if name not in state.adapters:
         hint = suggest(name, state.adapters, "closecall models list shows them")
         raise UsageError(f"there is no adapter {name!r} on record; {hint}")
@@ -34,7 +34,7 @@ def get_adapter(state: RegistryState, name: str) -> Adapter:
 
 
 def check_parent(state: RegistryState, parent: str | None, student: str, cutoff: datetime) -> None:
-    """Raises UsageError for a parent that is unknown, of another student, or has seen later data."""
+    """Raise UsageError for a parent that is unknown, of another student, or has seen later data."""
     if parent is None:
         return
     elder = get_adapter(state, parent)
@@ -48,7 +48,7 @@ def check_parent(state: RegistryState, parent: str | None, student: str, cutoff:
 
 
 def check_instant(state: RegistryState, student: str, at: datetime) -> None:
-    """Raises UsageError for an instant before the last change of the student's champion."""
+    """Raise UsageError for an instant before the last change of the student's champion."""
     last = max((turn.at for turn in state.champion_changes(student)), default=at)
     if at < last:
         raise UsageError(
@@ -58,7 +58,7 @@ def check_instant(state: RegistryState, student: str, at: datetime) -> None:
 
 
 def sole_student(state: RegistryState) -> str:
-    """The one student that has a champion. Raises UsageError where there is none, or a choice."""
+    """Return the one student that has a champion. Raises UsageError where there is none, or a choice."""
     students = [student for student, stack in state.stacks.items() if stack]
     if len(students) == 1:
         return students[0]
@@ -69,7 +69,7 @@ def sole_student(state: RegistryState) -> str:
 
 
 def is_intact(adapter: Adapter) -> bool:
-    """Whether the adapter's files have the registered fingerprint and are safe to load."""
+    """Return whether the adapter's files have the registered fingerprint and are safe to load."""
     try:
         check_files(adapter.folder, adapter.fingerprint, adapter.name)
     except StudentError:
@@ -87,7 +87,7 @@ class History:
 
 
 def registry_exists(data_dir: Path) -> bool:
-    """Whether a registry exists in this folder; the check creates nothing."""
+    """Return whether a registry exists in this folder; the check creates nothing."""
     return (data_dir / JOURNAL).is_file()
 
 
@@ -268,14 +268,14 @@ class Registry:
         return None if name is None else state.adapters[name]
 
     def champion_at(self, student: str, instant: datetime) -> Adapter | None:
-        """The champion at an instant, changes at that instant included; its status is that of today."""
+        """Return the champion at an instant, after the changes of that instant; its status is that of now."""
         state = self._store.refresh()
         past = (turn for turn in reversed(state.champion_changes(student_key(student))) if turn.at <= instant)
         name = next((turn.champion for turn in past), None)
         return None if name is None else state.adapters[name]
 
     def changes(self, since_seq: int = 0) -> list[Change]:
-        """The events numbered above `since_seq`, in order; `Change.event` makes one a session's own."""
+        """Return the events numbered above `since_seq`; `Change.event` makes one a session's own."""
         return self._store.refresh().changes[since_seq:]
 
     def gate_results(self, student: str) -> int:

@@ -27,7 +27,7 @@ class RegistryStore:
     """The registry of a data folder in one process; `state` is that of its journal when last read.
 
     An adapter is copied to `models/entering/NAME`, moved to `models/adapters/NAME` and only then put on
-    record. `entering/NAME` stays until that is done, and so tells what a killed process left.
+    record. `entering/NAME` stays until that is done, and so shows what a killed process left.
     """
 
     def __init__(self, data_dir: Path, lock_timeout: float) -> None:
@@ -49,14 +49,14 @@ class RegistryStore:
         self._journal.close()
 
     def refresh(self) -> RegistryState:
-        """The state, with all that was recorded by now."""
+        """Return the state, with all that was recorded by now."""
         for row in self._journal.read(self.state.seq):
             self.state.apply(row)
         return self.state
 
     @contextmanager
     def transaction(self) -> Iterator[RegistryState]:
-        """The only right to change the registry, and the state that holds as long as it lasts.
+        """Hold the only right to change the registry; yield the state, which holds as long as it lasts.
 
         Raises JournalError where another process does not finish in time. A process that is killed
         loses its turn at once: the lock is one of SQLite's on a file that stays empty.

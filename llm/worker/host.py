@@ -28,7 +28,7 @@ _MAX_PAUSE = 30.0
 
 
 class _ProcessDied(Exception):
-    """The process is no more; the text says how."""
+    """The process is no more; the text describes its end."""
 
 
 class _Process:
@@ -124,7 +124,7 @@ class StudentHost:
 
     @property
     def pid(self) -> int | None:
-        """The process's number while there is one."""
+        """Return the process's number while there is one."""
         return self._process.pid if self._process else None
 
     def ask(
@@ -133,10 +133,10 @@ class StudentHost:
         seconds: float,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> Any:
-        """The answer to a question, within `seconds`; a process that dies is restarted and asked again.
+        """Return the answer to a question within `seconds`; a process that dies is restarted and asked again.
 
-        Raises StudentLate when the time is up (the process, which may hang, is ended), StudentGone when it
-        died too often or refuses, StudentInterrupted once `interrupted` says yes.
+        Raises StudentTimeout when the time is up (the process, which may hang, is ended), StudentUnavailable
+        when it died too often or refuses, StudentInterrupted once `interrupted` returns True.
         """
         until = time.monotonic() + seconds
 
@@ -215,23 +215,28 @@ class RemoteStudent:
 
     @property
     def name(self) -> str:
-        """As of `llm.student.Student`, like the three that follow. Raises StudentError where it is gone."""
+        """As of `llm.student.Student`, like the four that follow. Raises StudentError where it is gone."""
         return str(self._description["name"])
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over everything but the prompt that decides an answer."""
+        """Return the SHA-256 over everything but the prompt that decides an answer."""
         return str(self._description["fingerprint"])
 
     @property
     def window(self) -> int:
-        """How many closed bars its prompts look at."""
+        """Return how many closed bars its prompts look at."""
         return int(self._description["window"])
 
     @property
     def released(self) -> date | None:
-        """The day from which what happened cannot be in the model."""
+        """Return the day from which what happened cannot be in the model."""
         return decode_day(self._description["released"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user of its forecasts should know about them."""
+        return tuple(self._description["notes"])
 
     def prompts(
         self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False

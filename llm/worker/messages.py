@@ -1,6 +1,7 @@
-"""What the session and the student's process say to each other: one JSON object on a line. Asks nothing."""
+"""The messages between the session and the student's process: one JSON object on a line."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,40 +12,29 @@ from llm.student import Quantization, StudentSettings
 
 
 def encode_settings(wanted: StudentSettings) -> dict[str, Any]:
-    """Settings as JSON types."""
-    return {
-        "student": wanted.student,
-        "adapter": None if wanted.adapter is None else str(wanted.adapter),
-        "quantization": str(wanted.quantization),
-        "prompt": wanted.prompt,
-        "batch": wanted.batch,
-    }
+    """Return settings as JSON types."""
+    return asdict(wanted) | {"adapter": None if wanted.adapter is None else str(wanted.adapter)}
 
 
 def decode_settings(payload: Mapping[str, Any]) -> StudentSettings:
-    """What `encode_settings` wrote."""
-    adapter = payload["adapter"]
-    return StudentSettings(
-        student=payload["student"],
-        adapter=None if adapter is None else Path(adapter),
-        quantization=Quantization(payload["quantization"]),
-        prompt=payload["prompt"],
-        batch=payload["batch"],
-    )
+    """Return what `encode_settings` wrote."""
+    adapter = None if payload["adapter"] is None else Path(payload["adapter"])
+    changes = {"adapter": adapter, "quantization": Quantization(payload["quantization"])}
+    return StudentSettings(**{**payload, **changes})
 
 
-def encode_observation(one: Observation) -> dict[str, Any]:
-    """An observation as `engine.journal.canonical.canonical_json` can write it."""
+def encode_observation(seen: Observation) -> dict[str, Any]:
+    """Return an observation as `engine.journal.canonical.canonical_json` can write it."""
     return {
-        "symbol": one.symbol,
-        "as_of": one.as_of,
-        "bars": [encode_bar(bar) for bar in one.bars],
-        "news": [encode_news(item) for item in one.news],
+        "symbol": seen.symbol,
+        "as_of": seen.as_of,
+        "bars": [encode_bar(bar) for bar in seen.bars],
+        "news": [encode_news(item) for item in seen.news],
     }
 
 
 def decode_observation(payload: Mapping[str, Any]) -> Observation:
-    """What `encode_observation` wrote, once it was JSON."""
+    """Return what `encode_observation` wrote, once it was JSON."""
     return Observation(
         symbol=payload["symbol"],
         as_of=datetime.fromisoformat(payload["as_of"]),
@@ -54,5 +44,5 @@ def decode_observation(payload: Mapping[str, Any]) -> Observation:
 
 
 def decode_day(text: str | None) -> date | None:
-    """A day, or none."""
+    """Return a day, or None."""
     return None if text is None else date.fromisoformat(text)

@@ -48,6 +48,8 @@ class _Students:
     def get(self, wanted: StudentSettings) -> Student:
         if wanted not in self._loaded:
             self._loaded[wanted] = self._load(wanted)
+            for note in self._loaded[wanted].notes:
+                sys.stderr.write(note + "\n")
             while len(self._loaded) > _MAX_LOADED:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(wanted)
@@ -63,6 +65,7 @@ def _answer(students: _Students, question: Mapping[str, Any]) -> object:
                 "fingerprint": student.fingerprint,
                 "window": student.window,
                 "released": student.released,
+                "notes": student.notes,
             }
         case "prompts":
             return [student.prompt(decode_observation(observation)) for observation in question["observed"]]

@@ -1,6 +1,6 @@
-"""Equity, buy-and-hold, positions and prices, from the events of a journal."""
+"""Equity, mean price, positions and prices, from the events of a journal."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from engine.corporate_actions import Split
@@ -43,7 +43,7 @@ class AccountTracker:
     def __init__(self) -> None:
         self.start: float | None = None
         self._equity = Curve()
-        self._buy_and_hold = Curve()
+        self._mean_price = Curve()
         self._cash: float | None = None
         self._peak = self._fall = self._costs = 0.0
         self._fills = 0
@@ -72,13 +72,16 @@ class AccountTracker:
             self._fall = max(self._fall, 1 - valued.value / self._peak)
 
     def on_snapshot(self, snapshot: SessionSnapshot) -> None:
-        """Take the positions and waiting orders that a session states."""
+        """Take the cash, positions and waiting orders that a session states."""
+        self._cash = snapshot.cash
         self._sizes = {symbol: size for symbol, size in snapshot.positions.items() if size}
         self._waiting = {symbol: size for symbol, size in snapshot.waiting.items() if size}
 
     def on_order(self, order: OrderRecord) -> None:
-        """Apply an order's status; once it is no longer pending, nothing waits for its symbol."""
-        if order.status is not OrderStatus.PENDING:
+        """Apply an order's status: a pending one waits for its symbol's open, and no other does."""
+        if order.status is OrderStatus.PENDING:
+            self._waiting[order.symbol] = order.size
+        else:
             self._waiting.pop(order.symbol, None)
 
     def on_fill(self, fill: Fill) -> None:
@@ -91,6 +94,8 @@ class AccountTracker:
             bought = size if before * size >= 0 else after
             self._entry[symbol] = (paid + price * bought) / after if after else price
         self._rates[symbol] = fill.rate
+        if self._cash is not None:
+            self._cash -= size * price * fill.rate + fill.commission
         self._costs += fill.cost
         self._fills += 1
         self._sizes[symbol] = 0.0 if abs(after) < 1e-9 * max(1.0, abs(before)) else after
@@ -98,6 +103,8 @@ class AccountTracker:
     def on_split(self, split: Split) -> None:
         """Restate a symbol's position and prices in its new units."""
         self._sizes[split.symbol] = self._sizes.get(split.symbol, 0.0) * split.ratio
+        if known := self._prices.get(split.symbol):
+            self._prices[split.symbol] = known[0] / split.ratio, known[1]
         for book in (self._entry, self._first):
             if split.symbol in book:
                 book[split.symbol] /= split.ratio
@@ -119,23 +126,18 @@ class AccountTracker:
             self.on_price(symbol, price, at)
 
     def on_prediction(self, call: Prediction) -> None:
-        """Take the last close that a prediction states; it also moves buy-and-hold."""
+        """Take the last close that a prediction states; it also moves the mean price."""
         symbol, close, at = call.symbol, call.last_close, call.as_of
         if not close:
             return
         if self._closes_at is not None and at > self._closes_at and self._ratio:
-            self._buy_and_hold.add(self._closes_at, sum(self._ratio.values()) / len(self._ratio))
+            self._mean_price.add(self._closes_at, sum(self._ratio.values()) / len(self._ratio))
         self._closes_at = at
         self._ratio[symbol] = close / self._first.setdefault(symbol, close)
         self.on_price(symbol, close, at)
 
-    @property
-    def prices(self) -> Mapping[str, float]:
-        """Return the newest known price by symbol."""
-        return {symbol: price for symbol, (price, _) in self._prices.items()}
-
     def view(self) -> AccountView:
-        """Return the account so far; `hold` is scaled to the starting cash."""
+        """Return the account so far; `mean_price` is scaled to the starting cash."""
         last = self._equity.last
         today = last.value - self._day_start if last and self._day_start is not None else None
         start = self.start or (self._equity.points()[0].value if last else None)
@@ -146,7 +148,7 @@ class AccountTracker:
             at=last.at if last else None,
             today=today,
             equity=self._equity.points(),
-            hold=tuple(_scale_points(self._buy_and_hold.points(), start)),
+            mean_price=tuple(_scale_points(self._mean_price.points(), start)),
             drawdown=self._fall,
             costs=self._costs,
             fills=self._fills,

@@ -50,7 +50,7 @@ def list_places(data_dir: Path) -> list[JournalPlace]:
     folders = [(sort, data_dir / folder, JOURNAL) for sort, folder in FOLDERS.items()]
     folders.append((JournalType.TRAINING, data_dir / FOLDERS[JournalType.RUN], TRAINING))
     dated = [
-        (_modified_at(path), JournalPlace(type=sort, name=path.parent.name, path=path))
+        (modified_at(path), JournalPlace(type=sort, name=path.parent.name, path=path))
         for sort, folder, name in folders
         for path in _list_journals(folder, name)
     ]
@@ -104,7 +104,7 @@ def _list_journals(folder: Path, name: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _modified_at(path: Path) -> float:
+def modified_at(path: Path) -> float:
     """Return when the journal or its write-ahead log was last written, 0 if it has just been removed."""
     times = [0.0]
     for each in (path, path.with_name(path.name + "-wal")):

@@ -223,10 +223,6 @@ def _describe_slice(record: SliceRecord) -> str:
     return f"{record.slice.phase}{late}: {', '.join(prices)}{more}{news}"
 
 
-def _describe_risk(change: RiskChange) -> str:
-    return f"{change.was} → {change.now}: {change.cause} (by {change.author})"
-
-
 def _describe_fault(fault: Fault) -> str:
     match fault.state:
         case "down":
@@ -251,30 +247,6 @@ def _describe_retrained(retrained: Retrained) -> str:
     return f"retrained: {'; '.join(done) or 'nothing was due'}"
 
 
-def _describe_prediction(record: PredictionRecord) -> str:
-    return prediction_text(record.call)
-
-
-def _describe_snapshot(snapshot: SessionSnapshot) -> str:
-    return (
-        f"{snapshot.state}, {len(snapshot.positions)} held, {len(snapshot.waiting)} orders waiting, "
-        f"value {snapshot.value:,.2f}, cash {snapshot.cash:,.2f}"
-    )
-
-
-def _describe_command(command: Command) -> str:
-    return f"{command.kind} by {command.author}" + (f": {command.text}" if command.text else "")
-
-
-def _describe_order(order: OrderRecord) -> str:
-    return f"{order.status} {order.size:+,.6g}" + (f": {order.reason}" if order.reason else "")
-
-
-def _describe_fill(fill: Fill) -> str:
-    done = "bought" if fill.size > 0 else "sold"
-    return f"{done} {abs(fill.size):,.6g} at {fill.price:,.6g}, cost {fill.cost:,.2f}"
-
-
 _FAILURES = {"Unanswered": "it gives no answer", "TimeoutError": "it does not answer in time"}
 
 _TEXTS: Mapping[type, Callable[[Any], str]] = {
@@ -287,8 +259,8 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     ModelAdopted: lambda e: f"student {e.name or e.fingerprint[:12]} is used from here on",
     Retrained: _describe_retrained,
     RegistryChanged: lambda e: f"registry: {e.change.replace('_', ' ')} {e.name}",
-    Command: _describe_command,
-    RiskChange: _describe_risk,
+    Command: lambda e: f"{e.kind} by {e.author}{': ' * bool(e.text)}{e.text}",
+    RiskChange: lambda e: f"{e.was} → {e.now}: {e.cause} (by {e.author})",
     SliceRecord: _describe_slice,
     Gap: lambda e: f"gap: lacks {e.lacks}; {e.reason}",
     Correction: lambda e: f"correction: {e.phase} was {list(e.was)}, is {list(e.now)}",
@@ -306,13 +278,18 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     CalendarExtended: lambda e: f"calendar {e.code} is known to {e.last}",
     Split: lambda e: f"split: one share is {e.ratio:g}",
     Dividend: lambda e: f"dividend of {e.amount:,.6g}",
-    PredictionRecord: _describe_prediction,
-    OrderRecord: _describe_order,
-    Fill: _describe_fill,
+    PredictionRecord: lambda e: prediction_text(e.call),
+    OrderRecord: lambda e: f"{e.status} {e.size:+,.6g}{': ' * bool(e.reason)}{e.reason}",
+    Fill: lambda e: (
+        f"{'bought' if e.size > 0 else 'sold'} {abs(e.size):,.6g} at {e.price:,.6g}, cost {e.cost:,.2f}"
+    ),
     EquityPoint: lambda e: f"value {e.value:,.2f}, cash {e.cash:,.2f}",
     Valuation: lambda e: f"value {e.value:,.2f}",
     HoldingPeriod: lambda e: f"pnl {e.pnl:+,.2f}, return {e.net_return:+.3%}",
-    SessionSnapshot: _describe_snapshot,
+    SessionSnapshot: lambda e: (
+        f"{e.state}, {len(e.positions)} held, {len(e.waiting)} orders waiting, "
+        f"value {e.value:,.2f}, cash {e.cash:,.2f}"
+    ),
     Forecasting: lambda e: f"{e.done:,} of {e.total:,} forecast",
     RunFinished: lambda e: f"verdict {fields.get_text(e.result, 'verdict', 20)}",
     RunInterrupted: lambda e: f"interrupted: {e.reason}",

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 
@@ -38,15 +37,6 @@ def get_list(payload: Mapping[str, Any], name: str) -> list[Any]:
     """Return a list, empty where there is none."""
     value = payload.get(name)
     return value if isinstance(value, list) else []
-
-
-def get_instant(payload: Mapping[str, Any], name: str) -> datetime | None:
-    """Return an instant with a time zone, None where there is none."""
-    try:
-        instant = datetime.fromisoformat(str(payload.get(name)))
-    except ValueError:
-        return None
-    return instant if instant.tzinfo else None
 
 
 def summarize_payload(payload: Mapping[str, Any], most: int = 160) -> str:

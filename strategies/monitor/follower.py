@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from strategies.monitor.catalog import JournalPlace, JournalType, list_places, lock_owner
+from strategies.monitor.catalog import JournalPlace, JournalType, list_places, lock_owner, modified_at
 from strategies.monitor.journal_reader import EventRow, JournalFile, Unreadable
 from strategies.monitor.projection import HEAVY, JournalProjection
 from strategies.monitor.views import JournalView, Snapshot
@@ -75,8 +75,7 @@ class JournalTail:
         """Return the journal's view as of now."""
         if self._view is None or self._stale:
             self._stale = False
-            projection = self._preview or self._projection
-            self._view = projection.view(
+            self._view = (self._preview or self._projection).view(
                 newest=self._newest,
                 counted=min(self._cursor, self._newest),
                 notice=self._notice,
@@ -85,17 +84,14 @@ class JournalTail:
                 trouble_at=self._trouble_at,
                 rate=self._rate,
             )
-        if self._view.state in ("finished", "failed", "interrupted") or self._is_endless:
+        endless = self.place.type in (JournalType.REGISTRY, JournalType.TRAINING)
+        if endless or self._view.state in ("finished", "failed", "interrupted"):
             return self._view
         return self._is_alive(self._view, now)
 
     def close(self) -> None:
         """Close the file."""
         self.file.close()
-
-    @property
-    def _is_endless(self) -> bool:
-        return self.place.type in (JournalType.REGISTRY, JournalType.TRAINING)
 
     def _begin(self) -> None:
         self._projection = JournalProjection(self.place)
@@ -164,7 +160,7 @@ class JournalTail:
         if self.place.type is JournalType.SESSION:
             state = "running" if held else "stopped" if view.state == "stopped" else "no process"
         else:
-            recent = held or now.timestamp() - _modified_at(self.place.path) < _STILL
+            recent = held or now.timestamp() - modified_at(self.place.path) < _STILL
             state = "running" if recent else "unfinished"
         return replace(view, state=state, held=held)
 
@@ -179,16 +175,6 @@ def _file_signature(path: Path) -> object:
         else:
             signature.append((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
     return tuple(signature)
-
-
-def _modified_at(path: Path) -> float:
-    times = [0.0]
-    for each in (path, path.with_name(path.name + "-wal")):
-        try:
-            times.append(each.stat().st_mtime)
-        except OSError:
-            continue
-    return max(times)
 
 
 POLL_INTERVAL = 0.5
@@ -283,13 +269,12 @@ class JournalFollower:
             self._rescan()
             self._scanned_at = began
         now = self._clock()
-        views = [self._follow(tail, now) for tail in self._ordered_tails()]
-        order = {key: place for place, key in enumerate(self._tails)}
-        views.sort(key=lambda view: order[view.place.key])
+        for tail in self._ordered_tails():
+            tail.poll(now)
         return Snapshot(
             at=now,
             data_dir=str(self._data_dir),
-            journals=tuple(views),
+            journals=tuple(tail.view(now) for tail in self._tails.values()),
             disk_free=_disk_free(self._data_dir),
             memory=_memory(),
             poll_seconds=time.perf_counter() - began,
@@ -316,20 +301,12 @@ class JournalFollower:
     def _ordered_tails(self) -> list[JournalTail]:
         return sorted(self._tails.values(), key=lambda tail: tail.place.key != self._first)
 
-    def _follow(self, tail: JournalTail, now: datetime) -> JournalView:
-        tail.poll(now)
-        return tail.view(now)
-
     def _rescan(self) -> None:
         there = {place.key: place for place in list_places(self._data_dir)}
-        kept: dict[str, JournalTail] = {
-            key: self._tails.get(key) or JournalTail(place) for key, place in there.items()
-        }
-        for key, tail in self._tails.items():
-            # A journal that was shown and is gone stays on the screen, marked as gone.
-            if key not in kept:
-                kept[key] = tail
-        self._tails = dict(list(kept.items())[:80])
+        tails = {key: self._tails.get(key) or JournalTail(place) for key, place in there.items()}
+        # A journal that was shown and is gone stays on the screen, marked as gone.
+        gone = {key: tail for key, tail in self._tails.items() if key not in tails}
+        self._tails = dict(list((tails | gone).items())[:80])
         self._problem = _find_problem(self._data_dir)
 
     def _run(self) -> None:

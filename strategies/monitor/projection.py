@@ -51,10 +51,9 @@ _ENDS: Mapping[type, str] = {
 
 
 class StatusTracker:
-    """The state of a journal's process and its settings, by its events."""
+    """The state of a journal's process and its settings, by its events: fields of `JournalView`."""
 
-    def __init__(self, type_: JournalType) -> None:
-        self._type = type_
+    def __init__(self) -> None:
         self.state = "begun"
         self.title = self.student = self.currency = self.reason = ""
         self.simulated = self.own_time = False
@@ -86,11 +85,16 @@ class StatusTracker:
                 self.waiting_for, self.waiting_until = payload.awaited[:300], payload.until
             case WalkForwardStarted():
                 self.title = f"walk-forward, {fields.get_text(payload.settings, 'method', 12)}"
+                self.simulated = self.simulated and payload.plan.get("simulated", True) is not False
             case ModelAdopted():
                 self.student = (payload.name or payload.fingerprint[:12])[:60]
 
     def _on_end(self, row: EventRow, payload: object) -> None:
-        self.state, self.ended_at = _ENDS[type(payload)], row.recorded_at
+        # A run's last event is dated when it ended; it is recorded with the instant of its start.
+        ended_at = (
+            row.as_of if isinstance(payload, RunFinished | RunInterrupted | RunFailed) else row.recorded_at
+        )
+        self.state, self.ended_at = _ENDS[type(payload)], ended_at
         self.reason = str(getattr(payload, "reason", ""))[:300]
         self.waiting_for, self.waiting_until = "", None
         if isinstance(payload, RunFinished):
@@ -111,7 +115,7 @@ class StatusTracker:
     def _on_session_started(self, row: EventRow, started: SessionStarted) -> None:
         self.currency = _account_currency(started)
         if row.kind != Kind.SESSION_STARTED:  # the settings of a run
-            # Bars from frames are in no key of the configuration; a simulated market is named in the notes.
+            # A simulated market is named in the notes.
             self.simulated = self.simulated and any("SIMULATED" in note for note in started.notes)
             return
         self.own_time = started.simulated
@@ -153,7 +157,7 @@ class JournalProjection:
 
     def __init__(self, place: JournalPlace) -> None:
         self._place = place
-        self._status = StatusTracker(place.type)
+        self._status = StatusTracker()
         self.calls = ForecastTracker()
         self.account = AccountTracker()
         self._candles = CandleTracker()
@@ -168,7 +172,6 @@ class JournalProjection:
         self._fills: deque[EventLine] = deque(maxlen=_ORDERS)
         self._commands: OrderedDict[int, CommandView] = OrderedDict()
         self._risk = RiskView()
-        self._risks: deque[EventLine] = deque(maxlen=60)
         self._news: OrderedDict[tuple[str, str], NewsView] = OrderedDict()
         self._instants = 0
         self._forecast_progress = (0, 0)
@@ -176,7 +179,6 @@ class JournalProjection:
         self._valued = 0
         self.started: SessionStarted | None = None
         self.snapshot: SessionSnapshot | None = None
-        self.value: float | None = None
         self.risk_change: RiskChange | None = None
         self.waiting: Waiting | None = None
         self.retrained: Mapping[str, Any] | None = None
@@ -251,23 +253,8 @@ class JournalProjection:
 
     def view(self, **rest: Any) -> JournalView:
         """Return the view; `rest` are fields that a journal does not state."""
-        status = self._status
         return JournalView(
             place=self._place,
-            simulated=status.simulated,
-            own_time=status.own_time,
-            title=status.title,
-            student=status.student,
-            symbols=status.symbols,
-            currency=status.currency,
-            started_at=status.started_at,
-            ended_at=status.ended_at,
-            last_at=status.last_at,
-            reached=status.reached,
-            waiting_for=status.waiting_for,
-            waiting_until=status.waiting_until,
-            reason=status.reason,
-            result=status.result,
             kinds=dict(self._kinds),
             money=self.account.view(),
             score=self.calls.view(),
@@ -278,7 +265,6 @@ class JournalProjection:
             fills=tuple(self._fills),
             commands=tuple(self._commands.values()),
             risk=self._risk,
-            risks=tuple(self._risks),
             news=tuple(self._news.values()),
             training=self._trainings.view(),
             health=self.health.view(),
@@ -286,7 +272,7 @@ class JournalProjection:
             lines=tuple(self._lines),
             asked=self._forecast_progress,
             done=self._share_done(),
-            **({"state": status.state} | rest),
+            **(vars(self._status) | rest),
         )
 
     def _share_done(self) -> float | None:
@@ -318,12 +304,10 @@ class JournalProjection:
 
     def _on_valuation(self, row: EventRow, valued: EquityPoint | Valuation) -> None:
         self._valued += isinstance(valued, EquityPoint)
-        if isinstance(valued, Valuation):
-            self.value = valued.value
         self.account.on_valuation(row.as_of, valued)
 
     def _on_snapshot(self, _row: EventRow, snapshot: SessionSnapshot) -> None:
-        self.snapshot, self.value = snapshot, snapshot.value
+        self.snapshot = snapshot
         self.account.on_snapshot(snapshot)
         if (snapshot.state, snapshot.cause[:300]) != (self._risk.state, self._risk.cause):
             limits, cause = self._risk.limits, snapshot.cause[:300]
@@ -390,7 +374,6 @@ class JournalProjection:
             at=change.at,
             limits=self._risk.limits,
         )
-        self._risks.append(describe(row, change))
         number = input_seq(row)
         if (asked := self._commands.get(number)) is not None:
             self._commands[number] = replace(asked, answer=f"{change.was} → {change.now}")

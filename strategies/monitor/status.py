@@ -48,6 +48,7 @@ def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
     if started is None:
         raise JournalError(f"session {name} was not created completely; remove {folder} and start it again")
     snapshot, risk = projection.snapshot, projection.risk_change
+    account, positions = projection.account.view(), projection.account.positions()
     codes = started.calendars
     status = {
         "session": name,
@@ -62,16 +63,15 @@ def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
         "next_decision": None if started.simulated else next_close(calendars_in(codes, now), now),
         "symbols": sorted(started.instruments),
         "student": projection.student,
-        "reached": snapshot.at if snapshot else None,
+        "reached": account.at or (snapshot.at if snapshot else None),
         "currency": projection.currency,
         "cash_at_start": started.cash,
-        "cash": snapshot.cash if snapshot else started.cash,
-        "equity": started.cash if projection.value is None else projection.value,
+        "cash": started.cash if account.cash is None else account.cash,
+        "equity": account.value,
         "positions": [
-            {"symbol": symbol, "size": size, "price": projection.account.prices.get(symbol)}
-            for symbol, size in (snapshot.positions if snapshot else {}).items()
+            {"symbol": held.symbol, "size": held.size, "price": held.price} for held in positions if held.size
         ],
-        "orders": snapshot.waiting if snapshot else {},
+        "orders": {held.symbol: held.waiting for held in positions if held.waiting},
         "forecasts": [_forecast(call) for _, call in sorted(projection.calls.newest.items())],
         "down": [encode_fields(fault) | {"at": at} for fault, at in projection.health.down.values()],
         "faults": [encode_fields(fault) | {"at": at} for fault, at in projection.health.faults],
@@ -88,7 +88,9 @@ def _read_projection(place: JournalPlace) -> tuple[JournalProjection, int]:
     projection, file = JournalProjection(place), JournalFile(place.path)
     try:
         newest = file.newest()
-        recent, cursor = max(0, newest - RECENT), 0
+        snapshots = file.search(newest + 1, 1, newest, kind=Kind.PROGRESS)
+        # Everything since the last snapshot is read: fills since then are not in it.
+        recent, cursor = max(0, (snapshots[0].seq if snapshots else newest) - RECENT), 0
         while cursor < newest:
             until = recent if cursor < recent else newest
             rows = file.page(cursor, until, _PAGE, only=_KINDS if cursor < recent else None)

@@ -36,11 +36,7 @@ class CallView:
         """Return whether the direction was right; None for an abstention, a tie and a pending outcome."""
         if self.direction is None or self.came is None or self.last_close is None:
             return None
-        return (
-            None
-            if self.came == self.last_close
-            else (self.came > self.last_close) == (self.direction == "up")
-        )
+        return None if self.tie else (self.came > self.last_close) == (self.direction == "up")
 
     @property
     def tie(self) -> bool:
@@ -132,7 +128,7 @@ class PositionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountView:
-    """Equity, and that of buying and holding all symbols (`hold`)."""
+    """Equity, and the mean of all prices in shares of their first closes, times the starting cash."""
 
     start: float | None = None
     value: float | None = None
@@ -140,7 +136,7 @@ class AccountView:
     at: datetime | None = None
     today: float | None = None
     equity: tuple[Point, ...] = ()
-    hold: tuple[Point, ...] = ()
+    mean_price: tuple[Point, ...] = ()
     drawdown: float = 0.0
     costs: float = 0.0
     fills: int = 0
@@ -287,7 +283,6 @@ class JournalView:
     fills: tuple[EventLine, ...] = ()
     commands: tuple[CommandView, ...] = ()
     risk: RiskView = field(default_factory=RiskView)
-    risks: tuple[EventLine, ...] = ()
     news: tuple[NewsView, ...] = ()
     training: TrainingView = field(default_factory=TrainingView)
     health: HealthView = field(default_factory=HealthView)

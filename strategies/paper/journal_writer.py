@@ -31,9 +31,7 @@ class FaultTracker:
 
     def set_status(self, part: str, reason: str | None) -> None:
         """Set a part down for a reason, or up again (None); each change is journaled once."""
-        if reason is None and part not in self._down:
-            return
-        if reason is not None and part in self._down:
+        if (reason is not None) == (part in self._down):
             return
         if reason is None:
             fault = Fault(part=part, state="up", reason=self._down.pop(part))

@@ -153,19 +153,16 @@ def _is_same_value(value: object, stored: object) -> bool:
     return value == stored
 
 
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    Kind.FORECAST: ("as_of", "symbol", "direction", "confidence", "close", "last_close", "abstention"),
-    Kind.ORDER: ("number", "decided_at", "due_at", "at", "symbol", "size", "status", "reason"),
-    Kind.FILL: ("at", "symbol", "size", "price", "cost"),
-    Kind.MARK: ("at", "value", "cash"),
+_COLUMNS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    Kind.FORECAST: (
+        "forecasts",
+        ("as_of", "symbol", "direction", "confidence", "close", "last_close", "abstention"),
+    ),
+    Kind.ORDER: ("orders", ("number", "decided_at", "due_at", "at", "symbol", "size", "status", "reason")),
+    Kind.FILL: ("fills", ("at", "symbol", "size", "price", "cost")),
+    Kind.MARK: ("equity", ("at", "value", "cash")),
 }
-
-_NAMES: Mapping[str, str] = {
-    Kind.FORECAST: "forecasts",
-    Kind.ORDER: "orders",
-    Kind.FILL: "fills",
-    Kind.MARK: "equity",
-}
+"""Name of the digest and columns of its canonical rows, by kind."""
 
 Effect = tuple[str, Mapping[str, Any]]
 """Kind and payload as JSON types."""
@@ -180,13 +177,13 @@ def session_digests(effects: list[Effect]) -> dict[str, str]:
     orders: dict[int, tuple[Any, ...]] = {}
     for kind, payload in effects:
         if kind in _COLUMNS:
-            row = tuple(payload.get(column) for column in _COLUMNS[kind])
+            row = tuple(payload.get(column) for column in _COLUMNS[kind][1])
             if kind == Kind.ORDER:
                 orders[payload["number"]] = row
             else:
                 rows[kind].append(row)
     rows[Kind.ORDER] = [orders[number] for number in sorted(orders)]
-    digests = {_NAMES[kind]: row_digest(some) for kind, some in rows.items()}
+    digests = {_COLUMNS[kind][0]: row_digest(some) for kind, some in rows.items()}
     # Notes on restarts stand between the inputs of some journals and shift their numbers.
     return digests | {"effects": row_digest((kind, without_input(payload)) for kind, payload in effects)}
 

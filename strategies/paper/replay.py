@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from engine.calendars import Calendar
 from engine.corporate_actions import Dividend, Split, split_bar
@@ -22,16 +21,15 @@ from engine.journal.journal import Event, Journal
 from engine.model import Phase, Slice
 from engine.timeline import build_observations, build_slices
 from engine.trading.risk import Command, CommandKind, RiskLimits
-from llm.answer_cache import AnswerCache, answer_digest
+from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
 from llm.student import LocalStudentClient, Student, StudentClient
 from strategies.config import BacktestConfig, ScenarioAction, ScriptTable
 from strategies.market_data import MarketData
 from strategies.paper.clock import SimulatedClock
-from strategies.paper.files import create_session, open_session, session_folder
+from strategies.paper.files import create_session, open_session, read_start
 from strategies.paper.session import Champion, PaperSession, SessionDeps
-from strategies.run_spec import RunSpec, build_run_spec, encode_history, encode_rates
-from strategies.runs import JOURNAL
+from strategies.run_spec import build_run_spec, encode_history, encode_rates
 
 AUTHOR = "script"
 Script = Sequence[Event]
@@ -156,57 +154,6 @@ class ReplaySource:
                 return
 
 
-class PrecomputedAnswers:
-    """Answers computed for all closes in large batches, in front of an answer cache."""
-
-    def __init__(self, ledger: AnswerCache, answers: Mapping[str, str]) -> None:
-        self._ledger = ledger
-        self._answers = dict(answers)
-
-    def get_many(self, digests: Sequence[str]) -> dict[str, str]:
-        """Return the stored answers, by digest."""
-        answers = {digest: self._answers[digest] for digest in digests if digest in self._answers}
-        missing = [digest for digest in digests if digest not in answers]
-        return answers | self._ledger.get_many(missing) if missing else answers
-
-    def put_many(self, fingerprint: str, answers: Sequence[Mapping[str, str]]) -> None:
-        """Store the answers."""
-        self._ledger.put_many(fingerprint, answers)
-
-
-def precompute_answers(facts: MarketData, student: Student, ledger: AnswerCache) -> PrecomputedAnswers:
-    """Forecast every close of `facts` at once, as a backtest does: prompts depend on market data alone."""
-    observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
-    forecasts = forecast(observed, student, ledger, lambda _done, _total: None)
-    known = {
-        answer_digest(student.fingerprint, prompt): call.text
-        for prompt, call in zip(forecasts.prompts, forecasts.calls, strict=True)
-    }
-    return PrecomputedAnswers(ledger, known)
-
-
-def create_replay(
-    data_dir: Path,
-    name: str,
-    config: BacktestConfig,
-    facts: MarketData,
-    student: Student,
-    limits: RiskLimits,
-    **rest: Any,
-) -> RunSpec:
-    """Create the session of a replay, unless it exists; return its settings."""
-    settings = replace(build_run_spec(config, facts, student, limits, **rest), simulated=True)
-    path = session_folder(data_dir, name) / JOURNAL
-    if path.is_file():
-        with Journal.open(path, name) as journal:
-            if journal.last_seq:
-                return settings
-    about = {"replay": facts.source, "config": to_jsonable(config.stored())}
-    history = [*encode_history(facts), *(e for e in encode_rates(facts) if e.as_of <= facts.start)]
-    create_session(data_dir, name, settings, history, at=facts.start, about=about)
-    return settings
-
-
 def replay_session(
     data_dir: Path,
     name: str,
@@ -247,16 +194,21 @@ def replay_session(
     Raises:
         JournalError: The journal is damaged, or its outputs do not match on replay.
     """
-    create_replay(data_dir, name, config, facts, student, limits or RiskLimits())
-    paced = time is not None
-    answers = PrecomputedAnswers(ledger, {}) if paced or load else precompute_answers(facts, student, ledger)
+    if read_start(data_dir, name) is None:
+        spec = replace(build_run_spec(config, facts, student, limits or RiskLimits()), simulated=True)
+        about = {"replay": facts.source, "config": to_jsonable(config.stored())}
+        history = [*encode_history(facts), *(e for e in encode_rates(facts) if e.as_of <= facts.start)]
+        create_session(data_dir, name, spec, history, at=facts.start, about=about)
+    if time is None and load is None:  # every close at once, as a backtest does: prompts depend on data alone
+        observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
+        forecast(observed, student, ledger, lambda _done, _total: None)
 
     def parts(journal: Journal) -> SessionDeps:
-        together = 1 if paced or champion else _AHEAD
+        together = 1 if time or champion else _AHEAD
         return SessionDeps(
             source=ReplaySource(journal, facts, script, ahead or together),
             time=time or SimulatedClock(facts.start),
-            answers=answers,
+            answers=ledger,
             load_student=load or (lambda _adopted: LocalStudentClient(student)),
             champion=champion or (lambda _at: None),
             stop=stop,

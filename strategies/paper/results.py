@@ -211,9 +211,6 @@ def _restate_prediction(call: Prediction, ratio: float) -> Prediction:
     return replace(call, close=call.close / ratio, last_close=call.last_close / ratio)
 
 
-TRIALS = "trials.jsonl"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RecordedStudent:
     """What a table states of a student, which is not loaded."""
@@ -222,6 +219,7 @@ class _RecordedStudent:
     fingerprint: str
     window: int
     released: date | None
+    notes: tuple[str, ...] = ()
 
 
 def score_session(
@@ -240,7 +238,7 @@ def score_session(
         return None
     result, student = _build_result(journal, whole)
     result["digests"] = session_digests(load_outputs(journal))
-    trials = data_dir / TRIALS
+    trials = data_dir / "trials.jsonl"
     if count:
         result |= record_trial(journal.session, whole.market_data, result, student, trials, at)
         journal.append([encode(SessionScored(result=result), at)], at)

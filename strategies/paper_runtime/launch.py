@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,7 @@ from engine.journal.events.rules import require_rules
 from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Event
 from llm.student import Student
-from strategies.config import BacktestConfig, PaperTable
+from strategies.config import BacktestConfig
 from strategies.config_file import load_config
 from strategies.console import print_stderr
 from strategies.market_data import MarketData
@@ -95,8 +95,15 @@ def create_session_from_plan(
 ) -> None:
     """Create the session of a plan over `facts`. Raises UsageError where there is one of that name."""
     paper = plan.config.paper
-    settings = build_run_spec(plan.config, facts, student, plan.config.risk.limits, **_times(paper))
-    settings = replace(settings, simulated=plan.replay)
+    settings = build_run_spec(
+        plan.config,
+        facts,
+        student,
+        plan.config.risk.limits,
+        deadline=timedelta(seconds=paper.deadline_seconds),
+        late_after=timedelta(seconds=paper.late_seconds),
+        simulated=plan.replay,
+    )
     inputs: list[Event] = [
         *encode_history(facts),
         *(e for e in encode_rates(facts) if e.as_of <= facts.start),
@@ -127,17 +134,8 @@ def _data_digest(facts: MarketData) -> str:
     return row_digest([*bars, *news])
 
 
-def _times(paper: PaperTable) -> dict[str, Any]:
-    return {
-        "deadline": timedelta(seconds=paper.deadline_seconds),
-        "late_after": timedelta(seconds=paper.late_seconds),
-    }
-
-
 SHORT_DAYS = 180
 """Days of the simulated market that is replayed by default."""
-
-_MAY_DIFFER = ("paper",)
 
 
 def build_launch_spec(
@@ -258,7 +256,7 @@ def _live_defaults(asked: BacktestConfig) -> BacktestConfig:
 def _require_same(name: str, before: BacktestConfig, asked: BacktestConfig) -> None:
     """Raise UsageError where flags or file would change the settings of an existing session."""
     was, now = (to_jsonable(config.model_dump(mode="json")) for config in (before, asked))
-    for key in sorted((asked.model_fields_set & now.keys()) - {*_MAY_DIFFER}):
+    for key in sorted((asked.model_fields_set & now.keys()) - {"paper"}):
         if not _is_unchanged(now[key], was[key], getattr(asked, key)):
             raise UsageError(
                 f"session {name} was started with {key} = {was[key]}, not {now[key]}, and never changes it; "

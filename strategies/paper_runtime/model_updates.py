@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from engine.journal.canonical import format_utc
 from engine.journal.events import Kind, decode_as, encode
 from engine.journal.events.inputs import ModelAdopted
 from engine.journal.events.sessions import RegistryChanged, Retrained
-from engine.journal.journal import Journal
+from engine.journal.journal import Event, Journal
 from engine.journal.store import is_transient
 from llm.registry.adapters import Adapter
 from llm.registry.registry import Registry, registry_exists
@@ -139,13 +139,19 @@ class Retrainer:
         return process
 
     def _append_result(self, due: datetime, result: Mapping[str, Any], at: datetime) -> None:
-        try:
-            self._journal.append([encode(Retrained(due=due, **result), at)], at)
-        except JournalError as error:
-            if not is_transient(error):
-                raise
-            return  # it stays due, and the worker reports the same round again
-        self._schedule.mark_done(due)
+        if _try_append(self._journal, [encode(Retrained(due=due, **result), at)], at):
+            self._schedule.mark_done(due)  # else it stays due, and the worker reports the same round again
+
+
+def _try_append(journal: Journal, events: Sequence[Event], at: datetime) -> bool:
+    """Append events and return True, False where the journal cannot be written for the moment."""
+    try:
+        journal.append(events, at)
+    except JournalError as error:
+        if not is_transient(error):
+            raise
+        return False
+    return True
 
 
 def _parse_result(out: bytes, code: int) -> dict[str, Any]:
@@ -232,12 +238,5 @@ class ChampionWatcher:
     def _journal_changes(self, registry: Registry, at: datetime) -> None:
         """Journal the registry's changes in the session's journal, each once."""
         changes = registry.changes(self._known)
-        if not changes:
-            return
-        try:
-            self._journal.append([change.event(at) for change in changes], at)
-        except JournalError as error:
-            if not is_transient(error):
-                raise
-            return
-        self._known = changes[-1].seq
+        if changes and _try_append(self._journal, [change.event(at) for change in changes], at):
+            self._known = changes[-1].seq

@@ -51,12 +51,9 @@ class CommandWatcher:
         return waiting
 
 
-class CancellableStudent:
-    """A student that is interrupted by a command that blocks orders."""
-
-    def __init__(self, student: Cancellable, interruptions: CommandWatcher) -> None:
+class _Wrapper:
+    def __init__(self, student: Cancellable) -> None:
         self._student = student
-        self._interruptions = interruptions
 
     @property
     def fingerprint(self) -> str:
@@ -67,6 +64,14 @@ class CancellableStudent:
     def window(self) -> int:
         """Return the student's window."""
         return self._student.window
+
+
+class CancellableStudent(_Wrapper):
+    """A student that is interrupted by a command that blocks orders."""
+
+    def __init__(self, student: Cancellable, interruptions: CommandWatcher) -> None:
+        super().__init__(student)
+        self._interruptions = interruptions
 
     def prompts(self, observed: Sequence[Observation], seconds: float) -> list[str]:
         """Return the student's prompts."""
@@ -82,7 +87,7 @@ _SHORT = 4.0
 Key = tuple[str, datetime]
 
 
-class PrefetchingStudent:
+class PrefetchingStudent(_Wrapper):
     """A student that also answers the next of the `upcoming` observations, given in order of time.
 
     `on_asking` is called with the number of observations done, and their total.
@@ -95,31 +100,22 @@ class PrefetchingStudent:
         ledger: AnswerCache,
         on_asking: Callable[[int, int], None] = lambda _place, _all: None,
     ) -> None:
-        self._student = student
+        super().__init__(student)
         self._on_asking = on_asking
         self._upcoming = upcoming
-        self._places = {(seen.symbol, seen.as_of): place for place, seen in enumerate(upcoming)}
+        self._places = {(seen.symbol, seen.as_of): (place, seen) for place, seen in enumerate(upcoming)}
         self._ledger = ledger
         self._size = _SMALL
         self._prompts: dict[Key, str] = {}
         self._answers: dict[str, str] = {}
 
-    @property
-    def fingerprint(self) -> str:
-        """Return the student's fingerprint."""
-        return self._student.fingerprint
-
-    @property
-    def window(self) -> int:
-        """Return the student's window."""
-        return self._student.window
-
     def prompts(
-        self, observed: Sequence[Observation], seconds: float, interrupted: Callable[[], bool] = lambda: False
+        self, observed: Sequence[Observation], seconds: float, interrupted: Interrupted = lambda: False
     ) -> list[str]:
         """Return the student's prompts."""
-        place = self._places.get((observed[0].symbol, observed[0].as_of))
-        if place is None or any(self._find_upcoming(seen) != seen for seen in observed):
+        known = [self._places.get((seen.symbol, seen.as_of), (-1, None)) for seen in observed]
+        place = known[0][0]
+        if any(expected != seen for (_, expected), seen in zip(known, observed, strict=True)):
             return self._student.prompts(observed, seconds, interrupted)
         if any((seen.symbol, seen.as_of) not in self._prompts for seen in observed):
             self._on_asking(place, len(self._upcoming))
@@ -131,7 +127,7 @@ class PrefetchingStudent:
             self._answers = {}
         return [self._prompts[seen.symbol, seen.as_of] for seen in observed]
 
-    def answers(self, prompts: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> list[str]:
+    def answers(self, prompts: Sequence[str], seconds: float, interrupted: Interrupted) -> list[str]:
         """Return the student's answers, and keep those to upcoming prompts."""
         if any(prompt not in self._answers for prompt in prompts):
             coming = list(dict.fromkeys([*prompts, *self._prompts.values()]))
@@ -144,7 +140,7 @@ class PrefetchingStudent:
             self._ask(missing, seconds, interrupted)
         return [self._answers[prompt] for prompt in prompts]
 
-    def _ask(self, missing: Sequence[str], seconds: float, interrupted: Callable[[], bool]) -> None:
+    def _ask(self, missing: Sequence[str], seconds: float, interrupted: Interrupted) -> None:
         begun = time.monotonic()
         texts = self._student.answers(missing, seconds, interrupted) if missing else []
         if len(missing) >= self._size:
@@ -157,7 +153,3 @@ class PrefetchingStudent:
         ]
         with suppress(JournalError):  # the answers are in memory; the cache only saves a later run the work
             self._ledger.put_many(self.fingerprint, rows)
-
-    def _find_upcoming(self, observation: Observation) -> Observation | None:
-        place = self._places.get((observation.symbol, observation.as_of))
-        return None if place is None else self._upcoming[place]

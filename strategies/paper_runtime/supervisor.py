@@ -41,16 +41,21 @@ _PATIENCE = 90.0
 _BACKGROUND_POLL_INTERVAL = 0.2
 
 
+def require_stopped(plan: LaunchSpec) -> None:
+    """Raise UsageError where another process runs the session of a plan."""
+    if holder := supervisor_pid(session_folder(plan.data_dir, plan.name)):
+        raise UsageError(
+            f"session {plan.name} runs already, in process {holder}; closecall paper stop {plan.name} ends it"
+        )
+
+
 def start_in_background(plan: LaunchSpec) -> int:
     """Start the supervisor of a plan and wait until its session runs; return its process number.
 
     Raises UsageError where another process runs the session, or the error that kept it from running.
     """
+    require_stopped(plan)
     folder = session_folder(plan.data_dir, plan.name)
-    if holder := supervisor_pid(folder):
-        raise UsageError(
-            f"session {plan.name} runs already, in process {holder}; closecall paper stop ends it"
-        )
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / OUTPUT
     with output.open("wb") as written:

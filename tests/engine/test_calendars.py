@@ -20,6 +20,15 @@ def test_a_coin_trades_every_day_from_midnight_to_midnight_utc():
     assert UTC_DAYS.session(date(2024, 12, 25)) == (at("2024-12-25"), at("2024-12-26"))
 
 
+def test_days_round_the_clock_may_begin_at_another_midnight():
+    hong_kong = load_calendar("24/7+08:00", date(2024, 1, 1), date(2024, 1, 31))
+    assert hong_kong.session(date(2024, 1, 5)) == (at("2024-01-04T16:00"), at("2024-01-05T16:00"))
+    assert hong_kong.next_open(at("2024-01-04T16:00")) == at("2024-01-04T16:00")
+    assert hong_kong.next_open(at("2024-01-04T16:01")) == at("2024-01-05T16:00")
+    new_york = load_calendar("24/7-05:00", date(2024, 1, 1), date(2024, 1, 31))
+    assert new_york.next_open(at("2024-01-05T04:00")) == at("2024-01-05T05:00")
+
+
 @pytest.mark.parametrize(
     ("day", "opens_at", "closes_at"),
     [

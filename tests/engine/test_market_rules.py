@@ -15,7 +15,8 @@ from engine.instruments import AssetClass, limit_lock_reason, limit_prices, pric
 from engine.timeline import build_slices
 from engine.trading.records import OrderStatus
 from engine.trading.runner import run
-from feeds.files.bars import guess_instrument, read_bars, read_date_span
+from feeds.files.bars import read_bars, read_date_span
+from feeds.instruments import guess_instrument
 from tests.support.markets import DAY, FREE, FollowPlan, bar, coin, instrument, no_events, run_plan
 from tests.support.places import SHARED_DATA
 

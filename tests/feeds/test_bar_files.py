@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from engine.calendars import load_calendar
 from engine.errors import DataError
-from feeds.files.bars import guess_instrument, read_bars, read_date_span
+from feeds.files.bars import read_bars, read_date_span
+from feeds.instruments import guess_instrument
 
 HEADER = "date,open,high,low,close,volume"
 GOOD = "2024-07-03,10,12,9,11,100"
@@ -69,8 +70,23 @@ def test_a_byte_order_mark_and_any_line_ending_are_fine(tmp_path, ending):
 
 
 def test_a_date_written_as_midnight_is_that_date(tmp_path):
-    row = "2024-07-03 00:00:00-04:00,10,12,9,11,100"
-    assert read(write_file(tmp_path, HEADER, row)) == read(write_file(tmp_path, HEADER, GOOD))
+    days = load_calendar("XNYS", date(2024, 7, 1), date(2024, 7, 31))
+    written = [
+        read_bars(write_file(tmp_path, HEADER, f"{day},10,12,9,11,100"), guess_instrument("AAPL"), days)
+        for day in ("2024-07-03", "2024-07-03T00:00:00Z", "2024-07-03 00:00:00-04:00")
+    ]
+    assert written[0] == written[1] == written[2]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "day", "calendar"),
+    [("BTCUSDT", "2024-07-03 00:00:00+08:00", "24/7"), ("AAPL", "2024-07-03 00:00:00+08:00", "XNYS")],
+)
+def test_a_day_that_does_not_begin_with_its_session_is_refused(tmp_path, symbol, day, calendar):
+    path = write_file(tmp_path, HEADER, f"{day},10,12,9,11,100")
+    days = load_calendar(calendar, date(2024, 7, 1), date(2024, 7, 31))
+    with pytest.raises(DataError, match=r"begins at 2024-07-02 16:00 UTC, .* set `calendar`"):
+        read_bars(path, guess_instrument(symbol), days)
 
 
 @given(st.floats(min_value=1e-300, max_value=1e300))

@@ -6,16 +6,15 @@ import pytest
 from engine.calendars import load_calendar
 from engine.errors import DataError
 from engine.instruments import AssetClass
-from feeds.files.bars import find_bar_files, guess_instrument, read_bars
+from feeds.files.bars import find_bar_files, read_bars
 from feeds.files.tables import read_once
+from feeds.instruments import guess_instrument
 from feeds.quality.checks import check_files
-from tests.support.places import SHARED_DATA
+from tests.support.places import SHARED_DATA, needs_shared_data
 
-DATA = SHARED_DATA
 HEADER = "date,open,high,low,close,volume"
 GOOD = "2024-07-03,10,12,9,11,100"
 UTC_DAYS = load_calendar("24/7", date(2024, 1, 1), date(2024, 12, 31))
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market data is not on this machine")
 
 
 def write_file(folder: Path, *lines: str, name: str = "BTCUSDT.csv") -> Path:
@@ -104,7 +103,8 @@ def test_an_instrument_is_guessed_from_its_symbol(
     assert name in found.names
 
 
-@needs_data
+@pytest.mark.slow
+@needs_shared_data
 @pytest.mark.parametrize(
     ("folder", "files", "bars"),
     [
@@ -120,25 +120,25 @@ def test_an_instrument_is_guessed_from_its_symbol(
     ],
 )
 def test_real_bars_are_read_whole(folder, files, bars):
-    found = find_bar_files([DATA / folder])
+    found = find_bar_files([SHARED_DATA / folder])
     first = guess_instrument(next(iter(found)))
     calendar = load_calendar(first.calendar, date(1999, 11, 1), date(2024, 12, 31))
     read_all = [read_bars(path, guess_instrument(symbol), calendar) for symbol, path in found.items()]
     assert (len(found), sum(map(len, read_all))) == (files, bars)
 
 
-@needs_data
+@needs_shared_data
 def test_real_bars_with_an_open_outside_their_range_are_refused_unless_left_out():
-    path = DATA / "coins_btc_long" / "BTC-USD.csv"
+    path = SHARED_DATA / "coins_btc_long" / "BTC-USD.csv"
     bitcoin = guess_instrument("BTC-USD")
-    with pytest.raises(DataError, match=r"line 1189: open 192\.78 is outside low 192\.79"):
+    with pytest.raises(DataError, match=r"line 1194: open 188\.56 is outside low 188\.95"):
         read_bars(path, bitcoin, UTC_DAYS)
     assert len(read_bars(path, bitcoin, UTC_DAYS, since=date(2017, 5, 1))) == 2802
 
 
-@needs_data
+@needs_shared_data
 def test_real_dividend_tables_are_passed_over():
-    assert sorted(find_bar_files([DATA / "cn_stocks_qfq_dividends"])) == [
+    assert sorted(find_bar_files([SHARED_DATA / "cn_stocks_qfq_dividends"])) == [
         "600036",
         "600519",
         "600900",

@@ -2,10 +2,7 @@
 
 from datetime import datetime, timedelta
 
-import pytest
-
 from engine.journal.events import decode
-from engine.journal.journal import Journal
 from engine.model import Phase
 from tests.support.collector_stage import (
     DAY,
@@ -21,12 +18,6 @@ from tests.support.collector_stage import (
     run,
     slices,
 )
-
-
-@pytest.fixture
-def journal(tmp_path):
-    with Journal.open(tmp_path / "journal.db", "paper", create=True) as opened:
-        yield opened
 
 
 def test_each_day_is_told_by_a_close_and_then_an_open_of_all_symbols(journal):

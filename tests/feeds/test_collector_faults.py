@@ -19,6 +19,7 @@ FILES = (
     "cn_stocks_raw/600519.csv",
 )
 
+pytestmark = pytest.mark.slow
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market data is not on this machine")
 
 

@@ -14,7 +14,7 @@ from engine.errors import JournalError
 from engine.journal.canonical import canonical_json
 from engine.journal.events import decode, encode
 from engine.journal.events.inputs import SliceRecord
-from engine.journal.journal import Event, Journal
+from engine.journal.journal import Event
 from engine.model import Phase, Slice
 from feeds.live.collector import Collector
 from feeds.live.polling import ConcurrentExecutor
@@ -34,12 +34,6 @@ from tests.support.collector_stage import (
     make_stock,
     rows,
 )
-
-
-@pytest.fixture
-def journal(tmp_path):
-    with Journal.open(tmp_path / "journal.db", "paper", create=True) as opened:
-        yield opened
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,6 @@ import pytest
 
 from engine.errors import DataError
 from engine.journal.canonical import canonical_json
-from engine.journal.journal import Journal
 from engine.model import Phase
 from feeds.live.collector import Collector
 from feeds.live.protocols import Opening, Quote
@@ -29,12 +28,6 @@ from tests.support.collector_stage import (
     run,
     slices,
 )
-
-
-@pytest.fixture
-def journal(tmp_path):
-    with Journal.open(tmp_path / "journal.db", "paper", create=True) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("hours", [1, -1])

@@ -21,9 +21,8 @@ CHINESE = (
 
 
 def seen(title: str = "", text: str = "", link: str = "", guid: str = "", feed: str = "f", hours: float = 0):
-    return ItemFingerprint(
-        feed=feed, guid=guid, link=link, title=title, text=text, at=AT + timedelta(hours=hours)
-    )
+    published_at = AT + timedelta(hours=hours)
+    return ItemFingerprint(feed=feed, guid=guid, link=link, title=title, text=text, published_at=published_at)
 
 
 def why(first: ItemFingerprint, second: ItemFingerprint) -> DuplicateReason | None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError, UsageError
 from feeds.history.candles import EPOCH, Adjustment, Candle, EvenGrid, Grid
-from feeds.history.client import Row, SourceError, TemporaryError, parse_retry_after, retry
+from feeds.history.client import RetryPolicy, Row, SourceError, TemporaryError, parse_retry_after
 from feeds.history.download import FetchReport, fetch_bars
 from feeds.history.reconcile import is_outlier, reconcile
 from feeds.history.store import BarStore
@@ -258,7 +258,9 @@ def test_pauses_double_up_to_a_minute_and_follow_what_the_source_demands():
             raise faults.pop(0)
         return "answer"
 
-    assert retry(call, "here", waits.append) == "answer"
+    retry_policy = RetryPolicy(waits.append)
+    retry_policy.call(lambda: "a first answer", "here")
+    assert retry_policy.call(call, "here") == "answer"
     assert waits == [1.0, 17.0, 4.0, 8.0, 16.0, 32.0, 60.0]
 
 
@@ -267,7 +269,7 @@ def test_a_ban_of_hours_is_reported_rather_than_waited_for():
         raise TemporaryError("HTTP 418", 7200.0)
 
     with pytest.raises(SourceError, match="HTTP 418, and it demands a pause of 7200 s"):
-        retry(call, "here", lambda seconds: pytest.fail("it waited"))
+        RetryPolicy(lambda seconds: pytest.fail("it waited")).call(call, "here")
 
 
 @pytest.mark.parametrize(
@@ -346,6 +348,7 @@ def test_a_crash_of_a_price_that_its_neighbours_share_is_believed():
     assert [is_outlier(each, crash[:at], crash[at + 1 :]) for at, each in enumerate(crash)] == [False] * 5
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_whatever_a_source_answers_each_start_is_settled_as_said_twice_or_missing(data):

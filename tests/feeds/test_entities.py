@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.news.entities import OTHER, find_subjects
 from feeds.symbols import NameTable
 from tests.support.places import SHARED_DATA
@@ -69,6 +69,43 @@ def test_a_name_that_is_traded_is_found(title, symbols):
 )
 def test_what_only_looks_like_a_name_is_not_taken_for_one(title):
     assert not match_concerned(title)
+
+
+@pytest.mark.parametrize(
+    ("title", "symbol"),
+    [
+        ("Yield curve inverts as Fed holds rates", "CRVUSDT"),
+        ("Yield Curve inverts as crypto traders watch the Fed", "CRVUSDT"),
+        ("Chinese spy balloon rattles markets", "SPY"),
+        ("CHINESE SPY balloon rattles stock markets", "SPY"),
+        ("Not an iota of doubt: the Fed will cut rates this month", "IOTAUSDT"),
+        ("Stocks, bonds, etc. fall as the economy cools", "ETCUSDT"),
+        ("BOE buys 20 billion of gilts as markets fall", "000725"),
+        ("People's Bank of China cuts rates, markets rise", "601988"),
+        ("ETH Zurich models the economy", "ETHUSDT"),
+        ("A few microns thick: markets for films", "MU"),
+    ],
+)
+def test_a_word_of_the_language_is_no_coin_and_no_fund(title, symbol):
+    names = NameTable.for_instruments([guess_instrument(symbol), guess_instrument("BTCUSDT")])
+    assert names.match_symbols(find_subjects(title, "", names)) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("title", "symbol"),
+    [
+        ("Curve token jumps as DeFi recovers", "CRVUSDT"),
+        ("SPY sees record inflows as stocks rise", "SPY"),
+        ("IOTA coin rallies", "IOTAUSDT"),
+        ("ETC forks again, crypto miners say", "ETCUSDT"),
+        ("BOE Technology sees profits rise", "000725"),
+        ("Bank of China raises its dividend", "601988"),
+        ("ETH climbs past 3,000 dollars", "ETHUSDT"),
+    ],
+)
+def test_such_a_word_is_a_name_where_the_text_is_about_it(title, symbol):
+    names = NameTable.for_instruments([guess_instrument(symbol)])
+    assert names.match_symbols(find_subjects(title, "", names)) == {symbol}
 
 
 def test_a_text_without_any_name_concerns_nothing_and_a_topic_the_whole_market():

@@ -5,12 +5,13 @@ import pytest
 
 from engine.calendars import load_calendar
 from engine.errors import DataError, UsageError
-from feeds.files.bars import guess_instrument, read_bars
+from feeds.files.bars import read_bars
 from feeds.history.candles import Adjustment
 from feeds.history.client import SourceError, TemporaryError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore
-from feeds.sources.ccxt_source import create_ccxt_client
+from feeds.instruments import guess_instrument
+from feeds.sources import ccxt_source
 from feeds.sources.registry import create_client
 from tests.stress.fetch_faults import (
     COINS,
@@ -48,18 +49,21 @@ def only(kind: str, **more) -> FaultPlan:
     return FaultPlan(seed=1, transport=0.9, rows=0.9, in_a_row=1, kinds=(kind,), **more)
 
 
+@pytest.mark.slow
 def test_all_stored_days_come_back_row_by_row_in_spite_of_faults():
     counts = under_faults([0, 2], coin_rows())
     assert (counts["wrong"], counts["invented"], counts["silent"], counts["lost"]) == (0, 0, 0, 0)
     assert counts["days"] == 2 * (2694 + 2694 + 2479)
 
 
+@pytest.mark.slow
 def test_under_seeded_faults_no_day_is_wrong_missing_or_invented_without_a_named_gap(rows):
     counts = under_faults(range(10), rows)
     assert (counts["wrong"], counts["invented"], counts["silent"]) == (0, 0, 0)
     assert counts["faults"] > 100
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_fetch_resumes_and_ends_identical_without_a_file_left(tmp_path):
     outcome = run_with_kills(6, 4, coin_rows(date(2018, 3, 20), date(2019, 12, 31)), tmp_path)
     assert (outcome["kills"], outcome["differ"], outcome["left"]) == (6, 0, 0)
@@ -84,7 +88,7 @@ def test_killed_at_any_moment_the_fetch_resumes_and_ends_identical_without_a_fil
 def test_each_kind_of_fault_alone_leaves_no_trace(rows, tmp_path, kind):
     plan = only(kind)
     with BinanceServer(rows, noon_after(rows), plan) as server:
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE)
     assert kind in plan.done
     stored = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")
     assert (cells(stored), stored.gaps) == (parse_rows(rows["BTCUSDT"]), ())
@@ -102,7 +106,7 @@ class LastCandleTwice(FaultPlan):
 
 def test_a_second_version_beyond_the_limit_of_an_answer_is_not_cut_off_unseen(rows, tmp_path):
     with BinanceServer(rows, noon_after(rows), LastCandleTwice(seed=1, transport=0)) as server:
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE)
     assert cells(BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")) == parse_rows(rows["BTCUSDT"])
 
 
@@ -110,13 +114,13 @@ def test_a_second_version_beyond_the_limit_of_an_answer_is_not_cut_off_unseen(ro
 def test_an_exchange_that_names_a_pause_is_left_alone_that_long(rows, tmp_path, kind):
     waits: list[float] = []
     with BinanceServer(rows, noon_after(rows), only(kind)) as server:
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE, sleep=waits.append)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE, sleep=waits.append)
     assert 17.0 in waits
 
 
 def test_a_truncated_answer_is_no_empty_answer(rows):
     with BinanceServer(rows, noon_after(rows), only("truncated")) as server:
-        client = binance(server.urls)
+        client = binance(server.url)
         with pytest.raises(TemporaryError, match="the answer is not whole"):
             while True:
                 client.server_time()
@@ -125,11 +129,11 @@ def test_a_truncated_answer_is_no_empty_answer(rows):
 def test_the_last_candle_is_left_out_by_the_exchanges_own_clock_and_not_by_ours(rows, tmp_path):
     midnight_ms = noon_after(rows) // DAY_MS * DAY_MS
     with BinanceServer(rows, midnight_ms - 1) as server:
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE)
         stored = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")
         assert stored.candles[-1].starts_at.date() == date(2018, 8, 30)
         server.now = midnight_ms
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE)
     stored = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")
     assert stored.candles[-1].starts_at.date() == date(2018, 8, 31)
 
@@ -137,29 +141,29 @@ def test_the_last_candle_is_left_out_by_the_exchanges_own_clock_and_not_by_ours(
 def test_a_second_fetch_asks_the_exchange_for_nothing_it_has(rows, tmp_path):
     with BinanceServer(rows, noon_after(rows)) as server:
         fetch_coins(
-            server.urls, BarStore(tmp_path), symbols=BTC, since=date(2018, 5, 1), until=date(2018, 7, 31)
+            server.url, BarStore(tmp_path), symbols=BTC, since=date(2018, 5, 1), until=date(2018, 7, 31)
         )
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE)
         asked = [
             (int(each.query["startTime"]), int(each.query["limit"]))
             for each in server.count_requests("/klines")
         ]
         days = [(datetime.fromtimestamp(start / 1000, UTC).date(), limit) for start, limit in asked]
         assert days == [(date(2018, 5, 1), 92), (date(2018, 3, 20), 42), (date(2018, 8, 1), 31)]
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE)
         assert len(server.count_requests("/klines")) == 3
 
 
 def test_days_before_a_coin_was_listed_are_a_named_gap(rows, tmp_path):
     with BinanceServer(rows, noon_after(rows)) as server:
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=date(2017, 8, 17))
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=date(2017, 8, 17))
     (gap,) = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT").gaps
     assert (gap.first.date(), gap.last.date(), gap.candles) == (date(2017, 8, 17), date(2018, 3, 19), 215)
 
 
 def test_the_store_says_who_said_it_when_and_that_prices_are_as_traded(rows, tmp_path):
     with BinanceServer(rows, noon_after(rows)) as server:
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=SINCE)
     stored = BarStore(tmp_path).read("ccxt:binance", "BTC/USDT")
     assert stored.provenance.startswith("binance through ccxt 4.")
     assert (stored.fetched_at, stored.adjustment) == (clock(), "raw")
@@ -168,7 +172,7 @@ def test_the_store_says_who_said_it_when_and_that_prices_are_as_traded(rows, tmp
 def test_fetched_bars_are_those_that_the_file_reader_makes_of_the_source(tmp_path):
     rows = coin_rows(date(2024, 1, 1))
     with BinanceServer(rows, noon_after(rows)) as server:
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=BTC, since=date(2024, 1, 1))
+        fetch_coins(server.url, BarStore(tmp_path), symbols=BTC, since=date(2024, 1, 1))
     days = load_calendar("24/7", date(2024, 1, 1), date(2024, 12, 31))
     instrument = guess_instrument("BTCUSDT")
     file = DATA / "coins_binance_daily" / "BTCUSDT.csv"
@@ -198,7 +202,7 @@ def test_no_key_of_the_environment_is_sent_or_written(rows, tmp_path, monkeypatc
     monkeypatch.setenv("NETRC", str(netrc))
     root = tmp_path / "store"
     with BinanceServer(rows, noon_after(rows)) as server:
-        fetch_coins(server.urls, BarStore(root), since=SINCE)
+        fetch_coins(server.url, BarStore(root), since=SINCE)
         requests = server.requests
     assert len(requests) >= 5
     for request in requests:
@@ -216,23 +220,16 @@ def test_a_symbol_that_the_exchange_has_not_is_refused_with_the_nearest(rows, tm
         BinanceServer(rows, noon_after(rows)) as server,
         pytest.raises(DataError, match="no spot market 'BTC/USDX'; did you mean BTC/USDT"),
     ):
-        fetch_coins(server.urls, BarStore(tmp_path), symbols=["BTC/USDX"], since=SINCE)
+        fetch_coins(server.url, BarStore(tmp_path), symbols=["BTC/USDX"], since=SINCE)
 
 
 def test_an_exchange_that_refuses_is_not_asked_again(rows):
     with BinanceServer(rows, noon_after(rows)) as server:
-        client = binance(server.urls)
+        client = binance(server.url)
         client.require(BTC)
         server.rows.clear()
         with pytest.raises(SourceError, match=r"ccxt:binance: refuses the request \(HTTP 400, BadSymbol\)"):
             client.candles("BTC/USDT", datetime(2018, 4, 1, tzinfo=UTC), datetime(2018, 4, 2, tzinfo=UTC))
-
-
-def test_an_unknown_exchange_or_timeframe_is_refused_with_the_nearest():
-    with pytest.raises(UsageError, match="did you mean binance"):
-        create_ccxt_client("binanse", clock=clock)
-    with pytest.raises(UsageError, match="timeframe '2d' is unknown; choose one of 1m, 5m"):
-        create_ccxt_client("binance", timeframe="2d", clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -244,6 +241,7 @@ def test_an_unknown_exchange_or_timeframe_is_refused_with_the_nearest():
             "source 'ccxt' is unknown; give ccxt:EXCHANGE, yfinance, eastmoney or file",
         ),
         ("ccxt:binanse", {}, "did you mean binance"),
+        ("ccxt:binance", {"timeframe": "2d"}, "timeframe '2d' is unknown; choose one of 1m, 5m"),
         ("ccxt:binance", {"adjustment": Adjustment.SPLIT}, "coins have no split prices"),
         ("eastmoney", {"timeframe": "1h"}, "eastmoney gives daily candles only; leave --timeframe 1h out"),
     ],
@@ -264,7 +262,7 @@ def test_okx_comes_back_row_by_row_too(tmp_path, seed):
     plan = None if seed is None else FaultPlan(seed=seed, stall_s=0.5)
     with OkxServer(rows, noon_after(rows), plan) as server:
         settings = {"enableRateLimit": False, "timeout": 400}
-        client = create_ccxt_client("okx", clock=clock, urls=server.urls, settings=settings)
+        client = ccxt_source.create_client("ccxt:okx", clock=clock, url=server.url, settings=settings)
         store = BarStore(tmp_path)
         fetch_bars(
             client,

@@ -77,6 +77,7 @@ def test_yfinances_own_memory_never_answers_when_yahoo_is_asked_again(yfinance, 
         assert len(server.count_requests("BRK-B")) > asked
 
 
+@pytest.mark.slow
 def test_dividends_are_worked_in_only_where_that_is_asked_for(yfinance, brk, tmp_path):
     with YahooServer({"BRK-B": brk}, factor=0.5) as server:
         client = yfinance_source.create_client(
@@ -88,6 +89,7 @@ def test_dividends_are_worked_in_only_where_that_is_asked_for(yfinance, brk, tmp
             fetched(yfinance_source.create_client("yfinance", clock=clock, url=server.url), tmp_path, "BRK.B")
 
 
+@pytest.mark.slow
 def test_a_split_that_came_after_the_last_fetch_is_noticed(yfinance, brk, tmp_path):
     halved = [(row[0], *(repr(float(cell) / 2) for cell in row[1:5]), row[5]) for row in brk]
     with YahooServer({"BRK-B": brk}) as server:

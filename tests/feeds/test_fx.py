@@ -17,8 +17,9 @@ from engine.model import Phase
 from engine.timeline import build_slices
 from engine.trading.records import EquityPoint, Fill
 from engine.trading.runner import run
-from feeds.files.bars import guess_instrument, read_bars, read_date_span
+from feeds.files.bars import read_bars, read_date_span
 from feeds.files.rates import read_rates
+from feeds.instruments import guess_instrument
 from tests.support.markets import (
     CALENDARS,
     DAY,

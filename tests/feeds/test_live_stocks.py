@@ -9,18 +9,17 @@ from engine.calendars import load_calendar
 from engine.instruments import Instrument
 from engine.journal.journal import Journal
 from engine.model import Phase
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.live.collector import Collector
 from feeds.live.settings import Limits
 from feeds.sources import eastmoney_source, yfinance_source
 from feeds.sources.stocks import FINAL_AFTER, SURELY_FINAL_AFTER, LiveStocks
+from tests.support.collector_stage import HOUR, MINUTE, rows
 from tests.support.servers.bars_on_disk import milliseconds
 from tests.support.servers.eastmoney import EastmoneyServer
 from tests.support.servers.faults import Loopback, TextRow
 from tests.support.servers.tape import Tape
 from tests.support.servers.yahoo import YahooServer
-
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 SELDOM = Limits(
     poll_every=4 * MINUTE,
@@ -121,16 +120,6 @@ def service(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture
-def journal(tmp_path):
-    with Journal.open(tmp_path / "journal.db", "live", create=True) as opened:
-        yield opened
-
-
-def read_events(journal: Journal, kind: str) -> list:
-    return list(journal.read(kinds=[kind]))
-
-
 def list_days(service: Service) -> list[date]:
     return NEW_YORK if service.symbol == "AAPL" else SHANGHAI
 
@@ -144,16 +133,16 @@ def test_three_sessions_around_a_holiday_are_told_by_open_and_close(service, jou
     service.collect(journal, closes(calendar, days[-1]) + HOUR)
     slices = [
         (row.as_of, row.payload["phase"], row.payload["late"], list(row.payload["bars"]))
-        for row in read_events(journal, "slice")
+        for row in rows(journal, "slice")
     ]
     expected = []
     for day in days[1:]:
         expected.append((opens(calendar, day), Phase.OPEN, False, [service.symbol]))
         expected.append((closes(calendar, day), Phase.CLOSE, False, [service.symbol]))
     assert slices == expected
-    closed = [row.payload["bars"][service.symbol] for row in read_events(journal, "slice")[1::2]]
+    closed = [row.payload["bars"][service.symbol] for row in rows(journal, "slice")[1::2]]
     assert closed == [cells(row) for row in service.tape.rows[service.symbol][1:]]
-    official = [row.payload["official"][service.symbol] for row in read_events(journal, "slice")[::2]]
+    official = [row.payload["official"][service.symbol] for row in rows(journal, "slice")[::2]]
     assert official == [float(row[1]) for row in service.tape.rows[service.symbol][1:]]
     assert not {row.kind for row in journal.read()} & {"gap", "correction", "refused", "source", "clock"}
 
@@ -162,11 +151,11 @@ def test_a_half_day_is_closed_by_its_own_hours(yahoo, journal):
     half = closes(XNYS, date(2024, 7, 3))
     assert half == datetime(2024, 7, 3, 17, tzinfo=UTC)
     yahoo.collect(journal, half + FINAL_AFTER - 2 * MINUTE)
-    assert [row.as_of for row in read_events(journal, "slice") if row.payload["phase"] == "close"] == [
+    assert [row.as_of for row in rows(journal, "slice") if row.payload["phase"] == "close"] == [
         closes(XNYS, date(2024, 7, 2))
     ]
     yahoo.collect(journal, half + FINAL_AFTER + 3 * MINUTE)
-    assert read_events(journal, "slice")[-1].as_of == half
+    assert rows(journal, "slice")[-1].as_of == half
 
 
 @pytest.mark.parametrize(
@@ -195,8 +184,8 @@ def test_a_wrong_clock_of_this_machine_ends_no_day_and_is_named(service, journal
     days, calendar = list_days(service), service.tape.calendar
     service.off = 5 * HOUR
     service.collect(journal, closes(calendar, days[1]) - HOUR)
-    assert [row.payload["phase"] for row in read_events(journal, "slice")] == ["open"]
-    (clock,) = read_events(journal, "clock")
+    assert [row.payload["phase"] for row in rows(journal, "slice")] == ["open"]
+    (clock,) = rows(journal, "clock")
     assert clock.payload["offset_seconds"] == pytest.approx(-5 * 3600, abs=1.5)
 
 
@@ -219,45 +208,45 @@ def test_after_an_outage_what_was_missed_is_filled_in_late_and_the_rest_goes_on(
     whole: Callable = service.server.answer
     service.server.answer = lambda request: (503, "")
     service.collect(journal, closes(calendar, days[1]) + 2 * HOUR)
-    (down,) = [row for row in read_events(journal, "source") if row.payload["state"] == "down"]
-    (gap,) = read_events(journal, "gap")
+    (down,) = [row for row in rows(journal, "source") if row.payload["state"] == "down"]
+    (gap,) = rows(journal, "gap")
     assert (gap.payload["lacks"], down.payload["source"]) == ("bar", service.source.name)
     service.server.answer = whole
     service.collect(journal, closes(calendar, days[2]) + HOUR)
-    late = [row.payload["late"] for row in read_events(journal, "slice") if row.payload["phase"] == "close"]
+    late = [row.payload["late"] for row in rows(journal, "slice") if row.payload["phase"] == "close"]
     assert late == [True, False]
-    assert [row.payload["state"] for row in read_events(journal, "source")] == ["down", "up"]
+    assert [row.payload["state"] for row in rows(journal, "source")] == ["down", "up"]
 
 
 def test_a_day_that_is_restated_later_is_a_correction_and_the_slice_stays(service, journal):
     days, calendar = list_days(service), service.tape.calendar
     service.collect(journal, closes(calendar, days[1]) + HOUR)
-    rows = service.tape.rows[service.symbol]
-    was, start = cells(rows[1]), rows[1][0]
-    rows[1] = (start, *rows[1][1:4], repr(was[3] + 0.5), rows[1][5])
+    bars = service.tape.rows[service.symbol]
+    was, start = cells(bars[1]), bars[1][0]
+    bars[1] = (start, *bars[1][1:4], repr(was[3] + 0.5), bars[1][5])
     service.collect(journal, closes(calendar, days[2]) + HOUR)
-    (correction,) = read_events(journal, "correction")
-    assert (correction.payload["was"], correction.payload["now"]) == (was, cells(rows[1]))
-    assert read_events(journal, "slice")[1].payload["bars"][service.symbol] == was
+    (correction,) = rows(journal, "correction")
+    assert (correction.payload["was"], correction.payload["now"]) == (was, cells(bars[1]))
+    assert rows(journal, "slice")[1].payload["bars"][service.symbol] == was
 
 
 def test_a_row_on_a_holiday_is_refused_by_name(yahoo, journal):
     holiday = date(2024, 7, 4)
     yahoo.tape.extra["AAPL"] = [(milliseconds(holiday), "1.0", "1.0", "1.0", "1.0", "5")]
     yahoo.collect(journal, closes(XNYS, NEW_YORK[-1]) + HOUR)
-    assert {row.payload["opens_at"][:10] for row in read_events(journal, "refused")} == {"2024-07-04"}
-    assert all("no session" in row.payload["reason"] for row in read_events(journal, "refused"))
+    assert {row.payload["opens_at"][:10] for row in rows(journal, "refused")} == {"2024-07-04"}
+    assert all("no session" in row.payload["reason"] for row in rows(journal, "refused"))
 
 
 @pytest.mark.parametrize("spoiled", [("nan", 3), ("0.0", 2), ("1.0", 2)])
 def test_a_row_that_is_no_bar_becomes_a_named_gap_and_never_a_slice(service, journal, spoiled):
     text, place = spoiled
-    rows = service.tape.rows[service.symbol]
-    broken = list(rows[1])
+    bars = service.tape.rows[service.symbol]
+    broken = list(bars[1])
     broken[place] = text
     calendar, days = service.tape.calendar, list_days(service)
     service.tape.now = closes(calendar, days[1]) - MINUTE
-    rows[1] = tuple(broken)
+    bars[1] = tuple(broken)
     service.collect(journal, closes(calendar, days[1]) + HOUR)
-    assert [row.payload["phase"] for row in read_events(journal, "slice")] == []
-    assert {row.payload["lacks"] for row in read_events(journal, "gap")} == {"bar"}
+    assert [row.payload["phase"] for row in rows(journal, "slice")] == []
+    assert {row.payload["lacks"] for row in rows(journal, "gap")} == {"bar"}

@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
-from feeds.files.bars import guess_instrument
 from feeds.files.news import NewsArchive, clean_text, news_id, read_news
+from feeds.instruments import guess_instrument
 from feeds.symbols import NameTable
-from tests.support.places import SHARED_DATA
+from tests.support.places import SHARED_CASES, SHARED_DATA, needs_shared_cases, needs_shared_data
 
-DATA = SHARED_DATA
 HEADER = "published_at,precision,source,symbols,title,text"
 LATENCY = timedelta(minutes=15)
 NAMES = NameTable.for_instruments([guess_instrument(symbol) for symbol in ("BTCUSDT", "ETHUSDT", "AAPL")])
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared news data is not on this machine")
 
 
 def read(folder: Path, *lines: str, header: str = HEADER) -> NewsArchive:
@@ -49,6 +47,43 @@ def test_a_row_becomes_an_item_with_its_times_and_symbols(tmp_path):
         available_at=published_at + LATENCY,
         symbols=frozenset({"BTCUSDT"}),
     )
+
+
+@pytest.mark.parametrize(
+    ("cell", "symbols"),
+    [
+        ("\"['BTC', 'ETH']\"", {"BTCUSDT", "ETHUSDT"}),
+        ("\"['BTC' 'ETH']\"", {"BTCUSDT", "ETHUSDT"}),
+        ('"[""BTC""]"', {"BTCUSDT"}),
+        ("(BTC)", {"BTCUSDT"}),
+        ("BTC/USDT", {"BTCUSDT"}),
+        ("CRYPTO:BTC", {"BTCUSDT"}),
+        ("[]", set()),
+        ("nan", set()),
+    ],
+)
+def test_a_cell_of_subjects_is_read_as_programs_write_it(tmp_path, cell, symbols):
+    item = the_item(tmp_path, f"2024-05-31T13:45:10Z,second,Wire,{cell},Up it goes,Some text")
+    assert item.symbols == symbols
+
+
+@needs_shared_cases
+@pytest.mark.parametrize(
+    ("case", "symbol", "items"),
+    [
+        ("03-dotusd-is-do-tusd", "DOTUSD", 40),
+        ("03-dotusd-is-do-tusd", "BNBUSD", 20),
+        ("03-dotusd-is-do-tusd", "XBTUSD", 40),
+        ("11-spellings-in-symbols", "BTCUSDT", 5),
+        ("22-yahoo-spellings", "BRK-B", 2),
+        ("22-yahoo-spellings", "UNI7083-USD", 2),
+    ],
+)
+def test_the_news_of_users_finds_its_symbol(case, symbol, items):
+    names = NameTable.for_instruments([guess_instrument(symbol)])
+    archive = read_news([SHARED_CASES / case / "news.csv"], names, LATENCY)
+    assert len(archive.items) == items
+    assert all(item.symbols == {symbol} for item in archive.items)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +257,8 @@ def test_any_bytes_give_news_or_one_line(tmp_path, content):
         assert "\n" not in str(error)
 
 
-@needs_data
+@pytest.mark.slow
+@needs_shared_data
 @pytest.mark.parametrize(
     ("folder", "symbols", "read_rows", "items"),
     [
@@ -237,15 +273,15 @@ def test_any_bytes_give_news_or_one_line(tmp_path, content):
 )
 def test_real_archives_are_read_whole(folder, symbols, read_rows, items):
     names = NameTable.for_instruments([guess_instrument(symbol) for symbol in symbols])
-    archive = read_news([DATA / folder], names, LATENCY)
+    archive = read_news([SHARED_DATA / folder], names, LATENCY)
     assert (archive.read, len(archive.items)) == (read_rows, items)
     assert archive.read == len(archive.items) + archive.skipped_not_traded + archive.skipped_repeated
 
 
-@needs_data
+@needs_shared_data
 def test_real_headlines_cover_most_days_of_bitcoin():
     names = NameTable.for_instruments([guess_instrument("BTCUSDT")])
-    archive = read_news([DATA / "news_crypto_headlines"], names, LATENCY)
+    archive = read_news([SHARED_DATA / "news_crypto_headlines"], names, LATENCY)
     days = {item.available_at.date() for item in archive.items if item.is_about("BTCUSDT")}
     assert (archive.read, len(archive.items)) == (26451, 25854)
     assert len([day for day in days if day >= date(2021, 11, 1)]) >= 870

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError
 from engine.model import Precision
-from feeds.files.bars import guess_instrument
 from feeds.files.tables import read_json_columns, read_json_rows
+from feeds.instruments import guess_instrument
 from feeds.news.articles import TextSource
 from feeds.news.store import NewsStore, StoredItem
 from feeds.symbols import NameTable

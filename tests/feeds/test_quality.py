@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DataError
-from feeds.files.bars import guess_instrument
-from feeds.quality.checks import Calendars, check_bars, check_files, summarize_blocking
+from feeds.instruments import guess_instrument
+from feeds.quality.checks import Calendars, check_files, summarize_blocking
 from feeds.quality.findings import Kind, find_misplaced
 from feeds.quality.news import check_news
 from tests.support.faults import HARMLESS, HEADER, NEEDS_CLOSED_DAYS, PLANTED
-from tests.support.places import SHARED_DATA
+from tests.support.places import SHARED_CASES, SHARED_DATA
 
 DATA = SHARED_DATA
 SEEDS = int(os.environ.get("FAULT_SEEDS", "5"))
@@ -98,51 +98,103 @@ def test_a_fault_planted_in_a_real_file_is_found_where_it_is(market, fault, tmp_
         folder = tmp_path / str(seed)
         folder.mkdir()
         places[write(folder / f"{name.split('/')[1]}.csv", rows)] = at + 2
-    found = check_files(list(places), calendars=calendars())
+    findings = check_files(list(places), calendars=calendars())
     for path, line in places.items():
-        here = [one for one in found if one.file == path and one.kind is kind]
+        here = [finding for finding in findings if finding.file == path and finding.kind is kind]
         assert here, f"{path} has no {kind}"
-        assert kind is Kind.SHIFTED or line in {one.line for one in here}
+        assert kind is Kind.SHIFTED or line in {finding.line for finding in here}
         harmless = fault in HARMLESS or (market, fault) == ("a-share", "gap")
-        assert any(one.blocking for one in here) is not harmless
+        assert any(finding.blocking for finding in here) is not harmless
 
 
+@pytest.mark.slow
 @needs_data
 def test_clean_real_files_raise_no_more_than_ten_alarms():
-    found = check_files([DATA / folder for folder in CLEAN], calendars=calendars())
-    alarms = [f"{one.place}: {one.sentence}" for one in found if one.blocking]
+    findings = check_files([DATA / folder for folder in CLEAN], calendars=calendars())
+    alarms = [f"{finding.place}: {finding.sentence}" for finding in findings if finding.blocking]
     assert len(alarms) <= 10, alarms
     # 600900 has eleven days of suspension without a volume, which a backtest refuses.
-    assert [one for one in found if one.blocking and one.file.name != "600900.csv"] == []
+    assert [finding for finding in findings if finding.blocking and finding.file.name != "600900.csv"] == []
+
+
+REAL_SPLITS = {
+    "AAPL": ("2000-06-21", "2005-02-28", "2014-06-09", "2020-08-31"),
+    "CMCSA": ("2007-02-22", "2017-02-21"),
+    "IBM": (),
+    "INTC": ("2000-07-31",),
+    "SBUX": ("2001-04-30", "2005-10-24", "2015-04-09"),
+    "SPY": (),
+}
 
 
 @needs_data
-def test_splits_in_prices_as_they_were_traded_are_found_and_crashes_are_not():
-    found = check_files([DATA / "us_stocks_unadjusted" / f"{name}.csv" for name in ("AAPL", "INTC")])
-    assert {(one.symbol, str(one.day)) for one in found if one.kind is Kind.SPLIT} == {
-        ("AAPL", "2000-06-21"),
-        ("AAPL", "2005-02-28"),
-        ("AAPL", "2014-06-09"),
-        ("AAPL", "2020-08-31"),
-        ("INTC", "2000-07-31"),
-    }
-    assert {one.kind for one in found} == {Kind.SPLIT}
+@pytest.mark.parametrize("symbol", REAL_SPLITS)
+def test_splits_in_prices_as_they_were_traded_are_found_and_crashes_are_not(symbol):
+    findings = check_files([DATA / "us_stocks_unadjusted" / f"{symbol}.csv"], calendars=calendars())
+    splits = tuple(str(finding.day) for finding in findings if finding.kind is Kind.SPLIT)
+    assert splits == REAL_SPLITS[symbol]
+
+
+SPLITS = ["SPLIT5TO4", "SPLIT3TO2"]
+
+
+@pytest.mark.skipif(not SHARED_CASES.is_dir(), reason="needs the small inputs of ../shared/cases")
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_split_of_less_than_two_shares_for_one_is_found(name):
+    (finding,) = check_files([SHARED_CASES / "09-split-5-for-4" / f"{name}.csv"])
+    assert (finding.kind, finding.day, finding.blocking) == (Kind.SPLIT, date(2018, 6, 29), True)
+
+
+def walk(name, change, volume, tmp_path):
+    """The findings on a walk whose 60th day opens at `change` times the last close, with `volume`."""
+    dice, rows, price, coin = Random(4), [], 100.0, name == "XRPUSDT"
+    days = [date(2018, 3, 1) + timedelta(days=number) for number in range(160)]
+    calendar = calendars().covering("24/7" if coin else "XNYS", days[0], days[-1])
+    for number, day in enumerate([day for day in days if calendar.session(day)][:100]):
+        opening = price * (change if number == 60 else 1 if coin else dice.gauss(1, 0.006))
+        price = opening * dice.gauss(1, 0.015)
+        traded = dice.uniform(0.7, 1.5) * 1e6 * (volume if number == 60 else 1)
+        high, low = max(opening, price) * 1.01, min(opening, price) * 0.99
+        rows.append([day, *(f"{cell:.4f}" for cell in (opening, high, low, price)), round(traded)])
+    return check_files([write(tmp_path / f"{name}.csv", rows)], calendars=calendars())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "volume", "is_split"),
+    [
+        ("NVDA", 0.65, 5.0, False),
+        ("NVDA", 0.665, 7.0, False),
+        ("NVDA", 1.5, 6.0, False),
+        ("NVDA", 0.25, 30.0, False),
+        ("XRPUSDT", 1.33, 8.0, False),
+        ("NVDA", 2 / 3, 1.0, True),
+        ("NVDA", 3 / 4, 4 / 3, True),
+        ("NVDA", 3 / 5, 1.0, True),
+        ("XRPUSDT", 0.001, 1000.0, True),
+    ],
+)
+def test_a_wide_move_with_a_crowd_is_no_split_and_a_quiet_one_is(name, change, volume, is_split, tmp_path):
+    assert [finding.kind for finding in walk(name, change, volume, tmp_path)] == [Kind.SPLIT] * is_split
 
 
 @needs_data
 def test_the_odd_opens_and_the_hole_of_an_early_series_are_found_and_nothing_else_harms():
-    found = check_files([DATA / "coins_btc_long"])
-    kinds = [one.kind for one in found if one.blocking]
-    assert kinds.count(Kind.OHLC) == 32
+    findings = check_files([DATA / "coins_btc_long"])
+    kinds = [finding.kind for finding in findings if finding.blocking]
+    assert kinds.count(Kind.OHLC) == 13
+    (widened,) = [
+        finding.sentence for finding in findings if finding.kind is Kind.OHLC and not finding.blocking
+    ]
+    assert widened.startswith("19 bars from 2013-10-22 with an open or close outside low and high")
     assert [kind for kind in kinds if kind is not Kind.OHLC] == [Kind.GAP]
 
 
 @needs_data
 def test_a_suspension_of_an_a_share_is_found_and_harms_nothing():
-    found = check_bars(DATA / "cn_stocks_raw" / "600232.csv")
-    gaps = [one for one in found if one.kind is Kind.GAP]
-    assert max(int(one.value.split()[0]) for one in gaps) > 60
-    assert not any(one.blocking for one in gaps)
+    findings = check_files([DATA / "cn_stocks_raw" / "600232.csv"])
+    gaps = [finding for finding in findings if finding.kind is Kind.GAP]
+    assert max(int(finding.value.split()[0]) for finding in gaps) > 60
+    assert not any(finding.blocking for finding in gaps)
 
 
 @needs_data
@@ -162,7 +214,7 @@ def test_all_faults_of_a_file_are_reported_and_not_the_first_alone(tmp_path):
         "2024-01-05,1,2",
         "2024-01-06T04:00,1,1,1,1,0",
     )
-    assert {(one.line, one.kind.value) for one in check_bars(path)} == {
+    assert {(finding.line, finding.kind.value) for finding in check_files([path])} == {
         (3, "ohlc"),
         (4, "duplicate"),
         (5, "date"),
@@ -177,21 +229,21 @@ def test_all_faults_of_a_file_are_reported_and_not_the_first_alone(tmp_path):
 def test_a_bar_whose_session_has_not_closed_is_unfinished(tmp_path):
     path = bars(tmp_path, "2024-01-01,1,2,0.5,1,5", "2024-01-02,1,2,0.5,1,5.5")
     now = datetime(2024, 1, 2, 23, 59, tzinfo=UTC)
-    (one,) = check_bars(path, now=now)
-    assert (one.kind, one.day, one.blocking) == (Kind.UNFINISHED, date(2024, 1, 2), True)
-    assert check_bars(path, now=now + timedelta(minutes=1)) == []
+    (finding,) = check_files([path], now=now)
+    assert (finding.kind, finding.day, finding.blocking) == (Kind.UNFINISHED, date(2024, 1, 2), True)
+    assert check_files([path], now=now + timedelta(minutes=1)) == []
 
 
 def test_the_calendar_is_that_of_the_instrument_and_not_of_the_name(tmp_path):
     path = bars(tmp_path, "2024-01-05,1,2,0.5,1,5", "2024-01-06,1,2,0.5,1,6", name="THING.csv")
-    assert [one.kind for one in check_bars(path)] == [Kind.CLOSED_DAY]
-    assert check_bars(path, guess_instrument("BTCUSDT")) == []
+    assert [finding.kind for finding in check_files([path])] == [Kind.CLOSED_DAY]
+    assert check_files([path], instruments={path.stem: guess_instrument("BTCUSDT")}) == []
 
 
 def test_a_file_without_volume_is_noted_once(tmp_path):
     path = bars(tmp_path, *(f"2024-01-{day:02},1,1.1,0.9,1,0" for day in range(1, 20)))
-    (one,) = check_bars(path)
-    assert (one.kind, one.line, one.blocking) == (Kind.ZERO_VOLUME, 2, False)
+    (finding,) = check_files([path])
+    assert (finding.kind, finding.line, finding.blocking) == (Kind.ZERO_VOLUME, 2, False)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +252,9 @@ def test_a_file_without_volume_is_noted_once(tmp_path):
 def test_what_is_no_table_of_bars_is_a_finding_and_no_error(tmp_path, content):
     path = tmp_path / "BTCUSDT.csv"
     path.write_bytes(content)
-    (one,) = check_files([path])
-    assert (one.kind, one.file, one.blocking) == (Kind.UNREADABLE, path, True)
-    assert "\n" not in one.sentence and str(path) not in one.sentence
+    (finding,) = check_files([path])
+    assert (finding.kind, finding.file, finding.blocking) == (Kind.UNREADABLE, path, True)
+    assert "\n" not in finding.sentence and str(path) not in finding.sentence
 
 
 def test_a_path_that_is_missing_or_holds_no_data_is_refused(tmp_path):
@@ -239,8 +291,8 @@ def test_a_path_that_is_missing_or_holds_no_data_is_refused(tmp_path):
 )
 def test_whatever_the_rows_hold_the_check_ends_with_findings_of_one_line(tmp_path_factory, cells, name):
     path = write(tmp_path_factory.mktemp("any") / f"{name}.csv", cells)
-    found = check_bars(path, now=datetime(2024, 1, 3, tzinfo=UTC))
-    assert all("\n" not in one.sentence and one.sentence for one in found)
+    findings = check_files([path], now=datetime(2024, 1, 3, tzinfo=UTC))
+    assert all("\n" not in finding.sentence and finding.sentence for finding in findings)
 
 
 NEWS = ["published_at", "source", "symbols", "title", "text", "first_seen_at"]
@@ -268,8 +320,13 @@ def test_an_item_from_the_future_of_its_archive_is_found(tmp_path, seed):
         datetime.fromisoformat(rows[at][0]) + timedelta(days=dice.choice([4, 30, 800]))
     ).isoformat()
     assert check_news(write(tmp_path / "clean.csv", archive(Random(seed)), NEWS)) == []
-    (one,) = check_news(news(tmp_path, *rows))
-    assert (one.kind, one.line, one.blocking, one.symbol) == (Kind.FUTURE_NEWS, at + 2, True, "")
+    (finding,) = check_news(news(tmp_path, *rows))
+    assert (finding.kind, finding.line, finding.blocking, finding.symbol) == (
+        Kind.FUTURE_NEWS,
+        at + 2,
+        True,
+        "",
+    )
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -280,15 +337,15 @@ def test_an_item_published_after_it_was_first_seen_is_found(tmp_path, seed):
         row[5] = (datetime.fromisoformat(row[0]) + timedelta(minutes=dice.randrange(-4, 90))).isoformat()
     at = dice.randrange(len(rows))
     rows[at][5] = (datetime.fromisoformat(rows[at][0]) - timedelta(minutes=dice.choice([6, 600]))).isoformat()
-    (one,) = check_news(news(tmp_path, *rows))
-    assert (one.kind, one.line) == (Kind.FUTURE_NEWS, at + 2)
+    (finding,) = check_news(news(tmp_path, *rows))
+    assert (finding.kind, finding.line) == (Kind.FUTURE_NEWS, at + 2)
 
 
 def test_an_item_later_than_the_reading_is_found_and_a_time_without_a_zone_gets_half_a_day(tmp_path):
     now = datetime(2024, 1, 1, 12, tzinfo=UTC)
     texts = ("2024-01-01T11:00:00Z", "2024-01-01T23:00:00", "2024-01-02T00:00:00Z")
     path = news(tmp_path, *([text, "Wire", "BTC", text, ""] for text in texts))
-    assert [(one.kind, one.line) for one in check_news(path, now=now)] == [(Kind.FUTURE_NEWS, 4)]
+    assert [(finding.kind, finding.line) for finding in check_news(path, now=now)] == [(Kind.FUTURE_NEWS, 4)]
     assert check_news(path) == []
 
 
@@ -296,7 +353,9 @@ def test_an_archive_with_the_newest_first_is_as_good_as_one_with_the_oldest_firs
     rows = archive(Random(1))[::-1]
     assert check_news(news(tmp_path, *rows)) == []
     rows[50][0] = "2024-06-01T00:00:00+00:00"
-    assert [(one.kind, one.line) for one in check_news(news(tmp_path, *rows))] == [(Kind.FUTURE_NEWS, 52)]
+    assert [(finding.kind, finding.line) for finding in check_news(news(tmp_path, *rows))] == [
+        (Kind.FUTURE_NEWS, 52)
+    ]
 
 
 def test_faults_of_news_are_all_reported(tmp_path):
@@ -308,7 +367,7 @@ def test_faults_of_news_are_all_reported(tmp_path):
         ["2024-01-02", "Wire", "BTC", "", ""],
         ["2024-01-03", "Wire", "BTC", "Three", "", "2024-01-03T10:00"],
     )
-    assert {(one.line, one.kind.value, one.blocking) for one in check_news(path)} == {
+    assert {(finding.line, finding.kind.value, finding.blocking) for finding in check_news(path)} == {
         (None, "duplicate", False),
         (4, "date", True),
         (5, "unreadable", True),
@@ -318,7 +377,7 @@ def test_faults_of_news_are_all_reported(tmp_path):
 
 def test_harm_is_one_line_with_the_first_place_and_the_count(tmp_path):
     path = bars(tmp_path, "2024-01-01,1,2,0.5,1,5", "2024-01-03,1,2,0.5,1,6", "2024-01-05,1,2,0.5,1,6.5")
-    line = summarize_blocking(check_bars(path))
+    line = summarize_blocking(check_files([path]))
     assert line.startswith(f"{path}, line 3: 1 session missing from 2024-01-02")
     assert line.endswith("(2 findings in 1 file would harm a backtest)")
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.model import Precision
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from feeds.news.articles import TextSource
 from feeds.news.dedup import DuplicateReason
 from feeds.news.download import FetchReport, FetchSettings, fetch_news
@@ -128,6 +128,7 @@ def feedparsers_times(path: Path) -> list[int | None]:
     return [calendar.timegm(moment) if moment else None for moment in times]
 
 
+@pytest.mark.slow
 @needs_feeds
 def test_every_saved_feed_is_read_with_feedparsers_times_and_nothing_before_its_time(tmp_path):
     files = sorted(path for path in FEEDS.iterdir() if path.suffix in (".xml", ".rss", ".atom"))

@@ -21,6 +21,7 @@ def outcomes(market):
     ]
 
 
+@pytest.mark.slow
 def test_equal_settings_make_equal_markets_and_another_seed_makes_another():
     assert facts(simulate(MarketSettings(seed=5, days=60))) == facts(
         simulate(MarketSettings(seed=5, days=60))
@@ -37,6 +38,7 @@ def test_a_longer_market_begins_with_the_shorter_one():
     assert short.oracle.items() <= long.oracle.items()
 
 
+@pytest.mark.slow
 def test_the_oracle_s_probabilities_come_true():
     seen = [one for seed in range(4) for one in outcomes(simulate(MarketSettings(seed=seed, days=900)))]
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from engine.calendars import load_calendar
 from engine.errors import DataError
-from feeds.files.bars import guess_instrument
 from feeds.history.candles import Adjustment, Candle, Gap
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import Span, StoredBars
+from feeds.instruments import guess_instrument
 from tests.support.own_processes import started
 from tests.support.places import ROOT
 

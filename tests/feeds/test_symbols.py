@@ -1,9 +1,11 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from engine.instruments import AssetClass, Instrument
-from feeds import symbols as words
-from feeds.files.bars import guess_instrument
-from feeds.symbols import NameTable, known_names, parse_pair
+from feeds import known_names as words
+from feeds.instruments import guess_instrument, known_names, parse_pair
+from feeds.symbols import NameTable
 
 
 def table(*symbols: str, extra: dict[str, list[str]] | None = None) -> NameTable:
@@ -32,6 +34,46 @@ def test_a_class_of_shares_goes_by_its_common_spellings(word):
 def test_a_company_keeps_its_former_ticker():
     assert table("META").resolve("FB") == {"META"}
     assert table("FB").resolve("META") == {"FB"}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "word"),
+    [
+        ("BTCUSDT", "BTC-USD"),
+        ("BTCUSDT", "BTC/USDT"),
+        ("BTCUSDT", "BTCUSD"),
+        ("BTCUSDT", "CRYPTO:BTC"),
+        ("BTCUSDT", "BINANCE:BTCUSDT"),
+        ("BTCUSDT", "BTC.X"),
+        ("BTCUSDT", "BTC-PERP"),
+        ("XBTUSD", "Bitcoin"),
+        ("UNI7083-USD", "uniswap"),
+        ("UNI7083-USD", "UNI"),
+        ("BRK-B", "BRK.B"),
+        ("BRK-B", "Berkshire Hathaway"),
+        ("AAPL", "NASDAQ:AAPL"),
+        ("AAPL", "AAPL.O"),
+        ("600519", "600519.XSHG"),
+        ("600519", "SSE:600519"),
+    ],
+)
+def test_a_subject_is_known_in_the_spellings_of_vendors(symbol, word):
+    assert table(symbol).match_symbols([word]) == {symbol}
+
+
+@pytest.mark.parametrize("word", ["LINK-USD", "CRYPTO:LINK", "FOREX:LINK", "LINK.DE"])
+def test_a_spelling_of_a_coin_is_not_a_share_of_that_ticker(word):
+    assert table("LINK").match_symbols([word]) is None
+
+
+def test_luna_and_lunc_are_one_coin_until_may_2022_and_two_since():
+    before, after = datetime(2022, 5, 27, tzinfo=UTC), datetime(2022, 5, 28, tzinfo=UTC)
+    names = table("LUNAUSDT", "LUNCUSDT")
+    for word in ("LUNA", "LUNC", "terra", "LUNC-USD", "Terra Classic"):
+        assert names.match_symbols([word], before) == {"LUNAUSDT", "LUNCUSDT"}
+    assert names.match_symbols(["LUNC"], after) == names.match_symbols(["terra classic"]) == {"LUNCUSDT"}
+    assert names.match_symbols(["LUNA"], after) == names.match_symbols(["terra"]) == {"LUNAUSDT"}
+    assert table("LUNAUSDT").match_symbols(["LUNC"], after) is None
 
 
 def test_an_untraded_name_is_known_and_stands_for_nothing():
@@ -91,9 +133,9 @@ def test_a_general_topic_concerns_the_whole_market_whatever_is_traded():
 
 
 def test_no_word_of_the_built_in_table_stands_for_two_things():
-    for text in (words._COINS, words._STOCKS, words._A_SHARES):
+    for text in (words.COINS, words.STOCKS, words.A_SHARES):
         every = [
-            words._normalize_word(word)
+            words.normalize_word(word)
             for word in text.replace("\n", "|").replace("|", ",").split(",")
             if word.strip()
         ]
@@ -102,7 +144,7 @@ def test_no_word_of_the_built_in_table_stands_for_two_things():
 
 def test_no_topic_is_a_name():
     names = table()
-    assert not [topic for topic in words._TOPICS if topic in names.symbols]
+    assert not [topic for topic in words.TOPICS if topic in names.symbols]
 
 
 @pytest.mark.parametrize(

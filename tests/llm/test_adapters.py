@@ -25,6 +25,7 @@ def test_an_adapter_sits_on_the_blocks_of_its_depth(
     assert LoraShape(depth=depth).blocks(count) == blocks
 
 
+@pytest.mark.slow
 def test_an_adapter_has_the_same_fingerprint_in_every_process(tmp_path: Path) -> None:
     script = (
         "import sys, torch\n"

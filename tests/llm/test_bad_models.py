@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ from safetensors.numpy import save
 
 from llm.model_files import model_folder
 from strategies.runs import list_runs
-from tests.support.own_processes import ran
+from tests.support.own_processes import CLOSECALL, ran
 from tests.support.tables_on_disk import write_bars
 from tui.cli.main import run
 
-CLOSECALL = Path(sys.executable).with_name("closecall")
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
 
 
@@ -25,9 +23,9 @@ def expect_refusal(folder, capsys, *flags):
     (bars,) = write_bars(folder / "bars", "BTC-USD")
     words = ["backtest", "--bars", str(bars), "--data-dir", f"{folder}/data", "--out", f"{folder}/out"]
     assert run([*words, *flags]) == 3
-    said = capsys.readouterr()
-    assert said.out == ""
-    (line,) = said.err.splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
     assert line.startswith("closecall: ")
     assert not (folder / "out").exists()
     return line
@@ -198,13 +196,15 @@ def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_the_model_end_in_one_line_and_a_failed_run(tmp_path, model):
     config = json.loads((model / "config.json").read_text())
     change_json(model / "config.json", intermediate_size=2 * config["intermediate_size"])
     assert f"student {model}: cannot be loaded" in expect_refusal_in_process(tmp_path, "--student", model)
-    assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]
+    assert [summary.state for summary in list_runs(tmp_path / "data")] == ["failed"]
 
 
+@pytest.mark.slow
 def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp_path):
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     weights = save({name: np.zeros((4, 999), dtype=np.float32)})
@@ -212,4 +212,4 @@ def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp
     assert "student tiny + my-adapter: cannot be loaded" in expect_refusal_in_process(
         tmp_path, "--adapter", adapter
     )
-    assert [one.state for one in list_runs(tmp_path / "data")] == ["failed"]
+    assert [summary.state for summary in list_runs(tmp_path / "data")] == ["failed"]

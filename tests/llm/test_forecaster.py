@@ -24,10 +24,10 @@ def seen():
 
 def test_every_observation_gets_its_own_call_in_order(tmp_path, seen):
     with AnswerCache(tmp_path / "l.sqlite") as ledger:
-        made = forecast(seen, RuleStudent(), ledger, silent)
-    assert [(c.symbol, c.as_of) for c in made.calls] == [(o.symbol, o.as_of) for o in seen]
-    assert all(isinstance(call, Forecast) for call in made.calls)
-    assert made.num_generated == len(seen)
+        forecasts = forecast(seen, RuleStudent(), ledger, silent)
+    assert [(c.symbol, c.as_of) for c in forecasts.calls] == [(o.symbol, o.as_of) for o in seen]
+    assert all(isinstance(call, Forecast) for call in forecasts.calls)
+    assert forecasts.num_generated == len(seen)
 
 
 def test_a_full_ledger_answers_without_the_student(tmp_path, seen):
@@ -42,9 +42,9 @@ def test_a_full_ledger_answers_without_the_student(tmp_path, seen):
 def test_equal_prompts_are_asked_once(tmp_path, seen):
     student = RuleStudent()
     with AnswerCache(tmp_path / "l.sqlite") as ledger:
-        made = forecast([*seen[:5], *seen[:5]], student, ledger, silent)
+        forecasts = forecast([*seen[:5], *seen[:5]], student, ledger, silent)
     assert len(student.asked) == 5
-    assert made.calls[:5] == made.calls[5:]
+    assert forecasts.calls[:5] == forecasts.calls[5:]
 
 
 def test_answers_are_kept_when_the_student_dies_halfway(tmp_path, seen):
@@ -66,8 +66,10 @@ def test_answers_are_kept_when_the_student_dies_halfway(tmp_path, seen):
 
 def test_output_that_cannot_be_read_is_an_abstention(tmp_path, seen):
     with AnswerCache(tmp_path / "l.sqlite") as ledger:
-        made = forecast(seen, RuleStudent(lambda prompt: UP if "BTC" in prompt else "moon!"), ledger, silent)
-    assert all(isinstance(call, Abstention) and call.text == "moon!" for call in made.calls)
+        forecasts = forecast(
+            seen, RuleStudent(lambda prompt: UP if "BTC" in prompt else "moon!"), ledger, silent
+        )
+    assert all(isinstance(call, Abstention) and call.text == "moon!" for call in forecasts.calls)
 
 
 def test_progress_counts_what_is_asked(tmp_path, seen):

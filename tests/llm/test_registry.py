@@ -56,7 +56,7 @@ def test_entering_the_same_adapter_again_gives_the_one_on_record(registry, tmp_p
     folder = adapter_on_disk(tmp_path / "made")
     first, again, later = enter(registry, folder), enter(registry, folder), enter(registry, folder, hours=2)
     assert first == again
-    assert [one.name for one in registry.adapters()] == [first.name, later.name]
+    assert [item.name for item in registry.adapters()] == [first.name, later.name]
     assert first.name != later.name
 
 
@@ -117,9 +117,9 @@ def test_promotions_and_rollbacks_move_the_champion_and_each_one_back(registry, 
     promote(registry, first)
     promote(registry, second)
     assert registry.champion("tiny").name == second
-    assert [one.status for one in registry.adapters()] == [Status.RETIRED, Status.CHAMPION]
+    assert [item.status for item in registry.adapters()] == [Status.RETIRED, Status.CHAMPION]
     assert rollback(registry).champion == first
-    assert [one.status for one in registry.adapters()] == [Status.CHAMPION, Status.RETIRED]
+    assert [item.status for item in registry.adapters()] == [Status.CHAMPION, Status.RETIRED]
     assert rollback(registry).champion is None
     assert registry.champion("tiny") is None
     with pytest.raises(UsageError, match="no champion to roll back"):
@@ -186,7 +186,15 @@ def test_history_answers_who_was_champion_when(registry, tmp_path):
     promote(registry, second, hours=20)
     rollback(registry, hours=30)
     asked = [registry.champion_at("tiny", instant_at(hours)) for hours in (9, 10, 19, 20, 29, 30, 99)]
-    assert [one and one.name for one in asked] == [None, first, first, second, second, first, first]
+    assert [item and item.name for item in asked] == [
+        None,
+        first,
+        first,
+        second,
+        second,
+        first,
+        first,
+    ]
 
 
 def test_a_champion_does_not_change_in_the_past(registry, tmp_path):
@@ -237,11 +245,11 @@ def test_settings_with_the_champion_name_its_folder_and_every_forecast_its_adapt
     assert champion_settings(registry, bare) == bare
     adapter = enter(registry, adapter_on_disk(tmp_path / "made"), base=base_fingerprint("tiny"))
     promote(registry, adapter.name)
-    found = champion_settings(registry, bare)
-    assert (found.adapter, found.batch) == (adapter.folder, 8)
-    assert load_student(found).name == f"tiny + {adapter.name}"
+    settings = champion_settings(registry, bare)
+    assert (settings.adapter, settings.batch) == (adapter.folder, 8)
+    assert load_student(settings).name == f"tiny + {adapter.name}"
     with pytest.raises(UsageError, match="cannot both answer"):
-        champion_settings(registry, found)
+        champion_settings(registry, settings)
 
 
 def test_a_champion_of_other_weights_or_with_altered_files_does_not_answer(registry, tmp_path):

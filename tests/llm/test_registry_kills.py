@@ -42,10 +42,10 @@ def test_a_crash_while_entering_leaves_no_half_adapter_and_entering_again_works(
             patched.setattr(f"llm.registry.store.{place}", crash)
             with pytest.raises(Crash):
                 enter(registry, folder)
-        listed = [one.name for one in registry.adapters()]
+        listed = [item.name for item in registry.adapters()]
         assert len(listed) == (place == "Path.rmdir")  # by then it is on record
     with Registry.open(tmp_path / "data") as registry:
-        assert [one.name for one in registry.adapters()] == listed
+        assert [item.name for item in registry.adapters()] == listed
         assert [path.name for path in (tmp_path / "data/models/adapters").iterdir()] == listed
         assert list((tmp_path / "data/models/entering").iterdir()) == []
         assert adapter_folder(enter(registry, folder).folder)
@@ -63,23 +63,23 @@ def sound_state(data: Path) -> int:
     """Check all that must hold after a kill; how many events are on record."""
     with Registry.open(data) as registry:
         changes = registry.changes()
-        names = [one.name for one in registry.adapters()]
-        for one in registry.adapters():
-            assert fingerprint([adapter_folder(one.folder)]) == one.fingerprint
+        names = [item.name for item in registry.adapters()]
+        for item in registry.adapters():
+            assert fingerprint([adapter_folder(item.folder)]) == item.fingerprint
         champion = registry.champion("tiny")
-        turns = [one for one in changes if one.kind in ("adapter_promoted", "champion_rolled_back")]
+        turns = [item for item in changes if item.kind in ("adapter_promoted", "champion_rolled_back")]
         assert (champion and champion.name) == (turns[-1].champion if turns else None)
         assert champion is None or champion.status is Status.CHAMPION
-        assert sum(one.status is Status.CHAMPION for one in registry.adapters()) == (champion is not None)
+        assert sum(item.status is Status.CHAMPION for item in registry.adapters()) == (champion is not None)
     assert sorted(path.name for path in (data / "models/adapters").iterdir()) == sorted(names)
     assert list((data / "models/entering").iterdir()) == []
     return len(changes)
 
 
 @contextmanager
-def changing(data, made, first):
+def changing(data, scratch, first):
     with started(
-        [sys.executable, "-m", "tests.support.adapters_on_disk", data, made, str(first)],
+        [sys.executable, "-m", "tests.support.adapters_on_disk", data, scratch, str(first)],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -89,6 +89,7 @@ def changing(data, made, first):
         yield running
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_adapter(tmp_path):
     chance = random.Random(4)
     data, before = tmp_path / "data", 0
@@ -103,15 +104,16 @@ def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_ad
     assert before >= 40
 
 
+@pytest.mark.slow
 def test_processes_that_change_one_registry_at_once_lose_nothing(tmp_path):
     data = tmp_path / "data"
-    left, right = (changing(data, tmp_path / f"made-{one}", 1000 * one + 1) for one in range(2))
+    left, right = (changing(data, tmp_path / f"adapters-{item}", 1000 * item + 1) for item in range(2))
     with left as first, right as second:
         time.sleep(1.0)
-        for one in (first, second):
-            assert one.poll() is None
-            one.kill()
-            one.communicate(timeout=60)
+        for item in (first, second):
+            assert item.poll() is None
+            item.kill()
+            item.communicate(timeout=60)
     assert sound_state(data) >= 4
 
 
@@ -130,8 +132,8 @@ def test_one_adapter_is_promoted_once_however_many_ask_at_once(tmp_path):
             return ""
 
     with ThreadPoolExecutor(6) as pool:
-        told = list(pool.map(ask, range(6)))
-    assert told.count("") == 1
-    assert [said for said in told if said and "already; nothing to do" not in said] == []
+        outcomes = list(pool.map(ask, range(6)))
+    assert outcomes.count("") == 1
+    assert [outcome for outcome in outcomes if outcome and "already; nothing to do" not in outcome] == []
     with Registry.open(tmp_path / "data") as registry:
-        assert [one.kind for one in registry.changes()] == ["adapter_entered", "adapter_promoted"]
+        assert [item.kind for item in registry.changes()] == ["adapter_entered", "adapter_promoted"]

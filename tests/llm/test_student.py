@@ -45,22 +45,25 @@ def adapter(small, tmp_path_factory):
     return make_small_adapter(small, tmp_path_factory.mktemp("adapter") / "lora")
 
 
+@pytest.mark.slow
 def test_the_batched_path_answers_like_one_call_a_prompt(tiny, seen):
-    prompts = [tiny.prompt(one) for one in seen[:40]]
+    prompts = [tiny.prompt(observation) for observation in seen[:40]]
     assert tiny.answer(prompts, silent) == [tiny.generate([prompt])[0] for prompt in prompts]
 
 
+@pytest.mark.slow
 def test_an_answer_does_not_depend_on_the_prompts_after_it(tiny, seen):
-    prompts = [tiny.prompt(one) for one in seen]
+    prompts = [tiny.prompt(observation) for observation in seen]
     whole = tiny.answer(prompts, silent)
     for count in (1, 63, 64, 65, 100):
         assert tiny.answer(prompts[:count], silent) == whole[:count]
 
 
+@pytest.mark.slow
 def test_random_weights_keep_to_the_format_and_never_contradict_themselves(small, seen):
     student = load_student(StudentSettings(student=str(small), prompt="compact"))
-    answers = student.answer([student.prompt(one) for one in seen], silent)
-    calls = [parse_answer(answer, one) for answer, one in zip(answers, seen, strict=True)]
+    answers = student.answer([student.prompt(observation) for observation in seen], silent)
+    calls = [parse_answer(answer, observation) for answer, observation in zip(answers, seen, strict=True)]
     assert all(isinstance(call, Forecast) for call in calls)
     assert len(set(answers)) > 1
     for call, answer in zip(calls, answers, strict=True):
@@ -73,10 +76,11 @@ def test_an_adapter_changes_answers_and_fingerprint_and_is_named(small, adapter,
     adapted = load_student(StudentSettings(student=str(small), prompt="compact", adapter=adapter))
     assert adapted.fingerprint != plain.fingerprint
     assert adapted.name.endswith("+ lora")
-    prompts = [plain.prompt(one) for one in seen[:64]]
+    prompts = [plain.prompt(observation) for observation in seen[:64]]
     assert adapted.answer(prompts, silent) != plain.answer(prompts, silent)
 
 
+@pytest.mark.slow
 def test_a_four_bit_student_with_an_adapter_runs_a_backtest_end_to_end(small, adapter, tmp_path):
     flags = {
         "student": str(small),
@@ -117,6 +121,7 @@ def test_the_weights_are_not_read_before_they_are_needed(seen):
     assert "model" not in vars(student)
 
 
+@pytest.mark.slow
 def test_the_shipped_student_captures_nine_tenths_of_the_edge_on_unseen_markets(tmp_path):
     flags = {"seed": 4242, "market": {"days": 250}}
     result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result
@@ -126,6 +131,7 @@ def test_the_shipped_student_captures_nine_tenths_of_the_edge_on_unseen_markets(
     assert result["verdict"] == "better"
 
 
+@pytest.mark.slow
 def test_without_edge_the_verdict_is_not_better(tmp_path):
     flags = {"seed": 4242, "market": {"days": 250, "edge": False}}
     result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result

@@ -49,8 +49,8 @@ def test_what_crosses_the_pipe_comes_back_as_it_was():
 
     from engine.journal.canonical import canonical_json
 
-    for one in SEEN:
-        assert decode_observation(json.loads(canonical_json(encode_observation(one)))) == one
+    for observation in SEEN:
+        assert decode_observation(json.loads(canonical_json(encode_observation(observation)))) == observation
     wanted = StudentSettings(adapter=Path("somewhere"), prompt="compact", batch=8)
     assert decode_settings(json.loads(canonical_json(encode_settings(wanted)))) == wanted
 
@@ -59,7 +59,7 @@ def test_a_student_far_away_says_what_it_says_at_home(student):
     home = RuleStudent()
     assert (student.name, student.fingerprint, student.window) == (home.name, home.fingerprint, home.window)
     prompts = student.prompts(SEEN, 30)
-    assert prompts == [home.prompt(one) for one in SEEN]
+    assert prompts == [home.prompt(observation) for observation in SEEN]
     assert student.answers(prompts, 30, NEVER) == home.answer(prompts, lambda _done, _total: None)
 
 
@@ -85,11 +85,11 @@ def test_one_that_hangs_is_late_and_the_next_question_finds_another(student, hos
 def test_a_person_interrupts_one_that_hangs(student, host):
     student.prompts(SEEN[:1], 30)
     os.kill(host.pid, signal.SIGSTOP)
-    said = threading.Event()
-    threading.Timer(0.3, said.set).start()
+    replies = threading.Event()
+    threading.Timer(0.3, replies.set).start()
     begun = time.monotonic()
     with pytest.raises(StudentInterrupted):
-        student.answers(["anything"], 60, said.is_set)
+        student.answers(["anything"], 60, replies.is_set)
     assert time.monotonic() - begun < 3
 
 
@@ -112,15 +112,15 @@ def test_what_a_student_refuses_is_told_and_its_process_goes_on():
     questions.write('{"ask": "describe", "number": 4, "student": {"student": "x", "adapter": null, ')
     questions.write('"quantization": "none", "prompt": null, "batch": 4}}\n')
     questions.seek(0)
-    said = StringIO()
-    serve(questions, said, load)
-    assert said.getvalue() == '{"error":"RuntimeError: no such weights","number":4}\n'
+    replies = StringIO()
+    serve(questions, replies, load)
+    assert replies.getvalue() == '{"error":"RuntimeError: no such weights","number":4}\n'
 
 
 def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
     class Counted(RuleStudent):
         def prompts(self, observed, seconds, interrupted=NEVER):
-            return [self.prompt(one) for one in observed]
+            return [self.prompt(observation) for observation in observed]
 
         def answers(self, prompts, seconds, interrupted):
             rounds.append(len(prompts))
@@ -132,7 +132,7 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
         for number in range(0, len(SEEN), 2):
             some = SEEN[number : number + 2]
             prompts = ahead.prompts(some, 30)
-            assert prompts == [RuleStudent().prompt(one) for one in some]
+            assert prompts == [RuleStudent().prompt(observation) for observation in some]
             assert ahead.answers(prompts, 30, NEVER) == RuleStudent().answer(prompts, lambda _d, _t: None)
         assert len(rounds) <= 3
         asked = len(rounds)
@@ -143,11 +143,12 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
         assert again.prompts(unforeseen, 30) == [RuleStudent().prompt(unforeseen[0])]
 
 
+@pytest.mark.slow
 def test_the_shipped_student_says_in_its_process_what_it_says_here():
     here = load_student(StudentSettings(batch=4))
     with StudentHost(command=STUDENT_COMMAND) as host:
         there = RemoteStudent(host, StudentSettings(batch=4), 120)
         prompts = there.prompts(SEEN[:3], 120)
-        assert prompts == [here.prompt(one) for one in SEEN[:3]]
+        assert prompts == [here.prompt(observation) for observation in SEEN[:3]]
         assert there.fingerprint == here.fingerprint
         assert there.answers(prompts, 120, NEVER) == here.answer(prompts, lambda _done, _total: None)

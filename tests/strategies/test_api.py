@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 
 import closecall as cc
+from strategies.monitor.catalog import JournalPlace, JournalType
+from strategies.monitor.journal_reader import JournalFile
+from strategies.monitor.projection import JournalProjection
 from tests.support.students import RuleStudent
 from tui.cli.main import run as run_command
 
@@ -117,6 +120,18 @@ def test_frames_are_read_as_files_are_and_stay_as_they_were(tmp_path, frames):
     assert cc.MarketData.from_frames(frames).bars == read
     assert cc.MarketData.from_frames({"BTCUSDT": indexed}).bars == read
     pd.testing.assert_frame_equal(frames["BTCUSDT"], before)
+
+
+def test_a_walk_forward_over_frames_is_not_called_simulated_while_it_runs(tmp_path, frames):
+    cc.walkforward(
+        cc.MarketData.from_frames(frames), method="none", train_days=20, test_days=15, folder=tmp_path
+    )
+    (journal,) = tmp_path.glob("runs/*/journal.sqlite")
+    shown = JournalProjection(JournalPlace(type=JournalType.RUN, name="one", path=journal))
+    for row in JournalFile(journal).page(0, 2, 2):
+        shown.fold(row, listed=True)
+    assert shown.view().title == "walk-forward, none"
+    assert not shown.view().simulated
 
 
 def test_news_frames_reach_the_forecasts(frames):

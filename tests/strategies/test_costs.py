@@ -5,7 +5,7 @@ import pytest
 import closecall as cc
 from engine.errors import UsageError
 from engine.instruments import DEFAULT_COSTS, AssetClass
-from feeds.files.bars import guess_instrument
+from feeds.instruments import guess_instrument
 from strategies.conclusions import describe_account
 from strategies.config_file import load_config
 from strategies.instrument_settings import build_costs, build_instruments

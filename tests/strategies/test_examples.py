@@ -28,6 +28,7 @@ def test_an_example_is_short_and_runs(example, tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout
+    assert "Warning" not in run.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -115,20 +115,12 @@ def make_session(folder, patch):
     plan = replace(plan_in(folder), replay=False)
     with open_journal(folder) as journal:
         assert score_session(journal, folder, NOW, count=True)
-        watcher = ChampionWatcher(
-            replace(plan, replay=True),
-            journal,
-            fingerprint=str,
-            look=lambda: None,
-            record_fault=lambda *_: None,
-        )
-        watcher(day(8))
-        watcher.close()
-        live = ChampionWatcher(
-            plan, journal, fingerprint=str, look=lambda: None, record_fault=lambda *_: None
-        )
-        live(day(8))
-        live.close()
+        for each in (replace(plan, replay=True), plan):
+            watcher = ChampionWatcher(
+                each, journal, fingerprint=str, look=lambda: None, record_fault=lambda *_: None
+            )
+            watcher(day(8))
+            watcher.close()
 
 
 def make_registry(folder):

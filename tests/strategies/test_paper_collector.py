@@ -1,17 +1,10 @@
 from datetime import datetime
 
-import pytest
-
 from engine.journal.canonical import format_utc
 from strategies.paper.forecasting import ARRIVED_LATE
 from tests.support.collected_sessions import MARKET, Trial
-from tests.support.paper_sessions import check_replay, in_memory, open_journal, read_rows
+from tests.support.paper_sessions import check_replay, open_journal, read_rows
 from training.dataset.loaders import load_session_experiences
-
-
-@pytest.fixture
-def tmp_path():
-    yield from in_memory()
 
 
 def test_weeks_on_failing_sources_and_a_jumping_clock_end_without_a_wrong_fill(tmp_path):

@@ -29,11 +29,6 @@ from tests.support.paper_sessions import (
 from tui.cli.main import run
 
 
-@pytest.fixture
-def tmp_path():
-    yield from in_memory()
-
-
 @pytest.fixture(scope="module")
 def finished():
     """A folder with a session that ran to its end in many small transactions."""

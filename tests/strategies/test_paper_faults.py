@@ -28,18 +28,12 @@ from tests.support.paper_sessions import (
     check_replay,
     command_at,
     day,
-    in_memory,
     open_journal,
     read_digests,
     read_rows,
     replay,
     run_in_child,
 )
-
-
-@pytest.fixture
-def tmp_path():
-    yield from in_memory()
 
 
 class Clock:
@@ -110,6 +104,7 @@ def during(prompts, first, last):
     return day(first).isoformat() <= at <= day(last).isoformat()
 
 
+@pytest.mark.slow
 def test_a_session_by_a_real_clock_trades_as_its_replay(tmp_path):
     live(tmp_path / "live", days=26)
     replay(tmp_path / "replay")
@@ -141,6 +136,7 @@ def test_a_student_that_hangs_or_dies_takes_no_new_position_and_comes_back(tmp_p
     assert session.faults.down == {}
 
 
+@pytest.mark.slow
 def test_halt_works_while_the_student_hangs(tmp_path):
     def trouble(prompts, interrupted):
         if during(prompts, 12, 12) and not interrupted():
@@ -159,41 +155,32 @@ def test_halt_works_while_the_student_hangs(tmp_path):
     assert check_replay(tmp_path).equal
 
 
-def test_a_halt_found_behind_an_undecided_close_is_obeyed_first(tmp_path):
-    class Killed(Exception):
-        pass
+class Killed(Exception):
+    """Stands for the death of the process."""
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("minutes", "halted", "reason"), [(2, True, INTERRUPTED), (31, False, ARRIVED_LATE)])
+def test_a_close_found_undecided_is_abstained_where_a_halt_or_its_time_came(
+    tmp_path, minutes, halted, reason
+):
     def dies(prompts, _):
         if during(prompts, 12, 12):
             raise Killed
 
     with pytest.raises(Killed):
         live(tmp_path, student=Timely(dies))
-    with open_journal(tmp_path) as journal:
-        journal.append([command_at("halt", day(12, minutes=1))], day(12, minutes=1))
+    if halted:
+        with open_journal(tmp_path) as journal:
+            journal.append([command_at("halt", day(12, minutes=1))], day(12, minutes=1))
     clock = Clock()
-    clock.at = day(12, minutes=2)
+    clock.at = day(12, minutes=minutes)
     live(tmp_path, clock=clock, days=13)
-    assert [one["abstention"] for one in forecasts(tmp_path)].count(INTERRUPTED) == 2
+    abstained = [call["as_of"] for call in forecasts(tmp_path) if call["abstention"] == reason]
+    assert abstained == ["2023-01-13T00:00:00Z"] * 2
 
 
-def test_a_close_found_after_its_time_is_abstained_as_late(tmp_path):
-    class Killed(Exception):
-        pass
-
-    def dies(prompts, _):
-        if during(prompts, 12, 12):
-            raise Killed
-
-    with pytest.raises(Killed):
-        live(tmp_path, student=Timely(dies))
-    clock = Clock()
-    clock.at = day(12, minutes=31)
-    live(tmp_path, clock=clock, days=13)
-    late = [one for one in forecasts(tmp_path) if one["abstention"] == ARRIVED_LATE]
-    assert [one["as_of"] for one in late] == ["2023-01-13T00:00:00Z"] * 2
-
-
+@pytest.mark.slow
 def test_a_locked_journal_is_waited_for_and_named(tmp_path):
     start = build_run_spec(CONFIG, FACTS, First(), RiskLimits())
     create_session(tmp_path, NAME, start, [], at=FACTS.start, about={})
@@ -221,6 +208,7 @@ def test_a_locked_journal_is_waited_for_and_named(tmp_path):
     assert read_digests(tmp_path)["fills"] == read_digests(tmp_path / "replay")["fills"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_waited_for_and_named(tmp_path):
     limited = []
 
@@ -248,6 +236,7 @@ def test_a_full_disk_is_waited_for_and_named(tmp_path):
     assert read_digests(tmp_path)["fills"] == read_digests(tmp_path / "replay")["fills"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_that_jumps_is_named_and_nothing_is_filled_wrongly(tmp_path, hours):
     jumped = []
@@ -287,6 +276,7 @@ class Late:
         return now
 
 
+@pytest.mark.slow
 def test_late_slices_are_not_decided_on_and_their_opens_fill_only_at_prices_that_were_seen(tmp_path):
     for observed in (False, True):
         folder = tmp_path / str(observed)

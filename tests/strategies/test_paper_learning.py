@@ -47,6 +47,12 @@ def trained_adapters(monkeypatch, code):
     monkeypatch.setattr(retraining, "RETRAIN_COMMAND", (sys.executable, "-c", code))
 
 
+def watch(plan, journal, fingerprint=str, record_fault=lambda *_: None):
+    return ChampionWatcher(
+        plan, journal, fingerprint=fingerprint, look=lambda: None, record_fault=record_fault
+    )
+
+
 def test_rounds_come_evenly_from_the_start_and_each_once(session, monkeypatch):
     trained_adapters(monkeypatch, DONE)
     with open_journal(session) as journal:
@@ -163,32 +169,26 @@ def test_the_champion_of_an_instant_speaks_from_then_on_and_the_registry_stands_
         )
         registry.promote(entered.name, at=day(6), by="gate", reason="better")
         registry.rollback(at=day(9), by="ann", reason="worse")
-    told = []
+    faults = []
     with open_journal(session) as journal:
-        champions = ChampionWatcher(
+        champions = watch(
             plan,
             journal,
-            fingerprint=lambda adapter: "base" if adapter is None else adapter.name,
-            look=lambda: None,
-            record_fault=lambda part, reason: told.append((part, reason)),
+            lambda adapter: "base" if adapter is None else adapter.name,
+            lambda *fault: faults.append(fault),
         )
-        said = [champions(day(number)).fingerprint for number in (5, 6, 8, 9)]
+        champion_names = [champions(day(number)).fingerprint for number in (5, 6, 8, 9)]
         champions.close()
-        again = ChampionWatcher(
-            plan, journal, fingerprint=str, look=lambda: None, record_fault=lambda *_: None
-        )
+        again = watch(plan, journal)
         again(day(9))
         again.close()
         beside = [row.payload["change"] for row in journal.read(kinds=("registry_changed",))]
-    assert said == ["base", entered.name, entered.name, "base"]
+    assert champion_names == ["base", entered.name, entered.name, "base"]
     assert beside == ["adapter_entered", "adapter_promoted", "champion_rolled_back"]
-    assert told == []
+    assert faults == []
 
 
 def test_where_an_adapter_was_named_no_champion_takes_its_place(session):
     plan = plan_in(session, "never", adapter=session)
     with Registry.open(learning_dir(session, NAME, replay=True)), open_journal(session) as journal:
-        champions = ChampionWatcher(
-            plan, journal, fingerprint=str, look=lambda: None, record_fault=lambda *_: None
-        )
-        assert champions(day(9)) is None
+        assert watch(plan, journal)(day(9)) is None

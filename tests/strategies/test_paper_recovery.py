@@ -15,11 +15,6 @@ from tests.support.paper_sessions import (
 )
 
 
-@pytest.fixture
-def tmp_path():
-    yield from in_memory()
-
-
 @pytest.fixture(scope="module")
 def uninterrupted():
     for folder in in_memory():

@@ -27,18 +27,6 @@ from tests.support.paper_sessions import (
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def tmp_path():
-    yield from in_memory()
-
-
-@pytest.fixture(scope="module")
-def session():
-    for folder in in_memory():
-        replay(folder, full_script())
-        yield folder
-
-
 def nth(rows, kind, number):
     return [row.seq for row in rows if row.kind == kind][number]
 

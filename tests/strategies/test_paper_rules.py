@@ -22,8 +22,6 @@ from tests.support.paper_sessions import (
     First,
     check_replay,
     copy_rows,
-    full_script,
-    in_memory,
     open_journal,
     read_rows,
     replay,
@@ -34,13 +32,6 @@ from tui.cli.main import run
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 FUTURE, PAST = RULES + 1, RULES - 1
-
-
-@pytest.fixture(scope="module")
-def session():
-    for folder in in_memory():
-        replay(folder, full_script())
-        yield folder
 
 
 @pytest.fixture(scope="module")

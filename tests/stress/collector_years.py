@@ -9,8 +9,6 @@ from datetime import date
 from tests.support.collector_trial import file_market, try_collector
 from tests.support.places import SHARED_DATA
 
-DATA = SHARED_DATA
-
 FILES = (
     "coins_binance_daily/BTCUSDT.csv",
     "coins_binance_daily/ETHUSDT.csv",
@@ -26,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[11])
     for seed in parser.parse_args().seeds:
-        market = file_market([DATA / file for file in FILES], date(2019, 1, 1), date(2021, 12, 31), seed=seed)
+        market = file_market(
+            [SHARED_DATA / file for file in FILES], date(2019, 1, 1), date(2021, 12, 31), seed=seed
+        )
         sys.stdout.write(json.dumps(asdict(try_collector(market, seed=seed)), indent=2) + "\n")
 
 

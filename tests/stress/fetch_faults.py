@@ -18,7 +18,7 @@ from typing import Any
 from feeds.history.download import FetchReport, fetch_bars
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
-from feeds.sources.ccxt_source import CcxtClient, create_ccxt_client
+from feeds.sources.ccxt_source import CcxtClient, create_client
 from tests.support.own_processes import started
 from tests.support.servers.bars_on_disk import DATA, DAY_MS, text_rows
 from tests.support.servers.binance import BinanceServer
@@ -39,7 +39,7 @@ from pathlib import Path
 for root in sys.stdin:
     child = os.fork()
     if child == 0:
-        fetch_coins({urls!r}, BarStore(Path(root.strip())), page={page})
+        fetch_coins({url!r}, BarStore(Path(root.strip())), page={page})
         os._exit(0)
     print(child, flush=True)
     sys.stdin.readline()
@@ -66,14 +66,14 @@ def noon_after(rows: Mapping[str, Sequence[TextRow]]) -> int:
     return max(each[-1][0] for each in rows.values()) + DAY_MS + DAY_MS // 2
 
 
-def binance(urls: Mapping[str, str], **settings: Any) -> CcxtClient:
+def binance(url: str, **settings: Any) -> CcxtClient:
     """The real ccxt class, pointed at a loopback server, that does not wait for real time."""
     quick = {"enableRateLimit": False, "timeout": 400} | settings
-    return create_ccxt_client("binance", clock=clock, urls=urls, settings=quick)
+    return create_client("ccxt:binance", clock=clock, url=url, settings=quick)
 
 
 def fetch_coins(
-    urls: Mapping[str, str],
+    url: str,
     store: BarStore,
     *,
     symbols: Sequence[str] = tuple(COINS),
@@ -83,7 +83,7 @@ def fetch_coins(
     sleep: Callable[[float], None] = lambda seconds: None,
     **settings: Any,
 ) -> FetchReport:
-    client = binance(urls)
+    client = binance(url)
     client.page = page
     return fetch_bars(
         client,
@@ -141,7 +141,7 @@ def under_faults(seeds: Sequence[int], rows: Mapping[str, Sequence[TextRow]]) ->
         plan = FaultPlan(seed=seed, lasting=3 if seed % 2 else 0, stall_s=0.5)
         with BinanceServer(rows, now, plan) as server, tempfile.TemporaryDirectory() as folder:
             store = BarStore(Path(folder))
-            fetch_coins(server.urls, store, since=datetime.fromtimestamp(since / 1000, UTC).date())
+            fetch_coins(server.url, store, since=datetime.fromtimestamp(since / 1000, UTC).date())
             for symbol, market in COINS.items():
                 stored = store.read("ccxt:binance", symbol)
                 wrong, invented, silent, named = count_differences(
@@ -170,7 +170,7 @@ def run_with_kills(
     """
     chance = random.Random(seed)
     with BinanceServer(rows, noon_after(rows)) as server:
-        with _Fetchers(server.urls, page=100) as fetchers:
+        with _Fetchers(server.url, page=100) as fetchers:
             length, kills, folders = fetchers.timed(root / "0"), 0, 0
             while kills < moments:
                 folders += 1
@@ -198,8 +198,8 @@ def _require_readable(root: Path) -> None:
 class _Fetchers:
     """A process that forks one fetching process after the other."""
 
-    def __init__(self, urls: Mapping[str, str], page: int) -> None:
-        code = _FETCHERS.format(path=sys.path, urls=dict(urls), page=page)
+    def __init__(self, url: str, page: int) -> None:
+        code = _FETCHERS.format(path=sys.path, url=url, page=page)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._running = started([sys.executable, "-c", code], **pipes)
         self._process = self._running.__enter__()

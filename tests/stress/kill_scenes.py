@@ -3,7 +3,6 @@
 from tests.support.places import SHARED_DATA
 
 NAME = "trial"
-DATA = SHARED_DATA
 
 _LEARNS = [
     "[paper]",
@@ -65,8 +64,8 @@ def _real_data_scene(learning: list[str]) -> list[str]:
         "news_stocks_by_ticker/AAPL_googlenews_2022_2023",
     )
     return [
-        f"bars = {[f'{DATA}/{name}.csv' for name in bars]}",
-        f"news = {[f'{DATA}/{name}.csv' for name in news]}",
+        f"bars = {[f'{SHARED_DATA}/{name}.csv' for name in bars]}",
+        f"news = {[f'{SHARED_DATA}/{name}.csv' for name in news]}",
         "start = 2022-01-01",
         "end = 2023-12-31",
         "allow_harmful = true",

@@ -7,10 +7,16 @@ from itertools import product
 from hypothesis import strategies as st
 from scipy import stats
 
+from engine.instruments import Costs
 from engine.model import Direction
 from llm.answers import format_answer
+from strategies.sizing import PositionSizing
 from tests.support.experiences_by_hand import make_experience, shares
+from tests.support.markets import instrument
+from training.rewards import LABEL_LIMIT
 
+COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
+STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
 CONFIDENCES = [number / 100 for number in range(50, 101)]
 NODES = 8
 RETURNS = st.floats(-0.9, 5)
@@ -93,6 +99,33 @@ def random_answers(close):
         side = max(close, 100.0) if direction is Direction.UP else min(close, 100.0)
         probability = confidence if direction is Direction.UP else 1 - confidence
         yield format_answer(direction, confidence, side), probability
+
+
+@st.composite
+def markets_of_known_odds(draw, ties=(0.0,)):
+    """A market: its days with their odds, all answers with the mean close and what they state, the truth."""
+    probability = draw(st.one_of(st.floats(0.03, 0.97), st.floats(0.47, 0.53)))
+    tie = draw(st.sampled_from(ties))
+    law = draw(st.sampled_from(["signs", "normal", "student"]))
+    low, high, costs = draw(st.sampled_from([(0.02, 0.07, COIN_COSTS), (0.01, 0.03, STOCK_COSTS)]))
+    volatility = low + draw(st.floats(0, 1)) * (high - low)
+    held, shortable = draw(st.sampled_from([0.0, 0.0, 400.0, -400.0])), draw(st.booleans())
+    situation = {
+        "volatility": volatility,
+        "costs": costs,
+        "position": held if shortable else abs(held),
+        "instrument": instrument("AAA", shortable=shortable),
+        "sizing": PositionSizing(
+            risk_aversion=draw(st.floats(5, 60)),
+            cap=draw(st.sampled_from([0.07, 0.3, 0.95])),
+            shortable=frozenset(["AAA"] if shortable else []),
+        ),
+    }
+    drawn = [(z, odds * (1 - tie)) for z, odds in returns_for(law, probability)] + [(0.0, tie)] * bool(tie)
+    days = [(make_experience(max(-0.9, volatility * z), **situation), odds) for z, odds in drawn]
+    middle = math.fsum(odds * max(-LABEL_LIMIT, min(LABEL_LIMIT, z)) for z, odds in drawn)
+    stated = dict(random_answers(100 * (1 + volatility * middle)))
+    return days, stated, probability * (1 - tie) + tie / 2
 
 
 def constants():

@@ -1,7 +1,4 @@
-"""Checks a collector's journal, row by row as it is written, against the market that it should tell of.
-
-Knows the true time of each row, the true bars and news. It does not know how the collector works.
-"""
+"""Check a collector's journal, row by row as it is written, against the true market."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,14 +9,14 @@ from engine.instruments import Instrument
 from engine.journal.events import decode
 from engine.journal.events.inputs import encode_bar_values
 from engine.journal.journal import Row
-from engine.model import Bar, Phase, Slice
+from engine.model import Bar, Phase
 
 _JITTER = timedelta(seconds=3)
 _Key = tuple[str, datetime]
 
 
 class Audit:
-    """What the journal told so far, and what was wrong with it, one line each in `problems`."""
+    """What was journaled so far, and what was wrong with it, one line each in `problems`."""
 
     def __init__(self, bars: Mapping[str, Sequence[Bar]], late_after: timedelta) -> None:
         self._late_after = late_after + _JITTER
@@ -34,7 +31,7 @@ class Audit:
         self.news: dict[tuple[str, str], datetime] = {}
 
     def apply(self, row: Row, now: datetime) -> None:
-        """A row that was appended at the true time `now`."""
+        """Check a row that was appended at the true time `now`."""
         self.counts[row.kind] += 1
         if row.kind == "slice":
             self._slice(row, now)
@@ -54,7 +51,7 @@ class Audit:
         since: datetime,
         until: datetime,
     ) -> None:
-        """Whether every session of every calendar from `since` to `until` is told of or named as a gap."""
+        """Check that every session from `since` to `until` is journaled or named as a gap."""
         for symbol, instrument in instruments.items():
             for days in range((until - since).days + 1):
                 session = calendars[instrument.calendar].session((since + timedelta(days=days)).date())
@@ -79,10 +76,10 @@ class Audit:
     def _slice(self, row: Row, now: datetime) -> None:
         record = decode(row)
         slice_, late = record.slice, record.late
-        key = row.as_of, 0 if slice_.phase is Phase.CLOSE else 1
-        self._expect(self._last is None or key > self._last, f"slice {row.seq} goes back in time")
+        place = row.as_of, 0 if slice_.phase is Phase.CLOSE else 1
+        self._expect(self._last is None or place > self._last, f"slice {row.seq} goes back in time")
         self._expect(row.as_of <= now + _JITTER, f"slice {row.seq} is from the future")
-        self._last = key
+        self._last = place
         self.counts["late"] += late
         for symbol, bar in slice_.bars.items():
             at = bar.closes_at if slice_.phase is Phase.CLOSE else bar.opens_at
@@ -90,27 +87,25 @@ class Audit:
             self._expect(late or at == row.as_of, f"{symbol} {at}: journaled at {row.as_of}, but not as late")
             self._expect(late or now <= at + self._late_after, f"{symbol} {at}: late, but not marked")
             self._expect((symbol, bar.opens_at) in self._true, f"{symbol} {bar.opens_at}: invented")
-        self._close(slice_) if slice_.phase is Phase.CLOSE else self._open(slice_, row, now)
+            key = symbol, bar.opens_at
+            if slice_.phase is Phase.CLOSE:
+                self._expect(key not in self.closed, f"{symbol} {bar.opens_at}: closed twice")
+                self.closed[key] = encode_bar_values(bar)
+            else:
+                self._expect(key not in self.opened, f"{symbol} {bar.opens_at}: opened twice")
+                self._open(key, row, now)
         for item in slice_.news:
             self._expect(item.available_at <= row.as_of, f"news {item.id} rides before it was available")
             self._expect((item.source, item.id) not in self.news, f"news {item.id} rides twice")
             self.news[item.source, item.id] = row.as_of
 
-    def _close(self, slice_: Slice) -> None:
-        for symbol, bar in slice_.bars.items():
-            key = symbol, bar.opens_at
-            self._expect(key not in self.closed, f"{symbol} {bar.opens_at}: closed twice")
-            self.closed[key] = encode_bar_values(bar)
-
-    def _open(self, slice_: Slice, row: Row, now: datetime) -> None:
-        for symbol, bar in slice_.bars.items():
-            key = symbol, bar.opens_at
-            self._expect(key not in self.opened, f"{symbol} {bar.opens_at}: opened twice")
-            self.opened[key] = row.payload["official"][symbol]
-            if observed := row.payload["observed"][symbol]:
-                at = datetime.fromisoformat(observed[1])
-                self._expect(at >= bar.opens_at, f"{symbol} {at}: observed before the open")
-                self._check_price(symbol, observed[0], at, now)
+    def _open(self, key: _Key, row: Row, now: datetime) -> None:
+        symbol, opens_at = key
+        self.opened[key] = row.payload["official"][symbol]
+        if observed := row.payload["observed"][symbol]:
+            at = datetime.fromisoformat(observed[1])
+            self._expect(at >= opens_at, f"{symbol} {at}: observed before the open")
+            self._check_price(symbol, observed[0], at, now)
 
     def _correction(self, row: Row) -> None:
         symbol, opens_at = row.payload["symbol"], datetime.fromisoformat(row.payload["session"][0])

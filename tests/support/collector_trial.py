@@ -1,6 +1,6 @@
-"""A collector's trial: years of a known market, told by failing sources to processes that are killed.
+"""A collector's trial: years of a known market, shown by failing sources to processes that are killed.
 
-Ties the rehearsed market, the collector and the audit together; the time is simulated throughout.
+The time is simulated throughout.
 """
 
 import os
@@ -8,14 +8,15 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from engine.calendars import Calendar, load_calendar
 from engine.instruments import Instrument
-from engine.journal.journal import Event, Journal
+from engine.journal.journal import Journal
 from engine.model import Bar, NewsItem, Phase
-from feeds.files.bars import guess_instrument, read_bars
+from feeds.files.bars import read_bars
+from feeds.instruments import guess_instrument
 from feeds.live.collector import Collector
 from feeds.live.settings import Limits
 from feeds.simulated.market import MarketSettings, simulate
@@ -78,13 +79,16 @@ def file_market(files: Sequence[Path], start: date, end: date, *, seed: int) -> 
         )
         for path in files
     }
-    news = _simulated(seed, start, end).news
+    news = simulated_market(start, end, seed=seed).news
     return TrialMarket(instruments=instruments, calendars=calendars, bars=bars, news=news)
 
 
 def simulated_market(start: date, end: date, *, seed: int) -> TrialMarket:
     """Three simulated coins and three stocks between two dates."""
-    return _simulated(seed, start, end)
+    market = simulate(MarketSettings(seed=seed, start=start, days=(end - start).days + 1))
+    return TrialMarket(
+        instruments=market.instruments, calendars=market.calendars, bars=market.bars, news=market.news
+    )
 
 
 def try_collector(market: TrialMarket, *, seed: int) -> TrialReport:
@@ -99,16 +103,6 @@ def try_collector(market: TrialMarket, *, seed: int) -> TrialReport:
         started = time.perf_counter()
         trial.run()
         return trial.report(time.perf_counter() - started)
-
-
-class _Tapped(Journal):
-    """A journal that tells when something was appended."""
-
-    grown = False
-
-    def append(self, events: Sequence[Event], recorded_at: datetime) -> range:
-        self.grown = True
-        return super().append(events, recorded_at)
 
 
 class _Trial:
@@ -145,19 +139,18 @@ class _Trial:
         while self.world.now < self._until:
             away = next((period for period in self._kills if period[0] > self.world.now), None)
             self.world.kill_at = away[0] if away else None
-            with _Tapped.open(self._path, "trial", create=True) as journal:
+            with Journal.open(self._path, "trial", create=True) as journal:
                 try:
                     self._collect(journal)
                 except Killed:
                     self._killed += 1
-                self._read(journal)
             if away:
                 self.world.now = max(self.world.now, away[1])
         with Journal.open(self._path, "trial") as journal:
             journal.verify()
         self._finish()
 
-    def _collect(self, journal: "_Tapped") -> None:
+    def _collect(self, journal: Journal) -> None:
         collector = Collector(
             journal=journal,
             instruments=self._market.instruments,
@@ -167,6 +160,7 @@ class _Trial:
             since=self._since,
             limits=_TRIAL_LIMITS,
             clock=self.world.own,
+            on_journaled=lambda _events: self._read(journal),
         )
         while self.world.now < self._until:
             if self._steps > _STEPS_A_DAY * (self._until - self._since).days:
@@ -174,9 +168,6 @@ class _Trial:
             now = self.world.own()
             wake = collector.step(now)
             self._steps += 1
-            if journal.grown:
-                self._read(journal)
-                journal.grown = False
             self.world.now += max(wake - now, timedelta(milliseconds=1))
 
     def _read(self, journal: Journal) -> None:
@@ -204,12 +195,9 @@ class _Trial:
                 audit.problems.append(f"news {key[1]}: rode at {rode}, first shown at {at}")
 
     def _account(self, bar: Bar, *, missing: bool) -> None:
-        key = bar.symbol, bar.opens_at
-        told = key in self._audit.closed
-        if missing and told:
-            self._audit.problems.append(f"{bar.symbol} {bar.opens_at}: journaled, but never shown")
-        elif not missing and not told:
-            self._audit.problems.append(f"{bar.symbol} {bar.opens_at}: shown, but never journaled")
+        if ((bar.symbol, bar.opens_at) in self._audit.closed) == missing:
+            fault = "journaled, but never shown" if missing else "shown, but never journaled"
+            self._audit.problems.append(f"{bar.symbol} {bar.opens_at}: {fault}")
 
     def report(self, seconds: float) -> TrialReport:
         planted: dict[str, int] = {"wrong clock": len(self.world.wrong)}
@@ -227,10 +215,3 @@ class _Trial:
             seconds=seconds,
             problems=tuple(self._audit.problems),
         )
-
-
-def _simulated(seed: int, start: date, end: date) -> TrialMarket:
-    market = simulate(MarketSettings(seed=seed, start=start, days=(end - start).days + 1))
-    return TrialMarket(
-        instruments=market.instruments, calendars=market.calendars, bars=market.bars, news=market.news
-    )

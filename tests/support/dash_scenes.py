@@ -30,6 +30,13 @@ def shared_folder() -> Path:
     return folder
 
 
+def stopped_session(folder: Path) -> Path:
+    """Make a session in a folder that was stopped in its middle."""
+    turns = iter(range(41))
+    replay(folder, full_script(), stop=lambda: next(turns, None) is None, ahead=1)
+    return folder
+
+
 def load_snapshot(folder: Path, now=NOW):
     """What the dashboard knows of a folder."""
     reader = JournalFollower(folder, lambda: now)

@@ -96,7 +96,10 @@ def tick(rows: Rows, dice: Random) -> int:
 
 
 def split(rows: Rows, dice: Random) -> int:
-    at, ratio = _middle(rows, dice), dice.choice([1 / 2, 1 / 3, 1 / 4, 2 / 3, 1 / 10, 10.0])
+    at, ratio = (
+        _middle(rows, dice),
+        dice.choice([1 / 2, 1 / 3, 1 / 4, 2 / 3, 4 / 5, 3 / 4, 3 / 5, 1 / 10, 10.0]),
+    )
     with_volume = dice.random() < 0.5
     for row in rows[at:]:
         _scale(row, ratio)

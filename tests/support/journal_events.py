@@ -7,68 +7,9 @@ from engine.corporate_actions import Dividend, Split
 from engine.fx import FxRates, FxRateSeries
 from engine.instruments import DEFAULT_COSTS, AssetClass, Instrument
 from engine.journal.canonical import canonical_json
-from engine.journal.events import encode
-from engine.journal.events.inputs import (
-    CalendarExtended,
-    ClockMeasured,
-    Collecting,
-    Correction,
-    Gap,
-    History,
-    ModelAdopted,
-    Quotes,
-    Rate,
-    Refused,
-    SessionFinished,
-    SliceRecord,
-    SourceState,
-)
-from engine.journal.events.outputs import PredictionRecord
-from engine.journal.events.sessions import (
-    Fault,
-    Forecasting,
-    RegistryChanged,
-    Retrained,
-    RunFailed,
-    RunFinished,
-    RunInterrupted,
-    RunSettings,
-    RunStarted,
-    SessionResumed,
-    SessionScored,
-    SessionStarted,
-    SessionStopped,
-    Waiting,
-)
-from engine.journal.events.training import (
-    AdapterEntered,
-    AdapterPromoted,
-    AdapterRejected,
-    AdapterScored,
-    ChampionRolledBack,
-    Entered,
-    FoldGated,
-    FoldTrained,
-    Gated,
-    Promotion,
-    TrainedByHand,
-    TrainingDone,
-    TrainingGuard,
-    TrainingLabels,
-    TrainingLook,
-    TrainingStep,
-    WalkForwardStarted,
-)
+from engine.journal.events import encode, inputs, outputs, sessions, training
 from engine.model import Bar, Direction, Forecast, NewsItem, Phase, Precision, Slice
-from engine.trading.records import (
-    EquityPoint,
-    Fill,
-    HoldingPeriod,
-    OrderRecord,
-    OrderStatus,
-    SessionSnapshot,
-    Valuation,
-)
+from engine.trading import records
 from engine.trading.risk import Command, CommandKind, RiskChange, RiskLimits, RiskState
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -122,15 +63,15 @@ SETTINGS = {
 }
 
 EXAMPLES = (
-    SessionStarted(**SETTINGS),
-    SessionResumed(events=9),
-    SessionStopped(reason="stop requested"),
-    SessionFinished(),
-    SessionScored(result={"verdict": "inconclusive"}),
-    Waiting(awaited="the next input", until=AT, state="active"),
-    Fault(part="student", state="down", reason="it died"),
-    Retrained(due=AT, report={"gated": [], "trained": None}, failed="no disk"),
-    RegistryChanged(
+    sessions.SessionStarted(**SETTINGS),
+    sessions.SessionResumed(events=9),
+    sessions.SessionStopped(reason="stop requested"),
+    inputs.SessionFinished(),
+    sessions.SessionScored(result={"verdict": "inconclusive"}),
+    sessions.Waiting(awaited="the next input", until=AT, state="active"),
+    sessions.Fault(part="student", state="down", reason="it died"),
+    sessions.Retrained(due=AT, report={"gated": [], "trained": None}, failed="no disk"),
+    sessions.RegistryChanged(
         registry_seq=1,
         registry_chain="c",
         at=AT,
@@ -140,28 +81,30 @@ EXAMPLES = (
         champion=None,
         payload={},
     ),
-    History(symbol="BTC", bars=(BAR,)),
-    Rate(currency="EUR", value=1.1),
-    CalendarExtended(code="XNYS", last=date(2025, 1, 1)),
-    SliceRecord(
+    inputs.History(symbol="BTC", bars=(BAR,)),
+    inputs.Rate(currency="EUR", value=1.1),
+    inputs.CalendarExtended(code="XNYS", last=date(2025, 1, 1)),
+    inputs.SliceRecord(
         slice=Slice(as_of=AT, phase=Phase.CLOSE, bars={"BTC": BAR}, news=(NEWS,)),
         late=False,
         official={"BTC": 1.0},
         observed={"BTC": (1.0, AT)},
     ),
-    Quotes(quotes={"BTC": (2.5, AT)}),
-    Gap(symbol="BTC", session=(AT, AT + timedelta(days=1)), lacks="bar", reason="late"),
+    inputs.Quotes(quotes={"BTC": (2.5, AT)}),
+    inputs.Gap(symbol="BTC", session=(AT, AT + timedelta(days=1)), lacks="bar", reason="late"),
     Command(at=AT, kind=CommandKind.HALT, author="ann", text="lunch"),
     Split(at=AT, symbol="BTC", ratio=2.0),
     Dividend(at=AT, symbol="BTC", amount=0.5),
-    ModelAdopted(fingerprint="f2", name="second", adapter=None),
-    Collecting(since=AT, limits={"grace": 30.0}, sources={"ccxt:binance": "binance"}),
-    Correction(symbol="BTC", phase=Phase.OPEN, session=(AT, AT + timedelta(days=1)), was=(None,), now=(1.0,)),
+    inputs.ModelAdopted(fingerprint="f2", name="second", adapter=None),
+    inputs.Collecting(since=AT, limits={"grace": 30.0}, sources={"ccxt:binance": "binance"}),
+    inputs.Correction(
+        symbol="BTC", phase=Phase.OPEN, session=(AT, AT + timedelta(days=1)), was=(None,), now=(1.0,)
+    ),
     NEWS,
-    ClockMeasured(source="ccxt:binance", own=AT, exchange=AT, offset_seconds=-0.5, agrees=True),
-    SourceState(source="ccxt:binance", state="down", reason="TimeoutError"),
-    Refused(symbol="BTC", opens_at=AT, reason="high below low"),
-    PredictionRecord(
+    inputs.ClockMeasured(source="ccxt:binance", own=AT, exchange=AT, offset_seconds=-0.5, agrees=True),
+    inputs.SourceState(source="ccxt:binance", state="down", reason="TimeoutError"),
+    inputs.Refused(symbol="BTC", opens_at=AT, reason="high below low"),
+    outputs.PredictionRecord(
         call=Forecast(
             symbol="BTC",
             as_of=AT,
@@ -173,10 +116,16 @@ EXAMPLES = (
         ),
         prompt="p",
     ),
-    OrderRecord(
-        number=1, at=AT, decided_at=AT, due_at=None, symbol="BTC", size=1.0, status=OrderStatus.PENDING
+    records.OrderRecord(
+        number=1,
+        at=AT,
+        decided_at=AT,
+        due_at=None,
+        symbol="BTC",
+        size=1.0,
+        status=records.OrderStatus.PENDING,
     ),
-    Fill(
+    records.Fill(
         number=1,
         at=AT,
         decided_at=AT,
@@ -188,8 +137,8 @@ EXAMPLES = (
         slippage=0.0,
         cost=0.1,
     ),
-    EquityPoint(at=AT, value=100.0, cash=50.0),
-    HoldingPeriod(
+    records.EquityPoint(at=AT, value=100.0, cash=50.0),
+    records.HoldingPeriod(
         symbol="BTC",
         started_at=AT,
         ended_at=AT + timedelta(days=1),
@@ -208,19 +157,19 @@ EXAMPLES = (
         is_open=False,
     ),
     RiskChange(at=AT, was=RiskState.ACTIVE, now=RiskState.HALTED, cause="halt", author="ann"),
-    Valuation(at=AT, value=101.0),
-    SessionSnapshot(
+    records.Valuation(at=AT, value=101.0),
+    records.SessionSnapshot(
         at=AT, state=RiskState.ACTIVE, cause="", value=100.0, cash=50.0, positions={"BTC": 1.0}, waiting={}
     ),
-    RunStarted(config={"student": "tiny", "symbols": ["BTC"], "cash": 100.0}),
+    sessions.RunStarted(config={"student": "tiny", "symbols": ["BTC"], "cash": 100.0}),
     FxRates(base="USD", series={"EUR": FxRateSeries(known_at=(AT,), values=(1.1,))}),
-    RunSettings(**SETTINGS),
-    Forecasting(done=1, total=2),
-    RunFinished(result={"verdict": "inconclusive"}),
-    RunInterrupted(reason="KeyboardInterrupt"),
-    RunFailed(reason="the disk is full"),
-    WalkForwardStarted(settings={"method": "grpo"}, folds=({"number": 1},), plan={"student": "f"}),
-    FoldTrained(
+    sessions.RunSettings(**SETTINGS),
+    sessions.Forecasting(done=1, total=2),
+    sessions.RunFinished(result={"verdict": "inconclusive"}),
+    sessions.RunInterrupted(reason="KeyboardInterrupt"),
+    sessions.RunFailed(reason="the disk is full"),
+    training.WalkForwardStarted(settings={"method": "grpo"}, folds=({"number": 1},), plan={"student": "f"}),
+    training.FoldTrained(
         arm="grpo",
         fold=1,
         champion=None,
@@ -233,16 +182,18 @@ EXAMPLES = (
         seconds=1.5,
         figures={},
     ),
-    FoldGated(arm="grpo", fold=1, champion=None, challenger="c", promoted=True, verdict={"p_value": 0.01}),
-    Promotion(arm="grpo", fold=1, champion=None, challenger="c"),
-    TrainingLabels(items=5, figures={"reach": 1.0}, arm="sft", fold=1),
-    TrainingStep(step=1, of=2, figures={"reward": 0.5}, arm="grpo", fold=1),
-    TrainingLook(step=1, figures={"accuracy": 0.5}, arm="sft", fold=1),
-    TrainingGuard(step=1, guard="KL", value=None, limit=0.5, done="watched", arm="sft", fold=1),
-    TrainingDone(clean=False, reason="KL", figures={"seconds": 2.0}, arm="sft", fold=1),
-    Gated(adapter="a", promoted=False, verdict={"reasons": ["no"]}),
-    Entered(adapter="a", parent=None, trained_on=5, cutoff=AT, gate_at=AT, scores={"clean": True}),
-    TrainedByHand(
+    training.FoldGated(
+        arm="grpo", fold=1, champion=None, challenger="c", promoted=True, verdict={"p_value": 0.01}
+    ),
+    training.Promotion(arm="grpo", fold=1, champion=None, challenger="c"),
+    training.TrainingLabels(items=5, figures={"reach": 1.0}, arm="sft", fold=1),
+    training.TrainingStep(step=1, of=2, figures={"reward": 0.5}, arm="grpo", fold=1),
+    training.TrainingLook(step=1, figures={"accuracy": 0.5}, arm="sft", fold=1),
+    training.TrainingGuard(step=1, guard="KL", value=None, limit=0.5, done="watched", arm="sft", fold=1),
+    training.TrainingDone(clean=False, reason="KL", figures={"seconds": 2.0}, arm="sft", fold=1),
+    training.Gated(adapter="a", promoted=False, verdict={"reasons": ["no"]}),
+    training.Entered(adapter="a", parent=None, trained_on=5, cutoff=AT, gate_at=AT, scores={"clean": True}),
+    training.TrainedByHand(
         run="r",
         method="sft",
         adapter="out",
@@ -254,7 +205,7 @@ EXAMPLES = (
         reason=None,
         figures={},
     ),
-    AdapterEntered(
+    training.AdapterEntered(
         name="a",
         parent=None,
         student="s",
@@ -265,10 +216,10 @@ EXAMPLES = (
         scores={},
         identity="i",
     ),
-    AdapterPromoted(name="a", before=None, by="gate", reason="better", scores={}),
-    AdapterRejected(name="a", by="gate", reason="worse", scores={}),
-    AdapterScored(name="a", by="user", scores={"brier": 0.2}),
-    ChampionRolledBack(name="a", to=None, depth=0, passed_over=(), by="user", reason="worse"),
+    training.AdapterPromoted(name="a", before=None, by="gate", reason="better", scores={}),
+    training.AdapterRejected(name="a", by="gate", reason="worse", scores={}),
+    training.AdapterScored(name="a", by="user", scores={"brier": 0.2}),
+    training.ChampionRolledBack(name="a", to=None, depth=0, passed_over=(), by="user", reason="worse"),
 )
 
 _STORED = {event.kind: canonical_json(event.payload) for event in (encode(each, AT) for each in EXAMPLES)}

@@ -17,6 +17,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+CLOSECALL = Path(sys.executable).with_name("closecall")
 _WORD = "OWNED_BY_TESTS"
 _owner = f"{os.getpid()}-{uuid.uuid4().hex}"
 _QUIET = 0.5
@@ -54,6 +55,14 @@ def ran(words, *, seconds=120.0, check=False, **how):
     if check and done.returncode != 0:
         raise AssertionError(f"exit code {done.returncode}: {err or out}")
     return done
+
+
+def typed(*arguments, code=0, seconds=120.0, **environment):
+    """What a command line printed, as (stdout, stderr), once it has ended with this code."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    done = ran([CLOSECALL, *arguments], env=env, capture_output=True, text=True, seconds=seconds)
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
 
 
 @contextmanager

@@ -27,9 +27,10 @@ def double_parts():
     from training.trained_adapter import TrainedAdapter
 
     class Learners(Doubles):
-        def train(self, start, training, held_out, folder, on_event, on_progress):
-            write_adapter(folder, "stale" if held_out.cutoff.date() < self.turn else "right")
-            on_event(TrainingStep(step=1, figures={"reward": 0.5}))
+        def train(self, job):
+            folder = job.folder
+            write_adapter(folder, "stale" if job.held_out.cutoff.date() < self.turn else "right")
+            job.on_event(TrainingStep(step=1, figures={"reward": 0.5}))
             return TrainedAdapter(
                 folder=folder, fingerprint=fingerprint([folder]), passed_guards=True, reason=None, figures={}
             )

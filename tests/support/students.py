@@ -24,6 +24,7 @@ class RuleStudent:
         self.fingerprint = "rule-1"
         self.window = 21
         self.released = released
+        self.notes = ()
         self.asked: list[str] = []
         self._rule = rule
 

@@ -56,14 +56,15 @@ class Doubles:
     def trainers(self):
         return {Method.GRPO: self.train, Method.SFT: self.train}
 
-    def train(self, start, training, held_out, folder, on_event, on_progress):
+    def train(self, job):
+        folder = job.folder
         self.trained.append(folder.name)
-        self.sets.append((training, held_out))
-        self.started_from.append(start.adapter and start.adapter.name)
+        self.sets.append((job.training, job.held_out))
+        self.started_from.append(job.start.adapter and job.start.adapter.name)
         number = int(folder.name[-2:]) if folder.name[-2:].isdigit() else len(self.trained)
         skill = self.skills[min(number, len(self.skills)) - 1]
-        on_event(TrainingStep(step=1, figures={"reward": 0.5}))
-        on_progress("training", 1, 1)
+        job.on_event(TrainingStep(step=1, figures={"reward": 0.5}))
+        job.on_progress("training", 1, 1)
         write_adapter(folder, skill, number)
         return TrainedAdapter(
             folder=folder,

@@ -42,12 +42,12 @@ def test_an_answer_without_the_keys_is_one_choice() -> None:
 
 def test_each_choice_is_compared_with_answers_that_had_begun_alike() -> None:
     rewards = [(1.0, 0.8, -0.1), (1.0, 0.6, -0.3), (0.0, 0.2, 0.0), (0.0, 0.4, 0.0)]
-    found = compute_advantages(rewards, [UP, UP, DOWN, DOWN])
+    advantages = compute_advantages(rewards, [UP, UP, DOWN, DOWN])
     totals = [sum(parts) for parts in rewards]
     up, down, mean = sum(totals[:2]) / 2, sum(totals[2:]) / 2, sum(totals) / 4
-    assert [one[0] for one in found] == pytest.approx([up - mean] * 2 + [down - mean] * 2)
-    assert [one[1] for one in found] == pytest.approx([0.2, -0.2, -0.1, 0.1])
-    assert [one[2] for one in found] == pytest.approx([0.1, -0.1, 0.0, 0.0])
+    assert [one[0] for one in advantages] == pytest.approx([up - mean] * 2 + [down - mean] * 2)
+    assert [one[1] for one in advantages] == pytest.approx([0.2, -0.2, -0.1, 0.1])
+    assert [one[2] for one in advantages] == pytest.approx([0.1, -0.1, 0.0, 0.0])
 
 
 def test_the_luck_of_a_direction_reaches_no_later_token() -> None:
@@ -58,9 +58,9 @@ def test_the_luck_of_a_direction_reaches_no_later_token() -> None:
 
 
 def test_an_unreadable_answer_is_blamed_as_a_whole() -> None:
-    found = compute_advantages([(0.0, 0.0, -2.0), (1.0, 0.5, 0.0)], [None, UP])
-    assert found[0] == pytest.approx((-1.75,) * 3)
-    assert found[1] == pytest.approx((1.75, 0.0, 0.0))
+    advantages = compute_advantages([(0.0, 0.0, -2.0), (1.0, 0.5, 0.0)], [None, UP])
+    assert advantages[0] == pytest.approx((-1.75,) * 3)
+    assert advantages[1] == pytest.approx((1.75, 0.0, 0.0))
 
 
 def test_the_expected_gradient_is_that_of_the_plain_advantage_with_less_noise() -> None:
@@ -90,8 +90,8 @@ def test_the_expected_gradient_is_that_of_the_plain_advantage_with_less_noise() 
         credited = compute_advantages(rewards, [str(one) for one, _ in group])
         for name in sums:
             gradient = [0.0] * 3
-            for (one, two), parts, found in zip(group, rewards, credited, strict=True):
-                now, later = (sum(parts) - mean,) * 2 if name == "plain" else found[:2]
+            for (one, two), parts, advantages in zip(group, rewards, credited, strict=True):
+                now, later = (sum(parts) - mean,) * 2 if name == "plain" else advantages[:2]
                 gradient[0] += now * score(one, first) / copies
                 gradient[1 + one] += later * score(two, second[one]) / copies
             for place, value in enumerate(gradient):
@@ -127,14 +127,14 @@ def test_the_trainer_credits_each_token_and_holds_the_ends_of_openings() -> None
     parts = [[1.0, 0.8, -0.1], [1.0, 0.6, -0.3], [1.0, 0.7, 0.0], [0.0, 0.3, 0.0]]
     trainer._parts = torch.tensor(parts)
     ids = torch.tensor([[1, way, 4, 5, 6, 7] for way in (2, 2, 2, 3)])
-    found = trainer._assign_advantages(ids)
+    advantages = trainer._assign_advantages(ids)
     scale = float(torch.tensor(parts).sum(1).std()) + 1e-4
     whole = compute_advantages(parts, ["up"] * 3 + ["down"])
     for row, one in enumerate(whole):
         wanted = [one[0]] * 3 + [one[1]] * 2 + [one[2]]
-        assert found[row].tolist() == pytest.approx([value / scale for value in wanted], abs=1e-6)
-    before = found.clone()
-    trainer._add_anchor(found, [{"anchor": [0.25, 0.5]}] * 4)
+        assert advantages[row].tolist() == pytest.approx([value / scale for value in wanted], abs=1e-6)
+    before = advantages.clone()
+    trainer._add_anchor(advantages, [{"anchor": [0.25, 0.5]}] * 4)
     before[2, 1] += 0.25
     before[3, 1] += 0.5
-    assert torch.allclose(found, before)
+    assert torch.allclose(advantages, before)

@@ -45,57 +45,59 @@ def run(folder, **flags):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    config, made = run(folder, **SMALL)
-    return folder, config, made, load_run_experiences(folder, made.name)
+    config, result = run(folder, **SMALL)
+    return folder, config, result, load_run_experiences(folder, result.name)
 
 
 def test_every_call_with_an_ended_step_comes_back_with_what_was_seen(finished):
-    folder, config, made, lived = finished
-    facts = load_market_data(config, folder)
+    folder, config, result, experiences = finished
+    data = load_market_data(config, folder)
     seen = {
-        (one.symbol, one.as_of): one
-        for one in build_observations(facts.bars, facts.news, window=21, start=facts.start)
+        (item.symbol, item.as_of): item
+        for item in build_observations(data.bars, data.news, window=21, start=data.start)
     }
-    assert len(lived) == len(seen) - 2 * len(facts.instruments)
-    assert all(one.observation == seen[one.key] for one in lived)
-    calls = {(call.symbol, call.as_of): call for call in made.simulations["student"].calls}
-    assert all(one.call == calls[one.key] and one.call.text == calls[one.key].text for one in lived)
-    assert any(isinstance(one.call, Abstention) for one in lived)
+    assert len(experiences) == len(seen) - 2 * len(data.instruments)
+    assert all(item.observation == seen[item.key] for item in experiences)
+    calls = {(call.symbol, call.as_of): call for call in result.simulations["student"].calls}
+    assert all(
+        item.call == calls[item.key] and item.call.text == calls[item.key].text for item in experiences
+    )
+    assert any(isinstance(item.call, Abstention) for item in experiences)
 
 
 def test_each_call_comes_to_the_net_return_of_the_step_in_the_run(finished):
-    _, _, made, lived = finished
-    steps = {(step.symbol, step.started_at): step for step in made.simulations["student"].engine.steps}
+    _, _, result, experiences = finished
+    steps = {(step.symbol, step.started_at): step for step in result.simulations["student"].engine.steps}
     signs = set()
-    for one in lived:
-        taken = simulate_step(one.call, one.outcome, one.trade_context)
-        step = steps.get((one.key[0], one.trade_context.fill_at))
+    for item in experiences:
+        taken = simulate_step(item.call, item.outcome, item.trade_context)
+        step = steps.get((item.key[0], item.trade_context.fill_at))
         assert taken.net_return == pytest.approx(step.net_return if step else 0.0, rel=0, abs=1e-9)
         signs.add((taken.position > 0) - (taken.position < 0))
     assert signs == {-1, 0, 1}
 
 
 def test_facts_and_journal_tell_the_same_apart_from_what_was_held(finished):
-    folder, config, _, lived = finished
-    facts = load_market_data(config, folder)
-    observed = build_observations(facts.bars, facts.news, window=21, start=facts.start)
-    told = build_experiences(
+    folder, config, _, experiences = finished
+    data = load_market_data(config, folder)
+    observed = build_observations(data.bars, data.news, window=21, start=data.start)
+    rebuilt = build_experiences(
         observed,
-        facts.bars,
-        instruments=facts.instruments,
-        calendars=facts.calendars,
-        costs={one.key[0]: one.trade_context.costs for one in lived},
-        sizing=lived[0].trade_context.sizing,
+        data.bars,
+        instruments=data.instruments,
+        calendars=data.calendars,
+        costs={item.key[0]: item.trade_context.costs for item in experiences},
+        sizing=experiences[0].trade_context.sizing,
     )
     alike = [
         replace(
-            one,
+            item,
             call=None,
-            trade_context=replace(one.trade_context, equity=100_000.0, fill_equity=100_000.0, position=0.0),
+            trade_context=replace(item.trade_context, equity=100_000.0, fill_equity=100_000.0, position=0.0),
         )
-        for one in lived
+        for item in experiences
     ]
-    assert alike == told
+    assert alike == rebuilt
 
 
 def write_bars(folder, days):
@@ -118,44 +120,44 @@ def test_decisions_that_saw_bars_from_before_the_run_are_left_out(tmp_path):
     flags = {"bars": (path,), "prompt": "compact", "allow_bad_data": True}
     _, whole = run(tmp_path, **flags)
     _, late = run(tmp_path, start=datetime(2024, 2, 5, tzinfo=UTC).date(), **flags)
-    all_lived = {one.key: one for one in load_run_experiences(tmp_path, whole.name)}
-    lived = load_run_experiences(tmp_path, late.name)
+    all_experiences = {item.key: item for item in load_run_experiences(tmp_path, whole.name)}
+    experiences = load_run_experiences(tmp_path, late.name)
     first_call = min(call.as_of for call in late.simulations["student"].calls)
-    assert lived
-    assert lived[0].key[1] > first_call
-    assert all(one.observation == all_lived[one.key].observation for one in lived)
-    assert all(len(one.observation.bars) == 21 for one in lived)
+    assert experiences
+    assert experiences[0].key[1] > first_call
+    assert all(item.observation == all_experiences[item.key].observation for item in experiences)
+    assert all(len(item.observation.bars) == 21 for item in experiences)
 
 
 def test_a_run_that_was_killed_still_teaches_what_is_on_record(finished, tmp_path):
-    folder, _, made, lived = finished
-    cut = tmp_path / "runs" / made.name
+    folder, _, result, experiences = finished
+    cut = tmp_path / "runs" / result.name
     cut.mkdir(parents=True)
     with (
-        Journal.open(folder / "runs" / made.name / JOURNAL, made.name) as whole,
-        Journal.open(cut / JOURNAL, made.name, create=True) as part,
+        Journal.open(folder / "runs" / result.name / JOURNAL, result.name) as whole,
+        Journal.open(cut / JOURNAL, result.name, create=True) as part,
     ):
         rows = list(whole.read())
         events = [Event(kind=row.kind, as_of=row.as_of, payload=row.payload) for row in rows]
         part.append(events[: int(len(events) * 0.7)], NOW)
-    remembered = load_run_experiences(tmp_path, made.name)
-    assert 0 < len(remembered) < len(lived)
-    assert remembered == lived[: len(remembered)]
+    remembered = load_run_experiences(tmp_path, result.name)
+    assert 0 < len(remembered) < len(experiences)
+    assert remembered == experiences[: len(remembered)]
 
 
-def rewrite(folder, made, tmp_path, change):
-    other = tmp_path / "runs" / made.name
+def rewrite(folder, result, tmp_path, change):
+    other = tmp_path / "runs" / result.name
     other.mkdir(parents=True)
     with (
-        Journal.open(folder / "runs" / made.name / JOURNAL, made.name) as whole,
-        Journal.open(other / JOURNAL, made.name, create=True) as part,
+        Journal.open(folder / "runs" / result.name / JOURNAL, result.name) as whole,
+        Journal.open(other / JOURNAL, result.name, create=True) as part,
     ):
         rows = [(row.kind, row.as_of, dict(row.payload)) for row in whole.read()]
         part.append([Event(kind=k, as_of=at, payload=payload) for k, at, payload in change(rows)], NOW)
 
 
 def test_steps_that_the_calls_do_not_come_to_are_refused_in_one_line(finished, tmp_path):
-    folder, _, made, _ = finished
+    folder, _, result, _ = finished
 
     def dearer(rows):
         for kind, _, payload in rows:
@@ -165,28 +167,28 @@ def test_steps_that_the_calls_do_not_come_to_are_refused_in_one_line(finished, t
                 }
         return rows
 
-    rewrite(folder, made, tmp_path, dearer)
+    rewrite(folder, result, tmp_path, dearer)
     with pytest.raises(JournalError, match="has a net return of") as caught:
-        load_run_experiences(tmp_path, made.name)
+        load_run_experiences(tmp_path, result.name)
     assert "\n" not in str(caught.value)
 
 
 def test_an_event_that_cannot_be_read_is_named(finished, tmp_path):
-    folder, _, made, _ = finished
+    folder, _, result, _ = finished
 
     def without_symbols(rows):
         return [(kind, at, {} if kind == "forecast" else payload) for kind, at, payload in rows]
 
-    rewrite(folder, made, tmp_path, without_symbols)
+    rewrite(folder, result, tmp_path, without_symbols)
     with pytest.raises(JournalError, match=r"event \d+ \(forecast\)"):
-        load_run_experiences(tmp_path, made.name)
+        load_run_experiences(tmp_path, result.name)
 
 
 def test_a_journal_that_does_not_say_how_its_run_was_started_is_refused(finished, tmp_path):
-    folder, _, made, _ = finished
-    rewrite(folder, made, tmp_path, lambda rows: [row for row in rows if row[0] != "settings"])
+    folder, _, result, _ = finished
+    rewrite(folder, result, tmp_path, lambda rows: [row for row in rows if row[0] != "settings"])
     with pytest.raises(JournalError, match="does not state its instruments; run it again"):
-        load_run_experiences(tmp_path, made.name)
+        load_run_experiences(tmp_path, result.name)
 
 
 def test_a_run_that_does_not_exist_is_refused_with_where_to_look(tmp_path):

@@ -41,7 +41,7 @@ ADOPTED_AT = day(17, hours=1)
 
 
 def actions(kind):
-    (event,) = (one for one in full_script() if one.kind == kind)
+    (event,) = (item for item in full_script() if item.kind == kind)
     return decode(event)
 
 
@@ -53,50 +53,53 @@ def eventful(tmp_path_factory):
     return folder, read_source(folder, NAME).experiences
 
 
+@pytest.mark.slow
 def test_what_a_quiet_session_teaches_is_what_the_same_backtest_does(tmp_path):
     replay(tmp_path)
-    made = backtest(CONFIG, data_dir=tmp_path, clock=lambda: day(60), student=First())
-    assert read_source(tmp_path, NAME).experiences == load_run_experiences(tmp_path, made.name)
+    result = backtest(CONFIG, data_dir=tmp_path, clock=lambda: day(60), student=First())
+    assert read_source(tmp_path, NAME).experiences == load_run_experiences(tmp_path, result.name)
 
 
 def test_every_observation_is_what_the_student_was_shown_before_and_after_a_split(eventful):
-    folder, lived = eventful
+    folder, session_experiences = eventful
     shown = {
         (row.payload["symbol"], row.as_of): row.payload["prompt"] for row in read_rows(folder, "forecast")
     }
     split = actions(Kind.SPLIT)
-    assert any(one.key[0] == STOCK and one.key[1] < split.at for one in lived)
-    assert any(one.key[0] == STOCK and one.key[1] > split.at for one in lived)
-    for one in lived:
-        teller = First() if one.key[1] < ADOPTED_AT else Second()
-        assert teller.prompt(one.observation) == shown[one.key]
-        assert one.call.last_close == one.observation.last_close
+    assert any(item.key[0] == STOCK and item.key[1] < split.at for item in session_experiences)
+    assert any(item.key[0] == STOCK and item.key[1] > split.at for item in session_experiences)
+    for item in session_experiences:
+        speaker = First() if item.key[1] < ADOPTED_AT else Second()
+        assert speaker.prompt(item.observation) == shown[item.key]
+        assert item.call.last_close == item.observation.last_close
 
 
 def test_no_day_is_taught_whose_units_changed_or_whose_price_left_a_dividend(eventful):
-    folder, lived = eventful
+    folder, session_experiences = eventful
     decided = {row.as_of for row in read_rows(folder, "forecast") if row.payload["symbol"] == STOCK}
-    kept = {one.key[1]: one for one in lived if one.key[0] == STOCK}
+    kept = {item.key[1]: item for item in session_experiences if item.key[0] == STOCK}
     for action in (actions(Kind.SPLIT), actions(Kind.DIVIDEND)):
         before = sorted(at for at in decided if at < action.at)
         assert before[-1] not in kept
         assert before[-2] not in kept
-        assert not any(at < action.at <= one.outcome.open_known_at for at, one in kept.items())
-    assert all(abs(one.outcome.close_return) < 0.3 for one in lived)
+        assert not any(at < action.at <= item.outcome.open_known_at for at, item in kept.items())
+    assert all(abs(item.outcome.close_return) < 0.3 for item in session_experiences)
 
 
 def test_a_call_that_a_person_kept_from_being_traded_is_taught_as_what_it_would_have_come_to(eventful):
-    _, lived = eventful
-    paused = [one for one in lived if day(7, hours=3) < one.key[1] <= day(8, hours=3)]
+    _, session_experiences = eventful
+    paused = [item for item in session_experiences if day(7, hours=3) < item.key[1] <= day(8, hours=3)]
     assert paused
-    assert all(abs(simulate_step(one.call, one.outcome, one.trade_context).net_return) < 1 for one in paused)
+    assert all(
+        abs(simulate_step(item.call, item.outcome, item.trade_context).net_return) < 1 for item in paused
+    )
 
 
 def test_a_session_is_read_as_it_stood_at_an_instant(eventful):
-    folder, lived = eventful
+    folder, session_experiences = eventful
     then = read_source(folder, NAME, day(12)).experiences
-    assert then == [one for one in lived if one.known_at < day(12)]
-    assert 8 < len(then) < len(lived)
+    assert then == [item for item in session_experiences if item.known_at < day(12)]
+    assert 8 < len(then) < len(session_experiences)
 
 
 def test_a_session_without_one_known_outcome_is_refused(eventful):
@@ -113,24 +116,24 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
     instruments = {"AAA": instrument("AAA")}
     observed = build_observations(bars, [], window=6, start=MONDAY - DAY)
     calls = {
-        (one.symbol, one.as_of): Forecast(
-            symbol=one.symbol,
-            as_of=one.as_of,
+        (item.symbol, item.as_of): Forecast(
+            symbol=item.symbol,
+            as_of=item.as_of,
             direction=Direction.UP,
             confidence=0.5 + place % 3 * 0.02,
-            close=one.last_close,
-            last_close=one.last_close,
+            close=item.last_close,
+            last_close=item.last_close,
         )
-        for place, one in enumerate(observed)
+        for place, item in enumerate(observed)
     }
-    story = RunHistory()
+    history = RunHistory()
 
     def met():
         for slice_ in build_slices(bars["AAA"], []):
             seen = slice_
             if slice_.phase is Phase.OPEN:
                 seen = replace(slice_, bars={symbol: dearer(bar) for symbol, bar in slice_.bars.items()})
-            story.add_slice(seen)
+            history.add_slice(seen)
             yield seen
 
     run(
@@ -138,7 +141,7 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
         strategy=LLMStrategy,
         settings={
             "calls": calls,
-            "volatilities": {(one.symbol, one.as_of): volatility(one.bars) for one in observed},
+            "volatilities": {(item.symbol, item.as_of): volatility(item.bars) for item in observed},
             "sizing": sizing,
             "bet_sizing": BetSizing.CONFIDENCE,
         },
@@ -146,10 +149,10 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
         costs=costs,
         calendars=CALENDARS,
         cash=100_000.0,
-        on_record=story.add_record,
+        on_record=history.add_record,
     )
-    lived = reconstruct_experiences(
-        story,
+    session_experiences = reconstruct_experiences(
+        history,
         calls,
         instruments=instruments,
         calendars=CALENDARS,
@@ -158,16 +161,16 @@ def test_live_opens_are_the_prices_that_were_met_and_not_the_official_ones():
         rates=None,
         window=6,
     )
-    assert len(lived) > 4
+    assert len(session_experiences) > 4
     official = {bar.opens_at: bar.open for bar in bars["AAA"]}
-    for one in lived:
-        assert one.outcome.fill_open == pytest.approx(official[one.trade_context.fill_at] * 1.002)
+    for item in session_experiences:
+        assert item.outcome.fill_open == pytest.approx(official[item.trade_context.fill_at] * 1.002)
 
 
 @pytest.mark.parametrize("reason", ["", "flatten"])
 def test_an_order_to_flatten_is_not_the_calls_though_given_at_its_close(reason):
-    story, (bar, *_) = RunHistory(), FACTS.bars[COINS[0]]
-    story.add_slice(Slice(as_of=bar.closes_at, phase=Phase.CLOSE, bars={bar.symbol: bar}, news=()))
+    history, (bar, *_) = RunHistory(), FACTS.bars[COINS[0]]
+    history.add_slice(Slice(as_of=bar.closes_at, phase=Phase.CLOSE, bars={bar.symbol: bar}, news=()))
     order = OrderRecord(
         number=1,
         at=bar.closes_at,
@@ -178,8 +181,8 @@ def test_an_order_to_flatten_is_not_the_calls_though_given_at_its_close(reason):
         status=OrderStatus.FILLED,
         reason=reason,
     )
-    story.add_record(order)
-    assert story.forced == ({(bar.symbol, bar.closes_at)} if reason else set())
+    history.add_record(order)
+    assert history.forced == ({(bar.symbol, bar.closes_at)} if reason else set())
 
 
 def dearer(bar):
@@ -191,12 +194,12 @@ def test_one_round_of_retraining_takes_a_sessions_name(eventful, tmp_path):
     from tests.support.walks import Doubles
     from training.retraining.retrain import retrain
 
-    folder, lived = eventful
+    folder, session_experiences = eventful
     doubles = Doubles(CONFIG)
     report = retrain(
         WalkForwardConfig(method=Method.SFT, train_days=17, test_days=5, held_out=0.4),
         data_dir=tmp_path,
-        at=lived[-1].known_at + timedelta(days=1),
+        at=session_experiences[-1].known_at + timedelta(days=1),
         run=NAME,
         recorded_in=folder,
         load=doubles.load,
@@ -205,4 +208,4 @@ def test_one_round_of_retraining_takes_a_sessions_name(eventful, tmp_path):
     (training, _), *_ = doubles.sets
     assert report["run"] == NAME
     assert report["trained"]["trained_on"] == len(training.items) > 8
-    assert {one.key[0] for one in training.items} <= {*COINS, STOCK}
+    assert {item.key[0] for item in training.items} <= {*COINS, STOCK}

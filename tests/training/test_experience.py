@@ -37,9 +37,9 @@ def expect_refusal(error, *words):
 
 def test_a_decision_becomes_experience_once_the_open_that_ends_its_step_is_known():
     given = make_facts(days=9)
-    made = build_all_experiences(given)
-    assert [one.key for one in made] == [("AAA", MONDAY + (6 + n) * DAY) for n in range(2)]
-    last = made[-1]
+    experiences = build_all_experiences(given)
+    assert [item.key for item in experiences] == [("AAA", MONDAY + (6 + n) * DAY) for n in range(2)]
+    last = experiences[-1]
     assert last.known_at == MONDAY + 8 * DAY
     assert last.outcome.exit_open == given["bars"]["AAA"][8].open
     assert last.trade_context.fill_at == given["bars"]["AAA"][7].opens_at
@@ -65,7 +65,7 @@ def test_the_base_rate_is_the_share_of_rises_known_at_the_decision():
 def test_a_close_before_a_gap_is_no_experience_because_its_order_would_have_expired():
     given = make_facts(days=14)
     given["bars"] = {"AAA": [bar for n, bar in enumerate(given["bars"]["AAA"]) if n != 8]}
-    keys = [one.observation.as_of for one in build_all_experiences(given)]
+    keys = [item.observation.as_of for item in build_all_experiences(given)]
     assert MONDAY + 7 * DAY in keys
     assert MONDAY + 8 * DAY not in keys
     assert MONDAY + 10 * DAY in keys
@@ -73,9 +73,9 @@ def test_a_close_before_a_gap_is_no_experience_because_its_order_would_have_expi
 
 def test_a_foreign_price_is_sized_and_settled_in_the_base_currency():
     given = make_facts(instruments={"AAA": instrument("AAA", shortable=True, currency="EUR")})
-    one = build_all_experiences(given | {"rates": FxRates(base="USD", constants={"EUR": 1.5})})[0]
-    assert one.trade_context.price == one.observation.last_close * 1.5
-    assert (one.trade_context.fill_rate, one.trade_context.exit_rate) == (1.5, 1.5)
+    item = build_all_experiences(given | {"rates": FxRates(base="USD", constants={"EUR": 1.5})})[0]
+    assert item.trade_context.price == item.observation.last_close * 1.5
+    assert (item.trade_context.fill_rate, item.trade_context.exit_rate) == (1.5, 1.5)
 
 
 def test_parts_of_different_decisions_make_no_experience():
@@ -90,18 +90,18 @@ def test_parts_of_different_decisions_make_no_experience():
 
 
 def test_an_item_is_admitted_only_if_its_outcome_and_the_embargo_lie_before_the_cut_off():
-    (one, *_) = made = build_all_experiences(make_facts())
-    just = one.known_at + DAY
+    (item, *_) = experiences = build_all_experiences(make_facts())
+    just = item.known_at + DAY
     with expect_refusal(DataError, "no outcome was known 1 days before"):
-        TrainingSet.select(made, cutoff=just, embargo=DAY)
-    assert TrainingSet.select(made, cutoff=just + INSTANT, embargo=DAY).items == (one,)
+        TrainingSet.select(experiences, cutoff=just, embargo=DAY)
+    assert TrainingSet.select(experiences, cutoff=just + INSTANT, embargo=DAY).items == (item,)
 
 
 def test_a_planted_future_experience_is_refused_however_the_set_is_made():
-    made = build_all_experiences(make_facts())
-    cutoff = made[2].known_at + DAY
-    honest = TrainingSet.select(made, cutoff=cutoff, embargo=DAY)
-    planted = made[2]
+    experiences = build_all_experiences(make_facts())
+    cutoff = experiences[2].known_at + DAY
+    honest = TrainingSet.select(experiences, cutoff=cutoff, embargo=DAY)
+    planted = experiences[2]
     with expect_refusal(DataError, "AAA at", f"{planted.key[1]:%Y-%m-%d}", "leave it out"):
         TrainingSet(items=(*honest.items, planted), cutoff=cutoff, embargo=DAY)
     with expect_refusal(DataError, "AAA at"):
@@ -111,22 +111,22 @@ def test_a_planted_future_experience_is_refused_however_the_set_is_made():
 
 
 def test_the_open_that_ends_the_step_must_be_known_in_time_too():
-    one = build_all_experiences(make_facts())[0]
-    late = replace(one, outcome=replace(one.outcome, open_known_at=one.known_at + 3 * DAY))
-    cutoff = one.known_at + DAY + INSTANT
-    assert TrainingSet(items=(one,), cutoff=cutoff, embargo=DAY).items == (one,)
+    item = build_all_experiences(make_facts())[0]
+    late = replace(item, outcome=replace(item.outcome, open_known_at=item.known_at + 3 * DAY))
+    cutoff = item.known_at + DAY + INSTANT
+    assert TrainingSet(items=(item,), cutoff=cutoff, embargo=DAY).items == (item,)
     with expect_refusal(DataError, "AAA"):
         TrainingSet(items=(late,), cutoff=cutoff, embargo=DAY)
 
 
 def test_an_embargo_shorter_than_the_horizon_is_refused():
-    made = build_all_experiences(make_facts())
+    experiences = build_all_experiences(make_facts())
     far = MONDAY + 400 * DAY
     for embargo in (DAY - INSTANT, timedelta(0), -DAY):
         with expect_refusal(UsageError, "shorter than the horizon of AAA", "at least 1 days"):
-            TrainingSet.select(made, cutoff=far, embargo=embargo)
+            TrainingSet.select(experiences, cutoff=far, embargo=embargo)
         with expect_refusal(UsageError, "shorter than the horizon of AAA"):
-            TrainingSet(items=tuple(made), cutoff=far, embargo=embargo)
+            TrainingSet(items=tuple(experiences), cutoff=far, embargo=embargo)
 
 
 def test_a_weekend_makes_the_horizon_three_days_and_the_embargo_with_it():
@@ -137,19 +137,25 @@ def test_a_weekend_makes_the_horizon_three_days_and_the_embargo_with_it():
         instruments={"SSS": instrument("SSS", calendar="NEW YORK")},
         costs={"SSS": make_facts()["costs"]["AAA"]},
     )
-    made = build_experiences(build_observations(given["bars"], [], window=6, start=MONDAY - DAY), **given)
-    assert find_longest_horizon(made) == 3 * DAY
+    experiences = build_experiences(
+        build_observations(given["bars"], [], window=6, start=MONDAY - DAY), **given
+    )
+    assert find_longest_horizon(experiences) == 3 * DAY
     with expect_refusal(UsageError, "horizon of SSS", "at least 3 days"):
-        TrainingSet.select(made, cutoff=MONDAY + 400 * DAY, embargo=DAY)
-    assert TrainingSet.select(made, cutoff=MONDAY + 400 * DAY, embargo=3 * DAY).items == tuple(made)
+        TrainingSet.select(experiences, cutoff=MONDAY + 400 * DAY, embargo=DAY)
+    assert TrainingSet.select(experiences, cutoff=MONDAY + 400 * DAY, embargo=3 * DAY).items == tuple(
+        experiences
+    )
 
 
 def test_items_are_kept_in_the_order_of_time_whatever_order_they_came_in():
-    made = build_all_experiences(make_facts())
+    experiences = build_all_experiences(make_facts())
     far = MONDAY + 400 * DAY
-    assert TrainingSet.select(reversed(made), cutoff=far, embargo=DAY).items == tuple(made)
-    since = made[2].key[1]
-    assert TrainingSet.select(made, cutoff=far, embargo=DAY, since=since).items == tuple(made[2:])
+    assert TrainingSet.select(reversed(experiences), cutoff=far, embargo=DAY).items == tuple(experiences)
+    since = experiences[2].key[1]
+    assert TrainingSet.select(experiences, cutoff=far, embargo=DAY, since=since).items == tuple(
+        experiences[2:]
+    )
 
 
 def test_an_adapter_from_the_future_is_refused():
@@ -167,6 +173,6 @@ def test_a_test_window_inside_the_training_window_is_refused():
 
 
 def test_an_experience_knows_its_own_horizon():
-    one: Experience = build_all_experiences(make_facts())[0]
-    assert one.horizon == DAY
+    item: Experience = build_all_experiences(make_facts())[0]
+    assert item.horizon == DAY
     assert find_longest_horizon([]) == timedelta(0)

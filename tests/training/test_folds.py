@@ -20,15 +20,15 @@ FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def all_experiences(tmp_path_factory):
-    facts = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
-    observed = build_observations(facts.bars, facts.news, window=21, start=facts.start)
+    market = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
+    observed = build_observations(market.bars, market.news, window=21, start=market.start)
     return build_experiences(
         observed,
-        facts.bars,
-        instruments=facts.instruments,
-        calendars=facts.calendars,
-        costs=build_costs(MARKET, facts.instruments),
-        sizing=build_sizing(MARKET, facts.instruments),
+        market.bars,
+        instruments=market.instruments,
+        calendars=market.calendars,
+        costs=build_costs(MARKET, market.instruments),
+        sizing=build_sizing(MARKET, market.instruments),
     )
 
 
@@ -41,33 +41,35 @@ def test_test_windows_join_without_gap_or_overlap_and_end_within_the_history(tra
         with pytest.raises(UsageError, match=f"has {days} days and two folds need {train + 2 * test}"):
             build_folds(FIRST, last, windows)
         return
-    made = build_folds(FIRST, last, windows)
-    assert made[0].train_from == FIRST
-    assert [fold.gate_at for fold in made[:-1]] == [fold.cutoff for fold in made[1:]]
-    assert made[-1].gate_at <= last < made[-1].gate_at + windows.test
-    assert all(fold.train_from <= fold.held_from < fold.cutoff < fold.gate_at for fold in made)
+    folds = build_folds(FIRST, last, windows)
+    assert folds[0].train_from == FIRST
+    assert [fold.gate_at for fold in folds[:-1]] == [fold.cutoff for fold in folds[1:]]
+    assert folds[-1].gate_at <= last < folds[-1].gate_at + windows.test
+    assert all(fold.train_from <= fold.held_from < fold.cutoff < fold.gate_at for fold in folds)
 
 
 def test_a_longer_step_leaves_days_between_gate_and_next_training():
-    made = build_folds(FIRST, FIRST + 200 * DAY, WalkForwardConfig(train_days=50, test_days=20, step_days=50))
-    assert [(fold.cutoff - FIRST).days for fold in made] == [50, 100, 150]
-    assert [(fold.gate_at - FIRST).days for fold in made] == [70, 120, 170]
+    folds = build_folds(
+        FIRST, FIRST + 200 * DAY, WalkForwardConfig(train_days=50, test_days=20, step_days=50)
+    )
+    assert [(fold.cutoff - FIRST).days for fold in folds] == [50, 100, 150]
+    assert [(fold.gate_at - FIRST).days for fold in folds] == [70, 120, 170]
 
 
 def test_a_fold_trains_on_nothing_that_was_not_known_an_embargo_before_its_cutoff(all_experiences):
-    made = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))
+    folds = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))
     embargo = find_longest_horizon(all_experiences)
-    for fold in made:
+    for fold in folds:
         data = split_fold(all_experiences, fold, embargo)
-        assert max(one.known_at for one in data.training.items) + embargo < fold.held_from
-        assert max(one.known_at for one in data.held_out.items) + embargo < fold.cutoff
-        assert min(one.observation.as_of for one in data.training.items) > fold.train_from
-        assert min(one.observation.as_of for one in data.held_out.items) > fold.held_from
+        assert max(item.known_at for item in data.training.items) + embargo < fold.held_from
+        assert max(item.known_at for item in data.held_out.items) + embargo < fold.cutoff
+        assert min(item.observation.as_of for item in data.training.items) > fold.train_from
+        assert min(item.observation.as_of for item in data.held_out.items) > fold.held_from
 
 
 def test_a_later_future_changes_no_training_set(all_experiences):
     fold = build_folds(FIRST, FIRST + 106 * DAY, WalkForwardConfig(train_days=40, test_days=30))[0]
-    past = [one for one in all_experiences if one.known_at < fold.cutoff]
+    past = [item for item in all_experiences if item.known_at < fold.cutoff]
     assert split_fold(all_experiences, fold, DAY) == split_fold(past, fold, DAY)
 
 

@@ -1,5 +1,6 @@
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +31,7 @@ from training.grpo.train import train_grpo
 from training.monitoring.evaluation import compute_metrics, parse_answers
 from training.monitoring.guards import GuardLimits
 from training.sft.train import SftConfig
-from training.trained_adapter import TrainedAdapter
+from training.trained_adapter import TrainedAdapter, TrainingJob
 
 CUTOFF = datetime(2023, 2, 10, tzinfo=UTC)
 EMBARGO = timedelta(days=5)
@@ -57,15 +58,15 @@ def sets() -> tuple[TrainingSet, TrainingSet]:
     """Some weeks of a simulated market whose news means the reverse, and the days after them."""
     market = simulate(MarketSettings(seed=36, coins=2, stocks=1, days=50, reversal=date(2023, 1, 1)))
     observed = build_observations(market.bars, market.news, window=21, start=datetime(2023, 1, 8, tzinfo=UTC))
-    found = build_experiences(
+    variants = build_experiences(
         observed,
         market.bars,
         instruments=market.instruments,
         calendars=market.calendars,
-        costs={s: DEFAULT_COSTS[one.asset_class] for s, one in market.instruments.items()},
+        costs={s: DEFAULT_COSTS[entry.asset_class] for s, entry in market.instruments.items()},
         sizing=PositionSizing(risk_aversion=25.0, cap=0.3, shortable=frozenset(market.instruments)),
     )
-    whole = TrainingSet.select(found, cutoff=CUTOFF, embargo=EMBARGO)
+    whole = TrainingSet.select(variants, cutoff=CUTOFF, embargo=EMBARGO)
     split = datetime(2023, 1, 30, tzinfo=UTC)
     early = tuple(item for item in whole.items if item.observation.as_of < split)
     late = tuple(item for item in whole.items if item.observation.as_of >= split)
@@ -80,16 +81,15 @@ def train_once(
 ) -> TrainedAdapter:
     training, held_out = sets()
     kept: Events = [] if events is None else events
-    start = start or StudentSettings()
-    return train_grpo(
-        start,
-        training,
-        held_out,
-        folder,
-        lambda payload: kept.append((encode(payload, CUTOFF).kind, encode_fields(payload))),
-        lambda *_: None,
-        recipe=recipe,
+    job = TrainingJob(
+        start=start or StudentSettings(),
+        training=training,
+        held_out=held_out,
+        folder=folder,
+        on_event=lambda payload: kept.append((encode(payload, CUTOFF).kind, encode_fields(payload))),
+        on_progress=lambda *_: None,
     )
+    return train_grpo(job, recipe=recipe)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -102,29 +102,32 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedAdapter, Eve
     return train_once(tmp_path_factory.mktemp("first") / "adapter", events=events), events
 
 
+@pytest.mark.slow
 def test_a_round_writes_an_adapter_that_the_student_loads(first: tuple[TrainedAdapter, Events]) -> None:
-    made, _ = first
-    assert sorted(path.name for path in made.folder.iterdir()) == [
+    trained, _ = first
+    assert sorted(path.name for path in trained.folder.iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
         "closecall.json",
     ]
-    student = load_student(StudentSettings(adapter=made.folder))
+    student = load_student(StudentSettings(adapter=trained.folder))
     assert student.released is not None
     prompt = student.prompt(sets()[1].items[0].observation)
     assert student.answer([prompt], lambda *_: None)[0].startswith('{"direction"')
 
 
+@pytest.mark.slow
 def test_the_adapter_says_its_prompt_and_the_last_day_of_its_data(
     first: tuple[TrainedAdapter, Events],
 ) -> None:
-    made, _ = first
-    stated = json.loads((made.folder / "closecall.json").read_text())
+    trained, _ = first
+    stated = json.loads((trained.folder / "closecall.json").read_text())
     assert stated == {"prompt": "compact", "released": "2023-02-10"}
-    base = json.loads((made.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    base = json.loads((trained.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert base == "tiny"
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_adapter_to_the_bit(
     first: tuple[TrainedAdapter, Events], tmp_path: Path
 ) -> None:
@@ -134,11 +137,13 @@ def test_the_same_call_gives_the_same_adapter_to_the_bit(
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_adapter(first: tuple[TrainedAdapter, Events], tmp_path: Path) -> None:
     other = train_once(tmp_path / "adapter", replace(QUICK, seed=2))
     assert other.fingerprint != first[0].fingerprint
 
 
+@pytest.mark.slow
 def test_every_step_and_look_is_told_as_json(first: tuple[TrainedAdapter, Events]) -> None:
     _, events = first
     json.dumps([payload for _, payload in events], allow_nan=False)
@@ -151,13 +156,14 @@ def test_every_step_and_look_is_told_as_json(first: tuple[TrainedAdapter, Events
     assert events[-1][0] == "training_done"
 
 
+@pytest.mark.slow
 def test_a_round_goes_on_from_the_adapter_before_and_keeps_its_shape(
     first: tuple[TrainedAdapter, Events], tmp_path: Path
 ) -> None:
     events: Events = []
     start = StudentSettings(adapter=first[0].folder)
-    made = train_once(tmp_path / "adapter", replace(QUICK, rank=2), start, events)
-    before, after = weights(first[0].folder), weights(made.folder)
+    trained = train_once(tmp_path / "adapter", replace(QUICK, rank=2), start, events)
+    before, after = weights(first[0].folder), weights(trained.folder)
     assert before.keys() == after.keys()
     moved = max(float((after[name] - before[name]).abs().max()) for name in before)
     assert 0 < moved <= 3 * QUICK.steps * QUICK.learning_rate
@@ -169,7 +175,7 @@ def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
     from training.grpo.train import create_trainer
     from training.lora import LoraShape, add_adapter
 
-    found = []
+    variants = []
     for share in (True, False):
         torch.manual_seed(0)
         student = load_student(StudentSettings())
@@ -189,52 +195,58 @@ def test_shared_prompts_learn_what_trl_alone_learns(tmp_path: Path) -> None:
         )
         stated.sum().backward()
         assert entropy is not None
-        found.append((stated, entropy, [p.grad for p in model.parameters() if p.grad is not None]))
-    for mine, theirs in zip(found[0][:2], found[1][:2], strict=True):
+        variants.append((stated, entropy, [p.grad for p in model.parameters() if p.grad is not None]))
+    for mine, theirs in zip(variants[0][:2], variants[1][:2], strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5)
-    assert len(found[0][2]) == len(found[1][2]) > 0
-    for mine, theirs in zip(found[0][2], found[1][2], strict=True):
+    assert len(variants[0][2]) == len(variants[1][2]) > 0
+    for mine, theirs in zip(variants[0][2], variants[1][2], strict=True):
         assert torch.allclose(mine, theirs, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_training_that_breaks_the_student_is_rolled_back_to_its_start(tmp_path: Path) -> None:
     events: Events = []
     limits = replace(LENIENT, one_class=0.1, grace=0)
     recipe = replace(QUICK, steps=6, eval_every=1, learning_rate=1e-2, limits=limits)
-    made = train_once(tmp_path / "adapter", recipe, events=events)
-    assert not made.passed_guards
-    assert made.reason is not None and "one class" in made.reason
-    told = [(payload["guard"], payload["done"]) for kind, payload in events if kind == "training_guard"]
-    assert ("one class", "stopped") in told and ("one class", "rolled back to the start") in told
+    trained = train_once(tmp_path / "adapter", recipe, events=events)
+    assert not trained.passed_guards
+    assert trained.reason is not None and "one class" in trained.reason
+    violations = [(payload["guard"], payload["done"]) for kind, payload in events if kind == "training_guard"]
+    assert ("one class", "stopped") in violations and ("one class", "rolled back to the start") in violations
     assert sum(kind == "training_step" for kind, _ in events) < recipe.steps
-    grown = [weight for name, weight in weights(made.folder).items() if "lora_B" in name]
+    grown = [weight for name, weight in weights(trained.folder).items() if "lora_B" in name]
     assert grown and all(float(weight.abs().max()) == 0 for weight in grown)
 
 
+@pytest.mark.slow
 def test_a_student_that_is_still_unsound_at_the_end_is_kept_but_not_clean(tmp_path: Path) -> None:
     events: Events = []
-    made = train_once(tmp_path / "adapter", replace(QUICK, limits=replace(LENIENT, kl=1e-9)), events=events)
-    assert not made.passed_guards and made.reason is not None
+    trained = train_once(
+        tmp_path / "adapter", replace(QUICK, limits=replace(LENIENT, kl=1e-9)), events=events
+    )
+    assert not trained.passed_guards and trained.reason is not None
     assert ("KL", "kept, not clean") in [
         (payload["guard"], payload["done"]) for kind, payload in events if kind == "training_guard"
     ]
     assert any(
-        float(weight.abs().max()) > 0 for name, weight in weights(made.folder).items() if "lora_B" in name
+        float(weight.abs().max()) > 0 for name, weight in weights(trained.folder).items() if "lora_B" in name
     )
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_wrong_late_keeps_the_last_sound_weights(tmp_path: Path) -> None:
     events: Events = []
     sound = train_once(tmp_path / "short", replace(QUICK, eval_every=1), events=events)
     looks = [payload["kl"] for kind, payload in events if kind == "training_look"]
     limits = replace(LENIENT, kl=looks[2] * 1.01)
     recipe = replace(QUICK, steps=5, eval_every=1, learning_rate=3e-3, limits=limits)
-    made = train_once(tmp_path / "long", recipe)
-    assert made.passed_guards and made.reason is not None and "KL" in made.reason
-    mine, theirs = weights(sound.folder), weights(made.folder)
+    trained = train_once(tmp_path / "long", recipe)
+    assert trained.passed_guards and trained.reason is not None and "KL" in trained.reason
+    mine, theirs = weights(sound.folder), weights(trained.folder)
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.slow
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("the disk is full")
@@ -245,8 +257,11 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    train_once(tmp_path / "adapter", replace(QUICK, steps=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        train_once(tmp_path / "adapter", replace(QUICK, steps=1))
     assert capfd.readouterr().out == ""
 
 
@@ -286,7 +301,7 @@ def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> 
     from training.rewards import direction_score
 
     training = sets()[0]
-    item = next(one for one in training.items if not one.outcome.tie)
+    item = next(entry for entry in training.items if not entry.outcome.tie)
     rose = item.outcome.next_close > item.outcome.last_close
 
     def said(way: str, confidence: float) -> str:
@@ -299,6 +314,7 @@ def test_the_direction_part_tells_right_from_wrong_and_knows_no_confidence() -> 
     assert direction_score("up", item) == 0.0
 
 
+@pytest.mark.slow
 def test_step_time_sets_both_trainers_side_by_side() -> None:
     from training.benches.grpo import measure_step_time
 
@@ -312,6 +328,7 @@ def test_step_time_sets_both_trainers_side_by_side() -> None:
         assert measured[arm]["held_out"]["brier"] is not None
 
 
+@pytest.mark.slow
 def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> None:
     """The other one gathers the gradients of several parts before a step; this one needs one part a step."""
     from training.benches.grpo import _BenchTrainer, measure_step_time
@@ -323,7 +340,7 @@ def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> Non
     alone.train(lambda *_: None, "alone")
     assert alone._trainer.args.gradient_accumulation_steps == 1
     measured = measure_step_time(StudentSettings(), training, held_out, recipe, lambda *_: None)
-    learned = [{**one, "seconds": None} for one in (alone.figures(held_out), measured["shared"])]
+    learned = [{**entry, "seconds": None} for entry in (alone.figures(held_out), measured["shared"])]
     assert learned[0] == learned[1]
 
 

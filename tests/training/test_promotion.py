@@ -240,19 +240,19 @@ def test_a_lucky_run_of_an_overconfident_student_is_no_proof():
         for d in range(20)
     ]
     unlucky = [replace(lucky[0], up=0.0), *lucky[1:]]
-    found = measure_evidence(unlucky, 0.001, seed=1)
-    assert found.p_days < 0.001  # what Student's t alone would have called proof
-    assert found.p_break_even == pytest.approx(0.7**20 + 20 * 0.7**19 * 0.3, rel=0.3)
-    assert found.p_value > 0.001
+    evidence = measure_evidence(unlucky, 0.001, seed=1)
+    assert evidence.p_days < 0.001  # what Student's t alone would have called proof
+    assert evidence.p_break_even == pytest.approx(0.7**20 + 20 * 0.7**19 * 0.3, rel=0.3)
+    assert evidence.p_value > 0.001
 
 
 def test_the_level_holds_where_students_t_alone_breaks_it():
     random = np.random.default_rng(5)
     alone = both = 0
     for _ in range(1500):
-        found = measure_evidence(pairs_drawn(random, 0.5, 0.9, 0.7, 20), 0.002, seed=1)
-        alone += found.p_days <= 0.002
-        both += found.p_value <= 0.002
+        evidence = measure_evidence(pairs_drawn(random, 0.5, 0.9, 0.7, 20), 0.002, seed=1)
+        alone += evidence.p_days <= 0.002
+        both += evidence.p_value <= 0.002
     assert alone >= 6
     assert both <= 5
 
@@ -287,11 +287,11 @@ def test_evidence_is_a_probability_and_turns_over_with_the_sides(rows):
         with pytest.raises(ValueError, match="two days"):
             measure_evidence(pairs, 0.05, seed=1)
         return
-    found, reverse = measure_evidence(pairs, 0.05, seed=1), measure_evidence(turned, 0.05, seed=1)
-    assert 0.0 <= found.p_value <= 1.0
-    assert found.difference == pytest.approx(-reverse.difference, abs=1e-12)
+    evidence, reverse = measure_evidence(pairs, 0.05, seed=1), measure_evidence(turned, 0.05, seed=1)
+    assert 0.0 <= evidence.p_value <= 1.0
+    assert evidence.difference == pytest.approx(-reverse.difference, abs=1e-12)
     # Each is at least its p over days, and those two are one in all: the means only change their sign.
-    assert found.p_value + reverse.p_value >= 1 - 1e-12
+    assert evidence.p_value + reverse.p_value >= 1 - 1e-12
     mirror = measure_evidence(mirrored_control(pairs), 0.05, seed=1)
     assert -1.0 <= mirror.difference <= 1.0
 

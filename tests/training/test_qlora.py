@@ -144,10 +144,11 @@ def test_an_unquantized_student_is_taken_as_it_is(quantized: StudentSettings) ->
     assert settings == plain
 
 
+@pytest.mark.slow
 def test_a_round_of_grpo_works_on_four_bit_weights(quantized: StudentSettings, tmp_path: Path) -> None:
     from tests.training.test_grpo import QUICK, train_once
 
-    made = train_once(tmp_path / "adapter", QUICK, quantized)
-    assert (made.folder / "adapter_model.safetensors").is_file()
-    again = load_student(replace(quantized, adapter=made.folder))
+    trained = train_once(tmp_path / "adapter", QUICK, quantized)
+    assert (trained.folder / "adapter_model.safetensors").is_file()
+    again = load_student(replace(quantized, adapter=trained.folder))
     assert again.generate(["news"])

@@ -51,6 +51,7 @@ def rounds(tmp_path_factory):
     return folder, doubles, first_run, first, one_round(folder, doubles, at=NOW + DAY)
 
 
+@pytest.mark.slow
 def test_a_round_trains_to_the_last_known_outcome_and_enters_a_challenger(rounds):
     folder, doubles, run, first, _ = rounds
     assert first["run"] == run
@@ -58,16 +59,17 @@ def test_a_round_trains_to_the_last_known_outcome_and_enters_a_challenger(rounds
     assert first["champion"] is None
     assert first["trained"]["cutoff"] == first["until"]
     training, _ = doubles.sets[0]
-    assert max(one.known_at for one in training.items) + DAY < training.cutoff
+    assert max(item.known_at for item in training.items) + DAY < training.cutoff
     with Registry.open(folder) as registry:
         entered = registry.adapters()[0]
     assert entered.name == first["trained"]["adapter"]
     assert entered.recipe["method"] == "sft"
 
 
+@pytest.mark.slow
 def test_the_next_round_gates_what_is_due_and_goes_on_from_the_new_champion(rounds):
     folder, doubles, _, first, second = rounds
-    assert [(one["adapter"], one["promoted"]) for one in second["gated"]] == [
+    assert [(item["adapter"], item["promoted"]) for item in second["gated"]] == [
         (first["trained"]["adapter"], True)
     ]
     assert second["gated"][0]["shadow_from"] == first["until"]
@@ -75,27 +77,29 @@ def test_the_next_round_gates_what_is_due_and_goes_on_from_the_new_champion(roun
     assert second["trained"]["parent"] == first["trained"]["adapter"]
     assert doubles.started_from == [None, first["trained"]["adapter"]]
     with Registry.open(folder) as registry:
-        statuses = [one.status for one in registry.adapters()]
+        statuses = [item.status for item in registry.adapters()]
         assert registry.gate_results("tiny") == 1
     assert statuses == [Status.CHAMPION, Status.CHALLENGER]
 
 
+@pytest.mark.slow
 def test_what_a_round_did_stands_in_a_journal_beside_the_runs_own(rounds):
     folder, _, run, _, second = rounds
     with Journal.open(folder / "runs" / run / TRAINING_JOURNAL, run) as journal:
         assert [row.kind for row in journal.read(0)] == ["training_step", "entered"]
     with Journal.open(folder / "runs" / second["run"] / TRAINING_JOURNAL, second["run"]) as journal:
         assert [row.kind for row in journal.read(0)] == ["gated", "training_step", "entered"]
-    assert {one.state for one in list_runs(folder)} == {"finished"}
+    assert {item.state for item in list_runs(folder)} == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_challenger_that_is_no_better_is_rejected(tmp_path):
     doubles = Doubles(LATER, skills=("wrong",))
     record(tmp_path, doubles)
     first = one_round(tmp_path, doubles)
     record(tmp_path, doubles, LATER, NOW + DAY)
     second = one_round(tmp_path, doubles, at=NOW + DAY)
-    assert [one["promoted"] for one in second["gated"]] == [False]
+    assert [item["promoted"] for item in second["gated"]] == [False]
     assert second["champion"] is None
     with Registry.open(tmp_path) as registry:
         assert registry.get(first["trained"]["adapter"]).adapter.status is Status.REJECTED
@@ -104,9 +108,9 @@ def test_a_challenger_that_is_no_better_is_rejected(tmp_path):
 def test_without_drift_a_round_that_asks_for_it_trains_nothing(tmp_path):
     doubles = Doubles()
     record(tmp_path, doubles)
-    said = one_round(tmp_path, doubles, if_drift=True)
-    assert said["trained"] is None
-    assert said["drift"]["found"] is False
+    report = one_round(tmp_path, doubles, if_drift=True)
+    assert report["trained"] is None
+    assert report["drift"]["found"] is False
     assert doubles.trained == []
 
 
@@ -130,7 +134,7 @@ def test_a_round_by_hand_writes_an_adapter_and_touches_no_registry(tmp_path):
     doubles = Doubles()
     run = record(tmp_path, doubles)
     out = tmp_path / "by-hand"
-    said = train_once(
+    report = train_once(
         SETTINGS,
         data_dir=tmp_path,
         run=run,
@@ -140,7 +144,7 @@ def test_a_round_by_hand_writes_an_adapter_and_touches_no_registry(tmp_path):
         trainers=doubles.trainers(),
     )
     assert json.loads((out / "closecall.json").read_text()) == {"skill": "right"}
-    assert said["trained_on"] == len(doubles.sets[0][0].items)
+    assert report["trained_on"] == len(doubles.sets[0][0].items)
     assert not (tmp_path / "models").exists()
     assert (tmp_path / "runs" / run / JOURNAL).is_file()
     with pytest.raises(UsageError, match="not empty"):
@@ -173,16 +177,16 @@ def scored(days, misses):
 
 
 def test_a_student_that_turned_wrong_has_drifted_from_the_day_it_did():
-    found = detect_drift(scored(120, lambda n: n % 10 < (3 if n < 80 else 8)))
-    assert found.found
-    assert abs((found.since - date(2023, 1, 1)).days - 80) <= 8
-    assert found.before < found.after
+    drift = detect_drift(scored(120, lambda n: n % 10 < (3 if n < 80 else 8)))
+    assert drift.found
+    assert abs((drift.since - date(2023, 1, 1)).days - 80) <= 8
+    assert drift.before < drift.after
 
 
 def test_one_that_became_better_has_not_drifted():
-    found = detect_drift(scored(120, lambda n: n % 10 < (8 if n < 80 else 3)))
-    assert found.p_value < 0.01
-    assert not found.found
+    drift = detect_drift(scored(120, lambda n: n % 10 < (8 if n < 80 else 3)))
+    assert drift.p_value < 0.01
+    assert not drift.found
 
 
 def test_a_steady_student_has_not_drifted():

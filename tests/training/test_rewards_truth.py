@@ -11,15 +11,17 @@ from scipy import stats
 from engine.instruments import Costs
 from engine.model import Direction
 from llm.answers import format_answer
-from strategies.sizing import PositionSizing
-from tests.support.answers_drawn import CONFIDENCES, constants, quantiles, random_answers, returns_for
+from tests.support.answers_drawn import (
+    CONFIDENCES,
+    constants,
+    markets_of_known_odds,
+    quantiles,
+    random_answers,
+)
 from tests.support.experiences_by_hand import make_experience
-from tests.support.markets import instrument
 from training.rewards import LABEL_LIMIT, Weights, brier_score, close_score, compute_reward
 
 DEFAULT = Weights()
-COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
-STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
 
 
 def worth(texts, days, weights=DEFAULT):
@@ -31,37 +33,11 @@ def worth(texts, days, weights=DEFAULT):
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    law=st.sampled_from(["signs", "normal", "student"]),
-    probability=st.floats(0.03, 0.97),
-    market=st.sampled_from([(0.02, 0.07, COIN_COSTS), (0.01, 0.03, STOCK_COSTS)]),
-    where=st.floats(0, 1),
-    aversion=st.floats(5, 60),
-    cap=st.sampled_from([0.07, 0.3, 0.95]),
-    held=st.sampled_from([0.0, 0.0, 400.0, -400.0]),
-    shortable=st.booleans(),
-)
-def test_at_default_weights_the_best_answer_states_the_true_probability_within_two_hundredths(
-    law, probability, market, where, aversion, cap, held, shortable
-):
-    low, high, costs = market
-    volatility = low + where * (high - low)
-    settings_ = {
-        "volatility": volatility,
-        "costs": costs,
-        "position": held if shortable else abs(held),
-        "instrument": instrument("AAA", shortable=shortable),
-        "sizing": PositionSizing(
-            risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])
-        ),
-    }
-    drawn = returns_for(law, probability)
-    days = [(make_experience(max(-0.9, volatility * z), **settings_), odds) for z, odds in drawn]
-    middle = math.fsum(odds * max(-LABEL_LIMIT, min(LABEL_LIMIT, z)) for z, odds in drawn)
-    stated = dict(random_answers(100 * (1 + volatility * middle)))
+@given(market=markets_of_known_odds())
+def test_at_default_weights_the_best_answer_states_the_true_probability_within_two_hundredths(market):
+    days, stated, true = market
     worths = worth(stated, days)
-    best = max(worths, key=worths.get)
-    assert abs(stated[best] - round(probability, 2)) <= 0.02 + 1e-9
+    assert abs(stated[max(worths, key=worths.get)] - round(true, 2)) <= 0.02 + 1e-9
 
 
 @given(probability=st.floats(0, 1))
@@ -78,7 +54,7 @@ def test_the_brier_part_is_highest_in_expectation_for_the_true_probability(proba
 )
 def test_the_close_part_is_highest_in_expectation_for_the_mean_of_the_label(returns, volatility):
     limit = LABEL_LIMIT * volatility
-    truth = math.fsum(max(-limit, min(limit, one)) for one in returns) / len(returns)
+    truth = math.fsum(max(-limit, min(limit, value)) for value in returns) / len(returns)
 
     def expected(called):
         return math.fsum(close_score(called, came, volatility) for came in returns)

@@ -9,31 +9,26 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.instruments import Costs
 from engine.model import Direction
 from llm.answers import format_answer
-from strategies.sizing import PositionSizing
 from tests.support.answers_drawn import (
     CONFIDENCES,
     INVALID,
     anything,
     constants,
+    markets_of_known_odds,
     quantiles,
     random_answers,
     random_days,
-    returns_for,
     valid_answers,
 )
 from tests.support.experiences_by_hand import COIN, make_experience
-from tests.support.markets import instrument
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.reward_functions import create_reward_functions
 from training.rewards import CALL_LIMIT, LABEL_LIMIT, MARGIN, PNL_LIMIT, compute_reward, direction_score
 
 RECIPE = GrpoConfig()
-COIN_COSTS = Costs(fee_bps=10, slippage_bps=5, latency_bps=0, borrow_rate=0.1)
-STOCK_COSTS = Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03)
 
 
 def whole(text, day):
@@ -57,39 +52,11 @@ def lasting(p_up, tie, *, sigma=0.03, size=1.0, **situation):
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    law=st.sampled_from(["signs", "normal", "student"]),
-    probability=st.one_of(st.floats(0.03, 0.97), st.floats(0.47, 0.53)),
-    tie=st.sampled_from([0.0, 0.0, 0.1, 0.4]),
-    market=st.sampled_from([(0.02, 0.07, COIN_COSTS), (0.01, 0.03, STOCK_COSTS)]),
-    where=st.floats(0, 1),
-    aversion=st.floats(5, 60),
-    cap=st.sampled_from([0.07, 0.3, 0.95]),
-    held=st.sampled_from([0.0, 0.0, 400.0, -400.0]),
-    shortable=st.booleans(),
-)
-def test_the_best_answer_to_the_whole_reward_states_the_true_probability_within_two_hundredths(
-    law, probability, tie, market, where, aversion, cap, held, shortable
-):
-    low, high, costs = market
-    volatility = low + where * (high - low)
-    settings_ = {
-        "volatility": volatility,
-        "costs": costs,
-        "position": held if shortable else abs(held),
-        "instrument": instrument("AAA", shortable=shortable),
-        "sizing": PositionSizing(
-            risk_aversion=aversion, cap=cap, shortable=frozenset(["AAA"] if shortable else [])
-        ),
-    }
-    drawn = [(z, odds * (1 - tie)) for z, odds in returns_for(law, probability)] + [(0.0, tie)] * bool(tie)
-    weighed = [(make_experience(max(-0.9, volatility * z), **settings_), odds) for z, odds in drawn]
-    middle = math.fsum(odds * max(-LABEL_LIMIT, min(LABEL_LIMIT, z)) for z, odds in drawn)
-    stated = dict(random_answers(100 * (1 + volatility * middle)))
-    worths = worth(stated, weighed)
-    best = max(worths, key=worths.get)
-    true = probability * (1 - tie) + tie / 2
-    assert abs(stated[best] - round(true, 2)) <= 0.02 + 1e-9
+@given(market=markets_of_known_odds(ties=(0.0, 0.0, 0.1, 0.4)))
+def test_the_best_answer_to_the_whole_reward_states_the_true_probability_within_two_hundredths(market):
+    days, stated, true = market
+    worths = worth(stated, days)
+    assert abs(stated[max(worths, key=worths.get)] - round(true, 2)) <= 0.02 + 1e-9
 
 
 @settings(max_examples=60, deadline=None)
@@ -222,11 +189,11 @@ def test_the_functions_that_trl_calls_add_up_to_the_whole():
         )
         for function in create_reward_functions(training, RECIPE.weights, RECIPE.direction)
     ]
-    wanted = [whole(text, one) for text, one in zip(texts, (day, other, day), strict=True)]
-    assert [sum(one) for one in zip(*parts, strict=True)] == pytest.approx(wanted, abs=1e-12)
+    wanted = [whole(text, item) for text, item in zip(texts, (day, other, day), strict=True)]
+    assert [sum(item) for item in zip(*parts, strict=True)] == pytest.approx(wanted, abs=1e-12)
     assert logged["outcome/invalid"] == pytest.approx(1 / 3)
     first, second = (
-        compute_reward(text, one, RECIPE.weights) for text, one in zip(texts, (day, other), strict=False)
+        compute_reward(text, item, RECIPE.weights) for text, item in zip(texts, (day, other), strict=False)
     )
     assert logged["outcome/brier"] == pytest.approx((first.brier + second.brier) / 2)
 

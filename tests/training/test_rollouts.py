@@ -109,17 +109,17 @@ def test_no_answer_sees_another() -> None:
 def test_a_dense_form_answers_and_learns_as_the_lora_model_does() -> None:
     answers = drawn_answers(2, 4)
     ids, mask = pad_left(PROMPTS, PAD, "cpu")
-    found = []
+    variants = []
     for dense in (True, False):
         model = with_lora(small_model()).double()
         assert should_merge(model, "default")
         stated, _ = compute_log_probs(MergedLora(model, "default") if dense else model, ids, mask, answers)
         stated.sum().backward()
-        found.append((stated, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
-    assert torch.allclose(found[0][0], found[1][0], atol=1e-10)
-    assert found[0][1].keys() == found[1][1].keys() and found[0][1]
-    for name, gradient in found[0][1].items():
-        assert torch.allclose(gradient, found[1][1][name], atol=1e-10, rtol=1e-10), name
+        variants.append((stated, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
+    assert torch.allclose(variants[0][0], variants[1][0], atol=1e-10)
+    assert variants[0][1].keys() == variants[1][1].keys() and variants[0][1]
+    for name, gradient in variants[0][1].items():
+        assert torch.allclose(gradient, variants[1][1][name], atol=1e-10, rtol=1e-10), name
 
 
 def test_a_dense_form_follows_the_adapter_and_holds_still_only_while_held() -> None:

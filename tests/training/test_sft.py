@@ -32,6 +32,7 @@ from training.sft.calibration import (
     target_close,
 )
 from training.sft.train import SftConfig, train_sft
+from training.trained_adapter import TrainingJob
 from training.walkforward.config import WalkForwardConfig
 from training.walkforward.folds import build_folds, split_fold
 
@@ -151,31 +152,31 @@ def test_the_implied_close_lies_on_the_side_of_the_probability(p, volatility):
 def test_the_reach_of_closes_is_found_from_what_came(reach, seed):
     rng = random.Random(seed)
     implied = [rng.gauss(0, 0.6) for _ in range(2000)]
-    came = [reach * one + rng.gauss(0, 0.9) for one in implied]
+    came = [reach * item + rng.gauss(0, 0.9) for item in implied]
     assert move_multiplier(implied, came, [1.0] * 2000) == pytest.approx(reach, abs=0.15)
     assert move_multiplier([0.0] * 5, [1.0] * 5, [1.0] * 5) == 1.0
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    facts = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
-    observed = build_observations(facts.bars, facts.news, window=21, start=facts.start)
-    lived = build_experiences(
+    market = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
+    observed = build_observations(market.bars, market.news, window=21, start=market.start)
+    experiences = build_experiences(
         observed,
-        facts.bars,
-        instruments=facts.instruments,
-        calendars=facts.calendars,
-        costs=build_costs(MARKET, facts.instruments),
-        sizing=build_sizing(MARKET, facts.instruments),
+        market.bars,
+        instruments=market.instruments,
+        calendars=market.calendars,
+        costs=build_costs(MARKET, market.instruments),
+        sizing=build_sizing(MARKET, market.instruments),
     )
     fold = build_folds(FIRST, FIRST + timedelta(days=106), WalkForwardConfig(train_days=30, test_days=30))[0]
-    return split_fold(lived, fold, find_longest_horizon(lived))
+    return split_fold(experiences, fold, find_longest_horizon(experiences))
 
 
 def test_a_taught_answer_is_one_the_student_may_give(data):
-    for one in data.training.items[:40]:
+    for item in data.training.items[:40]:
         for p in (0.02, 0.31, 0.5, 0.77, 0.98):
-            call = parse_answer(build_target_answer(one, p, 0.8), one.observation)
+            call = parse_answer(build_target_answer(item, p, 0.8), item.observation)
             assert isinstance(call, Forecast)
             assert call.direction is (Direction.UP if p >= 0.5 else Direction.DOWN)
             assert call.probability_up == pytest.approx(p, abs=0.005)
@@ -206,6 +207,7 @@ def test_every_item_is_taught_once_before_any_comes_again(data):
     assert {row["prompt"] for row in recent} == {prompts[-1]}
 
 
+@pytest.mark.slow
 def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data, tmp_path):
     model = make_small_model(tmp_path / "model")
     start = StudentSettings(student=str(model), prompt="compact", batch=32)
@@ -213,15 +215,15 @@ def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data
     events = []
 
     def train(name, start):
-        return train_sft(
-            start,
-            data.training,
-            data.held_out,
-            tmp_path / name,
-            lambda payload: events.append((encode(payload, FIRST).kind, encode_fields(payload))),
-            lambda *_: None,
-            recipe=recipe,
+        job = TrainingJob(
+            start=start,
+            training=data.training,
+            held_out=data.held_out,
+            folder=tmp_path / name,
+            on_event=lambda payload: events.append((encode(payload, FIRST).kind, encode_fields(payload))),
+            on_progress=lambda *_: None,
         )
+        return train_sft(job, recipe=recipe)
 
     first, again = train("first", start), train("again", start)
     assert first.fingerprint == again.fingerprint

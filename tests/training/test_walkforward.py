@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from engine.errors import DataError, UsageError
+from engine.journal.events.rules import RULES, RulesError
 from engine.journal.journal import Journal
 from engine.model import Forecast
 from llm.model_files import fingerprint
@@ -38,9 +39,11 @@ def test_a_challenger_trades_only_after_the_gate_of_its_own_window(finished):
     first, second = run.result["folds"][:2]
     assert [fold["arms"]["sft"]["promoted"] for fold in run.result["folds"]] == [True, False, False]
     gate_at = first["gate_at"]
-    said = events(run, "forecast")
-    before = {row.payload["adapter"] for row in said if row.as_of.isoformat() <= gate_at[:-1] + "+00:00"}
-    after = {row.payload["adapter"] for row in said if row.as_of.isoformat() > gate_at[:-1] + "+00:00"}
+    predictions = events(run, "forecast")
+    before = {
+        row.payload["adapter"] for row in predictions if row.as_of.isoformat() <= gate_at[:-1] + "+00:00"
+    }
+    after = {row.payload["adapter"] for row in predictions if row.as_of.isoformat() > gate_at[:-1] + "+00:00"}
     assert before == {None}
     assert after == {first["arms"]["sft"]["challenger"]}
     assert second["arms"]["sft"]["champion"] == first["arms"]["sft"]["challenger"]
@@ -81,8 +84,8 @@ def test_every_training_set_lies_before_its_test_window(finished):
     _, doubles, run = finished
     for fold, (training, held_out) in zip(run.result["folds"], doubles.sets, strict=True):
         cutoff = fold["cutoff"][:-1] + "+00:00"
-        assert max(one.known_at for one in training.items) < held_out.items[0].observation.as_of
-        assert max(one.known_at for one in held_out.items).isoformat() < cutoff
+        assert max(item.known_at for item in training.items) < held_out.items[0].observation.as_of
+        assert max(item.known_at for item in held_out.items).isoformat() < cutoff
 
 
 def test_the_rule_stands_in_the_journal_before_the_first_training(finished):
@@ -100,19 +103,19 @@ def test_the_rule_stands_in_the_journal_before_the_first_training(finished):
 
 def test_the_run_is_listed_like_any_other(finished):
     folder, _, run = finished
-    assert [(one.run, one.state) for one in list_runs(folder)] == [(run.name, "finished")]
+    assert [(item.run, item.state) for item in list_runs(folder)] == [(run.name, "finished")]
     assert load_run(folder, run.name).result == json.loads(json.dumps(run.result))
 
 
 def test_the_report_holds_arms_against_each_other_by_a_paired_test(finished):
     _, _, run = finished
-    by_measure = {one["measure"]: one for one in run.result["comparison"]}
+    by_measure = {item["measure"]: item for item in run.result["comparison"]}
     assert by_measure["brier"]["caller"] == "sft"
     assert by_measure["brier"]["against"] == "static"
     assert by_measure["brier"]["winner"] == "sft"
     assert by_measure["brier"]["high"] < 0
-    claims = [one for one in run.result["claims"] if one["against"] == "static"]
-    assert all(one["claimed"] for one in claims)
+    claims = [item for item in run.result["claims"] if item["against"] == "static"]
+    assert all(item["claimed"] for item in claims)
 
 
 def test_without_an_edge_nothing_is_promoted_and_nothing_is_claimed(tmp_path):
@@ -120,7 +123,7 @@ def test_without_an_edge_nothing_is_promoted_and_nothing_is_claimed(tmp_path):
         tmp_path, Doubles(NO_EDGE, skills=("right", "wrong", "right", "wrong")), config=NO_EDGE
     )
     assert run.result["promotions"]["sft"] == 0
-    assert not any(one["claimed"] for one in run.result["claims"])
+    assert not any(item["claimed"] for item in run.result["claims"])
 
 
 def test_a_guard_that_spoke_keeps_even_the_best_challenger_out(tmp_path):
@@ -144,27 +147,29 @@ def test_the_static_student_alone_trains_nothing(tmp_path):
     assert "static" not in run.result["scores"]
 
 
+@pytest.mark.slow
 def test_grpo_has_supervised_training_beside_it(tmp_path):
     doubles = Doubles(skills=SKILLS)
     run = run_walkforward(tmp_path, doubles, settings=replace(SETTINGS, method=Method.GRPO))
     assert doubles.trained == [f"{arm}-{n:02}" for arm in ("grpo", "sft") for n in (1, 2, 3)]
     assert run.result["promotions"] == {"grpo": 1, "sft": 1, "static": 0}
-    pairs = {(one["caller"], one["against"]) for one in run.result["comparison"]}
+    pairs = {(item["caller"], item["against"]) for item in run.result["comparison"]}
     assert pairs == {("sft", "static"), ("grpo", "static"), ("grpo", "sft")}
 
 
+@pytest.mark.slow
 def test_a_walk_forward_killed_again_and_again_ends_with_the_same_folds_promotions_and_digests(
     finished, tmp_path
 ):
     _, _, run = finished
     words = [sys.executable, "-m", "tests.support.walks", tmp_path, "2"]
     done = ran(words, cwd=ROOT, capture_output=True, text=True, check=True, seconds=300)
-    said = json.loads(done.stdout)
-    assert said["deaths"] >= 4
-    assert said["runs"] == 1
-    assert said["result"]["digests"] == run.result["digests"]
-    assert said["result"]["promotions"] == run.result["promotions"]
-    assert said["result"]["folds"] == json.loads(json.dumps(run.result["folds"]))
+    predictions = json.loads(done.stdout)
+    assert predictions["deaths"] >= 4
+    assert predictions["runs"] == 1
+    assert predictions["result"]["digests"] == run.result["digests"]
+    assert predictions["result"]["promotions"] == run.result["promotions"]
+    assert predictions["result"]["folds"] == json.loads(json.dumps(run.result["folds"]))
 
 
 class Dies(Exception):
@@ -174,10 +179,10 @@ class Dies(Exception):
 def interrupted(folder, doubles, fold):
     train = doubles.train
 
-    def until(start, training, held_out, target, on_event, on_progress):
-        if target.name == f"sft-{fold:02}":
+    def until(job):
+        if job.folder.name == f"sft-{fold:02}":
             raise Dies
-        return train(start, training, held_out, target, on_event, on_progress)
+        return train(job)
 
     doubles.train = until
     with pytest.raises(Dies):
@@ -188,7 +193,7 @@ def interrupted(folder, doubles, fold):
 def test_a_finished_fold_is_not_trained_again(finished, tmp_path):
     doubles = Doubles(skills=SKILLS)
     interrupted(tmp_path, doubles, fold=3)
-    assert [one.state for one in list_runs(tmp_path)] == ["failed"]
+    assert [item.state for item in list_runs(tmp_path)] == ["failed"]
     run = run_walkforward(tmp_path, doubles)
     assert doubles.trained == ["sft-01", "sft-02", "sft-03"]
     assert run.result["digests"] == finished[2].result["digests"]
@@ -204,6 +209,18 @@ def test_a_run_goes_on_by_name_and_only_with_its_own_settings(tmp_path):
     assert run_walkforward(tmp_path, doubles, resume=name).name == name
     with pytest.raises(UsageError, match="has finished"):
         run_walkforward(tmp_path, doubles, resume=name)
+
+
+def test_a_run_of_rules_that_are_gone_is_not_resumed(tmp_path, monkeypatch):
+    doubles = Doubles(skills=SKILLS)
+    interrupted(tmp_path, doubles, fold=2)
+    name = next(list_runs(tmp_path)).run
+    for place in ("engine.journal.events.rules", "training.walkforward.record"):
+        monkeypatch.setattr(f"{place}.RULES", RULES + 2)
+    monkeypatch.setattr("engine.journal.events.rules.OLDEST_RULES", RULES + 1)
+    with pytest.raises(RulesError, match=rf"run {name} was traded by older rules .* without --resume"):
+        run_walkforward(tmp_path, doubles, resume=name)
+    assert run_walkforward(tmp_path, doubles).name != name
 
 
 def test_an_adapter_that_was_altered_between_two_processes_is_refused(tmp_path):
@@ -233,7 +250,7 @@ def test_other_data_start_another_run(tmp_path):
     interrupted(tmp_path, doubles, fold=2)
     other = MARKET.model_copy(update={"seed": 8})
     run = run_walkforward(tmp_path, Doubles(other, skills=SKILLS), config=other)
-    assert {one.state for one in list_runs(tmp_path)} == {"failed", "finished"}
+    assert {item.state for item in list_runs(tmp_path)} == {"failed", "finished"}
     assert load_run(tmp_path, run.name).state == "finished"
 
 

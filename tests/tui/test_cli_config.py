@@ -36,6 +36,7 @@ news_latency_seconds = 30
 out = "written"
 feeds = ["https://example.org/rss"]
 allow_bad_data = true
+skip_unknown_files = true
 base_currency = "USD"
 rates = { JPY = 0.007 }
 sources = { yfinance = { url = "https://mirror.example/yahoo/" } }

@@ -7,8 +7,8 @@ import pytest
 
 from engine.errors import UsageError
 from engine.journal.journal import Journal
-from feeds.files.bars import guess_instrument
 from feeds.history.client import SourceError
+from feeds.instruments import guess_instrument
 from strategies.config_file import load_config
 from strategies.live_data import collect_live
 from strategies.source_routing import RetryContext, assign_symbols, split_sources

@@ -10,7 +10,7 @@ import pytest
 import tui.dashboard
 from llm.registry.registry import Registry
 from tests.support.adapters_on_disk import adapter_on_disk, enter, instant_at
-from tests.support.dash_scenes import NOW, load_snapshot, make_view_state, tree
+from tests.support.dash_scenes import NOW, load_snapshot, make_view_state, stopped_session, tree
 from tests.support.paper_sessions import FACTS, NAME, full_script, open_journal, replay, run_in_child
 from tui.cli.main import run
 from tui.dashboard.actions import author, execute, plan_action
@@ -34,16 +34,7 @@ FORBIDDEN = {
 
 @pytest.fixture
 def waiting(tmp_path):
-    """A session that was killed in its middle."""
-    count = 0
-
-    def stop():
-        nonlocal count
-        count += 1
-        return count > 40
-
-    replay(tmp_path, full_script(), stop=stop, ahead=1)
-    return tmp_path
+    return stopped_session(tmp_path)
 
 
 def test_a_command_is_one_event_and_the_session_answers_it(waiting):
@@ -72,18 +63,6 @@ def test_a_session_that_was_stopped_says_how_it_goes_on(waiting):
     session = load_snapshot(waiting).get(f"session/{NAME}")
     assert session.state == "stopped"
     assert suggest_remedy(session) == f"stop requested; go on with: closecall paper start --name {NAME}"
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["resume", "reduce", "halt", "flatten", "promote", "rollback", "retrain", "backtest", "replay"],
-)
-def test_readonly_names_every_action_and_does_none(waiting, name):
-    before = tree(waiting)
-    planned = plan_action(name, make_view_state(waiting, NAME, readonly=True), lambda: NOW)
-    assert planned.description
-    assert "--readonly" in execute(planned, "").message
-    assert tree(waiting) == before
 
 
 def test_pausing_is_halting_under_another_name(waiting, capsys):

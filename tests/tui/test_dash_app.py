@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from textual.widgets import Input
 
-from tests.support.dash_scenes import NOW, load_snapshot, shared_folder, tree
+from tests.support.dash_scenes import NOW, load_snapshot, shared_folder, stopped_session, tree
 from tests.support.paper_sessions import NAME, full_script, open_journal, replay
 from tui.dashboard.app import DashApp
 from tui.dashboard.dialogs import Confirm, Help
@@ -23,15 +24,7 @@ def folder():
 
 @pytest.fixture
 def waiting(tmp_path):
-    count = 0
-
-    def stop():
-        nonlocal count
-        count += 1
-        return count > 40
-
-    replay(tmp_path, full_script(), stop=stop, ahead=1)
-    return tmp_path
+    return stopped_session(tmp_path)
 
 
 def drive(folder, scenario, size=(120, 40), **rest):
@@ -187,7 +180,7 @@ def test_readonly_shows_each_action_and_why_it_does_none(waiting):
 
     async def story(app, pilot):
         assert "READ-ONLY" in screen_text(app)
-        for pressed in (letter for key in KEYS if key.act for letter in key.keys.split(",")):
+        for pressed in (letter for key in KEYS if key.asks for letter in key.keys.split(",")):
             await pilot.press(pressed)
             await pilot.pause()
             words = " ".join(str(one.render()) for one in app.screen.query("Static"))
@@ -211,7 +204,7 @@ def test_looking_around_for_a_while_changes_no_file(folder):
 
 
 def test_every_action_is_in_the_palette_and_every_key_is_documented():
-    app = DashApp(find_unmade(), lambda: NOW)
+    app = DashApp(Path("nowhere"), lambda: NOW)
     titles = {command.title for command in app.get_system_commands(None)}
     table = keys_markdown()
     for key in KEYS:
@@ -219,19 +212,6 @@ def test_every_action_is_in_the_palette_and_every_key_is_documented():
         assert key.name in table and key.help in table
         name = key.action.partition("(")[0]
         assert hasattr(app, f"action_{name}"), name
-
-
-def find_unmade():
-    from pathlib import Path
-
-    return Path("/nowhere/at/all")
-
-
-def test_an_empty_folder_says_which_keys_and_commands_begin():
-    async def story(app, pilot):
-        assert "closecall backtest" in screen_text(app)
-
-    drive(find_unmade(), story, size=(80, 24))
 
 
 def test_a_smaller_or_larger_terminal_is_filled_again(folder):

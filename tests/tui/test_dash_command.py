@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+from rich.cells import cell_len
 
 from engine.errors import UsageError
 from strategies.monitor import catalog as places
@@ -24,14 +25,19 @@ def shown(capsys, folder, *words, **flags):
     return capsys.readouterr().out
 
 
-def test_once_prints_the_state_as_text(capsys, folder):
-    said = shown(capsys, folder, "trial", once=True)
-    assert said.startswith("closecall PAPER SIMULATED")
-    assert "session trial: finished" in said
+@pytest.mark.parametrize("once", [True, False])
+def test_without_a_terminal_it_prints_the_state_as_text_as_once_does(capsys, folder, once):
+    assert "session trial: finished" in shown(capsys, folder, "trial", once=once)
 
 
-def test_without_a_terminal_it_prints_once_by_itself(capsys, folder):
-    assert "session trial: finished" in shown(capsys, folder)
+def test_the_text_is_as_wide_as_the_terminal_or_as_columns_says(monkeypatch, capsys, folder):
+    def widest():
+        return max(map(cell_len, shown(capsys, folder).splitlines()[2:]))
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert 80 < widest() <= 118
+    monkeypatch.setenv("COLUMNS", "72")
+    assert widest() <= 72
 
 
 def test_an_empty_folder_says_what_to_do(capsys, tmp_path):

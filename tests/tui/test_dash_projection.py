@@ -1,11 +1,13 @@
 """What the dashboard makes of a journal is what the run itself states, and no payload can trip it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.journal.events import PAYLOADS
 from strategies.monitor.catalog import JournalPlace, JournalType
 from strategies.monitor.journal_reader import EventRow
 from strategies.monitor.projection import JournalProjection
@@ -15,27 +17,6 @@ from tui.dashboard.screens.news import first_prediction_after
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 PLACE = JournalPlace(type=JournalType.SESSION, name="one", path=None)
-
-KINDS = [
-    *("session_started", "run_started", "run_finished", "session_finished", "forecast", "mark", "order"),
-    *(
-        "fill",
-        "slice",
-        "quote",
-        "news",
-        "command",
-        "risk",
-        "split",
-        "progress",
-        "forecasting",
-        "waiting",
-        "source",
-        "clock",
-        "gap",
-    ),
-    *("fault", "refused", "correction", "training_step", "fold_trained", "fold_gated", "walkforward_started"),
-    *("training_look", "training_guard", "training_done", "gated", "entered", "step", "valuation", "adopted"),
-]
 
 
 def make_event(seq, kind, payload, hours=0, faulty=False):
@@ -110,14 +91,8 @@ def test_a_split_between_two_closes_is_no_fall():
 
 
 def test_an_abstention_is_counted_with_its_reason():
-    said = {
-        "symbol": "A",
-        "direction": None,
-        "close": None,
-        "last_close": 1.0,
-        "abstention": "late: too slow",
-    }
-    view = fold_events(make_event(1, "forecast", said))
+    abstained = {"symbol": "A", "direction": None, "close": None, "last_close": 1.0}
+    view = fold_events(make_event(1, "forecast", abstained | {"abstention": "late: too slow"}))
     assert (view.score.abstentions, view.score.reasons) == (1, (("late", 1),))
 
 
@@ -135,13 +110,8 @@ def test_entry_prices_follow_what_was_bought_sold_and_turned():
 
 
 def test_news_leads_to_the_first_call_after_it_on_a_symbol_it_concerns():
-    news = {
-        "id": "n",
-        "source": "s",
-        "title": "T",
-        "symbols": ["B"],
-        "available_at": (START + timedelta(hours=1)).isoformat(),
-    }
+    known_at = (START + timedelta(hours=1)).isoformat()
+    news = {"id": "n", "source": "s", "title": "T", "symbols": ["B"], "available_at": known_at}
     view = fold_events(
         call(1, "B", 0, 1.0), make_event(2, "news", news, 1), call(3, "A", 2, 1.0), call(4, "B", 3, 1.0)
     )
@@ -186,29 +156,16 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 
-NAMES = st.sampled_from(
-    [
-        *("symbol", "direction", "confidence", "close", "last_close", "value", "cash", "size", "price"),
-        *("cost", "number", "status", "bars", "news", "quotes", "positions", "waiting", "state", "cause"),
-        *("command", "input", "folds", "settings", "fold", "arm", "scores", "instruments", "about", "limits"),
-        *(
-            "ratio",
-            "source",
-            "offset_seconds",
-            "part",
-            "lacks",
-            "reason",
-            "id",
-            "title",
-            "symbols",
-            "seconds",
-            "step",
-        ),
-    ]
+KINDS = sorted(PAYLOADS)
+NAMES = sorted({name for kind in KINDS for name in stored_payload(kind)})
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6)),
+        max_size=12,
+    )
 )
-
-
-@given(st.lists(st.tuples(st.sampled_from(KINDS), st.dictionaries(NAMES, VALUES, max_size=6)), max_size=12))
 @settings(max_examples=100, deadline=None)
 def test_no_payload_of_any_kind_trips_the_board(events):
     view = fold_events(
@@ -228,3 +185,15 @@ def test_a_run_under_way_says_how_many_closes_are_forecast_and_then_traded():
     assert board.view().done == 0
     board.fold(make_event(5, "mark", {"value": 1.0, "cash": 1.0}, 1), listed=True)
     assert board.view().done == 0.5
+
+
+def test_a_run_took_the_time_from_its_first_to_its_last_event():
+    ended = replace(make_event(2, "run_finished", {}, 2), recorded_at=START)
+    view = fold_events(make_event(1, "run_started", {}), ended)
+    assert view.ended_at - view.started_at == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(("plan", "simulated"), [({}, True), ({"simulated": False}, False)])
+def test_a_walk_forward_over_frames_is_not_called_simulated_while_it_runs(plan, simulated):
+    started = make_event(1, "run_started", {"config": {"student": "tiny"}})
+    assert fold_events(started, make_event(2, "walkforward_started", plan)).simulated is simulated

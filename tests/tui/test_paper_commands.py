@@ -6,9 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -16,30 +14,16 @@ from engine.errors import JournalError
 from engine.journal.journal import Journal
 from strategies.config_file import load_config
 from strategies.paper.files import journal_path, runner_pid, supervisor_pid
-from tests.support.own_processes import none_left, ran, started
+from tests.support.own_processes import CLOSECALL, none_left, started, typed
 from tests.support.paper_process import wait_until
 from tests.support.servers.bars_on_disk import DATA, daily
 from tests.support.servers.binance import BinanceServer
 from tests.support.tables_on_disk import write_lines
 from tui.cli.main import run
 
-CLOSECALL = Path(sys.executable).with_name("closecall")
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the wire samples are not on this machine")
 KEYS = {"BINANCE_API_KEY": "k3y", "BINANCE_API_SECRET": "s3cret", "CCXT_BINANCE_APIKEY": "k3y"}
 SMALL = ["[market]", "coins = 1", "stocks = 0", "days = 16"]
-
-
-def environment(**more):
-    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
-
-
-def run_typed(*arguments, code=0, seconds=120, **more):
-    """What a command printed, as (stdout, stderr)."""
-    done = ran(
-        [CLOSECALL, *arguments], env=environment(**more), capture_output=True, text=True, seconds=seconds
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +31,7 @@ def finished(tmp_path_factory):
     """A data folder with a session that was replayed to its end, and what that printed."""
     folder = tmp_path_factory.mktemp("finished")
     config = write_lines(folder / "closecall.toml", ["batch = 8", "max_gross_exposure = 0.9", *SMALL])
-    return folder, run_typed("paper", "start", "--replay", "--config", config, "--data-dir", folder)
+    return folder, typed("paper", "start", "--replay", "--config", config, "--data-dir", folder)
 
 
 def run_captured(capsys, *words):
@@ -92,7 +76,7 @@ def test_the_list_shows_it_and_says_how_to_begin_where_there_is_none(finished, t
 
 def test_the_same_command_again_shows_the_end_and_counts_it_once(finished):
     folder, (shown, _) = finished
-    again, errors = run_typed(
+    again, errors = typed(
         "paper", "start", "--replay", "--config", folder / "closecall.toml", "--data-dir", folder
     )
     assert again == shown
@@ -130,7 +114,7 @@ def test_parity_holds_and_a_fill_altered_by_a_last_digit_gives_exit_4(finished, 
 
 def test_a_backtest_has_parity_too(tmp_path, capsys):
     config = write_lines(tmp_path / "closecall.toml", ["batch = 8", *SMALL])
-    shown, _ = run_typed("backtest", "--config", config, "--data-dir", tmp_path, "--json")
+    shown, _ = typed("backtest", "--config", config, "--data-dir", tmp_path, "--json")
     name = json.loads(shown)["run"]
     code, out, _ = run_captured(capsys, "check", "parity", name, "--json", "--data-dir", tmp_path)
     found = json.loads(out)
@@ -186,6 +170,11 @@ def binance():
         yield server
 
 
+def live_flags(binance, folder):
+    url = f"ccxt:binance={binance.url}"
+    return ["--source", "ccxt:binance=BTC/USDT", "--url", url, "--data-dir", folder]
+
+
 @pytest.fixture
 def nothing_stays():
     with none_left():
@@ -195,35 +184,29 @@ def nothing_stays():
 @needs_real
 @pytest.mark.usefixtures("nothing_stays")
 def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(binance, tmp_path):
-    flags = [
-        "--source",
-        "ccxt:binance=BTC/USDT",
-        "--url",
-        f"ccxt:binance={binance.url}",
-        "--data-dir",
-        tmp_path,
-    ]
-    _, errors = run_typed("paper", "start", "--detach", *flags, **KEYS)
+    flags = live_flags(binance, tmp_path)
+    _, errors = typed("paper", "start", "--detach", *flags, **KEYS)
     assert "session live runs in the background" in errors
     folder = tmp_path / "sessions" / "live"
     try:
         wait_until(lambda: {"slice", "quote", "waiting"} <= kinds(tmp_path), 60)
-        shown, _ = run_typed("paper", "status", "live", "--data-dir", tmp_path)
+        shown, _ = typed("paper", "status", "live", "--data-dir", tmp_path)
         assert "Live, session live: running (process " in shown
         assert "It is waiting for the next input until " in shown
         assert "Next decision at the close of " in shown
         assert "No forecast is made yet" in shown
         halted = json.loads(
-            run_typed("paper", "halt", "live", "--reason", "lunch", "--json", "--data-dir", tmp_path)[0]
+            typed("paper", "halt", "live", "--reason", "lunch", "--json", "--data-dir", tmp_path)[0]
         )
         assert (halted["answer"]["was"], halted["answer"]["now"]) == ("active", "halted")
-        _, refused = run_typed("paper", "start", *flags, code=2)
+        _, refused = typed("paper", "start", *flags, code=2)
         assert f"runs already, in process {supervisor_pid(folder)}" in refused
+        assert "it resumes" not in refused
         first = runner_pid(folder)
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: (pid := runner_pid(folder)) and pid != first, 60)
     finally:
-        _, errors = run_typed("paper", "stop", "live", "--data-dir", tmp_path)
+        _, errors = typed("paper", "stop", "live", "--data-dir", tmp_path)
     assert "to resume: closecall paper start --name live" in errors
     assert supervisor_pid(folder) is runner_pid(folder) is None
     asked = {request.path for request in binance.requests}
@@ -231,7 +214,7 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
     sent = "".join(str(request) for request in binance.requests)
     assert "k3y" not in sent
     assert "signature" not in sent
-    later, _ = run_typed("paper", "resume", "live", "--data-dir", tmp_path)
+    later, _ = typed("paper", "resume", "live", "--data-dir", tmp_path)
     assert "applies it when it is started" in later
 
 
@@ -245,19 +228,12 @@ def kinds(folder):
 
 @needs_real
 def test_a_live_session_ends_with_ctrl_c_and_goes_on_with_the_network_gone(binance, tmp_path):
-    flags = [
-        "--source",
-        "ccxt:binance=BTC/USDT",
-        "--url",
-        f"ccxt:binance={binance.url}",
-        "--data-dir",
-        tmp_path,
-    ]
+    flags = live_flags(binance, tmp_path)
     for again in (False, True):
         words = ["--name", "live", "--data-dir", tmp_path] if again else flags
         with started(
             [CLOSECALL, "paper", "start", *words],
-            env=environment(),
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

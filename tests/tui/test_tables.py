@@ -3,10 +3,14 @@
 import sys
 
 import pytest
+from rich.console import Console
 
 from feeds.history.client import Wait
 from strategies.console import pluralize, print_stderr
+from strategies.result_table import create_console
+from strategies.walkforward_table import compare_arms, print_folds
 from tui.cli.progress import ProgressDisplay
+from tui.cli.tables import create_list
 from tui.formatting import list_conclusions
 
 
@@ -64,6 +68,14 @@ def test_days_before_the_shipped_students_release_are_told_with_what_it_was_trai
     assert other.endswith("the student may know the answers.")
 
 
+def test_off_the_terminal_no_line_of_a_table_ends_in_a_space(capsys):
+    table = create_list("name", "state")
+    table.add_row("a", "x")
+    table.add_row("longer", "finished")
+    create_console().print(table)
+    assert capsys.readouterr().out == "name    state\na       x\nlonger  finished\n"
+
+
 @pytest.mark.parametrize(
     ("number", "words", "text"),
     [
@@ -87,6 +99,56 @@ def test_off_the_terminal_each_stage_shows_its_begin_and_its_end_once(capsys):
         "trading 3/3",
         "src X: no answer (HTTP 500); asking again in 4 s, try 4 of 8",
     ]
+
+
+def test_off_the_terminal_a_stage_of_minutes_states_the_time_left_at_its_own_rate(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("tui.cli.progress.time.monotonic", lambda: now[0])
+    progress = ProgressDisplay()
+    for seconds, stage, done in ((0, "folds", 2), (1, "training", 0), (90, "training", 1), (600, "folds", 4)):
+        now[0] = seconds
+        progress(stage, done, 8)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "folds 2/8",
+        "training 0/8",
+        "training 1/8, about 10 min left",
+        "folds 4/8, about 20 min left",
+    ]
+
+
+def comparison(caller, against, measure, **changes):
+    alike = {"difference": 0.0, "low": 0.0, "high": 0.0, "days": 40, "winner": "inconclusive"}
+    return {"caller": caller, "against": against, "measure": measure} | alike | changes
+
+
+def test_arms_that_traded_the_same_forecasts_get_one_sentence_and_no_zeros():
+    pairs = [("sft", "grpo"), ("static", "grpo"), ("static", "sft")]
+    pairs = [comparison(*pair, measure) for pair in pairs for measure in ("accuracy", "brier")]
+    assert compare_arms(pairs) == [
+        "walk-forward grpo, walk-forward sft and static traded the same forecasts on 40 days and do not "
+        "differ."
+    ]
+    (line,) = compare_arms([comparison("static", "sft", "brier", difference=0.01, low=-0.01, high=0.03)])
+    assert "+0.0100 (95%: -0.0100 to +0.0300, paired, 40 days): no winner." in line
+
+
+def test_a_fold_states_the_level_of_its_gate_and_why_a_low_p_was_not_enough(capsys):
+    arm = {"trained_on": 900, "clean": True, "promoted": False, "p_value": 0.011, "level": 0.002}
+    weak = arm | {"reasons": ["a Brier score better by +0.0010 has p = 0.011"]}
+    coin = arm | {"p_value": 0.001, "reasons": ["the challenger is not shown to know more than a coin"]}
+    days = {"cutoff": "2024-01-01T00:00:00Z", "gate_at": "2024-03-01T00:00:00Z"}
+    older = {key: value for key, value in weak.items() if key != "level"}
+    arms = [{"grpo": weak}, {"grpo": coin}, {"grpo": older}]
+    print_folds(
+        [days | {"number": n, "arms": each} for n, each in enumerate(arms, start=1)], Console(width=80)
+    )
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines()]
+    assert rows[1][-3:] == ["0.011", "0.002", "no"]
+    assert rows[3][-3:] == ["0.011", "-", "no"]
+    assert "Fold 2 grpo: not promoted, the challenger is not shown to know more than a coin." in shown
+    assert "Fold 1" not in shown
 
 
 def test_work_goes_on_without_a_reader_of_stderr(monkeypatch):

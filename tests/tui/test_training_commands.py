@@ -108,9 +108,7 @@ def test_the_no_edge_bench_counts_claims_and_promotions_and_wants_the_reversal_l
 
 
 def test_a_recipe_that_learns_nothing_from_a_reversal_fails_the_no_edge_bench(tmp_path):
-    bench = NoEdgeBench(
-        seeds=(31,), reversed_seed=33, coins=6, stocks=0, train_days=30, test_days=25, method=Method.SFT
-    )
+    bench = replace(NO_EDGE, seeds=(31,))
     doubles = [
         Doubles(bench.config(31, reverses=False), base="right"),
         Doubles(bench.config(33, reverses=True), skills=("stale",), base="stale"),

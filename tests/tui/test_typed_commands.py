@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,26 +14,14 @@ import pytest
 from engine.calendars import RoundTheClock, load_calendar
 from engine.errors import JournalError
 from engine.journal.journal import Journal
-from tests.support.own_processes import ran, started
+from tests.support.own_processes import CLOSECALL, ran, started, typed
 from tests.support.servers.bars_on_disk import DATA, daily, milliseconds
 from tests.support.servers.binance import BinanceServer
 from tests.support.servers.tape import Tape
 from tests.support.servers.yahoo import YahooServer
 from tests.support.tables_on_disk import write_bars, write_lines
 
-CLOSECALL = Path(sys.executable).with_name("closecall")
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the wire samples are not on this machine")
-
-
-def environment():
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def typed(*arguments, code=0, seconds=120):
-    """What a command printed, as (stdout, stderr)."""
-    done = ran([CLOSECALL, *arguments], env=environment(), capture_output=True, text=True, seconds=seconds)
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -100,7 +87,7 @@ def collected(arguments, folder: Path, kinds: set[str], seconds: float = 60):
     until = time.monotonic() + seconds
     with started(
         [CLOSECALL, "collect", *arguments],
-        env=environment(),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -174,7 +161,7 @@ def test_an_import_goes_on_when_nobody_reads_stderr_any_longer(tmp_path):
     os.close(reader)
     running = ran(
         [CLOSECALL, "fetch", "bars", "--source", "file", *flags],
-        env=environment(),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=writer,
         seconds=60,

@@ -20,10 +20,11 @@ from feeds.simulated.market import OracleView
 from llm.backends import load_student
 from llm.student import StudentSettings
 from strategies.backtest import Progress
-from strategies.config import BacktestConfig, MarketTable
+from strategies.config import BacktestConfig
 from strategies.market_data import SIMULATED_START, load_market_data, midnight
 from strategies.results import ORACLE, STUDENT, Result, edge_captured, oracle_predictions
-from training.walkforward.config import Method, WalkForwardConfig
+from training.benches.windows import BenchWindows
+from training.walkforward.config import Method
 from training.walkforward.folds import FoldData, split_fold
 from training.walkforward.plan import build_plan
 from training.walkforward.report import STATIC
@@ -31,7 +32,7 @@ from training.walkforward.run import walkforward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriftBench:
+class DriftBench(BenchWindows):
     """The market and the windows: `before` test windows, the reversal, and `after` more.
 
     A challenger trained at the reversal has seen no data after it. The one trained a window later is gated at
@@ -39,15 +40,8 @@ class DriftBench:
     """
 
     seed: int = 31
-    coins: int = 7
-    stocks: int = 7
-    train_days: int = 60
-    test_days: int = 60
     before: int = 2
     after: int = 4
-    recency_half_life: float | None = None
-    steps: int | None = None
-    method: Method = Method.GRPO
 
     def __post_init__(self) -> None:
         if self.before < 1 or self.after < 3:
@@ -59,7 +53,7 @@ class DriftBench:
     @property
     def reversal(self) -> date:
         """Return the first day on which the news means the opposite, the first of a test window."""
-        return SIMULATED_START + timedelta(days=self.train_days + self.before * self.test_days)
+        return SIMULATED_START + self.window_start(self.before)
 
     @property
     def measured_from(self) -> datetime:
@@ -69,20 +63,7 @@ class DriftBench:
     @property
     def config(self) -> BacktestConfig:
         """Return the configuration of the backtest."""
-        days = self.train_days + (self.before + self.after) * self.test_days
-        market = MarketTable(coins=self.coins, stocks=self.stocks, days=days, reversal=self.reversal)
-        return BacktestConfig(seed=self.seed, market=market)
-
-    @property
-    def settings(self) -> WalkForwardConfig:
-        """Return the settings of the walk-forward."""
-        return WalkForwardConfig(
-            method=self.method,
-            train_days=self.train_days,
-            test_days=self.test_days,
-            recency_half_life=self.recency_half_life,
-            steps=self.steps,
-        )
+        return self.build_config(self.seed, windows=self.before + self.after, reversed_at=self.before)
 
 
 def measure_drift(
@@ -108,7 +89,7 @@ def measure_drift(
         count against the student.
     """
     started = time.perf_counter()
-    run = walk(bench.config, bench.settings, data_dir=data_dir, clock=clock, on_progress=on_progress)
+    run = walk(bench.config, bench.build_settings(), data_dir=data_dir, clock=clock, on_progress=on_progress)
     seconds = time.perf_counter() - started
     data = load_market_data(bench.config, data_dir)
     reversal = midnight(bench.reversal)
@@ -144,7 +125,7 @@ def post_reversal_fold(bench: DriftBench, data_dir: Path) -> tuple[StudentSettin
 
     If the training window is no longer than the test window, all of it is after the reversal.
     """
-    plan = build_plan(bench.config, bench.settings, data_dir, load_student)
+    plan = build_plan(bench.config, bench.build_settings(), data_dir, load_student)
     return plan.student_settings, split_fold(plan.experiences, plan.folds[bench.before + 1], plan.embargo)
 
 

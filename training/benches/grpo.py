@@ -16,6 +16,7 @@ from typing import Any
 
 from llm.backends import load_trainable_student
 from llm.student import StudentSettings
+from llm.transformers_student import quiet_deprecations
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.train import create_reporter, create_trainer
@@ -28,6 +29,7 @@ _WARM_UP = 1
 _STOCK, _SHARED = "stock", "shared"
 
 
+@quiet_deprecations()
 def measure_step_time(
     start: StudentSettings,
     training: TrainingSet,

@@ -6,17 +6,17 @@ there is something to learn.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from engine.journal.canonical import to_jsonable
 from strategies.backtest import Progress
-from strategies.config import BacktestConfig, MarketTable
-from strategies.market_data import SIMULATED_START
+from strategies.config import BacktestConfig
 from strategies.results import Result
 from strategies.runs import list_runs
-from training.walkforward.config import Method, WalkForwardConfig
+from training.benches.windows import BenchWindows
+from training.walkforward.config import WalkForwardConfig
 from training.walkforward.run import walkforward
 
 _FOLDS = 5
@@ -25,42 +25,15 @@ _MAX_PROMOTIONS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoEdgeBench:
+class NoEdgeBench(BenchWindows):
     """The markets, five folds each. `reversed_seed` None: without the market with a reversal."""
 
     seeds: tuple[int, ...] = tuple(range(301, 321))
     reversed_seed: int | None = 321
-    coins: int = 7
-    stocks: int = 7
-    train_days: int = 60
-    test_days: int = 60
-    recency_half_life: float | None = None
-    steps: int | None = None
-    method: Method = Method.GRPO
 
     def config(self, seed: int, *, reverses: bool) -> BacktestConfig:
         """Return a market without edge, or with the news reversed where the second fold is trained."""
-        reversal = SIMULATED_START + timedelta(days=self.train_days + self.test_days)
-        market = MarketTable(
-            coins=self.coins,
-            stocks=self.stocks,
-            days=self.train_days + _FOLDS * self.test_days,
-            edge=reverses,
-            reversal=reversal if reverses else None,
-        )
-        return BacktestConfig(seed=seed, market=market)
-
-    @property
-    def settings(self) -> WalkForwardConfig:
-        """Return the settings of all markets, without an arm of supervised training."""
-        return WalkForwardConfig(
-            method=self.method,
-            train_days=self.train_days,
-            test_days=self.test_days,
-            recency_half_life=self.recency_half_life,
-            steps=self.steps,
-            compare=False,
-        )
+        return self.build_config(seed, windows=_FOLDS, reversed_at=1 if reverses else None, edge=reverses)
 
 
 def measure_no_edge(
@@ -120,7 +93,7 @@ def _run_market(
     reverses: bool,
 ) -> dict[str, Any]:
     folder = data_dir / "no-edge" / (f"{seed}-reversed" if reverses else str(seed))
-    config, settings = bench.config(seed, reverses=reverses), bench.settings
+    config, settings = bench.config(seed, reverses=reverses), bench.build_settings(compare=False)
 
     def report(stage: str, done: int, total: int) -> None:
         on_progress(f"market {seed}, {stage}", done, total)

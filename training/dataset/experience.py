@@ -145,29 +145,17 @@ def build_experiences(
     """
     experiences = []
     for decision in build_decisions(observed, bars, instruments, calendars):
-        seen = decision.observation
-        instrument = instruments[seen.symbol]
-        at_decision, at_fill, at_exit = decision.exchange_rates(instrument.currency, rates)
-        context = TradeContext(
-            instrument=instrument,
-            costs=costs[seen.symbol],
-            sizing=sizing,
-            volatility=volatility(seen.bars),
-            equity=equity,
-            position=0.0,
-            price=seen.last_close * at_decision,
-            fill_at=decision.fill_at,
-            fill_equity=equity,
-            fill_rate=at_fill,
-            exit_rate=at_exit,
+        symbol = decision.observation.symbol
+        context = decision.trade_context(
+            instruments[symbol], costs[symbol], sizing, rates, equity=equity, position=0.0, fill_equity=equity
         )
         experiences.append(
             Experience(
-                observation=seen,
+                observation=decision.observation,
                 outcome=decision.outcome,
                 trade_context=context,
                 base_rate=decision.base_rate,
-                call=calls.get((seen.symbol, seen.as_of)),
+                call=calls.get((symbol, decision.observation.as_of)),
             )
         )
     return experiences
@@ -296,12 +284,45 @@ class Decision:
     fill_at: datetime
     base_rate: float
 
-    def exchange_rates(self, currency: str, rates: FxRates | None) -> tuple[float, float, float]:
-        """Return the value of a unit of a currency at the decision, at the fill and at the exit."""
+    def trade_context(
+        self,
+        instrument: Instrument,
+        costs: Costs,
+        sizing: PositionSizing,
+        rates: FxRates | None,
+        *,
+        equity: float,
+        position: float,
+        fill_equity: float,
+    ) -> TradeContext:
+        """Return what its step starts from.
+
+        Args:
+            instrument: What is traded.
+            costs: Its trading costs.
+            sizing: How a forecast becomes a position.
+            rates: Exchange rates to the base currency; None where the symbol is quoted in it.
+            equity: Value of the portfolio at the decision, and `fill_equity` at the fill.
+            position: Signed units held at the decision.
+            fill_equity: See `equity`.
+        """
         exit_at = self.outcome.open_known_at or self.outcome.known_at
         moments = (self.observation.as_of, self.fill_at, exit_at)
-        at_decision, at_fill, at_exit = (rates.rate(currency, at) if rates else 1.0 for at in moments)
-        return at_decision, at_fill, at_exit
+        values = (rates.rate(instrument.currency, at) if rates else 1.0 for at in moments)
+        at_decision, at_fill, at_exit = values
+        return TradeContext(
+            instrument=instrument,
+            costs=costs,
+            sizing=sizing,
+            volatility=volatility(self.observation.bars),
+            equity=equity,
+            position=position,
+            price=self.observation.last_close * at_decision,
+            fill_at=self.fill_at,
+            fill_equity=fill_equity,
+            fill_rate=at_fill,
+            exit_rate=at_exit,
+        )
 
 
 def build_decisions(

@@ -17,9 +17,9 @@ from engine.model import NewsItem, Observation, Prediction
 from engine.outcomes import Outcome
 from engine.timeline import MIN_BARS, build_observations
 from engine.trading.fees import FeeVolume
-from strategies.sizing import PositionSizing, volatility
+from strategies.sizing import PositionSizing
 from training.dataset.counterfactual import simulate_step
-from training.dataset.experience import Decision, Experience, Key, TradeContext, build_decisions
+from training.dataset.experience import Decision, Experience, Key, build_decisions
 from training.dataset.run_history import RunHistory, SplitEpoch
 
 AGREEMENT = 1e-9
@@ -73,15 +73,20 @@ def reconstruct_experiences(
             outcome = _with_traded_opens(decision, history)
             if history.paid_dividend(symbol, as_of, outcome.open_known_at or outcome.known_at):
                 continue
+            context = decision.trade_context(
+                instruments[symbol],
+                costs[symbol],
+                sizing,
+                rates,
+                equity=history.values[as_of],
+                position=history.positions[symbol, as_of],
+                # Where no step began at that open, no position moved the portfolio there.
+                fill_equity=history.traded_opens.get(decision.fill_at, history.values[as_of]),
+            )
             experience = Experience(
                 observation=decision.observation,
                 outcome=outcome,
-                trade_context=replace(
-                    _build_trade_context(
-                        decision, history, instruments[symbol], costs[symbol], sizing, rates
-                    ),
-                    traded=volume.before(symbol, decision.fill_at),
-                ),
+                trade_context=replace(context, traded=volume.before(symbol, decision.fill_at)),
                 base_rate=decision.base_rate,
                 call=calls[symbol, as_of],
             )
@@ -141,30 +146,3 @@ def _with_traded_opens(decision: Decision, history: RunHistory) -> Outcome:
     if outcome.open_known_at is not None:
         exit_open = history.official_opens.get((outcome.symbol, outcome.open_known_at), exit_open)
     return replace(outcome, fill_open=fill, exit_open=exit_open)
-
-
-def _build_trade_context(
-    decision: Decision,
-    history: RunHistory,
-    instrument: Instrument,
-    costs: Costs,
-    sizing: PositionSizing,
-    rates: FxRates | None,
-) -> TradeContext:
-    seen = decision.observation
-    at_decision, at_fill, at_exit = decision.exchange_rates(instrument.currency, rates)
-    equity = history.values[seen.as_of]
-    return TradeContext(
-        instrument=instrument,
-        costs=costs,
-        sizing=sizing,
-        volatility=volatility(seen.bars),
-        equity=equity,
-        position=history.positions[seen.symbol, seen.as_of],
-        price=seen.last_close * at_decision,
-        fill_at=decision.fill_at,
-        # Where no step began at that open, no position moved the portfolio there.
-        fill_equity=history.traded_opens.get(decision.fill_at, equity),
-        fill_rate=at_fill,
-        exit_rate=at_exit,
-    )

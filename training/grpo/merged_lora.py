@@ -28,11 +28,11 @@ def should_merge(model: Any, adapter: str) -> bool:
 
 
 class MergedLora:
-    """A peft model with the weights of one adapter merged, or of none; called like the model itself."""
+    """A peft model with the weights of one adapter merged; called like the model itself."""
 
-    def __init__(self, model: Any, adapter: str | None) -> None:
+    def __init__(self, model: Any, adapter: str) -> None:
         base = model.get_base_model()
-        self._sources = dict(_lora_layers(model, adapter)) if adapter else {}
+        self._sources = dict(_lora_layers(model, adapter))
         self._adapter = adapter
         self._plain = _without_lora(base)
         self._cached_weights: dict[str, Any] | None = None

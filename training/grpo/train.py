@@ -14,7 +14,8 @@ from engine.metrics.accuracy import is_hit
 from engine.model import Abstention, Direction, Forecast
 from llm.answers import format_answer, parse_answer
 from llm.backends import load_trainable_student
-from llm.student import StudentSettings, TrainableStudent
+from llm.student import TrainableStudent
+from llm.transformers_student import quiet_deprecations
 from training.dataset.experience import Experience, TrainingSet
 from training.grpo.advantages import compute_direction_anchors
 from training.grpo.config import GrpoConfig
@@ -26,59 +27,42 @@ from training.grpo.prompt_sampling import (
 )
 from training.grpo.reward_functions import create_reward_functions
 from training.lora import add_adapter, load_student_to_train
-from training.monitoring.monitor import OnEvent, TrainingMonitor
+from training.monitoring.monitor import TrainingMonitor
 from training.rewards import get_completion_text, observed_rise
-from training.trained_adapter import OnProgress, TrainedAdapter, save_trained_adapter
+from training.trained_adapter import TrainedAdapter, TrainingJob, save_trained_adapter
+from training.trl_runs import trainer_arguments
 
 if TYPE_CHECKING:
     from training.grpo.trainer import SharedPromptTrainer
 
 
-def train_grpo(
-    start: StudentSettings,
-    training: TrainingSet,
-    held_out: TrainingSet,
-    folder: Path,
-    on_event: OnEvent,
-    on_progress: OnProgress,
-    *,
-    recipe: GrpoConfig,
-) -> TrainedAdapter:
+@quiet_deprecations()
+def train_grpo(job: TrainingJob, *, recipe: GrpoConfig) -> TrainedAdapter:
     """Train the student's adapter, or a new one on its base model, and write it.
 
-    Equal arguments give equal weights on one machine.
-
-    Args:
-        start: The base model and the adapter to start from.
-        training: The experiences to learn from.
-        held_out: The experiences that the guards evaluate.
-        folder: Where the adapter goes; it appears as a whole or not at all.
-        on_event: Gets a TrainingStep with `build_step_figures` after each step, a TrainingLook after each
-            evaluation, a TrainingGuard for each violation, and TrainingDone.
-        on_progress: Called after each step.
-        recipe: The settings of the training.
+    Each TrainingStep has the figures of `build_step_figures`.
     """
     import torch
 
     started = time.perf_counter()
-    start, student = load_student_to_train(start, load_trainable_student, on_event)
+    start, student = load_student_to_train(job.start, load_trainable_student, job.on_event)
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(recipe.seed)
         model = add_adapter(student, start, recipe.lora)
-        trainer = create_trainer(student, model, training, recipe, Path(scratch))
+        trainer = create_trainer(student, model, job.training, recipe, Path(scratch))
         monitor = TrainingMonitor.of_model(
-            student, trainer.model, held_out, recipe.limits, recipe.eval_every, on_event
+            student, trainer.model, job.held_out, recipe.limits, recipe.eval_every, job.on_event
         )
 
         def on_step(number: int, figures: Mapping[str, Any], last: bool) -> bool:  # noqa: FBT001  # called back
-            on_event(TrainingStep(step=number, of=recipe.steps, figures=figures))
-            on_progress("training", number, recipe.steps)
+            job.on_event(TrainingStep(step=number, of=recipe.steps, figures=figures))
+            job.on_progress("training", number, recipe.steps)
             return monitor.step(number, figures, last=last)
 
         monitor.begin()
-        trainer.add_callback(create_reporter(trainer, training, on_step))
+        trainer.add_callback(create_reporter(trainer, job.training, on_step))
         trainer.train()
-        return save_trained_adapter(trainer.model, folder, start, training, monitor, started=started)
+        return save_trained_adapter(trainer.model, job, monitor, started=started)
 
 
 _MAX_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 16_384}
@@ -143,10 +127,7 @@ def _trainer_arguments(recipe: GrpoConfig, scratch: Path, *, part: int, tokens: 
     from trl import GRPOConfig
 
     return GRPOConfig(
-        output_dir=str(scratch),
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        max_steps=recipe.steps,
+        **trainer_arguments(str(scratch), seed=recipe.seed, steps=recipe.steps, device=device),
         per_device_train_batch_size=part * recipe.num_generations,
         gradient_accumulation_steps=recipe.prompts_per_step // part,
         num_generations=recipe.num_generations,
@@ -159,14 +140,7 @@ def _trainer_arguments(recipe: GrpoConfig, scratch: Path, *, part: int, tokens: 
         # Every token weighs the same in every answer; the default weighs by the tokens of the batch.
         loss_type="dr_grpo",
         shuffle_dataset=False,
-        activation_checkpointing=False,
-        bf16=device == "cuda",
-        use_cpu=device == "cpu",
-        report_to="none",
-        save_strategy="no",
         logging_steps=1,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
     )
 
 

@@ -17,6 +17,7 @@ from feeds.simulated.headlines import HeadlineSet
 from feeds.simulated.market import TRAINING_SEEDS, MarketSettings, OracleView, simulate
 from llm.answers import format_answer
 from llm.prompts import BASE, CompactTemplate, Messages, rebase_price
+from training.trl_runs import train_supervised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
@@ -148,12 +149,6 @@ def _train(
     recipe: PretrainConfig,
     on_progress: Progress,
 ) -> None:
-    import tempfile
-
-    from datasets import Dataset
-    from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
-
     rows = [
         {
             "prompt": tokenizer.apply_chat_template(
@@ -163,36 +158,21 @@ def _train(
         }
         for example in examples
     ]
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = SFTTrainer(
-            model=model,
-            args=SFTConfig(
-                output_dir=scratch,
-                seed=recipe.seed,
-                data_seed=recipe.seed,
-                max_steps=recipe.steps,
-                per_device_train_batch_size=recipe.batch,
-                learning_rate=recipe.learning_rate,
-                lr_scheduler_type="cosine",
-                warmup_steps=recipe.steps // 20,
-                weight_decay=0.01,
-                completion_only_loss=True,
-                max_length=None,
-                gradient_checkpointing=False,
-                bf16=False,
-                use_cpu=True,
-                report_to="none",
-                save_strategy="no",
-                logging_strategy="no",
-                disable_tqdm=True,
-                dataloader_pin_memory=False,
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            callbacks=[_create_reporter(recipe.steps, on_progress)],
-        )
-        trainer.remove_callback(PrinterCallback)  # it would print beside the command's own output
-        trainer.train()
+    train_supervised(
+        model,
+        tokenizer,
+        rows,
+        _create_reporter(recipe.steps, on_progress),
+        seed=recipe.seed,
+        steps=recipe.steps,
+        device="cpu",
+        per_device_train_batch_size=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=recipe.steps // 20,
+        weight_decay=0.01,
+        logging_strategy="no",
+    )
 
 
 def _create_reporter(steps: int, on_progress: Progress) -> Any:

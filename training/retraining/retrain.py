@@ -31,8 +31,7 @@ from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
 from training.retraining.drift import detect_drift
 from training.retraining.source import build_last_fold, open_training_journal, read_source
-from training.trained_adapter import OnProgress
-from training.walkforward.arms import Trainer
+from training.trained_adapter import OnProgress, Trainer, TrainingJob
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.methods import create_trainers, select_config
 from training.walkforward.record import lock_process
@@ -208,14 +207,15 @@ def _train(context: _RetrainContext, data_dir: Path, trainer: Trainer) -> dict[s
     settings, parent = context.settings, context.registry.champion(context.student)
     fold, data = build_last_fold(context.experiences, context.until, settings)
     with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
-        trained = trainer(
-            context.student_settings(parent),
-            data.training,
-            data.held_out,
-            Path(scratch) / "adapter",
-            context.append,
-            context.on_progress,
+        job = TrainingJob(
+            start=context.student_settings(parent),
+            training=data.training,
+            held_out=data.held_out,
+            folder=Path(scratch) / "adapter",
+            on_event=context.append,
+            on_progress=context.on_progress,
         )
+        trained = trainer(job)
         brier = trained.figures.get("held_out", {}).get("brier")
         scores = to_jsonable(
             {**trained.figures, "brier": brier, "clean": trained.passed_guards, "reason": trained.reason}

@@ -19,8 +19,7 @@ from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, list_runs
 from training.dataset.experience import Experience
 from training.dataset.loaders import decode_config, load_run_experiences, load_session_experiences
-from training.trained_adapter import OnProgress
-from training.walkforward.arms import Trainer
+from training.trained_adapter import OnProgress, Trainer, TrainingJob
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import Fold, FoldData, split_fold
 from training.walkforward.methods import create_trainers
@@ -144,15 +143,21 @@ def train_once(
         raise UsageError(f"{out} is not empty; choose another --out")
     source = read_source(data_dir, run, clock())
     fold, data = build_last_fold(source.experiences, source.until, settings)
-    config = source.config
-    start = student_settings(config)
     with open_training_journal(data_dir, source.run) as journal:
 
         def append(payload: object) -> None:
             journal.append([encode(payload, fold.cutoff)], clock())
 
         trainer = (trainers or create_trainers(settings))[settings.method]
-        adapter = trainer(start, data.training, data.held_out, out, append, on_progress)
+        job = TrainingJob(
+            start=student_settings(source.config),
+            training=data.training,
+            held_out=data.held_out,
+            folder=out,
+            on_event=append,
+            on_progress=on_progress,
+        )
+        adapter = trainer(job)
         trained = TrainedByHand(
             run=source.run,
             method=settings.method,

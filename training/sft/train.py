@@ -3,21 +3,18 @@
 Each target answer states a recalibrated probability (`training.sft.calibration`) and the close it implies.
 """
 
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from engine.journal.events.training import TrainingLabels, TrainingStep
 from llm.answers import parse_answer
 from llm.backends import load_trainable_student
-from llm.student import StudentSettings, TrainableStudent
-from training.dataset.experience import TrainingSet
+from llm.transformers_student import quiet_deprecations
 from training.lora import LoraShape, add_adapter, load_student_to_train
 from training.monitoring.guards import GuardLimits
-from training.monitoring.monitor import OnEvent, TrainingMonitor
+from training.monitoring.monitor import TrainingMonitor
 from training.sft.calibration import (
     CalibrationFit,
     build_calibration_rows,
@@ -26,7 +23,8 @@ from training.sft.calibration import (
     fit_move_multiplier,
     sample_examples,
 )
-from training.trained_adapter import OnProgress, TrainedAdapter, save_trained_adapter
+from training.trained_adapter import TrainedAdapter, TrainingJob, save_trained_adapter
+from training.trl_runs import train_supervised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,37 +49,19 @@ class SftConfig:
         return {"look_every" if name == "eval_every" else name: value for name, value in asdict(self).items()}
 
 
-def train_sft(
-    start: StudentSettings,
-    training: TrainingSet,
-    held_out: TrainingSet,
-    folder: Path,
-    on_event: OnEvent,
-    on_progress: OnProgress,
-    *,
-    recipe: SftConfig,
-) -> TrainedAdapter:
+@quiet_deprecations()
+def train_sft(job: TrainingJob, *, recipe: SftConfig) -> TrainedAdapter:
     """Train the student's adapter, or a new one on its base model, and write it.
 
-    Equal arguments give equal weights on one machine.
-
-    Args:
-        start: The base model and the adapter to start from.
-        training: The experiences to learn from.
-        held_out: The experiences that the guards evaluate.
-        folder: Where the adapter goes; it appears as a whole or not at all.
-        on_event: Gets TrainingLabels with the recalibration, a TrainingStep with the loss after each step, a
-            TrainingLook after each evaluation, a TrainingGuard for each violation, and TrainingDone.
-        on_progress: Called after each step.
-        recipe: The settings of the training.
+    TrainingLabels with the recalibration comes before the first step; each TrainingStep has its loss.
     """
     import torch
 
     started = time.perf_counter()
-    start, student = load_student_to_train(start, load_trainable_student, on_event)
-    items = training.items
+    start, student = load_student_to_train(job.start, load_trainable_student, job.on_event)
+    items = job.training.items
     prompts = [student.prompt(item.observation) for item in items]
-    answers = student.answer(prompts, lambda done, total: on_progress("reading the student", done, total))
+    answers = student.answer(prompts, lambda done, total: job.on_progress("reading the student", done, total))
     calls = [parse_answer(text, item.observation) for text, item in zip(answers, items, strict=True)]
     weights = compute_daily_weights(
         [item.outcome.known_at.date() for item in items], recipe.recency_half_life_days
@@ -89,7 +69,7 @@ def train_sft(
     fit = fit_calibration(build_calibration_rows(items, calls, weights))
     multiplier = fit_move_multiplier(items, fit.probabilities, weights)
     labels = {**_fit_figures(fit), "reach": multiplier}
-    on_event(TrainingLabels(items=len(items), figures=labels))
+    job.on_event(TrainingLabels(items=len(items), figures=labels))
     rows = sample_examples(
         items,
         prompts,
@@ -101,65 +81,36 @@ def train_sft(
     )
     torch.manual_seed(recipe.seed)
     model = add_adapter(student, start, LoraShape(rank=recipe.rank, alpha=recipe.alpha))
-    monitor = TrainingMonitor.of_model(student, model, held_out, recipe.limits, recipe.eval_every, on_event)
+    monitor = TrainingMonitor.of_model(
+        student, model, job.held_out, recipe.limits, recipe.eval_every, job.on_event
+    )
     monitor.begin()
 
     def on_step(number: int, loss: float) -> bool:
-        on_event(TrainingStep(step=number, of=recipe.steps, figures={"loss": loss}))
-        on_progress("training", number, recipe.steps)
+        job.on_event(TrainingStep(step=number, of=recipe.steps, figures={"loss": loss}))
+        job.on_progress("training", number, recipe.steps)
         return monitor.step(number, {}, last=number == recipe.steps)
 
-    _train(model, student, rows, recipe, on_step)
-    return save_trained_adapter(model, folder, start, training, monitor, started=started, figures=labels)
+    train_supervised(
+        model,
+        student.tokenizer,
+        rows,
+        _create_reporter(on_step),
+        seed=recipe.seed,
+        steps=recipe.steps,
+        device=model.device.type,
+        per_device_train_batch_size=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, recipe.steps // 10),
+        logging_steps=1,
+    )
+    return save_trained_adapter(model, job, monitor, started=started, figures=labels)
 
 
 def _fit_figures(fit: CalibrationFit) -> dict[str, Any]:
     figures = {name: value for name, value in asdict(fit).items() if name != "probabilities"}
     return figures | {"significant": fit.significant}
-
-
-def _train(
-    model: Any,
-    student: TrainableStudent,
-    rows: Sequence[Mapping[str, str]],
-    recipe: SftConfig,
-    on_step: Callable[[int, float], bool],
-) -> None:
-    from datasets import Dataset, disable_progress_bars
-    from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
-
-    disable_progress_bars()  # they would write into the command's own progress
-    on_gpu = model.device.type == "cuda"
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = SFTTrainer(
-            model=model,
-            args=SFTConfig(
-                output_dir=scratch,
-                seed=recipe.seed,
-                data_seed=recipe.seed,
-                max_steps=recipe.steps,
-                per_device_train_batch_size=recipe.batch,
-                learning_rate=recipe.learning_rate,
-                lr_scheduler_type="cosine",
-                warmup_steps=max(1, recipe.steps // 10),
-                completion_only_loss=True,
-                max_length=None,
-                activation_checkpointing=False,
-                bf16=on_gpu,
-                use_cpu=not on_gpu,
-                report_to="none",
-                save_strategy="no",
-                logging_steps=1,
-                disable_tqdm=True,
-                dataloader_pin_memory=False,
-            ),
-            train_dataset=Dataset.from_list([dict(row) for row in rows]),
-            processing_class=student.tokenizer,
-            callbacks=[_create_reporter(on_step)],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
 
 
 def _create_reporter(on_step: Callable[[int, float], bool]) -> Any:

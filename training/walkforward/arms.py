@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from engine.errors import DataError
 from engine.journal.events.training import FoldGated, FoldTrained
@@ -18,29 +17,13 @@ from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
 from llm.model_files import fingerprint
 from llm.student import Student, StudentSettings
-from training.dataset.experience import Experience, TrainingSet, require_past
-from training.monitoring.monitor import OnEvent
+from training.dataset.experience import Experience, require_past
 from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, evaluate_challenger
-from training.trained_adapter import OnProgress, TrainedAdapter
+from training.trained_adapter import OnProgress, Trainer, TrainingJob
 from training.walkforward.config import Method
 from training.walkforward.folds import Fold, split_fold
 from training.walkforward.record import FoldJournal
-
-
-class Trainer(Protocol):
-    """Trains an adapter by a recipe of its own."""
-
-    def __call__(
-        self,
-        start: StudentSettings,
-        training: TrainingSet,
-        held_out: TrainingSet,
-        folder: Path,
-        on_event: OnEvent,
-        on_progress: OnProgress,
-    ) -> TrainedAdapter:
-        """Train an adapter, as `training.grpo.train.train_grpo` does, without its `recipe`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,23 +89,29 @@ class WalkForwardContext:
         return [(call, out if out and out.known_at <= known_by else None) for call, out in pairs]
 
 
-def run_arm(context: WalkForwardContext, method: Method, trainer: Trainer) -> list[ChampionPeriod]:
+def run_arm(
+    context: WalkForwardContext, method: Method, trainer: Trainer, arms: int = 1
+) -> list[ChampionPeriod]:
     """Train and gate one challenger for each fold.
 
     Args:
         context: What all arms share.
         method: The method of the arm.
         trainer: Trains a challenger by that method.
+        arms: How many arms are trained, for the progress over all folds.
 
     Returns:
         The champions, oldest first.
     """
     periods = [ChampionPeriod(since=context.folds[0].cutoff, champion=context.start)]
+    gates = len(context.folds) * arms
+    context.on_progress("folds", len(context.record.gated), gates)
     for fold in context.folds:
         champion = periods[-1].champion
         challenger, trained = _load_or_train(context, method, trainer, fold, champion)
         if _gate_challenger(context, method, fold, champion, challenger, passed_guards=trained.clean):
             periods.append(ChampionPeriod(since=fold.gate_at, champion=challenger))
+        context.on_progress("folds", len(context.record.gated), gates)
     return periods
 
 
@@ -171,14 +160,15 @@ def _train(
     stage_prefix = f"fold {fold.number}/{len(context.folds)} {arm}"
     data = split_fold(context.experiences, fold, context.embargo)
     started = context.record.clock()
-    adapter = trainer(
-        replace(context.student, adapter=champion.folder),
-        data.training,
-        data.held_out,
-        folder,
-        lambda event: context.record.append(replace(event, arm=arm, fold=fold.number), fold.cutoff),
-        lambda stage, done, total: context.on_progress(f"{stage_prefix}: {stage}", done, total),
+    job = TrainingJob(
+        start=replace(context.student, adapter=champion.folder),
+        training=data.training,
+        held_out=data.held_out,
+        folder=folder,
+        on_event=lambda event: context.record.append(replace(event, arm=arm, fold=fold.number), fold.cutoff),
+        on_progress=lambda stage, *counts: context.on_progress(f"{stage_prefix}: {stage}", *counts),
     )
+    adapter = trainer(job)
     trained = FoldTrained(
         arm=arm,
         fold=fold.number,

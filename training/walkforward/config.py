@@ -1,8 +1,10 @@
 """The settings of a walk-forward, apart from the backtest it runs on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from engine.errors import UsageError
 from training.rewards import Weights
@@ -82,6 +84,19 @@ class WalkForwardConfig:
     def step(self) -> timedelta:
         """Return the time from one fold to the next."""
         return timedelta(days=self.step_days or self.test_days)
+
+
+def build_settings(
+    method: str = "grpo", weights: Mapping[str, float] | None = None, **given: Any
+) -> WalkForwardConfig:
+    """Return the settings that were given, with the defaults of the rest.
+
+    Raises:
+        UsageError: For one that does not fit.
+    """
+    if method not in list(Method):
+        raise UsageError(f"--method {method!r}: choose one of {', '.join(Method)}")
+    return WalkForwardConfig(method=Method(method), weights=Weights(**(weights or {})), **given)
 
 
 def flag_name(name: str) -> str:

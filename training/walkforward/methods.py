@@ -6,7 +6,7 @@ from functools import partial
 from training.grpo.config import GrpoConfig
 from training.grpo.train import train_grpo
 from training.sft.train import SftConfig, train_sft
-from training.walkforward.arms import Trainer
+from training.trained_adapter import Trainer
 from training.walkforward.config import Method, WalkForwardConfig
 
 

@@ -38,6 +38,8 @@ class WalkForwardPlan:
     @property
     def header(self) -> dict[str, Any]:
         """Return what is journaled before the first fold."""
+        # A simulated market and recorded days are known by the configuration, frames are not.
+        frames = not (self.data.is_simulated or self.config.bars or self.config.store)
         return {
             "settings": asdict(self.settings),
             "student": self.student.fingerprint,
@@ -45,6 +47,7 @@ class WalkForwardPlan:
             "embargo_days": self.embargo / timedelta(days=1),
             "rules": [rule.as_json() for rule in self.rules],
             "facts": _data_digest(self.data),
+            **({"simulated": False} if frames else {}),
         }
 
 

@@ -73,7 +73,7 @@ def build_report(
 
 def _fold_line(fold: Fold, arms: Mapping[str, ArmResult], record: FoldJournal) -> dict[str, Any]:
     keys = ("champion", "challenger", "trained_on", "held_out", "clean", "reason", "seconds")
-    verdict = ("p_value", "brier_difference", "reasons")
+    verdict = ("level", "p_value", "brier_difference", "reasons")
     return asdict(fold) | {
         "arms": {
             name: {key: getattr(record.trained[name, fold.number], key) for key in keys}

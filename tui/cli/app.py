@@ -7,15 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from strategies.console import print_stderr
-from tui.cli.bench import (
-    bench_app,
-    bench_drift,
-    bench_gate,
-    bench_grpo,
-    bench_no_edge,
-    bench_reward,
-    train_app,
-)
+from tui.cli.bench import bench_app
 from tui.cli.config_options import config_options
 from tui.cli.dash import dash
 from tui.cli.data import check_app, collect, fetch_app
@@ -24,7 +16,7 @@ from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_sim
 from tui.cli.paper import paper_app
 from tui.cli.paths import data_dir, require_writable, working_dir
 from tui.cli.progress import ProgressDisplay
-from tui.cli.training import retrain, train_grpo, train_sft, walkforward
+from tui.cli.training import retrain, train_app, walkforward
 
 app = typer.Typer(
     name="closecall",
@@ -53,57 +45,6 @@ def show_version(
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
-
-
-app.add_typer(fetch_app, name="fetch")
-
-
-app.command()(collect)
-
-
-app.add_typer(check_app, name="check")
-
-
-app.add_typer(train_app, name="train")
-
-
-app.add_typer(models_app, name="models")
-
-
-app.command()(dash)
-
-
-app.add_typer(paper_app, name="paper")
-
-
-train_app.command("grpo")(train_grpo)
-
-
-train_app.command("sft")(train_sft)
-
-
-app.command()(walkforward)
-
-
-app.command()(retrain)
-
-
-bench_app.command("drift")(bench_drift)
-
-
-bench_app.command("gate")(bench_gate)
-
-
-bench_app.command("grpo")(bench_grpo)
-
-
-bench_app.command("no-edge")(bench_no_edge)
-
-
-bench_app.command("reward")(bench_reward)
-
-
-app.add_typer(bench_app, name="bench")
 
 
 @app.command()
@@ -179,3 +120,16 @@ def doctor(data: DataDir = None, as_json: AsJson = False) -> None:
     print_json(findings) if as_json else print_examination(findings)
     if findings["problems"]:
         raise typer.Exit(4)
+
+
+for name, group in {
+    "fetch": fetch_app,
+    "check": check_app,
+    "train": train_app,
+    "models": models_app,
+    "paper": paper_app,
+    "bench": bench_app,
+}.items():
+    app.add_typer(group, name=name)
+for command in (walkforward, retrain, collect, dash):
+    app.command()(command)

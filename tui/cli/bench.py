@@ -1,7 +1,5 @@
-"""The commands that make and measure students, and the engine's own speed."""
+"""`closecall bench`: measure students, training and the speed of the engine."""
 
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,32 +8,10 @@ from engine.errors import CheckFailed, UsageError
 from strategies.console import utc_now
 from tui.cli.config_options import config_options
 from tui.cli.options import AsJson, DataDir, print_json
-from tui.cli.paths import data_dir, require_writable, working_dir
+from tui.cli.paths import working_dir
 from tui.cli.progress import ProgressDisplay
 
-train_app = typer.Typer(help="Make students.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure students and the engine.", no_args_is_help=True)
-
-
-@train_app.command()
-def pretrain(
-    out: Annotated[Path | None, typer.Option(help="Folder for the model; default: the data folder.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the training examples and of the first weights.")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Training steps of 64 examples each.")] = None,
-    data: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make the tiny student again from nothing: about 12 minutes on two cores."""
-    from training.pretraining.pretrain import PretrainConfig
-    from training.pretraining.release import release_student
-    from tui.cli.tables import print_edge
-
-    recipe = PretrainConfig(seed=seed) if steps is None else PretrainConfig(seed=seed, steps=steps)
-    folder = require_writable(out or data_dir(data) / "students" / "tiny", "--out")
-    with ProgressDisplay() as progress:
-        measured = release_student(folder, recipe, working_dir(data), utc_now().date(), progress)
-    print_json(measured) if as_json else print_edge(measured)
-    sys.stderr.write(f"The student is in {folder}; use it with --student {folder}\n")
 
 
 @bench_app.command("forecast")
@@ -114,6 +90,7 @@ _AGREES = 1e-9
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps; default: the recipe's.")]
 
 
+@bench_app.command("drift")
 def bench_drift(
     seed: Annotated[int, typer.Option(min=0, help="Makes the market.")] = 41,
     steps: Steps = None,
@@ -137,6 +114,7 @@ def bench_drift(
     print_json(measured) if as_json else print_drift(measured)
 
 
+@bench_app.command("grpo")
 def bench_grpo(
     steps: Annotated[int, typer.Option(min=4, help="Steps of each trainer.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Makes the market.")] = 41,
@@ -155,6 +133,7 @@ def bench_grpo(
     print_json(measured) if as_json else print_pairs(measured)
 
 
+@bench_app.command("no-edge")
 def bench_no_edge(
     markets: Annotated[int, typer.Option(min=1, help="How many markets, each of the next seed.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first market.")] = 301,
@@ -182,6 +161,7 @@ def bench_no_edge(
         )
 
 
+@bench_app.command("gate")
 def bench_gate(
     windows: Annotated[int, typer.Option(min=1, help="How many windows of each kind.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the windows.")] = 7,
@@ -206,6 +186,7 @@ def bench_gate(
     print_pairs({"windows of each kind": windows, **shares})
 
 
+@bench_app.command("reward")
 def bench_reward(
     forecasts: Annotated[int, typer.Option(min=1, help="The least number of forecasts.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the markets.")] = 7,

@@ -1,6 +1,7 @@
 """The command `closecall dash`: the dashboard on a terminal, or its state as text."""
 
 import os
+import shutil
 import sys
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -94,10 +95,20 @@ def state_once(folder: Path, name: str | None, zone: tzinfo) -> str:
     _require_known(folder, name)
     reader = JournalFollower(folder, utc_now)
     try:
-        scene = reader.read_all()
+        snapshot = reader.read_all()
     finally:
         reader.close()
-    return render_text(ViewState(snapshot=scene, selected=select_journal(scene, name), zone=zone))
+    state = ViewState(snapshot=snapshot, selected=select_journal(snapshot, name), zone=zone)
+    return render_text(state, _text_width())
+
+
+def _text_width() -> int:
+    """Cells of a line: those of the terminal, or as COLUMNS says."""
+    from tui.dashboard.text import MIN_WIDTH, WIDTH
+
+    if "COLUMNS" not in os.environ and not sys.stdout.isatty():
+        return WIDTH
+    return max(MIN_WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
 
 
 def local_zone() -> tzinfo:

@@ -37,6 +37,7 @@ _BLOCKING_HELP = 4
     "start",
     "end",
     "bars",
+    "skip_unknown_files",
     flags={"start": "--since", "end": "--until"},
     texts={
         "start": "First day.",
@@ -121,8 +122,9 @@ def _import_files(
         prices,
         clock=utc_now,
         on_progress=progress,
-        get_instrument=lambda symbol: build_instruments([symbol], settings)[symbol],
+        get_instrument=lambda symbol, days=(): build_instruments([symbol], settings, {symbol: days})[symbol],
         refresh=refresh,
+        skip_unknown=settings.skip_unknown_files,
     )
 
 
@@ -178,7 +180,7 @@ def fetch_news(
 
     --symbols names the symbols that items are matched to; items of others are stored as well.
     """
-    from feeds.files.bars import guess_instrument
+    from feeds.instruments import guess_instrument
     from feeds.news.download import FetchSettings
     from feeds.news.download import fetch_news as fetch
     from feeds.news.store import NewsStore
@@ -211,6 +213,10 @@ def fetch_news(
 def check_data(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files or folders of bars and news.")] = None,
     store: Annotated[bool, typer.Option("--store", help="Check the store of fetched bars.")] = False,
+    skip_unknown: Annotated[
+        bool,
+        typer.Option("--skip-unknown-files", help="Leave out files of a folder that are no bars or news."),
+    ] = False,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -229,7 +235,10 @@ def check_data(
     kept = BarStore(data_dir(data) / BARS_FOLDER)
     if store and not any(map(kept.symbols, kept.sources())):
         raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
-    findings = check_store(kept, now=utc_now()) if store else check_files(paths or [], now=utc_now())
+    if store:
+        findings = check_store(kept, now=utc_now())
+    else:
+        findings = check_files(paths or [], now=utc_now(), skip_unknown=skip_unknown)
     blocking = sum(finding.blocking for finding in findings)
     if as_json:
         keys = {"blocking": "harmful"}

@@ -52,14 +52,16 @@ def examine(data_dir: Path) -> dict[str, Any]:
     }
 
 
-def print_examination(found: Mapping[str, Any]) -> None:
+def print_examination(findings: Mapping[str, Any]) -> None:
     """The findings as lines of text."""
-    lines = [f"python     {found['python']}"]
-    lines += [f"  {name:20}{version or 'MISSING'}" for name, version in found["packages"].items()]
-    lines.append(f"device     {found['device']} ({found['device_note']})")
-    lines.append(f"student    tiny: {found['student']['state']}, {found['student']['bytes'] / 1e6:.1f} MB")
-    lines.append(f"data       {found['data_dir']} ({found['runs']} runs)")
-    lines += [f"problem    {problem}" for problem in found["problems"]] or ["all well"]
+    lines = [f"python     {findings['python']}"]
+    lines += [f"  {name:20}{version or 'MISSING'}" for name, version in findings["packages"].items()]
+    lines.append(f"device     {findings['device']} ({findings['device_note']})")
+    lines.append(
+        f"student    tiny: {findings['student']['state']}, {findings['student']['bytes'] / 1e6:.1f} MB"
+    )
+    lines.append(f"data       {findings['data_dir']} ({findings['runs']} runs)")
+    lines += [f"problem    {problem}" for problem in findings["problems"]] or ["all well"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -115,20 +115,16 @@ def _to_jsonable(value: Any) -> dict[str, Any]:
 
 
 def _print_list(known: "Sequence[Adapter]", folder: "Path") -> None:
-    from rich.table import Table
-
     from strategies.result_table import create_console
+    from tui.cli.tables import create_list
     from tui.formatting import number_formatter
 
     console = create_console()
     if not known:
         console.print(f"No adapters in {folder}. Make one: closecall train grpo", soft_wrap=True)
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for column in ("adapter", "state", "student", "parent", "data until", "Brier"):
-        table.add_column(
-            column, no_wrap=column != "student", justify="right" if column == "Brier" else "left"
-        )
+    columns = ("adapter", "state", "student", "parent", "data until", "Brier")
+    table = create_list(*columns, wrapped="student", right=("Brier",))
     for adapter in known:
         brier = adapter.scores.get("brier")
         # The word says who is champion; bold only helps to find it.

@@ -45,6 +45,7 @@ Reason = Annotated[str, typer.Option(help="Why; written to the journal.")]
     "cash",
     "paper.retrain",
     "allow_bad_data",
+    "skip_unknown_files",
     texts={
         "news": "For a replay: files or folders of news.",
         "store": "For a replay: days fetched from this source.",

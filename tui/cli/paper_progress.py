@@ -25,13 +25,17 @@ from strategies.monitor.descriptions import (
 from strategies.monitor.status import calendars_in, next_close
 from strategies.paper.files import LOG, read_start, session_folder
 from strategies.paper_runtime.launch import LaunchSpec
-from strategies.paper_runtime.supervisor import SessionEnd, Supervisor
+from strategies.paper_runtime.supervisor import SessionEnd, Supervisor, require_stopped
 
 _TICK = 0.2
 
 
 def introduce(plan: LaunchSpec) -> None:
-    """Print what is about to run, where its journal is, and how to end it."""
+    """Print what is about to run, where its journal is, and how to end it.
+
+    Raises UsageError where another process runs the session.
+    """
+    require_stopped(plan)
     config = plan.config
     if plan.replay:
         days = "recorded days" if config.bars or config.store else "a SIMULATED market"

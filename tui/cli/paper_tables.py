@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from engine.journal.canonical import to_jsonable
@@ -20,6 +19,7 @@ from strategies.paper_runtime.control import require_session
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.result_table import create_console, print_result
 from strategies.runs import JOURNAL
+from tui.cli.tables import create_list
 from tui.formatting import format_signed_percent, number_formatter
 
 
@@ -65,9 +65,8 @@ def print_sessions(sessions: Sequence[Mapping[str, Any]], place: object) -> None
     if not sessions:
         console.print(f"No sessions in {place}. Begin one: closecall paper start --replay", soft_wrap=True)
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for column in ("session", "kind", "runs", "state", "reached", "equity", "return"):
-        table.add_column(column, justify="right" if column in ("equity", "return") else "left", no_wrap=True)
+    columns = ("session", "kind", "runs", "state", "reached", "equity", "return")
+    table = create_list(*columns, right=("equity", "return"))
     for session in sessions:
         table.add_row(*_session_cells(session))
     console.print(table)
@@ -125,13 +124,13 @@ def _position_line(position: Mapping[str, Any]) -> str:
     return f"Holds {position['size']:g} {position['symbol']}{worth}"
 
 
-def _next_step(found: Mapping[str, Any]) -> str:
-    name = found["session"]
-    if found["runs"] == "finished":
+def _next_step(status: Mapping[str, Any]) -> str:
+    name = status["session"]
+    if status["runs"] == "finished":
         return (
-            f"{pluralize(found['events'], 'event')} in the journal. To verify: closecall check parity {name}"
+            f"{pluralize(status['events'], 'event')} in the journal. To verify: closecall check parity {name}"
         )
-    if found["runs"] == "stopped":
+    if status["runs"] == "stopped":
         return f"To resume: closecall paper start --name {name}"
     return f"To end it for now: closecall paper stop {name}"
 
@@ -151,17 +150,17 @@ def print_scored(result: Mapping[str, Any] | None, *, replay: bool) -> None:
     print_result(result, "Replay of recorded days" if replay else "Paper session")
 
 
-def print_export(found: Mapping[str, Any]) -> None:
+def print_export(exported: Mapping[str, Any]) -> None:
     """What was written, what is wrong with the rest, and what to do with it."""
-    events = pluralize(found["events"], "event")
-    sys.stdout.write(f"{found['file']}: {events} of session {found['session']}\n")
-    if not found["reason"]:
+    events = pluralize(exported["events"], "event")
+    sys.stdout.write(f"{exported['file']}: {events} of session {exported['session']}\n")
+    if not exported["reason"]:
         sys.stdout.write("The journal is whole, and so is the copy.\n")
         return
-    sys.stdout.write(f"Left out is the rest: {found['reason']}.\n")
+    sys.stdout.write(f"Left out is the rest: {exported['reason']}.\n")
     sys.stdout.write(
-        f"To resume from there: move {found['journal']} and the journal.* files beside it away, put "
-        f"{found['file']} in its place, and start the session again.\n"
+        f"To resume from there: move {exported['journal']} and the journal.* files beside it away, put "
+        f"{exported['file']} in its place, and start the session again.\n"
     )
 
 

@@ -1,13 +1,19 @@
 """How long work shows on stderr: a bar with a rate in a terminal, a line now and then elsewhere."""
 
+import math
 import sys
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from strategies.console import print_stderr, print_wait, wait_line
+from tui.formatting import format_duration
 
 _LINE_EVERY_SECONDS = 15.0
+_RATE_SECONDS = 86_400.0
+_SHORT_SECONDS = 5.0
+"""Over how long a rate is measured: a fold of a walk-forward may take an hour."""
 
 
 class ProgressDisplay:
@@ -17,8 +23,8 @@ class ProgressDisplay:
         self._quiet = quiet
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
-        self._last_line = 0.0
-        self._announced: set[str] = set()
+        self._begun: dict[str, tuple[float, int]] = {}
+        self._last_line: dict[str, float] = {}
         self._ended: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -42,6 +48,7 @@ class ProgressDisplay:
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
+                speed_estimate_period=_RATE_SECONDS,
             )
             self._bar.start()
         return self
@@ -78,10 +85,17 @@ class ProgressDisplay:
             return  # nothing to tell yet, and an error that follows shall stand alone
         now = time.monotonic()
         ended = done == total and stage not in self._ended
-        if stage in self._announced and now - self._last_line < _LINE_EVERY_SECONDS and not ended:
+        if now - self._last_line.get(stage, -math.inf) < _LINE_EVERY_SECONDS and not ended:
             return
-        self._announced.add(stage)
         if done == total:
             self._ended.add(stage)
-        self._last_line = now
-        print_stderr(f"{stage} {done}/{total}")
+        self._last_line[stage] = now
+        print_stderr(f"{stage} {done}/{total}{self._time_left(stage, done, total, now)}")
+
+    def _time_left(self, stage: str, done: int, total: int, now: float) -> str:
+        """Return the time left at the stage's rate so far; empty where that is short or not known."""
+        begun, first = self._begun.setdefault(stage, (now, done))
+        if done <= first or done >= total:
+            return ""
+        left = (now - begun) / (done - first) * (total - done)
+        return f", about {format_duration(timedelta(seconds=left))} left" if left >= _SHORT_SECONDS else ""

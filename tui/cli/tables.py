@@ -12,6 +12,7 @@ from engine.metrics.registry import MetricTable, table_metrics
 from strategies.conclusions import shorten_symbols
 from strategies.console import pluralize
 from strategies.result_table import create_console
+from strategies.walkforward_table import create_table
 from tui.formatting import format_percent, number_formatter
 
 
@@ -21,10 +22,8 @@ def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
     if not runs:
         console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     metrics = [metric.column for metric in table_metrics(MetricTable.RUNS)]
-    for column in ("run", "state", "symbols", "from", "to", *metrics, "verdict"):
-        table.add_column(column, no_wrap=column != "symbols")
+    table = create_list("run", "state", "symbols", "from", "to", *metrics, "verdict", wrapped="symbols")
     for run in runs:
         table.add_row(run.run, run.state, *_run_cells(run.result))
     console.print(table)
@@ -34,10 +33,8 @@ def print_edge(measured: Mapping[str, Any]) -> None:
     """How much of the oracle's edge a student captures on each kind of simulated market."""
     console = create_console()
     console.print(f"SIMULATED markets, student {measured['student']}, {measured['days']} days each")
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     columns = ("headlines", "edge", "least", "accuracy", "oracle", "Brier", "oracle", "abstained", "better")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "headlines" else "right")
+    table = create_table(*columns)
     for kind in ("familiar", "all", "withheld", "shuffled", "no_edge"):
         row = measured[kind]
         table.add_row(
@@ -84,7 +81,7 @@ _MOST_SHOWN = 200
 def print_fetch_report(report: Any) -> None:
     """Print what was fetched, a line for each symbol and one for each gap."""
     console = create_console()
-    table = _table("symbol", "new", "stored", "gaps", "strays")
+    table = create_list("symbol", "new", "stored", "gaps", "strays")
     for fetched in report.symbols:
         table.add_row(
             fetched.symbol,
@@ -119,7 +116,7 @@ def print_findings(findings: Sequence[Any]) -> None:
     """What the checks found, what would harm first."""
     console = create_console()
     blocking = sum(finding.blocking for finding in findings)
-    table = _table("harm", "kind", "place", "what")
+    table = create_list("harm", "kind", "place", "what", wrapped="what")
     ordered = sorted(findings, key=lambda finding: not finding.blocking)
     for finding in ordered[:_MOST_SHOWN]:
         table.add_row(
@@ -135,8 +132,10 @@ def print_findings(findings: Sequence[Any]) -> None:
     console.print(f"{pluralize(len(findings), 'finding')}, {blocking:,} would harm a backtest")
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column)
+def create_list(*columns: str, wrapped: str = "", right: Sequence[str] = ()) -> Table:
+    """Return an empty table with columns to the left, and to the right those of `right`; one may wrap."""
+    table = create_table(*columns)
+    for column in table.columns:
+        column.justify = "right" if column.header in right else "left"
+        column.no_wrap = column.header != wrapped
     return table

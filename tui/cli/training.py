@@ -1,25 +1,24 @@
 """The commands that train: `closecall walkforward`, `train` and `retrain`."""
 
+import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.errors import UsageError
 from strategies.console import print_stderr, utc_now
 from tui.cli.config_options import config_options
 from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
-from tui.cli.paths import require_writable, working_dir
+from tui.cli.paths import data_dir, require_writable, working_dir
 from tui.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from training.walkforward.config import WalkForwardConfig
-import os
 
-from tui.cli.paths import data_dir
+train_app = typer.Typer(help="Make students.", no_args_is_help=True)
 
+_SEED = {"seed": "Seed of the training."}
 _TRADING = ("cash", "fee_bps", "slippage_bps", "latency_bps", "rates_files", "base_currency")
 
 _TRAINING = tuple(
@@ -58,38 +57,26 @@ def walkforward(
     wanted = with_champion(load_config(config, flags, print_stderr), folder)
     if wanted.out is not None:
         require_writable(wanted.out, "--out")
-    settings = build_settings(**{"seed": wanted.seed, **wanted.walkforward.model_dump(exclude_none=True)})
+    own = wanted.walkforward.model_dump(exclude_none=True)
     from strategies.result_table import print_result
-    from training.walkforward.run import walkforward as run_walkforward
+    from training.walkforward.api import walkforward as run_walkforward
 
     try:
         with ProgressDisplay() as progress:
-            run = run_walkforward(
-                wanted, settings, data_dir=folder, clock=utc_now, on_progress=progress, resume=resume
-            )
+            run = run_walkforward(config=wanted, folder=folder, on_progress=progress, resume=resume, **own)
     except KeyboardInterrupt:
         sys.stderr.write("closecall: interrupted; the same command resumes where this one stopped\n")
         raise
     if register:
         from training.retraining.retrain import register_champion
+        from training.walkforward.config import build_settings
 
+        settings = build_settings(seed=wanted.seed, **own)
         name = register_champion(run, wanted, settings, folder, utc_now())
         sys.stderr.write(
             f"registered as {name}\n" if name else "no challenger was promoted, so none was registered\n"
         )
     print_json(run.result) if as_json else print_result(run.result)
-
-
-def build_settings(
-    method: str = "grpo", weights: "Mapping[str, float] | None" = None, **given: Any
-) -> "WalkForwardConfig":
-    """Return the settings of the flags that were given. Raises UsageError for one that does not fit."""
-    from training.rewards import Weights
-    from training.walkforward.config import Method, WalkForwardConfig
-
-    if method not in list(Method):
-        raise UsageError(f"--method {method!r}: choose one of {', '.join(Method)}")
-    return WalkForwardConfig(method=Method(method), weights=Weights(**(weights or {})), **given)
 
 
 _LOW_PRIORITY = 10
@@ -103,28 +90,54 @@ From = Annotated[
 ]
 
 
-@config_options(*_TRAINING, "seed", texts={"seed": "Seed of the training."})
-def train_grpo(
-    flags: dict[str, Any],
-    run: From = None,
-    out: Out = None,
+@train_app.command()
+def pretrain(
+    out: Annotated[Path | None, typer.Option(help="Folder for the model; default: the data folder.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the training examples and of the first weights.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Training steps of 64 examples each.")] = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter once with GRPO on a run or session, without registering it."""
-    _train_once("grpo", flags, run, out, data, as_json=as_json)
+    """Make the tiny student again from nothing: about 12 minutes on two cores."""
+    from training.pretraining.pretrain import PretrainConfig
+    from training.pretraining.release import release_student
+    from tui.cli.tables import print_edge
+
+    recipe = PretrainConfig(seed=seed) if steps is None else PretrainConfig(seed=seed, steps=steps)
+    folder = require_writable(out or data_dir(data) / "students" / "tiny", "--out")
+    with ProgressDisplay() as progress:
+        measured = release_student(folder, recipe, working_dir(data), utc_now().date(), progress)
+    print_json(measured) if as_json else print_edge(measured)
+    sys.stderr.write(f"The student is in {folder}; use it with --student {folder}\n")
 
 
-@config_options(*_TRAINING, "seed", texts={"seed": "Seed of the training."})
-def train_sft(
-    flags: dict[str, Any],
-    run: From = None,
-    out: Out = None,
-    data: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train an adapter once, supervised, on a run or session, without registering it."""
-    _train_once("sft", flags, run, out, data, as_json=as_json)
+def _add_training(method: str, text: str) -> None:
+    @train_app.command(method, help=text)
+    @config_options(*_TRAINING, "seed", texts=_SEED)
+    def train(
+        flags: dict[str, Any],
+        run: From = None,
+        out: Out = None,
+        data: DataDir = None,
+        as_json: AsJson = False,
+    ) -> None:
+        from training.retraining.source import train_once
+        from tui.cli.tables import print_pairs
+
+        settings = _training_settings(flags, method=method)
+        folder = working_dir(data)
+        adapter = data_dir(data) / "adapters" / f"{utc_now():%Y%m%d-%H%M%S}-{method}"
+        target = require_writable(out or adapter, "--out")
+        with ProgressDisplay() as progress:
+            report = train_once(
+                settings, data_dir=folder, run=run, out=target, clock=utc_now, on_progress=progress
+            )
+        print_json(report) if as_json else print_pairs({k: v for k, v in report.items() if k != "figures"})
+        sys.stderr.write(f"The adapter is in {target}; use it with --adapter {target}\n")
+
+
+_add_training("grpo", "Train an adapter once with GRPO on a run or session, without registering it.")
+_add_training("sft", "Train an adapter once, supervised, on a run or session, without registering it.")
 
 
 @config_options(
@@ -135,7 +148,7 @@ def train_sft(
     "walkforward.embargo_days",
     "walkforward.steps",
     "seed",
-    texts={"seed": "Seed of the training."},
+    texts=_SEED,
 )
 def retrain(
     flags: dict[str, Any],
@@ -166,24 +179,7 @@ def retrain(
 
 def _training_settings(flags: dict[str, Any], **given: Any) -> "WalkForwardConfig":
     """Return the settings of a training that has no configuration file."""
+    from training.walkforward.config import build_settings
+
     training = flags.pop("walkforward", {})
     return build_settings(**training, **flags, **given)
-
-
-def _train_once(
-    method: str, flags: dict[str, Any], run: str | None, out: Path | None, data: Path | None, *, as_json: bool
-) -> None:
-    from training.retraining.source import train_once
-    from tui.cli.tables import print_pairs
-
-    settings = _training_settings(flags, method=method)
-    folder = working_dir(data)
-    target = require_writable(
-        out or data_dir(data) / "adapters" / f"{utc_now():%Y%m%d-%H%M%S}-{method}", "--out"
-    )
-    with ProgressDisplay() as progress:
-        report = train_once(
-            settings, data_dir=folder, run=run, out=target, clock=utc_now, on_progress=progress
-        )
-    print_json(report) if as_json else print_pairs({k: v for k, v in report.items() if k != "figures"})
-    sys.stderr.write(f"The adapter is in {target}; use it with --adapter {target}\n")

@@ -73,10 +73,10 @@ class Action:
 
 def plan_action(name: str, state: ViewState, clock: Callable[[], datetime]) -> Action:
     """The action of that name upon what is chosen."""
-    made = _build_action(name, state, clock)
+    action = _build_action(name, state, clock)
     if state.readonly:
-        return Action(name=name, description=made.description, refusal=_READONLY)
-    return made
+        return Action(name=name, description=action.description, refusal=_READONLY)
+    return action
 
 
 def _build_action(name: str, state: ViewState, clock: Callable[[], datetime]) -> Action:
@@ -88,26 +88,25 @@ def _build_action(name: str, state: ViewState, clock: Callable[[], datetime]) ->
 
 
 def _command(name: str, state: ViewState, clock: Callable[[], datetime]) -> Action:
-    one = state.journal
-    if one is None or one.place.type is not JournalType.SESSION:
-        what = "nothing" if one is None else f"{one.place.type} {one.place.name}"
+    journal = state.journal
+    if journal is None or journal.place.type is not JournalType.SESSION:
+        what = "nothing" if journal is None else f"{journal.place.type} {journal.place.name}"
         refusal = f"{name} is for paper sessions, and {what} is chosen; choose a session in 1 Overview"
         return Action(name=name, description=_EFFECTS[name], refusal=refusal)
-    if one.state == "finished":
+    if journal.state == "finished":
         return Action(
             name=name,
             description=_EFFECTS[name],
-            refusal=f"session {one.place.name} has finished; it obeys no command",
+            refusal=f"session {journal.place.name} has finished; it obeys no command",
         )
-    idle = "" if one.held else " No process has it open now: it will obey when it is started."
-    held = ", ".join(f"{p.symbol} {p.size:+,.6g}" for p in one.positions[:6] if p.size) or "nothing"
-    will = (
-        f"{name} goes into the journal of session {one.place.name}. {_EFFECTS[name]} It holds {held}.{idle}"
-    )
+    idle = "" if journal.held else " No process has it open now: it will obey when it is started."
+    held = ", ".join(f"{p.symbol} {p.size:+,.6g}" for p in journal.positions[:6] if p.size) or "nothing"
+    will = f"{name} goes into the journal of session {journal.place.name}. {_EFFECTS[name]}"
+    will += f" It holds {held}.{idle}"
     return Action(
         name=name,
         description=will,
-        perform=lambda why: send_command(one.place.path, one.place.key, name, why, clock()),
+        perform=lambda why: send_command(journal.place.path, journal.place.key, name, why, clock()),
     )
 
 
@@ -152,16 +151,15 @@ def _registry(name: str, state: ViewState, clock: Callable[[], datetime]) -> Act
         return Action(
             name=name, description=will, refusal="no adapter is on record; closecall retrain enters one"
         )
-    one = registry.adapters[state.cursor("adapters", len(registry.adapters))]
-    if one.status == "champion":
-        return Action(name=name, description=will, refusal=f"{one.name} is the champion already")
-    before = champions.get(one.student, "the bare base model")
-    will = (
-        f"{one.name} becomes the champion of {one.student} in place of {before}; running sessions adopt it. "
-    )
-    will += f"It is a {one.status}; the last word on it: {one.verdict or 'none'}."
-    will += f" A guard spoke in its training: {one.guard}." if one.guard else ""
-    return Action(name=name, description=will, perform=lambda why: promote(home, one.name, why, clock()))
+    adapter = registry.adapters[state.cursor("adapters", len(registry.adapters))]
+    if adapter.status == "champion":
+        return Action(name=name, description=will, refusal=f"{adapter.name} is the champion already")
+    before = champions.get(adapter.student, "the bare base model")
+    will = f"{adapter.name} becomes the champion of {adapter.student} in place of {before}; "
+    will += f"running sessions adopt it. It is a {adapter.status}; "
+    will += f"the last word on it: {adapter.verdict or 'none'}."
+    will += f" A guard failed in its training: {adapter.guard}." if adapter.guard else ""
+    return Action(name=name, description=will, perform=lambda why: promote(home, adapter.name, why, clock()))
 
 
 def promote(data_dir: Path, adapter: str, why: str, at: datetime) -> ActionResult:
@@ -198,15 +196,15 @@ _TRAINABLE_TYPES = (JournalType.RUN, JournalType.SESSION, JournalType.TRAINING)
 
 
 def _process(name: str, state: ViewState) -> Action:
-    words, one = list(_COMMANDS[name]), state.journal
+    words, journal = list(_COMMANDS[name]), state.journal
     will = {
         "backtest": "A backtest of the shipped student on a simulated market begins; no network, no money.",
         "replay": "A paper session over simulated days begins, in simulated time; no network, no money.",
         "retrain": "One round: due challengers meet the gate, then one is trained and entered.",
     }[name]
-    if name == "retrain" and one is not None and one.place.type in _TRAINABLE_TYPES:
-        words += ["--from", one.place.name]
-        if one.place.type is JournalType.SESSION and one.own_time:
+    if name == "retrain" and journal is not None and journal.place.type in _TRAINABLE_TYPES:
+        words += ["--from", journal.place.name]
+        if journal.place.type is JournalType.SESSION and journal.own_time:
             will += " The replay itself adopts nothing from it: it has a registry of its own."
     line = "closecall " + " ".join(words)
     where = f"It runs as a process of its own: {line} --data-dir {state.snapshot.data_dir}"
@@ -271,11 +269,11 @@ class BackgroundTasks:
         """Search a whole journal; `answer` gets the results so far, several times."""
         self.stop_search()
 
-        def found(rows: list[EventRow], reached: int, ended: bool) -> None:  # noqa: FBT001  # of `Reader.search`
+        def on_found(rows: list[EventRow], reached: int, ended: bool) -> None:  # noqa: FBT001  # of `Reader.search`
             lines = tuple(describe(row) for row in rows)
             self._later(answer, Search(text=text, kind=kind, rows=lines, reached=reached, ended=ended))
 
-        self._searching = self._reader.search(key, kind, text, _MAX_FOUND, found)
+        self._searching = self._reader.search(key, kind, text, _MAX_FOUND, on_found)
 
     def stop_search(self) -> None:
         """Look no further."""
@@ -290,8 +288,8 @@ class BackgroundTasks:
             with self._computing_rewards:
                 if self._rewards[:2] != (journal.place.key, journal.newest):
                     self._rewards = journal.place.key, journal.newest, compute_rewards(journal)
-                found = get_reward(self._rewards[2], call)
-            self._later(answer, call.seq, found)
+                reward = get_reward(self._rewards[2], call)
+            self._later(answer, call.seq, reward)
 
         _run_in_thread(work)
 

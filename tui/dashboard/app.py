@@ -101,8 +101,8 @@ class DashboardView(App[None]):
     @property
     def settled(self) -> bool:
         """Whether a scene is drawn and every journal in it is counted to its end."""
-        scene = self.view_state.snapshot
-        return self._snapshots > 1 and all(one.counted >= one.newest for one in scene.journals)
+        snapshot = self.view_state.snapshot
+        return self._snapshots > 1 and all(journal.counted >= journal.newest for journal in snapshot.journals)
 
     @property
     def base(self) -> DashScreen | None:
@@ -129,9 +129,9 @@ class DashboardView(App[None]):
             self._fetch_call()
         self.draw()
 
-    def _on_snapshot(self, scene: Snapshot) -> None:
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
         """From the reading thread: keep the newest scene, and draw it soon."""
-        waiting, self._newest = self._newest, scene
+        waiting, self._newest = self._newest, snapshot
         if waiting is None:
             self._call_in_loop(self._draw_newest)
 
@@ -143,18 +143,20 @@ class DashboardView(App[None]):
                 loop.call_soon_threadsafe(self.call_later, work, *values)
 
     def _draw_newest(self) -> None:
-        scene, self._newest = self._newest, None
-        if scene is None:
+        snapshot, self._newest = self._newest, None
+        if snapshot is None:
             return
         self._snapshots += 1
         chosen = self.view_state.selected
-        if not chosen or scene.get(chosen) is None:
-            chosen = select_journal(scene, self._requested_event) or select_journal(scene, None)
+        if not chosen or snapshot.get(chosen) is None:
+            chosen = select_journal(snapshot, self._requested_event) or select_journal(snapshot, None)
             self.reader.prioritize(chosen)
-        self.view_state = replace(self.view_state, snapshot=scene, selected=chosen)
+        self.view_state = replace(self.view_state, snapshot=snapshot, selected=chosen)
         for (key, seq), name in list(self._awaited.items()):
-            one = scene.get(key)
-            answered = next((c for c in one.commands if c.seq == seq and c.answer), None) if one else None
+            journal = snapshot.get(key)
+            answered = (
+                next((c for c in journal.commands if c.seq == seq and c.answer), None) if journal else None
+            )
             if answered is not None:
                 del self._awaited[key, seq]
                 self.view_state = replace(
@@ -171,7 +173,7 @@ class DashboardView(App[None]):
         self.set_view(replace(self.view_state, notice=done.message))
 
     def _fetch_call(self) -> None:
-        one, call = self.view_state.journal, self.view_state.opened_forecast()
+        journal, call = self.view_state.journal, self.view_state.opened_forecast()
         if call is None or (self.view_state.event is not None and self.view_state.event.seq == call.seq):
             return
         if self._fetching == (self.view_state.selected, call.seq):
@@ -179,8 +181,8 @@ class DashboardView(App[None]):
         self._fetching = self.view_state.selected, call.seq
         self.background_tasks.fetch_event(self.view_state.selected, call.seq, self.on_event_fetched)
         self.view_state = replace(self.view_state, reward=None)
-        if one is not None and call.came is not None:
-            self.background_tasks.compute_reward(one, call, self._on_reward)
+        if journal is not None and call.came is not None:
+            self.background_tasks.compute_reward(journal, call, self._on_reward)
 
     def _on_reward(self, seq: int, reward: dict[str, object]) -> None:
         call = self.view_state.opened_forecast()

@@ -140,15 +140,15 @@ def action_title(action: Action) -> str:
 
 def keys_text() -> Text:
     """Every key with its meaning, by group."""
-    found = Text()
+    text = Text()
     group = ""
     for key in KEYS:
         if key.group != group:
             group = key.group
-            found.append(f"\n{group}\n", "bold")
-        found.append(f"  {format_key(key):16}", "bold")
-        found.append(f" {key.name}: {key.help}\n")
-    return found
+            text.append(f"\n{group}\n", "bold")
+        text.append(f"  {format_key(key):16}", "bold")
+        text.append(f" {key.name}: {key.help}\n")
+    return text
 
 
 def _wrapped(text: str, most: int = 40) -> Text:

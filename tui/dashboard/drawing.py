@@ -3,9 +3,10 @@
 Knows styles and widths, no journal and no Textual.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from rich.text import Text
 
@@ -13,13 +14,14 @@ from strategies.monitor.views import Point
 from tui.dashboard.sanitize import pad, truncate, wrap
 from tui.dashboard.view_state import Panel, ViewState
 
+T = TypeVar("T")
 Cell = tuple[object, int, str]
 """A value, its width (negative: to the right) and its style."""
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
-def row(cells: Sequence[Cell], width: int, *, chosen: bool = False, style: str = "reverse") -> Text:
+def row(cells: Iterable[Cell], width: int, *, chosen: bool = False, style: str = "reverse") -> Text:
     """Cells with a space between them, cut to the width; inverted, and marked with ›, where chosen."""
     line = Text("›" if chosen else " ", no_wrap=True, end="")
     for value, wide, how in cells:
@@ -63,18 +65,34 @@ def first_row(offset: int, cursor: int, count: int, height: int) -> int:
     return max(0, min(first, count - height))
 
 
-def draw_window(
+def draw_table(
     state: ViewState,
     panel: str,
-    count: int,
-    height: int,
-    draw: Callable[[int, bool], Text],
+    items: Sequence[T],
+    cells: Callable[[T], Iterable[Cell]],
+    size: tuple[int, int],
+    *,
+    columns: Sequence[tuple[str, int]] = (),
 ) -> list[Text]:
-    """The rows around the chosen one, as many as fit; only those are drawn."""
-    cursor = state.cursor(panel, count)
-    first = first_row(state.offsets.get(panel, 0), cursor, count, height)
+    """Return a table: a heading, and the rows around the chosen one, as many as fit; only those are drawn.
+
+    Args:
+        state: Has the chosen row of the panel, and whether the panel has the focus.
+        panel: Name of the panel.
+        items: What the rows show.
+        cells: Makes the cells of a row.
+        size: Cells and lines of the table.
+        columns: The heading: names and widths, as in `Cell`.
+    """
+    width, height = size
+    heading = [row([(name, wide, "bold") for name, wide in columns], width)] if columns else []
+    height -= len(heading)
+    cursor = state.cursor(panel, len(items))
+    first = first_row(state.offsets.get(panel, 0), cursor, len(items), height)
     focused = state.focus == panel
-    return [draw(place, focused and place == cursor) for place in range(first, min(count, first + height))]
+    places = range(first, min(len(items), first + height))
+    rows = [row(cells(items[at]), width, chosen=focused and at == cursor) for at in places]
+    return [*heading, *rows]
 
 
 def draw_panel(
@@ -93,10 +111,9 @@ def draw_panel(
     return [fit_line(line, width) for line in lines]
 
 
-def empty_state(message: str, remedy: str, width: int, height: int) -> list[Text]:
+def empty_state(message: str, remedy: str, width: int) -> list[Text]:
     """Return an empty state: what is missing, and how to get it."""
-    found = [*paragraph(message, width, 3), *paragraph(remedy, width, 4, "bold")]
-    return found[:height]
+    return [*paragraph(message, width, 3), *paragraph(remedy, width, 4, "bold")]
 
 
 def draw_curve(
@@ -132,20 +149,20 @@ def _dots(
 ) -> list[tuple[int, int]]:
     """Where a line's dots are, those between two points included."""
     seconds = max(1e-9, (last - first).total_seconds())
-    found: list[tuple[int, int]] = []
+    dots: list[tuple[int, int]] = []
     for point in line:
         x = round((point.at - first).total_seconds() / seconds * (wide - 1))
         share = (point.value - low) / (high - low) if high > low else 0.5
         y = round((1 - share) * (tall - 1))
-        if found and x > found[-1][0]:
-            x0, y0 = found[-1]
-            found += [(at, round(y0 + (y - y0) * (at - x0) / (x - x0))) for at in range(x0 + 1, x)]
-        if found:
-            above = found[-1][1]
+        if dots and x > dots[-1][0]:
+            x0, y0 = dots[-1]
+            dots += [(at, round(y0 + (y - y0) * (at - x0) / (x - x0))) for at in range(x0 + 1, x)]
+        if dots:
+            above = dots[-1][1]
             step = 1 if y > above else -1
-            found += [(x, each) for each in range(above + step, y, step)]
-        found.append((x, y))
-    return found
+            dots += [(x, each) for each in range(above + step, y, step)]
+        dots.append((x, y))
+    return dots
 
 
 def draw_bar(share: float | None, width: int) -> str:

@@ -46,7 +46,7 @@ def choose_row(state: ViewState, panel: Panel, line: int, height: int) -> tuple[
 
 def select_other_journal(state: ViewState, step: int) -> ViewState:
     """Another session or run, in the order of the overview."""
-    keys = [one.place.key for one in list_journals(state)]
+    keys = [journal.place.key for journal in list_journals(state)]
     if not keys:
         return state
     place = (keys.index(state.selected) + step) % len(keys) if state.selected in keys else 0
@@ -56,20 +56,20 @@ def select_other_journal(state: ViewState, step: int) -> ViewState:
 
 def select_other_call(state: ViewState, step: int) -> ViewState:
     """The forecast after the opened one, or before."""
-    one, call = state.journal, state.opened_forecast()
-    if one is None or call is None:
+    journal, call = state.journal, state.opened_forecast()
+    if journal is None or call is None:
         return state
-    place = next(place for place, each in enumerate(one.calls) if each.seq == call.seq) + step
-    return replace(state, call=one.calls[max(0, min(place, len(one.calls) - 1))].seq)
+    place = next(place for place, each in enumerate(journal.calls) if each.seq == call.seq) + step
+    return replace(state, call=journal.calls[max(0, min(place, len(journal.calls) - 1))].seq)
 
 
 def open_row(state: ViewState, panel: str) -> ViewState:
     """What enter does in a panel."""
     if panel == "journals":
-        found = list_journals(state)
-        if not found:
+        journals = list_journals(state)
+        if not journals:
             return state
-        chosen = found[state.cursor(panel, len(found))]
+        chosen = journals[state.cursor(panel, len(journals))]
         screen = "backtest" if chosen.place.type == "run" else "session"
         return replace(state, selected=chosen.place.key, screen=screen, focus="", notice="", filter_text="")
     if panel in ("calls", "news"):

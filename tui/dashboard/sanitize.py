@@ -46,16 +46,16 @@ def pad(text: object, width: int, *, right: bool = False) -> str:
 
 def wrap(text: object, width: int, most: int) -> list[str]:
     """`text` broken into at most `most` lines of at most `width` cells, each as by `truncate`."""
-    found: list[str] = []
+    lines: list[str] = []
     for raw in str(text)[: width * most * 2 + 4096].splitlines() or [""]:
         rest = "".join(_strip_unsafe(raw))
-        while len(found) < most:
+        while len(lines) < most:
             piece = _take_line(rest, width)
-            found.append(piece)
+            lines.append(piece)
             rest = rest[len(piece) :].lstrip()
             if not rest:
                 break
-    return found[:most]
+    return lines[:most]
 
 
 def _take_line(text: str, width: int) -> str:

@@ -37,8 +37,8 @@ _STEP = timedelta(days=5)
 """Longer than from any call to the end of its step."""
 
 _SCREENS: dict[str, Callable[[JournalView], bool]] = {
-    "backtest": lambda one: one.place.type is JournalType.RUN and not one.training.planned,
-    "retrain": lambda one: bool(one.training.planned),
+    "backtest": lambda journal: journal.place.type is JournalType.RUN and not journal.training.planned,
+    "retrain": lambda journal: bool(journal.training.planned),
 }
 """What the screens are about that are not about the session."""
 
@@ -61,8 +61,8 @@ def seed_journals(data_dir: Path) -> None:
     student = load_student(student_settings(config))
     backtest(config, data_dir=data_dir, clock=lambda: NOW, student=student)
     with AnswerCache(data_dir / "ledger.sqlite") as ledger:
-        facts = load_market_data(config, data_dir)
-        replay_session(data_dir, SESSION, config, facts, student=student, ledger=ledger)
+        market_data = load_market_data(config, data_dir)
+        replay_session(data_dir, SESSION, config, market_data, student=student, ledger=ledger)
 
 
 async def take_screenshots(
@@ -114,8 +114,12 @@ def embed_fonts(svg: str) -> str:
 async def _open_screen(app: DashApp, pilot: Pilot[None], name: str, number: int, first: str) -> None:
     """Open a screen, on the journal that it is about."""
     meant = _SCREENS.get(name)
-    found = [one.place.key for one in app.view_state.snapshot.journals if meant is not None and meant(one)]
-    chosen = found[0] if found else first
+    keys = [
+        journal.place.key
+        for journal in app.view_state.snapshot.journals
+        if meant is not None and meant(journal)
+    ]
+    chosen = keys[0] if keys else first
     app.set_view(replace(app.view_state, selected=chosen, call=None))
     if name == "forecast" and app.view_state.journal is not None:
         for call in _informative_calls(app.view_state.journal)[-1:]:
@@ -127,10 +131,12 @@ async def _open_screen(app: DashApp, pilot: Pilot[None], name: str, number: int,
     await pilot.pause(0.8)
 
 
-def _informative_calls(one: JournalView) -> list[CallView]:
+def _informative_calls(journal: JournalView) -> list[CallView]:
     """The calls that the student had news for, and whose steps have ended."""
     return [
-        call for call in one.calls if call.as_of < one.calls[-1].as_of - _STEP and news_read_for(one, call)
+        call
+        for call in journal.calls
+        if call.as_of < journal.calls[-1].as_of - _STEP and news_read_for(journal, call)
     ]
 
 
@@ -146,19 +152,21 @@ def main(words: Sequence[str]) -> None:
     if words[0] == "--seed":
         seed_journals(Path(words[1]))
         return
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory() as scratch:
         if words[0] == "--readme":
-            _seed(Path(made))
-            found = asyncio.run(take_screenshots(Path(made), SESSION, Path(made), ("session",), (README,)))
-            Path(words[1]).write_text(found[0].read_text(encoding="utf-8"), encoding="utf-8")
+            _seed(Path(scratch))
+            written = asyncio.run(
+                take_screenshots(Path(scratch), SESSION, Path(scratch), ("session",), (README,))
+            )
+            Path(words[1]).write_text(written[0].read_text(encoding="utf-8"), encoding="utf-8")
             return
         out = Path(words[0])
         out.mkdir(parents=True, exist_ok=True)
         given = Path(words[1]) if len(words) > 1 else None
         if given is None:
-            _seed(Path(made))
+            _seed(Path(scratch))
         name = SESSION if given is None else words[2] if len(words) > 2 else None
-        written = asyncio.run(take_screenshots(given or Path(made), name, out))
+        written = asyncio.run(take_screenshots(given or Path(scratch), name, out))
     sys.stdout.write(f"{len(written)} screens in {out}\n")
 
 

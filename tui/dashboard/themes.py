@@ -11,7 +11,6 @@ class Palette:
     up: str
     down: str
     warn: str = "bold #e5b567"
-    chosen: str = "reverse"
     paper: str = "bold #14171c on #e8eaed"
     simulated: str = "bold #14171c on #e5b567"
     tab: str = "bold #14171c on #6cc7d9"

@@ -83,11 +83,11 @@ class ViewState:
         journal = self.journal
         if journal is None or not journal.calls:
             return None
-        return next((one for one in journal.calls if one.seq == self.call), journal.calls[-1])
+        return next((call for call in journal.calls if call.seq == self.call), journal.calls[-1])
 
 
 Draw = Callable[[ViewState, int, int], Sequence[Text]]
-"""Draws at most so many lines of so many cells: (state, width, height)."""
+"""Draws lines of so many cells, for a panel of so many lines: (state, width, height)."""
 
 Count = Callable[[ViewState], int]
 

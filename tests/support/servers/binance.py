@@ -27,11 +27,6 @@ class BinanceServer(Loopback):
             self.rows[symbol] = [*kept, drop_unfinished(each[-1], now)]
         self._info = _exchange_info(list(rows), now)
 
-    @property
-    def urls(self) -> dict[str, str]:
-        """What ccxt's table of addresses takes for this server."""
-        return {"public": f"{self.url}/api/v3"}
-
     def _answer(self, request: Request) -> str | tuple[int, str]:
         match request.path:
             case "/api/v3/time":

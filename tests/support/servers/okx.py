@@ -18,11 +18,6 @@ class OkxServer(Loopback):
         self.now = now
         self.rows = {symbol: [*each, drop_unfinished(each[-1], now)] for symbol, each in rows.items()}
 
-    @property
-    def urls(self) -> dict[str, str]:
-        """What ccxt's table of addresses takes for this server."""
-        return {"rest": self.url}
-
     def _answer(self, request: Request) -> str | tuple[int, str]:
         match request.path:
             case "/api/v5/public/time":

@@ -1,17 +1,20 @@
-"""The screens of the dashboard in the order of their digits, one module for each."""
+"""The screens of the dashboard, one module for each."""
 
-from tui.dashboard.screens import backtest, forecast, health, journal, overview, session, training
+from importlib import import_module
+
 from tui.dashboard.view_state import ScreenPlan
 
-SCREENS: tuple[ScreenPlan, ...] = (
-    overview.SCREEN,
-    session.SCREEN,
-    forecast.SCREEN,
-    training.SCREEN,
-    backtest.SCREEN,
-    journal.SCREEN,
-    health.SCREEN,
+_MODULES = (  # in the order of their digits
+    "overview",
+    "session",
+    "forecast",
+    "training",
+    "backtest",
+    "journal",
+    "health",
 )
+
+SCREENS: tuple[ScreenPlan, ...] = tuple(import_module(f"{__name__}.{module}").SCREEN for module in _MODULES)
 
 
 def get_screen_plan(name: str) -> ScreenPlan:

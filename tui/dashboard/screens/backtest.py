@@ -27,38 +27,38 @@ _FORECASTERS = ("student", "buy_and_hold", "persistence", "majority", "random", 
 _SHORT = {"buy_and_hold": "buy&hold", "persistence": "persist."}
 
 
-def _progress(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
+def _progress(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = state.journal
+    if journal is None:
         return empty_state(
-            NO_JOURNAL, "b starts a backtest on a simulated market; or: closecall backtest", width, height
+            NO_JOURNAL, "b starts a backtest on a simulated market; or: closecall backtest", width
         )
-    ended = one.ended_at or (state.now if one.state == "running" else one.last_at)
-    took = format_duration(ended - one.started_at) if ended and one.started_at else NONE
+    ended = journal.ended_at or (state.now if journal.state == "running" else journal.last_at)
+    took = format_duration(ended - journal.started_at) if ended and journal.started_at else NONE
     values = [
-        ("run", f"{one.place.name}  {'SIMULATED ' if one.simulated else ''}{one.title}", "bold"),
-        ("student", one.student, ""),
-        ("state", f"{one.state}  {waiting_label(one, state.now)}", ""),
-        ("started", format_datetime(one.started_at, state.zone), ""),
+        ("run", f"{journal.place.name}  {'SIMULATED ' if journal.simulated else ''}{journal.title}", "bold"),
+        ("student", journal.student, ""),
+        ("state", f"{journal.state}  {waiting_label(journal, state.now)}", ""),
+        ("started", format_datetime(journal.started_at, state.zone), ""),
         ("took", took, ""),
-        ("events", f"{one.newest:,}" + (f", {one.rate:,.0f} a second" if one.rate else ""), ""),
-        *_progress_line(one, state),
+        ("events", f"{journal.newest:,}" + (f", {journal.rate:,.0f} a second" if journal.rate else ""), ""),
+        *_progress_line(journal, state),
     ]
-    return key_values(values, width)[:height]
+    return key_values(values, width)
 
 
-def _progress_line(one: JournalView, state: ViewState) -> list[tuple[str, object, str]]:
+def _progress_line(journal: JournalView, state: ViewState) -> list[tuple[str, object, str]]:
     """The share of closes forecast or traded, the rate, and the time left at the rate so far."""
-    if one.done is None or one.started_at is None:
+    if journal.done is None or journal.started_at is None:
         return []
     left = NONE
-    took = (state.now - one.started_at).total_seconds()
-    if one.done > 0.02 and one.state == "running":
-        left = format_duration(timedelta(seconds=took * (1 / one.done - 1)))
-    share = (f"{draw_bar(one.done, 20)} {one.done:.0%}", state.palette.curve)
-    if one.calls:
+    took = (state.now - journal.started_at).total_seconds()
+    if journal.done > 0.02 and journal.state == "running":
+        left = format_duration(timedelta(seconds=took * (1 / journal.done - 1)))
+    share = (f"{draw_bar(journal.done, 20)} {journal.done:.0%}", state.palette.curve)
+    if journal.calls:
         return [("traded", *share), ("time left", f"about {left}", "")]
-    done, total = one.asked
+    done, total = journal.asked
     rate = f", {done / took:,.0f} a second" if took > 0 else ""
     return [
         ("forecast", *share),
@@ -73,40 +73,41 @@ def list_forecasters(result: Mapping[str, Any]) -> list[str]:
     return [name for name in (*_FORECASTERS, *(n for n in scores if n not in _FORECASTERS)) if name in scores]
 
 
-def _scores(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
-    callers = list_forecasters(one.result)
-    if not callers:
-        return _draw_running_scores(one, state, width, height)
-    scores = fields.get_mapping(one.result, "scores")
-    cell = max(8, min(12, (width - 19) // len(callers) - 1))
-    head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in callers]
-    found = [row(head, width)]
+def _scores(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = state.journal
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
+    forecasters = list_forecasters(journal.result)
+    if not forecasters:
+        return _draw_running_scores(journal, state, width)
+    scores = fields.get_mapping(journal.result, "scores")
+    cell = max(8, min(12, (width - 19) // len(forecasters) - 1))
+    head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in forecasters]
+    lines = [row(head, width)]
     for metric in table_metrics(MetricTable.RESULT):
         values = [
-            metric.show(fields.get_number(fields.get_mapping(scores, name), metric.key)) for name in callers
+            metric.show(fields.get_number(fields.get_mapping(scores, name), metric.key))
+            for name in forecasters
         ]
-        styles = ["bold" if name == "student" else "" for name in callers]
-        found.append(
+        styles = ["bold" if name == "student" else "" for name in forecasters]
+        lines.append(
             row([(metric.label, 17, "dim"), *zip(values, [-cell] * len(values), styles, strict=True)], width)
         )
-    return found[:height]
+    return lines
 
 
-def _draw_running_scores(one: JournalView, state: ViewState, width: int, height: int) -> Sequence[Text]:
+def _draw_running_scores(journal: JournalView, state: ViewState, width: int) -> Sequence[Text]:
     """A run or session that has not ended: its own figures up to here."""
-    score, money = one.score, one.money
+    score, money = journal.score, journal.money
     if not score.n and not score.pending:
         return empty_state(
-            "No score yet.", waiting_label(one, state.now) or "It comes with the second close.", width, height
+            "No score yet.", waiting_label(journal, state.now) or "It comes with the second close.", width
         )
     bounds = (
         "" if score.low is None else f"  (95%: {format_percent(score.low)} to {format_percent(score.high)})"
     )
     values = [
-        ("so far", _baselines_note(one), "dim"),
+        ("so far", _baselines_note(journal), "dim"),
         ("accuracy", f"{format_percent(score.accuracy)}{bounds}", "bold"),
         ("scored", f"{score.n:,} forecasts, {score.ties:,} ties, {score.pending:,} open", ""),
         ("abstentions", f"{score.abstentions:,}", ""),
@@ -114,32 +115,32 @@ def _draw_running_scores(one: JournalView, state: ViewState, width: int, height:
         ("return", format_signed_percent(money.total_return), state.palette.trend_style(money.total_return)),
         ("fills", f"{money.fills:,}, costs {format_amount(money.costs)}", ""),
     ]
-    return key_values(values, width)[:height]
+    return key_values(values, width)
 
 
-def _baselines_note(one: JournalView) -> str:
+def _baselines_note(journal: JournalView) -> str:
     """Where the table with baselines is, or will be."""
-    if one.place.type is JournalType.RUN:
+    if journal.place.type is JournalType.RUN:
         return "the table with baselines comes when the run has ended"
-    return f"beside the baselines: closecall paper status {one.place.name}"
+    return f"beside the baselines: closecall paper status {journal.place.name}"
 
 
 def _verdict(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
-    if not one.result:
+    journal = state.journal
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
+    if not journal.result:
         text = "The verdict comes when the run has ended."
-        if one.place.type is not JournalType.RUN:
-            text = f"For a session's verdict: closecall paper status {one.place.name}"
+        if journal.place.type is not JournalType.RUN:
+            text = f"For a session's verdict: closecall paper status {journal.place.name}"
         return paragraph(text, width, height, "dim")
-    found: list[Text] = []
-    for sentence in list_conclusions(one.result):
-        found += paragraph(sentence, width, 4)
-    for claim in fields.get_list(one.result, "claims")[:8]:
+    lines: list[Text] = []
+    for sentence in list_conclusions(journal.result):
+        lines += paragraph(sentence, width, 4)
+    for claim in fields.get_list(journal.result, "claims")[:8]:
         if isinstance(claim, dict):
-            found.append(text_line(_format_claim(claim), width, "dim"))
-    return found[:height]
+            lines.append(text_line(_format_claim(claim), width, "dim"))
+    return lines
 
 
 def list_conclusions(result: Mapping[str, Any]) -> list[str]:

@@ -19,14 +19,11 @@ _LEFT = "No forecast is opened."
 _HOW = "enter on a forecast in 2 Session opens it; n and N go to the next and the one before."
 
 
-def _decision(state: ViewState, width: int, height: int) -> Sequence[Text]:
+def _decision(state: ViewState, width: int, _height: int) -> Sequence[Text]:
     call = state.opened_forecast()
     if call is None:
         return empty_state(
-            NO_JOURNAL if state.journal is None else _LEFT,
-            CHOOSE if state.journal is None else _HOW,
-            width,
-            height,
+            NO_JOURNAL if state.journal is None else _LEFT, CHOOSE if state.journal is None else _HOW, width
         )
     way = state.palette.trend_style(call.direction == "up" if call.direction else None)
     values = [
@@ -39,10 +36,10 @@ def _decision(state: ViewState, width: int, height: int) -> Sequence[Text]:
         ("adapter", call.adapter or "none, the base model", ""),
         ("event", call.seq, "dim"),
     ]
-    return key_values(values, width)[:height]
+    return key_values(values, width)
 
 
-def _outcome(state: ViewState, width: int, height: int) -> Sequence[Text]:
+def _outcome(state: ViewState, width: int, _height: int) -> Sequence[Text]:
     call = state.opened_forecast()
     if call is None:
         return ()
@@ -56,7 +53,7 @@ def _outcome(state: ViewState, width: int, height: int) -> Sequence[Text]:
         ("Brier part", _brier(call), ""),
         *_reward(state),
     ]
-    return key_values(values, width, 18)[:height]
+    return key_values(values, width, 18)
 
 
 def _brier(call: CallView) -> str:
@@ -81,15 +78,13 @@ def _reward(state: ViewState) -> list[tuple[str, object, str]]:
     ]
 
 
-def _so_far(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, call = state.journal, state.opened_forecast()
-    if one is None or not one.score.n:
-        return empty_state(
-            "No outcome is known yet.", "It comes with the next close of the symbol.", width, height
-        )
+def _calibration(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal, call = state.journal, state.opened_forecast()
+    if journal is None or not journal.score.n:
+        return empty_state("No outcome is known yet.", "It comes with the next close of the symbol.", width)
     chosen = bucket_index(call.confidence) if call is not None and call.direction else -1
-    found = [text_line("stated   right so far", width, "bold")]
-    for place, bucket in enumerate(one.score.buckets):
+    lines = [text_line("stated   right so far", width, "bold")]
+    for place, bucket in enumerate(journal.score.buckets):
         if not bucket.n:
             continue
         share = bucket.hits / bucket.n
@@ -99,15 +94,15 @@ def _so_far(state: ViewState, width: int, height: int) -> Sequence[Text]:
             (f"of {bucket.n:,}", 9, "dim"),
             (draw_bar(share, max(4, width - 28)), max(4, width - 28), state.palette.curve),
         ]
-        found.append(row(cells, width, chosen=place == chosen, style="bold"))
-    return found[:height]
+        lines.append(row(cells, width, chosen=place == chosen, style="bold"))
+    return lines
 
 
-def _texts(state: ViewState, name: str, width: int, height: int) -> Sequence[Text]:
+def _text(state: ViewState, name: str, width: int, height: int) -> Sequence[Text]:
     call = state.opened_forecast()
     event = state.event
     if call is None:
-        return empty_state(_LEFT, _HOW, width, height)
+        return empty_state(_LEFT, _HOW, width)
     if event is None or event.seq != call.seq:
         return [text_line("reading the event…", width, "dim")]
     text = fields.get_text(event.payload, name, 1_000_000)
@@ -117,22 +112,19 @@ def _texts(state: ViewState, name: str, width: int, height: int) -> Sequence[Tex
     return paragraph(text, width, height + skipped)[skipped:]
 
 
-def _about(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, call = state.journal, state.opened_forecast()
-    if one is None or call is None:
+def _news(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal, call = state.journal, state.opened_forecast()
+    if journal is None or call is None:
         return ()
-    items = news_read_for(one, call)
+    items = news_read_for(journal, call)
     if not items:
         return empty_state(
-            "No fresh news was there, or it is no longer kept here.",
-            "The prompt has what was read.",
-            width,
-            height,
+            "No fresh news was there, or it is no longer kept here.", "The prompt has what was read.", width
         )
     return [
         text_line(f"{format_datetime(item.at, state.zone)}  {item.source}: {item.title}", width)
         for item in items
-    ][:height]
+    ]
 
 
 DECISION = Panel(
@@ -152,7 +144,7 @@ OUTCOME = Panel(
 SO_FAR = Panel(
     name="so_far",
     title="This confidence so far",
-    draw=_so_far,
+    draw=_calibration,
     help="How often calls of each stated confidence were right, over all calls of the journal with a known "
     "outcome. › marks the opened call's.",
 )
@@ -160,7 +152,7 @@ SO_FAR = Panel(
 PROMPT = Panel(
     name="prompt",
     title="Prompt",
-    draw=lambda s, w, h: _texts(s, "prompt", w, h),
+    draw=lambda s, w, h: _text(s, "prompt", w, h),
     scrolls=True,
     rows=lambda _s: 10_000,
     help="What the student was asked, as it was sent. j and k scroll.",
@@ -169,7 +161,7 @@ PROMPT = Panel(
 OUTPUT = Panel(
     name="output",
     title="Output",
-    draw=lambda s, w, h: _texts(s, "output", w, h),
+    draw=lambda s, w, h: _text(s, "output", w, h),
     scrolls=True,
     rows=lambda _s: 10_000,
     help="What the student answered, before it was read.",
@@ -178,7 +170,7 @@ OUTPUT = Panel(
 READ = Panel(
     name="read",
     title="News it could read",
-    draw=_about,
+    draw=_news,
     help="What became available after the symbol's close before and up to this one.",
 )
 

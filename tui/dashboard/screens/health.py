@@ -1,11 +1,11 @@
 """Screen 7, Health: feeds, clock, gaps, disk, delays and errors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.views import EventLine, JournalView
-from tui.dashboard.drawing import draw_window, empty_state, key_values, row, text_line
+from tui.dashboard.drawing import Cell, draw_table, empty_state, key_values, row, text_line
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import format_bytes, format_count, format_duration, format_short_datetime
 
@@ -13,79 +13,76 @@ _LITTLE = 2_000_000_000
 
 
 def _feeds(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found: list[Text] = []
-    for one in _live(state):
-        for name, status, reason, at in (*one.health.sources, *one.health.parts):
+    lines: list[Text] = []
+    for journal in _live(state):
+        for name, status, reason, at in (*journal.health.sources, *journal.health.parts):
             style = "" if status == "up" else state.palette.warn
             mark = {"up": "✓", "down": "✗ !"}.get(status, "•")
-            cells = [(one.place.name, 14, "dim"), (name, 18, ""), (f"{mark} {status}", 9, style)]
-            found.append(
+            cells = [(journal.place.name, 14, "dim"), (name, 18, ""), (f"{mark} {status}", 9, style)]
+            lines.append(
                 row(
                     [*cells, (format_short_datetime(at, state.zone), 11, "dim"), (reason, width - 58, "")],
                     width,
                 )
             )
-    if not found:
+    if not lines:
         message = "No source or part has failed: a journal records when one does and when it recovers."
-        return empty_state(message, "closecall collect and paper sessions ask sources.", width, height)
-    return found[-height:]
+        return empty_state(message, "closecall collect and paper sessions read sources.", width)
+    return lines[-height:]
 
 
 def _live(state: ViewState) -> list[JournalView]:
     chosen = [state.journal] if state.journal else []
-    return chosen + [one for one in state.snapshot.journals if one.place.key != state.selected]
+    return chosen + [journal for journal in state.snapshot.journals if journal.place.key != state.selected]
 
 
 def list_gaps(state: ViewState) -> list[tuple[str, EventLine]]:
     """Gaps of all journals, newest first, with the journal's name."""
-    found = [(one.place.name, line) for one in state.snapshot.journals for line in one.health.gaps]
-    return sorted(found, key=lambda pair: pair[1].at, reverse=True)
+    gaps = [(journal.place.name, line) for journal in state.snapshot.journals for line in journal.health.gaps]
+    return sorted(gaps, key=lambda pair: pair[1].at, reverse=True)
 
 
 def _gaps(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_gaps(state)
-    if not found:
-        return empty_state("No gap is on record.", "What does not come in time shows here.", width, height)
+    gaps = list_gaps(state)
+    if not gaps:
+        empty = "Bars and quotes that did not arrive in time are listed here."
+        return empty_state("No gap is on record.", empty, width)
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        name, line = found[place]
-        cells = [
-            (format_short_datetime(line.at, state.zone), 11, "dim"),
-            (name, 14, "dim"),
-            (line.symbol, 10, ""),
-        ]
-        return row([*cells, (line.text, width - 41, "")], width, chosen=chosen, style=state.palette.chosen)
+    def cells(gap: tuple[str, EventLine]) -> Iterable[Cell]:
+        name, line = gap
+        at = format_short_datetime(line.at, state.zone)
+        return (at, 11, "dim"), (name, 14, "dim"), (line.symbol, 10, ""), (line.text, width - 41, "")
 
-    return draw_window(state, "gaps", len(found), height, draw)
+    return draw_table(state, "gaps", gaps, cells, (width, height))
 
 
-def _numbers(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    scene, one = state.snapshot, state.journal
-    low = scene.disk_free is not None and scene.disk_free < _LITTLE
+def _numbers(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    snapshot, journal = state.snapshot, state.journal
+    low = snapshot.disk_free is not None and snapshot.disk_free < _LITTLE
     values: list[tuple[str, object, str]] = [
         (
             "disk free",
-            ("! little: " if low else "") + format_bytes(scene.disk_free),
+            ("! little: " if low else "") + format_bytes(snapshot.disk_free),
             state.palette.warn if low else "",
         ),
         (
             "this dashboard",
-            f"{format_bytes(scene.memory)}, a round takes {scene.poll_seconds * 1000:,.0f} ms",
+            f"{format_bytes(snapshot.memory)}, a round takes {snapshot.poll_seconds * 1000:,.0f} ms",
             "",
         ),
     ]
-    if one is not None:
-        health = one.health
-        untold = "its time is simulated" if one.own_time else "no slice is journaled yet"
-        late = untold if health.latency is None or one.own_time else f"{health.latency:,.1f} s"
+    if journal is not None:
+        health = journal.health
+        missing = "its time is simulated" if journal.own_time else "no slice is journaled yet"
+        late = missing if health.latency is None or journal.own_time else f"{health.latency:,.1f} s"
         thinks = "not stated" if health.thinking is None else f"{health.thinking:,.1f} s"
         values += [
-            ("journal", f"{format_count(one.newest)} events, {one.rate:,.1f} a second", ""),
+            ("journal", f"{format_count(journal.newest)} events, {journal.rate:,.1f} a second", ""),
             (
                 "last event",
-                untold
-                if one.last_at is None or one.own_time
-                else f"{format_duration(state.now - one.last_at)} ago",
+                missing
+                if journal.last_at is None or journal.own_time
+                else f"{format_duration(state.now - journal.last_at)} ago",
                 "",
             ),
             ("slice came after", late, ""),
@@ -99,28 +96,30 @@ def _numbers(state: ViewState, width: int, height: int) -> Sequence[Text]:
                 for name, offset, at in health.clock
             ),
         ]
-    return key_values(values, width, 18)[:height]
+    return key_values(values, width, 18)
 
 
-def _errors(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found: list[Text] = []
-    for one in state.snapshot.journals:
-        if one.trouble:
-            found.append(text_line(f"{one.place.key}: {one.trouble}", width, state.palette.warn))
-        if one.notice:
-            found.append(text_line(f"{one.place.key}: {one.notice}", width))
-        if one.state == "failed":
-            found.append(text_line(f"{one.place.key} failed: {one.reason}", width, state.palette.warn))
-        for reason, number in one.score.reasons if one.place.key == state.selected else ():
-            found.append(text_line(f"{one.place.name}: {number:,} abstentions: {reason}", width))
-    return found[:height] or [text_line("Nothing is wrong that a journal would tell.", width, "dim")]
+def _errors(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    lines: list[Text] = []
+    for journal in state.snapshot.journals:
+        if journal.trouble:
+            lines.append(text_line(f"{journal.place.key}: {journal.trouble}", width, state.palette.warn))
+        if journal.notice:
+            lines.append(text_line(f"{journal.place.key}: {journal.notice}", width))
+        if journal.state == "failed":
+            lines.append(
+                text_line(f"{journal.place.key} failed: {journal.reason}", width, state.palette.warn)
+            )
+        for reason, number in journal.score.reasons if journal.place.key == state.selected else ():
+            lines.append(text_line(f"{journal.place.name}: {number:,} abstentions: {reason}", width))
+    return lines or [text_line("No journal has an error, a failure or an abstention.", width, "dim")]
 
 
 FEEDS = Panel(
     name="feeds",
     title="Feeds and parts",
     draw=_feeds,
-    help="Each source and part of a session as last journaled: up, down and why, or what was wrong once.",
+    help="Each source and part of a session as last journaled: up, down and why, or an earlier error.",
 )
 
 GAPS = Panel(
@@ -128,7 +127,7 @@ GAPS = Panel(
     title="Gaps",
     draw=_gaps,
     rows=lambda s: len(list_gaps(s)),
-    help="Facts that did not come in time, newest first.",
+    help="What did not arrive in time, newest first.",
 )
 
 NUMBERS = Panel(

@@ -1,12 +1,12 @@
 """Screen 6, Journal: every event as it comes, filtered by kind and text, and one of them opened."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.views import EventLine
-from tui.dashboard.drawing import draw_window, empty_state, paragraph, row, text_line
+from tui.dashboard.drawing import Cell, draw_table, empty_state, paragraph, text_line
 from tui.dashboard.screens.session import CHOOSE, NO_JOURNAL
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import format_count, format_datetime
@@ -14,63 +14,54 @@ from tui.formatting import format_count, format_datetime
 
 def list_events(state: ViewState) -> Sequence[EventLine]:
     """The events that are listed, newest first: those that were found, or the last ones."""
-    one = state.journal
-    if one is None:
+    journal = state.journal
+    if journal is None:
         return ()
     if state.search.text or state.search.kind:
         return state.search.rows
-    return one.lines[::-1]
+    return journal.lines[::-1]
 
 
 def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = state.journal, list_events(state)
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
+    journal, events = state.journal, list_events(state)
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
     search = state.search
     wanted = " and ".join(
         filter(None, (search.kind and f"kind {search.kind}", search.text and f"text {search.text!r}"))
     )
     looking = "" if search.ended else f", looking on from event {search.reached:,}"
     head = (
-        f"{len(found):,} found with {wanted}{looking}"
+        f"{len(events):,} found with {wanted}{looking}"
         if wanted
-        else f"{one.newest:,} events, the last of them:"
+        else f"{journal.newest:,} events, the last of them:"
     )
-    body = draw_window(
-        state, "events", len(found), height - 1, lambda p, on: _row(state, found[p], width, on)
-    )
-    if not found:
+
+    def cells(line: EventLine) -> Iterable[Cell]:
+        return (
+            (f"{line.seq:,}", -9, "dim"),
+            (format_datetime(line.at, state.zone), 16, "dim"),
+            (line.kind, 16, "bold"),
+            (line.symbol, 9, ""),
+            (line.text, max(1, width - 56), state.palette.down if line.good is False else ""),
+        )
+
+    body = draw_table(state, "events", events, cells, (width, height - 1))
+    if not events:
         body = empty_state(
-            "Nothing was found." if wanted else "No event yet.",
-            "esc shows all; / searches again.",
-            width,
-            height - 1,
+            "Nothing was found." if wanted else "No event yet.", "esc shows all; / searches again.", width
         )
     return [text_line(head, width, "dim"), *body]
 
 
-def _row(state: ViewState, line: EventLine, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    cells = [
-        (f"{line.seq:,}", -9, "dim"),
-        (format_datetime(line.at, state.zone), 16, "dim"),
-        (line.kind, 16, "bold"),
-        (line.symbol, 9, ""),
-        (line.text, max(1, width - 56), state.palette.down if line.good is False else ""),
-    ]
-    return row(cells, width, chosen=chosen, style=state.palette.chosen)
-
-
 def _kinds(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_kinds(state)
-    one = state.journal
+    counts = state.journal.kinds if state.journal else {}
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        mark = "● " if found[place] == state.search.kind else "  "
-        number = one.kinds.get(found[place], 0) if one else 0
-        cells = [(mark + found[place], width - 9, ""), (format_count(number), -6, "dim")]
-        return row(cells, width, chosen=chosen, style=state.palette.chosen)
+    def cells(kind: str) -> Iterable[Cell]:
+        mark = "● " if kind == state.search.kind else "  "
+        return (mark + kind, width - 9, ""), (format_count(counts[kind]), -6, "dim")
 
-    return draw_window(state, "kinds", len(found), height, draw)
+    return draw_table(state, "kinds", list_kinds(state), cells, (width, height))
 
 
 def list_kinds(state: ViewState) -> list[str]:
@@ -81,7 +72,7 @@ def list_kinds(state: ViewState) -> list[str]:
 def _payload(state: ViewState, width: int, height: int) -> Sequence[Text]:
     event = state.event
     if event is None:
-        return empty_state("No event is opened.", "enter on an event opens it.", width, height)
+        return empty_state("No event is opened.", "enter on an event opens it.", width)
     if event.faulty:
         return [
             text_line(

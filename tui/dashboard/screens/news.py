@@ -1,11 +1,11 @@
 """The panel of news, each item beside the forecast that it led to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.views import CallView, JournalView, NewsView
-from tui.dashboard.drawing import draw_window, empty_state, row
+from tui.dashboard.drawing import Cell, draw_table, empty_state
 from tui.dashboard.sanitize import truncate
 from tui.dashboard.view_state import Panel, ViewState
 from tui.dashboard.wording import arrow, verdict_label
@@ -14,26 +14,26 @@ from tui.formatting import format_percent, format_short_datetime
 
 def list_news(state: ViewState) -> list[NewsView]:
     """The chosen journal's news, newest first."""
-    one = state.journal
-    return [] if one is None else sorted(one.news, key=lambda item: item.at, reverse=True)
+    journal = state.journal
+    return [] if journal is None else sorted(journal.news, key=lambda item: item.at, reverse=True)
 
 
-def first_prediction_after(one: JournalView, item: NewsView) -> CallView | None:
+def first_prediction_after(journal: JournalView, item: NewsView) -> CallView | None:
     """The first call after an item on a symbol that it concerns."""
-    for call in one.calls:
+    for call in journal.calls:
         if call.as_of >= item.at and (not item.symbols or call.symbol in item.symbols):
             return call
     return None
 
 
-def news_read_for(one: JournalView, call: CallView) -> list[NewsView]:
+def news_read_for(journal: JournalView, call: CallView) -> list[NewsView]:
     """The items that were new to the student when it made a call, oldest first."""
     before = max(
-        (c.as_of for c in one.calls if c.symbol == call.symbol and c.as_of < call.as_of), default=None
+        (c.as_of for c in journal.calls if c.symbol == call.symbol and c.as_of < call.as_of), default=None
     )
     return [
         item
-        for item in one.news
+        for item in journal.news
         if item.at <= call.as_of
         and (before is None or item.at > before)
         and (not item.symbols or call.symbol in item.symbols)
@@ -51,32 +51,26 @@ def _format_prediction(call: CallView, *, whole: bool) -> str:
 
 
 def _news(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = state.journal, list_news(state)
-    if one is None or not found:
+    journal, items = state.journal, list_news(state)
+    if journal is None or not items:
         return empty_state(
-            "No news yet.", "News rides on slices; give --news FILE, or feeds to a session.", width, height
+            "No news yet.", "News rides on slices; give --news FILE, or feeds to a session.", width
         )
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        item = found[place]
-        call = first_prediction_after(one, item)
-        big = width >= 70
-        to = "" if call is None else _format_prediction(call, whole=big)
-        style = (
-            ""
-            if call is None
-            else state.palette.trend_style(call.direction == "up" if call.direction else None)
-        )
-        after = 29 if big else 12
-        at = (
-            format_short_datetime(item.at, state.zone)
-            if big
-            else format_short_datetime(item.at, state.zone)[:5]
-        )
-        cells = [(at, len(at), "dim"), (item.title, width - len(at) - after - 3, ""), (to, after, style)]
-        return row(cells, width, chosen=chosen, style=state.palette.chosen)
+    wide = width >= 70
+    at, after = (11, 29) if wide else (5, 12)
 
-    return draw_window(state, "news", len(found), height, draw)
+    def cells(item: NewsView) -> Iterable[Cell]:
+        call = first_prediction_after(journal, item)
+        to = "" if call is None else _format_prediction(call, whole=wide)
+        rose = None if call is None or call.direction is None else call.direction == "up"
+        return (
+            (format_short_datetime(item.at, state.zone)[:at], at, "dim"),
+            (item.title, width - at - after - 3, ""),
+            (to, after, state.palette.trend_style(rose)),
+        )
+
+    return draw_table(state, "news", items, cells, (width, height))
 
 
 NEWS = Panel(

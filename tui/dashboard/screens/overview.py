@@ -1,12 +1,12 @@
 """Screen 1, Overview: every session, run and collection in a line, and what is on record beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
-from tui.dashboard.drawing import Cell, draw_window, empty_state, row, text_line
+from tui.dashboard.drawing import Cell, draw_table, empty_state, text_line
 from tui.dashboard.screens.health import NUMBERS
 from tui.dashboard.screens.session import CALLS, EQUITY
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
@@ -19,32 +19,31 @@ SHOWN = (JournalType.SESSION, JournalType.RUN, JournalType.COLLECTION)
 def list_journals(state: ViewState) -> list[JournalView]:
     """The journals that are listed, those with the filter's text in their name, state or student."""
     wanted = state.filter_text.lower()
-    found = [one for one in state.snapshot.journals if one.place.type in SHOWN]
+    journals = [journal for journal in state.snapshot.journals if journal.place.type in SHOWN]
     return [
-        one
-        for one in found
-        if wanted in f"{one.place.key} {state_label(one)} {one.student} {one.title}".lower()
+        journal
+        for journal in journals
+        if wanted in f"{journal.place.key} {state_label(journal)} {journal.student} {journal.title}".lower()
     ]
 
 
 def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_journals(state)
-    if not found:
+    journals = list_journals(state)
+    if not journals:
         if state.filter_text:
-            return empty_state(
-                f"Nothing here has {state.filter_text!r} in it.", "esc shows all.", width, height
-            )
+            return empty_state(f"Nothing here has {state.filter_text!r} in it.", "esc shows all.", width)
         return empty_state(
             state.snapshot.problem or f"No session and no run in {state.snapshot.data_dir}.",
             "b starts a backtest on a simulated market, s a replayed paper session; or: closecall backtest",
             width,
-            height,
         )
-    heading = row([(name, wide, "bold") for name, wide in _columns(width)], width)
-    rows = draw_window(
-        state, "journals", len(found), height - 1, lambda place, on: _draw_row(state, found[place], width, on)
-    )
-    return [heading, *rows]
+    columns = _columns(width)
+
+    def cells(journal: JournalView) -> Iterable[Cell]:
+        values = _journal_cells(state, journal)
+        return ((values[name][0], wide, values[name][1]) for name, wide in columns)
+
+    return draw_table(state, "journals", journals, cells, (width, height), columns=columns)
 
 
 def _columns(width: int) -> list[tuple[str, int]]:
@@ -61,20 +60,23 @@ def _columns(width: int) -> list[tuple[str, int]]:
     return [*columns, ("waiting for", left - 1)] if left > 14 else columns
 
 
-def _draw_row(state: ViewState, one: JournalView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    look, score, money = state.palette, one.score, one.money
-    good = is_good(one)
-    mark = {JournalType.SESSION: "S ", JournalType.RUN: "R ", JournalType.COLLECTION: "C "}[one.place.type]
-    name = mark + one.place.name + (" ~" if one.simulated else "")
+def _journal_cells(state: ViewState, journal: JournalView) -> dict[str, tuple[object, str]]:
+    """What a row may show of a journal, by column: text and style."""
+    look, score, money = state.palette, journal.score, journal.money
+    good = is_good(journal)
+    mark = {JournalType.SESSION: "S ", JournalType.RUN: "R ", JournalType.COLLECTION: "C "}[
+        journal.place.type
+    ]
+    name = mark + journal.place.name + (" ~" if journal.simulated else "")
     bounds = (
         f"{format_percent(score.low, 0)[:-1]}–{format_percent(score.high, 0)}"
         if score.low is not None
         else "-"
     )
-    values: dict[str, tuple[object, str]] = {
-        "name": (name, "bold" if one.place.key == state.selected else ""),
+    return {
+        "name": (name, "bold" if journal.place.key == state.selected else ""),
         "state": (
-            ("" if good else "! " if good is False else "") + state_label(one),
+            ("" if good else "! " if good is False else "") + state_label(journal),
             "" if good is None else look.trend_style(good),
         ),
         "equity": (format_amount(money.value), ""),
@@ -84,34 +86,34 @@ def _draw_row(state: ViewState, one: JournalView, width: int, chosen: bool) -> T
         "95%": (bounds, ""),
         "n": (score.n, ""),
         "abst.": (score.abstentions, look.warn if score.abstentions else ""),
-        "student": (one.student, ""),
+        "student": (journal.student, ""),
         "last event": (
-            format_short_datetime(one.reached if one.own_time else one.last_at, state.zone),
+            format_short_datetime(journal.reached if journal.own_time else journal.last_at, state.zone),
             "dim",
         ),
-        "waiting for": (waiting_label(one, state.now), look.warn if good is False else "dim"),
+        "waiting for": (waiting_label(journal, state.now), look.warn if good is False else "dim"),
     }
-    cells: list[Cell] = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
-    return row(cells, width, chosen=chosen, style=look.chosen)
 
 
-def _draw_chosen(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
-        return empty_state("Nothing is chosen.", "↑ ↓ choose, enter opens.", width, height)
-    kinds = ", ".join(f"{name} {number:,}" for name, number in sorted(one.kinds.items(), key=lambda p: -p[1]))
-    found = [
-        text_line(f"{one.place.name}  {one.title}  {', '.join(one.symbols[:12])}", width, "bold"),
-        text_line(waiting_label(one, state.now) or f"{state_label(one)} {one.reason}", width),
-        text_line(f"{one.newest:,} events: {kinds}", width, "dim"),
+def _draw_chosen(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = state.journal
+    if journal is None:
+        return empty_state("Nothing is chosen.", "↑ ↓ choose, enter opens.", width)
+    kinds = ", ".join(
+        f"{name} {number:,}" for name, number in sorted(journal.kinds.items(), key=lambda p: -p[1])
+    )
+    lines = [
+        text_line(f"{journal.place.name}  {journal.title}  {', '.join(journal.symbols[:12])}", width, "bold"),
+        text_line(waiting_label(journal, state.now) or f"{state_label(journal)} {journal.reason}", width),
+        text_line(f"{journal.newest:,} events: {kinds}", width, "dim"),
     ]
-    if one.notice:
-        found.append(text_line(one.notice, width, state.palette.warn))
-    if one.commands:
-        last = one.commands[-1]
+    if journal.notice:
+        lines.append(text_line(journal.notice, width, state.palette.warn))
+    if journal.commands:
+        last = journal.commands[-1]
         answer = last.answer or "no answer yet"
-        found.append(text_line(f"last command: {last.command} by {last.author} → {answer}", width))
-    return found[:height]
+        lines.append(text_line(f"last command: {last.command} by {last.author} → {answer}", width))
+    return lines
 
 
 JOURNALS = Panel(

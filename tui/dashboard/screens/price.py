@@ -45,13 +45,13 @@ def build_days(journal: JournalView, symbol: str, chosen: CallView | None) -> li
     days = [Day(candle=candle) for candle in candles] + [Day()]
 
     for call in journal.calls:
-        made = bisect_left(closes, call.as_of)
+        place = bisect_left(closes, call.as_of)
         if call.symbol != symbol or call.close is None or not call.last_close:
             continue
-        if made == len(closes) or closes[made] != call.as_of:
+        if place == len(closes) or closes[place] != call.as_of:
             continue
-        day = days[made + 1]
-        day.called = candles[made].close * call.close / call.last_close
+        day = days[place + 1]
+        day.called = candles[place].close * call.close / call.last_close
         day.mark = "✓" if call.hit else "=" if call.tie else "○" if call.hit is None else "✗"
         day.chosen = chosen is not None and call.seq == chosen.seq
     if len(closes) > 1:
@@ -74,7 +74,6 @@ def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
             f"No bar of {symbol} is kept here." if symbol else "No bar is journaled yet.",
             "The chart starts with the first close of the symbol.",
             width,
-            height,
         )
     return draw_chart(symbol, build_days(journal, symbol, chosen), state, width, height)
 

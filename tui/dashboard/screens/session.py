@@ -1,15 +1,25 @@
 """Screen 2, Session: equity, positions, forecasts and what came of them, orders, risk and news."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from rich.text import Text
 
 from strategies.monitor import fields
 from strategies.monitor.views import CallView, EventLine, JournalView, Point, PositionView
-from tui.dashboard.drawing import draw_curve, draw_window, empty_state, key_values, paragraph, row, text_line
+from tui.dashboard.drawing import (
+    Cell,
+    draw_curve,
+    draw_table,
+    empty_state,
+    key_values,
+    paragraph,
+    row,
+    text_line,
+)
 from tui.dashboard.screens.news import NEWS
 from tui.dashboard.screens.price import PRICE
+from tui.dashboard.themes import Palette
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.dashboard.wording import arrow, is_stale, state_label, verdict_label, waiting_label
 from tui.formatting import (
@@ -29,116 +39,89 @@ _SHARES = ("abstention_rate", "daily_loss", "drawdown", "symbol_exposure", "tota
 
 
 def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
-    money = one.money
+    journal = state.journal
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
+    money = journal.money
     if len(money.equity) < 2 or height < 3:
-        return empty_state("No value is journaled yet.", waiting_label(one, state.now), width, height)
-    hold = _share_span(money.hold, money.equity)
-    series = [(hold, state.palette.other)] if hold else []
+        return empty_state("No value is journaled yet.", waiting_label(journal, state.now), width)
+    prices = _share_span(money.mean_price, money.equity)
+    series = [(prices, state.palette.other)] if prices else []
     drawn, low, high = draw_curve([*series, (money.equity, state.palette.curve)], width - 11, height - 2)
-    held = hold[-1].value / money.start - 1 if hold and money.start else None
+    moved = prices[-1].value / money.start - 1 if prices and money.start else None
     legend = [
         ("━ equity " + format_amount(money.value), state.palette.curve),
         (format_signed_percent(money.total_return), state.palette.trend_style(money.total_return)),
-        ("┄ hold " + format_signed_percent(held), state.palette.other),
+        ("┄ mean price " + format_signed_percent(moved), state.palette.other),
         (f"drawdown {format_percent(money.drawdown)}", ""),
     ]
-    found = [row([(text, len(text), style) for text, style in legend], width)]
+    lines = [row([(text, len(text), style) for text, style in legend], width)]
     for number, line in enumerate(drawn):
         edge = format_amount(high) if number == 0 else format_amount(low) if number == len(drawn) - 1 else ""
-        found.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
+        lines.append(Text.assemble(f"{edge:>10} ", line, no_wrap=True, end=""))
     first, last = format_date(money.equity[0].at, state.zone), format_date(money.equity[-1].at, state.zone)
-    found.append(text_line(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
-    return found
+    lines.append(text_line(" " * 10 + first + last.rjust(max(0, width - 13 - len(first))), width, "dim"))
+    return lines
 
 
-def _share_span(hold: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
-    return [one for one in hold if equity[0].at <= one.at <= equity[-1].at]
+def _share_span(prices: Sequence[Point], equity: Sequence[Point]) -> list[Point]:
+    return [point for point in prices if equity[0].at <= point.at <= equity[-1].at]
 
 
 def _positions(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
+    journal = state.journal
+    if journal is None:
         return ()
-    if not one.positions:
-        return empty_state(
-            "Nothing is held.", "A position opens after a forecast worth its cost.", width, height
+    if not journal.positions:
+        return empty_state("Nothing is held.", "A position opens after a forecast worth its cost.", width)
+    widths = (10, -10, -10, -7, -10, -10, -10)
+    columns = list(zip(("symbol", "size", "mark", "age", "value", "gain", "waiting"), widths, strict=True))
+
+    def cells(held: PositionView) -> Iterable[Cell]:
+        age, gain = state.age(journal, held.price_at), held.unrealized_pnl
+        old = is_stale(state, journal, held)
+        texts = (
+            held.symbol,
+            f"{held.size:+,.6g}",
+            format_price(held.price),
+            NONE if age is None else ("!" if old else "") + format_duration(age),
+            format_amount(held.market_value),
+            format_amount(gain, signed=True),
+            f"{held.waiting:+,.4g}" if held.waiting else "",
         )
-    names = [("symbol", 10, "bold"), ("size", -10, "bold"), ("mark", -10, "bold"), ("age", -7, "bold")]
-    names += [("value", -10, "bold"), ("gain", -10, "bold"), ("waiting", -10, "bold")]
-    heading = row(names, width)
-    return [
-        heading,
-        *draw_window(
-            state,
-            "positions",
-            len(one.positions),
-            height - 1,
-            lambda p, on: _position(state, one, one.positions[p], width, on),
-        ),
-    ]
+        warn, trend = state.palette.warn, state.palette.trend_style(gain)
+        styles = ("", "", warn if old else "", warn if old else "dim", "", trend, "dim")
+        return zip(texts, widths, styles, strict=True)
 
-
-def _position(state: ViewState, one: JournalView, held: PositionView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    age = state.age(one, held.price_at)
-    old = is_stale(state, one, held)
-    return row(
-        [
-            (held.symbol, 10, ""),
-            (f"{held.size:+,.6g}", -10, ""),
-            (format_price(held.price), -10, state.palette.warn if old else ""),
-            (
-                NONE if age is None else ("!" if old else "") + format_duration(age),
-                -7,
-                state.palette.warn if old else "dim",
-            ),
-            (format_amount(held.market_value), -10, ""),
-            (
-                format_amount(held.unrealized_pnl, signed=True),
-                -10,
-                state.palette.trend_style(held.unrealized_pnl),
-            ),
-            (f"{held.waiting:+,.4g}" if held.waiting else "", -10, "dim"),
-        ],
-        width,
-        chosen=chosen,
-        style=state.palette.chosen,
-    )
+    return draw_table(state, "positions", journal.positions, cells, (width, height), columns=columns)
 
 
 def _calls(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one, found = state.journal, state.list_forecasts()
-    if one is None:
-        return empty_state(NO_JOURNAL, CHOOSE, width, height)
-    if not found:
-        return empty_state("No forecast yet.", waiting_label(one, state.now), width, height)
+    journal, calls = state.journal, state.list_forecasts()
+    if journal is None:
+        return empty_state(NO_JOURNAL, CHOOSE, width)
+    if not calls:
+        return empty_state("No forecast yet.", waiting_label(journal, state.now), width)
     at = 11 if width >= 68 else 5
-    names = [("when", at, "bold"), ("symbol", 8, "bold"), ("call", 5, "bold"), ("sure", -4, "bold")]
-    names += [("close", -9, "bold"), ("came", -9, "bold"), ("", 6, ""), ("error", -8, "bold")]
-    rows = draw_window(
-        state, "calls", len(found), height - 1, lambda p, on: _call(state, found[p], width, on)
-    )
-    return [row(names, width), *rows]
+    columns = [("when", at), ("symbol", 8), ("call", 5), ("sure", -4)]
+    columns += [("close", -9), ("came", -9), ("", 6), ("error", -8)]
+
+    def cells(call: CallView) -> Iterable[Cell]:
+        when: list[Cell] = [(format_short_datetime(call.as_of, state.zone)[:at], at, "dim")]
+        return when + _prediction_cells(call, width - at - 13, state.palette)
+
+    return draw_table(state, "calls", calls, cells, (width, height), columns=columns)
 
 
-def _call(state: ViewState, call: CallView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    look = state.palette
-    at = (
-        format_short_datetime(call.as_of, state.zone)
-        if width >= 68
-        else format_short_datetime(call.as_of, state.zone)[:5]
-    )
-    cells: list[tuple[object, int, str]] = [(at, len(at), "dim"), (call.symbol, 8, "")]
+def _prediction_cells(call: CallView, rest: int, look: Palette) -> list[Cell]:
+    """What was predicted and what came; `rest` is the room for an abstention's reason."""
+    symbol = (call.symbol, 8, "")
     if call.direction is None:
-        cells.append((f"abstained: {call.abstention or 'no reason stated'}", width - len(at) - 13, look.warn))
-        return row(cells, width, chosen=chosen, style=look.chosen)
-    moved = (
-        "" if call.came is None or call.last_close is None else "▲" if call.came > call.last_close else "▼"
-    )
+        return [symbol, (f"abstained: {call.abstention or 'no reason stated'}", rest, look.warn)]
     rose = None if call.came is None or call.last_close is None else call.came - call.last_close
-    cells += [
+    moved = "" if rose is None else "▲" if rose > 0 else "▼"
+    return [
+        symbol,
         (arrow(call.direction), 5, look.trend_style(call.direction == "up")),
         (format_percent(call.confidence, 0), -4, ""),
         (format_price(call.close), -9, ""),
@@ -146,26 +129,23 @@ def _call(state: ViewState, call: CallView, width: int, chosen: bool) -> Text:  
         (verdict_label(call), 6, "bold" if call.hit else ""),
         (NONE if call.error_bps is None else f"{call.error_bps:,.0f} bp", -8, "dim"),
     ]
-    return row(cells, width, chosen=chosen, style=look.chosen)
 
 
-def _risk(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    if one is None:
+def _risk(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = state.journal
+    if journal is None:
         return ()
-    risk, limits = one.risk, one.risk.limits
+    risk, limits = journal.risk, journal.risk.limits
     if not limits:
-        return empty_state(
-            "A backtest has no limits on risk.", "Those of a session show here.", width, height
-        )
+        return empty_state("A backtest has no limits on risk.", "Those of a session show here.", width)
     since = f" since {format_short_datetime(risk.at, state.zone)}" if risk.at else ""
     by = f", by {risk.author}" if risk.author else ""
     style = state.palette.trend_style(risk.state in ("active", ""))
-    found = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
-    found += paragraph(risk.cause, width, 2) if risk.cause else []
-    found += paragraph(waiting_label(one, state.now) or state_label(one), width, 2, "dim")
+    lines = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
+    lines += paragraph(risk.cause, width, 2) if risk.cause else []
+    lines += paragraph(waiting_label(journal, state.now) or state_label(journal), width, 2, "dim")
     values = [(name.replace("_", " "), _limit(name, value), "dim") for name, value in limits.items()]
-    return [*found, *key_values(values, width, 17)][:height]
+    return [*lines, *key_values(values, width, 17)]
 
 
 def _limit(name: str, value: object) -> str:
@@ -180,10 +160,10 @@ def _limit(name: str, value: object) -> str:
 
 EQUITY = Panel(
     name="equity",
-    title="Equity and buy & hold",
+    title="Equity and mean price",
     draw=_equity,
-    help="The account's value after each close, "
-    "against buying every symbol once at its first close and holding it, before costs.",
+    help="The account's value after each close, and the mean price of all symbols, each in shares of its "
+    "first close. What buying and holding them would have earned, with costs, is in the table of scores.",
 )
 
 POSITIONS = Panel(
@@ -216,34 +196,28 @@ RISK = Panel(
 
 
 def _trades(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = state.journal
-    found = [] if one is None else list_trades(one)
-    if not found:
-        return empty_state("No order yet.", "An order follows a forecast at the next close.", width, height)
+    journal = state.journal
+    trades = [] if journal is None else list_trades(journal)
+    if not trades:
+        return empty_state("No order yet.", "An order follows a forecast at the next close.", width)
 
     at = 11 if width >= 62 else 5
 
-    def draw(place: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-        line = found[place]
-        return row(
-            [
-                (format_short_datetime(line.at, state.zone)[:at], at, "dim"),
-                (line.symbol, 8, ""),
-                (line.kind, 9, state.palette.trend_style(line.good)),
-                (line.text, width - at - 22, ""),
-            ],
-            width,
-            chosen=chosen,
-            style=state.palette.chosen,
+    def cells(line: EventLine) -> Iterable[Cell]:
+        return (
+            (format_short_datetime(line.at, state.zone)[:at], at, "dim"),
+            (line.symbol, 8, ""),
+            (line.kind, 9, state.palette.trend_style(line.good)),
+            (line.text, width - at - 22, ""),
         )
 
-    return draw_window(state, "trades", len(found), height, draw)
+    return draw_table(state, "trades", trades, cells, (width, height))
 
 
-def list_trades(one: JournalView) -> list[EventLine]:
+def list_trades(journal: JournalView) -> list[EventLine]:
     """Orders and fills, newest first; a filled order shows as its fill."""
-    lines = [line for line in one.orders if line.kind != "filled"]
-    return sorted([*lines, *one.fills], key=lambda line: (line.at, line.seq), reverse=True)
+    lines = [line for line in journal.orders if line.kind != "filled"]
+    return sorted([*lines, *journal.fills], key=lambda line: (line.at, line.seq), reverse=True)
 
 
 TRADES = Panel(

@@ -1,24 +1,25 @@
 """Screen 4, Retrain: folds and verdicts, reward and its parts, guards, champion and challengers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
 from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
-from strategies.monitor.views import EvaluationView, FoldView, JournalView
+from strategies.monitor.views import AdapterView, EvaluationView, FoldView, JournalView
 from tui.dashboard.drawing import (
     Cell,
     draw_bar,
     draw_sparkline,
-    draw_window,
+    draw_table,
     empty_state,
     key_values,
     paragraph,
     row,
     text_line,
 )
+from tui.dashboard.themes import Palette
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import NONE, format_date, format_duration, format_percent, format_short_datetime
 
@@ -41,41 +42,51 @@ _MORE_FIGURES = (
 
 def select_training(state: ViewState) -> JournalView | None:
     """The training that is looked at: the chosen journal's own, its rounds, or else the newest there is."""
-    one = state.journal
-    if one is not None and (one.training.steps or one.training.folds or one.training.planned):
-        return one
-    found = [each for each in state.snapshot.journals if each.training.steps or each.training.folds]
-    own = [each for each in found if one is not None and each.place.name == one.place.name]
-    newest = max(found, key=lambda each: each.training.at or each.place.name, default=None) if found else None
+    chosen = state.journal
+    if chosen is not None and (chosen.training.steps or chosen.training.folds or chosen.training.planned):
+        return chosen
+    trainings = [
+        journal for journal in state.snapshot.journals if journal.training.steps or journal.training.folds
+    ]
+    own = [journal for journal in trainings if chosen is not None and journal.place.name == chosen.place.name]
+    newest = (
+        max(trainings, key=lambda journal: journal.training.at or journal.place.name, default=None)
+        if trainings
+        else None
+    )
     return own[0] if own else newest
 
 
-def _draw_progress(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(state)
-    if one is None:
-        return empty_state(_NONE, _MAKE, width, height)
-    training = one.training
-    ended = f"finished {format_short_datetime(one.ended_at, state.zone)}" if one.state == "finished" else ""
+def _draw_progress(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = select_training(state)
+    if journal is None:
+        return empty_state(_NONE, _MAKE, width)
+    training = journal.training
+    ended = (
+        f"finished {format_short_datetime(journal.ended_at, state.zone)}"
+        if journal.state == "finished"
+        else ""
+    )
     # All events of a round bear the instant at which it began.
-    timed = training.at if one.place.type is not JournalType.TRAINING else None
+    timed = training.at if journal.place.type is not JournalType.TRAINING else None
     age = f", {format_duration(state.now - timed)} ago" if timed and not ended else ""
-    done, planned = count_gated(one)
-    about = " ".join(filter(None, (one.place.name, one.title)))
-    found = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
+    done, planned = count_gated(journal)
+    about = " ".join(filter(None, (journal.place.name, journal.title)))
+    lines = paragraph(f"{about}: {ended or training.now + age}", width, 3, "bold")
     if planned:
-        found += key_values([("gated", f"{draw_bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
+        lines += key_values([("gated", f"{draw_bar(done / planned, 12)} {done} of {planned}", "")], width, 12)
     for text, style in (
         (_last_step_seconds(training.steps), ""),
         (_describe_settings(training.settings), "dim"),
     ):
-        found += paragraph(text, width, 4, style) if text else []
-    return found[:height]
+        lines += paragraph(text, width, 4, style) if text else []
+    return lines
 
 
-def count_gated(one: JournalView) -> tuple[int, int]:
+def count_gated(journal: JournalView) -> tuple[int, int]:
     """How many folds, over all arms, the gate has met, and of how many."""
-    folds = one.training.folds
-    return sum(fold.gated is not None for fold in folds), max(one.training.planned, len(folds))
+    folds = journal.training.folds
+    return sum(fold.gated is not None for fold in folds), max(journal.training.planned, len(folds))
 
 
 def _last_step_seconds(steps: Sequence[Mapping[str, Any]]) -> str:
@@ -94,96 +105,76 @@ def _describe_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}".replace("_", " ") for name, value in plain.items())
 
 
-def _figures(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(state)
-    if one is None or not one.training.steps:
-        return empty_state(
-            "No training step is journaled yet.", "They show here as they are done.", width, height
-        )
+def _figures(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    journal = select_training(state)
+    if journal is None or not journal.training.steps:
+        return empty_state("No training step is journaled yet.", "They show here as they are done.", width)
     from training.rewards import PARTS  # here, since it brings pydantic, which the plain text needs not
 
-    steps = one.training.steps
-    found = []
+    steps = journal.training.steps
+    lines = []
     for name in ("reward", *PARTS, *_MORE_FIGURES):
         values = [value for step in steps if (value := fields.get_number(step, name)) is not None]
         if values:
             cells = [(name.replace("_", " "), 12, "dim"), (f"{values[-1]:.4g}", -9, "bold")]
-            found.append(
+            lines.append(
                 row([*cells, (draw_sparkline(values, width - 25), width - 25, state.palette.curve)], width)
             )
-    return found[:height] or [text_line("the steps state no figure", width)]
+    return lines or [text_line("the steps state no figure", width)]
 
 
 def list_folds(state: ViewState) -> list[FoldView]:
     """The folds that are looked at, newest first."""
-    one = select_training(state)
-    return list(reversed(one.training.folds)) if one else []
+    journal = select_training(state)
+    return list(reversed(journal.training.folds)) if journal else []
 
 
 def _folds(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_folds(state)
-    if not found:
-        return empty_state("No fold is on record.", _MAKE, width, height)
-    first = _name_width(width)
-    names = [
-        ("fold", first, "bold"),
-        ("trained on", -10, "bold"),
-        ("took", -7, "bold"),
-        ("guards", 7, "bold"),
-    ]
-    names += [
-        ("gate", 14, "bold"),
-        ("Brier", -8, "bold"),
-        ("p", -7, "bold"),
-        ("why", max(0, width - 61 - first), "bold"),
-    ]
-    rows = draw_window(
-        state, "folds", len(found), height - 1, lambda p, on: _fold(state, found[p], width, on)
-    )
-    return [row(names, width), *rows]
+    folds = list_folds(state)
+    if not folds:
+        return empty_state("No fold is on record.", _MAKE, width)
+    first = 18 if width >= 100 else 12  # an adapter's name is longer than a fold's
+    widths = (first, -10, -7, 7, 14, -8, -7, max(0, width - 61 - first))
+    names = ("fold", "trained on", "took", "guards", "gate", "Brier", "p", "why")
+    columns = list(zip(names, widths, strict=True))
+
+    def cells(fold: FoldView) -> Iterable[Cell]:
+        texts, styles = zip(*_fold_texts(fold, state.palette), strict=True)
+        return zip(texts, widths, styles, strict=True)
+
+    return draw_table(state, "folds", folds, cells, (width, height), columns=columns)
 
 
-def _name_width(width: int) -> int:
-    """Cells for a fold's name; an adapter's is longer."""
-    return 18 if width >= 100 else 12
-
-
-def _fold(state: ViewState, fold: FoldView, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
+def _fold_texts(fold: FoldView, look: Palette) -> list[tuple[str, str]]:
+    """What the columns show of a fold, each with its style."""
     trained_, gated = fold.trained or {}, fold.gated
     seconds, clean = fields.get_number(trained_, "seconds"), trained_.get("clean")
     verdict = "in shadow" if gated is None else "✓ promoted" if gated.get("promoted") else "✗ not promoted"
-    reasons = "; ".join(str(one) for one in fields.get_list(gated or {}, "reasons")[:5])
+    reasons = "; ".join(str(reason) for reason in fields.get_list(gated or {}, "reasons")[:5])
     brier, p = (fields.get_number(gated or {}, name) for name in ("brier_difference", "p_value"))
-    return row(
-        [
-            (f"{fold.arm} {fold.number}" if fold.number else fold.arm, _name_width(width), ""),
-            (fields.get_text(trained_, "trained_on", 10) or NONE, -10, ""),
-            (NONE if seconds is None else f"{seconds:,.0f} s", -7, ""),
-            (
-                NONE if clean is None else "passed" if clean else "failed",
-                7,
-                "" if clean else state.palette.warn,
-            ),
-            (verdict, 14, state.palette.trend_style(bool(gated.get("promoted"))) if gated else "dim"),
-            (NONE if brier is None else f"{brier:+.4f}", -8, ""),
-            (NONE if p is None else f"{p:.4f}", -7, ""),
-            (reasons or fields.get_text(trained_, "reason"), max(0, width - 61 - _name_width(width)), "dim"),
-        ],
-        width,
-        chosen=chosen,
-        style=state.palette.chosen,
-    )
+    return [
+        (f"{fold.arm} {fold.number}" if fold.number else fold.arm, ""),
+        (fields.get_text(trained_, "trained_on", 10) or NONE, ""),
+        (NONE if seconds is None else f"{seconds:,.0f} s", ""),
+        (NONE if clean is None else "passed" if clean else "failed", "" if clean else look.warn),
+        (verdict, look.trend_style(bool(gated.get("promoted"))) if gated else "dim"),
+        (NONE if brier is None else f"{brier:+.4f}", ""),
+        (NONE if p is None else f"{p:.4f}", ""),
+        (reasons or fields.get_text(trained_, "reason"), "dim"),
+    ]
 
 
-def _draw_reasons(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    found = list_folds(state)
-    if not found:
+def _draw_reasons(state: ViewState, width: int, _height: int) -> Sequence[Text]:
+    folds = list_folds(state)
+    if not folds:
         return ()
-    gated = found[state.cursor("folds", len(found))].gated
+    gated = folds[state.cursor("folds", len(folds))].gated
     if gated is None:
         return [text_line("The challenger shadows the champion; the gate has not met yet.", width)]
     lines = [
-        line for one in fields.get_list(gated, "reasons")[:9] for line in paragraph(f"- {one}", width, 3)
+        line
+        for reason in fields.get_list(gated, "reasons")[:9]
+        for line in paragraph(f"- {reason}", width, 3)
     ]
     for name, both in fields.get_mapping(gated, "measures").items():
         if isinstance(both, list) and len(both) == 2:
@@ -192,7 +183,7 @@ def _draw_reasons(state: ViewState, width: int, height: int) -> Sequence[Text]:
                     f"{str(name)[:20]:20} champion {both[0]!s:.8}  challenger {both[1]!s:.8}", width, "dim"
                 )
             )
-    return lines[:height]
+    return lines
 
 
 DOING = Panel(
@@ -230,47 +221,30 @@ def _registry(state: ViewState, width: int, height: int) -> Sequence[Text]:
     registry = state.snapshot.registry
     if registry is None or not registry.adapters:
         text = "No adapter is on record: the student answers without one."
-        return empty_state(
-            text, "closecall retrain enters one; closecall models list shows them", width, height
-        )
-    found = registry.adapters
+        return empty_state(text, "closecall retrain enters one; closecall models list shows them", width)
+    adapters = registry.adapters
     trouble = next((j.trouble for j in state.snapshot.journals if j.place.type is JournalType.REGISTRY), "")
-    rows = draw_window(state, "adapters", len(found), height - 2, lambda p, on: _adapter(state, p, width, on))
     champions = (
         ", ".join(f"{name} for {student}" for student, name in registry.champions)
         or "none, the base model speaks"
     )
     head = f"registry {trouble}" if trouble else f"champion: {champions}"
-    return [
-        text_line(head, width),
-        row([(name, wide, "bold") for name, wide in _columns(width)], width),
-        *rows,
-    ]
+    columns = [("adapter", 18), ("status", 12), *([("student", 14)] if width >= 80 else []), ("data to", 10)]
+    columns.append(("last word", max(0, width - 2 - sum(wide + 1 for _, wide in columns))))
 
+    def cells(adapter: AdapterView) -> Iterable[Cell]:
+        mark = {"champion": "★ ", "challenger": "○ ", "rejected": "✗ "}.get(adapter.status, "  ")
+        values = {
+            "adapter": (adapter.name, ""),
+            "status": (mark + adapter.status, "bold" if adapter.status == "champion" else ""),
+            "student": (adapter.student, ""),
+            "data to": (format_date(adapter.cutoff), "dim"),
+            "last word": (adapter.verdict, "dim"),
+        }
+        return ((values[name][0], wide, values[name][1]) for name, wide in columns)
 
-def _columns(width: int) -> list[tuple[str, int]]:
-    columns = [("adapter", 18), ("status", 12)]
-    if width >= 80:
-        columns += [("student", 14)]
-    columns += [("data to", 10)]
-    return [*columns, ("last word", max(0, width - 2 - sum(wide + 1 for _, wide in columns)))]
-
-
-def _adapter(state: ViewState, place: int, width: int, chosen: bool) -> Text:  # noqa: FBT001  # drawn rows
-    registry = state.snapshot.registry
-    one = registry.adapters[place] if registry else None
-    if one is None:
-        return text_line("", width)
-    mark = {"champion": "★ ", "challenger": "○ ", "rejected": "✗ "}.get(one.status, "  ")
-    values = {
-        "adapter": (one.name, ""),
-        "status": (mark + one.status, "bold" if one.status == "champion" else ""),
-        "student": (one.student, ""),
-        "data to": (format_date(one.cutoff), "dim"),
-        "last word": (one.verdict, "dim"),
-    }
-    cells = [(values[name][0], wide, values[name][1]) for name, wide in _columns(width)]
-    return row(cells, width, chosen=chosen, style=state.palette.chosen)
+    table = draw_table(state, "adapters", adapters, cells, (width, height - 1), columns=columns)
+    return [text_line(head, width), *table]
 
 
 REGISTRY = Panel(
@@ -286,24 +260,24 @@ REGISTRY = Panel(
 _COLUMNS = (("right", "accuracy"), ("Brier", "brier"), ("KL", "kl"), ("invalid", "invalid"))
 
 
-def _draw(state: ViewState, width: int, height: int) -> Sequence[Text]:
-    one = select_training(state)
-    if one is None:
-        return empty_state("No training is on record.", "T begins one.", width, height)
-    looks = one.training.looks
+def _evaluations(state: ViewState, width: int, height: int) -> Sequence[Text]:
+    journal = select_training(state)
+    if journal is None:
+        return empty_state("No training is on record.", "T begins one.", width)
+    looks = journal.training.looks
     if not looks:
-        return empty_state("No look at unseen days yet.", "One follows every few steps.", width, height)
+        return empty_state("No look at unseen days yet.", "One follows every few steps.", width)
     names: list[Cell] = [("arm, fold", 10, "bold"), ("step", -4, "bold")]
     heading = row([*names, *((name, -7, "bold") for name, _ in _COLUMNS)], width)
-    found = [heading]
+    lines = [heading]
     for look in reversed(looks):
-        if len(found) < height:
-            found += _draw_evaluation(state, look, width)
-    return found[:height]
+        if len(lines) < height:
+            lines += _draw_evaluation(state, look, width)
+    return lines
 
 
 def _draw_evaluation(state: ViewState, look: EvaluationView, width: int) -> list[Text]:
-    """A line of figures, then one for each guard that spoke."""
+    """A line of figures, then one for each guard that failed."""
     who = f"{look.arm} {look.fold}" if look.fold else look.arm or "a round"
     cells: list[Cell] = [(who, 10, ""), (look.step, -4, "")]
     for _, name in _COLUMNS:
@@ -318,9 +292,9 @@ def _draw_evaluation(state: ViewState, look: EvaluationView, width: int) -> list
 VALIDATION = Panel(
     name="unseen",
     title="Unseen days and guards",
-    draw=_draw,
+    draw=_evaluations,
     help="Newest first: greedy answers on days that were held out of the training, as the share of right "
-    "directions, the Brier score and the KL divergence from the student before; ! is a guard that spoke.",
+    "directions, the Brier score and the KL divergence from the student before; ! is a guard that failed.",
 )
 
 SCREEN = ScreenPlan(

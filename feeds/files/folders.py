@@ -1,0 +1,61 @@
+"""Find what a folder holds beside the tables that are read, so that nothing is left out in silence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import DataError
+from feeds.files.kinds import UnknownTableError, identify_table
+from feeds.files.tables import list_tables, read_columns
+
+_UNREAD_SUFFIXES = (".xlsx", ".xls", ".ods", ".tsv", ".txt", ".h5", ".hdf5", ".pkl", ".dat")
+NO_ACTIONS = "a list of dividends or splits, which are not read from files"
+_ACTION_WORDS = ("divid", "split")
+_BAR_WORDS = ("open", "high", "low", "close")
+_START_BYTES = 4_096
+
+
+def find_unread_tables(folder: Path) -> list[tuple[Path, UnknownTableError]]:
+    """Return the files of a folder that seem to hold tables in a form that is not read, with what to do."""
+    return [
+        (file, UnknownTableError(f"{file}: a table in a form that is not read; save it as .csv or .parquet"))
+        for file in sorted(folder.iterdir())
+        if _is_unread_table(file)
+    ]
+
+
+def lists_corporate_actions(table: Path) -> bool:
+    """Return whether a table lists dividends or splits, which nobody would take for bars without a header."""
+    words = " ".join(read_columns(table))
+    return any(word in words for word in _ACTION_WORDS) and not any(word in words for word in _BAR_WORDS)
+
+
+def require_known_tables(paths: Sequence[Path], *, skip: bool) -> list[str]:
+    """Refuse folders with tables that are neither bars nor news, or return a note on each that is left out.
+
+    Raises DataError.
+    """
+    folders = [path for path in paths if path.is_dir()]
+    unknown = [error for folder in folders for _, error in find_unread_tables(folder)]
+    notes = []
+    for table in (table for folder in folders for table in list_tables(folder)):
+        try:
+            identify_table(table)
+        except UnknownTableError as error:
+            if lists_corporate_actions(table):
+                notes.append(f"{table}: {NO_ACTIONS}.")
+            else:
+                unknown.append(error)
+    if unknown and not skip:
+        others = f" ({len(unknown)} such files)" if len(unknown) > 1 else ""
+        raise DataError(f"{unknown[0]}, or leave such files out with --skip-unknown-files{others}")
+    return notes + [f"Left out because of --skip-unknown-files: {error}." for error in unknown]
+
+
+def _is_unread_table(file: Path) -> bool:
+    if file.suffix.lower() not in _UNREAD_SUFFIXES or file.name.startswith(".") or not file.is_file():
+        return False
+    if file.suffix.lower() != ".txt":
+        return True
+    with file.open("rb") as text:  # a note is no table
+        first_line = text.read(_START_BYTES).decode("utf-8", "replace").partition("\n")[0].lower()
+    return all(word in first_line for word in _BAR_WORDS)

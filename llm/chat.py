@@ -1,0 +1,90 @@
+"""A model's tokenizer and its chat template: loading them, and what a template does with a system message."""
+
+import base64
+import binascii
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from engine.errors import StudentError
+from llm.prompts import Messages
+
+_PROBE: Messages = [
+    {"role": "system", "content": "closecall-task"},
+    {"role": "user", "content": "closecall-data"},
+]
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a model's folder, padding on the left.
+
+    Raises:
+        StudentError: For one without a chat template or an end, and one that needs a package that is missing.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers raises errors of many kinds here
+        if (package := _missing_package(folder)) is None:
+            raise
+        raise StudentError(
+            f"{folder}: its tokenizer.model needs the package {package}, which is not installed; install it "
+            f"(pip install {package}), or save the tokenizer as tokenizer.json"
+        ) from error
+    if tokenizer.chat_template is None:
+        raise StudentError(f"{folder}: the tokenizer has no chat template; use a chat (instruct) model")
+    if tokenizer.eos_token_id is None:
+        raise StudentError(f"{folder}: the tokenizer names no token that ends a text (eos_token); add it")
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def render(tokenizer: Any, messages: Messages) -> str:
+    """Return chat messages as the text that a model answers, thinking off."""
+    return str(
+        tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+    )
+
+
+def takes_system_message(tokenizer: Any, folder: Path) -> bool:
+    """Return whether the chat template has a place for a system message, which some refuse or drop.
+
+    Raises:
+        StudentError: For a template that cannot even be used for one user message.
+    """
+    try:
+        text = render(tokenizer, _PROBE[1:])
+    except Exception as error:  # jinja's errors, and what a template raises by itself
+        raise StudentError(
+            f"{folder}: its chat template cannot be used for one user message ({error}); use another model"
+        ) from error
+    if _PROBE[1]["content"] not in text:
+        raise StudentError(f"{folder}: its chat template drops the user's message; use another model")
+    try:
+        return _PROBE[0]["content"] in render(tokenizer, _PROBE)
+    except Exception:  # as above: the template refuses the role, so its text goes into the user message
+        return False
+
+
+def _missing_package(folder: Path) -> str | None:
+    """Return the package that reads the folder's only tokenizer file, where it is not installed."""
+    path = folder / "tokenizer.model"
+    if (folder / "tokenizer.json").is_file() or not path.is_file():
+        return None
+    package = "tiktoken" if _is_tiktoken(path) else "sentencepiece"
+    return None if find_spec(package) else package
+
+
+def _is_tiktoken(path: Path) -> bool:
+    """Return whether a file has a token in base64 and its number on a line, and is no sentencepiece model."""
+    with path.open("rb") as file:
+        parts = file.readline(1_000).split()
+    try:
+        return len(parts) == 2 and parts[1].isdigit() and bool(base64.b64decode(parts[0], validate=True))
+    except binascii.Error:
+        return False

@@ -1,0 +1,35 @@
+import pytest
+
+from engine.errors import DataError
+from feeds.files.kinds import identify_table
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        ("date,open,high,low,close,volume", "bars"),
+        ("Volume,Close,Low,High,Open,Date,note", "bars"),
+        ("published_at,source,symbols,title,text", "news"),
+    ],
+)
+def test_a_table_is_identified_by_its_columns(tmp_path, header, kind):
+    path = tmp_path / "table.csv"
+    path.write_text(header + "\n")
+    assert identify_table(path) == kind
+
+
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        ("date,open,high,low,close", "bars lack the column volume; found 'date', 'open'"),
+        ("published_at,source,title,text", "news lack the column symbols; found 'published_at'"),
+        ("a,b", "found 'a', 'b'; name the columns"),
+    ],
+)
+def test_a_table_that_is_neither_is_refused_with_its_columns_and_a_remedy(tmp_path, header, complaint):
+    path = tmp_path / "table.csv"
+    path.write_text(header + "\n")
+    with pytest.raises(DataError, match="neither bars nor news") as caught:
+        identify_table(path)
+    assert complaint in str(caught.value)
+    assert str(path) in str(caught.value)

@@ -1,0 +1,175 @@
+"""What files, their names and the configuration say of the market: read, or refused with what to do."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+import closecall as cc
+from strategies.config import BacktestConfig
+from strategies.config_file import load_config
+from strategies.instrument_settings import build_instruments, find_unused_names
+from tests.support.places import SHARED_CASES, needs_shared_cases
+from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_bars, write_lines, write_news
+from tui.cli.main import run
+
+
+def write_dated(path, offset, days=40):
+    """A bar file whose days have an offset from UTC beside them."""
+    header, *rows = bar_lines(days)
+    return write_lines(path, [header, *(f"{row[:10]} 00:00:00{offset}{row[10:]}" for row in rows)])
+
+
+@pytest.mark.parametrize(
+    ("offset", "opens_at"),
+    [("+08:00", "2023-12-31T16"), ("-05:00", "2024-01-01T05"), ("Z", "2024-01-01T00"), ("", "2024-01-01T00")],
+)
+def test_a_coins_day_begins_at_the_midnight_that_its_file_states(tmp_path, offset, opens_at):
+    data = cc.MarketData.from_files(write_dated(tmp_path / "BTCUSDT.csv", offset))
+    assert data.bars["BTCUSDT"][0].opens_at == datetime.fromisoformat(f"{opens_at}:00:00Z")
+    assert any("begin at midnight of" in note for note in data.notes) == (offset in ("+08:00", "-05:00"))
+
+
+def test_a_coins_days_that_begin_at_several_hours_are_refused(tmp_path):
+    header, *rows = bar_lines(40)
+    dated = [f"{row[:10]} 00:00:00{'-05:00' if n < 20 else '-04:00'}{row[10:]}" for n, row in enumerate(rows)]
+    path = write_lines(tmp_path / "BTCUSDT.csv", [header, *dated])
+    with pytest.raises(cc.DataError, match=r"line 22: .* another offset .* the same hour"):
+        cc.MarketData.from_files(path)
+
+
+@pytest.mark.parametrize(
+    ("bar", "range_"),
+    [
+        ("100,100.99,99,101,5", (101.0, 99.0)),  # a cent, as UNH had it
+        ("2500,2520,2501,2510,5", (2520.0, 2500.0)),  # a yen
+        ("0.5,0.51,0.5004,0.505,5", (0.51, 0.5)),
+        ("100,100.8,99,101,5", None),
+        ("0.5,0.51,0.506,0.505,5", None),
+    ],
+)
+def test_an_open_or_close_just_outside_its_range_widens_it_and_is_counted(tmp_path, bar, range_):
+    rows = [f"2024-01-{n:02},{bar}{n}" for n in range(1, 13)]
+    path = write_lines(tmp_path / "AAA-USD.csv", [BAR_HEADER, *rows])
+    if range_ is None:
+        with pytest.raises(cc.DataError, match=r"line 2: .* is outside low"):
+            cc.MarketData.from_files(path)
+        return
+    data = cc.MarketData.from_files(path)
+    assert {(bar.high, bar.low) for bar in data.bars["AAA-USD"]} == {range_}
+    (note,) = data.notes
+    assert note.startswith("AAA-USD: 12 bars from 2024-01-01 with an open or close outside low and high")
+
+
+TRADED = ("BTCUSDT", "AAPL", "600519", "BRK.B")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("btcusdt", "BTCUSDT"),
+        ("BTC", "BTCUSDT"),
+        ("bitcoin", "BTCUSDT"),
+        ("BTCUSD", "BTCUSDT"),
+        ("BTC/USDT", "BTCUSDT"),
+        ("APPL", "AAPL"),
+        ("600519.SH", "600519"),
+        ("BRK-B", '"BRK.B"'),
+    ],
+)
+def test_a_table_for_nearly_a_traded_symbol_is_refused(name, meant):
+    instruments = build_instruments(TRADED, BacktestConfig())
+    config = BacktestConfig(instruments={name: {"lot": 1.0}})
+    with pytest.raises(cc.UsageError, match=rf"matches no symbol; did you mean {meant}\?"):
+        find_unused_names(config, instruments, TRADED)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"instruments": {"ETHUSDT": {"lot": 1.0}}},
+        {"instruments": {"BTTUSDT": {"lot": 1.0}}},
+        {"instruments": {"AAPLX": {"lot": 1.0}, "AAPL": {"lot": 1.0}}},
+        {"instruments": {"600518": {"lot": 1.0}}},
+        {"aliases": {"Lithium Mining": ["LMI"]}},
+    ],
+)
+def test_a_name_that_matches_nothing_is_noted(settings):
+    instruments = build_instruments(TRADED, BacktestConfig())
+    (note,) = find_unused_names(BacktestConfig(**settings), instruments, TRADED)
+    assert note.endswith("matches no symbol of this run and has no effect.")
+
+
+def test_names_that_match_are_not_noted(tmp_path):
+    write_bars(tmp_path, *TRADED[:1], "ETHUSDT", days=30)
+    data = cc.MarketData.from_files(
+        tmp_path,
+        symbols=["BTCUSDT"],
+        instruments={"BTCUSDT": {"lot": 0.1}, "ETHUSDT": {"lot": 0.1}},
+        aliases={"BTC": ["digital gold"], "bitcoin": ["orange coin"], "ETHUSDT": ["vitalik"]},
+    )
+    assert data.notes == ()
+
+
+UNKNOWN = {
+    "tickers.csv": (
+        "name,sector",
+        "bars lack the column .*; found 'name', 'sector'; name the columns",
+    ),
+    "ETHUSDT.csv": ("unix,close_price", "lack the column .*; found 'unix', 'close_price'; name the columns"),
+    "SOLUSDT.xlsx": ("PK", "a table in a form that is not read; save it as .csv or .parquet"),
+    "aapl.us.txt": ("<TICKER>,<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>", "a table in a form that is not read"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("role", ["bars", "news"])
+def test_a_folders_file_of_another_kind_is_named_and_left_out_only_if_asked(tmp_path, name, role):
+    header, complaint = UNKNOWN[name]
+    folder = tmp_path / role
+    paths = {"bars": tmp_path / "bars", "news": tmp_path / "news"}
+    write_bars(paths["bars"], "BTCUSDT", days=20)
+    write_news(paths["news"], "2024-01-02T10:00:00Z,Wire,BTC,title,text")
+    write_lines(folder / "README.txt", ["Open, high and closed questions about where it came from"])
+    assert cc.MarketData.from_files(**paths).notes[1:] == ()
+    write_lines(folder / name, [header])
+    with pytest.raises(cc.DataError, match=rf"{name}: .*{complaint}.* with skip_unknown_files=True$"):
+        cc.MarketData.from_files(**paths)
+    data = cc.MarketData.from_files(**paths, skip_unknown_files=True)
+    assert len(data.news) == 1
+    assert f"Left out because of --skip-unknown-files: {folder / name}: " in data.notes[0]
+
+
+def test_a_list_of_dividends_is_left_out_with_a_note(tmp_path):
+    write_bars(tmp_path, "AAA-USD", days=20)
+    path = write_lines(tmp_path / "AAA_dividend.csv", ["exDate,dividCash"])
+    (note,) = cc.MarketData.from_files(tmp_path).notes
+    assert note == f"{path}: a list of dividends or splits, which are not read from files."
+
+
+def test_check_data_names_a_folders_files_of_another_kind(tmp_path, capsys):
+    write_bars(tmp_path, "BTCUSDT", days=20)
+    write_lines(tmp_path / "ETHUSDT.csv", ["unix,close_price"])
+    assert run(["check", "data", str(tmp_path)]) == 4
+    assert "neither bars nor news" in " ".join(capsys.readouterr().out.split())
+    assert run(["check", "data", str(tmp_path), "--skip-unknown-files"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("yfinanse", "did you mean yfinance"),
+        ("ccxt:binnance", 'did you mean "ccxt:binance"'),
+        ("x", "choose"),
+    ],
+)
+def test_an_address_of_no_source_is_refused(name, hint):
+    with pytest.raises(cc.UsageError, match=rf'sources\."{name}"\]: .*{hint}'):
+        load_config(None, {"store": ["ccxt:binance"], "sources": {name: {"url": "http://127.0.0.1:1"}}})
+
+
+@needs_shared_cases
+def test_no_bar_of_hong_kongs_days_is_known_before_its_day_has_ended():
+    folder = SHARED_CASES / "01-day-zone-ignored"
+    data = cc.MarketData.from_files(folder / "hk" / "BTCUSDT.csv", news=folder / "news.csv")
+    assert data.bars["BTCUSDT"][0].opens_at == datetime(2023, 1, 1, 16, tzinfo=UTC)
+    assert data.bars["BTCUSDT"][0].closes_at == datetime(2023, 1, 2, 16, tzinfo=UTC)
