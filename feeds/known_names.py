@@ -114,6 +114,7 @@ KNOWN = {
     AssetClass.COIN: _parse_groups(COINS),
     AssetClass.STOCK: _parse_groups(STOCKS),
     AssetClass.A_SHARE: _parse_groups(A_SHARES),
+    AssetClass.FX: {},
 }
 """The names of each known instrument, its ticker first, by each of its names, normalized."""
 
