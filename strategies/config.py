@@ -14,6 +14,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
+    PositiveInt,
     SecretStr,
     ValidationInfo,
     field_validator,
@@ -22,6 +24,7 @@ from pydantic import (
 
 from engine.instruments import AssetClass
 from engine.trading.risk import RiskLimits
+from feeds.files.layouts import ColumnSettings
 from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.backends import describe_students
@@ -221,6 +224,25 @@ class InstrumentTable(Table):
     names: tuple[str, ...] = ()
 
 
+class ColumnsTable(Table):
+    """`[columns]`: which columns of bar files are which, by name or by number from 1; 0 for no volume."""
+
+    date: str | PositiveInt | None = None
+    open: str | PositiveInt | None = None
+    high: str | PositiveInt | None = None
+    low: str | PositiveInt | None = None
+    close: str | PositiveInt | None = None
+    volume: str | NonNegativeInt | None = None
+    symbol: str | PositiveInt | None = None
+    date_order: Literal["day first", "month first"] | None = None
+    decimal: Literal[".", ","] | None = None
+
+    def to_settings(self) -> ColumnSettings:
+        """Return what is stated, for the reader of bar files."""
+        names = self.model_dump(exclude={"date_order", "decimal"}, exclude_none=True)
+        return ColumnSettings(names=names, date_order=self.date_order or "", decimal=self.decimal or "")
+
+
 class WalkForwardTable(Table):
     """`[walkforward]`: flags of `closecall walkforward`; what is left out is the command's default."""
 
@@ -341,6 +363,10 @@ class BacktestConfig(Table):
     )
     sources: Mapping[str, SourceTable] = Field(default_factory=dict)
     rates: Mapping[str, Amount] = Field(default_factory=dict)
+    # Left out of journals where nothing is stated, as in those of earlier versions.
+    columns: Annotated[ColumnsTable, Field(exclude_if=lambda table: table == ColumnsTable())] = Field(
+        default_factory=ColumnsTable
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -11,8 +11,8 @@ from itertools import groupby
 
 from engine.errors import DataError
 from engine.model import widen_range
-from feeds.files.bars import COLUMNS
-from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows
+from feeds.files.dialects import read_bar_rows
+from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value
 from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
 
 _PRICES = ("open", "high", "low", "close")
@@ -53,7 +53,7 @@ class RowCheck:
     def _read(self) -> list[BarRow]:
         stamped: list[tuple[Row, datetime]] = []
         try:
-            for row in read_rows(self._new_finding.file, COLUMNS, on_ragged=self._add_ragged):
+            for row in read_bar_rows(self._new_finding.file, self._add_ragged):
                 text = row.cells["date"]
                 stamp = parse_timestamp(text)
                 if stamp is not None:

@@ -10,7 +10,7 @@ from strategies.console import print_stderr
 from tui.cli.bench import bench_app
 from tui.cli.config_options import config_options
 from tui.cli.dash import dash
-from tui.cli.data import check_app, collect, fetch_app
+from tui.cli.data import check_app, collect, data_app, fetch_app
 from tui.cli.models import models_app
 from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
 from tui.cli.paper import paper_app
@@ -123,6 +123,7 @@ def doctor(data: DataDir = None, as_json: AsJson = False) -> None:
 for name, group in {
     "fetch": fetch_app,
     "check": check_app,
+    "data": data_app,
     "train": train_app,
     "models": models_app,
     "paper": paper_app,
