@@ -1,11 +1,14 @@
 """Splits and dividends, and how they change a position.
 
-Both take effect at the open of the ex-date, before that session's OPEN slice.
+Both take effect at the open of the ex-date, before that session's OPEN slice. One that becomes known after
+that open concerns the position before it, and not what was filled since.
 """
 
 import math
+from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from engine.lots import target_position
 from engine.model import Bar, require_utc
@@ -46,7 +49,29 @@ class Dividend:
             raise ValueError(f"{self.symbol}: dividend {self.amount} is not an amount above zero")
 
 
-def apply_split(position: float, ratio: float, lot: float) -> tuple[float, float]:
+class ActionKind(StrEnum):
+    """The kinds of corporate actions."""
+
+    SPLIT = "split"
+    DIVIDEND = "dividend"
+
+
+class RecentFills:
+    """The last twenty fills of each symbol, by which the position before a late corporate action is known."""
+
+    def __init__(self) -> None:
+        self._fills: dict[str, deque[tuple[datetime, float]]] = defaultdict(lambda: deque(maxlen=20))
+
+    def add(self, symbol: str, at: datetime, size: float) -> None:
+        """Add a fill of `size` signed units at `at`."""
+        self._fills[symbol].append((at, size))
+
+    def since(self, symbol: str, at: datetime) -> float:
+        """Return the units of `symbol` that were filled at `at` or later."""
+        return math.fsum(size for filled_at, size in self._fills[symbol] if filled_at >= at)
+
+
+def apply_split(position: float, ratio: float, lot: float, later: float = 0.0) -> tuple[float, float]:
     """Return the position after a split, and the remainder that is paid out in cash.
 
     What is less than one unit of an instrument in whole units is paid out, as brokers do; a lot of more than
@@ -56,15 +81,16 @@ def apply_split(position: float, ratio: float, lot: float) -> tuple[float, float
         position: The position before the split, in signed units.
         ratio: The number of new units for each old one.
         lot: The instrument's lot; 0 for any fraction.
+        later: What of the position was filled at the open of the ex-date or later, in new units already.
 
     Returns:
         Position and remainder, in signed units.
     """
-    restated = position * ratio
+    restated = (position - later) * ratio
     if lot == 0:
-        return restated, 0.0
+        return restated + later, 0.0
     kept = target_position(restated, 1.0, 1.0, min(lot, 1.0))
-    return kept, restated - kept
+    return kept + later, restated - kept
 
 
 def split_bar(bar: Bar, ratio: float) -> Bar:

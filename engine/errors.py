@@ -40,13 +40,14 @@ class CheckFailed(ClosecallError):
     exit_code = 4
 
 
+def quote_key(name: str) -> str:
+    """Return a name as a key of TOML, in quotes where it needs them: [instruments."7203.T"]."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
 def toml_table(*names: str) -> str:
-    """Return the heading of a table as TOML wants it: a name with a dot or a slash needs quotes."""
-    parts = (
-        name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-        for name in names
-    )
-    return f"[{'.'.join(parts)}]"
+    """Return the heading of a table as TOML has it, with quotes where a name needs them."""
+    return f"[{'.'.join(map(quote_key, names))}]"
 
 
 def suggest(
@@ -57,7 +58,7 @@ def suggest(
     cutoff: float = 0.6,
     show: Callable[[str], str] = str,
 ) -> str:
-    """Return "did you mean X?" for the known word nearest to an unknown one, for the end of an error.
+    """Return "did you mean X?" for the known word nearest to an unknown one, in capitals or not.
 
     Args:
         word: The unknown word.
@@ -67,6 +68,7 @@ def suggest(
         show: How the near word is written.
     """
     known = list(known)
-    if near := difflib.get_close_matches(word, known, n=1, cutoff=cutoff):
-        return f"did you mean {show(near[0])}?"
+    by_small_letters = {name.casefold(): name for name in known}
+    if near := difflib.get_close_matches(word.casefold(), by_small_letters, n=1, cutoff=cutoff):
+        return f"did you mean {show(by_small_letters[near[0]])}?"
     return otherwise or f"choose among {', '.join(sorted(known)[:12])}"

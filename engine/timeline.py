@@ -154,9 +154,10 @@ class ObservationBuilder:
         return [observation for observation in observed if observation is not None]
 
     def split(self, split: Split) -> None:
-        """Restate a symbol's window in units after a split."""
+        """Restate a symbol's window in units after a split; bars that opened in them are kept."""
         if seen := self._seen.get(split.symbol):
-            seen.bars = deque((split_bar(bar, split.ratio) for bar in seen.bars), seen.bars.maxlen)
+            restated = (split_bar(bar, split.ratio) if bar.opens_at < split.at else bar for bar in seen.bars)
+            seen.bars = deque(restated, seen.bars.maxlen)
 
     def _observe(self, bar: Bar) -> Observation | None:
         seen = self._seen[bar.symbol]

@@ -19,6 +19,7 @@ def available_at(
     zone_known: bool,
     first_seen_at: datetime | None,
     latency: timedelta,
+    is_day_stamp: bool = False,
 ) -> datetime:
     """Return the instant in UTC from which an item may be used.
 
@@ -34,6 +35,8 @@ def available_at(
         zone_known: Whether the source states the zone.
         first_seen_at: When a collector first saw the item; None in an archive.
         latency: What the source takes to deliver an item, zero or more.
+        is_day_stamp: Whether `published_at` is the midnight of some zone and stands for the 24 hours after
+            it; the item is then known after both them and the end of the day.
 
     Raises:
         ValueError: For a naive time or a negative latency.
@@ -46,6 +49,8 @@ def available_at(
     if first_seen_at is not None:
         return max(published_at, first_seen_at).astimezone(UTC) + latency
     known = end_of_period(published_at, precision).astimezone(UTC)
+    if is_day_stamp:
+        known = max(known, published_at.astimezone(UTC) + timedelta(days=1))
     if precision is not Precision.DAY:
         known += latency
     return known if zone_known else known + _LAST_ZONE

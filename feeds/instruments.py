@@ -34,15 +34,23 @@ _PREFIX = re.compile(
 # What names of files have behind a symbol: BTCUSDT_1d, BTCUSDT-1d-2024-01, XBTUSD_1440, "BTCUSD, 1D_3f2c1".
 _SUFFIX = re.compile(
     rf"(?:[-_ ,.]+(?:1D|D1|1DAY|DAILY|DAY|1440M?|24H|OHLCV?|KLINES?|CANDLES?|BARS|PRICES?|HISTORY|HISTORICAL|"
-    rf"DATA|FUTURES|SPOT|ALL|FULL|MAX|GRAPH|COINMARKETCAP|COINGECKO|{_EXCHANGES}|(?:19|20)[0-9]{{2}}(?:-?[0-9]{{2}}){{0,2}}"
-    r"|[0-9]{6}|(?<=1D_)[0-9A-F]{5}))+$|_D$"
+    rf"DATA|FUTURES|SPOT|STOCKS?|(?<=_)TO(?=_)|ALL|FULL|MAX|GRAPH|COINMARKETCAP|COINGECKO|{_EXCHANGES}|(?:19|20)[0-9]{{2}}(?:-?[0-9]{{2}}){{0,2}}"
+    r"|[0-9]{6}|(?<=1D_)[0-9A-F]{5}))+$|_D$|(?<=[A-Z]{5})1440$"
 )
 
+# What browsers and file managers add: "AAPL (1)", "AAPL copy".
+_COPY = re.compile(r"(?: ?\([0-9]{1,2}\)|[- ]+COPY)$")
+
 # Contracts without an end and dated ones: BTC-PERP, BTC-USDT-SWAP, BTCUSDT.P, BTCUSD_PERP, BTC-USD-240628.
-_CONTRACT = re.compile(r"(?:[-_.:]?PERP(?:ETUAL)?|[-_.]SWAP|\.P|\.X)$")
+_CONTRACT = re.compile(r"(?:[-_.:]?PERP(?:ETUAL|-INTX)?|[-_.]SWAP|\.[PVX])$")
+
+# Tickers as Futu (US.AAPL) and EastMoney (105.AAPL) write them, and Reuters (AAPL.O), Bloomberg (AAPL US
+# Equity) and Stooq (AAPL.US).
+_US_PREFIX = re.compile(r"(?:US|10[567])\.(?=[A-Z])")
+_US_SUFFIX = re.compile(r"(?:\.(?:O|OQ|N|US)|[ :]US(?: EQUITY)?)$")
 
 _A_SHARE = re.compile(
-    r"(?:(?:S[HZ]|BJ|SSE|SZSE|SHSE|BSE)[.:_]?)?([0-9]{6})(?:[._](?:SH|SS|SZ|BJ|XSHG|XSHE|SHG|SHE|SHH|SHZ))?"
+    r"(?:[01]\.|(?:S[HZ]|BJ|SSE|SZSE|SHSE|BSE)[.:_]?)?([0-9]{6})(?:[._](?:SH|SS|SZ|BJ|XSHG|XSHE|SHG|SHE|SHH|SHZ))?"
 )
 
 _MIN_WEEKEND_SHARE = 0.2
@@ -71,7 +79,7 @@ def guess_instrument(symbol: str, days: Iterable[date] = ()) -> Instrument:
     """
     core = strip_decorations(symbol)
     weekends = trades_on_weekends(days)
-    if a_share_code(core):
+    if a_share_code(core) or (not core.isascii() and normalize_word(core) in KNOWN[AssetClass.A_SHARE]):
         return _make_stock(symbol, AssetClass.A_SHARE, calendar="XSHG", currency="CNY", lot=100.0)
     if pair := parse_pair(core):
         return _make_coin(symbol, currency=pair[1])
@@ -135,10 +143,10 @@ def strip_decorations(symbol: str) -> str:
     core = unicodedata.normalize("NFKC", symbol).strip()
     if re.fullmatch(r"t[A-Z0-9]{6,}", core):  # Bitfinex
         core = core[1:]
-    core = core.upper()
+    core = _COPY.sub("", core.upper())
     if a_share_code(core):
         return core
-    core = _SUFFIX.sub("", core)
+    core = _US_PREFIX.sub("", _SUFFIX.sub("", core))
     core = _PREFIX.sub("", core, count=1) if _PREFIX.match(core) else core
     contract = _CONTRACT.search(core)
     base = core[: contract.start()] if contract else ""
@@ -200,13 +208,12 @@ def base_symbol(symbol: str, asset_class: AssetClass) -> str:
         case AssetClass.A_SHARE:
             return a_share_code(core) or symbol
         case AssetClass.STOCK:
-            suffixed = split_suffix(core)
-            return suffixed[0] if suffixed and suffixed[1].suffix == "US" else core if core else symbol
+            return _US_SUFFIX.sub("", core) or symbol
 
 
 def known_names(symbol: str, asset_class: AssetClass) -> tuple[str, ...]:
     """Return the built-in names of an instrument, its own ticker first; the ticker alone if it is unknown."""
     base = base_symbol(symbol, asset_class)
     known = KNOWN[asset_class]
-    others = known.get(normalize_word(base)) or known.get(normalize_word(re.sub("[-/ ]", ".", base)), ())
+    others = known.get(normalize_word(base)) or known.get(normalize_word(re.sub("[-/_ ]", ".", base)), ())
     return (base, *(word for word in others if normalize_word(word) != normalize_word(base)))

@@ -11,7 +11,7 @@ from engine.instruments import AssetClass
 # A group for each coin or company: its ticker first, then its other names.
 COINS = """
 BTC, XBT, bitcoin, 比特币 | ETH, ether, ethereum, 以太坊, 以太币 | BNB, binance coin, 币安币
-SOL, solana, 索拉纳 | XRP, ripple, 瑞波币 | ADA, cardano, 艾达币 | DOGE, dogecoin, 狗狗币
+SOL, solana, 索拉纳 | XRP, ripple, 瑞波币 | ADA, cardano, 艾达币 | DOGE, dogecoin, 狗狗币, XDG
 DOT, polkadot, 波卡 | LTC, litecoin, 莱特币 | BCH, bitcoin cash, bitcoin-cash, 比特币现金 | LINK, chainlink
 AVAX, avalanche, 雪崩 | TRX, tron, 波场 | XLM, stellar, stellar lumens, 恒星币
 ETC, ethereum classic, ethereum-classic, 以太经典 | EOS, 柚子币 | MATIC, POL, polygon | UNI, uniswap

@@ -13,11 +13,7 @@ from engine.instruments import AssetClass, Instrument
 from feeds.instruments import a_share_code, base_symbol, known_names, parse_pair, strip_decorations
 from feeds.known_names import FORMER_NAMES, KNOWN, TOPICS, normalize_word
 
-_SHARE_CLASS = re.compile(r"([A-Z]+)[.\-/ ]([A-Z])")
-
-# What terminals put behind a share's ticker: AAPL.O and AAPL.OQ (Reuters), AAPL US and AAPL US Equity
-# (Bloomberg), AAPL.US (Stooq).
-_VENUE = re.compile(r"(?:\.(?:O|OQ|N|US)|[ :]US(?: EQUITY)?)$")
+_SHARE_CLASS = re.compile(r"([A-Z]+)[.\-/_ ]([A-Z])")
 
 
 def _list_spellings(instrument: Instrument) -> set[str]:
@@ -31,7 +27,7 @@ def _list_spellings(instrument: Instrument) -> set[str]:
         f"{match[1]}{mark}{match[2]}"
         for word in words
         if (match := _SHARE_CLASS.fullmatch(word))
-        for mark in ".-/ "
+        for mark in ".-/_ "
     }
     return {normalize_word(word) for word in words}
 
@@ -47,8 +43,8 @@ def _spell_plainly(word: str) -> tuple[str, AssetClass | None]:
         return code, AssetClass.A_SHARE
     if pair := parse_pair(core):
         return normalize_word(pair[0]), AssetClass.COIN
-    if core != _VENUE.sub("", core):
-        return normalize_word(_VENUE.sub("", core)), AssetClass.STOCK
+    if core != (ticker := base_symbol(core, AssetClass.STOCK)):
+        return normalize_word(ticker), AssetClass.STOCK
     coin = word.upper().startswith("CRYPTO:") or word.upper().endswith((".X", "-PERP"))
     return normalize_word(core), AssetClass.COIN if coin else None
 

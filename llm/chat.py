@@ -1,12 +1,11 @@
 """A model's tokenizer and its chat template: loading them, and what a template does with a system message."""
 
-import base64
-import binascii
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError
+from llm.model_files import vocabulary_size
 from llm.prompts import Messages
 
 _PROBE: Messages = [
@@ -37,7 +36,9 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.eos_token_id is None:
         raise StudentError(f"{folder}: the tokenizer names no token that ends a text (eos_token); add it")
     tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
+    size = vocabulary_size(folder)
+    if tokenizer.pad_token_id is None or (size and tokenizer.pad_token_id >= size):
+        # A token that was added for padding alone is not among the model's own.
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
@@ -60,8 +61,9 @@ def takes_system_message(tokenizer: Any, folder: Path) -> bool:
     try:
         text = render(tokenizer, _PROBE[1:])
     except Exception as error:  # jinja's errors, and what a template raises by itself
+        reason = " ".join(str(error).split())[:200]
         raise StudentError(
-            f"{folder}: its chat template cannot be used for one user message ({error}); use another model"
+            f"{folder}: its chat template cannot be used for one user message ({reason}); use another model"
         ) from error
     if _PROBE[1]["content"] not in text:
         raise StudentError(f"{folder}: its chat template drops the user's message; use another model")
@@ -76,15 +78,6 @@ def _missing_package(folder: Path) -> str | None:
     path = folder / "tokenizer.model"
     if (folder / "tokenizer.json").is_file() or not path.is_file():
         return None
-    package = "tiktoken" if _is_tiktoken(path) else "sentencepiece"
+    with path.open("rb") as file:  # a sentencepiece model begins with the tag of its first field
+        package = "sentencepiece" if file.read(1) == b"\n" else "tiktoken"
     return None if find_spec(package) else package
-
-
-def _is_tiktoken(path: Path) -> bool:
-    """Return whether a file has a token in base64 and its number on a line, and is no sentencepiece model."""
-    with path.open("rb") as file:
-        parts = file.readline(1_000).split()
-    try:
-        return len(parts) == 2 and parts[1].isdigit() and bool(base64.b64decode(parts[0], validate=True))
-    except binascii.Error:
-        return False

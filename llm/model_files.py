@@ -113,13 +113,19 @@ def ignored_settings(folder: Path) -> Mapping[str, Any]:
 
 def context_length(folder: Path) -> int | None:
     """Return the most tokens that a model can attend to; None where its configuration has no limit."""
+    return _configured(folder, _CONTEXT_LENGTHS)
+
+
+def vocabulary_size(folder: Path) -> int | None:
+    """Return how many tokens a model knows; None where its configuration does not have the number."""
+    return _configured(folder, ("vocab_size",))
+
+
+def _configured(folder: Path, names: Iterable[str]) -> int | None:
     config = _json_object(folder / "config.json", "a model of transformers")
     text_config = config.get("text_config")
-    for part in (config, text_config if isinstance(text_config, dict) else {}):
-        for name in _CONTEXT_LENGTHS:
-            if isinstance(part.get(name), int):
-                return int(part[name])
-    return None
+    parts = (config, text_config if isinstance(text_config, dict) else {})
+    return next((part[name] for part in parts for name in names if isinstance(part.get(name), int)), None)
 
 
 def fingerprint(paths: Iterable[Path], *more: str) -> str:
@@ -143,14 +149,18 @@ def _looks_like_hub_id(name: str) -> bool:
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
 
     try:
         return Path(snapshot_download(name, allow_patterns=_SAFE_PATTERNS))
     except Exception as error:  # the hub client raises errors of several libraries
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        remedy = "check the name and the network"
+        if isinstance(error, GatedRepoError):
+            remedy = "accept its terms there and log in with hf auth login"
         raise StudentError(
             f"student {name}: no such folder, and the hub did not give it ({reason[:160]}); "
-            "check the name and the network, or name a local folder"
+            f"{remedy}, or name a local folder"
         ) from error
 
 

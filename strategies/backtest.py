@@ -38,7 +38,7 @@ from strategies.results import (
     oracle_predictions,
     record_trial,
 )
-from strategies.runs import JOURNAL, Recorder, create_run, export
+from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
 from strategies.sizing import build_sizing, volatility
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def backtest(
     """
     from strategies.run_spec import encode_run_inputs  # it builds on this module's sizing
 
+    if config.out is not None:
+        require_free(config.out, overwrite=config.overwrite)
     on_progress("reading", 0, 0)
     facts = data or load_market_data(config, data_dir)
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):

@@ -325,9 +325,12 @@ class BacktestConfig(Table):
     rates_files: Annotated[
         tuple[Path, ...],
         Flag("--rates"),
-        Field(description="Files of exchange rates, such as CNYUSD.csv."),
+        Field(description="Exchange rates: files such as CNYUSD.csv, or constants such as USDT=1."),
     ] = ()
     out: Annotated[Path | None, Field(description="Also write result.json and CSV files here.")] = None
+    overwrite: Annotated[bool, Field(exclude=True, description="Replace the result that --out holds.")] = (
+        False
+    )
     market: MarketTable = Field(default_factory=MarketTable)
     paper: PaperTable = Field(default_factory=PaperTable)
     risk: RiskTable = Field(default_factory=RiskTable)

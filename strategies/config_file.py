@@ -36,7 +36,8 @@ def load_config(
     values = _read_table(path) if path is not None else {}
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
-    merged = ("market", "sources", "paper", "walkforward")
+    flags = _split_rates(flags)
+    merged = ("market", "sources", "paper", "walkforward", "rates")
     tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})
@@ -46,6 +47,19 @@ def load_config(
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
     _check_sources(config)
     return config
+
+
+def _split_rates(flags: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the flags with constants among the files of rates, such as USDT=1, as keys of [rates]."""
+    given = [str(entry).partition("=") for entry in flags.get("rates_files", ())]
+    constants = {name: value for name, equals, value in given if equals and name.isalpha()}
+    if not constants:
+        return flags
+    files = [entry for entry in flags["rates_files"] if str(entry).partition("=")[0] not in constants]
+    rest = {key: value for key, value in flags.items() if key != "rates_files"}
+    return (
+        rest | {"rates": {**flags.get("rates", {}), **constants}} | ({"rates_files": files} if files else {})
+    )
 
 
 def _check_sources(config: BacktestConfig) -> None:

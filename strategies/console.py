@@ -49,6 +49,9 @@ def name_settings() -> Iterator[None]:
     try:
         yield
     except ClosecallError as error:
-        text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_") + "=", str(error))
+        text = re.sub(r"--rates ([A-Z]+)=RATE.*?\)", r'rates={"\1": RATE})', str(error))
+        text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_") + "=", text)
         text = text.replace("the command line: ", "settings: ")
-        raise type(error)(re.sub(r"(allow_bad_data|skip_unknown_files)=", r"\1=True", text)) from error
+        raise type(error)(
+            re.sub(r"(allow_bad_data|skip_unknown_files|overwrite)=", r"\1=True", text)
+        ) from error

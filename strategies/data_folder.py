@@ -1,7 +1,10 @@
-"""Where closecall keeps its data. Creates nothing."""
+"""Where closecall keeps its data, and whether a folder can be written. Creates nothing."""
 
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from engine.errors import UsageError
 
 ENVIRONMENT_VARIABLE = "CLOSECALL_DATA_DIR"
 
@@ -17,3 +20,22 @@ def default_data_dir() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("closecall", appauthor=False)
+
+
+def require_writable(folder: Path, option: str) -> Path:
+    """Return `folder`. Raises UsageError, before any work is done for it, where it could not be written."""
+    place = existing_parent(folder)
+    if not place.is_dir():
+        raise UsageError(f"{option} {folder}: {place} is a file; name a folder")
+    try:
+        with TemporaryFile(dir=place):
+            return folder
+    except OSError as error:
+        raise UsageError(
+            f"{option} {folder}: {place} cannot be written ({error.strerror}); name another folder"
+        ) from error
+
+
+def existing_parent(folder: Path) -> Path:
+    """Return `folder`, or the nearest one above it that exists."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())

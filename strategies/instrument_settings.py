@@ -1,15 +1,14 @@
 """Build the instruments of a run, with costs and calendars, from its symbols and its configuration."""
 
 import difflib
-import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from engine.calendars import Calendar, load_calendar
-from engine.errors import UsageError, toml_table
+from engine.errors import UsageError, quote_key, toml_table
 from engine.instruments import DEFAULT_COSTS, AssetClass, Costs, Instrument, is_round_the_clock
 from feeds.instruments import guess_instrument, known_names, parse_pair
 from feeds.symbols import NameTable
@@ -37,6 +36,28 @@ def build_instruments(
     }
 
 
+_SHOWN_SYMBOLS = 4
+
+
+def describe_assumptions(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> list[str]:
+    """Return a note on the markets and currencies that were taken from symbols, which files cannot state."""
+    groups: dict[str, list[str]] = {}
+    for symbol, instrument in instruments.items():
+        stated = config.instruments.get(symbol, InstrumentTable())
+        if stated.currency is None or (stated.calendar is None and stated.asset_class is None):
+            market = f"{instrument.asset_class}, calendar {instrument.calendar}, {instrument.currency}"
+            groups.setdefault(market, []).append(symbol)
+    if not groups:
+        return []
+    parts = [f"{_shorten(symbols)}: {market}" for market, symbols in groups.items()]
+    return [f"Assumed from the symbols, unless [instruments] says otherwise: {'; '.join(parts)}."]
+
+
+def _shorten(symbols: Sequence[str]) -> str:
+    more = len(symbols) - _SHOWN_SYMBOLS
+    return ", ".join(symbols[:_SHOWN_SYMBOLS]) + (f" and {more} more" if more > 0 else "")
+
+
 def find_unused_names(
     config: BacktestConfig, instruments: Mapping[str, Instrument], known: Collection[str]
 ) -> list[str]:
@@ -55,9 +76,7 @@ def find_unused_names(
     unused += [("aliases", name) for name in config.aliases if not names.contains(name) and name not in known]
     notes = []
     for table, name in unused:
-        entry = (
-            f"[{table}.{quote_key(name)}]" if table == "instruments" else f"{quote_key(name)} in [{table}]"
-        )
+        entry = toml_table(table, name) if table == "instruments" else f"{quote_key(name)} in [{table}]"
         near = sorted(names.resolve(name))
         if not names.contains(name):
             near = [s for s in instruments if s not in getattr(config, table) and _is_close(name, s)]
@@ -65,11 +84,6 @@ def find_unused_names(
             raise UsageError(f"{entry} matches no symbol; did you mean {quote_key(near[0])}?")
         notes.append(f"{entry} matches no symbol of this run and has no effect.")
     return notes
-
-
-def quote_key(name: str) -> str:
-    """Return a name as a key of TOML, in quotes where it needs them."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 _MIN_LIKENESS = 0.75

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.calendars import Calendar
-from engine.errors import DataError, UsageError, suggest
+from engine.errors import DataError, UsageError, suggest, toml_table
 from engine.fx import FxRates
 from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
@@ -37,7 +37,12 @@ from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
 from strategies.console import name_settings, pluralize
 from strategies.data_folder import data_dir
-from strategies.instrument_settings import build_instruments, find_unused_names, load_calendars, quote_key
+from strategies.instrument_settings import (
+    build_instruments,
+    describe_assumptions,
+    find_unused_names,
+    load_calendars,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -242,9 +247,12 @@ def _attach_rates(config: BacktestConfig, data: MarketData) -> MarketData:
     currencies = {instrument.currency for instrument in data.instruments.values()}
     if not (config.rates or config.rates_files):
         if len(currencies) > 1 or config.base_currency not in (None, *currencies):
+            base = config.base_currency or "USD"
+            constants = " ".join(f"{currency}=RATE" for currency in sorted(currencies - {base}))
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
-                "with --symbols, give --rates, or set `currency` under [instruments.SYMBOL]"
+                f"with --symbols, give their rates in {base} as constants or files (--rates {constants}), "
+                "or set `currency` under [instruments.SYMBOL]"
             )
         return data
     rates = read_rates(config.rates_files, config.base_currency or "USD", config.rates)
@@ -273,7 +281,8 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
     simulated = simulate(settings)
     picked = select_symbols(config.symbols, simulated.bars, "the simulated market")
     ignored = [
-        f"[instruments.{quote_key(name)}] has no effect on a simulated market." for name in config.instruments
+        f"{toml_table('instruments', name)} has no effect on a simulated market."
+        for name in config.instruments
     ]
     return MarketData(
         instruments={symbol: simulated.instruments[symbol] for symbol in picked},
@@ -336,6 +345,7 @@ def load_files(config: BacktestConfig) -> MarketData:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
+    notes += describe_assumptions(config, instruments)
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars = {
@@ -415,6 +425,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     ]
     notes = [
         *map(_describe_stored, stored.values()),
+        *describe_assumptions(config, instruments),
         *find_unused_names(config, instruments, known),
         *_accept_findings(findings, config),
     ]
@@ -464,6 +475,11 @@ def _read_archive(
     notes = [
         "News comes from an archive: without a time of first sight it counts as known "
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
+    ]
+    notes += [
+        f"{path.name}: {times} stands for a day in {pluralize(count, 'news item')}, which count as known "
+        "once 24 hours have passed and the day has ended."
+        for path, (times, count) in archive.day_stamps.items()
     ]
     if archive.skipped_not_traded:
         subjects = ", ".join(f"{subject} ({count})" for subject, count in archive.unmatched)

@@ -83,7 +83,7 @@ def build_run_spec(
         fingerprint=student.fingerprint if student else "",
         base=facts.rates.base if facts.rates else None,
         constants=facts.rates.constants if facts.rates else {},
-        notes=facts.notes,
+        notes=(*facts.notes, *(student.notes if student else ())),
         **rest,
     )
 

@@ -19,9 +19,11 @@ from engine.journal.events.sessions import RunFinished, RunStarted
 from engine.journal.journal import Event, Journal
 from engine.model import Bar, Prediction, Slice
 from engine.trading.records import Record
+from strategies.data_folder import require_writable
 from strategies.results import SimulationResult, list_outputs
 
 JOURNAL = "journal.sqlite"
+_EXPORTED = ("result.json", "forecasts.csv", "orders.csv", "fills.csv", "equity.csv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,21 @@ def _read_summary(folder: Path) -> RunSummary:
         config=decode_as(RunStarted, started).config if started else {},
         result=decode_as(RunFinished, finished).result if finished else {},
     )
+
+
+def require_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse, before any work, a folder for `export` that cannot be written or holds a result already.
+
+    Raises UsageError.
+    """
+    require_writable(folder, "--out")
+    held = [name for name in _EXPORTED if (folder / name).exists()]
+    if held and not overwrite:
+        raise UsageError(
+            f"--out {folder}: {held[0]} is there already; name another folder, or replace it with --overwrite"
+        )
+    if folders := [name for name in held if (folder / name).is_dir()]:
+        raise UsageError(f"--out {folder}: {folders[0]} is a folder; name another one")
 
 
 def export(

@@ -52,8 +52,6 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
     model = student.model
     if start.adapter is None:
         layers = _linear_layers(model)
-        if not layers:
-            raise StudentError(f"student {start.student}: no linear layers to train; use another model")
         lora = LoraConfig(
             r=shape.rank,
             lora_alpha=shape.alpha,
@@ -64,8 +62,14 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
             fan_in_fan_out="Conv1D" in layers.values(),
             layers_to_transform=shape.blocks(model.config.get_text_config().num_hidden_layers),
         )
-        with quiet_deprecations():
-            return get_peft_model(model, lora)
+        try:
+            with quiet_deprecations():
+                return get_peft_model(model, lora)
+        except ValueError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise StudentError(
+                f"student {start.student}: it takes no adapter ({reason}); use another model for training"
+            ) from error
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return model

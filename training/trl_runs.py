@@ -21,6 +21,7 @@ def trainer_arguments(scratch: str, *, seed: int, steps: int, device: str, **mor
         "data_seed": seed,
         "max_steps": steps,
         "activation_checkpointing": False,
+        "router_aux_loss_coef": 0.0,  # no adapter has weights on a router of experts
         "bf16": device == "cuda",
         "use_cpu": device == "cpu",
         "report_to": "none",

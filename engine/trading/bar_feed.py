@@ -8,7 +8,7 @@ from typing import Any
 
 import backtrader as bt
 
-from engine.corporate_actions import split_bar
+from engine.corporate_actions import Split, split_bar
 from engine.model import Bar
 
 # backtrader's times are days as floats, with some ten microseconds between neighbours.
@@ -69,12 +69,12 @@ class SymbolFeed(bt.feed.DataBase):
             self.price, self.seen_at = self.bar.close * rate, as_of
             self.lines.close[0] = self.price
 
-    def split(self, ratio: float) -> None:
-        """Restate the newest bar and its price in units after a split."""
-        if self.bar is not None:
-            self.bar = split_bar(self.bar, ratio)
+    def split(self, split: Split) -> None:
+        """Restate the newest bar and its price in units after a split, unless it opened in them."""
+        if self.bar is not None and self.bar.opens_at < split.at:
+            self.bar = split_bar(self.bar, split.ratio)
             self.price = self.bar.close * self.rate
-            self.previous_close /= ratio
+            self.previous_close /= split.ratio
             self.lines.close[0] = self.price
 
     def _load(self) -> bool:

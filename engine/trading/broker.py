@@ -11,7 +11,7 @@ from typing import Any
 
 import backtrader as bt
 
-from engine.corporate_actions import apply_split
+from engine.corporate_actions import Dividend, RecentFills, Split, apply_split
 from engine.instruments import Costs, Instrument, limit_lock_reason
 from engine.model import Bar, Phase, Slice
 from engine.trading.bar_feed import SymbolFeed
@@ -57,6 +57,7 @@ class SliceBroker(bt.brokers.BackBroker):
         self._costs = costs
         self._sink = sink
         self._orders: dict[str, Any] = {}
+        self._recent_fills = RecentFills()
         for symbol, cost in costs.items():
             self.setcommission(
                 cost.fee_fraction, commtype=bt.CommInfoBase.COMM_PERC, stocklike=True, name=symbol
@@ -88,33 +89,23 @@ class SliceBroker(bt.brokers.BackBroker):
             self.cancel(self._orders[symbol])
             self._settle(symbol, status, at, reason)
 
-    def split(self, feed: SymbolFeed, symbol: str, ratio: float) -> None:
-        """Restate the position of `symbol` in units after a split; a fraction of a unit is paid out.
-
-        Args:
-            feed: The symbol's feed.
-            symbol: The symbol.
-            ratio: The number of new units for each old one.
-        """
-        position = self.positions[feed]
-        size, remainder = apply_split(position.size, ratio, self._instruments[symbol].lot)
-        feed.split(ratio)
-        self.pnl.split(symbol, ratio, size, feed.price)
+    def split(self, feed: SymbolFeed, split: Split) -> None:
+        """Restate the position of a symbol in units after a split; a fraction of a unit is paid out."""
+        symbol, position = split.symbol, self.positions[feed]
+        later = self._recent_fills.since(symbol, split.at)
+        size, remainder = apply_split(position.size, split.ratio, self._instruments[symbol].lot, later)
+        feed.split(split)
+        self.pnl.split(split, size, remainder, feed.price)
         self.cash += remainder * feed.price
-        position.size, position.price = size, position.price / ratio
+        position.size, position.price = size, position.price / split.ratio
         self._get_value()
 
-    def apply_dividend(self, feed: SymbolFeed, symbol: str, amount: float) -> None:
-        """Pay a dividend on the position; a short position owes it.
-
-        Args:
-            feed: The symbol's feed.
-            symbol: The symbol.
-            amount: The dividend of one unit, in the quote currency.
-        """
-        size = self.positions[feed].size
+    def apply_dividend(self, feed: SymbolFeed, dividend: Dividend) -> None:
+        """Pay a dividend on the position before the open of its ex-date; a short position owes it."""
+        symbol = dividend.symbol
+        size = self.positions[feed].size - self._recent_fills.since(symbol, dividend.at)
         if size:
-            paid = size * amount * feed.rate
+            paid = size * dividend.amount * feed.rate
             self.cash += paid
             self.pnl.apply_dividend(symbol, paid)
             self._get_value()
@@ -203,6 +194,7 @@ class SliceBroker(bt.brokers.BackBroker):
             cost=executed.comm + slippage,
             rate=rate,
         )
+        self._recent_fills.add(record.symbol, at, record.size)
         self.pnl.fill(fill, self.positions[order.data].size)
         self._settle(record.symbol, OrderStatus.FILLED, at, record.reason)
         self._sink(fill)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from math import fsum, isfinite
 
 from engine.calendars import Calendar
-from engine.corporate_actions import Dividend, Split
+from engine.corporate_actions import Split
 from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.lots import order_size, target_position
@@ -113,19 +113,18 @@ class OrderManager:
         """Restate the position and the waiting order of a symbol in units after a split."""
         symbol, feed = split.symbol, self._feed(split.symbol)
         waiting, before = self._broker.waiting.get(symbol), self.position(symbol)
-        self._broker.cancel_order(symbol, OrderStatus.CANCELLED, self.now.as_of, "given anew after a split")
-        self._broker.split(feed, symbol, split.ratio)
-        if waiting is None or feed.bar is None:
+        # An order decided after that open rests on a position that was not restated yet.
+        late = waiting is not None and waiting.decided_at > split.at
+        reason = "decided before the split was known" if late else "given anew after a split"
+        self._broker.cancel_order(symbol, OrderStatus.CANCELLED, self.now.as_of, reason)
+        self._broker.split(feed, split)
+        if waiting is None or feed.bar is None or late:
             return
         size = target_position(waiting.size * split.ratio, 1.0, 1.0, self._instruments[symbol].lot)
         if before + waiting.size == 0:
             size = -self.position(symbol)
         if size:
             self._place(feed, feed.bar, size, waiting.reason, forced=waiting.forced)
-
-    def apply_dividend(self, dividend: Dividend) -> None:
-        """Pay a dividend on the position."""
-        self._broker.apply_dividend(self._feed(dividend.symbol), dividend.symbol, dividend.amount)
 
     def enforce_margin(self) -> None:
         """Order every short closed if equity is at or below the margin of the gross exposure."""

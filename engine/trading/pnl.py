@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from engine.corporate_actions import Split
 from engine.instruments import Costs
 from engine.trading.records import Fill, HoldingPeriod
 
@@ -159,20 +160,25 @@ class PnLTracker:
         """Add income to the holding period: a dividend, or a split's payout; negative if it was paid."""
         self._running[symbol].income += amount
 
-    def split(self, symbol: str, ratio: float, position: float, price: float) -> None:
+    def split(self, split: Split, position: float, remainder: float, price: float) -> None:
         """Restate the holding period in units after a split.
 
         What exceeds `position` was paid out at `price`, so that its share of the period's PnL so far is
-        income.
+        income. Where the period began after the split, its prices are in the new units already, and the units
+        that it lacked are income.
 
         Args:
-            symbol: The symbol.
-            ratio: The number of new units for each old one.
-            position: The position after the split, in signed units.
+            split: The split.
+            position: The position after it, in signed units.
+            remainder: The units that were paid out.
             price: The last price, after the split, in the base currency.
         """
-        running = self._running.get(symbol)
+        running, ratio = self._running.get(split.symbol), split.ratio
         if running is None:
+            return
+        if running.started_at >= split.at:
+            running.income += (position - running.position) * running.start_price + remainder * price
+            running.position = position
             return
         remainder = running.position * ratio - position
         running.start_price /= ratio

@@ -109,7 +109,7 @@ class SliceCerebro(bt.Cerebro):
             case Split():
                 self.order_manager.split(item)
             case Dividend():
-                self.order_manager.apply_dividend(item)
+                self._broker.apply_dividend(self._feed(item.symbol), item)
             case OpenMissed():
                 self.order_manager.expire_orders(item.symbols, item.reason)
         strategy.on_event(item)

@@ -22,7 +22,8 @@ _PRICES = ("open", "high", "low", "close")
 
 # Tables written from timestamps have a midnight after each day.
 _DAY = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0+)?)?(Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ]00(?::00(?::00(?:\.0+)?)?)?(?:Z|([+-](?:0[0-9]|1[0-4])):?([0-5][0-9]))?)?"
 )
 
 
@@ -141,8 +142,8 @@ def _parse_day(row: Row) -> date:
 def _written_offset(row: Row) -> str:
     """Return the offset from UTC that stands beside a day, such as "+08:00"; empty for UTC and for none."""
     match = _DAY.fullmatch(row.cells["date"])
-    offset = match[2] if match else None
-    return "" if offset in (None, "Z", "+00:00", "-00:00") else offset
+    offset = f"{match[2]}:{match[3]}" if match and match[2] else ""
+    return "" if offset in ("+00:00", "-00:00") else offset
 
 
 def _build_bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) -> Bar:

@@ -35,7 +35,7 @@ def require_known_tables(paths: Sequence[Path], *, skip: bool) -> list[str]:
 
     Raises DataError.
     """
-    folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112  # no error for an impossible name
+    folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112  # False for what is no path
     unknown = [error for folder in folders for _, error in find_unread_tables(folder)]
     notes = []
     for table in (table for folder in folders for table in list_tables(folder)):

@@ -7,25 +7,24 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
-from feeds.files.tables import Row, find_tables, quote_value, read_rows
+from feeds.files.day_stamps import Clock, DayStamps
+from feeds.files.tables import Row, find_tables, parse_timestamp, quote_value, read_rows
 from feeds.symbols import NameTable
 
 COLUMNS = ("published_at", "source", "symbols", "title", "text")
 OPTIONAL_COLUMNS = ("precision", "first_seen_at")
 TITLE_LENGTH, TEXT_LENGTH, SOURCE_LENGTH = 300, 2_000, 100
 _COARSENESS = [Precision.SECOND, Precision.MINUTE, Precision.HOUR, Precision.DAY]
-_CLOCK = r"[0-9]{2}(?P<minute>:[0-9]{2}(?P<second>:[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
-_TIME = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?")
-_WIDEST_OFFSET = timedelta(hours=14)
 _WORDS_OF_A_NAME = 4
+_SEPARATOR = re.compile(r"[;,|()；，、（）]")
 _LIST = re.compile(r"[\[({](.*)[\])}]", re.DOTALL)
 
 # What pandas and others write where there is no value.
@@ -44,6 +43,8 @@ class NewsArchive:
         skipped_repeated: How many rows repeat an item.
         unmatched: The most frequent subjects of the rows that are not traded, each with its count, so that a
             user sees which names the table lacks.
+        day_stamps: For each file with times of day that stand for a day (see `feeds.files.day_stamps`), those
+            times as text and how many of the items are known later for it.
     """
 
     items: tuple[NewsItem, ...]
@@ -51,6 +52,7 @@ class NewsArchive:
     skipped_not_traded: int
     skipped_repeated: int
     unmatched: tuple[tuple[str, int], ...]
+    day_stamps: Mapping[Path, tuple[str, int]]
 
 
 def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> NewsArchive:
@@ -70,25 +72,40 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
     """
     kept: dict[str, NewsItem] = {}
     unmatched: Counter[str] = Counter()
+    day_stamps: dict[Path, tuple[str, int]] = {}
     read = not_traded = 0
     for path in find_tables(paths, COLUMNS, "news"):
+        stamps = DayStamps()
+        found: list[tuple[NewsItem, datetime | None]] = []
         for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)
-            item = _parse_item(row, latency)
+            item, stamp = _parse_item(row, latency)
+            if stamp is not None:
+                stamps.add(item.source, stamp)
             symbols = names.match_symbols(subjects, item.published_at)
             if symbols is None:
                 not_traded += 1
                 unmatched.update(clean_text(subject, 40) for subject in subjects)
             else:
-                item = replace(item, symbols=symbols)
-                kept[item.id] = _merge_items(kept[item.id], item) if item.id in kept else item
+                found.append((replace(item, symbols=symbols), stamp))
+        times = stamps.find()
+        used: Counter[time] = Counter()
+        for item, stamp in found:
+            if stamp is not None and Clock.of(stamp) in times.get(item.source, ()):
+                day_item = _read_as_day(item, stamp, latency)
+                used[stamp.time()] += day_item != item
+                item = day_item
+            kept[item.id] = _merge_items(kept[item.id], item) if item.id in kept else item
+        if used.total():
+            day_stamps[path] = (" or ".join(f"{clock:%H:%M}" for clock in sorted(used)), used.total())
     return NewsArchive(
         items=tuple(sorted(kept.values(), key=lambda item: (item.available_at, item.id))),
         read=read,
         skipped_not_traded=not_traded,
         skipped_repeated=read - not_traded - len(kept),
         unmatched=tuple(sorted(unmatched.items(), key=lambda item: (-item[1], item[0]))[:_UNMATCHED_SHOWN]),
+        day_stamps=day_stamps,
     )
 
 
@@ -119,7 +136,7 @@ def clean_text(text: str, length: int) -> str:
 
 
 def split_subjects(cell: str, names: NameTable) -> list[str]:
-    """Split a symbols cell at semicolons, commas, bars and spaces into its subjects.
+    """Split a symbols cell at semicolons, commas, bars, brackets and spaces into its subjects.
 
     A name that the table has is not taken apart: "Bitcoin Cash ETH" has two subjects. Lists as programs write
     them, such as ['BTC', 'ETH'], are read, and an empty one or a missing value has no subject.
@@ -128,7 +145,7 @@ def split_subjects(cell: str, names: NameTable) -> list[str]:
         return [cell]
     if match := _LIST.fullmatch(cell):
         cell = match[1].replace("' '", "','")  # as numpy writes a list
-    parts = [part.strip().strip("'\"") for part in re.split(r"[;,|]", cell)]
+    parts = [part.strip().strip("'\"") for part in _SEPARATOR.split(cell)]
     if parts and all(part in _MISSING for part in parts):
         return []
     return [subject for part in parts for subject in _phrases(part.split(), names)]
@@ -152,7 +169,20 @@ def _merge_items(first: NewsItem, again: NewsItem) -> NewsItem:
     return replace(first, symbols=frozenset() if whole_market else first.symbols | again.symbols)
 
 
-def _parse_item(row: Row, latency: timedelta) -> NewsItem:
+def _read_as_day(item: NewsItem, stamp: datetime, latency: timedelta) -> NewsItem:
+    known = available_at(
+        stamp,
+        Precision.DAY,
+        zone_known=item.zone_known,
+        first_seen_at=None,
+        latency=latency,
+        is_day_stamp=True,
+    )
+    return replace(item, precision=Precision.DAY, available_at=known)
+
+
+def _parse_item(row: Row, latency: timedelta) -> tuple[NewsItem, datetime | None]:
+    """Return the item of a row, and its time of day as written if what it means is to be seen."""
     local, precision, zone_known = _parse_published(row)
     first_seen_at = _parse_first_seen(row)
     source = clean_text(row.cells["source"], SOURCE_LENGTH)
@@ -160,7 +190,8 @@ def _parse_item(row: Row, latency: timedelta) -> NewsItem:
     if not (title or text):
         raise DataError(f"{row.place}: title and text are empty; fill one or remove the row")
     published_at = local.astimezone(UTC)
-    return NewsItem(
+    has_clock = len(row.cells["published_at"]) > len("2024-05-31") and first_seen_at is None
+    item = NewsItem(
         id=news_id(source, published_at, title, text),
         source=source,
         title=title,
@@ -174,6 +205,7 @@ def _parse_item(row: Row, latency: timedelta) -> NewsItem:
         ),
         symbols=frozenset(),
     )
+    return item, local if has_clock else None
 
 
 def _parse_published(row: Row) -> tuple[datetime, Precision, bool]:
@@ -205,22 +237,14 @@ def _parse_first_seen(row: Row) -> datetime | None:
 def _parse_moment(row: Row, column: str) -> tuple[datetime, Precision, bool]:
     """Return a cell's time, the precision in which it is written, and whether it states a zone."""
     text = row.cells[column]
-    match = _TIME.fullmatch(text)
-    try:
-        moment = datetime.fromisoformat(text if match else "")
-    except ValueError:
-        moment = datetime.min
-    offset = moment.utcoffset() or timedelta(0)
-    if not match or not 1900 <= moment.year < 2200 or abs(offset) > _WIDEST_OFFSET:
+    moment = parse_timestamp(text)
+    if moment is None:
         fault = f"{quote_value(text)} is not a time" if text else "is empty"
         raise DataError(f"{row.place}: {column} {fault}; write it as 2024-05-31T13:45:00Z or 2024-05-31")
     zone_known = moment.tzinfo is not None
-    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written_precision(match), zone_known
+    return (moment if zone_known else moment.replace(tzinfo=UTC)), _written_precision(text), zone_known
 
 
-def _written_precision(match: re.Match[str]) -> Precision:
-    if match["second"]:
-        return Precision.SECOND
-    if match["minute"]:
-        return Precision.MINUTE
-    return Precision.HOUR if len(match[0]) > len("2024-05-31") else Precision.DAY
+def _written_precision(timestamp: str) -> Precision:
+    clock = re.split(r"[Z+-]", timestamp[len("2024-05-31T") :])[0]
+    return _COARSENESS[::-1][clock.count(":") + 1] if clock else Precision.DAY

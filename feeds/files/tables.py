@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -287,21 +287,26 @@ def _damage_error(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: not a readable Parquet file ({quote_value(str(error))}); write it again")
 
 
-_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
-_STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?")
+_CLOCK = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
+_STAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?)?")
+_WIDEST_OFFSET = timedelta(hours=14)
+_YEARS = range(1900, 2200)
 
 
 def parse_timestamp(text: str) -> datetime | None:
     """Parse a date or a time, naive where no zone stands beside it; None if it is neither.
 
-    A date alone is its midnight. The form is YYYY-MM-DD, or YYYY-MM-DDTHH:MM with optional seconds and zone.
+    A date alone is its midnight. The form is YYYY-MM-DD, or YYYY-MM-DDTHH with optional minutes, seconds and
+    zone (Z, +08:00 or +0800), from 1900 to 2199.
     """
     if not _STAMP.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    offset = moment.utcoffset() or timedelta(0)
+    return moment if moment.year in _YEARS and abs(offset) <= _WIDEST_OFFSET else None
 
 
 def parse_number(text: str) -> float | None:

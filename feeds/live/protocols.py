@@ -8,8 +8,9 @@ address.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from engine.corporate_actions import Dividend, Split
 from engine.model import Bar, NewsItem, require_utc
 
 
@@ -54,6 +55,20 @@ class BarSource(Protocol):
 
     def quote(self, symbol: str) -> Quote:
         """Return the last traded price."""
+        ...
+
+
+@runtime_checkable
+class ActionSource(Protocol):
+    """A source that states splits and dividends."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for the journal."""
+        ...
+
+    def corporate_actions(self, symbol: str, since: datetime) -> Sequence[Split | Dividend]:
+        """Return those whose ex-date opened at or after `since`, as far as they are known."""
         ...
 
 

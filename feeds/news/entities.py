@@ -55,14 +55,31 @@ _COMMON_COMPANIES = _split_words(
     "amazon, chevron, micron, adobe, ping an, 苹果"
 )
 
-# Words before or after a name that give it another meaning: the yield curve, China's central bank, a
-# university.
+# Words before or after a name that give it another meaning: the yield curve, China's central bank.
 _OTHER_BEFORE = {
     "curve": re.compile(r"\b(?:yield|learning|bell|forward|phillips|ahead of the|behind the)\s+$", re.I),
     "bank of china": re.compile(r"\bpeople['’]?s\s+$", re.I),
-    "jd": re.compile(r"\b(?:senator|sen\.|vice president)\s+$", re.I),
+    "ford": re.compile(r"\b(?:harrison|gerald|henry|tom|betty)\s+$", re.I),
+    "visa": re.compile(r"\b(?:h-1b|student|work|travel|tourist|golden|schengen|entry)\s+$", re.I),
 }
 _OTHER_AFTER = {
+    "alphabet": re.compile(r"\s+soup\b", re.I),
+    "amazon": re.compile(r"\s+(?:rain ?forest|river|basin)\b", re.I),
+    "apple": re.compile(r"\s+(?:pies?|orchards?|growers?|harvests?|juice|cider)\b", re.I),
+    "citi": re.compile(r"\s+(?:field|bikes?)\b", re.I),
+    "optimism": re.compile(
+        r"\s+(?:about|around|as|builds|fades|for|grows|in|on|over|persists|returns|rises|that|wanes)\b", re.I
+    ),
+    "oracle": re.compile(r"\s+of\b", re.I),
+    "quant": re.compile(r"\s+(?:firms?|funds?|hedge|shops?|strateg\w+|traders?|trading)\b", re.I),
+    "ripple": re.compile(r"\s+effects?\b", re.I),
+    "stacks": re.compile(r"\s+(?:of|up)\b", re.I),
+    "terra": re.compile(r"\s+(?:firma|incognita)\b", re.I),
+    "visa": re.compile(
+        r"[- ](?:applica\w+|bans?|curbs?|fees?|free|holders?|polic\w+|program\w*|requirements?|restrictions?|"
+        r"rules?|waivers?)\b",
+        re.I,
+    ),
     "eth": re.compile(r"\s+(?:zurich|zürich|lausanne)\b", re.I),
     "jd": re.compile(r"\s+vance\b", re.I),
     "spy": re.compile(r"\s+(?:balloons?|chiefs?|agenc\w+|cases?|rings?|planes?)\b", re.I),

@@ -18,6 +18,7 @@ from feeds.instruments import guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
+from feeds.quality.repeats import check_repeats
 from feeds.quality.rows import BarRow, RowCheck
 from feeds.quality.volume import check_volume
 
@@ -149,6 +150,7 @@ def check_rows(
         except DataError as error:
             findings.append(new_finding(Kind.DATE, first.line, first.day, str(first.day), str(error)))
         findings += check_volume(rows, new_finding)
+        findings += check_repeats(rows, instrument, new_finding)
         findings += check_prices(rows, instrument, new_finding)
     return sorted(findings, key=lambda finding: (finding.line or 0, finding.kind))
 

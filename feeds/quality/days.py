@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from statistics import median
 
 from engine.calendars import Calendar, Session
 from engine.errors import DataError
 from engine.instruments import AssetClass, Instrument
+from feeds.instruments import trades_on_weekends
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
 _DAY = timedelta(days=1)
+_LEAST_APART = 5
 
 # Fewer rows on closed days are single wrong dates, not a file whose dates are shifted.
 _MIN_SHIFTED = 3
@@ -36,6 +39,9 @@ def check_days(
         new_finding: Creates the findings of this file.
         now: When the file is read, in UTC; None to skip the check for unfinished sessions.
     """
+    if (apart := _median_days_apart(rows)) >= _LEAST_APART:
+        fault = f"the rows are {apart:g} days apart: weekly or monthly bars; give a row for each trading day"
+        return [new_finding(Kind.INTERVAL, rows[0].line, rows[0].day, f"{apart:g} days", fault)]
     findings: list[Finding] = []
     closed = [row for row in rows if _is_closed(calendar, row.day)]
     if len(closed) >= _MIN_SHIFTED and (shift := _detect_shift(rows, closed, calendar)):
@@ -47,6 +53,14 @@ def check_days(
         )
         findings.append(new_finding(Kind.SHIFTED, first.line, first.day, f"{-shift.days:+d} day", fault))
         rows = _shift_rows(rows, closed, shift)
+    elif closed and trades_on_weekends(row.day for row in rows):
+        first = closed[0]
+        fault = (
+            f"{len(closed):,} rows are on days on which {instrument.calendar} was closed, Saturdays and "
+            "Sundays among them; if it trades round the clock, set asset_class = "
+            f'"coin" under [instruments.{instrument.symbol}], or else remove the rows'
+        )
+        findings.append(new_finding(Kind.CLOSED_DAY, first.line, first.day, str(first.day), fault))
     else:
         for row in closed:
             fault = (
@@ -58,6 +72,11 @@ def check_days(
     if now is not None:
         findings += _check_unfinished(rows, calendar, new_finding, now)
     return findings
+
+
+def _median_days_apart(rows: Sequence[BarRow]) -> float:
+    days = [(later.day - earlier.day).days for earlier, later in pairwise(rows)]
+    return median(days) if len(days) >= _LEAST_APART else 1
 
 
 def _session(calendar: Calendar, day: date) -> Session | None:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine.errors import DataError
+from engine.model import Precision
+from feeds.files.day_stamps import DayStamps
 from feeds.files.news import COLUMNS, OPTIONAL_COLUMNS
 from feeds.files.tables import Row, parse_timestamp, quote_value, read_rows
 from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
@@ -43,7 +45,9 @@ class _NewsCheck:
         self.findings: list[Finding] = []
         self._new_finding, self._now = FindingFactory(file=path), now
         self._occurrences: Counter[tuple[str, ...]] = Counter()
+        self._day_stamps = DayStamps()
         self._check_order(list(self._read()))
+        self._check_day_stamps()
         if repeated := sum(self._occurrences.values()) - len(self._occurrences):
             fault = (
                 f"{pluralize(repeated, 'item')} with the time, source and words of another; read once only"
@@ -72,13 +76,23 @@ class _NewsCheck:
         except DataError as error:
             self._add(Kind.UNREADABLE, None, None, "", str(error).removeprefix(f"{path}").lstrip(":, "))
 
+    def _check_day_stamps(self) -> None:
+        clocks = {clock.local for clocks in self._day_stamps.find().values() for clock in clocks}
+        if clocks:
+            times = " or ".join(f"{clock:%H:%M}" for clock in sorted(clocks))
+            fault = (
+                f"most times are {times}, which stands for a day; read with the precision of a day, "
+                "which `precision` may state"
+            )
+            self._add(Kind.CLOCK, None, None, times, fault, blocking=False)
+
     def _add_ragged(self, row: Row, error: DataError) -> None:
         self._add(Kind.UNREADABLE, row.number, None, "", str(error).removeprefix(f"{row.place}: "))
 
     def _check_item(self, row: Row) -> _DatedLine | None:
         text = row.cells["published_at"]
         published = parse_timestamp(text)
-        if published is None or not 1900 <= published.year < 2200:
+        if published is None:
             fault = (
                 f"published_at {quote_value(text)} is not a time; write it as "
                 "2024-05-31T13:45:00Z or 2024-05-31"
@@ -90,6 +104,9 @@ class _NewsCheck:
             self._add(Kind.UNREADABLE, row.number, published, "", fault)
         at = published.astimezone(UTC) if published.tzinfo else published.replace(tzinfo=UTC)
         self._occurrences[text, row.cells["source"], row.cells["title"], row.cells["text"]] += 1
+        dated_only = len(text) == len("2024-05-31") or row.cells.get("precision") == Precision.DAY
+        if not dated_only and not row.cells.get("first_seen_at"):
+            self._day_stamps.add(row.cells["source"], published if published.tzinfo else at)
         slack = _CLOCK_SLACK if published.tzinfo else _ZONE_SLACK
         self._check_first_seen(row, at, slack)
         if self._now is not None and at > self._now + slack:

@@ -181,7 +181,7 @@ def _find_breaks(
             continue
         if instrument.asset_class is AssetClass.A_SHARE:
             limit = price_limit(instrument, rows[index].day)
-            suspect = index >= _LISTING_DAYS and limit is not None and abs(math.exp(gap) - 1) > limit + 0.01
+            suspect = index >= _LISTING_DAYS and limit > 0 and abs(math.exp(gap) - 1) > limit + 0.01
         else:
             overnight = rows[index].day - rows[index - 1].day <= (_DAY if joined else _LONGEST_CLOSURE)
             scale, volume = float(moves.gap_scale[index]), moves.relative_volume(index)

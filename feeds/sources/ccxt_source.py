@@ -1,9 +1,11 @@
 """Coins' candles and prices from the exchanges of ccxt, through public endpoints without keys."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from engine.calendars import Calendar
@@ -25,7 +27,14 @@ from feeds.live.protocols import Opening, Quote
 
 _MILLISECOND = timedelta(milliseconds=1)
 _TIMEOUT_MS = 20_000
+
+# How many candles one answer has, where ccxt states another number or none. Of these, Kraken and
+# Gemini give their newest candles whatever is asked.
+_PAGES = {"mexc": 500, "kraken": 720, "gemini": 1000}
 _PAGE = 100
+
+# Days that do not begin at midnight UTC are joined from shorter candles that do.
+_PARTS = ("4h", "1h")
 _PASSING = (408, 418, 425, 429)
 Answer = TypeVar("Answer")
 
@@ -43,6 +52,8 @@ class CcxtClient:
         self.page = _page_size(exchange)
         self._exchange, self._clock = exchange, clock
         self._step = timeframe_step(timeframe)
+        self._now = EPOCH
+        self._part: str | None = None
         self._wait: float | None = None
         self._status = 0
         self._plain = exchange.on_rest_response
@@ -61,8 +72,10 @@ class CcxtClient:
 
     def server_time(self) -> datetime:
         """Return the time of the exchange's own clock; of ours where ccxt cannot ask for it."""
-        if not self._exchange.has["fetchTime"]:
-            return self._clock()
+        self._now = self._clock() if not self._exchange.has["fetchTime"] else self._ask_time()
+        return self._now
+
+    def _ask_time(self) -> datetime:
         stamp = self._request(self._exchange.fetch_time)
         if isinstance(stamp, bool) or not isinstance(stamp, int) or stamp <= 0:
             raise TemporaryError("the exchange does not say what time it is")
@@ -76,19 +89,66 @@ class CcxtClient:
         return EvenGrid(step=self._step)
 
     def candles(self, symbol: str, since: datetime, until: datetime) -> Sequence[Row]:
-        """Request one page; an exchange that has nothing at `since` may answer with later candles."""
-        limit = -((since - until) // self._step)
+        """Request one page; an exchange that has nothing at `since` may answer with later candles.
+
+        Days that begin at another hour are joined from shorter candles. Raises SourceError where these do not
+        begin at midnight UTC either.
+        """
+        if self._part is None:
+            rows = self._page_of_candles(symbol, self.timeframe, since, until)
+            if self._step < DAY or not (offset := _common_offset(rows)):
+                return rows
+            offered = self._exchange.timeframes or {}
+            joining = [part for part in _PARTS if part in offered and not offset % timeframe_step(part)]
+            part = next(iter(joining), None)
+            if part is None or not self._join_days(symbol, part, since, until):
+                raise SourceError(
+                    f"{self.name}: its days begin at {EPOCH + offset:%H:%M} UTC, not at midnight, and its "
+                    "shorter candles do not join to days; choose another exchange"
+                )
+            self._part = part
+            self.provenance += f", days joined from {part} candles"
+        return self._join_days(symbol, self._part, since, until)
+
+    def _join_days(self, symbol: str, part: str, since: datetime, until: datetime) -> list[Row]:
+        """Return the whole days within a window, and the running one as far as it has come."""
+        step = timeframe_step(part)
+        days: dict[datetime, list[Any]] = defaultdict(list)
+        while since < until:
+            end = min(until, since + self.page // (DAY // step) * DAY)
+            for row in self._page_of_candles(symbol, part, since, end):
+                if (start := parse_start(row)) is not None and since <= start < end:
+                    days[start.replace(hour=0)].append(row)
+            since = end
+        return [
+            _join_rows(rows)
+            for day, rows in sorted(days.items())
+            if [parse_start(row) for row in rows] == [day + number * step for number in range(len(rows))]
+            and (len(rows) == DAY // step or day + DAY > self._now)
+        ]
+
+    def _page_of_candles(self, symbol: str, timeframe: str, since: datetime, until: datetime) -> list[Any]:
+        limit = -((since - until) // timeframe_step(timeframe))
         stamp = (since - EPOCH) // _MILLISECOND
-        rows = self._request(lambda: self._exchange.fetch_ohlcv(symbol, self.timeframe, stamp, limit))
+        rows = self._request(lambda: self._exchange.fetch_ohlcv(symbol, timeframe, stamp, limit))
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
             raise TemporaryError("the answer is no list of candles")
         # Some exchanges give the newest first; any other order is left for `reconcile` to refuse.
         return rows[::-1] if rows and rows[-1] < rows[0] else rows
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
-        """Return the last traded price and the exchange's instant of it. Raises TemporaryError."""
+        """Return the last traded price and the exchange's instant of it. Raises TemporaryError.
+
+        Both are those of the newest public trade where the ticker has no time, as on Kraken.
+        """
         ticker = self._request(lambda: self._exchange.fetch_ticker(symbol))
         price, stamp = ticker.get("last"), ticker.get("timestamp")
+        if stamp is None and self._exchange.has["fetchTrades"]:
+            trades = self._request(lambda: self._exchange.fetch_trades(symbol))
+            newest: Mapping[str, Any] = max(
+                (trade for trade in trades if trade["timestamp"]), key=itemgetter("timestamp"), default={}
+            )
+            price, stamp = newest.get("price"), newest.get("timestamp")
         if not isinstance(price, int | float) or not isinstance(stamp, int):
             raise TemporaryError("the ticker has no last price with its time")
         return float(price), EPOCH + stamp * _MILLISECOND
@@ -171,10 +231,13 @@ def create_client(
             "timeout": _TIMEOUT_MS,
             # Currencies need keys on some exchanges, and no candle needs them.
             "has": {"fetchCurrencies": False},
-            "options": {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}},
+            "options": {"defaultType": "spot"},
             **dict(settings or {}),
         }
     )
+    markets = exchange.options.get("fetchMarkets")
+    if isinstance(markets, dict) and "types" in markets:
+        markets["types"] = _only_spot(markets["types"])
     if not exchange.has["fetchOHLCV"] or timeframe not in (exchange.timeframes or {timeframe: ""}):
         raise UsageError(f"{exchange_id} gives no {timeframe} candles; choose another timeframe or exchange")
     if url:
@@ -184,8 +247,35 @@ def create_client(
     )
 
 
+def _only_spot(types: Any) -> Any:
+    """Return ccxt's setting of which kinds of markets it loads, a list or a table of switches, for spot."""
+    if isinstance(types, list):
+        return ["spot"]
+    return {
+        name: _only_spot(value) if isinstance(value, dict) else name == "spot"
+        for name, value in types.items()
+    }
+
+
+def _common_offset(rows: Sequence[Row]) -> timedelta | None:
+    """Return how long after midnight UTC all rows start; None where they differ."""
+    offsets = {(start - EPOCH) % DAY for row in rows if (start := parse_start(row)) is not None}
+    return offsets.pop() if len(offsets) == 1 else None
+
+
+def _join_rows(rows: Sequence[Any]) -> Row:
+    """Return one row for successive ones; cells that are no numbers are left for `reconcile` to refuse."""
+    try:
+        highs, lows, volumes = ([row[column] for row in rows] for column in (2, 3, 5))
+        return [rows[0][0], rows[0][1], max(highs), min(lows), rows[-1][4], sum(volumes)]
+    except (IndexError, TypeError):
+        return [rows[0][0], None, None, None, None, None]
+
+
 def _page_size(exchange: Any) -> int:
-    """Return how many candles one request may ask for: ccxt's limit for spot markets, or 100."""
+    """Return how many candles one request may ask for: what is known, ccxt's limit for spot, or 100."""
+    if exchange.id in _PAGES:
+        return _PAGES[exchange.id]
     features = (exchange.features or {}).get("spot") or {}
     limit = (features.get("fetchOHLCV") or {}).get("limit")
     return int(limit) if limit else _PAGE

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from importlib import import_module
 
 from engine.calendars import Calendar, Session, load_calendar
+from engine.corporate_actions import ActionKind, Dividend, Split
 from engine.errors import DataError, UsageError
 from engine.instruments import Instrument
 from engine.model import Bar
@@ -85,6 +86,11 @@ class StockClient(ABC):
         code = self._get_instrument(symbol).calendar
         return SessionGrid(calendar=load_calendar(code, since.date(), until.date()))
 
+    def actions(self, symbol: str, since: date) -> Sequence[tuple[date, ActionKind, float]]:
+        """Return splits by ratio and dividends by amount from a day on; none unless overridden."""
+        del symbol, since
+        return ()
+
     def _answer_date(self, status: int) -> datetime:
         """Return the time stated by the last answer, in whole seconds, so up to one behind.
 
@@ -117,7 +123,7 @@ SURELY_FINAL_AFTER = timedelta(minutes=30)
 
 
 class LiveStocks:
-    """A `BarSource` over one service; `calendars` are by symbol."""
+    """A `BarSource` and `ActionSource` over one service; `calendars` are by symbol."""
 
     def __init__(self, service: StockClient, calendars: Mapping[str, Calendar]) -> None:
         self._service, self._calendars = service, calendars
@@ -164,6 +170,24 @@ class LiveStocks:
         """Return the last traded price."""
         price, at = self._service.last_trade(symbol)
         return Quote(price=price, at=at)
+
+    def corporate_actions(self, symbol: str, since: datetime) -> Sequence[Split | Dividend]:
+        """Return what the service states; what is no number above zero, or on no session day, is left out."""
+        actions: list[Split | Dividend] = []
+        for day, kind, value in self._service.actions(symbol, since.date()):
+            try:
+                session = self._calendars[symbol].session(day)
+                if session is None or session[0] < since:
+                    continue
+                at = session[0]
+                actions.append(
+                    Split(at=at, symbol=symbol, ratio=value)
+                    if kind is ActionKind.SPLIT
+                    else Dividend(at=at, symbol=symbol, amount=value)
+                )
+            except (DataError, ValueError):
+                continue  # as a bar that is no bar: a wrong value from outside changes no position
+        return actions
 
     def _session(self, symbol: str, row: Row) -> Session | None:
         day = parse_start(row)

@@ -4,15 +4,21 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from feeds.history.candles import Adjustment
-from feeds.history.client import Row, TemporaryError, first_line
+from engine.corporate_actions import ActionKind
+from feeds.exchanges import EXCHANGES
+from feeds.history.candles import DAY, Adjustment
+from feeds.history.client import Row, SourceError, TemporaryError, first_line
 from feeds.sources.stocks import UNREADABLE, LiveStocks, StockClient, day_after, to_milliseconds
 
+# Yahoo's spelling of hundredths of a pound and of a rand.
+_CURRENCIES = {"GBp": "GBX", "ZAc": "ZAC"}
 _CLASS_SHARE = re.compile(r"([A-Z]+)\.([A-C])")
+_MONTHS = datetime(2024, 1, 15), datetime(2024, 7, 15)
 _CLOCK = "https://query2.finance.yahoo.com/v8/finance/chart/SPY"
 
 
@@ -46,9 +52,26 @@ class YahooClient(StockClient):
             frame = self._history(symbol, window)
         except import_module("yfinance.exceptions").YFPricesMissingError:
             return []
+        self._require_stated_market(symbol)
         columns = [frame[name].tolist() for name in ("Open", "High", "Low", "Close", "Volume")]
         days = [to_milliseconds(moment.date()) for moment in frame.index]
         return list(zip(days, *columns, strict=True))
+
+    def actions(self, symbol: str, since: date) -> Sequence[tuple[date, ActionKind, float]]:
+        """Request splits and dividends, which Yahoo states from the morning of their ex-date on."""
+        window = {"start": since.isoformat(), "end": day_after(self._clock() + DAY).isoformat()}
+        try:
+            frame = self._history(symbol, window, actions=True)
+        except import_module("yfinance.exceptions").YFPricesMissingError:
+            return []
+        columns = ((ActionKind.SPLIT, "Stock Splits"), (ActionKind.DIVIDEND, "Dividends"))
+        return [
+            (moment.date(), kind, float(value))
+            for kind, column in columns
+            if column in frame
+            for moment, value in frame[column].items()
+            if value > 0
+        ]
 
     def last_trade(self, symbol: str) -> tuple[float, datetime]:
         """Return the price and the time that Yahoo states beside its daily rows."""
@@ -71,7 +94,25 @@ class YahooClient(StockClient):
             raise TemporaryError(_describe_error(error)) from None
         return self._answer_date(answer.status_code)
 
-    def _history(self, symbol: str, window: dict[str, str]) -> Any:
+    def _require_stated_market(self, symbol: str) -> None:
+        """Raise SourceError where the currency or the zone that Yahoo states is not the instrument's."""
+        stated = self._ticker(symbol).get_history_metadata()
+        currency, zone = stated.get("currency"), stated.get("exchangeTimezoneName")
+        currency = _CURRENCIES.get(currency, currency)
+        instrument = self._get_instrument(symbol)
+        zones = {exchange.calendar: exchange.zone for exchange in EXCHANGES.values()}
+        expected = zones.get(instrument.calendar)
+        if currency in (None, instrument.currency) and (not (zone and expected) or _agree(zone, expected)):
+            return
+        calendars = {exchange.calendar for exchange in EXCHANGES.values() if exchange.zone == zone}
+        calendar = calendars.pop() if len(calendars) == 1 else f"the calendar of an exchange in {zone}"
+        raise SourceError(
+            f"{self.name} {symbol}: Yahoo states prices in {currency} and the zone {zone}, which are not "
+            f'those of {instrument.calendar} in {instrument.currency}; set calendar = "{calendar}" and '
+            f'currency = "{currency}" under [instruments."{symbol}"]'
+        )
+
+    def _history(self, symbol: str, window: dict[str, str], *, actions: bool = False) -> Any:
         errors = import_module("yfinance.exceptions")
         self._library.data.YfData.cache_get.cache_clear()
         try:
@@ -80,7 +121,7 @@ class YahooClient(StockClient):
                     **window,
                     interval="1d",
                     auto_adjust=self.adjustment is Adjustment.SPLIT_DIVIDEND,
-                    actions=False,
+                    actions=actions,
                     keepna=True,
                     timeout=self._timeout_s,
                 )
@@ -105,6 +146,15 @@ def to_yahoo_symbol(symbol: str) -> str:
     """Return Yahoo's spelling: a hyphen before a share class (BRK.B is BRK-B), a dot before an exchange."""
     match = _CLASS_SHARE.fullmatch(symbol)
     return f"{match[1]}-{match[2]}" if match else symbol
+
+
+def _agree(zone: str, other: str) -> bool:
+    """Return whether two zones have the same time in winter and in summer."""
+    try:
+        clocks = [ZoneInfo(name) for name in (zone, other)]
+    except (ValueError, ZoneInfoNotFoundError):
+        return False
+    return all(len({month.replace(tzinfo=clock).utcoffset() for clock in clocks}) == 1 for month in _MONTHS)
 
 
 def _describe_error(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from engine.corporate_actions import Split
+from engine.corporate_actions import Dividend, RecentFills, Split, apply_split
 from engine.journal.events.inputs import Quotes
 from engine.model import Prediction, Slice
 from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus, SessionSnapshot, Valuation
@@ -56,6 +56,7 @@ class AccountTracker:
         self._entry: dict[str, float] = {}
         self._rates: dict[str, float] = {}
         self._waiting: dict[str, float] = {}
+        self._recent_fills = RecentFills()
         self._prices: dict[str, tuple[float, datetime]] = {}
 
     def on_valuation(self, at: datetime, valued: EquityPoint | Valuation) -> None:
@@ -97,17 +98,29 @@ class AccountTracker:
         if self._cash is not None:
             self._cash -= size * price * fill.rate + fill.commission
         self._costs += fill.cost
+        self._recent_fills.add(symbol, fill.at, size)
         self._fills += 1
         self._sizes[symbol] = 0.0 if abs(after) < 1e-9 * max(1.0, abs(before)) else after
 
     def on_split(self, split: Split) -> None:
         """Restate a symbol's position and prices in its new units."""
-        self._sizes[split.symbol] = self._sizes.get(split.symbol, 0.0) * split.ratio
-        if known := self._prices.get(split.symbol):
+        later = self._recent_fills.since(split.symbol, split.at)
+        self._sizes[split.symbol], _ = apply_split(
+            self._sizes.get(split.symbol, 0.0), split.ratio, 0.0, later
+        )
+        known = self._prices.get(split.symbol)
+        if known is not None and known[1] < split.at:
             self._prices[split.symbol] = known[0] / split.ratio, known[1]
         for book in (self._entry, self._first):
             if split.symbol in book:
                 book[split.symbol] /= split.ratio
+
+    def on_dividend(self, dividend: Dividend) -> None:
+        """Add a dividend to the cash, on the position before the open of its ex-date."""
+        symbol = dividend.symbol
+        held = self._sizes.get(symbol, 0.0) - self._recent_fills.since(symbol, dividend.at)
+        if self._cash is not None:
+            self._cash += held * dividend.amount * self._rates.get(symbol, 1.0)
 
     def on_price(self, symbol: str, price: float, at: datetime) -> None:
         """Take a price, unless a newer one is known."""

@@ -38,6 +38,8 @@ class CandleTracker:
                 low=bar.low / ratio,
                 close=bar.close / ratio,
             )
+            if bar.at <= split.at
+            else bar
             for bar in self._candles.get(split.symbol, ())
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.corporate_actions import Dividend, Split
+from engine.corporate_actions import ActionKind, Dividend, Split
 from engine.errors import JournalError
 from engine.journal.events import PAYLOADS, Kind, StoredEvent, decode
 from engine.journal.events.inputs import (
@@ -24,6 +24,7 @@ from engine.journal.events.inputs import (
 )
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import (
+    ActionAnnounced,
     Fault,
     Forecasting,
     RegistryChanged,
@@ -60,6 +61,8 @@ NOTIFIED_KINDS = (
     Kind.FAULT,
     Kind.ADOPTED,
     Kind.RETRAINED,
+    Kind.SPLIT,
+    Kind.DIVIDEND,
 )
 """Kinds that are posted to a webhook."""
 
@@ -74,7 +77,14 @@ COLLECTOR_KINDS = (
 )
 """Kinds that a collector prints and a live session logs."""
 
-LOGGED_KINDS = (*NOTIFIED_KINDS, *COLLECTOR_KINDS, Kind.REGISTRY_CHANGED, Kind.COMMAND, Kind.FILL)
+LOGGED_KINDS = (
+    *NOTIFIED_KINDS,
+    *COLLECTOR_KINDS,
+    Kind.REGISTRY_CHANGED,
+    Kind.COMMAND,
+    Kind.ACTION_ANNOUNCED,
+    Kind.FILL,
+)
 """Kinds that the session log and the terminal show."""
 
 FOLLOWED_KINDS = (*LOGGED_KINDS, Kind.FORECAST, Kind.PROGRESS, Kind.WAITING, Kind.VALUATION)
@@ -193,6 +203,27 @@ def decision_text(close: datetime, now: datetime) -> str:
     return f"next decision at the close of {close:%Y-%m-%d %H:%M} UTC (in {span_text(close - now)})"
 
 
+def action_text(action: str, value: float) -> str:
+    """Return a split or dividend in a few words; a ratio of 1 and an amount of 0 take one back."""
+    if value == (1.0 if action == ActionKind.SPLIT else 0.0):
+        return f"no {action}"
+    if action == ActionKind.SPLIT:
+        return f"split, {value:g} for 1" if value >= 1 else f"reverse split, 1 for {1 / value:g}"
+    return f"dividend of {value:,.6g}"
+
+
+def announcement_line(announced: Mapping[str, Any]) -> str:
+    """Return the outcome of `strategies.paper_runtime.control.announce_action`."""
+    what = f"{announced['symbol']}, {action_text(announced['action'], announced['value'])}"
+    when = f"{announced['effective_at']:%Y-%m-%d %H:%M} UTC"
+    if announced["late"]:
+        how = f"the open of {when} is past: what was held before it is restated"
+    else:
+        how = f"takes effect at the open of {when}"
+    idle = "" if announced["running"] else "; the session is not running and does so when it is started"
+    return f"session {announced['session']}: {what}, is journaled; {how}{idle}"
+
+
 def span_text(span: timedelta) -> str:
     """Return a span of time in two units."""
     left = int(max(0.0, span.total_seconds()))
@@ -255,6 +286,9 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     SessionStopped: lambda e: f"session stopped: {e.reason}",
     SessionFinished: lambda _: "session finished",
     Waiting: lambda e: f"for {e.awaited} until {e.until:%Y-%m-%d %H:%M:%S}",
+    ActionAnnounced: lambda e: (
+        f"{action_text(e.action, e.value)} from {e.effective_at:%Y-%m-%d %H:%M} on, stated by {e.author}"
+    ),
     Fault: _describe_fault,
     ModelAdopted: lambda e: f"student {e.name or e.fingerprint[:12]} is used from here on",
     Retrained: _describe_retrained,

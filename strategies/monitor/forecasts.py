@@ -64,7 +64,7 @@ class ForecastTracker:
     def split(self, split: Split) -> None:
         """Restate the open call of a symbol whose prices are in other units from here on."""
         call = self._open.get(split.symbol[:40])
-        if call is None or call.last_close is None:
+        if call is None or call.last_close is None or call.as_of > split.at:
             return
         ratio = split.ratio
         close = None if call.close is None else call.close / ratio

@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from engine.corporate_actions import Split
+from engine.corporate_actions import ActionKind, Dividend, Split
 from engine.errors import JournalError
 from engine.journal.events import Kind, input_seq
 from engine.journal.events.inputs import ModelAdopted, Quotes, SessionFinished, SliceRecord
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import (
+    ActionAnnounced,
     Forecasting,
     RunFailed,
     RunFinished,
@@ -180,6 +181,7 @@ class JournalProjection:
         self.started: SessionStarted | None = None
         self.snapshot: SessionSnapshot | None = None
         self.risk_change: RiskChange | None = None
+        self.announced: dict[tuple[ActionKind, str, datetime], ActionAnnounced] = {}
         self.waiting: Waiting | None = None
         self.retrained: Mapping[str, Any] | None = None
         self._handlers: dict[type, Callable[[EventRow, Any], None]] = {
@@ -196,6 +198,8 @@ class JournalProjection:
             Command: self._on_command,
             RiskChange: self._on_risk_change,
             Split: self._on_split,
+            Dividend: self._on_dividend,
+            ActionAnnounced: self._on_announced,
             Waiting: self._on_waiting,
             SessionStarted: self._on_started,
             RunStarted: lambda _row, run: self._set_start(fields.get_number(run.config, "cash"), {}),
@@ -324,7 +328,15 @@ class JournalProjection:
         self.account.on_fill(fill)
         self._fills.append(fill_line(row.seq, fill))
 
+    def _on_announced(self, _row: EventRow, announced: ActionAnnounced) -> None:
+        self.announced[announced.action, announced.symbol, announced.effective_at] = announced
+
+    def _on_dividend(self, _row: EventRow, dividend: Dividend) -> None:
+        self.announced.pop((ActionKind.DIVIDEND, dividend.symbol, dividend.at), None)
+        self.account.on_dividend(dividend)
+
     def _on_split(self, _row: EventRow, split: Split) -> None:
+        self.announced.pop((ActionKind.SPLIT, split.symbol, split.at), None)
         self.account.on_split(split)
         self.calls.split(split)
         self._candles.on_split(split)

@@ -29,6 +29,9 @@ _KINDS = (
     Kind.FAULT,
     Kind.ADOPTED,
     Kind.COMMAND,
+    Kind.ACTION_ANNOUNCED,
+    Kind.SPLIT,
+    Kind.DIVIDEND,
     Kind.RETRAINED,
 )
 """Kinds that are read from the beginning; of all others the newest events are enough."""
@@ -76,6 +79,7 @@ def read_status(data_dir: Path, name: str, now: datetime) -> dict[str, Any]:
         "down": [encode_fields(fault) | {"at": at} for fault, at in projection.health.down.values()],
         "faults": [encode_fields(fault) | {"at": at} for fault, at in projection.health.faults],
         "unanswered": [command.command for command in projection.unanswered],
+        "announced": [encode_fields(announced) for announced in projection.announced.values()],
         "retrained": projection.retrained,
         "events": events,
     }

@@ -21,6 +21,7 @@ from engine.journal.recovery import Checkpoint
 from engine.trading.inputs import EngineInput
 from engine.trading.risk import Command
 from llm.student import StudentClient, StudentUnavailable
+from strategies.paper.announced_actions import AnnouncedActions
 from strategies.paper.clock import Clock, Source
 from strategies.paper.forecasting import (
     ARRIVED_LATE,
@@ -90,6 +91,7 @@ class PaperSession:
         self._writer = JournalWriter(journal, self._time, deps.stop, deps.on_message)
         self.faults = self._writer.faults
         self._clock = ClockJumpDetector()
+        self._actions = AnnouncedActions(journal)
         self._student: StudentClient | None = None
         self._student_adoption: ModelAdopted | None = None
         self._ended: Row | None = None
@@ -221,6 +223,11 @@ class PaperSession:
         if not self._time.simulated and (wrong := self._clock.check(now, self._wake)):
             self.faults.record("clock", wrong)
             self._wake = None
+        due = self._writer.retrying(lambda: self._actions.due(now), confirms_recovery=False)
+        for action in due:
+            self._writer.append(action, at=action.at)
+        if due:
+            return  # they are inputs, which come before those of the source
         if self._wake is not None and now < self._wake:
             self._time.wait(self._wake)
             return

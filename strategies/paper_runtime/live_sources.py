@@ -16,16 +16,20 @@ from feeds.files.rates import read_rates
 from feeds.history.download import fetch_bars
 from feeds.history.file_import import SOURCE as FILES
 from feeds.history.store import BarStore
-from feeds.live.collector import Collector
-from feeds.sources.registry import list_sources
+from feeds.live.polling import ConcurrentExecutor
+from feeds.live.protocols import ActionSource
+from feeds.sources.registry import create_live_source, list_sources
 from strategies.console import print_stderr, print_wait
 from strategies.instrument_settings import build_instruments
 from strategies.live_data import create_collector
 from strategies.market_data import BARS_FOLDER, MarketData
+from strategies.paper.clock import Source
+from strategies.paper_runtime.action_watch import ActionWatch
 from strategies.paper_runtime.launch import LaunchSpec
 from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
 _AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
+_ASK_SECONDS = 30.0
 _HISTORY = timedelta(days=120)
 """Covers the window of every prompt template, also over the longest holidays."""
 
@@ -88,12 +92,13 @@ class LiveSources:
             rates=self._rates(),
         )
 
-    def create_collector(self, journal: Journal) -> Collector:
-        """Return the collector that appends to the session's journal."""
+    def create_source(self, journal: Journal) -> Source:
+        """Return the collector that appends to the session's journal, and what asks for splits beside it."""
         by_source = self._by_source
         first = next(journal.read(0), None)
-        calendars = self._calendars(first.as_of.date() if first else self._clock().date())
-        return create_collector(
+        began = first.as_of if first else self._clock()
+        calendars = self._calendars(began.date())
+        collector = create_collector(
             journal,
             self._config,
             by_source,
@@ -103,6 +108,22 @@ class LiveSources:
             data_dir=self._plan.data_dir,
             clock=self._clock,
             sleep=self._sleep,
+        )
+        by_symbol = {symbol: calendars[each.calendar] for symbol, each in self._instruments.items()}
+        live = {source: create_live_source(self._clients.get(source), by_symbol) for source in by_source}
+        stating = {
+            symbol: source
+            for name, symbols in by_source.items()
+            if isinstance(source := live[name], ActionSource)
+            for symbol in symbols
+        }
+        return ActionWatch(
+            collector,
+            journal,
+            sources=stating,
+            calendars=by_symbol,
+            since=began,
+            executor=ConcurrentExecutor(_ASK_SECONDS),
         )
 
     def _history(

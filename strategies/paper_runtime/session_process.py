@@ -25,6 +25,7 @@ from llm.worker.host import STUDENT_COMMAND, RemoteStudent, StudentHost
 from strategies.config import Retraining, student_settings
 from strategies.console import print_stderr, utc_now
 from strategies.market_data import MarketData, load_market_data
+from strategies.paper.announced_actions import AnnouncedActions
 from strategies.paper.clock import SimulatedClock, SystemClock
 from strategies.paper.files import open_session, read_start
 from strategies.paper.journal_writer import FaultTracker, StopRequested
@@ -91,7 +92,9 @@ class SessionProcess:
         learns = plan.config.paper.retrain is not Retraining.NEVER
 
         def parts(journal: Journal) -> SessionDeps:
-            together = _AHEAD if plan.speed is None and not learns else 1
+            # What was announced takes effect between the inputs, which must not be journaled before.
+            one_by_one = plan.speed is not None or learns or AnnouncedActions(journal).pending
+            together = 1 if one_by_one else _AHEAD
             champions = self._champions(journal) if learns else None
             return SessionDeps(
                 source=ReplaySource(journal, facts, script, together),
@@ -119,7 +122,7 @@ class SessionProcess:
 
         def parts(journal: Journal) -> SessionDeps:
             return SessionDeps(
-                source=sources.create_collector(journal),
+                source=sources.create_source(journal),
                 time=SystemClock(utc_now, time.sleep),
                 answers=ledger,
                 load_student=lambda adopted: CancellableStudent(

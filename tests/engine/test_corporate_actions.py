@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.corporate_actions import Dividend, Split, apply_split, split_bar
+from engine.corporate_actions import Dividend, RecentFills, Split, apply_split, split_bar
 from engine.errors import DataError, JournalError
 from engine.instruments import Costs
 from engine.journal.events import decode, encode
@@ -85,6 +85,57 @@ def test_the_pnl_of_all_steps_is_the_change_of_equity_with_splits_and_dividends(
     items.insert(place + 1, Dividend(at=split.at, symbol="AAPL", amount=amount))
     result = run_plan(items, half, [replace(SHARE, lot=lot)], costs=DEAR)
     assert sum(step.pnl for step in result.steps) == pytest.approx(result.value - 10_000, abs=1e-6)
+
+
+def known_late(ratio, day, slices, prices=PRICES):
+    """Slices with a split and a dividend that are known so many slices after the open of their day."""
+    split = Split(at=MONDAY + day * DAY, symbol="AAPL", ratio=ratio)
+    items = make_slices(prices, ratio, day)
+    opened = next(n for n, slice_ in enumerate(items) if slice_.phase == "open" and slice_.as_of == split.at)
+    items[opened + slices : opened + slices] = [split, Dividend(at=split.at, symbol="AAPL", amount=0.5)]
+    return items
+
+
+@pytest.mark.parametrize("slices", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("share", [SHARE, FRACTION])
+def test_a_split_and_a_dividend_known_late_come_to_what_they_would_have_in_time(slices, share):
+    result = run_plan(known_late(1.5, 2, slices), once, [share], costs=DEAR)
+    intime = run_plan(known_late(1.5, 2, 0), once, [share], costs=DEAR)
+    assert result.steps[-1].position == intime.steps[-1].position
+    # A fraction of a share is paid out at the price at which the split becomes known.
+    assert result.value == pytest.approx(intime.value, abs=0.0 if share is FRACTION else 3.0)
+    assert sum(step.pnl for step in result.steps) == pytest.approx(result.value - 10_000, abs=1e-9)
+
+
+def test_an_order_decided_before_a_split_was_known_is_cancelled():
+    result = run_plan(known_late(10.0, 2, 2), half, [FRACTION])
+    ex_date = MONDAY + 2 * DAY
+    (late,) = [order for order in result.orders if order.reason == "decided before the split was known"]
+    assert (late.decided_at, late.status) == (ex_date + DAY, OrderStatus.CANCELLED)
+    assert [fill.at for fill in result.fills[:3]] == [MONDAY + DAY, ex_date, ex_date + 2 * DAY]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(5, 500), min_size=5, max_size=8),
+    st.sampled_from([0.1, 0.5, 1.5, 2.0, 10.0]),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.sampled_from([0.0, 1.0]),
+)
+def test_the_pnl_of_all_steps_is_the_change_of_equity_where_a_split_is_known_late(
+    closes, ratio, day, slices, lot
+):
+    items = known_late(ratio, day, slices, [(close * 1.01, close) for close in closes])
+    result = run_plan(items, half, [replace(SHARE, lot=lot)], costs=DEAR)
+    assert sum(step.pnl for step in result.steps) == pytest.approx(result.value - 10_000, abs=1e-6)
+    filled = RecentFills()
+    for fill in result.fills:
+        filled.add("AAPL", fill.at, fill.size)
+    later = filled.since("AAPL", items[0].as_of + day * DAY)
+    before = sum(fill.size for fill in result.fills) - later
+    held = result.steps[-1].position if result.steps else 0.0
+    assert held == pytest.approx(apply_split(before + later, ratio, lot, later)[0])
 
 
 def test_a_waiting_order_is_given_anew_and_filled_at_the_same_open():

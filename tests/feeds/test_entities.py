@@ -83,6 +83,10 @@ def test_what_only_looks_like_a_name_is_not_taken_for_one(title):
         ("BOE buys 20 billion of gilts as markets fall", "000725"),
         ("People's Bank of China cuts rates, markets rise", "601988"),
         ("ETH Zurich models the economy", "ETHUSDT"),
+        ("The Oracle of Omaha on shares and the economy", "ORCL"),
+        ("Optimism Returns to Crypto Markets", "OPUSDT"),
+        ("Ripple Effects in crypto as the Fed cuts rates", "XRPUSDT"),
+        ("Visa rules weigh on shares and the economy", "V"),
         ("A few microns thick: markets for films", "MU"),
     ],
 )

@@ -1,20 +1,23 @@
+import re
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from engine.calendars import load_calendar
 from engine.errors import DataError, UsageError
 from feeds.history.candles import Adjustment
 from feeds.history.client import BarClient, SourceError
 from feeds.history.download import fetch_bars
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
+from feeds.instruments import guess_instrument
 from feeds.sources import eastmoney_source, yfinance_source
 from feeds.sources.registry import create_client
 from feeds.sources.yfinance_source import to_yahoo_symbol
 from tests.stress.fetch_faults import cells, clock, ignore_progress, parse_rows
-from tests.support.servers.bars_on_disk import DATA, SAMPLES, text_rows
+from tests.support.servers.bars_on_disk import DATA, SAMPLES, milliseconds, text_rows
 from tests.support.servers.eastmoney import EastmoneyServer
 from tests.support.servers.faults import FaultPlan
 from tests.support.servers.yahoo import YahooServer
@@ -109,6 +112,40 @@ def test_a_stocks_running_day_is_not_stored_until_half_an_hour_after_the_close(y
             client = yfinance_source.create_client("yfinance", clock=lambda now=now: now, url=server.url)
             stored = fetched(client, tmp_path, "BRK.B", since=date(2023, 12, 1))
             assert stored.candles[-1].starts_at.date() == last
+
+
+@pytest.mark.parametrize(
+    ("symbol", "market", "refusal"),
+    [
+        ("SAP.DE", ("EUR", "Europe/Berlin"), None),
+        ("7203.T", ("JPY", "Asia/Tokyo"), None),
+        ("VOD.L", ("GBp", "Europe/London"), None),
+        ("000001.SZ", ("CNY", "Asia/Shanghai"), None),
+        ("BTC-USD", ("USD", "UTC"), None),
+        ("EQNR.XX", ("NOK", "Europe/Oslo"), 'set calendar = "XOSL" and currency = "NOK" under'),
+        ("N225", ("JPY", "Asia/Tokyo"), 'calendar = "XTKS"'),
+        ("SHEL.L", ("USD", "Europe/London"), 'currency = "USD" under'),
+        ("ASML", ("USD", "Europe/Amsterdam"), "the zone Europe/Amsterdam, which are not those of XNYS"),
+    ],
+)
+def test_the_market_that_yahoo_states_is_the_instruments_or_refused(
+    yfinance, tmp_path, symbol, market, refusal
+):
+    instrument = guess_instrument(symbol)
+    calendar = load_calendar(instrument.calendar, FIRST, date(2023, 2, 1))
+    days = [day for day in (FIRST + timedelta(days=number) for number in range(20)) if calendar.session(day)]
+    rows = [(milliseconds(day), "100.0", "102.0", "99.0", "101.0", "5000") for day in days]
+    with YahooServer({symbol: rows}, market=market) as server:
+        client = yfinance_source.create_client("yfinance", clock=clock, url=server.url)
+        if refusal:
+            with pytest.raises(SourceError, match=re.escape(refusal)):
+                fetched(client, tmp_path, symbol, until=days[-1])
+            return
+        stored = fetched(client, tmp_path, symbol, until=days[-1])
+    assert stored.gaps == ()
+    assert [bar.opens_at for bar in stored.bars(instrument, calendar)] == [
+        calendar.session(day)[0] for day in days
+    ]
 
 
 def test_a_symbol_that_yahoo_has_not_is_refused_after_asking_again(yfinance, brk, tmp_path):

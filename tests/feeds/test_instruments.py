@@ -40,6 +40,9 @@ WEEKDAYS = [day for day in EVERY_DAY if day.weekday() < 5]
         ("XXBTZUSD", "XBT", "USD"),
         ("tBTCUSD", "BTC", "USD"),
         ("KRW-BTC", "BTC", "KRW"),
+        ("XDGUSD", "XDG", "USD"),
+        ("BTCUSD1440", "BTC", "USD"),
+        ("BTC-USD (1)", "BTC", "USD"),
     ],
 )
 def test_a_pair_is_taken_apart_where_its_coin_ends(symbol, base, quote):
@@ -54,7 +57,9 @@ def test_a_coin_without_a_quote_currency_is_a_coin_in_dollars(symbol):
     assert (instrument.calendar, instrument.currency, instrument.lot) == ("24/7", "USD", 0.0)
 
 
-@pytest.mark.parametrize("symbol", ["600519", "600519.XSHG", "000001.XSHE", "sh.600519", "SHSE.600519"])
+@pytest.mark.parametrize(
+    "symbol", ["600519", "600519.XSHG", "000001.XSHE", "sh.600519", "SHSE.600519", "1.600519", "贵州茅台"]
+)
 def test_an_a_share_is_known_by_its_code(symbol):
     instrument = guess_instrument(symbol)
     assert (instrument.asset_class, instrument.lot) == (AssetClass.A_SHARE, 100.0)
@@ -74,6 +79,13 @@ def test_a_share_trades_where_its_suffix_says_and_in_new_york_without_one(symbol
     instrument = guess_instrument(symbol)
     assert instrument.asset_class is AssetClass.STOCK
     assert (instrument.calendar, instrument.currency, instrument.lot) == (calendar, currency, lot)
+
+
+@pytest.mark.parametrize(
+    "symbol", ["AAPL.US", "US.AAPL", "105.AAPL", "AAPL.O", "NASDAQ_AAPL, 1D", "AAPL_2006-01-01_to_2018-01-01"]
+)
+def test_a_us_share_has_its_names_in_the_spellings_of_vendors(symbol):
+    assert "apple" in guess_instrument(symbol).names
 
 
 @pytest.mark.parametrize("symbol", ["LTC", "STX", "DASH", "HYPE"])

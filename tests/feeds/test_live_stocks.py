@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from engine.calendars import load_calendar
+from engine.corporate_actions import Dividend, Split
 from engine.instruments import Instrument
 from engine.journal.journal import Journal
 from engine.model import Phase
@@ -250,3 +251,24 @@ def test_a_row_that_is_no_bar_becomes_a_named_gap_and_never_a_slice(service, jou
     service.collect(journal, closes(calendar, days[1]) + HOUR)
     assert [row.payload["phase"] for row in rows(journal, "slice")] == []
     assert {row.payload["lacks"] for row in rows(journal, "gap")} == {"bar"}
+
+
+def stamp(day: date) -> int:
+    return int(opens(XNYS, day).timestamp())
+
+
+def test_splits_and_dividends_of_yahoo_take_effect_at_the_open_of_their_day(yahoo):
+    split = {"date": stamp(NEW_YORK[1]), "numerator": 10, "denominator": 1, "splitRatio": "10:1"}
+    paid = {"date": stamp(NEW_YORK[2]), "amount": 0.25}
+    yahoo.server.events = {"AAPL": {"splits": {"1": split}, "dividends": {"2": paid}}}
+    yahoo.tape.now = closes(XNYS, NEW_YORK[-1])
+    stated = yahoo.source.corporate_actions("AAPL", opens(XNYS, NEW_YORK[0]))
+    assert stated == [
+        Split(at=opens(XNYS, NEW_YORK[1]), symbol="AAPL", ratio=10.0),
+        Dividend(at=opens(XNYS, NEW_YORK[2]), symbol="AAPL", amount=0.25),
+    ]
+    assert yahoo.source.corporate_actions("AAPL", opens(XNYS, NEW_YORK[2])) == stated[1:]
+
+
+def test_a_source_without_splits_states_none(eastmoney):
+    assert eastmoney.source.corporate_actions("600519", opens(XSHG, SHANGHAI[0])) == []

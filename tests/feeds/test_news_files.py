@@ -19,6 +19,7 @@ from tests.support.places import SHARED_CASES, SHARED_DATA, needs_shared_cases, 
 HEADER = "published_at,precision,source,symbols,title,text"
 LATENCY = timedelta(minutes=15)
 NAMES = NameTable.for_instruments([guess_instrument(symbol) for symbol in ("BTCUSDT", "ETHUSDT", "AAPL")])
+START = date(2024, 4, 1)
 
 
 def read(folder: Path, *lines: str, header: str = HEADER) -> NewsArchive:
@@ -57,6 +58,8 @@ def test_a_row_becomes_an_item_with_its_times_and_symbols(tmp_path):
         ('"[""BTC""]"', {"BTCUSDT"}),
         ("(BTC)", {"BTCUSDT"}),
         ("BTC/USDT", {"BTCUSDT"}),
+        ("Bitcoin(BTC)", {"BTCUSDT"}),
+        ("比特币、以太坊", {"BTCUSDT", "ETHUSDT"}),
         ("CRYPTO:BTC", {"BTCUSDT"}),
         ("[]", set()),
         ("nan", set()),
@@ -65,6 +68,72 @@ def test_a_row_becomes_an_item_with_its_times_and_symbols(tmp_path):
 def test_a_cell_of_subjects_is_read_as_programs_write_it(tmp_path, cell, symbols):
     item = the_item(tmp_path, f"2024-05-31T13:45:10Z,second,Wire,{cell},Up it goes,Some text")
     assert item.symbols == symbols
+
+
+def stamped(*times: str, days: int = 30) -> list[str]:
+    """Rows of as many days, whose times take turns."""
+    rows = ((START + n * timedelta(days=1), times[n % len(times)]) for n in range(days))
+    return [f"{day:%Y-%m-%d}{clock},,wire,BTC,Title {day:%d},Text" for day, clock in rows]
+
+
+@pytest.mark.parametrize(
+    ("times", "hours"),
+    [
+        ([" 00:00:00"], 36),  # the zone is unknown: the end of the day in the westernmost one
+        (["T00:00:00Z"], 24),
+        (["T00:00:00-04:00"], 24),
+        (["T07:00:00Z", "T08:00:00Z"], 24),  # the midnight of California, where the day has 24 hours left
+        (["T07:00Z"], 24),
+        (["T04:00:00+00:00", "T05:00:00+00:00"], 24),
+    ],
+)
+def test_a_midnight_behind_each_date_stands_for_the_day(tmp_path, times, hours):
+    archive = read(tmp_path, *stamped(*times))
+    assert {item.precision for item in archive.items} == {Precision.DAY}
+    assert {item.available_at - item.published_at for item in archive.items} == {timedelta(hours=hours)}
+    ((written, count),) = archive.day_stamps.values()
+    assert (written[:2], count) == (times[0][1:3], 30)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["T21:30:00Z"],
+        ["T20:00:00Z"],  # a wire at a fixed hour
+        ["T08:00:00+08:00"],
+        ["T04:00:00Z"],
+        ["T00:00:00Z", "T09:30:00Z", "T17:45:10Z"],
+    ],
+)
+def test_other_times_that_come_often_are_times(tmp_path, times):
+    archive = read(tmp_path, *stamped(*times))
+    assert archive.day_stamps == {}
+    assert Precision.DAY not in {item.precision for item in archive.items}
+
+
+def test_a_source_of_midnights_is_one_beside_a_source_of_times(tmp_path):
+    rows = [row.replace("wire", "digest") for row in stamped("T00:00:00Z", days=8)]
+    archive = read(tmp_path, *rows, *stamped("T13:45:10Z", "T15:00:00Z"))
+    assert {(item.source, item.precision) for item in archive.items} == {
+        ("digest", Precision.DAY),
+        ("wire", Precision.SECOND),
+    }
+
+
+def test_a_time_of_first_sight_tells_when_an_item_at_midnight_was_known(tmp_path):
+    rows = [f"2024-05-{day}T00:00:00Z,2024-05-{day}T00:01:00Z,wire,BTC,T{day},T" for day in range(10, 31)]
+    archive = read(tmp_path, *rows, header="published_at,first_seen_at,source,symbols,title,text")
+    assert archive.day_stamps == {} and archive.items[0].precision is Precision.SECOND
+
+
+@needs_shared_cases
+@pytest.mark.parametrize("name", ["midnight_naive", "midnight_utc", "exact", "day_only"])
+def test_news_after_the_close_is_known_no_earlier_for_being_dated_at_midnight(name):
+    path = SHARED_CASES / "02-midnight-for-a-day" / f"{name}.csv"
+    names = NameTable.for_instruments([guess_instrument("AAPL")])
+    for item in read_news([path], names, LATENCY).items:
+        day = datetime.combine(item.published_at.date(), datetime.min.time(), UTC)
+        assert item.available_at >= day + timedelta(hours=21, minutes=30)
 
 
 @needs_shared_cases

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +43,20 @@ def change_json(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def cut(path, share):
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+def change(name, **changes):
+    return lambda folder: change_json(folder / name, **changes)
+
+
+def cut(name, share):
+    return lambda folder: os.truncate(folder / name, int((folder / name).stat().st_size * share))
+
+
+def write(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
 
 
 def make_pickled(folder):
@@ -50,75 +64,47 @@ def make_pickled(folder):
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04would run code")
 
 
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+TEMPLATE, INDEX = "chat_template.jinja", "model.safetensors.index.json"
+NO_CLASS = "is no causal language model"
 DAMAGE = {
     "pickled weights only": (make_pickled, "no *.safetensors", "save_pretrained"),
-    "code of its own": (
-        lambda folder: change_json(folder / "config.json", auto_map={"AutoModelForCausalLM": "evil.Model"}),
-        "auto_map",
-        "use another",
-    ),
-    "weights cut off": (
-        lambda folder: cut(folder / "model.safetensors", 0.5),
-        "model.safetensors: damaged",
+    "code of its own": (change(CONFIG, auto_map={"AutoModelForCausalLM": "evil"}), "auto_map", "use another"),
+    "weights cut off": (cut(WEIGHTS, 0.5), f"{WEIGHTS}: damaged", "fetch it again"),
+    "weights that are a web page": (write(WEIGHTS, "<html>404"), f"{WEIGHTS}: damaged", "fetch it again"),
+    "empty weights": (cut(WEIGHTS, 0), f"{WEIGHTS}: damaged", "fetch it again"),
+    "weights of which a part is missing": (
+        write(INDEX, '{"weight_map": {"a": "model.safetensors", "b": "part-2.safetensors"}}'),
+        "part-2.safetensors is missing",
         "fetch it again",
     ),
-    "weights that are a web page": (
-        lambda folder: (folder / "model.safetensors").write_text("<html>404 Not Found</html>"),
-        "model.safetensors: damaged",
-        "fetch it again",
-    ),
-    "empty weights": (
-        lambda folder: cut(folder / "model.safetensors", 0),
-        "model.safetensors: damaged",
-        "fetch it again",
-    ),
-    "a tokenizer cut off": (
-        lambda folder: cut(folder / "tokenizer.json", 0.5),
-        "tokenizer.json: not a readable",
-        "fetch it again",
-    ),
+    "a tokenizer cut off": (cut(TOKENIZER, 0.5), f"{TOKENIZER}: not a readable", "fetch it again"),
     "a tokenizer that is another file": (
-        lambda folder: (folder / "tokenizer.json").write_text("{}"),
-        "tokenizer.json: not a readable",
+        write(TOKENIZER, "{}"),
+        f"{TOKENIZER}: not a readable",
         "fetch it again",
     ),
-    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "my-model", "check its files"),
-    "no chat template": (
-        lambda folder: (folder / "chat_template.jinja").unlink(),
-        "no chat template",
-        "use a chat (instruct) model",
-    ),
-    "no config": (lambda folder: (folder / "config.json").unlink(), "no config.json", "check the path"),
-    "a config cut off": (
-        lambda folder: cut(folder / "config.json", 0.5),
-        "config.json: not readable as JSON",
-        "fetch it again",
-    ),
-    "a config that is a list": (
-        lambda folder: (folder / "config.json").write_text("[]"),
-        "config.json: not a JSON object",
-        "fetch it again",
-    ),
-    "an architecture that is unknown": (
-        lambda folder: change_json(folder / "config.json", model_type="unheard-of"),
-        "'unheard-of' is no causal language model",
+    "a tokenizer without an end": (change("tokenizer_config.json", eos_token=None), "eos_token", "add it"),
+    "no tokenizer": (remove(TOKENIZER), "my-model", "check its files"),
+    "no chat template": (remove(TEMPLATE), "no chat template", "use a chat (instruct) model"),
+    "a chat template for tools": (
+        write(TEMPLATE, "{{ raise_exception('tools only') }}"),
+        "cannot be used for one user message (tools only)",
         "use another",
     ),
-    "a model that writes no text": (
-        lambda folder: change_json(folder / "config.json", model_type="vit"),
-        "'vit' is no causal language model",
-        "use another",
-    ),
+    "a damaged chat template": (write(TEMPLATE, "{% for %}"), "for one user message", "use another"),
+    "a chat template without a place": (write(TEMPLATE, "hello"), "drops the user's message", "use another"),
+    "no config": (remove(CONFIG), "no config.json", "check the path"),
+    "a config cut off": (cut(CONFIG, 0.5), "config.json: not readable as JSON", "fetch it again"),
+    "a config that is a list": (write(CONFIG, "[]"), "config.json: not a JSON object", "fetch it again"),
+    "an unknown architecture": (change(CONFIG, model_type="odd"), f"'odd' {NO_CLASS}", "use another"),
+    "a model that writes no text": (change(CONFIG, model_type="vit"), f"'vit' {NO_CLASS}", "use another"),
     "a release that is no date": (
-        lambda folder: change_json(folder / "closecall.json", released="soon"),
+        change("closecall.json", released="soon"),
         "closecall.json: released is 'soon'",
         "YYYY-MM-DD",
     ),
-    "an unknown prompt template": (
-        lambda folder: change_json(folder / "closecall.json", prompt="poem"),
-        "'poem'",
-        "choose one of",
-    ),
+    "an unknown prompt template": (change("closecall.json", prompt="poem"), "'poem'", "choose one of"),
 }
 
 
@@ -194,6 +180,33 @@ def test_a_hub_id_without_a_network_ends_in_one_line(tmp_path):
     assert line.startswith("closecall: student some/model: no such folder, and the hub did not give it")
     assert "name a local folder" in line
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "error", "remedy"),
+    [
+        (403, "GatedRepo", "accept its terms there and log in with hf auth login, or name a local folder"),
+        (401, "RepoNotFound", "check the name and the network, or name a local folder"),
+    ],
+)
+def test_a_model_that_the_hub_refuses_is_named_with_what_to_do(tmp_path, code, error, remedy):
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self):  # http.server's name
+            self.send_response(code)
+            self.send_header("X-Error-Code", error)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{hub.server_port}"
+        line = expect_refusal_in_process(tmp_path, "--student", "some/model", HF_ENDPOINT=endpoint)
+        hub.shutdown()
+    assert line.startswith("closecall: student some/model: no such folder, and the hub did not give it")
+    assert line.endswith(remedy)
 
 
 @pytest.mark.slow

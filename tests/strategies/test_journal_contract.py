@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.corporate_actions import ActionKind
 from engine.errors import StudentError
 from engine.journal.canonical import canonical_json
 from engine.journal.events import OUTPUT_KINDS, PAYLOADS, Kind, decode, encode, encode_output
@@ -23,6 +24,7 @@ from strategies.monitor.status import read_status
 from strategies.paper.outputs import load_outputs, session_digests
 from strategies.paper.results import score_session
 from strategies.paper_runtime import model_updates
+from strategies.paper_runtime.control import announce_action
 from strategies.paper_runtime.model_updates import ChampionWatcher
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.runs import list_runs
@@ -32,12 +34,14 @@ from tests.support.dash_scenes import load_snapshot
 from tests.support.paper_sessions import (
     CONFIG,
     NAME,
+    STOCK,
     First,
     day,
     full_script,
     open_journal,
     plan_in,
     replay,
+    session_opens,
 )
 from tests.support.places import ROOT
 from tests.support.students import RuleStudent
@@ -110,6 +114,8 @@ def make_session(folder, patch):
     facts = load_market_data(with_rates(folder), Path("unused"))
     steps = itertools.count()
     replay(folder, full_script(), facts=facts, ahead=1, stop=lambda: next(steps) > 60)
+    on = session_opens(STOCK)[-2].date()
+    announce_action(folder, NAME, ActionKind.DIVIDEND, STOCK, 0.1, on, clock=lambda: NOW)
     replay(folder, full_script(), facts=facts, ahead=1)
     patch.setattr(model_updates, "RETRAIN_COMMAND", (sys.executable, "-c", RETRAINED))
     plan = replace(plan_in(folder), replay=False)

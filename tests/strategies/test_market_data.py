@@ -1,10 +1,14 @@
 """What files, their names and the configuration say of the market: read, or refused with what to do."""
 
-from datetime import UTC, datetime
+import json
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
 import closecall as cc
+from engine.calendars import load_calendar
 from strategies.config import BacktestConfig
 from strategies.config_file import load_config
 from strategies.instrument_settings import build_instruments, find_unused_names
@@ -56,8 +60,9 @@ def test_an_open_or_close_just_outside_its_range_widens_it_and_is_counted(tmp_pa
         return
     data = cc.MarketData.from_files(path)
     assert {(bar.high, bar.low) for bar in data.bars["AAA-USD"]} == {range_}
-    (note,) = data.notes
-    assert note.startswith("AAA-USD: 12 bars from 2024-01-01 with an open or close outside low and high")
+    assert data.notes[-1].startswith(
+        "AAA-USD: 12 bars from 2024-01-01 with an open or close outside low and high"
+    )
 
 
 TRADED = ("BTCUSDT", "AAPL", "600519", "BRK.B")
@@ -107,7 +112,80 @@ def test_names_that_match_are_not_noted(tmp_path):
         instruments={"BTCUSDT": {"lot": 0.1}, "ETHUSDT": {"lot": 0.1}},
         aliases={"BTC": ["digital gold"], "bitcoin": ["orange coin"], "ETHUSDT": ["vitalik"]},
     )
-    assert data.notes == ()
+    assert len(data.notes) == 1
+    assert data.notes[0].startswith("Assumed from the symbols")
+
+
+def test_a_symbol_in_small_letters_is_asked_back(tmp_path):
+    write_bars(tmp_path, "BTCUSDT", "ETHUSDT")
+    with pytest.raises(cc.DataError, match=r"no bars of symbol btcusdt; did you mean BTCUSDT\?"):
+        cc.MarketData.from_files(tmp_path, symbols=["btcusdt"])
+
+
+def test_coins_in_two_dollars_run_with_the_constant_that_the_error_asks_for(tmp_path, capsys):
+    write_bars(tmp_path / "bars", "XRPUSDT", "DOGE-USD", days=30)
+    words = ["backtest", "--bars", str(tmp_path / "bars"), "--data-dir", str(tmp_path / "data"), "--json"]
+    assert run(words) == 3
+    assert "(--rates USDT=RATE)" in capsys.readouterr().err
+    assert run([*words, "--rates", "USDT=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["currency"] == "USD"
+    with pytest.raises(cc.DataError, match=r'\(rates={"USDT": RATE}\)'):
+        cc.MarketData.from_files(tmp_path / "bars")
+    assert cc.MarketData.from_files(tmp_path / "bars", rates={"USDT": 1.0}).currency == "USD"
+
+
+@pytest.mark.parametrize("symbol", ["7203.T", "BRK.B", "^GSPC", "EURUSD=X"])
+def test_a_remedy_that_names_a_table_can_be_written_as_it_is(tmp_path, symbol):
+    header, *rows = bar_lines(40)
+    path = write_lines(tmp_path / f"{symbol}.csv", [header, *rows])
+    with pytest.raises(cc.DataError, match=r"under \[") as caught:
+        cc.MarketData.from_files(path)
+    table = re.search(r"under (\[.*\])", str(caught.value))[1]
+    config = write_lines(tmp_path / "a.toml", [table, 'asset_class = "coin"', 'calendar = "24/7"'])
+    assert symbol in load_config(config, {}).instruments
+    write_lines(config, [f"[instruments.{symbol}]", 'calendar = "24/7"'])
+    if "." in symbol:
+        with pytest.raises(cc.UsageError, match=rf'needs quotes; write \[instruments."{symbol}"\]'):
+            load_config(config, {})
+
+
+def test_a_result_is_not_replaced_unless_asked_and_a_folder_is_tried_before_any_work(tmp_path):
+    data = cc.MarketData.simulated(seed=8, coins=1, stocks=0, days=40)
+    folder = tmp_path / "runs"
+    cc.backtest(data, out=tmp_path / "out", folder=folder)
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    with pytest.raises(cc.UsageError, match=r"out: result\.json is there already; .* overwrite=True$"):
+        cc.backtest(data, out=tmp_path / "out", folder=folder)
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+    cc.backtest(data, out=tmp_path / "out", folder=folder, overwrite=True)
+    assert (tmp_path / "out" / "result.json").read_bytes() != before
+    trials = (folder / "trials.jsonl").read_text()
+    (tmp_path / "busy" / "fills.csv").mkdir(parents=True)
+    for out in (tmp_path / "busy", tmp_path / "out" / "result.json" / "x", Path("/proc/x")):
+        with pytest.raises(cc.UsageError, match=r"out= "):
+            cc.backtest(data, out=out, folder=folder, overwrite=True)
+    assert (folder / "trials.jsonl").read_text() == trials
+
+
+def test_what_a_symbol_was_taken_for_is_said_unless_it_is_stated(tmp_path):
+    for symbol, code in {"AAPL": "XNYS", "SAP.DE": "XETR", "7203.T": "XTKS", "VOD.L": "XLON"}.items():
+        sessions = load_calendar(code, date(2024, 1, 1), date(2024, 3, 1))
+        rows = [line for line in bar_lines(60)[1:] if sessions.session(date.fromisoformat(line[:10]))]
+        write_lines(tmp_path / f"{symbol}.csv", [BAR_HEADER, *rows])
+    write_bars(tmp_path, "BTCUSDT", days=60)
+    stated = {"AAPL": {"calendar": "XNYS", "currency": "USD"}}
+    rates = {"EUR": 1.1, "JPY": 0.007, "GBX": 0.0127, "USDT": 1.0}
+    data = cc.MarketData.from_files(tmp_path, instruments=stated, rates=rates)
+    note = next(note for note in data.notes if note.startswith("Assumed"))
+    for taken in (
+        "7203.T: stock, calendar XTKS, JPY",
+        "SAP.DE: stock, calendar XETR, EUR",
+        "VOD.L: stock, calendar XLON, GBX",
+        "BTCUSDT: coin, calendar 24/7, USDT",
+    ):
+        assert taken in note
+    assert "AAPL" not in note
+    assert data.bars["SAP.DE"][-1].opens_at.hour == 8
 
 
 UNKNOWN = {
@@ -130,7 +208,7 @@ def test_a_folders_file_of_another_kind_is_named_and_left_out_only_if_asked(tmp_
     write_bars(paths["bars"], "BTCUSDT", days=20)
     write_news(paths["news"], "2024-01-02T10:00:00Z,Wire,BTC,title,text")
     write_lines(folder / "README.txt", ["Open, high and closed questions about where it came from"])
-    assert cc.MarketData.from_files(**paths).notes[1:] == ()
+    assert not any("Left out" in note for note in cc.MarketData.from_files(**paths).notes)
     write_lines(folder / name, [header])
     with pytest.raises(cc.DataError, match=rf"{name}: .*{complaint}.* with skip_unknown_files=True$"):
         cc.MarketData.from_files(**paths)
@@ -142,7 +220,7 @@ def test_a_folders_file_of_another_kind_is_named_and_left_out_only_if_asked(tmp_
 def test_a_list_of_dividends_is_left_out_with_a_note(tmp_path):
     write_bars(tmp_path, "AAA-USD", days=20)
     path = write_lines(tmp_path / "AAA_dividend.csv", ["exDate,dividCash"])
-    (note,) = cc.MarketData.from_files(tmp_path).notes
+    note = cc.MarketData.from_files(tmp_path).notes[0]
     assert note == f"{path}: a list of dividends or splits, which are not read from files."
 
 

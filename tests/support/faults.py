@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from itertools import pairwise
 from random import Random
 
 from feeds.quality.findings import Kind
@@ -153,6 +154,54 @@ def drop_cell(rows: Rows, dice: Random) -> int:
     return at
 
 
+def unfinished(rows: Rows, dice: Random) -> int:
+    last = rows[-1]
+    last[5] = repr(float(last[5]) * dice.choice([0.003, 0.02, 0.05]))
+    last[4] = repr((float(last[2]) + float(last[3])) / 2)
+    return len(rows) - 1
+
+
+def frozen(rows: Rows, dice: Random) -> int:
+    at = _middle(rows, dice)
+    end = 5 if dice.random() < 0.5 else 6
+    for row in rows[at : at + 10]:
+        row[1:end] = rows[at - 1][1:end]
+    return at
+
+
+def volume_unit(rows: Rows, dice: Random) -> int:
+    at, factor = _middle(rows, dice), dice.choice([0.001, 0.01, 100, 1000, 1e6])
+    for row in rows[at:]:
+        row[5] = repr(float(row[5]) * factor)
+    return at
+
+
+def flat(rows: Rows, dice: Random) -> int:
+    at = dice.choice([1, _middle(rows, dice)])
+    for row in rows[at - (at == 1) : at + 60 if at > 1 else None]:
+        row[1:4] = [row[4]] * 3
+    return at
+
+
+def joined(rows: Rows, dice: Random) -> int:
+    at = dice.choice([1, _middle(rows, dice)])
+    for before, row in list(pairwise(rows))[at - 1 : at + 60 if at > 1 else None]:
+        row[1] = before[4]
+        _widen(row)
+    return at
+
+
+def intraday(rows: Rows, dice: Random) -> int:
+    hours = dice.choice([3, 8, 24])
+    rows[:] = [[f"{row[0]}T{hour:02}:00:00Z", *row[1:]] for row in rows for hour in range(hours)]
+    return 0
+
+
+def weekly(rows: Rows, dice: Random) -> int:
+    rows[:] = rows[:: dice.choice([7, 10, 30])]
+    return 0
+
+
 PLANTED: dict[str, tuple[Plant, Kind]] = {
     "gap": (gap, Kind.GAP),
     "duplicate": (duplicate, Kind.DUPLICATE),
@@ -172,11 +221,18 @@ PLANTED: dict[str, tuple[Plant, Kind]] = {
     "order": (order, Kind.ORDER),
     "backwards": (reverse_rows, Kind.ORDER),
     "ragged": (drop_cell, Kind.UNREADABLE),
+    "unfinished": (unfinished, Kind.UNFINISHED),
+    "frozen": (frozen, Kind.FROZEN),
+    "volume unit": (volume_unit, Kind.VOLUME_UNIT),
+    "flat": (flat, Kind.FLAT),
+    "joined": (joined, Kind.OPENS),
+    "intraday": (intraday, Kind.INTERVAL),
+    "weekly": (weekly, Kind.INTERVAL),
 }
 """By name: what plants the fault, and the kind under which it must be found."""
 
 # A market that never closes has no day on which a bar cannot be.
-NEEDS_CLOSED_DAYS = ("shifted", "closed day")
+NEEDS_CLOSED_DAYS = ("shifted", "closed day", "joined")
 
 # Found at the place, but no harm on its own: prices are as they were, or no fill is made there.
-HARMLESS = ("zero volume", "bad tick")
+HARMLESS = ("zero volume", "bad tick", "volume unit", "flat", "joined")

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 
-from engine.corporate_actions import Dividend, Split
+from engine.corporate_actions import ActionKind, Dividend, Split
 from engine.fx import FxRates, FxRateSeries
 from engine.instruments import DEFAULT_COSTS, AssetClass, Instrument
 from engine.journal.canonical import canonical_json
@@ -69,6 +69,7 @@ EXAMPLES = (
     inputs.SessionFinished(),
     sessions.SessionScored(result={"verdict": "inconclusive"}),
     sessions.Waiting(awaited="the next input", until=AT, state="active"),
+    sessions.ActionAnnounced(action=ActionKind.SPLIT, symbol="BTC", effective_at=AT, value=2.0, author="ann"),
     sessions.Fault(part="student", state="down", reason="it died"),
     sessions.Retrained(due=AT, report={"gated": [], "trained": None}, failed="no disk"),
     sessions.RegistryChanged(

@@ -38,30 +38,30 @@ class RuleStudent:
         return [self._rule(prompt) for prompt in prompts]
 
 
-def make_small_model(folder: Path) -> Path:
-    """A Qwen3 of random weights with the tiny student's tokenizer, saved as any user's model would be."""
+def make_small_model(folder: Path, family: str = "Qwen3", **more: object) -> Path:
+    """A model of random weights with the tiny student's tokenizer, saved as any user's model would be."""
     import torch
-    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from llm.model_files import model_folder
 
     tokenizer = AutoTokenizer.from_pretrained(model_folder("tiny"))
     torch.manual_seed(0)
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=32,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-        )
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        **more,
     )
-    model.save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

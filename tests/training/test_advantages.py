@@ -45,15 +45,15 @@ def test_each_choice_is_compared_with_answers_that_had_begun_alike() -> None:
     advantages = compute_advantages(rewards, [UP, UP, DOWN, DOWN])
     totals = [sum(parts) for parts in rewards]
     up, down, mean = sum(totals[:2]) / 2, sum(totals[2:]) / 2, sum(totals) / 4
-    assert [one[0] for one in advantages] == pytest.approx([up - mean] * 2 + [down - mean] * 2)
-    assert [one[1] for one in advantages] == pytest.approx([0.2, -0.2, -0.1, 0.1])
-    assert [one[2] for one in advantages] == pytest.approx([0.1, -0.1, 0.0, 0.0])
+    assert [row[0] for row in advantages] == pytest.approx([up - mean] * 2 + [down - mean] * 2)
+    assert [row[1] for row in advantages] == pytest.approx([0.2, -0.2, -0.1, 0.1])
+    assert [row[2] for row in advantages] == pytest.approx([0.1, -0.1, 0.0, 0.0])
 
 
 def test_the_luck_of_a_direction_reaches_no_later_token() -> None:
     lucky, unlucky = ([(luck, 0.5, -0.1), (luck, 0.7, -0.2)] for luck in (1.0, 0.0))
-    assert [one[1:] for one in compute_advantages(lucky, [UP, UP])] == [
-        one[1:] for one in compute_advantages(unlucky, [UP, UP])
+    assert [row[1:] for row in compute_advantages(lucky, [UP, UP])] == [
+        row[1:] for row in compute_advantages(unlucky, [UP, UP])
     ]
 
 

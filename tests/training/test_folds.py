@@ -5,31 +5,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
-from engine.timeline import build_observations
-from strategies.instrument_settings import build_costs
-from strategies.market_data import load_market_data
-from strategies.sizing import build_sizing
-from tests.support.walks import MARKET
-from training.dataset.experience import build_experiences, find_longest_horizon
+from training.dataset.experience import find_longest_horizon
 from training.walkforward.config import Method, WalkForwardConfig
 from training.walkforward.folds import build_folds, split_fold
 
 DAY = timedelta(days=1)
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def all_experiences(tmp_path_factory):
-    market = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
-    observed = build_observations(market.bars, market.news, window=21, start=market.start)
-    return build_experiences(
-        observed,
-        market.bars,
-        instruments=market.instruments,
-        calendars=market.calendars,
-        costs=build_costs(MARKET, market.instruments),
-        sizing=build_sizing(MARKET, market.instruments),
-    )
 
 
 @given(train=st.integers(1, 200), test=st.integers(1, 90), days=st.integers(1, 900))

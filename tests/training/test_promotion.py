@@ -224,12 +224,12 @@ def pairs_drawn(random, champion, challenger, chance, days, symbols=1):
     day = FIRST.date()
     return [
         DecisionPair(
-            day=day + timedelta(days=one),
+            day=day + timedelta(days=number),
             champion=champion,
             challenger=challenger,
             up=float(random.random() < chance),
         )
-        for one in range(days)
+        for number in range(days)
         for _ in range(symbols)
     ]
 
@@ -266,9 +266,9 @@ def test_days_on_which_all_symbols_moved_as_one_are_no_more_than_one_piece_of_ev
         for d, up in enumerate(ups)
     ]
     twelve = [pair for pair in single for _ in range(12)]
-    one, many = measure_evidence(single, 0.5, seed=1), measure_evidence(twelve, 0.5, seed=1)
-    assert many.p_days == pytest.approx(one.p_days)
-    assert many.p_break_even == pytest.approx(one.p_break_even, abs=0.1)
+    single_day, many = measure_evidence(single, 0.5, seed=1), measure_evidence(twelve, 0.5, seed=1)
+    assert many.p_days == pytest.approx(single_day.p_days)
+    assert many.p_break_even == pytest.approx(single_day.p_break_even, abs=0.1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -298,7 +298,7 @@ def test_evidence_is_a_probability_and_turns_over_with_the_sides(rows):
 
 def test_on_made_up_windows_the_gate_promotes_where_there_is_a_lead_and_nowhere_else():
     measured = measure_gate(5, 3, days=(30,))
-    assert sum(one["promoted"] for one in measured["false"].values()) == 0
+    assert sum(share["promoted"] for share in measured["false"].values()) == 0
     assert measured["right"]["reversed market, 30 days"]["promoted"] >= 0.6
     sure = measured["false"]["no edge, champion sure of itself, 30 days"]
     assert sure["against"]["coin"] >= 0.6  # better in Brier, and still no knowledge

@@ -43,8 +43,8 @@ def test_each_kind_gets_its_share_in_every_step_and_exactly_over_all():
     drawn = [Counter(kinds[place] for place in places) for places in steps]
     assert {len(places) for places in steps} == {16}
     for kind, share in ((0, 0.50), (1, 0.13), (2, 0.37)):
-        assert all(abs(one[kind] - 16 * share) < 2 for one in drawn)
-        assert sum(one[kind] for one in drawn) == pytest.approx(1600 * share, abs=1)
+        assert all(abs(count[kind] - 16 * share) < 2 for count in drawn)
+        assert sum(count[kind] for count in drawn) == pytest.approx(1600 * share, abs=1)
 
 
 def test_the_shares_of_the_kinds_go_by_weight():

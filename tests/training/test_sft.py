@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 from engine.journal.events import encode
 from engine.journal.events.codec import encode_fields
 from engine.model import Direction, Forecast
-from engine.timeline import build_observations
 from llm.answers import parse_answer
 from llm.model_files import adapter_folder
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
-from strategies.instrument_settings import build_costs
-from strategies.market_data import load_market_data
-from strategies.sizing import build_sizing
 from tests.support.students import make_small_model
-from tests.support.walks import MARKET
-from training.dataset.experience import build_experiences, find_longest_horizon
+from training.dataset.experience import find_longest_horizon
 from training.sft.calibration import (
     CalibrationRow,
     build_target_answer,
@@ -42,21 +37,21 @@ FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 def statements(days, truth, *, stated=None, a_day=10, seed=1):
     """Decisions whose true log-odds are `truth` of what was stated and of momentum."""
     rng = random.Random(seed)
-    made = []
+    rows = []
     for day in range(days):
         for _ in range(a_day):
             x, m = rng.gauss(0, 1), rng.uniform(-1, 1)
             p = 1 / (1 + math.exp(-truth(x, m)))
-            said = 1 / (1 + math.exp(-(stated or (lambda x, _: x))(x, m)))
-            made.append(
+            probability = 1 / (1 + math.exp(-(stated or (lambda x, _: x))(x, m)))
+            rows.append(
                 CalibrationRow(
                     day=date(2023, 1, 1) + timedelta(days=day),
-                    probability_up=said,
+                    probability_up=probability,
                     momentum=m,
                     went_up=rng.random() < p,
                 )
             )
-    return made
+    return rows
 
 
 def true_probability(rows, truth):
@@ -158,19 +153,9 @@ def test_the_reach_of_closes_is_found_from_what_came(reach, seed):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    market = load_market_data(MARKET, tmp_path_factory.mktemp("facts"))
-    observed = build_observations(market.bars, market.news, window=21, start=market.start)
-    experiences = build_experiences(
-        observed,
-        market.bars,
-        instruments=market.instruments,
-        calendars=market.calendars,
-        costs=build_costs(MARKET, market.instruments),
-        sizing=build_sizing(MARKET, market.instruments),
-    )
+def data(all_experiences):
     fold = build_folds(FIRST, FIRST + timedelta(days=106), WalkForwardConfig(train_days=30, test_days=30))[0]
-    return split_fold(experiences, fold, find_longest_horizon(experiences))
+    return split_fold(all_experiences, fold, find_longest_horizon(all_experiences))
 
 
 def test_a_taught_answer_is_one_the_student_may_give(data):
@@ -185,7 +170,7 @@ def test_a_taught_answer_is_one_the_student_may_give(data):
 def test_every_item_is_taught_once_before_any_comes_again(data):
     items = data.training.items
     prompts = [str(number) for number in range(len(items))]
-    made = sample_examples(
+    examples = sample_examples(
         items,
         prompts,
         [0.6] * len(items),
@@ -194,7 +179,7 @@ def test_every_item_is_taught_once_before_any_comes_again(data):
         num_examples=2 * len(items),
         seed=1,
     )
-    assert sorted(row["prompt"] for row in made[: len(items)]) == sorted(prompts)
+    assert sorted(row["prompt"] for row in examples[: len(items)]) == sorted(prompts)
     recent = sample_examples(
         items,
         prompts,
@@ -238,8 +223,8 @@ def test_training_writes_a_whole_adapter_twice_the_same_and_goes_on_from_it(data
     ]
     assert json.dumps(events)
     adapter_folder(first.folder)
-    said = json.loads((first.folder / "closecall.json").read_text())
-    assert said == {"prompt": "compact", "released": data.held_out.cutoff.date().isoformat()}
+    stated = json.loads((first.folder / "closecall.json").read_text())
+    assert stated == {"prompt": "compact", "released": data.held_out.cutoff.date().isoformat()}
     further = train("further", replace(start, adapter=first.folder))
     assert further.fingerprint != first.fingerprint
     student = load_student(replace(start, adapter=further.folder))

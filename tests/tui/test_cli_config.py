@@ -34,6 +34,7 @@ max_gross_exposure = 0.5
 risk_aversion = 10
 news_latency_seconds = 30
 out = "written"
+overwrite = true
 feeds = ["https://example.org/rss"]
 allow_bad_data = true
 skip_unknown_files = true

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine.corporate_actions import Dividend, Split, apply_split, split_bar
+from engine.corporate_actions import Dividend, RecentFills, Split, apply_split, split_bar
 from engine.model import Bar, NewsItem, Phase, Slice
 from engine.trading.records import EquityPoint, Fill, HoldingPeriod, OrderRecord, OrderStatus, Record
 from training.dataset.experience import Key
@@ -43,6 +43,7 @@ class RunHistory:
     refused: set[Key] = field(default_factory=set)
     forced: set[Key] = field(default_factory=set)
     _positions: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _recent_fills: RecentFills = field(default_factory=RecentFills)
     _past: list[SplitEpoch] = field(default_factory=list)
     _since: dict[str, datetime] = field(default_factory=dict)
     _dividends: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
@@ -65,9 +66,12 @@ class RunHistory:
         """Add a split: from here on, bars and positions of its symbol are in the new units."""
         symbol, series = split.symbol, self.bars[split.symbol]
         self._past.append(SplitEpoch(bars={symbol: tuple(series)}, since=self._begin_epoch(symbol)))
-        self.bars[symbol] = [split_bar(bar, split.ratio) for bar in series]
+        self.bars[symbol] = [
+            split_bar(bar, split.ratio) if bar.opens_at < split.at else bar for bar in series
+        ]
         self._since[symbol] = split.at
-        self._positions[symbol], _ = apply_split(self._positions[symbol], split.ratio, lot)
+        later = self._recent_fills.since(symbol, split.at)
+        self._positions[symbol], _ = apply_split(self._positions[symbol], split.ratio, lot, later)
 
     def add_dividend(self, dividend: Dividend) -> None:
         """Add a dividend; no call could know of it, and no price includes it."""
@@ -80,6 +84,7 @@ class RunHistory:
                 self._add_order(record)
             case Fill():
                 self._positions[record.symbol] += record.size
+                self._recent_fills.add(record.symbol, record.at, record.size)
             case EquityPoint():
                 self.values[record.at] = record.value
             case HoldingPeriod():

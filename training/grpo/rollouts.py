@@ -56,6 +56,31 @@ def can_share_prefix(model: Any) -> bool:
     )
 
 
+def gives_equal_probabilities(model: Any) -> bool:
+    """Return whether answers that share a prompt's row get the probabilities that they have alone.
+
+    A model may take no mask from a caller (ALiBi), or attend to more than the mask allows (state space).
+    """
+    import torch
+
+    prompt = torch.tensor([[1, 2, 3]], device=model.device)
+    answers = torch.tensor([[[4, 5, 6], [6, 4, 1]]], device=model.device)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            together, *alone = (
+                compute_log_probs(model, prompt, torch.ones_like(prompt), some, entropy=False)[0]
+                for some in (answers, answers[:, :1], answers[:, 1:])
+            )
+    except Exception:  # whatever a model raises at such a mask: its answers are computed one by one
+        return False
+    finally:
+        model.train(training)
+    exact = model.dtype == torch.float32
+    return torch.allclose(together, torch.cat(alone, dim=1), rtol=0, atol=1e-4 if exact else 0.1)
+
+
 def generate_answers(
     model: Any, prompts: Sequence[Sequence[int]], how: SamplingConfig, generator: "torch.Generator"
 ) -> list[list[list[int]]]:

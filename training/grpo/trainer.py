@@ -16,7 +16,13 @@ from trl.trainer.utils import split_tensor_dict
 
 from training.grpo.advantages import compute_advantages, segment_answer
 from training.grpo.merged_lora import MergedLora, should_merge
-from training.grpo.rollouts import SamplingConfig, can_share_prefix, compute_log_probs, generate_answers
+from training.grpo.rollouts import (
+    SamplingConfig,
+    can_share_prefix,
+    compute_log_probs,
+    generate_answers,
+    gives_equal_probabilities,
+)
 
 _NO_SPREAD = 1e-4
 """TRL adds this to the standard deviation that rewards are divided by."""
@@ -70,7 +76,9 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]  # trl publishes n
         self._parts: torch.Tensor
         self._pieces: dict[int, str] = {}
         super().__init__(*arguments, **named)
-        self.share = share_prompt_prefix and can_share_prefix(self.model)
+        self.share = (
+            share_prompt_prefix and can_share_prefix(self.model) and gives_equal_probabilities(self.model)
+        )
         self.prefixes = prefixes if self.share else ()
         merged = self.share and should_merge(self.model, "default")
         self._policy = MergedLora(self.model, "default") if merged else None

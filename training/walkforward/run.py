@@ -25,7 +25,7 @@ from strategies.config import BacktestConfig
 from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import encode_run_inputs
-from strategies.runs import JOURNAL, Recorder, export
+from strategies.runs import JOURNAL, Recorder, export, require_free
 from training.trained_adapter import Trainer
 from training.walkforward.arms import (
     ChampionPeriod,
@@ -70,6 +70,8 @@ def walkforward(
     Raises:
         ClosecallError: For data or settings that the user can correct.
     """
+    if config.out is not None:
+        require_free(config.out, overwrite=config.overwrite)
     on_progress("reading", 0, 0)
     plan = build_plan(config, settings, data_dir, load, data)
     name, folder = open_or_create_run(data_dir, resume, plan.header, config.stored(), clock())

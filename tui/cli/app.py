@@ -18,7 +18,6 @@ from tui.cli.paths import (
     ENVIRONMENT_VARIABLE,
     data_dir,
     default_data_dir,
-    require_writable,
     shorten_home,
     working_dir,
 )
@@ -81,8 +80,6 @@ def backtest(
     require_simulated(flags)
     folder = working_dir(data)
     settings = with_champion(load_config(config, flags, print_stderr), folder)
-    if settings.out is not None:
-        require_writable(settings.out, "--out")
     from strategies.api import backtest as run_backtest
     from strategies.result_table import print_result
     from strategies.strategy import load_strategy

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,13 @@ paper_app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The session's name (closecall paper list).")]
+Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="A symbol that the session trades.")]
+ExDate = Annotated[
+    datetime | None,
+    typer.Option(
+        "--on", formats=["%Y-%m-%d"], metavar="DATE", help="Ex-date; default: the running or next session."
+    ),
+]
 Reason = Annotated[str, typer.Option(help="Why; written to the journal.")]
 
 
@@ -195,6 +203,38 @@ def flatten(name: Name, reason: Reason = "", data: DataDir = None, as_json: AsJs
     _send_command("flatten", name, reason, data, as_json=as_json)
 
 
+@paper_app.command()
+def split(
+    name: Name,
+    symbol: Symbol,
+    ratio: Annotated[
+        str, typer.Argument(metavar="RATIO", help="New for old, such as 10:1; 1:1 takes it back.")
+    ],
+    on: ExDate = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """State a split: before the open of its ex-date the position and all earlier prices are restated."""
+    from strategies.paper_runtime.control import parse_ratio
+
+    _announce("split", name, symbol, parse_ratio(ratio), on, data, as_json=as_json)
+
+
+@paper_app.command()
+def dividend(
+    name: Name,
+    symbol: Symbol,
+    amount: Annotated[
+        float, typer.Argument(min=0.0, help="Per unit, in the quote currency; 0 takes it back.")
+    ],
+    on: ExDate = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """State a dividend: at the open of its ex-date it is paid on what is held."""
+    _announce("dividend", name, symbol, amount, on, data, as_json=as_json)
+
+
 @paper_app.command("export")
 def export_journal(
     name: Name,
@@ -238,6 +278,29 @@ def _send_command(kind: str, name: str, reason: str, data: Path | None, *, as_js
         print_json(done)
     else:
         sys.stdout.write(answer_line(done) + "\n")
+
+
+def _announce(
+    action: str,
+    name: str,
+    symbol: str,
+    value: float,
+    on: datetime | None,
+    data: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from engine.corporate_actions import ActionKind
+    from engine.journal.canonical import to_jsonable
+    from strategies.monitor.descriptions import announcement_line
+    from strategies.paper_runtime.control import announce_action
+
+    day = on.date() if on else None
+    done = announce_action(data_dir(data), name, ActionKind(action), symbol, value, day, clock=utc_now)
+    if as_json:
+        print_json(to_jsonable(done))
+    else:
+        sys.stdout.write(announcement_line(done) + "\n")
 
 
 def _start_detached(plan: Any) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from engine.journal.canonical import to_jsonable
 from engine.journal.journal import Journal
 from strategies.console import pluralize, utc_now
-from strategies.monitor.descriptions import call_text, decision_text, waiting_text
+from strategies.monitor.descriptions import action_text, call_text, decision_text, waiting_text
 from strategies.paper.files import journal_path
 from strategies.paper.results import score_session
 from strategies.paper_runtime.control import require_session
@@ -44,6 +44,7 @@ def status_lines(status: Mapping[str, Any], now: datetime) -> list[str]:
     lines += [_position_line(position) for position in status["positions"]] or ["Nothing is held."]
     if status["runs"] != "finished":  # what waited at its end has expired
         lines += [f"Order waits: {size:+g} {symbol}" for symbol, size in status["orders"].items()]
+        lines += [_announced_line(announced) for announced in status["announced"]]
     if status["forecasts"]:
         lines.append("Last forecasts:")
         lines += [
@@ -122,6 +123,12 @@ def _position_line(position: Mapping[str, Any]) -> str:
     price = position["price"]
     worth = f" at {price:,.6g}, worth {price * position['size']:,.2f}" if price is not None else ""
     return f"Holds {position['size']:g} {position['symbol']}{worth}"
+
+
+def _announced_line(announced: Mapping[str, Any]) -> str:
+    what = action_text(announced["action"], announced["value"])
+    when = announced["effective_at"][:16].replace("T", " ")
+    return f"Announced by {announced['author']}: {announced['symbol']}, {what}, at the open of {when} UTC"
 
 
 def _next_step(status: Mapping[str, Any]) -> str:

@@ -112,22 +112,24 @@ def print_news(report: Any) -> None:
 
 
 def print_findings(findings: Sequence[Any]) -> None:
-    """What the checks found, what would harm first."""
+    """What the checks found: a line for each kind in a file, with its first; what would harm comes first."""
     console = create_console()
     blocking = sum(finding.blocking for finding in findings)
-    table = create_list("harm", "kind", "place", "what", wrapped="what")
-    ordered = sorted(findings, key=lambda finding: not finding.blocking)
-    for finding in ordered[:_MOST_SHOWN]:
+    table = create_list("harm", "kind", "count", "first place", "what", wrapped="what")
+    groups: dict[tuple[bool, Path, str], list[Any]] = {}
+    for finding in sorted(findings, key=lambda finding: not finding.blocking):
+        groups.setdefault((finding.blocking, finding.file, str(finding.kind)), []).append(finding)
+    for (harms, _, kind), group in list(groups.items())[:_MOST_SHOWN]:
+        first = group[0]
         table.add_row(
-            "yes" if finding.blocking else "no",
-            str(finding.kind),
-            Text(finding.place),
-            Text(finding.sentence),
+            "yes" if harms else "no", kind, f"{len(group):,}", Text(first.place), Text(first.sentence)
         )
     if findings:
         console.print(table)
-    if len(findings) > _MOST_SHOWN:
-        console.print(f"and {len(findings) - _MOST_SHOWN:,} more; --json has them all")
+    if len(groups) > _MOST_SHOWN:
+        console.print(f"and {len(groups) - _MOST_SHOWN:,} lines more")
+    if len(groups) < len(findings):
+        console.print("each line states the first of its kind in a file; --json has them all")
     console.print(f"{pluralize(len(findings), 'finding')}, {blocking:,} would harm a backtest")
 
 

@@ -55,8 +55,6 @@ def walkforward(
     require_simulated(flags)
     folder = working_dir(data)
     wanted = with_champion(load_config(config, flags, print_stderr), folder)
-    if wanted.out is not None:
-        require_writable(wanted.out, "--out")
     own = wanted.walkforward.model_dump(exclude_none=True)
     from strategies.result_table import print_result
     from training.walkforward.api import walkforward as run_walkforward

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     SESSION_FINISHED = "session_finished"
     SESSION_SCORED = "session_scored"
     WAITING = "waiting"
+    ACTION_ANNOUNCED = "action_announced"
     FAULT = "fault"
     RETRAINED = "retrained"
     REGISTRY_CHANGED = "registry_changed"

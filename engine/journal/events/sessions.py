@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from engine.corporate_actions import ActionKind
 from engine.instruments import Costs, Instrument
 from engine.journal.events.codec import Rest, may_lack, stored_as
 from engine.journal.events.kinds import Kind
@@ -72,6 +73,21 @@ class Waiting:
     awaited: str = stored_as("for")
     until: datetime
     state: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionAnnounced:
+    """A split or dividend was stated by a person or a source; it is journaled as an input when it is due.
+
+    `value` is the ratio of a split, or the amount of a dividend per unit; a ratio of 1 and an amount of 0
+    take an earlier announcement back. `effective_at` is the open of the ex-date.
+    """
+
+    action: ActionKind
+    symbol: str
+    effective_at: datetime
+    value: float
+    author: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +165,7 @@ PAYLOADS: Mapping[str, type] = {
     Kind.SESSION_STOPPED: SessionStopped,
     Kind.SESSION_SCORED: SessionScored,
     Kind.WAITING: Waiting,
+    Kind.ACTION_ANNOUNCED: ActionAnnounced,
     Kind.FAULT: Fault,
     Kind.RETRAINED: Retrained,
     Kind.REGISTRY_CHANGED: RegistryChanged,

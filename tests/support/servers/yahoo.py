@@ -17,7 +17,8 @@ _OPENS_AT_S = 14 * 3600 + 30 * 60
 class YahooServer(Loopback):
     """Daily candles of `rows` by Yahoo's symbol; adjusted closes are `factor` times the close.
 
-    With a `tape` they are those of its moment, which is also that of the Date header.
+    `events` are splits and dividends as Yahoo states them, by its symbol; `market` is the currency and the
+    zone that it states. With a `tape` candles are those of its moment, which is also that of the Date header.
     """
 
     def __init__(
@@ -26,8 +27,11 @@ class YahooServer(Loopback):
         faults: FaultPlan | None = None,
         factor: float = 0.5,
         tape: Tape | None = None,
+        events: Mapping[str, Any] | None = None,
+        market: tuple[str, str] = ("USD", "America/New_York"),
     ) -> None:
         super().__init__(self._answer, faults)
+        self.events, self.market = events or {}, market
         self.rows, self.factor, self.tape = dict(rows), factor, tape
         if tape:
             self.dated = lambda: tape.now.timestamp()
@@ -62,11 +66,11 @@ class YahooServer(Loopback):
             "meta": {
                 "regularMarketPrice": price,
                 "regularMarketTime": int(at.timestamp()) if at else None,
-                "currency": "USD",
+                "currency": self.market[0],
                 "symbol": symbol,
                 "exchangeName": "NMS",
                 "instrumentType": "EQUITY",
-                "exchangeTimezoneName": "America/New_York",
+                "exchangeTimezoneName": self.market[1],
                 "timezone": "EST",
                 "gmtoffset": -18000,
                 "priceHint": 2,
@@ -74,6 +78,7 @@ class YahooServer(Loopback):
                 "validRanges": ["1d", "5d", "1mo", "max"],
             },
             "timestamp": [_opens(row) for row in rows],
+            **({"events": self.events[symbol]} if symbol in self.events else {}),
             "indicators": {"quote": [quote if rows else {}], "adjclose": [{"adjclose": adjusted}]},
         }
 

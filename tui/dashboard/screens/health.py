@@ -27,9 +27,7 @@ def _feeds(state: ViewState, width: int, height: int) -> Sequence[Text]:
             )
     if not lines:
         message = "No source or part has failed: a journal records when one does and when it recovers."
-        return empty_state(
-            message, "Sessions and collections ask sources; to begin one: closecall collect --help", width
-        )
+        return empty_state(message, "closecall collect and paper sessions read sources.", width)
     return lines[-height:]
 
 
@@ -47,7 +45,8 @@ def list_gaps(state: ViewState) -> list[tuple[str, EventLine]]:
 def _gaps(state: ViewState, width: int, height: int) -> Sequence[Text]:
     gaps = list_gaps(state)
     if not gaps:
-        return empty_state("No gap is on record.", "What does not come in time shows here.", width)
+        empty = "Bars and quotes that did not arrive in time are listed here."
+        return empty_state("No gap is on record.", empty, width)
 
     def cells(gap: tuple[str, EventLine]) -> Iterable[Cell]:
         name, line = gap
@@ -113,14 +112,14 @@ def _errors(state: ViewState, width: int, _height: int) -> Sequence[Text]:
             )
         for reason, number in journal.score.reasons if journal.place.key == state.selected else ():
             lines.append(text_line(f"{journal.place.name}: {number:,} abstentions: {reason}", width))
-    return lines or [text_line("Nothing is wrong that a journal would tell.", width, "dim")]
+    return lines or [text_line("No journal has an error, a failure or an abstention.", width, "dim")]
 
 
 FEEDS = Panel(
     name="feeds",
     title="Feeds and parts",
     draw=_feeds,
-    help="Each source and part of a session as last journaled: up, down and why, or what was wrong once.",
+    help="Each source and part of a session as last journaled: up, down and why, or an earlier error.",
 )
 
 GAPS = Panel(
@@ -128,7 +127,7 @@ GAPS = Panel(
     title="Gaps",
     draw=_gaps,
     rows=lambda s: len(list_gaps(s)),
-    help="Facts that did not come in time, newest first.",
+    help="What did not arrive in time, newest first.",
 )
 
 NUMBERS = Panel(

@@ -1,5 +1,3 @@
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,27 +5,7 @@ from hypothesis import strategies as st
 from engine.errors import DataError
 from engine.model import Abstention, Bar, Direction, Forecast
 from engine.outcomes import Outcome, match_outcomes
-
-START = datetime(2024, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-
-
-def bar(number: int, opening: float, close: float, symbol: str = "BTC") -> Bar:
-    opens_at = START + number * DAY
-    return Bar(
-        symbol=symbol,
-        opens_at=opens_at,
-        closes_at=opens_at + DAY,
-        open=opening,
-        high=max(opening, close),
-        low=min(opening, close),
-        close=close,
-        volume=1.0,
-    )
-
-
-def series(*prices: tuple[float, float], symbol: str = "BTC") -> list[Bar]:
-    return [bar(number, *pair, symbol=symbol) for number, pair in enumerate(prices)]
+from tests.support.markets import DAY, MONDAY, coin
 
 
 def call_at(bar_: Bar) -> Forecast:
@@ -41,7 +19,7 @@ def call_at(bar_: Bar) -> Forecast:
     )
 
 
-BARS = series((100, 102), (103, 99), (98, 98), (101, 105))
+BARS = coin("BTC", (100, 102), (103, 99), (98, 98), (101, 105))
 
 
 def test_an_outcome_holds_the_next_bar_and_the_open_after_it() -> None:
@@ -76,7 +54,7 @@ def test_a_call_on_the_last_bar_has_no_outcome_yet() -> None:
 
 
 def test_an_unchanged_close_is_a_tie_and_an_unchanged_open_a_tie_of_opens() -> None:
-    bars = series((100, 102), (103, 102), (103, 104))
+    bars = coin("BTC", (100, 102), (103, 102), (103, 104))
     [(_, outcome)] = match_outcomes([call_at(bars[0])], {"BTC": bars})
     assert outcome is not None
     assert outcome.tie
@@ -85,7 +63,7 @@ def test_an_unchanged_close_is_a_tie_and_an_unchanged_open_a_tie_of_opens() -> N
 
 
 def test_a_missing_day_makes_the_next_bar_there_is_the_outcome() -> None:
-    bars = [bar(0, 100, 102), bar(4, 90, 91)]
+    bars = [*coin("BTC", (100, 102)), *coin("BTC", (90, 91), start=MONDAY + 4 * DAY)]
     [(_, outcome)] = match_outcomes([call_at(bars[0])], {"BTC": bars})
     assert outcome is not None
     assert (outcome.next_close, outcome.known_at) == (91, bars[1].closes_at)
@@ -100,7 +78,7 @@ def test_an_abstention_has_an_outcome_too() -> None:
 
 
 def test_calls_keep_their_order_and_find_the_bars_of_their_symbol() -> None:
-    other = series((10, 11), (12, 13), symbol="ETH")
+    other = coin("ETH", (10, 11), (12, 13))
     calls = [call_at(BARS[1]), call_at(other[0]), call_at(BARS[0])]
     scored = match_outcomes(iter(calls), {"BTC": BARS, "ETH": other})
     assert [call for call, _ in scored] == calls
@@ -110,7 +88,7 @@ def test_calls_keep_their_order_and_find_the_bars_of_their_symbol() -> None:
 @given(st.lists(st.floats(0.01, 1e6), min_size=2, max_size=30), st.integers(1, 29))
 @settings(max_examples=60, deadline=None)
 def test_bars_after_an_outcome_was_known_do_not_change_it(closes: list[float], cut: int) -> None:
-    bars = series(*((close, close) for close in closes))
+    bars = coin("BTC", *((close, close) for close in closes))
     calls = [call_at(bar_) for bar_ in bars]
     early = match_outcomes(calls[:cut], {"BTC": bars[:cut]})
     for (_, before), (_, after) in zip(early, match_outcomes(calls, {"BTC": bars}), strict=False):
@@ -129,7 +107,7 @@ def test_a_call_without_a_bar_of_its_own_is_refused() -> None:
 
 def test_a_call_made_on_other_prices_is_refused() -> None:
     with pytest.raises(DataError, match="closes at 102 but the prediction was made at 99"):
-        match_outcomes([call_at(bar(0, 98, 99))], {"BTC": BARS})
+        match_outcomes([call_at(coin("BTC", (98, 99))[0])], {"BTC": BARS})
 
 
 def test_bars_out_of_order_are_refused() -> None:
@@ -153,7 +131,7 @@ class CountedBars(list[Bar]):
 
 
 def test_each_call_costs_a_few_looks_at_the_bars_however_many_there_are() -> None:
-    bars = CountedBars(series(*((100.0, 101.0 + n % 7) for n in range(500))))
+    bars = CountedBars(coin("BTC", *((100.0, 101.0 + n % 7) for n in range(500))))
     calls = [call_at(bar_) for bar_ in list.__iter__(bars)]
     match_outcomes(calls, {"BTC": bars})
     assert bars.looks < 10 * len(calls)
