@@ -30,7 +30,8 @@ app = typer.Typer(
     help="Backtest the forecasts of a small language model on your own machine, and score them honestly.\n\n"
     "Research software; nothing it prints is financial advice.",
     epilog=f"Data is kept in {shorten_home(default_data_dir())}; --data-dir or {ENVIRONMENT_VARIABLE} names "
-    "another folder. closecall data rm removes it. --install-completion sets up completion in your shell.",
+    "another folder (to remove it: closecall data rm everything). --install-completion sets up completion "
+    "in your shell.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

@@ -23,7 +23,7 @@ What = Annotated[
     list[str],
     typer.Argument(
         metavar="WHAT",
-        help="Names of runs and sessions, keys of closecall data list such as bars/ccxt:binance or news, "
+        help="Names of runs and sessions, keys such as bars/ccxt:binance or news (closecall data list), "
         "runs, sessions, collections, bars, or everything.",
     ),
 ]
