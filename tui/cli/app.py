@@ -12,7 +12,15 @@ from tui.cli.config_options import config_options
 from tui.cli.dash import dash
 from tui.cli.data import check_app, collect, fetch_app
 from tui.cli.models import models_app
-from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
+from tui.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    complete_names,
+    print_json,
+    require_simulated,
+    with_champion,
+)
 from tui.cli.paper import paper_app
 from tui.cli.paths import (
     ENVIRONMENT_VARIABLE,
@@ -97,7 +105,10 @@ def backtest(
 
 @app.command()
 def runs(
-    run: Annotated[str | None, typer.Argument(help="Show the result of this run.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Show the result of this run.", autocompletion=complete_names("runs")),
+    ] = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
