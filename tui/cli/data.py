@@ -100,7 +100,7 @@ def _column_settings(config: Path | None, date_order: str | None, decimal: str |
 def _print_written(files: list[Any], *, as_json: bool) -> None:
     if as_json:
         rows = [_encode(file, {}) | {"path": str(file.path)} for file in files]
-        print_json(_to_jsonable({"written": rows}))
+        print_json(to_jsonable({"written": rows}))
         return
     for file in files:
         for note in file.notes:
