@@ -130,7 +130,7 @@ def cells(row: TextRow) -> list[float]:
     return [float(cell) for cell in row[1:]]
 
 
-def test_three_sessions_around_a_holiday_are_told_by_open_and_close(service, journal):
+def test_three_sessions_around_a_holiday_are_journaled_by_open_and_close(service, journal):
     days, calendar = list_days(service), service.tape.calendar
     service.collect(journal, closes(calendar, days[-1]) + HOUR)
     slices = [
