@@ -40,6 +40,16 @@ class CheckFailed(ClosecallError):
     exit_code = 4
 
 
+def quote_key(name: str) -> str:
+    """Return a name as a key of TOML, in quotes where it needs them: [instruments."7203.T"]."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def toml_table(*names: str) -> str:
+    """Return the heading of a table as TOML has it, with quotes where a name needs them."""
+    return f"[{'.'.join(map(quote_key, names))}]"
+
+
 def suggest(
     word: str,
     known: Iterable[str],
@@ -62,8 +72,3 @@ def suggest(
     if near := difflib.get_close_matches(word.casefold(), by_small_letters, n=1, cutoff=cutoff):
         return f"did you mean {show(by_small_letters[near[0]])}?"
     return otherwise or f"choose among {', '.join(sorted(known)[:12])}"
-
-
-def quote_key(name: str) -> str:
-    """Return a name as a key of TOML, in quotes where it needs them: [instruments."7203.T"]."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)

@@ -1,5 +1,6 @@
 """Load a configuration from a TOML file and flags, and name what is wrong in one line."""
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -8,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from engine.errors import UsageError, quote_key, suggest
+from engine.errors import UsageError, suggest, toml_table
 from feeds.sources.registry import SOURCES
 from strategies.config import (
     OLD_KEYS,
@@ -36,7 +37,7 @@ def load_config(
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
     flags = _split_rates(flags)
-    merged = ("market", "sources", "paper", "walkforward", "rates")
+    merged = ("market", "sources", "paper", "walkforward", "rates", "columns")
     tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})
@@ -82,7 +83,7 @@ def _read_table(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); check --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML ({error}); correct that line") from error
+        raise UsageError(f"{path}: not valid TOML ({error}); {_toml_hint(path)}") from error
     for key in ("bars", "news", "rates_files"):
         if isinstance(values.get(key), list):
             values[key] = [_resolve_path(path, entry) for entry in values[key]]
@@ -95,6 +96,14 @@ def _read_table(path: Path) -> dict[str, Any]:
     return values
 
 
+def _toml_hint(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for table, name in re.findall(r"""^ *\[ *(instruments|sources)\.([^"'\]\n]+)\]""", text, re.MULTILINE):
+        if (heading := toml_table(table, name.strip())).endswith('"]'):
+            return f"write {heading}, with quotes"
+    return "correct that line"
+
+
 def _resolve_path(config: Path, entry: object) -> object:
     return config.parent / Path(entry).expanduser() if isinstance(entry, str) else entry
 
@@ -105,15 +114,10 @@ def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[st
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
     place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
-    if (
-        first["type"] == "extra_forbidden"
-        and first["loc"][0] == "instruments"
-        and isinstance(first["input"], dict)
-    ):
-        symbol = ".".join(map(str, first["loc"][1:]))
-        return (
-            f"{place}: [{where}]: a symbol with a dot needs quotes; write [instruments.{quote_key(symbol)}]"
-        )
+    names = [str(part) for part in first["loc"]]
+    if names[:1] in (["instruments"], ["sources"]) and isinstance(first["input"], dict) and len(names) > 2:
+        heading = toml_table(names[0], ".".join(names[1:]))
+        return f"{place}: {where} is a table within a table; write {heading}, with quotes"
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         listed = f"known keys: {', '.join(known)}"

@@ -1,5 +1,6 @@
 """The bars, news, instruments and rates of a run, from frames, files, the store or the simulated market."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.calendars import Calendar
-from engine.errors import DataError, UsageError, quote_key, suggest
+from engine.errors import DataError, UsageError, suggest, toml_table
 from engine.fx import FxRates
 from engine.instruments import ROUND_THE_CLOCK, Instrument
 from engine.model import Bar, NewsItem
@@ -18,8 +19,11 @@ from feeds.files.bars import (
     read_day_offset,
     read_first_days,
 )
+from feeds.files.dialects import describe_bar_file
 from feeds.files.folders import require_known_tables
+from feeds.files.layouts import state_columns
 from feeds.files.news import read_news
+from feeds.files.news_forms import describe_news_file
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
 from feeds.history.file_import import SOURCE as FILES
@@ -233,7 +237,8 @@ def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        data = load_files(config)
+        with state_columns(config.columns.to_settings()):
+            data = load_files(config)
     elif config.store:
         data = load_store(config, data_dir)
     else:
@@ -247,10 +252,10 @@ def _attach_rates(config: BacktestConfig, data: MarketData) -> MarketData:
     if not (config.rates or config.rates_files):
         if len(currencies) > 1 or config.base_currency not in (None, *currencies):
             base = config.base_currency or "USD"
-            rates = " ".join(f"{currency}=RATE" for currency in sorted(currencies - {base}))
+            constants = " ".join(f"{currency}=RATE" for currency in sorted(currencies - {base}))
             raise DataError(
                 f"the symbols are quoted in {', '.join(sorted(currencies))}; choose symbols of one currency "
-                f"with --symbols, give their rates in {base} as constants or files (--rates {rates}), "
+                f"with --symbols, give their rates in {base} as constants or files (--rates {constants}), "
                 "or set `currency` under [instruments.SYMBOL]"
             )
         return data
@@ -280,7 +285,8 @@ def _simulate_market(config: BacktestConfig) -> MarketData:
     simulated = simulate(settings)
     picked = select_symbols(config.symbols, simulated.bars, "the simulated market")
     ignored = [
-        f"[instruments.{quote_key(name)}] has no effect on a simulated market." for name in config.instruments
+        f"{toml_table('instruments', name)} has no effect on a simulated market."
+        for name in config.instruments
     ]
     return MarketData(
         instruments={symbol: simulated.instruments[symbol] for symbol in picked},
@@ -310,7 +316,7 @@ def select_symbols(requested: Sequence[str], known: Mapping[str, object], place:
     for symbol in requested:
         if symbol not in known:
             hint = suggest(symbol, known, cutoff=0.4)
-            raise DataError(f"{place}: no bars of symbol {symbol}; {hint}")
+            raise UsageError(f"{place}: no bars of symbol {symbol}; {hint}")
     return sorted(set(requested) or known)
 
 
@@ -358,6 +364,7 @@ def load_files(config: BacktestConfig) -> MarketData:
     }
     news = _read_archive(config, instruments)
     notes += _check_files([files[symbol] for symbol in picked], instruments, config)
+    notes += filter(None, [describe_bar_file(files[symbol]) for symbol in picked])
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
 
 
@@ -385,8 +392,9 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     known = {symbol: source for source in reversed(config.store) for symbol in store.symbols(source)}
     if not known:
         source = config.store[0]
-        rest = "--bars PATH --adjustment raw" if source == FILES else "--symbols SYMBOL --since DATE"
-        command = f"closecall fetch bars --source {source} {rest}"
+        command = f"closecall fetch bars --source {source} --symbols SYMBOL --since DATE"
+        if source == FILES:
+            command = "closecall fetch bars --source file --bars PATH --adjustment raw"
         raise DataError(f"{store.root}: nothing is stored from {source}; run {command}")
     picked = select_symbols(config.symbols, known, f"the store of {', '.join(config.store)}")
     stored = {symbol: store.read(known[symbol], symbol) for symbol in picked}
@@ -484,6 +492,9 @@ def _read_archive(
             f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded. "
             f"Most frequent: {subjects}; other names of a traded symbol go into [aliases]."
         )
+    notes += filter(None, [describe_news_file(path) for path in config.news if path.is_file()])
+    if archive.skipped_empty:
+        notes.append(f"{pluralize(archive.skipped_empty, 'news item')} skipped: neither title nor text.")
     return archive.items, notes
 
 
@@ -497,12 +508,14 @@ def _check_files(
 def _accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list[str]:
     """Refuse what would harm a backtest in the days asked for, or note what was accepted or repaired."""
     since = _history_start(config)
+    places = "--store" if config.store else shlex.join(map(str, (*config.bars, *config.news)))
     findings = [f for f in findings if f.day is None or _is_within(f.day, since, config.end)]
     repaired = [f"{f.symbol}: {f.sentence}." for f in findings if f.kind is Kind.OHLC and not f.blocking]
     harm = summarize_blocking(findings)
     if harm and not config.allow_bad_data:
         raise DataError(
-            f"{harm}; see closecall check data, choose other dates, or accept it with --allow-bad-data"
+            f"{harm}; list them with: closecall check data {places}; choose other dates, or accept them with "
+            "--allow-bad-data"
         )
     return repaired + ([f"Accepted because of --allow-bad-data: {harm}."] if harm else [])
 

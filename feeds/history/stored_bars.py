@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.calendars import Calendar
-from engine.errors import DataError, quote_key
+from engine.errors import DataError, toml_table
 from engine.instruments import Instrument
 from engine.journal.canonical import canonical_json, format_utc
 from engine.model import Bar, require_utc, widen_range
@@ -103,7 +103,7 @@ class StoredBars:
                 raise DataError(
                     f"{self.source} {self.symbol}: a candle on {candle.starts_at.date()}, when "
                     f"{instrument.calendar} was closed; "
-                    f"set `calendar` under [instruments.{quote_key(self.symbol)}]"
+                    f"set `calendar` under {toml_table('instruments', self.symbol)}"
                 )
             opens_at, closes_at = session
         high, low = widen_range(*candle.prices)

@@ -28,7 +28,7 @@ from llm.student import StudentSettings
 def get_adapter(state: RegistryState, name: str) -> Adapter:
     """Return the adapter of that name. Raises UsageError, with the nearest name, where there is none."""
     if name not in state.adapters:
-        hint = suggest(name, state.adapters, "closecall models list shows them")
+        hint = suggest(name, state.adapters, "list them with: closecall models list")
         raise UsageError(f"there is no adapter {name!r} on record; {hint}")
     return state.adapters[name]
 
@@ -236,7 +236,9 @@ class Registry:
         """Record that the gate did not promote an adapter. Raises UsageError for the champion."""
         with self._store.transaction() as state:
             if get_adapter(state, name).status is Status.CHAMPION:
-                raise UsageError(f"adapter {name} is the champion; closecall models rollback replaces it")
+                raise UsageError(
+                    f"adapter {name} is the champion; replace it with: closecall models rollback"
+                )
             rejected = AdapterRejected(name=name, by=by, reason=reason, scores=scores or {})
             return self._store.append(rejected, at)
 

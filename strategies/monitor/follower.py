@@ -339,7 +339,7 @@ class JournalFollower:
 
 def _find_problem(data_dir: Path) -> str:
     if not data_dir.exists():
-        return f"{data_dir} does not exist yet; closecall backtest creates it"
+        return f"{data_dir} does not exist yet; create it with: closecall backtest"
     return (
         "" if os.access(data_dir, os.R_OK | os.X_OK) else f"{data_dir} cannot be read; check its permissions"
     )

@@ -106,7 +106,8 @@ def _read_projection(place: JournalPlace) -> tuple[JournalProjection, int]:
     if faulty := projection.health.faulty:
         raise JournalError(
             f"{place.path}: {faulty} events cannot be read; restore the journal from a copy "
-            f"(closecall paper export {place.name} saves what comes before the first damaged event)"
+            "(to save what comes before the first damaged event: "
+            f"closecall paper export {place.name} saved.sqlite)"
         )
     return projection, newest
 

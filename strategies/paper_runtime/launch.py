@@ -212,7 +212,7 @@ def _build_like(
         raise UsageError("--like takes all settings from that session; leave the other flags out")
     started = read_start(data_dir, like)
     if started is None:
-        hint = suggest(like, session_names(data_dir), "closecall paper list shows all")
+        hint = suggest(like, session_names(data_dir), "list all with: closecall paper list")
         raise UsageError(f"there is no session {like!r} in {data_dir}; {hint}")
     free = (f"{like}-{number}" for number in count(2))
     unused = next(each for each in free if not session_folder(data_dir, each).exists())

@@ -45,7 +45,8 @@ def require_stopped(plan: LaunchSpec) -> None:
     """Raise UsageError where another process runs the session of a plan."""
     if holder := supervisor_pid(session_folder(plan.data_dir, plan.name)):
         raise UsageError(
-            f"session {plan.name} runs already, in process {holder}; closecall paper stop {plan.name} ends it"
+            f"session {plan.name} runs already, in process {holder}; "
+            f"end it with: closecall paper stop {plan.name}"
         )
 
 

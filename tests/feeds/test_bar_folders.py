@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.calendars import load_calendar
-from engine.errors import DataError
+from engine.errors import DataError, UsageError
 from engine.instruments import AssetClass
 from feeds.files.bars import find_bar_files, read_bars
 from feeds.files.tables import read_once
@@ -72,7 +72,7 @@ def test_a_file_named_on_its_own_must_have_the_bar_columns(tmp_path):
 def test_a_folder_without_bars_and_a_missing_path_are_refused(tmp_path):
     with pytest.raises(DataError, match="no bar file in this folder"):
         find_bar_files([tmp_path])
-    with pytest.raises(DataError, match="no such file or folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         find_bar_files([tmp_path / "nowhere"])
 
 

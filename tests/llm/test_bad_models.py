@@ -20,11 +20,11 @@ from tui.cli.main import run
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
 
 
-def expect_refusal(folder, capsys, *flags):
-    """Run a backtest that must fail with exit code 3; its one line."""
+def expect_refusal(folder, capsys, *flags, code=3):
+    """Run a backtest that must fail; its one line."""
     (bars,) = write_bars(folder / "bars", "BTC-USD")
     words = ["backtest", "--bars", str(bars), "--data-dir", f"{folder}/data", "--out", f"{folder}/out"]
-    assert run([*words, *flags]) == 3
+    assert run([*words, *flags]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
@@ -122,7 +122,7 @@ def test_a_model_that_is_damaged_or_unsafe_is_refused_before_anything_is_written
 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/nowhere/at/all"])
 def test_a_model_folder_that_is_missing_is_named_with_the_choices(tmp_path, capsys, name):
-    line = expect_refusal(tmp_path, capsys, "--student", name)
+    line = expect_refusal(tmp_path, capsys, "--student", name, code=2)
     assert f"{Path(name)}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'" in line
     assert not (tmp_path / "data").exists()
 

@@ -170,7 +170,7 @@ def test_a_run_that_is_not_there_is_named_with_the_nearest_one(closecall, finish
     said = closecall("runs", f"{name}x", code=2)
     assert (said.out, len(said.err.splitlines())) == ("", 1)
     assert f"did you mean {name}?" in said.err
-    assert "closecall runs lists them" in closecall("runs", "../../etc", code=2).err
+    assert "list them with: closecall runs --data-dir" in closecall("runs", "../../etc", code=2).err
 
 
 def test_an_empty_data_folder_says_which_command_makes_a_run(tmp_path, capsys, monkeypatch):

@@ -179,4 +179,4 @@ def _newest_run(data_dir: Path) -> str:
     for summary in list_runs(data_dir):
         if summary.state != "damaged":
             return summary.run
-    raise UsageError(f"no runs in {data_dir} to learn from; run closecall backtest first")
+    raise UsageError(f"no runs in {data_dir} to learn from; make one with: closecall backtest")

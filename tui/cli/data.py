@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import DataError, UsageError
+from engine.journal.canonical import to_jsonable
 from strategies.console import print_stderr, print_wait, utc_now
 from tui.cli.config_options import config_options
 from tui.cli.options import (
@@ -25,10 +26,86 @@ from tui.cli.options import (
 from tui.cli.paths import data_dir, working_dir
 from tui.cli.progress import ProgressDisplay
 
-__all__ = ["check_app", "collect", "fetch_app"]
+__all__ = ["check_app", "collect", "data_app", "fetch_app"]
 fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
 check_app = typer.Typer(help="Check data quality and reproducibility.", no_args_is_help=True)
+data_app = typer.Typer(help="Convert files of bars; list and remove what is stored.", no_args_is_help=True)
 _BLOCKING_HELP = 4
+
+BarFiles = Annotated[list[Path], typer.Argument(help="Files of bars in any form that is recognised.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the new files, one for each symbol.")]
+DateOrder = Annotated[
+    str | None, typer.Option(help='"day first" or "month first", where the file does not decide it.')
+]
+Decimal = Annotated[str | None, typer.Option(help="Decimal sign, where the file does not decide it.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+
+
+@data_app.command("convert")
+def convert_files(
+    files: BarFiles,
+    out: OutFolder = Path("bars"),
+    date_order: DateOrder = None,
+    decimal: Decimal = None,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write bars of other programs as files of our own, and say what was taken for what.
+
+    Files of one symbol are joined; a file of several symbols becomes one file for each.
+
+    Where the columns are not recognised, [columns] in --config names them.
+    """
+    from feeds.files.conversion import convert_bars
+    from feeds.files.layouts import state_columns
+
+    with state_columns(_column_settings(config, date_order, decimal)):
+        _print_written(convert_bars(files, out, overwrite=overwrite), as_json=as_json)
+
+
+@data_app.command("resample")
+def resample_files(
+    files: BarFiles,
+    out: OutFolder = Path("bars"),
+    zone: Annotated[
+        str | None, typer.Option(help="Time zone of the days, such as America/New_York; coins: UTC.")
+    ] = None,
+    date_order: DateOrder = None,
+    decimal: Decimal = None,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make daily bars of minutes or hours, and write them as files of our own.
+
+    Days of a coin that lack their first or last bar are left out.
+    """
+    from feeds.files.conversion import resample_bars
+    from feeds.files.layouts import state_columns
+
+    with state_columns(_column_settings(config, date_order, decimal)):
+        _print_written(resample_bars(files, out, zone=zone, overwrite=overwrite), as_json=as_json)
+
+
+def _column_settings(config: Path | None, date_order: str | None, decimal: str | None) -> Any:
+    from strategies.config_file import load_config
+
+    stated = {"date_order": date_order, "decimal": decimal}
+    columns = {name: value for name, value in stated.items() if value is not None}
+    settings = load_config(config, {"columns": columns} if columns else {}, print_stderr)
+    return settings.columns.to_settings()
+
+
+def _print_written(files: list[Any], *, as_json: bool) -> None:
+    if as_json:
+        rows = [_encode(file, {}) | {"path": str(file.path)} for file in files]
+        print_json(to_jsonable({"written": rows}))
+        return
+    for file in files:
+        for note in file.notes:
+            print_stderr(note)
+        sys.stdout.write(f"{file.path}: {file.bars} bars from {file.first} to {file.last}\n")
 
 
 @fetch_app.command("bars")
@@ -96,7 +173,7 @@ def fetch_bars(
             )
     if as_json:
         keys = {"provenance": "said_by"}
-        print_json(_to_jsonable({"fetched": [_encode(report, keys) for report in reports]}))
+        print_json(to_jsonable({"fetched": [_encode(report, keys) for report in reports]}))
     else:
         for report in reports:
             print_fetch_report(report)
@@ -204,7 +281,7 @@ def fetch_news(
     for fault in (*report.faults, *report.article_faults):
         print_stderr(f"closecall: {fault}")
     if as_json:
-        print_json(_to_jsonable(_encode(report, {"text_sources": "speakers"})))
+        print_json(to_jsonable(_encode(report, {"text_sources": "speakers"})))
     else:
         print_news(report)
 
@@ -234,7 +311,7 @@ def check_data(
         raise UsageError("name files or folders to check, or --store")
     kept = BarStore(data_dir(data) / BARS_FOLDER)
     if store and not any(map(kept.symbols, kept.sources())):
-        raise DataError(f"{kept.root}: nothing is stored; fetch first (see closecall fetch bars --help)")
+        raise DataError(f"{kept.root}: nothing is stored; fetch first, see: closecall fetch bars --help")
     if store:
         findings = check_store(kept, now=utc_now())
     else:
@@ -243,7 +320,7 @@ def check_data(
     if as_json:
         keys = {"blocking": "harmful"}
         rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in findings]
-        print_json(_to_jsonable({"findings": rows, "harmful": blocking}))
+        print_json(to_jsonable({"findings": rows, "harmful": blocking}))
     else:
         print_findings(findings)
     if blocking:
@@ -261,13 +338,6 @@ def _parse_adjustment(name: str | None, kinds: Any) -> Any:
 def _encode(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of a dataclass by name, or by the name in `keys` where the JSON has another."""
     return {keys.get(name, name): field for name, field in asdict(value).items()}
-
-
-def _to_jsonable(value: Any) -> Any:
-    """Return a value as JSON types."""
-    from engine.journal.canonical import to_jsonable
-
-    return to_jsonable(value)
 
 
 @config_options("symbols", "feeds")

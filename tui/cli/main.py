@@ -30,18 +30,21 @@ def run(arguments: list[str]) -> int:
     if clash is not None:
         return _exit_with(clash, USAGE)
     from engine.errors import ClosecallError
+    from tui.cli.remedies import complete_remedies
 
-    try:
-        return invoke(arguments)
-    except ClosecallError as error:
-        return _exit_with(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _exit_with(f"{place}{error.strerror or error}; check the path, its rights and the disk", DATA)
-    except Exception as error:  # a fault of closecall: one line and its exit code, no traceback
-        return _exit_with(_bug_report(error), BUG)
+    with complete_remedies(arguments):
+        try:
+            return invoke(arguments)
+        except ClosecallError as error:
+            return _exit_with(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            remedy = "check the path, its rights and the disk"
+            return _exit_with(f"{place}{error.strerror or error}; {remedy}", DATA)
+        except Exception as error:  # a fault of closecall: one line and its exit code, no traceback
+            return _exit_with(_bug_report(error), BUG)
 
 
 def _flush_stdout(code: int) -> int:
@@ -82,7 +85,7 @@ def invoke(arguments: Sequence[str]) -> int:
         return app(args=expand_list_options(arguments), prog_name="closecall", standalone_mode=False) or 0
     except typer.TyperException as error:
         if fault := error.format_message():
-            raise UsageError(f"{fault} (see closecall --help)") from error
+            raise UsageError(f"{fault.removesuffix('.')}; see: {_command_path(arguments)} --help") from error
         return UsageError.exit_code  # a command without arguments: its help was shown
     except SystemExit:
         return 0  # so typer and rich end when the reader of stdout has gone, as in `| head`
@@ -102,13 +105,21 @@ def expand_list_options(arguments: Sequence[str]) -> list[str]:
     for word in map(_current_flag, arguments):
         if word.startswith("-"):
             if words and words[-1] == option:
-                raise UsageError(f"{option} needs at least one value (see closecall --help)")
+                raise UsageError(f"{option} needs at least one value; see: {_command_path(arguments)} --help")
             name = word.partition("=")[0]
             option = name if name in lists else ""
         elif option and words[-1] != option:
             words.append(option)
         words.append(word)
     return words
+
+
+def _command_path(arguments: Sequence[str]) -> str:
+    """Return the command that is called, without its options."""
+    from tui.cli.remedies import find_command
+
+    _, named = find_command(arguments)
+    return " ".join(["closecall", *arguments[:named]])
 
 
 def _current_flag(word: str) -> str:

@@ -23,7 +23,7 @@ models_app = typer.Typer(
     help="Registered adapters: champions, challengers and their history.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(help="An adapter's name, as closecall models list shows it.")]
+Name = Annotated[str, typer.Argument(help="An adapter's name (closecall models list).")]
 OfStudent = Annotated[str | None, typer.Option("--student", help="The base model.")]
 Reason = Annotated[str, typer.Option(help="Why; shown in the adapter's history.")]
 
@@ -97,7 +97,7 @@ def _open_existing(data: "Path | None") -> "Registry":
 
     folder = working_dir(data)
     if not registry_exists(folder):
-        raise UsageError(f"there is no adapter on record in {folder}; closecall train grpo makes one")
+        raise UsageError(f"there is no adapter on record in {folder}; make one with: closecall train grpo")
     return _open_registry(folder)
 
 

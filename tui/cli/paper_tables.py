@@ -111,12 +111,12 @@ def _account_line(status: Mapping[str, Any]) -> str:
 
 def _risk_line(status: Mapping[str, Any]) -> str:
     meaning = {
-        "active": "ACTIVE: it trades",
-        "reducing": "REDUCING: no new risk is taken",
-        "halted": "HALTED: no order is given; closecall paper resume leads back",
+        "active": "it trades",
+        "reducing": "no new risk is taken",
+        "halted": f"no order is given; to trade again: closecall paper resume {status['session']}",
     }
-    meant = meaning.get(status["state"], status["state"])
-    return f"{meant} ({status['cause']}, by {status['author']})." if status["cause"] else f"{meant}."
+    cause = f" ({status['cause']}, by {status['author']})" if status["cause"] else ""
+    return f"{status['state'].upper()}{cause}: {meaning.get(status['state'], 'of another version')}"
 
 
 def _position_line(position: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
+from strategies.conclusions import shorten_symbols
 from strategies.console import pluralize
-from strategies.result_table import create_console, shorten_symbols
+from strategies.result_table import create_console
 from strategies.walkforward_table import create_table
 from tui.formatting import format_percent, number_formatter
 

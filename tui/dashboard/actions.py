@@ -149,7 +149,7 @@ def _registry(name: str, state: ViewState, clock: Callable[[], datetime]) -> Act
     will = "The chosen adapter becomes the champion and speaks from now on; running sessions adopt it."
     if registry is None or not registry.adapters:
         return Action(
-            name=name, description=will, refusal="no adapter is on record; closecall retrain enters one"
+            name=name, description=will, refusal="no adapter is on record; train one with: closecall retrain"
         )
     adapter = registry.adapters[state.cursor("adapters", len(registry.adapters))]
     if adapter.status == "champion":

@@ -52,9 +52,11 @@ def _equity(state: ViewState, width: int, height: int) -> Sequence[Text]:
     legend = [
         ("━ equity " + format_amount(money.value), state.palette.curve),
         (format_signed_percent(money.total_return), state.palette.trend_style(money.total_return)),
-        ("┄ mean price " + format_signed_percent(moved), state.palette.other),
         (f"drawdown {format_percent(money.drawdown)}", ""),
+        ("┄ mean price " + format_signed_percent(moved), state.palette.other),
     ]
+    while sum(len(text) + 1 for text, _ in legend) > width and len(legend) > 1:
+        del legend[-1]  # what stays is whole
     lines = [row([(text, len(text), style) for text, style in legend], width)]
     for number, line in enumerate(drawn):
         edge = format_amount(high) if number == 0 else format_amount(low) if number == len(drawn) - 1 else ""

@@ -24,7 +24,7 @@ from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
 from tui.formatting import NONE, format_date, format_duration, format_percent, format_short_datetime
 
 _NONE = "No training is on record."
-_MAKE = "closecall walkforward trains through history; closecall retrain does one round; T here does it too"
+_MAKE = "T does one round; or: closecall retrain; or, through all of history: closecall walkforward"
 
 _MORE_FIGURES = (
     "entropy",
@@ -221,7 +221,7 @@ def _registry(state: ViewState, width: int, height: int) -> Sequence[Text]:
     registry = state.snapshot.registry
     if registry is None or not registry.adapters:
         text = "No adapter is on record: the student answers without one."
-        return empty_state(text, "closecall retrain enters one; closecall models list shows them", width)
+        return empty_state(text, "T trains one; or: closecall retrain", width)
     adapters = registry.adapters
     trouble = next((j.trouble for j in state.snapshot.journals if j.place.type is JournalType.REGISTRY), "")
     champions = (

@@ -1,0 +1,81 @@
+"""Complete the commands that messages propose: each gets the --data-dir that this command was given.
+
+A message says `closecall runs`; typed like that after a command with --data-dir it would look elsewhere.
+"""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+_OPTION = "--data-dir"
+_COMMAND = re.compile(r"\bclosecall((?: [a-z][a-z-]*)+)(?! --help)\b")
+
+
+@contextmanager
+def complete_remedies(arguments: Sequence[str]) -> Iterator[None]:
+    """Complete what is written to stderr, and to stdout unless that is JSON, while the command runs."""
+    folder = _given_folder(arguments)
+    if folder is None or {"--help", "-h"} & set(arguments):
+        yield
+        return
+
+    def complete(text: str) -> str:
+        return _COMMAND.sub(lambda match: _add_folder(match[1].split(), folder), text)
+
+    out, err = sys.stdout, sys.stderr
+    if "--json" not in arguments:
+        sys.stdout = cast("TextIO", _CompletedText(out, complete))
+    sys.stderr = completed = cast("TextIO", _CompletedText(err, complete))
+    try:
+        yield
+    finally:
+        sys.stdout = out
+        if sys.stderr is completed:  # otherwise it was closed, and nothing is written to it any more
+            sys.stderr = err
+
+
+def find_command(words: Sequence[str]) -> tuple[Any, int]:
+    """Return the command or group that the first words name, and how many of them do."""
+    from typer.main import get_command
+
+    from tui.cli.app import app
+
+    command: Any = get_command(app)
+    for number, word in enumerate(words):
+        below = getattr(command, "commands", {}).get(word)
+        if below is None:
+            return command, number
+        command = below
+    return command, len(words)
+
+
+def _given_folder(arguments: Sequence[str]) -> str | None:
+    for place, word in enumerate(arguments):
+        option, equals, value = word.partition("=")
+        if option == _OPTION:
+            return value if equals else next(iter(arguments[place + 1 :]), None)
+    return None
+
+
+def _add_folder(words: list[str], folder: str) -> str:
+    command, named = find_command(words)
+    if named and any(_OPTION in parameter.opts for parameter in command.params):
+        words = [*words[:named], _OPTION, shlex.quote(folder), *words[named:]]
+    return " ".join(["closecall", *words])
+
+
+class _CompletedText:
+    """A stream that completes the commands in what is written."""
+
+    def __init__(self, stream: TextIO, complete: Callable[[str], str]) -> None:
+        self._stream, self._complete = stream, complete
+
+    def write(self, text: str) -> int:
+        self._stream.write(self._complete(text) if "closecall " in text else text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
