@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from statistics import median
 
 from engine.calendars import Calendar, Session
 from engine.errors import DataError, quote_key
@@ -17,7 +16,6 @@ from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
 _DAY = timedelta(days=1)
-_LEAST_APART = 5
 
 # Fewer rows on closed days are single wrong dates, not a file whose dates are shifted.
 _MIN_SHIFTED = 3
@@ -39,9 +37,6 @@ def check_days(
         new_finding: Creates the findings of this file.
         now: When the file is read, in UTC; None to skip the check for unfinished sessions.
     """
-    if (apart := _median_days_apart(rows)) >= _LEAST_APART:
-        fault = f"the rows are {apart:g} days apart: weekly or monthly bars; give a row for each trading day"
-        return [new_finding(Kind.INTERVAL, rows[0].line, rows[0].day, f"{apart:g} days", fault)]
     findings: list[Finding] = []
     closed = [row for row in rows if _is_closed(calendar, row.day)]
     if len(closed) >= _MIN_SHIFTED and (shift := _detect_shift(rows, closed, calendar)):
@@ -72,11 +67,6 @@ def check_days(
     if now is not None:
         findings += _check_unfinished(rows, calendar, new_finding, now)
     return findings
-
-
-def _median_days_apart(rows: Sequence[BarRow]) -> float:
-    days = [(later.day - earlier.day).days for earlier, later in pairwise(rows)]
-    return median(days) if len(days) >= _LEAST_APART else 1
 
 
 def _session(calendar: Calendar, day: date) -> Session | None:

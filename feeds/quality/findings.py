@@ -22,7 +22,6 @@ class Kind(StrEnum):
     GAP = "gap"
     CLOSED_DAY = "closed day"
     SHIFTED = "shifted"
-    INTERVAL = "interval"
     UNFINISHED = "unfinished"
     ZERO_VOLUME = "zero volume"
     VOLUME_UNIT = "volume unit"

@@ -38,9 +38,9 @@ _BODY_SCALES, _HUGE, _HUGE_SCALES = 4.0, 0.35, 6.0
 _WICK, _WICK_SCALES = 0.35, 30.0
 
 # How often a share has a split of each ratio, by day; of ratios below 2 for 1 only forward splits are common.
-# With these the least obvious split of the real files is eighty times likelier than a real move, and the most
-# doubtful real move, the worst day of Apple, eight times likelier than a split.
-_COMMON = {2.0: 1e-4, 3 / 2: 5e-5, 3.0: 5e-5, 4.0: 5e-5, 5.0: 3e-5, 10.0: 3e-5}
+# With these the least obvious split of the real files is ninety times likelier than a real move, and the most
+# doubtful real move twelve times likelier than a split.
+_COMMON = {2.0: 3e-4, 3 / 2: 3e-5, 3.0: 5e-5, 4.0: 5e-5, 5.0: 3e-5, 10.0: 3e-5}
 _RARE: tuple[float, ...] = (6 / 5, 5 / 4, 4 / 3, 5 / 3, 6, 7, 8, 9, 15, 20, 25, 50, 100)
 _RATIOS = {
     **{1 / shares: 2e-5 for shares in _RARE},

@@ -17,9 +17,6 @@ from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced
 
 _PRICES = ("open", "high", "low", "close")
 
-# Rows after which a file of several rows a day is read no further; some more are a fault of their own each.
-_ENOUGH_ROWS, _LEAST_ROWS, _ROWS_A_DAY = 500, 20, 1.9
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarRow:
@@ -61,8 +58,6 @@ class RowCheck:
                 stamp = parse_timestamp(text)
                 if stamp is not None:
                     stamped.append((row, stamp))
-                    if len(stamped) == _ENOUGH_ROWS and self._has_rows_within_days(stamped):
-                        return []
                 else:
                     fault = f"date {quote_value(text)} is not a day; write it as YYYY-MM-DD"
                     self.findings.append(self._new_finding(Kind.DATE, row.number, None, text, fault))
@@ -72,8 +67,6 @@ class RowCheck:
         if not stamped and not self.findings:
             fault = "a header and no rows; give at least one bar"
             self.findings.append(self._new_finding(Kind.UNREADABLE, None, None, "", fault))
-        if len(stamped) < _ENOUGH_ROWS and self._has_rows_within_days(stamped):
-            return []
         self._check_clock(stamped)
         if len(stamped) > 2 and stamped[0][0].number > stamped[-1][0].number:
             row, stamp = stamped[-1]
@@ -89,21 +82,6 @@ class RowCheck:
     def _add_ragged(self, row: Row, error: DataError) -> None:
         fault = str(error).removeprefix(f"{row.place}: ")
         self.findings.append(self._new_finding(Kind.UNREADABLE, row.number, None, "", fault))
-
-    def _has_rows_within_days(self, stamped: Sequence[tuple[Row, datetime]]) -> bool:
-        """Report a file of several rows a day once, rather than each of its rows."""
-        days = {stamp.date() for _, stamp in stamped}
-        if len(stamped) < max(_LEAST_ROWS, _ROWS_A_DAY * len(days)):
-            return False
-        row, stamp = stamped[0]
-        fault = (
-            f"the first {len(stamped)} rows are of {pluralize(len(days), 'day')}: bars of less than a day, "
-            "or several symbols or copies in one file; give one bar a day and one symbol"
-        )
-        self.findings.append(
-            self._new_finding(Kind.INTERVAL, row.number, stamp.date(), row.cells["date"], fault)
-        )
-        return True
 
     def _check_clock(self, stamped: Sequence[tuple[Row, datetime]]) -> None:
         with_time = [(row, stamp) for row, stamp in stamped if stamp.time() != time()]

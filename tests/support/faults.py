@@ -226,8 +226,8 @@ PLANTED: dict[str, tuple[Plant, Kind]] = {
     "volume unit": (volume_unit, Kind.VOLUME_UNIT),
     "flat": (flat, Kind.FLAT),
     "joined": (joined, Kind.OPENS),
-    "intraday": (intraday, Kind.INTERVAL),
-    "weekly": (weekly, Kind.INTERVAL),
+    "intraday": (intraday, Kind.UNREADABLE),
+    "weekly": (weekly, Kind.UNREADABLE),
 }
 """By name: what plants the fault, and the kind under which it must be found."""
 
