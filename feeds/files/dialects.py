@@ -130,8 +130,8 @@ def _read_table_rows(path: Path) -> list[Row]:
     table = read_bar_table(path)
     if len(table.symbols) > 1:
         raise DataError(
-            f"{path}: bars of {len(table.symbols)} symbols, {', '.join(table.symbols[:5])}, …; run "
-            f"closecall data convert {path} for a file of each"
+            f"{path}: bars of {len(table.symbols)} symbols, {', '.join(map(quote_value, table.symbols[:5]))}"
+            f"{', …' if len(table.symbols) > 5 else ''}; run closecall data convert {path} for a file of each"
         )
     return to_daily_rows(table, table.rows)
 
