@@ -30,6 +30,7 @@ $(READY): requirements.txt pyproject.toml
 
 demo: $(READY) ## backtest the tiny student on a simulated market
 	$(BIN)/closecall backtest
+	@echo "next: source $(VENV)/bin/activate, then closecall --help"
 
 test: format lint types layers unit ## run every check
 

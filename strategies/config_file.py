@@ -114,9 +114,9 @@ def _describe_error(error: ValidationError, path: Path | None, flags: Mapping[st
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
     place = "the command line" if path is None or _is_from_flag(first["loc"], flags) else str(path)
-    table, *names = map(str, first["loc"])
-    if table in ("instruments", "sources") and isinstance(first["input"], dict) and len(names) > 1:
-        heading = toml_table(table, ".".join(names))
+    names = [str(part) for part in first["loc"]]
+    if names[:1] in (["instruments"], ["sources"]) and isinstance(first["input"], dict) and len(names) > 2:
+        heading = toml_table(names[0], ".".join(names[1:]))
         return f"{place}: {where} is a table within a table; write {heading}, with quotes"
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])

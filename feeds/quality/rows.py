@@ -98,7 +98,7 @@ class RowCheck:
         row, stamp = stamped[0]
         fault = (
             f"the first {len(stamped)} rows are of {pluralize(len(days), 'day')}: bars of less than a day, "
-            "or several symbols in one file; give one bar a day and one symbol"
+            "or several symbols or copies in one file; give one bar a day and one symbol"
         )
         self.findings.append(
             self._new_finding(Kind.INTERVAL, row.number, stamp.date(), row.cells["date"], fault)

@@ -138,29 +138,17 @@ def test_halt_is_asked_journaled_once_and_its_answer_shown(waiting):
     assert [row.payload["command"] for row in commands] == ["halt"]
 
 
-@pytest.mark.parametrize("answer", ["escape", "no"])
-def test_an_action_that_is_not_confirmed_does_nothing(waiting, answer):
+@pytest.mark.parametrize(
+    ("key", "answer", "reasons"), [("F", ["escape"], 1), ("F", ["tab", "enter"], 1), ("b", ["enter"], 0)]
+)
+def test_an_action_that_is_not_confirmed_does_nothing(waiting, key, answer, reasons):
     before = tree(waiting)
 
     async def story(app, pilot):
-        await pilot.press("F")
+        await pilot.press(key)
         await pilot.pause()
-        await pilot.press(*(["escape"] if answer == "escape" else ["tab", "enter"]))
-        await pilot.pause(0.3)
-        assert not isinstance(app.screen, Confirm)
-
-    drive(waiting, story, name=NAME)
-    assert tree(waiting) == before
-
-
-def test_what_keeps_no_reason_asks_for_none_and_begins_nothing_by_enter(waiting):
-    before = tree(waiting)
-
-    async def story(app, pilot):
-        await pilot.press("b")
-        await pilot.pause()
-        assert isinstance(app.screen, Confirm) and not app.screen.query(Input)
-        await pilot.press("enter")
+        assert isinstance(app.screen, Confirm) and len(app.screen.query(Input)) == reasons
+        await pilot.press(*answer)
         await pilot.pause(0.3)
         assert not isinstance(app.screen, Confirm)
 

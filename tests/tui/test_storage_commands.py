@@ -137,10 +137,22 @@ def test_every_command_that_uses_the_data_folder_says_where_it_is(capsys):
 
 
 @pytest.mark.slow
-def test_completion_proposes_commands_and_writes_nothing(tmp_path):
-    words = {"_CLOSECALL_COMPLETE": "complete_bash", "COMP_WORDS": "closecall data r", "COMP_CWORD": "2"}
-    for extra, arguments in ((words, []), ({}, ["--show-completion", "bash"])):
-        env = {**os.environ, "HOME": str(tmp_path), **extra}
-        done = ran([CLOSECALL, *arguments], env=env, capture_output=True, text=True)
-        assert done.stdout.strip() == "rm" or "_closecall_completion" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("typed", "proposed"),
+    [
+        ("data r", ["rm"]),
+        ("paper status ", ["halved", "taught", "whole"]),
+        ("paper stop --data-dir {0} h", ["halved"]),
+        ("data rm ta", ["taught"]),
+        ("runs 20261129-0259", ["20261129-025926"]),
+    ],
+)
+def test_completion_proposes_commands_and_names_and_writes_nothing(folder, tmp_path, typed, proposed):
+    before = tree(tmp_path)
+    typed = typed.format(folder)
+    words = {"COMP_WORDS": f"closecall {typed}", "COMP_CWORD": str(len(typed.split(" ")))}
+    env = {**os.environ, "HOME": str(tmp_path), "_CLOSECALL_COMPLETE": "complete_bash", **words}
+    env |= {} if "--data-dir" in typed else {"CLOSECALL_DATA_DIR": str(folder)}
+    done = ran([CLOSECALL], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == proposed
+    assert tree(tmp_path) == before

@@ -12,7 +12,15 @@ from tui.cli.config_options import config_options
 from tui.cli.dash import dash
 from tui.cli.data import check_app, collect, fetch_app
 from tui.cli.models import models_app
-from tui.cli.options import AsJson, ConfigFile, DataDir, print_json, require_simulated, with_champion
+from tui.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    complete_names,
+    print_json,
+    require_simulated,
+    with_champion,
+)
 from tui.cli.paper import paper_app
 from tui.cli.paths import (
     ENVIRONMENT_VARIABLE,
@@ -30,7 +38,8 @@ app = typer.Typer(
     help="Backtest the forecasts of a small language model on your own machine, and score them honestly.\n\n"
     "Research software; nothing it prints is financial advice.",
     epilog=f"Data is kept in {shorten_home(default_data_dir())}; --data-dir or {ENVIRONMENT_VARIABLE} names "
-    "another folder. closecall data rm removes it. --install-completion sets up completion in your shell.",
+    "another folder (to remove it: closecall data rm everything). --install-completion sets up completion "
+    "in your shell.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -96,7 +105,10 @@ def backtest(
 
 @app.command()
 def runs(
-    run: Annotated[str | None, typer.Argument(help="Show the result of this run.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Show the result of this run.", autocompletion=complete_names("runs")),
+    ] = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from engine.errors import UsageError, suggest
 from strategies.console import print_stderr, utc_now
-from tui.cli.options import DataDir
+from tui.cli.options import DataDir, complete_names
 from tui.cli.paths import data_dir
 
 if TYPE_CHECKING:
@@ -24,7 +24,14 @@ _PALETTES = ("western", "east-asian", "colour-blind")
 
 
 def dash(
-    name: Annotated[str | None, typer.Argument(metavar="SESSION|RUN", help="What to look at first.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SESSION|RUN",
+            help="What to look at first.",
+            autocompletion=complete_names("sessions", "runs"),
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Print the state as plain text and end.")] = False,
     readonly: Annotated[bool, typer.Option("--readonly", help="Show every action and do none.")] = False,
     palette: Annotated[

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import DataError, UsageError
+from engine.journal.canonical import to_jsonable
 from strategies.console import print_stderr, print_wait, utc_now
 from tui.cli.config_options import config_options
 from tui.cli.options import (
@@ -104,7 +105,7 @@ def _column_settings(config: Path | None, date_order: str | None, decimal: str |
 def _print_written(files: list[Any], *, as_json: bool) -> None:
     if as_json:
         rows = [_encode(file, {}) | {"path": str(file.path)} for file in files]
-        print_json(_to_jsonable({"written": rows}))
+        print_json(to_jsonable({"written": rows}))
         return
     for file in files:
         for note in file.notes:
@@ -177,7 +178,7 @@ def fetch_bars(
             )
     if as_json:
         keys = {"provenance": "said_by"}
-        print_json(_to_jsonable({"fetched": [_encode(report, keys) for report in reports]}))
+        print_json(to_jsonable({"fetched": [_encode(report, keys) for report in reports]}))
     else:
         for report in reports:
             print_fetch_report(report)
@@ -285,7 +286,7 @@ def fetch_news(
     for fault in (*report.faults, *report.article_faults):
         print_stderr(f"closecall: {fault}")
     if as_json:
-        print_json(_to_jsonable(_encode(report, {"text_sources": "speakers"})))
+        print_json(to_jsonable(_encode(report, {"text_sources": "speakers"})))
     else:
         print_news(report)
 
@@ -324,7 +325,7 @@ def check_data(
     if as_json:
         keys = {"blocking": "harmful"}
         rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in findings]
-        print_json(_to_jsonable({"findings": rows, "harmful": blocking}))
+        print_json(to_jsonable({"findings": rows, "harmful": blocking}))
     else:
         print_findings(findings)
     if blocking:
@@ -342,13 +343,6 @@ def _parse_adjustment(name: str | None, kinds: Any) -> Any:
 def _encode(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of a dataclass by name, or by the name in `keys` where the JSON has another."""
     return {keys.get(name, name): field for name, field in asdict(value).items()}
-
-
-def _to_jsonable(value: Any) -> Any:
-    """Return a value as JSON types."""
-    from engine.journal.canonical import to_jsonable
-
-    return to_jsonable(value)
 
 
 @config_options("symbols", "feeds")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from engine.errors import UsageError
 from feeds.sources.registry import list_sources
-from tui.cli.paths import ENVIRONMENT_VARIABLE, default_data_dir, shorten_home
+from tui.cli.paths import ENVIRONMENT_VARIABLE, data_dir, default_data_dir, shorten_home
 
 if TYPE_CHECKING:
     from strategies.config import BacktestConfig
@@ -24,6 +24,18 @@ DataDir = Annotated[
         help=f"Folder of runs, sessions, stores and models; default: {shorten_home(default_data_dir())}",
     ),
 ]
+
+
+def complete_names(*folders: str) -> Callable[[typer.Context, str], list[str]]:
+    """Return a completion of the names in folders of the data folder, for typer's `autocompletion`."""
+
+    def complete(context: typer.Context, incomplete: str) -> list[str]:
+        places = (data_dir(context.params.get("data")) / folder for folder in folders)
+        names = sorted({path.name for place in places for path in place.glob("*/") if path.is_dir()})
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 

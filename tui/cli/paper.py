@@ -20,6 +20,7 @@ from tui.cli.options import (
     Sources,
     Urls,
     add_sources,
+    complete_names,
     print_json,
     require_used,
 )
@@ -29,7 +30,14 @@ paper_app = typer.Typer(
     help="Trade on paper: live, or recorded days replayed as if live.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The session's name (closecall paper list).")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The session's name (closecall paper list).",
+        autocompletion=complete_names("sessions"),
+    ),
+]
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="A symbol that the session trades.")]
 ExDate = Annotated[
     datetime | None,
@@ -252,7 +260,14 @@ def export_journal(
 
 @check_app.command("parity")
 def check_parity(
-    name: Annotated[str, typer.Argument(metavar="RUN|SESSION", help="A backtest's or a session's name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SESSION",
+            help="A backtest's or a session's name.",
+            autocompletion=complete_names("runs", "sessions"),
+        ),
+    ],
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 from engine.errors import UsageError
 from strategies.console import pluralize
 from tui.cli.data import data_app
-from tui.cli.options import AsJson, DataDir, print_json
+from tui.cli.options import AsJson, DataDir, complete_names, print_json
 from tui.cli.paths import data_dir
 
 __all__ = ["data_app"]
@@ -23,8 +23,9 @@ What = Annotated[
     list[str],
     typer.Argument(
         metavar="WHAT",
-        help="Names of runs and sessions, keys of closecall data list such as bars/ccxt:binance or news, "
+        help="Names of runs and sessions, keys such as bars/ccxt:binance or news (closecall data list), "
         "runs, sessions, collections, bars, or everything.",
+        autocompletion=complete_names("sessions", "runs", "collections"),
     ),
 ]
 

@@ -27,7 +27,9 @@ def _feeds(state: ViewState, width: int, height: int) -> Sequence[Text]:
             )
     if not lines:
         message = "No source or part has failed: a journal records when one does and when it recovers."
-        return empty_state(message, "closecall collect and paper sessions read sources.", width)
+        return empty_state(
+            message, "Paper sessions and collections read sources; see: closecall collect --help", width
+        )
     return lines[-height:]
 
 
