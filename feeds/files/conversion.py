@@ -1,7 +1,9 @@
 """Write bars of any form as files of our own, and make daily bars of shorter ones."""
 
+import csv
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -14,6 +16,8 @@ from engine.model import Bar, widen_range
 from feeds.files.cells import to_float
 from feeds.files.dialects import BarTable, StampedRow, read_bar_table, require_plausible, to_daily_rows
 from feeds.files.layouts import COLUMNS, PRICES
+from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
+from feeds.files.news_forms import OPTIONAL_COLUMNS, describe_news_file, read_news_rows
 from feeds.files.raw import stem_of
 from feeds.files.tables import Row, quote_value
 from feeds.instruments import strip_decorations
@@ -23,20 +27,20 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFile:
-    """A file of bars that was written, and what was taken for what in the files it comes from.
+    """A file of bars or news that was written, and what was taken for what in the files it comes from.
 
     Attributes:
         path: The file.
-        bars: How many bars it has.
-        first: Its first day.
-        last: Its last day.
+        rows: How many bars or items it has.
+        first: The day of its first row.
+        last: The day of its last row.
         notes: One sentence for each file that was read.
     """
 
     path: Path
-    bars: int
-    first: date
-    last: date
+    rows: int
+    first: str
+    last: str
     notes: tuple[str, ...]
 
 
@@ -56,6 +60,32 @@ def convert_bars(paths: Sequence[Path], folder: Path, *, overwrite: bool = False
     """
     return _write_all(
         ((path, _split_daily(read_bar_table(path))) for path in paths), folder, overwrite=overwrite
+    )
+
+
+def convert_news(path: Path, folder: Path, *, overwrite: bool = False) -> WrittenFile:
+    """Write a news archive in any form as a CSV file of our own.
+
+    Args:
+        path: The archive.
+        folder: Where the new file is written, under the name of the archive.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        DataError: For an archive that is not read, and a file that is there already.
+    """
+    rows = list(read_news_rows(path))
+    if not rows:
+        raise DataError(f"{path}: a header and no rows; give at least one item")
+    target = folder / f"{stem_of(path)}.csv"
+    columns = [name for name in (*NEWS_COLUMNS, *OPTIONAL_COLUMNS) if name in rows[0].cells]
+    _write_files({target: _format_rows(columns, rows)}, overwrite=overwrite)
+    return WrittenFile(
+        path=target,
+        rows=len(rows),
+        first=rows[0].cells["published_at"][:10],
+        last=rows[-1].cells["published_at"][:10],
+        notes=(describe_news_file(path) or f"{path.name}: news of our own form.",),
     )
 
 
@@ -186,32 +216,44 @@ def _write_all(tables: Iterable[tuple[Path, _Series]], folder: Path, *, overwrit
                         f"{row.place}: {row.cells['date']} has other numbers in {other.place}; remove one"
                     )
             notes.setdefault(name, []).append(f"{path.name}: {'; '.join(about)}")
-    targets = {name: folder / f"{name}.csv" for name in joined}
-    for target in targets.values():
-        if target.exists() and not overwrite:
-            raise DataError(f"{target}: is there already; give another --out, or replace it with --overwrite")
     series_by_name = {
         name: sorted(days.values(), key=lambda row: row.cells["date"]) for name, days in joined.items()
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in series_by_name.items():
-            lines = [",".join(COLUMNS), *(",".join(row.cells[column] for column in COLUMNS) for row in rows)]
-            _part(targets[name]).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        for target in targets.values():
-            _part(target).replace(target)
-    except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; choose another --out") from None
+    texts = {folder / f"{name}.csv": _format_rows(COLUMNS, rows) for name, rows in series_by_name.items()}
+    _write_files(texts, overwrite=overwrite)
     return [
         WrittenFile(
-            path=targets[name],
-            bars=len(rows),
-            first=date.fromisoformat(rows[0].cells["date"][:10]),
-            last=date.fromisoformat(rows[-1].cells["date"][:10]),
+            path=folder / f"{name}.csv",
+            rows=len(rows),
+            first=rows[0].cells["date"][:10],
+            last=rows[-1].cells["date"][:10],
             notes=tuple(notes[name]),
         )
         for name, rows in series_by_name.items()
     ]
+
+
+def _format_rows(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([row.cells.get(name, "") for name in columns] for row in rows)
+    return text.getvalue()
+
+
+def _write_files(texts: Mapping[Path, str], *, overwrite: bool) -> None:
+    """Write all files, or none."""
+    for target in texts:
+        if target.exists() and not overwrite:
+            raise DataError(f"{target}: is there already; give another --out, or replace it with --overwrite")
+    try:
+        for target, text in texts.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _part(target).write_text(text, encoding="utf-8")
+        for target in texts:
+            _part(target).replace(target)
+    except OSError as error:
+        raise DataError(f"{target}: {error.strerror}; choose another --out") from None
 
 
 def _part(target: Path) -> Path:

@@ -130,29 +130,35 @@ def _read_table_rows(path: Path) -> list[Row]:
     table = read_bar_table(path)
     if len(table.symbols) > 1:
         raise DataError(
-            f"{path}: bars of {len(table.symbols)} symbols, {', '.join(table.symbols[:5])}, …; run "
-            f"closecall data convert {path} for a file of each"
+            f"{path}: bars of {len(table.symbols)} symbols, {', '.join(map(quote_value, table.symbols[:5]))}"
+            f"{', …' if len(table.symbols) > 5 else ''}; run closecall data convert {path} for a file of each"
         )
     return to_daily_rows(table, table.rows)
 
 
 def _read_own_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None) -> Iterator[Row]:
-    start = islice(read_rows(path, COLUMNS, on_ragged=_ignore_ragged), PEEK_ROWS)
-    stamps = [parse_timestamp(row.cells["date"]) for row in start]
-    _refuse_intraday(path, [stamp for stamp in stamps if stamp is not None])
+    source = read_rows(path, COLUMNS, on_ragged=on_ragged)
     rows: list[Row] = []
-    damage: DataError | None = None
-    try:
-        rows.extend(read_rows(path, COLUMNS, on_ragged=on_ragged))
-    except DataError as error:  # raised once the rows before it have been read
-        damage = error
-    days = [day for row in rows if (day := _own_day(row.cells["date"]))]
-    require_daily(path, days)
-    yield from (
-        reversed(rows) if _falls(list(map(str, days))) and len(days) == len(rows) and not damage else rows
-    )
+    damage = _extend(rows, islice(source, PEEK_ROWS))
+    stamps = [stamp for row in rows if (stamp := parse_timestamp(row.cells["date"]))]
+    _refuse_intraday(path, stamps)
+    require_daily(path, [stamp.date() for stamp in stamps])
+    damage = damage or _extend(rows, source)
+    if len(rows) > 1 and rows[0].cells["date"] > rows[-1].cells["date"] and not damage:
+        days = [str(_own_day(row.cells["date"]) or "") for row in rows]
+        rows = rows[::-1] if "" not in days and _falls(days) else rows
+    yield from rows
     if damage:
         raise damage
+
+
+def _extend(rows: list[Row], source: Iterator[Row]) -> DataError | None:
+    """Append rows and return the error that ended them, to be raised once they have been used."""
+    try:
+        rows.extend(source)
+    except DataError as error:
+        return error
+    return None
 
 
 def _ignore_ragged(row: Row, error: DataError) -> None:

@@ -91,5 +91,9 @@ def _is_table(file: Path) -> bool:
 
 
 def _packs_table(file: Path) -> bool:
-    with zipfile.ZipFile(file) as packed:
-        return len(packed.namelist()) == 1 and Path(packed.namelist()[0]).suffix.lower() in SUFFIXES
+    try:
+        with zipfile.ZipFile(file) as packed:
+            names = packed.namelist()
+    except (ValueError, zipfile.BadZipFile):
+        return True  # named as damaged where it is read
+    return len(names) == 1 and Path(names[0]).suffix.lower() in SUFFIXES

@@ -105,7 +105,7 @@ def _read_bytes(path: Path, suffix: str, limit: int | None) -> tuple[bytes, str]
                 data = packed.read(_MAX_UNPACKED + 1)
         elif packing == ".zip":
             data, suffix = _unzip(path, data)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         fault = f"cannot be unpacked ({quote_value(str(error))}); unpack it yourself"
         raise DataError(f"{path}: {fault}") from None
     if len(data) > _MAX_UNPACKED:
@@ -175,12 +175,9 @@ def _split_rows(path: Path, text: str, delimiter: str, *, whole: bool) -> Iterat
 
 def _read_columns(path: Path, data: bytes, suffix: str, limit: int | None) -> RawTable:
     import pyarrow as pa
-    import pyarrow.feather as pf
-    import pyarrow.parquet as pq
 
     try:
-        read = pq.read_table if suffix == ".parquet" else pf.read_table
-        table = read(io.BytesIO(data)).slice(0, limit)
+        table = _read_arrow(data, suffix).slice(0, limit)
         columns = [[format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         fault = f"not a readable {suffix[1:].capitalize()} file ({quote_value(str(error))}); write it again"
@@ -189,6 +186,17 @@ def _read_columns(path: Path, data: bytes, suffix: str, limit: int | None) -> Ra
     return RawTable(
         path=path, form=suffix[1:].capitalize(), delimiter="", typed=True, rows=list(enumerate(rows))
     )
+
+
+def _read_arrow(data: bytes, suffix: str) -> Any:
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(io.BytesIO(data)) as file:
+            return file.read()
+    import pyarrow.ipc as ipc
+
+    return ipc.open_file(io.BytesIO(data)).read_all()
 
 
 def _read_json(path: Path, text: str, limit: int | None) -> RawTable:

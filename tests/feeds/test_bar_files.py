@@ -218,8 +218,8 @@ def test_a_missing_file_and_another_kind_of_file_are_refused(tmp_path):
     assert "not a table" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-@given(st.binary(max_size=200) | st.text(alphabet='date,open"\n\r0129.-', max_size=120).map(str.encode))
+@pytest.mark.parametrize("ending", ["csv", "parquet", "tsv", "json", "feather", "csv.gz", "zip"])
+@given(st.binary(max_size=200) | st.text(alphabet='date,open"\n\r0129.-[]{}:', max_size=120).map(str.encode))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 def test_any_bytes_give_bars_or_one_line(tmp_path, ending, content):
     path = tmp_path / f"B.{ending}"

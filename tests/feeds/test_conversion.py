@@ -138,13 +138,25 @@ def test_a_file_of_several_symbols_becomes_a_file_of_each(tmp_path, capsys):
     out = tmp_path / "out"
     assert run(["data", "convert", str(path), "--out", str(out), "--json"]) == 0
     written = json.loads(capsys.readouterr().out)["written"]
-    assert [(file["path"], file["bars"]) for file in written] == [
+    assert [(file["path"], file["rows"]) for file in written] == [
         (str(out / "BTC-USDT.csv"), 12),
         (str(out / "ETH-USDT.csv"), 12),
     ]
     assert run(["data", "convert", str(path), "--out", str(out)]) == 3
     assert "is there already" in capsys.readouterr().err
     assert len(cc.MarketData.from_files(out).bars) == 2
+
+
+def test_news_is_converted_too(tmp_path, capsys):
+    path = write_lines(
+        tmp_path / "fnspid.csv", ["Date,Article_title,Stock_symbol", "2024-01-02,A title,AAPL"]
+    )
+    assert run(["data", "convert", str(path), "--out", str(tmp_path / "news")]) == 0
+    assert (tmp_path / "news" / "fnspid.csv").read_text().splitlines() == [
+        "published_at,source,symbols,title,text",
+        "2024-01-02,,AAPL,A title,",
+    ]
+    assert "title = 'Article_title'" in capsys.readouterr().err
 
 
 def test_months_of_one_symbol_are_joined_and_a_contradiction_is_refused(tmp_path):
@@ -154,7 +166,7 @@ def test_months_of_one_symbol_are_joined_and_a_contradiction_is_refused(tmp_path
         for n, rows in enumerate((early, late), start=1)
     ]
     (written,) = convert_bars(files, tmp_path / "out")
-    assert (written.path.name, written.bars) == ("BTCUSDT.csv", 22)
+    assert (written.path.name, written.rows) == ("BTCUSDT.csv", 22)
     again = write_lines(tmp_path / "BTCUSDT-1d-2024-03.csv", [BAR_HEADER, late[0].replace(",100", ",7")])
     with pytest.raises(DataError, match="has other numbers in"):
         convert_bars([*files, again], tmp_path / "elsewhere")
@@ -164,7 +176,7 @@ def test_months_of_one_symbol_are_joined_and_a_contradiction_is_refused(tmp_path
 def test_shorter_bars_become_days_that_are_whole(tmp_path):
     path = write_lines(tmp_path / "BTCUSDT.csv", [BAR_HEADER, *minutes(24 * 9 + 5, 60)])
     (written,) = resample_bars([path], tmp_path / "out")
-    assert (written.bars, written.last) == (9, date(2024, 1, 9))
+    assert (written.rows, written.last) == (9, "2024-01-09")
     assert written.path.read_text().splitlines()[1] == "2024-01-01,100,125,99,124,36.0"
     assert "1 days without their first or last bar left out" in written.notes[0]
 

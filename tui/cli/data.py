@@ -32,7 +32,7 @@ check_app = typer.Typer(help="Check data quality and reproducibility.", no_args_
 data_app = typer.Typer(help="Convert files of bars; list and remove what is stored.", no_args_is_help=True)
 _BLOCKING_HELP = 4
 
-BarFiles = Annotated[list[Path], typer.Argument(help="Files of bars in any form that is recognised.")]
+BarFiles = Annotated[list[Path], typer.Argument(help="Files in any form that is recognised.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the new files, one for each symbol.")]
 DateOrder = Annotated[
     str | None, typer.Option(help='"day first" or "month first", where the file does not decide it.')
@@ -51,17 +51,22 @@ def convert_files(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write bars of other programs as files of our own, and say what was taken for what.
+    """Write bars and news of other programs as files of our own, and say what was taken for what.
 
     Files of one symbol are joined; a file of several symbols becomes one file for each.
 
     Where the columns are not recognised, [columns] in --config names them.
     """
-    from feeds.files.conversion import convert_bars
+    from feeds.files.conversion import convert_bars, convert_news
+    from feeds.files.kinds import identify_table
     from feeds.files.layouts import state_columns
 
     with state_columns(_column_settings(config, date_order, decimal)):
-        _print_written(convert_bars(files, out, overwrite=overwrite), as_json=as_json)
+        kinds = {file: identify_table(file) for file in files}
+        bars = [file for file in files if kinds[file] == "bars"]
+        written = convert_bars(bars, out, overwrite=overwrite) if bars else []
+        written += [convert_news(file, out, overwrite=overwrite) for file in files if kinds[file] == "news"]
+        _print_written(written, as_json=as_json)
 
 
 @data_app.command("resample")
@@ -105,7 +110,7 @@ def _print_written(files: list[Any], *, as_json: bool) -> None:
     for file in files:
         for note in file.notes:
             print_stderr(note)
-        sys.stdout.write(f"{file.path}: {file.bars} bars from {file.first} to {file.last}\n")
+        sys.stdout.write(f"{file.path}: {file.rows} rows from {file.first} to {file.last}\n")
 
 
 @fetch_app.command("bars")
