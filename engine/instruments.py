@@ -2,12 +2,15 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
+from itertools import pairwise
 
 ROUND_THE_CLOCK = "24/7"
 """The calendar of days in UTC. "24/7+08:00" has the same days from midnight to midnight of that offset."""
+WEEKDAYS = "24/5"
+"""The calendar of days in UTC from Monday to Friday."""
 
 
 def is_round_the_clock(calendar: str) -> bool:
@@ -21,6 +24,7 @@ class AssetClass(StrEnum):
     COIN = "coin"
     STOCK = "stock"
     A_SHARE = "a-share"
+    FX = "fx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,8 @@ class Instrument:
         symbol: The traded symbol.
         names: Other words that news uses for it.
         asset_class: Decides the market's rules and default costs.
-        calendar: "24/7" (days in UTC), "24/7+08:00" (days of that offset) or a code of exchange_calendars.
+        calendar: "24/7" or "24/5" (days in UTC), "24/7+08:00" (days of that offset) or a code of
+            exchange_calendars.
         currency: The quote currency.
         lot: The smallest tradable size and its step, in units; 0 allows any fraction.
         shortable: Whether it can be sold short.
@@ -59,27 +64,44 @@ class Instrument:
     @property
     def days_per_year(self) -> int:
         """Trading days in a year, to annualise this instrument's figures."""
-        return 365 if is_round_the_clock(self.calendar) else 252
+        if is_round_the_clock(self.calendar):
+            return 365
+        return 260 if self.calendar == WEEKDAYS else 252
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """The costs of a trade: in basis points of the traded value, except `borrow_rate` (fraction a year).
+    """The costs of a trade. Every fill is a market order and pays the taker's fee.
 
-    `slippage_bps` and `latency_bps` move the fill away from the official open; `fee_bps` is charged on the
-    filled value.
+    Raises ValueError for a value that is not a number of zero or more, and for tiers out of order.
+
+    Attributes:
+        fee_bps: The fee, in basis points of the filled value.
+        slippage_bps: How far a fill lies from the official open, in basis points of it.
+        latency_bps: The cost of delay, added to slippage.
+        borrow_rate: What a short position pays, a fraction a year.
+        least_fee: The least fee of a fill, in the quote currency.
+        sale_tax_bps: What a sale pays beside the fee, such as a stamp duty, in basis points of its value.
+        fee_tiers: From so much traded value in 30 days on (base currency), the fee that takes the place of
+            `fee_bps`, in ascending order.
     """
 
     fee_bps: float
     slippage_bps: float
     latency_bps: float
     borrow_rate: float
+    least_fee: float = 0.0
+    sale_tax_bps: float = 0.0
+    fee_tiers: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("fee_bps", "slippage_bps", "latency_bps", "borrow_rate"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} {value} is not a number of zero or more")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            for number in sum(value, ()) if item.name == "fee_tiers" else (value,):
+                if not (math.isfinite(number) and number >= 0):
+                    raise ValueError(f"{item.name} {number} is not a number of zero or more")
+        if any(later[0] <= earlier[0] for earlier, later in pairwise(self.fee_tiers)):
+            raise ValueError("fee_tiers do not ascend by the traded value; sort them")
 
     @property
     def slippage_fraction(self) -> float:
@@ -88,15 +110,27 @@ class Costs:
 
     @property
     def fee_fraction(self) -> float:
-        """The commission as a fraction of the filled value."""
+        """The fee as a fraction of the filled value, in the lowest tier."""
         return self.fee_bps / 10_000
+
+    @property
+    def is_proportional(self) -> bool:
+        """Whether a fill costs the same fraction of its value, whatever its size, side and time."""
+        return not (self.least_fee or self.sale_tax_bps or self.fee_tiers)
+
+    def tier_fraction(self, traded: float) -> float:
+        """Return the fee as a fraction, after `traded` value in 30 days (base currency)."""
+        reached = [bps for value, bps in self.fee_tiers if value <= traded]
+        return reached[-1] / 10_000 if reached else self.fee_fraction
 
 
 DEFAULT_COSTS = {
     AssetClass.COIN: Costs(fee_bps=10, slippage_bps=5, latency_bps=1, borrow_rate=0.10),
     AssetClass.STOCK: Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03),
     AssetClass.A_SHARE: Costs(fee_bps=5, slippage_bps=5, latency_bps=1, borrow_rate=0.08),
+    AssetClass.FX: Costs(fee_bps=0.2, slippage_bps=0.5, latency_bps=0.5, borrow_rate=0.02),
 }
+"""Sources are in docs/guide/configuration.md."""
 
 
 # ChiNext went from 10% to 20% on this day; STAR has had 20% from its start, and Beijing 30%.

@@ -6,7 +6,7 @@ Times are timezone-aware UTC, prices are in the quote currency, returns are frac
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -107,17 +107,7 @@ class Bar:
 
     def at_open(self) -> "Bar":
         """Return what is known of this bar at its open: a flat bar without volume."""
-        return Bar(
-            symbol=self.symbol,
-            timeframe=self.timeframe,
-            opens_at=self.opens_at,
-            closes_at=self.closes_at,
-            open=self.open,
-            high=self.open,
-            low=self.open,
-            close=self.open,
-            volume=0.0,
-        )
+        return replace(self, high=self.open, low=self.open, close=self.open, volume=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,12 +39,12 @@ def load_object(place: str) -> Any:
     module = sys.modules[module_name] = module_from_spec(spec)
     with report_errors(str(path)):
         spec.loader.exec_module(module)
-    found = getattr(module, name, None)
-    if not isinstance(found, type):
+    loaded = getattr(module, name, None)
+    if not isinstance(loaded, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise UsageError(f"{path}: no class {name}; {suggest(name, classes, 'define it in the file')}")
     with report_errors(place):
-        return found()
+        return loaded()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from engine.instruments import ROUND_THE_CLOCK, AssetClass, Instrument
 from feeds.exchanges import split_suffix
+from feeds.fx_pairs import guess_fx_pair
 from feeds.known_names import ALSO_SHARES, COIN_TICKERS, KNOWN, normalize_word
 
 _DOLLARS = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD")
@@ -69,9 +70,10 @@ def guess_instrument(symbol: str, days: Iterable[date] = ()) -> Instrument:
     """Return the likely instrument of a symbol that is not configured.
 
     Six digits (also sh600519, 600519.XSHG) are an A-share in lots of 100; a suffix such as .DE names another
-    exchange with its currency; BTCUSDT, BTC-USD, BTC/USDT and BTC-PERP are coins in any fraction, and so are
-    BTC, and the tickers that coins and shares have in common where there are bars on Saturdays and Sundays;
-    the rest are US stocks in whole shares.
+    exchange with its currency; EURUSD is a pair of currencies unless it has bars on weekends; BTCUSDT, BTC-
+    USD, BTC/USDT and BTC-PERP are coins in any fraction, and so are BTC, and the tickers that coins and
+    shares have in common where there are bars on Saturdays and Sundays; the rest are US stocks in whole
+    shares.
 
     Args:
         symbol: The symbol, or the name of a file without its suffix.
@@ -79,6 +81,8 @@ def guess_instrument(symbol: str, days: Iterable[date] = ()) -> Instrument:
     """
     core = strip_decorations(symbol)
     weekends = trades_on_weekends(days)
+    if not weekends and (pair_of_currencies := guess_fx_pair(symbol)):
+        return pair_of_currencies
     if a_share_code(core) or (not core.isascii() and normalize_word(core) in KNOWN[AssetClass.A_SHARE]):
         return _make_stock(symbol, AssetClass.A_SHARE, calendar="XSHG", currency="CNY", lot=100.0)
     if pair := parse_pair(core):
@@ -207,6 +211,8 @@ def base_symbol(symbol: str, asset_class: AssetClass) -> str:
             return pair[0] if pair else core if _is_coin(core) else symbol
         case AssetClass.A_SHARE:
             return a_share_code(core) or symbol
+        case AssetClass.FX:
+            return core
         case AssetClass.STOCK:
             return _US_SUFFIX.sub("", core) or symbol
 

@@ -20,8 +20,8 @@ FIL, filecoin, 文件币 | ICP, internet computer | HBAR, hedera | VET, vechain,
 MKR, maker, makerdao | SHIB, shiba inu, 柴犬币 | PEPE, pepecoin | SUI | TON, toncoin | SAND, the sandbox
 MANA, decentraland | AXS, axie infinity | FTM, fantom | XTZ, tezos | DASH, 达世币 | ZEC, zcash, 大零币
 NEO, 小蚁 | QNT, quant | GRT, the graph | CRV, curve | INJ, injective | IOTA, MIOTA, 埃欧塔
-USDT, tether, 泰达币 | USDC, usd coin | LUNA, terra | LUNC, terra classic, luna classic | FTT, ftx token
-CRO, cronos | XEM, nem | STX, stacks
+USDT, tether, 泰达币 | USDC, usd coin | LUNA, LUNA2, terra | LUNC, terra classic, luna classic
+FTT, ftx token | CRO, cronos | XEM, nem | STX, stacks
 """
 
 STOCKS = """
@@ -114,6 +114,7 @@ KNOWN = {
     AssetClass.COIN: _parse_groups(COINS),
     AssetClass.STOCK: _parse_groups(STOCKS),
     AssetClass.A_SHARE: _parse_groups(A_SHARES),
+    AssetClass.FX: {},
 }
 """The names of each known instrument, its ticker first, by each of its names, normalized."""
 

@@ -56,17 +56,17 @@ class NameTable:
     Attributes:
         symbols: The traded symbols of every known word; empty for the names of what is not traded.
         former: The traded symbols that a word stood for as well before a day.
-        classes: The class of each traded symbol.
+        classes: The traded symbols by class.
     """
 
     symbols: Mapping[str, frozenset[str]]
     former: Mapping[str, tuple[date, frozenset[str]]]
-    classes: Mapping[str, AssetClass]
+    classes: Mapping[AssetClass, frozenset[str]]
 
     @property
     def coins(self) -> frozenset[str]:
         """Return the traded coins."""
-        return self.of_class(AssetClass.COIN)
+        return self.classes[AssetClass.COIN]
 
     @classmethod
     def for_instruments(
@@ -95,12 +95,11 @@ class NameTable:
                 and base_symbol(item.symbol, item.asset_class) == ticker
             )
             former |= {normalize_word(word): (until, coins) for word in words}
-        classes = {item.symbol: item.asset_class for item in traded}
+        classes = {
+            asset_class: frozenset(item.symbol for item in traded if item.asset_class is asset_class)
+            for asset_class in AssetClass
+        }
         return cls(symbols=symbols, former=former, classes=classes)
-
-    def of_class(self, asset_class: AssetClass) -> frozenset[str]:
-        """Return the traded symbols of a class."""
-        return frozenset(symbol for symbol, its_class in self.classes.items() if its_class is asset_class)
 
     def contains(self, word: str) -> bool:
         """Return whether `word` is a name or a topic, traded or not."""
@@ -115,7 +114,7 @@ class NameTable:
         if name not in self.symbols and name not in TOPICS:
             plain, asset_class = _spell_plainly(word)
             found = self._resolve_name(plain, at)
-            return found & self.of_class(asset_class) if asset_class else found
+            return found & self.classes[asset_class] if asset_class else found
         return self._resolve_name(name, at)
 
     def _resolve_name(self, name: str, at: datetime | None) -> frozenset[str]:
@@ -141,4 +140,5 @@ class NameTable:
             return frozenset()
         if not self.coins:
             return None
-        return frozenset() if len(self.coins) == len(self.classes) else self.coins
+        only_coins = not any(self.classes[other] for other in AssetClass if other is not AssetClass.COIN)
+        return frozenset() if only_coins else self.coins

@@ -50,10 +50,15 @@ def load_student(wanted: StudentSettings) -> Student:
     return load(wanted)
 
 
-def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:
-    """Return a student with a model that can be trained. Raises StudentError for one of another kind."""
+def require_trainable(wanted: StudentSettings) -> None:
+    """Raise StudentError for a student of a kind that has no model to train."""
     if not _backend(wanted).trainable:
         raise StudentError(f"student {wanted.student}: it has no weights here to train; name a local model")
+
+
+def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:
+    """Return a student with a model that can be trained. Raises StudentError for one of another kind."""
+    require_trainable(wanted)
     return cast(TrainableStudent, load_student(wanted))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError
-from llm.model_files import vocabulary_size
+from llm.model_files import first_line, vocabulary_size
 from llm.prompts import Messages
 
 _PROBE: Messages = [
@@ -61,9 +61,9 @@ def takes_system_message(tokenizer: Any, folder: Path) -> bool:
     try:
         text = render(tokenizer, _PROBE[1:])
     except Exception as error:  # jinja's errors, and what a template raises by itself
-        reason = " ".join(str(error).split())[:200]
         raise StudentError(
-            f"{folder}: its chat template cannot be used for one user message ({reason}); use another model"
+            f"{folder}: its chat template cannot be used for one user message ({first_line(error)}); "
+            "use another model"
         ) from error
     if _PROBE[1]["content"] not in text:
         raise StudentError(f"{folder}: its chat template drops the user's message; use another model")

@@ -128,6 +128,12 @@ def _configured(folder: Path, names: Iterable[str]) -> int | None:
     return next((part[name] for part in parts for name in names if isinstance(part.get(name), int)), None)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library raised, printable, of 200 characters at most."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return "".join(char if char.isprintable() else " " for char in lines[0])[:200]
+
+
 def fingerprint(paths: Iterable[Path], *more: str) -> str:
     """Return the SHA-256 over the names and bytes of the files in some folders, and over further words."""
     total = hashlib.sha256()
@@ -154,12 +160,11 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_SAFE_PATTERNS))
     except Exception as error:  # the hub client raises errors of several libraries
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         remedy = "check the name and the network"
         if isinstance(error, GatedRepoError):
             remedy = "accept its terms there and log in with hf auth login"
         raise StudentError(
-            f"student {name}: no such folder, and the hub did not give it ({reason[:160]}); "
+            f"student {name}: no such folder, and the hub did not give it ({first_line(error)}); "
             f"{remedy}, or name a local folder"
         ) from error
 

@@ -21,6 +21,7 @@ from llm.model_files import (
     adapter_folder,
     context_length,
     fingerprint,
+    first_line,
     ignored_settings,
     model_folder,
     model_metadata,
@@ -69,7 +70,7 @@ class TransformersStudent:
         """Return, in sentences, what the model's files ask for and do not get, and what its limits change."""
         notes = []
         if self._ignored:
-            asked = ", ".join(f"{name} {value}" for name, value in self._ignored.items())
+            asked = ", ".join(f"{name} {value!r:.60}" for name, value in self._ignored.items())
             notes.append(f"its files ask for {asked}, which is ignored: answers are the most probable tokens")
         if self._folds_system and self.template.name == "full":
             notes.append("its chat template takes no system message, so the task is in the user's")
@@ -219,8 +220,7 @@ def _translate_errors(name: str, task: str = "be loaded", remedy: str = "check i
     except StudentError:
         raise
     except Exception as error:  # the libraries raise errors of many kinds, bare ones among them
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StudentError(f"{name}: cannot {task} ({reason[:200]}); {remedy}") from error
+        raise StudentError(f"{name}: cannot {task} ({first_line(error)}); {remedy}") from error
 
 
 @contextmanager

@@ -83,20 +83,20 @@ def backtest(
     if config.out is not None:
         require_free(config.out, overwrite=config.overwrite)
     on_progress("reading", 0, 0)
-    facts = data or load_market_data(config, data_dir)
+    market = data or load_market_data(config, data_dir)
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
         student = load_student(student_settings(config))
     window = student.window if student else DEFAULT_WINDOW
-    observed = build_observations(facts.bars, facts.news, window=window, start=facts.start)
+    observed = build_observations(market.bars, market.news, window=window, start=market.start)
     strategy_name = type(strategy).__name__ if strategy else None
     started_at = clock()
     name, folder = create_run(data_dir, started_at)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
         recorder = Recorder(journal, started_at)
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
-        if facts.rates is not None:
-            recorder.append(encode(facts.rates, started_at))
-        for event in encode_run_inputs(config, facts, student, started_at, strategy_name):
+        if market.rates is not None:
+            recorder.append(encode(market.rates, started_at))
+        for event in encode_run_inputs(config, market, student, started_at, strategy_name):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
@@ -109,13 +109,13 @@ def backtest(
             for call, prompt in zip(forecasts.calls, forecasts.prompts, strict=True):
                 recorder.record_prediction(call, prompt, adapter)
             callers = {STUDENT: forecasts.calls} | baseline_predictions(
-                config, facts, observed, forecasts.calls or observed
+                config, market, observed, forecasts.calls or observed
             )
-            simulations = simulate_all(config, facts, observed, callers, recorder, on_progress, strategy)
+            simulations = simulate_all(config, market, observed, callers, recorder, on_progress, strategy)
             result = build_result(
                 name,
                 config,
-                facts,
+                market,
                 observed,
                 student,
                 forecasts.num_generated,
@@ -123,12 +123,12 @@ def backtest(
                 strategy_name,
             )
             trials = data_dir / "trials.jsonl"
-            result |= record_trial(name, facts, result, simulations[STUDENT], trials, started_at)
+            result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
             if config.out is not None:
-                export(config.out, result, simulations[STUDENT], facts.bars)
+                export(config.out, result, simulations[STUDENT], market.bars)
             recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
-    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=facts.bars)
+    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=market.bars)
 
 
 def _progress_callback(
@@ -164,7 +164,7 @@ def _record_run_outcome(recorder: Recorder, clock: Callable[[], datetime]) -> It
 
 def baseline_predictions(
     config: BacktestConfig,
-    facts: MarketData,
+    market: MarketData,
     observed: Sequence[Observation],
     calls: Sequence[Prediction | Observation],
 ) -> dict[str, Sequence[Prediction]]:
@@ -172,24 +172,24 @@ def baseline_predictions(
 
     Args:
         config: The configuration, for the seed.
-        facts: The market data.
+        market: The market data.
         observed: What the baselines forecast.
         calls: The closes that the oracle forecasts.
     """
     callers: dict[str, Sequence[Prediction]] = {
-        "buy_and_hold": baselines.buy_and_hold(observed, facts.bars),
-        "persistence": baselines.persistence(observed, facts.bars),
-        "majority": baselines.majority(observed, facts.bars),
+        "buy_and_hold": baselines.buy_and_hold(observed, market.bars),
+        "persistence": baselines.persistence(observed, market.bars),
+        "majority": baselines.majority(observed, market.bars),
         "random": baselines.random_baseline(observed, config.seed),
     }
-    if facts.oracle:
-        callers[ORACLE] = oracle_predictions(calls, facts.oracle)
+    if market.oracle:
+        callers[ORACLE] = oracle_predictions(calls, market.oracle)
     return callers
 
 
 def simulate_all(
     config: BacktestConfig,
-    facts: MarketData,
+    market: MarketData,
     observed: Sequence[Observation],
     predictions: Mapping[str, Sequence[Prediction]],
     recorder: Recorder,
@@ -202,20 +202,20 @@ def simulate_all(
 
     Args:
         config: The configuration.
-        facts: The market data.
+        market: The market data.
         observed: The observations of all decisions, for volatilities.
         predictions: The predictions by the name of who made them.
         recorder: The journal of the run.
         on_progress: Called with "trading", the number of simulations done and of all.
         strategy: A strategy that trades the student's predictions in place of the built-in one.
     """
-    volatilities = {(one.symbol, one.as_of): volatility(one.bars) for one in observed}
+    volatilities = {(seen.symbol, seen.as_of): volatility(seen.bars) for seen in observed}
     simulations = {}
     for number, (name, calls) in enumerate(predictions.items()):
         on_progress("trading", number, len(predictions))
         own = name == STUDENT
         engine = _simulate(
-            name, calls, volatilities, config, facts, recorder if own else None, strategy if own else None
+            name, calls, volatilities, config, market, recorder if own else None, strategy if own else None
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
     on_progress("trading", len(predictions), len(predictions))
@@ -227,19 +227,19 @@ def _simulate(
     calls: Sequence[Prediction],
     volatilities: Mapping[tuple[str, datetime], float],
     config: BacktestConfig,
-    facts: MarketData,
+    market: MarketData,
     recorder: Recorder | None,
     own: "Strategy | None",
 ) -> EngineResult:
     by_decision = {(call.symbol, call.as_of): call for call in calls}
-    sizing = build_sizing(config, facts.instruments)
+    sizing = build_sizing(config, market.instruments)
     settings: dict[str, Any]
     strategy: type[SliceStrategy]
     if own is not None:
         from strategies.strategy import StrategyBridge
 
         strategy = StrategyBridge
-        settings = {"rule": own, "predictions": by_decision, "history": facts.history}
+        settings = {"rule": own, "predictions": by_decision, "history": market.history}
     elif name == "buy_and_hold":
         strategy, settings = BuyAndHold, {"calls": by_decision, "sizing": sizing}
     else:
@@ -251,15 +251,15 @@ def _simulate(
             "volatilities": volatilities,
             "bet_sizing": bet_sizing,
         }
-    slices = build_slices(facts.traded_bars, facts.news)
+    slices = build_slices(market.traded_bars, market.news)
     return run_engine(
         recorder.journal_slices(slices) if recorder else slices,
         strategy=strategy,
         settings=settings,
-        instruments=facts.instruments,
-        costs=build_costs(config, facts.instruments),
-        calendars=facts.calendars,
+        instruments=market.instruments,
+        costs=build_costs(config, market.instruments),
+        calendars=market.calendars,
         cash=config.cash,
-        rates=facts.rates,
+        rates=market.rates,
         on_record=recorder.record if recorder else None,
     )

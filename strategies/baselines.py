@@ -1,7 +1,7 @@
-"""Callers that need no model, against which every student is held. They see only what was closed by then.
+"""Baselines, which need no model. They see only bars that have closed.
 
-Each states as confidence how often its kind of call has been right so far (Laplace's rule of succession),
-and as close the last close, the forecast of a random walk.
+The confidence of each is how often its kind of forecast has been right so far (Laplace's rule of succession),
+its close is the last close, the forecast of a random walk.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from engine.model import Bar, Direction, Forecast, Observation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MoveCounts:
-    """Days counted up to some close: rises, falls, and how often a move had the sign of the one before."""
+    """Counts of days up to a close: rises, falls, and how often a move had the sign of the previous one."""
 
     ups: int = 0
     downs: int = 0
@@ -41,12 +41,12 @@ class _MoveCounts:
 
 
 def buy_and_hold(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
-    """Always up; confidence: the share of rising days so far."""
+    """Forecast up each time; the confidence is the share of rising days so far."""
     return _predict_each(observed, bars, lambda seen: (Direction.UP, _laplace_share(seen.ups, seen.moves)))
 
 
 def persistence(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
-    """The last day's direction again; confidence: how often that was right so far."""
+    """Forecast the last day's direction; the confidence is how often that was right so far."""
     return _predict_each(
         observed,
         bars,
@@ -58,7 +58,7 @@ def persistence(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar
 
 
 def majority(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> list[Forecast]:
-    """The more frequent direction so far; confidence: its share."""
+    """Forecast the direction that was more frequent so far; the confidence is its share."""
     return _predict_each(
         observed,
         bars,
@@ -70,14 +70,16 @@ def majority(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]])
 
 
 def random_baseline(observed: Sequence[Observation], seed: int) -> list[Forecast]:
-    """A fair coin for each decision, drawn from the seed, the symbol and the instant alone."""
+    """Forecast by a fair coin, drawn from the seed, the symbol and the instant alone."""
     return [
         _forecast(
-            one,
-            Direction.UP if _coin_flip(f"{seed} {one.symbol} {one.as_of.isoformat()}") else Direction.DOWN,
+            observation,
+            Direction.UP
+            if _coin_flip(f"{seed} {observation.symbol} {observation.as_of.isoformat()}")
+            else Direction.DOWN,
             0.5,
         )
-        for one in observed
+        for observation in observed
     ]
 
 
@@ -95,20 +97,20 @@ def _predict_each(
         for symbol, series in bars.items()
     }
     calls = []
-    for one in observed:
-        known = bisect_right(bars[one.symbol], one.as_of, key=attrgetter("closes_at"))
-        calls.append(_forecast(one, *call(tallies[one.symbol][known - 1])))
+    for observation in observed:
+        known = bisect_right(bars[observation.symbol], observation.as_of, key=attrgetter("closes_at"))
+        calls.append(_forecast(observation, *call(tallies[observation.symbol][known - 1])))
     return calls
 
 
-def _forecast(one: Observation, direction: Direction, confidence: float) -> Forecast:
+def _forecast(observation: Observation, direction: Direction, confidence: float) -> Forecast:
     return Forecast(
-        symbol=one.symbol,
-        as_of=one.as_of,
+        symbol=observation.symbol,
+        as_of=observation.as_of,
         direction=direction,
         confidence=min(1.0, max(0.5, confidence)),
-        close=one.last_close,
-        last_close=one.last_close,
+        close=observation.last_close,
+        last_close=observation.last_close,
     )
 
 

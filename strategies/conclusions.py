@@ -1,6 +1,6 @@
 """State in sentences what may and may not be concluded from a result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from strategies.console import pluralize
@@ -46,6 +46,35 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
         why = "Its adapter may come from this market" if result["simulated"] else "Its release is not known"
         lines.append(f"{why}: the student may have seen these days in training.")
     return [*lines, *_rejection_lines(result), *result["notes"]]
+
+
+def describe_account(result: Mapping[str, Any]) -> list[str]:
+    """Return the starting cash with its currency, and a line of costs for all symbols that have the same."""
+    lines = [
+        f"Account: {result['cash']:,.0f} {result['currency']} at the start; every fill is a market order."
+    ]
+    by_costs: dict[str, list[str]] = {}
+    for symbol, costs in result["costs"].items():
+        by_costs.setdefault(_describe_costs(costs), []).append(symbol)
+    return [*lines, *(f"Costs of {shorten_symbols(names)}: {costs}." for costs, names in by_costs.items())]
+
+
+def shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
+    """Return the first `most` symbols and how many more there are."""
+    more = f" and {len(symbols) - most} more" if len(symbols) > most else ""
+    return ", ".join(symbols[:most]) + more
+
+
+def _describe_costs(costs: Mapping[str, Any]) -> str:
+    parts = [f"fee {costs['fee_bps']:g} bp"]
+    for value, bps in costs.get("fee_tiers", ()):
+        parts.append(f"{bps:g} bp from {value:,.0f} traded in 30 days")
+    if costs.get("least_fee"):
+        parts.append(f"at least {costs['least_fee']:g} a fill")
+    if costs.get("sale_tax_bps"):
+        parts.append(f"tax {costs['sale_tax_bps']:g} bp on sales")
+    parts.append(f"slippage {costs['slippage_bps']:g} bp, latency {costs['latency_bps']:g} bp")
+    return ", ".join([*parts, f"borrowing {format_percent(costs['borrow_rate'])} a year"])
 
 
 def _verdict_line(verdict: Mapping[str, Any]) -> str:

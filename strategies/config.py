@@ -14,6 +14,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
+    PositiveInt,
     SecretStr,
     ValidationInfo,
     field_validator,
@@ -22,6 +24,7 @@ from pydantic import (
 
 from engine.instruments import AssetClass
 from engine.trading.risk import RiskLimits
+from feeds.files.layouts import ColumnSettings
 from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.backends import describe_students
@@ -209,8 +212,20 @@ class SourceTable(Table):
     url: Annotated[str, AfterValidator(_address)]
 
 
-class InstrumentTable(Table):
-    """`[instruments.SYMBOL]`: what the name of a bar file cannot say."""
+class CostsTable(Table):
+    """`[costs.CLASS]`: what trading costs, as `engine.instruments.Costs` explains it."""
+
+    fee_bps: BasisPoints | None = None
+    slippage_bps: BasisPoints | None = None
+    latency_bps: BasisPoints | None = None
+    borrow_rate: NotNegative | None = None
+    least_fee: NotNegative | None = None
+    sale_tax_bps: BasisPoints | None = None
+    fee_tiers: tuple[tuple[NotNegative, BasisPoints], ...] | None = None
+
+
+class InstrumentTable(CostsTable):
+    """`[instruments.SYMBOL]`: what the name of a bar file cannot say, and the costs of one symbol."""
 
     asset_class: AssetClass | None = None
     calendar: str | None = None
@@ -219,6 +234,25 @@ class InstrumentTable(Table):
     shortable: bool | None = None
     price_limit: Annotated[float, Field(ge=0, lt=1)] | None = None
     names: tuple[str, ...] = ()
+
+
+class ColumnsTable(Table):
+    """`[columns]`: which columns of bar files are which, by name or by number from 1; 0 for no volume."""
+
+    date: str | PositiveInt | None = None
+    open: str | PositiveInt | None = None
+    high: str | PositiveInt | None = None
+    low: str | PositiveInt | None = None
+    close: str | PositiveInt | None = None
+    volume: str | NonNegativeInt | None = None
+    symbol: str | PositiveInt | None = None
+    date_order: Literal["day first", "month first"] | None = None
+    decimal: Literal[".", ","] | None = None
+
+    def to_settings(self) -> ColumnSettings:
+        """Return what is stated, for the reader of bar files."""
+        names = self.model_dump(exclude={"date_order", "decimal"}, exclude_none=True)
+        return ColumnSettings(names=names, date_order=self.date_order or "", decimal=self.decimal or "")
 
 
 class WalkForwardTable(Table):
@@ -258,13 +292,14 @@ class WalkForwardTable(Table):
 class BacktestConfig(Table):
     """Everything that decides a backtest. Every field is a key of the TOML file; most are flags too.
 
-    Costs that are None are the defaults of each instrument's class. `max_gross_exposure` is the most that may
-    be invested, as a fraction of equity, over all symbols; `risk_aversion` is the lambda of the sizing rule.
-    `store` names the sources of bars and `feeds` those of news, once for fetching, backtests and live work;
-    `sources` says where a source is reached, if not at its official address. `base_currency` is the currency
-    of the account where `rates_files`, or constants in `rates`, bring several together. `champion` asks for
-    the registry's; the adapter that this comes to is what a run states. `paper` and `risk` matter to paper
-    sessions only, and `walkforward` to walk-forwards, whose journal states it apart.
+    Costs are those of the symbol's own table, else of its class in `costs`, else of the run, else the
+    defaults of the class. `max_gross_exposure` is the most that may be invested, as a fraction of equity,
+    over all symbols; `risk_aversion` is the lambda of the sizing rule. `store` names the sources of bars and
+    `feeds` those of news, once for fetching, backtests and live work; `sources` says where a source is
+    reached, if not at its official address. `base_currency` is the currency of the account where
+    `rates_files`, or constants in `rates`, bring several together. `champion` asks for the registry's; the
+    adapter that this comes to is what a run states. `paper` and `risk` matter to paper sessions only, and
+    `walkforward` to walk-forwards, whose journal states it apart.
     """
 
     bars: Annotated[tuple[Path, ...], Field(description="CSV or Parquet files or folders of bars.")] = ()
@@ -336,11 +371,16 @@ class BacktestConfig(Table):
     risk: RiskTable = Field(default_factory=RiskTable)
     walkforward: WalkForwardTable = Field(default_factory=WalkForwardTable, exclude=True)
     instruments: Mapping[str, InstrumentTable] = Field(default_factory=dict)
+    costs: Mapping[AssetClass, CostsTable] = Field(default_factory=dict)
     aliases: Annotated[Mapping[str, tuple[str, ...]], Field(serialization_alias="names")] = Field(
         default_factory=dict
     )
     sources: Mapping[str, SourceTable] = Field(default_factory=dict)
     rates: Mapping[str, Amount] = Field(default_factory=dict)
+    # Left out of journals where nothing is stated, as in those of earlier versions.
+    columns: Annotated[ColumnsTable, Field(exclude_if=lambda table: table == ColumnsTable())] = Field(
+        default_factory=ColumnsTable
+    )
 
     @model_validator(mode="before")
     @classmethod

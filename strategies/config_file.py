@@ -37,7 +37,7 @@ def load_config(
     for old in OLD_KEYS.keys() & values.keys():
         on_message(f"{path}: {old} is now called {OLD_KEYS[old]}; the old name still works")
     flags = _split_rates(flags)
-    merged = ("market", "sources", "paper", "walkforward", "rates")
+    merged = ("market", "sources", "paper", "walkforward", "rates", "columns")
     tables = {name: _merge_flags(values.get(name, {}), flags.get(name, {})) for name in merged}
     try:
         config = BacktestConfig.model_validate({**values, **flags, **tables})

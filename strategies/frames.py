@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ClosecallError, DataError
-from feeds.files.bars import COLUMNS as BAR_COLUMNS
-from feeds.files.news import COLUMNS as NEWS_COLUMNS
-from feeds.files.news import OPTIONAL_COLUMNS
+from feeds.files.layouts import COLUMNS as BAR_COLUMNS
+from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
+from feeds.files.news_forms import OPTIONAL_COLUMNS
 
 if TYPE_CHECKING:
     from pandas import DataFrame

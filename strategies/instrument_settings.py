@@ -3,9 +3,12 @@
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
+from functools import reduce
 from typing import Any
+
+from pydantic import BaseModel
 
 from engine.calendars import Calendar, load_calendar
 from engine.errors import UsageError, quote_key, toml_table
@@ -101,7 +104,12 @@ def _is_close(name: str, symbol: str) -> bool:
     return difflib.SequenceMatcher(a=one, b=other).ratio() >= _MIN_LIKENESS
 
 
-_EXAMPLES = {AssetClass.COIN: "BTC-USD", AssetClass.STOCK: "AAPL", AssetClass.A_SHARE: "600519"}
+_EXAMPLES = {
+    AssetClass.COIN: "BTC-USD",
+    AssetClass.STOCK: "AAPL",
+    AssetClass.A_SHARE: "600519",
+    AssetClass.FX: "EURUSD",
+}
 
 
 def _instrument(guess: Instrument, table: InstrumentTable | None) -> Instrument:
@@ -113,7 +121,7 @@ def _instrument(guess: Instrument, table: InstrumentTable | None) -> Instrument:
     if asset_class is not None and asset_class is not guess.asset_class:
         names = known_names(symbol, asset_class)
         guess = replace(guess_instrument(_EXAMPLES[asset_class]), symbol=symbol, names=names)
-    stated: dict[str, Any] = {name: value for name, value in table if value is not None}
+    stated = _stated(table, Instrument)
     try:
         return replace(guess, **{**stated, "names": guess.names + table.names})
     except ValueError as error:
@@ -134,13 +142,28 @@ def load_calendars(
 
 
 def build_costs(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> dict[str, Costs]:
-    """Return each symbol's costs: those of its class, except for what the configuration states."""
-    stated = {
-        name: value
-        for name in ("fee_bps", "slippage_bps", "latency_bps", "borrow_rate")
-        if (value := getattr(config, name)) is not None
-    }
-    return {
-        symbol: replace(DEFAULT_COSTS[instrument.asset_class], **stated)
-        for symbol, instrument in instruments.items()
-    }
+    """Return each symbol's costs: the defaults of its class, and over them what run, class and symbol state.
+
+    Raises UsageError for a statement that cannot be.
+    """
+    costs = {}
+    for symbol, instrument in instruments.items():
+        tables = (config, config.costs.get(instrument.asset_class), config.instruments.get(symbol))
+        stated = [_stated(table, Costs) for table in tables if table is not None]
+        try:
+            costs[symbol] = reduce(
+                lambda known, values: replace(known, **values), stated, _default(instrument)
+            )
+        except ValueError as error:
+            raise UsageError(f"costs of {symbol}: {error}") from error
+    return costs
+
+
+def _default(instrument: Instrument) -> Costs:
+    return DEFAULT_COSTS[instrument.asset_class]
+
+
+def _stated(table: BaseModel, kind: type[Costs | Instrument]) -> dict[str, Any]:
+    """Return what a table states of the fields of `kind`."""
+    names = (item.name for item in fields(kind))
+    return {name: value for name in names if (value := getattr(table, name, None)) is not None}

@@ -1,4 +1,4 @@
-"""The strategies that turn calls into wanted weights inside backtrader. They know no model and no file."""
+"""Strategies that turn forecasts into target weights inside backtrader, without any model or file."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ Key = tuple[str, datetime]
 
 
 class BetSizing(StrEnum):
-    """How much a caller bets: by its stated confidence, or all that one symbol may have."""
+    """How much a forecaster bets: by its stated confidence, or the full weight of a symbol."""
 
     CONFIDENCE = "confidence"
     FULL = "full"
@@ -39,7 +39,7 @@ class LLMStrategy(SliceStrategy):
         self._bet_sizing = bet_sizing
 
     def on_close(self, slice_: Slice) -> None:
-        """Want the weight that each symbol's forecast is worth."""
+        """Order the weight of each symbol's forecast."""
         for symbol in slice_.bars:
             key = (symbol, slice_.as_of)
             call = self._calls.get(key)
@@ -53,7 +53,7 @@ class LLMStrategy(SliceStrategy):
 
 
 class BuyAndHold(SliceStrategy):
-    """Buys each symbol's full share at the first close with a call, and never trades again."""
+    """Buys each symbol's full weight at its first close with a forecast, and never trades again."""
 
     def __init__(self, *, calls: Mapping[Key, Prediction], sizing: PositionSizing) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class BuyAndHold(SliceStrategy):
         self._sizing = sizing
 
     def on_close(self, slice_: Slice) -> None:
-        """Buy what is not held yet."""
+        """Order what is not held yet."""
         for symbol in slice_.bars:
             if (symbol, slice_.as_of) in self._calls and not self.position(symbol):
                 self.order_target_percent(symbol, self._sizing.cap)

@@ -19,8 +19,11 @@ from feeds.files.bars import (
     read_day_offset,
     read_first_days,
 )
+from feeds.files.dialects import describe_bar_file
 from feeds.files.folders import require_known_tables
+from feeds.files.layouts import state_columns
 from feeds.files.news import read_news
+from feeds.files.news_forms import describe_news_file
 from feeds.files.rates import read_rates
 from feeds.files.tables import read_once
 from feeds.history.file_import import SOURCE as FILES
@@ -234,7 +237,8 @@ def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        data = load_files(config)
+        with state_columns(config.columns.to_settings()):
+            data = load_files(config)
     elif config.store:
         data = load_store(config, data_dir)
     else:
@@ -360,6 +364,7 @@ def load_files(config: BacktestConfig) -> MarketData:
     }
     news = _read_archive(config, instruments)
     notes += _check_files([files[symbol] for symbol in picked], instruments, config)
+    notes += filter(None, [describe_bar_file(files[symbol]) for symbol in picked])
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
 
 
@@ -487,6 +492,9 @@ def _read_archive(
             f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded. "
             f"Most frequent: {subjects}; other names of a traded symbol go into [aliases]."
         )
+    notes += filter(None, [describe_news_file(path) for path in config.news if path.is_file()])
+    if archive.skipped_empty:
+        notes.append(f"{pluralize(archive.skipped_empty, 'news item')} skipped: neither title nor text.")
     return archive.items, notes
 
 

@@ -3,7 +3,7 @@
 import io
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import IO, Any, TextIO, cast
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
-from strategies.conclusions import NOTICE, list_conclusions
+from strategies.conclusions import NOTICE, describe_account, list_conclusions, shorten_symbols
 from strategies.console import pluralize
 from strategies.walkforward_table import print_walkforward
 
@@ -83,7 +83,7 @@ def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Con
         table.add_row(*row)
     console.print(table)
     console.print()
-    for line in list_conclusions(result):
+    for line in (*list_conclusions(result), *describe_account(result)):
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
 
@@ -110,17 +110,11 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
         + "</tr>"
         for label, *cells in rows
     )
-    notes = "<br>".join(map(escape, (*list_conclusions(result), NOTICE)))
+    notes = "<br>".join(map(escape, (*list_conclusions(result), *describe_account(result), NOTICE)))
     return (
         f"<div><b>{title}</b><br>{'<br>'.join(counts)}"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
     )
-
-
-def shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
-    """Return the first `most` symbols and how many more there are."""
-    more = f" and {len(symbols) - most} more" if len(symbols) > most else ""
-    return ", ".join(symbols[:most]) + more
 
 
 def _heading(result: Mapping[str, Any], kind: str) -> list[str]:

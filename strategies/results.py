@@ -200,25 +200,25 @@ def _list_fields(records: Sequence[object], *fields: str) -> Table:
     return fields, map(attrgetter(*fields), records)
 
 
-def scorecard(played: Mapping[str, SimulationResult], facts: MarketData) -> dict[str, Any]:
+def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -> dict[str, Any]:
     """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
-    scored = {name: match_outcomes(one.calls, facts.bars) for name, one in played.items()}
-    judged = compute_verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
-    student = played[STUDENT]
+    scored = {name: match_outcomes(simulation.calls, market.bars) for name, simulation in simulations.items()}
+    verdict = compute_verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
+    student = simulations[STUDENT]
     return {
         "scores": {
-            name: compute_metrics(scored[name], one.engine, facts.days_per_year)
-            for name, one in played.items()
+            name: compute_metrics(scored[name], simulation.engine, market.days_per_year)
+            for name, simulation in simulations.items()
         },
-        "verdict": judged.result,
-        "verdict_detail": asdict(judged),
-        "edge_captured": edge_captured(student.calls, facts.oracle) if facts.oracle else None,
+        "verdict": verdict.result,
+        "verdict_detail": asdict(verdict),
+        "edge_captured": edge_captured(student.calls, market.oracle) if market.oracle else None,
         "digests": output_digests(student),
     }
 
 
 def edge_captured(calls: Sequence[Prediction], oracle: Mapping[Key, OracleView]) -> float | None:
-    """The share of the oracle's edge that the calls captured; None where there is none.
+    """Return the share of the oracle's edge that the predictions captured; None where there is none.
 
     With q the oracle's probability of up: the mean of (q or 1 - q, by the called direction) - 1/2, over the
     mean of max(q, 1 - q) - 1/2. An abstention captures nothing.
@@ -271,7 +271,7 @@ def _oracle_call(call: Prediction | Observation, view: OracleView) -> Forecast:
 def build_result(
     name: str,
     config: BacktestConfig,
-    facts: MarketData,
+    market: MarketData,
     observed: Sequence[Observation],
     student: Student | None,
     num_generated: int,
@@ -283,39 +283,39 @@ def build_result(
     Args:
         name: The name of the run.
         config: Its configuration.
-        facts: Its market data.
+        market: Its market data.
         observed: What was to be forecast.
         student: The student; None where a strategy of the user's traded without one.
         num_generated: How many answers were generated, and not taken from the cache.
         simulations: What every forecaster's predictions came to, by name.
         strategy: The name of the user's strategy that traded in place of the built-in one.
     """
-    traded = facts.traded_bars
+    traded = market.traded_bars
     calls = simulations[STUDENT].calls
     forecasts = [call for call in calls if isinstance(call, Forecast)]
     released = student.released if student else None
     result = {
         "run": name,
-        "simulated": facts.is_simulated,
-        "symbols": sorted(facts.instruments),
+        "simulated": market.is_simulated,
+        "symbols": sorted(market.instruments),
         "start": min(bar.opens_at for bar in traded).date(),
         "end": max(bar.opens_at for bar in traded).date(),
         "bars": len(traded),
-        "news": len(facts.news),
+        "news": len(market.news),
         "forecasts": len(forecasts),
-        "forecasts_with_news": sum(bool(one.news) for one in observed),
+        "forecasts_with_news": sum(bool(observation.news) for observation in observed),
         "abstentions": len(calls) - len(forecasts),
         "asked": num_generated,
         "student": student.name if student else None,
         "student_fingerprint": student.fingerprint if student else None,
         "student_released": released,
-        **_measure_contamination(config, forecasts, facts, released),
-        "days_per_year": facts.days_per_year,
-        "currency": facts.currency,
+        **_measure_contamination(config, forecasts, market, released),
+        "days_per_year": market.days_per_year,
+        "currency": market.currency,
         "cash": config.cash,
-        "costs": {symbol: asdict(costs) for symbol, costs in build_costs(config, facts.instruments).items()},
-        "notes": [*facts.notes, *(student.notes if student else ())],
-        **scorecard(simulations, facts),
+        "costs": {symbol: asdict(costs) for symbol, costs in build_costs(config, market.instruments).items()},
+        "notes": [*market.notes, *(student.notes if student else ())],
+        **scorecard(simulations, market),
         **({"strategy": strategy} if strategy else {}),
     }
     jsonable: dict[str, Any] = to_jsonable(result)
@@ -324,7 +324,7 @@ def build_result(
 
 def record_trial(
     name: str,
-    facts: MarketData,
+    market: MarketData,
     result: Mapping[str, Any],
     student: SimulationResult,
     path: Path,
@@ -337,25 +337,25 @@ def record_trial(
 
     Args:
         name: The name of the run.
-        facts: Its market data.
+        market: Its market data.
         result: Its result so far.
         student: The predictions that were traded, and what they came to.
         path: The record of trials.
         now: When the run is recorded.
     """
     engine = student.engine
-    earned = compute_performance(
-        [(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year
+    performance = compute_performance(
+        [(m.at, m.value) for m in engine.marks], engine.starting_cash, market.days_per_year
     )
     trial = Trial(
         run=name,
         at=now,
-        data=facts.source,
+        data=market.source,
         symbols=tuple(result["symbols"]),
         start=date.fromisoformat(result["start"]),
         end=date.fromisoformat(result["end"]),
         forecasts_digest=result["digests"]["orders" if "strategy" in result else "forecasts"],
-        daily_sharpe=earned.daily_sharpe,
+        daily_sharpe=performance.daily_sharpe,
     )
     append_trial(path, trial)
     known = find_trials(path, trial.data, trial.symbols, trial.start, trial.end)
@@ -363,26 +363,26 @@ def record_trial(
     return {
         "trials": len(known),
         "distinct_trials": len(different),
-        "deflated_sharpe": deflated_sharpe(earned.returns, len(different), sharpe_variance(different)),
+        "deflated_sharpe": deflated_sharpe(performance.returns, len(different), sharpe_variance(different)),
     }
 
 
 def _measure_contamination(
-    config: BacktestConfig, forecasts: Sequence[Forecast], facts: MarketData, released: date | None
+    config: BacktestConfig, forecasts: Sequence[Forecast], market: MarketData, released: date | None
 ) -> dict[str, Any]:
-    """How many forecasts the model may have known the answer to, and the accuracy on the others.
+    """Return how many forecasts the model may have known the answer to, and the accuracy of the others.
 
     A simulated market's dates mean nothing; there it is the training seeds that a student knows, and an
     adapter may have been trained on any market.
     """
-    if facts.is_simulated:
-        known = len(forecasts) if facts.is_training_market else None if config.adapter else 0
+    if market.is_simulated:
+        known = len(forecasts) if market.is_training_market else None if config.adapter else 0
         return {"contaminated_n": known, "after_release": None}
     if released is None:
         return {"contaminated_n": None, "after_release": None}
     release = datetime.combine(released, time(0), tzinfo=UTC)
     clean = [call for call in forecasts if call.as_of >= release]
-    scored = compute_accuracy(match_outcomes(clean, facts.bars))
+    scored = compute_accuracy(match_outcomes(clean, market.bars))
     return {
         "contaminated_n": len(forecasts) - len(clean),
         "after_release": {

@@ -64,26 +64,26 @@ class RunSpec:
 
 
 def build_run_spec(
-    config: BacktestConfig, facts: MarketData, student: Student | None, limits: RiskLimits, **rest: Any
+    config: BacktestConfig, market: MarketData, student: Student | None, limits: RiskLimits, **rest: Any
 ) -> RunSpec:
-    """Return the settings by which a session trades as a backtest of `config` over `facts` would.
+    """Return the settings by which a session trades as a backtest of `config` over `market` would.
 
     `rest` are fields of RunSpec that a backtest does not have.
     """
     return RunSpec(
-        instruments=facts.instruments,
-        costs=build_costs(config, facts.instruments),
-        calendars={code: _encode_calendar(calendar) for code, calendar in facts.calendars.items()},
+        instruments=market.instruments,
+        costs=build_costs(config, market.instruments),
+        calendars={code: _encode_calendar(calendar) for code, calendar in market.calendars.items()},
         cash=config.cash,
-        sizing=build_sizing(config, facts.instruments),
+        sizing=build_sizing(config, market.instruments),
         limits=limits,
-        start=facts.start,
+        start=market.start,
         window=student.window if student else DEFAULT_WINDOW,
         student=student.name if student else "",
         fingerprint=student.fingerprint if student else "",
-        base=facts.rates.base if facts.rates else None,
-        constants=facts.rates.constants if facts.rates else {},
-        notes=(*facts.notes, *(student.notes if student else ())),
+        base=market.rates.base if market.rates else None,
+        constants=market.rates.constants if market.rates else {},
+        notes=(*market.notes, *(student.notes if student else ())),
         **rest,
     )
 
@@ -107,16 +107,16 @@ def decode_run_spec(started: SessionStarted) -> RunSpec:
         raise JournalError(f"the sizing of the session cannot be read ({error}); {INCOMPATIBLE}") from error
 
 
-def encode_history(facts: MarketData) -> Iterator[Event]:
+def encode_history(market: MarketData) -> Iterator[Event]:
     """Yield the closed bars from before the start, by symbol: inputs like any other."""
-    for symbol, series in sorted(facts.bars.items()):
-        bars = tuple(bar for bar in series if bar.closes_at <= facts.start)
-        yield encode(History(symbol=symbol, bars=bars), facts.start)
+    for symbol, series in sorted(market.bars.items()):
+        bars = tuple(bar for bar in series if bar.closes_at <= market.start)
+        yield encode(History(symbol=symbol, bars=bars), market.start)
 
 
-def encode_rates(facts: MarketData) -> Iterator[Event]:
+def encode_rates(market: MarketData) -> Iterator[Event]:
     """Yield every rate of a series at the instant at which it became known."""
-    for currency, series in sorted(facts.rates.series.items() if facts.rates else ()):
+    for currency, series in sorted(market.rates.series.items() if market.rates else ()):
         for known_at, value in zip(series.known_at, series.values, strict=True):
             yield encode(Rate(currency=currency, value=value), known_at)
 
@@ -143,7 +143,7 @@ _UNLIMITED = RiskLimits(
 
 def encode_run_inputs(
     config: BacktestConfig,
-    facts: MarketData,
+    market: MarketData,
     student: Student | None,
     at: datetime,
     strategy: str | None = None,
@@ -152,14 +152,14 @@ def encode_run_inputs(
 
     Args:
         config: The configuration.
-        facts: The market data.
+        market: The market data.
         student: The student; None where a strategy of the user's traded without one.
         at: When the run started.
         strategy: The name of that strategy.
     """
-    spec = replace(build_run_spec(config, facts, student, _UNLIMITED), simulated=True)
+    spec = replace(build_run_spec(config, market, student, _UNLIMITED), simulated=True)
     settings = encode_run_spec(spec, {"strategy": strategy} if strategy else {}, RunSettings)
-    return [encode(settings, at), *encode_history(facts), *encode_rates(facts)]
+    return [encode(settings, at), *encode_history(market), *encode_rates(market)]
 
 
 def read_start(journal: Journal) -> SessionStarted:

@@ -38,7 +38,7 @@ class RunSummary:
 
 
 def create_run(data_dir: Path, now: datetime) -> tuple[str, Path]:
-    """Make the folder of a new run, named after the second in which it started."""
+    """Create the folder of a new run, named after the second in which it started."""
     runs = data_dir / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     for number in range(1, 10_000):
@@ -52,7 +52,7 @@ def create_run(data_dir: Path, now: datetime) -> tuple[str, Path]:
 
 
 def list_runs(data_dir: Path) -> Iterator[RunSummary]:
-    """All runs on record, newest first. One that cannot be read is listed as damaged."""
+    """Yield all runs, newest first. One that cannot be read is listed as damaged."""
     runs = data_dir / "runs"
     folders = sorted((f for f in runs.glob("*") if (f / JOURNAL).is_file()), reverse=True)
     for folder in folders:
@@ -63,20 +63,20 @@ def list_runs(data_dir: Path) -> Iterator[RunSummary]:
 
 
 def load_run(data_dir: Path, name: str) -> RunSummary:
-    """One finished run by its name. Raises UsageError if there is none, or if it has no result."""
+    """Return a finished run by its name. Raises UsageError if there is none, or if it has no result."""
     folder = data_dir / "runs" / name
     if not (folder / JOURNAL).is_file():
         known = [other.name for other in (data_dir / "runs").glob("*")]
         hint = suggest(name, known, "list them with: closecall runs")
         raise UsageError(f"there is no run {name!r} in {data_dir}; {hint}")
-    found = _read_summary(folder)
-    if not found.result:
-        raise UsageError(f"run {name} is {found.state} and has no result; start it again")
-    return found
+    summary = _read_summary(folder)
+    if not summary.result:
+        raise UsageError(f"run {name} is {summary.state} and has no result; start it again")
+    return summary
 
 
 def _read_summary(folder: Path) -> RunSummary:
-    # A run's first and last events say it all; a journal may have a hundred thousand between them.
+    # The first and the last event suffice; a journal may have a hundred thousand between them.
     with Journal.open(folder / JOURNAL, folder.name) as journal:
         last = max(1, journal.last_seq)
         ends = [next(journal.read(seq - 1), None) for seq in (1, last)]
@@ -134,7 +134,7 @@ def export(
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write beside the file, then put it in its place, so that no reader sees half of it."""
+    """Write a temporary file beside the path and move it there, so that no reader sees half of it."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         beside.write_text(text, encoding="utf-8", newline="")
@@ -180,7 +180,7 @@ class Recorder:
         self._waiting = []
 
     def journal_slices(self, slices: Iterable[Slice]) -> Iterator[Slice]:
-        """The same slices, each journaled before it is handed on."""
+        """Yield the same slices, each journaled before it is passed on."""
         for slice_ in slices:
             self._now = slice_.as_of
             self.append(encode(SliceRecord(slice=slice_), slice_.as_of))

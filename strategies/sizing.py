@@ -30,13 +30,13 @@ class PositionSizing:
     shortable: frozenset[str] = frozenset()
 
     def weight(self, forecast: Forecast, volatility: float) -> float:
-        """The signed weight for a forecast; `volatility` is the standard deviation of a day's return."""
+        """Return the signed weight for a forecast; `volatility` is that of a day's return."""
         edge = (2 * forecast.confidence - 1) * _MEAN_ABSOLUTE
         wanted = edge / (self.risk_aversion * max(volatility, _MIN_VOLATILITY))
         return self._clip_weight(forecast, forecast.direction.sign * min(wanted, self.cap))
 
     def full(self, forecast: Forecast) -> float:
-        """The cap in the called direction, for callers whose confidence is not meant to be traded."""
+        """Return the cap in the forecast direction, for baselines, whose confidence is not traded."""
         return self._clip_weight(forecast, forecast.direction.sign * self.cap)
 
     def _clip_weight(self, forecast: Forecast, weight: float) -> float:
@@ -44,15 +44,15 @@ class PositionSizing:
 
 
 def volatility(bars: Sequence[Bar]) -> float:
-    """The sample standard deviation of the log returns between closes; needs at least three bars."""
+    """Return the sample standard deviation of the log returns between closes, of at least three bars."""
     returns = [math.log(b.close / a.close) for a, b in pairwise(bars)]
     mean = sum(returns) / len(returns)
     return math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
 
 
 def build_sizing(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> PositionSizing:
-    """The sizing rule of a run over these symbols."""
-    shortable = (symbol for symbol, one in instruments.items() if config.allow_short and one.shortable)
+    """Return the sizing rule of a run over these symbols."""
+    shortable = (symbol for symbol, item in instruments.items() if config.allow_short and item.shortable)
     return PositionSizing(
         risk_aversion=config.risk_aversion,
         cap=config.max_gross_exposure / len(instruments),

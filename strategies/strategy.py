@@ -2,12 +2,14 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import backtrader as bt
 
 from engine.errors import UsageError
 from engine.model import Bar, Forecast, Prediction, Slice
+from engine.trading.bar_feed import DailyIndicator
 from engine.trading.strategy import SliceStrategy
 from engine.user_code import load_object, report_errors
 from strategies.llm_strategy import Key
@@ -71,54 +73,47 @@ class Strategy(ABC):
         bars = self._bridge.history.get(symbol, [])
         return bars if count is None else bars[-count:] if count > 0 else []
 
+    def indicator(self, symbol: str, kind: type[Any], **params: Any) -> Any:
+        """Return an indicator of backtrader on the closed daily bars of a symbol; None until it has enough.
+
+        It is created at the first call and then kept up to date, so call it with the same arguments.
+
+        Args:
+            symbol: The symbol.
+            kind: The class of the indicator, such as `backtrader.indicators.MACD`.
+            params: Its parameters.
+
+        Returns:
+            The indicator: `[0]` is its value at the newest close and `[-1]` at the one before; other lines
+            are attributes, such as `.signal[0]`.
+        """
+        return self._bridge.get_indicator(symbol, kind, params)
+
     def sma(self, symbol: str, period: int) -> float | None:
         """Return the simple moving average of the last `period` closes."""
-        closes = self._closes(symbol, period)
-        return sum(closes) / period if len(closes) == period else None
+        return self._value(symbol, bt.indicators.SMA, period)
 
     def ema(self, symbol: str, period: int) -> float | None:
         """Return the exponential moving average of closes, with the weight 2 / (period + 1) on the newest."""
-        return _smooth(self._closes(symbol), period, 2 / (period + 1))
+        return self._value(symbol, bt.indicators.EMA, period)
 
     def rsi(self, symbol: str, period: int = 14) -> float | None:
         """Return the relative strength index, 0 to 100, with Wilder's smoothing (Wilder 1978)."""
-        changes = [after - before for before, after in pairwise(self._closes(symbol))]
-        gain = _smooth((max(change, 0.0) for change in changes), period, 1 / period)
-        loss = _smooth((max(-change, 0.0) for change in changes), period, 1 / period)
-        if gain is None or loss is None:
-            return None
-        return 100.0 * gain / (gain + loss) if gain + loss else 50.0
+        return self._value(symbol, bt.indicators.RSI_Safe, period)
 
     def atr(self, symbol: str, period: int = 14) -> float | None:
         """Return the average true range in the quote currency, with Wilder's smoothing (Wilder 1978)."""
-        ranges = (
-            max(bar.high, before.close) - min(bar.low, before.close)
-            for before, bar in pairwise(self.bars(symbol))
-        )
-        return _smooth(ranges, period, 1 / period)
+        return self._value(symbol, bt.indicators.ATR, period)
 
-    def _closes(self, symbol: str, count: int | None = None) -> list[float]:
-        return [bar.close for bar in self.bars(symbol, count)]
+    def _value(self, symbol: str, kind: type[Any], period: int) -> float | None:
+        indicator = self.indicator(symbol, kind, period=period)
+        return None if indicator is None else float(indicator[0])
 
     @property
     def _bridge(self) -> "StrategyBridge":
         if self._run is None:
             raise UsageError(f"{type(self).__name__} is not in a run; use this in on_close")
         return self._run
-
-
-def _smooth(values: Iterable[float], period: int, weight: float) -> float | None:
-    """Return the exponential mean, which starts as the mean of the first `period` values."""
-    smoothed: float | None = None
-    first: deque[float] = deque()
-    for value in values:
-        if smoothed is not None:
-            smoothed += weight * (value - smoothed)
-            continue
-        first.append(value)
-        if len(first) == period:
-            smoothed = sum(first) / period
-    return smoothed
 
 
 class StrategyBridge(SliceStrategy):
@@ -139,6 +134,7 @@ class StrategyBridge(SliceStrategy):
         self._predictions = predictions
         self._rule = copy.deepcopy(rule)
         self._rule._run = self
+        self._indicators: dict[tuple[Any, ...], DailyIndicator] = {}
 
     def on_close(self, slice_: Slice) -> None:
         """Add the bars to the history and let the user's strategy decide."""
@@ -146,6 +142,13 @@ class StrategyBridge(SliceStrategy):
             self.history.setdefault(symbol, []).append(bar)
         with report_errors(f"{type(self._rule).__name__}.on_close at {slice_.as_of:%Y-%m-%d %H:%M}"):
             self._rule.on_close(slice_)
+
+    def get_indicator(self, symbol: str, kind: type[Any], params: Mapping[str, Any]) -> Any:
+        """Return an indicator on the closed bars of a symbol; None until it has enough of them."""
+        key = (symbol, kind, *sorted(params.items()))
+        if key not in self._indicators:
+            self._indicators[key] = DailyIndicator(kind, params)
+        return self._indicators[key].update(self.history.get(symbol, []))
 
     def get_forecast(self, symbol: str) -> Forecast | None:
         """Return the forecast of a symbol that was made on this slice."""

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
-from strategies.conclusions import NOTICE, format_percent, list_conclusions
+from strategies.conclusions import NOTICE, describe_account, format_percent, list_conclusions
 from strategies.console import pluralize
 
 ARM_NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
@@ -30,6 +30,7 @@ def print_walkforward(result: Mapping[str, Any], console: Console) -> None:
         *compare_arms(result["comparison"]),
         *_list_claims(result["claims"]),
         *list_conclusions(result),
+        *describe_account(result),
     ]:
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.errors import StudentError
 from engine.journal.events.training import TrainingGuard
-from llm.model_files import SETTINGS_FILE
+from llm.model_files import SETTINGS_FILE, first_line
 from llm.student import Quantization, StudentSettings, TrainableStudent
 from llm.transformers_student import quiet_deprecations
 
@@ -66,9 +66,9 @@ def add_adapter(student: TrainableStudent, start: StudentSettings, shape: LoraSh
             with quiet_deprecations():
                 return get_peft_model(model, lora)
         except ValueError as error:
-            reason = " ".join(str(error).split())[:200]
             raise StudentError(
-                f"student {start.student}: it takes no adapter ({reason}); use another model for training"
+                f"student {start.student}: it takes no adapter ({first_line(error)}); "
+                "use another model for training"
             ) from error
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)

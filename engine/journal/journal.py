@@ -123,15 +123,15 @@ class Journal:
         from engine.journal.store import StoredRow
 
         require_utc(recorded_at, "recorded_at")
-        facts = [(_instant(event.as_of), event.kind, canonical_json(event.payload)) for event in events]
+        texts = [(_instant(event.as_of), event.kind, canonical_json(event.payload)) for event in events]
         recorded = _instant(recorded_at)
-        if not facts:
+        if not texts:
             return range(self.last_seq + 1, self.last_seq + 1)
         with self._store.writing():
             newest = self._store.newest(self._session)
             last, chain = (newest.seq, newest.chain) if newest else (0, first_chain(self._session))
             rows = []
-            for seq, (as_of, kind, payload) in enumerate(facts, start=last + 1):
+            for seq, (as_of, kind, payload) in enumerate(texts, start=last + 1):
                 cells = (self._session, seq, as_of, recorded, kind, payload)
                 chain = chain_after(chain, cells)
                 rows.append(StoredRow(*cells, chain))

@@ -81,6 +81,14 @@ class Metric:
         return self.header or self.label
 
 
+def _scored(key: str, unit: Unit, **rest: Any) -> Metric:
+    return Metric(key=key, unit=unit, function=attrgetter(f"accuracy.{key}"), **rest)
+
+
+def _earned(key: str, unit: Unit, **rest: Any) -> Metric:
+    return Metric(key=key, unit=unit, function=attrgetter(f"performance.{key}"), **rest)
+
+
 def _count_orders(status: OrderStatus) -> Callable[[MetricInputs], int]:
     return lambda inputs: sum(order.status is status for order in inputs.engine.orders)
 
@@ -94,75 +102,21 @@ _ALL = (MetricTable.RESULT, MetricTable.RUNS, MetricTable.ARMS)
 _ARMS = (MetricTable.RESULT, MetricTable.ARMS)
 
 METRICS = (
-    Metric(key="n", label="forecasts scored", unit=Unit.COUNT, function=attrgetter("accuracy.n")),
-    Metric(key="n_open", unit=Unit.COUNT, function=attrgetter("accuracy.n_open"), tables=()),
-    Metric(key="days", unit=Unit.COUNT, function=attrgetter("accuracy.days"), tables=()),
-    Metric(key="ties", unit=Unit.COUNT, function=attrgetter("accuracy.ties"), tables=()),
-    Metric(key="abstentions", unit=Unit.COUNT, function=attrgetter("accuracy.abstentions"), tables=()),
-    Metric(key="pending", unit=Unit.COUNT, function=attrgetter("accuracy.pending"), tables=()),
-    Metric(
-        key="accuracy",
-        label="accuracy",
-        unit=Unit.FRACTION,
-        function=attrgetter("accuracy.accuracy"),
-        tables=_ALL,
-    ),
-    Metric(
-        key="accuracy_low",
-        label="  95% from",
-        unit=Unit.FRACTION,
-        function=attrgetter("accuracy.accuracy_low"),
-    ),
-    Metric(
-        key="accuracy_high",
-        label="  95% to",
-        unit=Unit.FRACTION,
-        function=attrgetter("accuracy.accuracy_high"),
-    ),
-    Metric(
-        key="accuracy_open",
-        label="accuracy, open",
-        unit=Unit.FRACTION,
-        function=attrgetter("accuracy.accuracy_open"),
-    ),
-    Metric(
-        key="brier",
-        label="Brier score",
-        unit=Unit.RATIO,
-        function=attrgetter("accuracy.brier"),
-        format=",.4f",
-        header="Brier",
-        tables=_ARMS,
-    ),
-    Metric(
-        key="close_mae_bps",
-        label="close error, bp",
-        unit=Unit.BASIS_POINTS,
-        function=attrgetter("accuracy.close_mae_bps"),
-        tables=_ARMS,
-    ),
-    Metric(
-        key="total_return",
-        label="return",
-        unit=Unit.FRACTION,
-        function=attrgetter("performance.total_return"),
-        format="+.1%",
-        tables=_ALL,
-    ),
-    Metric(
-        key="sharpe",
-        label="Sharpe, a year",
-        unit=Unit.RATIO,
-        function=attrgetter("performance.sharpe"),
-        header="Sharpe",
-        tables=_ARMS,
-    ),
-    Metric(
-        key="max_drawdown",
-        label="max. drawdown",
-        unit=Unit.FRACTION,
-        function=attrgetter("performance.max_drawdown"),
-    ),
+    _scored("n", Unit.COUNT, label="forecasts scored"),
+    _scored("n_open", Unit.COUNT, tables=()),
+    _scored("days", Unit.COUNT, tables=()),
+    _scored("ties", Unit.COUNT, tables=()),
+    _scored("abstentions", Unit.COUNT, tables=()),
+    _scored("pending", Unit.COUNT, tables=()),
+    _scored("accuracy", Unit.FRACTION, label="accuracy", tables=_ALL),
+    _scored("accuracy_low", Unit.FRACTION, label="  95% from"),
+    _scored("accuracy_high", Unit.FRACTION, label="  95% to"),
+    _scored("accuracy_open", Unit.FRACTION, label="accuracy, open"),
+    _scored("brier", Unit.RATIO, label="Brier score", format=",.4f", header="Brier", tables=_ARMS),
+    _scored("close_mae_bps", Unit.BASIS_POINTS, label="close error, bp", tables=_ARMS),
+    _earned("total_return", Unit.FRACTION, label="return", format="+.1%", tables=_ALL),
+    _earned("sharpe", Unit.RATIO, label="Sharpe, a year", header="Sharpe", tables=_ARMS),
+    _earned("max_drawdown", Unit.FRACTION, label="max. drawdown"),
     Metric(key="trades", label="fills", unit=Unit.COUNT, function=lambda inputs: len(inputs.engine.fills)),
     Metric(key="rejected", label="rejected", unit=Unit.COUNT, function=_count_orders(OrderStatus.REJECTED)),
     Metric(key="expired", unit=Unit.COUNT, function=_count_orders(OrderStatus.EXPIRED), tables=()),

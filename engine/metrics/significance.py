@@ -44,13 +44,13 @@ class Verdict:
     """
 
     result: Conclusion
-    baseline: str | None
-    decisions: int
-    days: int
-    difference: float | None
-    low: float | None
-    high: float | None
-    days_needed: int | None
+    baseline: str | None = None
+    decisions: int = 0
+    days: int = 0
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    days_needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +81,7 @@ def compute_verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[
     pairs = [_pair_scores(name, ours, _hits_by_decision(theirs)) for name, theirs in baselines.items()]
     shared = [pair for pair in pairs if pair.decisions]
     if not shared:
-        return Verdict(
-            result=Conclusion.INCONCLUSIVE,
-            baseline=None,
-            decisions=0,
-            days=0,
-            difference=None,
-            low=None,
-            high=None,
-            days_needed=None,
-        )
+        return Verdict(result=Conclusion.INCONCLUSIVE)
     return _evaluate(max(shared, key=lambda pair: pair.rank))
 
 

@@ -3,6 +3,7 @@
 One source serves all symbols and whoever reads it waits, so no feed blocks while another has data.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -89,3 +90,31 @@ class SymbolFeed(bt.feed.DataBase):
         lines.volume[0] = bar.volume
         lines.openinterest[0] = 0.0
         return True
+
+
+class DailyIndicator(bt.feed.DataBase):
+    """A backtrader feed of closed daily bars only, and one indicator on it.
+
+    The feeds of the engine receive each bar twice, at its open and at its close, so that an indicator on them
+    would mix the two.
+    """
+
+    def __init__(self, kind: type[Any], params: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._indicator = kind(self, **params)
+        # As Cerebro does after the constructors: from here on lines compare by their values.
+        self._indicator._stage2()
+
+    def addindicator(self, _indicator: Any) -> None:
+        """Own the indicator, as backtrader asks of whoever creates one."""
+
+    def update(self, bars: Sequence[Bar]) -> Any:
+        """Advance over the bars that are new, and return the indicator; None until it has enough bars."""
+        for bar in bars[len(self) :]:
+            self.forward()
+            self.lines.datetime[0] = bt.date2num(bar.closes_at)
+            self.lines.openinterest[0] = 0.0
+            for name in ("open", "high", "low", "close", "volume"):
+                getattr(self.lines, name)[0] = getattr(bar, name)
+            self._indicator._next()
+        return self._indicator if len(self) >= self._indicator._minperiod else None

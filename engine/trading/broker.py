@@ -15,7 +15,8 @@ from engine.corporate_actions import Dividend, RecentFills, Split, apply_split
 from engine.instruments import Costs, Instrument, limit_lock_reason
 from engine.model import Bar, Phase, Slice
 from engine.trading.bar_feed import SymbolFeed
-from engine.trading.pnl import PnLTracker, commission, fill_price, slippage_cost
+from engine.trading.fees import AccountFees
+from engine.trading.pnl import PnLTracker, fill_price, slippage_cost
 from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus, Record
 
 # A smaller debt, as a fraction of the order, is rounding.
@@ -56,6 +57,7 @@ class SliceBroker(bt.brokers.BackBroker):
         self._instruments = instruments
         self._costs = costs
         self._sink = sink
+        self._fees = AccountFees(costs)
         self._orders: dict[str, Any] = {}
         self._recent_fills = RecentFills()
         for symbol, cost in costs.items():
@@ -135,32 +137,34 @@ class SliceBroker(bt.brokers.BackBroker):
             if record.due_at is not None and bar.opens_at > record.due_at:
                 reason = f"no open at {record.due_at.isoformat()}; the next was {bar.opens_at.isoformat()}"
                 self.cancel_order(record.symbol, OrderStatus.EXPIRED, now.as_of, reason)
-            elif refusal := self._refusal(record, bar):
+            elif refusal := self._refusal(record, bar, now.as_of):
                 self.cancel_order(record.symbol, OrderStatus.REJECTED, now.as_of, refusal)
             else:
                 self._fill(record, bar, now.as_of)
 
-    def _refusal(self, record: OrderRecord, bar: Bar) -> str:
+    def _refusal(self, record: OrderRecord, bar: Bar, at: datetime) -> str:
         """Return why the market or the account forbids an order; empty if both allow it."""
         feed, instrument = self._feeds[record.symbol], self._instruments[record.symbol]
         day = bar.opens_at.date()
         if reason := limit_lock_reason(instrument, record.size, bar.open, feed.previous_close, day):
             return f"{record.symbol} {reason}"
-        return self._shortfall(record, bar.open * feed.rate)
+        return self._shortfall(record, bar.open * feed.rate, at)
 
-    def _shortfall(self, record: OrderRecord, open_price: float) -> str:
+    def _shortfall(self, record: OrderRecord, open_price: float, at: datetime) -> str:
         """Return why an order is not affordable; empty if it is, or if it only reduces a position."""
         size = record.size
         position = self.positions[self._orders[record.symbol].data].size
         after = position + size
         if 0 <= after <= position or position <= after <= 0:
             return ""
-        costs = self._costs[record.symbol]
-        price = fill_price(size, open_price, costs)
-        paid = cash_flow(size, price, costs)
+        price = fill_price(size, open_price, self._costs[record.symbol])
+        paid = size * price + self._commission(record.symbol, size, price, at)
         if size > 0 and self.cash - paid < -_ROUNDING * paid:
             return f"costs {paid:.2f} but cash is {self.cash:.2f}"
         return self._margin_refusal(record.symbol, after, open_price, self.cash - paid)
+
+    def _commission(self, symbol: str, size: float, price: float, at: datetime) -> float:
+        return self._fees.commission(symbol, size, price, self._feeds[symbol].rate, at)
 
     def _margin_refusal(self, symbol: str, after: float, price: float, cash: float) -> str:
         others = (item for item in self.positions.items() if item[1].size and item[0].bar.symbol != symbol)
@@ -172,14 +176,11 @@ class SliceBroker(bt.brokers.BackBroker):
         return ""
 
     def _fill(self, record: OrderRecord, bar: Bar, at: datetime) -> None:
-        order = self._orders[record.symbol]
-        self.pending.remove(order)
-        self._try_exec(order)
-        self._bracketize(order)
-        executed = order.executed
-        # `executed.price` is backtrader's average, which rounds; the single execution has the exact price.
-        price, rate = executed.exbits[-1].price, order.data.rate
-        slippage = slippage_cost(record.size, bar.open * rate, price)
+        feed = self._feeds[record.symbol]
+        costs, open_price = self._costs[record.symbol], bar.open * feed.rate
+        price = fill_price(record.size, open_price, costs)
+        paid = self._execute_whole(record, price, self._commission(record.symbol, record.size, price, at))
+        slippage = slippage_cost(record.size, open_price, price)
         fill = Fill(
             number=record.number,
             at=at,
@@ -187,29 +188,38 @@ class SliceBroker(bt.brokers.BackBroker):
             symbol=record.symbol,
             # Orders are filled whole; backtrader's size, summed from two parts of a flip, rounds.
             size=record.size,
-            price=fill_price(record.size, bar.open, self._costs[record.symbol]),
+            price=fill_price(record.size, bar.open, costs),
             open=bar.open,
-            commission=executed.comm,
+            commission=paid,
             slippage=slippage,
-            cost=executed.comm + slippage,
-            rate=rate,
+            cost=paid + slippage,
+            rate=feed.rate,
         )
         self._recent_fills.add(record.symbol, at, record.size)
-        self.pnl.fill(fill, self.positions[order.data].size)
+        self._fees.add(fill)
+        self.pnl.fill(fill, self.positions[feed].size)
         self._settle(record.symbol, OrderStatus.FILLED, at, record.reason)
         self._sink(fill)
 
-    def _try_exec_market(self, order: Any, popen: float, _phigh: float, _plow: float) -> None:
-        # backtrader has one slippage for all symbols, and refuses to open a position where that leaves cash
-        # below zero, even by rounding. Affordability was checked before, so the difference is lent.
-        costs = self._costs[order.data.bar.symbol]
-        price = fill_price(order.size, popen, costs)
-        paid = cash_flow(order.size, price, costs)
+    def _execute_whole(self, record: OrderRecord, price: float, fee: float) -> float:
+        """Execute an order in backtrader and return the commission paid."""
+        order, proportional = self._orders[record.symbol], self._costs[record.symbol].is_proportional
+        if not proportional:
+            self.comminfo[record.symbol].p.commission = fee / (abs(record.size) * price)
+        paid = record.size * price + fee
+        # backtrader refuses to open a position where that leaves cash below zero, even by rounding.
+        # Affordability was checked before, so the difference is lent.
         left = self.cash - paid
         lent = abs(paid) - left if left < abs(paid) * 1e-9 else 0.0
+        self.pending.remove(order)
         self.cash += lent
         self._execute(order, ago=0, price=price)
         self.cash -= lent
+        self._bracketize(order)
+        if proportional:
+            return float(order.executed.comm)
+        self.cash += order.executed.comm - fee  # backtrader computes it from a fraction, which rounds
+        return fee
 
     def _settle(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
         del self._orders[symbol]
@@ -225,14 +235,3 @@ class SliceBroker(bt.brokers.BackBroker):
         self._value = self._valuelever = self.cash + self._valuemkt
         self._fundval = self._value / self._fundshares
         return float(self._value)
-
-
-def cash_flow(size: float, price: float, costs: Costs) -> float:
-    """Return the cash that a fill takes, commission included; negative: the cash that a sale brings.
-
-    Args:
-        size: Signed units.
-        price: The price of the fill.
-        costs: The costs of the symbol.
-    """
-    return size * price + commission(size, price, costs)

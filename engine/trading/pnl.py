@@ -41,27 +41,37 @@ def slippage_cost(size: float, open_price: float, price: float) -> float:
     return size * (price - open_price)
 
 
-def commission(size: float, price: float, costs: Costs) -> float:
-    """Return the fee on the filled value.
+def commission(size: float, price: float, costs: Costs, *, rate: float = 1.0, traded: float = 0.0) -> float:
+    """Return the fee on the filled value and, of a sale, the tax; nothing where nothing is traded.
 
     Args:
         size: Signed units.
-        price: The price of the fill.
+        price: The price of the fill, in the base currency.
         costs: The costs of the symbol.
+        rate: The value of the quote currency in the base currency.
+        traded: The value traded in the 30 days before, in the base currency, for the fee tier.
     """
-    return abs(size) * costs.fee_fraction * price
+    if size == 0:
+        return 0.0
+    fee = max(abs(size) * costs.tier_fraction(traded) * price, costs.least_fee * rate)
+    tax = abs(size) * price * costs.sale_tax_bps / 10_000 if size < 0 else 0.0
+    return fee + tax
 
 
-def trade_cost(size: float, open_price: float, costs: Costs) -> float:
+def trade_cost(
+    size: float, open_price: float, costs: Costs, *, rate: float = 1.0, traded: float = 0.0
+) -> float:
     """Return the cost of trading `size` at an official open: slippage, latency and commission.
 
     Args:
         size: Signed units.
-        open_price: The official open.
+        open_price: The official open, in the base currency.
         costs: The costs of the symbol.
+        rate: The value of the quote currency in the base currency.
+        traded: As in `commission`.
     """
     price = fill_price(size, open_price, costs)
-    return slippage_cost(size, open_price, price) + commission(size, price, costs)
+    return slippage_cost(size, open_price, price) + commission(size, price, costs, rate=rate, traded=traded)
 
 
 def borrow_cost(position: float, open_price: float, days: float, costs: Costs) -> float:

@@ -8,17 +8,17 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 
 from engine.calendars import Calendar, Session
 from engine.errors import DataError, toml_table
 from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar, widen_range
-from feeds.files.tables import Row, find_tables, quote_value, read_rows
-
-COLUMNS = ("date", "open", "high", "low", "close", "volume")
-_PRICES = ("open", "high", "low", "close")
+from feeds.files.dialects import read_bar_rows, read_first_rows, require_plausible
+from feeds.files.layouts import COLUMNS, PRICES, require_bars
+from feeds.files.listing import find_tables
+from feeds.files.raw import stem_of
+from feeds.files.tables import Row, quote_value
 
 # Tables written from timestamps have a midnight after each day.
 _DAY = re.compile(
@@ -35,11 +35,12 @@ def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     seen: dict[str, Path] = {}
-    for path in find_tables(paths, COLUMNS, "bar"):
-        other = seen.setdefault(path.stem.casefold(), path)
+    for path in find_tables(paths, COLUMNS, "bar", require_bars):
+        symbol = stem_of(path)
+        other = seen.setdefault(symbol.casefold(), path)
         if other.resolve() != path.resolve():
-            raise DataError(f"{path}: {path.stem} has bars in {other} already; leave one of the two out")
-        files[path.stem] = path
+            raise DataError(f"{path}: {symbol} has bars in {other} already; leave one of the two out")
+        files[symbol] = path
     return files
 
 
@@ -55,7 +56,7 @@ def read_day_offset(path: Path) -> str:
     Raises DataError where the days have several: they do not all begin at the same hour.
     """
     first: Row | None = None
-    for row in read_rows(path, COLUMNS):
+    for row in read_bar_rows(path):
         first = first or row
         if _written_offset(row) != _written_offset(first):
             raise DataError(
@@ -100,6 +101,7 @@ def read_bars(
         raise DataError(
             f"{path}: no bar from {since or 'the start'} to {until or 'the end'}; choose other dates"
         )
+    require_plausible(path, [(bar.open, bar.high, bar.low, bar.close) for bar in bars])
     return bars
 
 
@@ -110,14 +112,14 @@ def read_first_days(path: Path, count: int = 60) -> tuple[date, ...]:
     """
     days: list[date] = []
     with suppress(DataError):
-        days.extend(day for day, _ in islice(_dated_rows(path), count))
+        days.extend(map(_parse_day, read_first_rows(path, count)))
     return tuple(days)
 
 
 def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
     """Yield the rows of a bar file with their dates, which ascend. Raises DataError where they do not."""
     last: date | None = None
-    for row in read_rows(path, COLUMNS):
+    for row in read_bar_rows(path):
         day = _parse_day(row)
         if last is not None and day <= last:
             fault = "comes twice" if day == last else f"comes after {last}"
@@ -148,7 +150,7 @@ def _written_offset(row: Row) -> str:
 
 def _build_bar(row: Row, day: date, instrument: Instrument, calendar: Calendar) -> Bar:
     opens_at, closes_at = _session(row, day, instrument, calendar)
-    open_, high, low, close = (_parse_number(row, name) for name in _PRICES)
+    open_, high, low, close = (_parse_number(row, name) for name in PRICES)
     volume = _parse_number(row, "volume")
     high, low = widen_range(open_, high, low, close)
     try:

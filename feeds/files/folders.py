@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import DataError
-from feeds.files.kinds import UnknownTableError, identify_table
-from feeds.files.tables import list_tables, read_columns
+from feeds.files.kinds import identify_table
+from feeds.files.listing import list_tables
+from feeds.files.tables import UnknownTableError, read_columns
 
-_UNREAD_SUFFIXES = (".xlsx", ".xls", ".ods", ".tsv", ".txt", ".h5", ".hdf5", ".pkl", ".dat")
+_UNREAD_SUFFIXES = (".xlsx", ".xls", ".ods", ".h5", ".hdf5", ".pkl", ".dat")
 NO_ACTIONS = "a list of dividends or splits, which are not read from files"
 _ACTION_WORDS = ("divid", "split")
 _BAR_WORDS = ("open", "high", "low", "close")
-_START_BYTES = 4_096
 
 
 def find_unread_tables(folder: Path) -> list[tuple[Path, UnknownTableError]]:
@@ -53,10 +53,4 @@ def require_known_tables(paths: Sequence[Path], *, skip: bool) -> list[str]:
 
 
 def _is_unread_table(file: Path) -> bool:
-    if file.suffix.lower() not in _UNREAD_SUFFIXES or file.name.startswith(".") or not file.is_file():
-        return False
-    if file.suffix.lower() != ".txt":
-        return True
-    with file.open("rb") as text:  # a note is no table
-        first_line = text.read(_START_BYTES).decode("utf-8", "replace").partition("\n")[0].lower()
-    return all(word in first_line for word in _BAR_WORDS)
+    return file.suffix.lower() in _UNREAD_SUFFIXES and not file.name.startswith(".") and file.is_file()

@@ -1,18 +1,16 @@
 """Say what a table holds: bars, news, or neither and why."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from engine.errors import DataError
-from feeds.files.bars import COLUMNS as BAR_COLUMNS
-from feeds.files.news import COLUMNS as NEWS_COLUMNS
-from feeds.files.tables import quote_value, read_columns
+from feeds.files.layouts import COLUMNS as BAR_COLUMNS
+from feeds.files.layouts import require_bars
+from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
+from feeds.files.news_forms import require_news
+from feeds.files.tables import UnknownTableError, own_columns, quote_value
 
 _SHOWN_COLUMNS = 12
-
-
-class UnknownTableError(DataError):
-    """A table holds neither bars nor news; in a folder it can be left out."""
 
 
 def identify_table(path: Path) -> Literal["bars", "news"]:
@@ -20,17 +18,26 @@ def identify_table(path: Path) -> Literal["bars", "news"]:
 
     Raises UnknownTableError where it is neither, naming the file, its columns and what to do.
     """
-    columns = read_columns(path)
-    if set(BAR_COLUMNS) <= set(columns):
-        return "bars"
+    columns = own_columns(path)
     if set(NEWS_COLUMNS) <= set(columns):
         return "news"
-    found = ", ".join(quote_value(name) for name in columns[:_SHOWN_COLUMNS]) or "none"
+    try:
+        if not set(BAR_COLUMNS) <= set(columns):
+            require_bars(path)
+        return "bars"
+    except UnknownTableError as error:
+        no_bars = error
+    with suppress(UnknownTableError):
+        require_news(path)
+        return "news"
+    if len(columns) < 2:
+        raise no_bars
+    found = ", ".join(quote_value(name) for name in columns[:_SHOWN_COLUMNS])
     kind, needed = _nearer_kind(columns)
     missing = ", ".join(name for name in needed if name not in columns)
     raise UnknownTableError(
         f"{path}: neither bars nor news: {kind} lack the column {missing}; found {found}; "
-        "name the columns in the header"
+        "name the columns in the header, or under [columns]"
     )
 
 

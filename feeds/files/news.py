@@ -16,11 +16,11 @@ from engine.errors import DataError
 from engine.model import NewsItem, Precision
 from feeds.availability import available_at
 from feeds.files.day_stamps import Clock, DayStamps
-from feeds.files.tables import Row, find_tables, parse_timestamp, quote_value, read_rows
+from feeds.files.listing import find_tables
+from feeds.files.news_forms import COLUMNS, read_news_rows, require_news
+from feeds.files.tables import Row, parse_timestamp, quote_value
 from feeds.symbols import NameTable
 
-COLUMNS = ("published_at", "source", "symbols", "title", "text")
-OPTIONAL_COLUMNS = ("precision", "first_seen_at")
 TITLE_LENGTH, TEXT_LENGTH, SOURCE_LENGTH = 300, 2_000, 100
 _COARSENESS = [Precision.SECOND, Precision.MINUTE, Precision.HOUR, Precision.DAY]
 _WORDS_OF_A_NAME = 4
@@ -38,9 +38,10 @@ class NewsArchive:
 
     Attributes:
         items: By `available_at` and then id.
-        read: How many rows there were; each is an item, not traded or a repetition.
+        read: How many rows there were; each is an item, not traded, a repetition or empty.
         skipped_not_traded: How many rows concern nothing that is traded.
         skipped_repeated: How many rows repeat an item.
+        skipped_empty: How many rows have neither a title nor a text.
         unmatched: The most frequent subjects of the rows that are not traded, each with its count, so that a
             user sees which names the table lacks.
         day_stamps: For each file with times of day that stand for a day (see `feeds.files.day_stamps`), those
@@ -51,6 +52,7 @@ class NewsArchive:
     read: int
     skipped_not_traded: int
     skipped_repeated: int
+    skipped_empty: int
     unmatched: tuple[tuple[str, int], ...]
     day_stamps: Mapping[Path, tuple[str, int]]
 
@@ -68,19 +70,22 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
 
     Raises:
         DataError: For a path that is missing or no news file, a folder without any, and a row without a
-            usable time, precision or text.
+            usable time or precision.
     """
     kept: dict[str, NewsItem] = {}
     unmatched: Counter[str] = Counter()
     day_stamps: dict[Path, tuple[str, int]] = {}
-    read = not_traded = 0
-    for path in find_tables(paths, COLUMNS, "news"):
+    read = not_traded = empty = 0
+    for path in find_tables(paths, COLUMNS, "news", require_news):
         stamps = DayStamps()
         found: list[tuple[NewsItem, datetime | None]] = []
-        for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS):
+        for row in read_news_rows(path):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)
             item, stamp = _parse_item(row, latency)
+            if not (item.title or item.text):
+                empty += 1
+                continue
             if stamp is not None:
                 stamps.add(item.source, stamp)
             symbols = names.match_symbols(subjects, item.published_at)
@@ -103,7 +108,8 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
         items=tuple(sorted(kept.values(), key=lambda item: (item.available_at, item.id))),
         read=read,
         skipped_not_traded=not_traded,
-        skipped_repeated=read - not_traded - len(kept),
+        skipped_repeated=read - not_traded - empty - len(kept),
+        skipped_empty=empty,
         unmatched=tuple(sorted(unmatched.items(), key=lambda item: (-item[1], item[0]))[:_UNMATCHED_SHOWN]),
         day_stamps=day_stamps,
     )
@@ -187,8 +193,6 @@ def _parse_item(row: Row, latency: timedelta) -> tuple[NewsItem, datetime | None
     first_seen_at = _parse_first_seen(row)
     source = clean_text(row.cells["source"], SOURCE_LENGTH)
     title, text = clean_text(row.cells["title"], TITLE_LENGTH), clean_text(row.cells["text"], TEXT_LENGTH)
-    if not (title or text):
-        raise DataError(f"{row.place}: title and text are empty; fill one or remove the row")
     published_at = local.astimezone(UTC)
     has_clock = len(row.cells["published_at"]) > len("2024-05-31") and first_seen_at is None
     item = NewsItem(

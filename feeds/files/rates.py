@@ -11,7 +11,8 @@ from pathlib import Path
 
 from engine.errors import DataError
 from engine.fx import FxRates, FxRateSeries
-from feeds.files.tables import Row, find_tables, parse_number, parse_timestamp, quote_value, read_rows
+from feeds.files.listing import find_tables
+from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows
 
 COLUMNS = ("date", "close")
 

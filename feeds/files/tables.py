@@ -19,8 +19,15 @@ from typing import Any, BinaryIO
 
 from engine.errors import DataError, UsageError
 
-_SUFFIXES = (".csv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HEADER_BYTES = 65_536
+
+# The texts of articles are longer than the 131,072 characters of the default.
+csv.field_size_limit(2**31 - 1)
+
+
+class UnknownTableError(DataError):
+    """A table has not the columns that it needs; in a folder it can be left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,50 +49,29 @@ def quote_value(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "…")
 
 
-def find_tables(paths: Sequence[Path], needed: Sequence[str], kind: str) -> list[Path]:
-    """Return the tables among `paths` that have the columns `needed`.
-
-    A file named in `paths` must be such a table. In a folder, other tables, other kinds of file and hidden
-    files are skipped; a CSV or Parquet file that cannot be read is refused there as well. Only headers are
-    read.
-
-    Args:
-        paths: Files, or folders of files.
-        needed: The columns that a table must have.
-        kind: What the tables are called in errors, such as "bar".
-
-    Raises:
-        DataError: For a path that is missing or no such table, and a folder without any.
-    """
-    tables: list[Path] = []
-    for path in paths:
-        if stat.S_ISDIR(_file_mode(path)):
-            within = [file for file in list_tables(path) if not _missing_columns(read_columns(file), needed)]
-            if not within:
-                raise DataError(
-                    f"{path}: no {kind} file in this folder; put a .csv or .parquet file there "
-                    f"with the columns {', '.join(needed)}"
-                )
-            tables += within
-        else:
-            require_columns(path, read_columns(path), needed)
-            tables.append(path)
-    return tables
-
-
 def read_columns(path: Path) -> tuple[str, ...]:
     """Return the column names of `path` in small letters. Reads no more than the header."""
-    _require_file(path)
+    _require_table(path)
     if not _is_csv(path):
         names = _parquet_columns(path) if _is_parquet(path) else read_json_columns(path)
         return tuple(_normalize_column(name) for name in names)
-    with _open_table(path) as file:
+    with open_table(path) as file:
         start = file.read(_HEADER_BYTES)
     line = start.splitlines()[0] if start.strip() else b""
     try:
         return tuple(_normalize_column(name) for name in next(csv.reader([_decode_text(path, line)]), []))
     except csv.Error as error:
         raise DataError(f"{path}, line 1: {error}; save it as a comma-separated table") from None
+
+
+def own_columns(path: Path) -> tuple[str, ...]:
+    """Return the columns of a file that may be of our own form; none for one in another form."""
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return ()
+    try:
+        return read_columns(path)
+    except DataError:  # raised again, or not, where the file is read in any form
+        return ()
 
 
 def read_rows(
@@ -106,7 +92,7 @@ def read_rows(
     Raises:
         DataError: For a missing or repeated column, a damaged file and, without `on_ragged`, a ragged row.
     """
-    _require_file(path)
+    _require_table(path)
     rows = _csv_rows(path) if _is_csv(path) else _typed_rows(path, {*needed, *optional})
     header = [_normalize_column(name) for name in next(rows)[1]]
     require_columns(path, header, needed)
@@ -127,11 +113,11 @@ def read_rows(
 
 
 def require_columns(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
-    """Raise DataError unless each column of `needed` is in `header` once."""
+    """Raise UnknownTableError unless each column of `needed` is in `header`, DataError for one twice."""
     missing = _missing_columns(header, needed)
     if missing:
         columns = ", ".join(quote_value(name) for name in header[:12]) or "none"
-        raise DataError(
+        raise UnknownTableError(
             f"{path}: no column {', '.join(missing)}; found {columns}; name the columns in the header"
         )
     for name in needed:
@@ -147,19 +133,6 @@ def _normalize_column(name: str) -> str:
     return name.strip().lower()
 
 
-def list_tables(folder: Path) -> list[Path]:
-    """Return the tables in a folder by their suffix, sorted, without hidden ones. Raises DataError."""
-    try:
-        files = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: {error.strerror}; check the folder") from None
-    return [
-        file
-        for file in files
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".") and file.is_file()
-    ]
-
-
 def _typed_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
     return _parquet_rows(path, wanted) if _is_parquet(path) else read_json_rows(path, wanted)
 
@@ -172,16 +145,26 @@ def _is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def _file_mode(path: Path) -> int:
+def file_mode(path: Path) -> int:
+    """Return the mode of a file or folder. Raises DataError where there is none."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):
         raise UsageError(f"{path}: no such file or folder; check the path") from None
 
 
-def _require_file(path: Path) -> None:
-    if not stat.S_ISREG(_file_mode(path)) or path.suffix.lower() not in _SUFFIXES:
-        raise DataError(f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl")
+def require_file(path: Path) -> None:
+    """Raise DataError where a path is missing or no file."""
+    if not stat.S_ISREG(file_mode(path)):
+        raise DataError(f"{path}: not a table; give a file")
+
+
+def _require_table(path: Path) -> None:
+    require_file(path)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise UnknownTableError(
+            f"{path}: not a table; give a file that ends in .csv or .parquet, or news in .jsonl"
+        )
 
 
 _kept: ContextVar[dict[Path, bytes] | None] = ContextVar("kept", default=None)
@@ -205,7 +188,8 @@ def read_once() -> Iterator[None]:
         _kept.reset(token)
 
 
-def _open_table(path: Path) -> BinaryIO:
+def open_table(path: Path) -> BinaryIO:
+    """Open a file for reading, or what was kept of it (see `read_once`). Raises DataError."""
     kept = _kept.get()
     try:
         if kept is None or path.stat().st_size > _MAX_KEPT_BYTES:
@@ -232,7 +216,7 @@ def _decode_text(path: Path, data: bytes) -> str:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with _open_table(path) as file:
+    with open_table(path) as file:
         text = _decode_text(path, file.read())
     # Strict, because a quote that never closes would otherwise swallow the rest of the file unseen.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -251,7 +235,7 @@ def _parquet_columns(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        with _open_table(path) as file:
+        with open_table(path) as file:
             return [str(name) for name in pq.read_schema(file).names]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damage_error(path, error) from None
@@ -264,22 +248,23 @@ def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]
     names = [name for name in _parquet_columns(path) if _normalize_column(name) in wanted]
     yield 0, names
     try:
-        with _open_table(path) as file, pq.ParquetFile(file) as table_file:
+        with open_table(path) as file, pq.ParquetFile(file) as table_file:
             table = table_file.read(columns=names)
-        columns = [[_format_cell(value) for value in column.to_pylist()] for column in table.columns]
+        columns = [[format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damage_error(path, error) from None
     for number, cells in enumerate(zip(*columns, strict=True), start=1):
         yield number, list(cells)
 
 
-def _format_cell(value: Any) -> str:
+def format_cell(value: Any) -> str:
+    """Return a typed cell as text."""
     if value is None:
         return ""
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     if isinstance(value, list):
-        return ";".join(_format_cell(item) for item in value)
+        return ";".join(format_cell(item) for item in value)
     return str(value)
 
 
@@ -361,7 +346,7 @@ def _parse_json_cell(path: Path, number: int, name: str, value: Any) -> str:
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with _open_table(path) as file:
+        with open_table(path) as file:
             number = 0
             while line := file.readline(_MAX_LINE_LENGTH):
                 number += 1

@@ -33,7 +33,7 @@ def _split_words(listed: str) -> frozenset[str]:
 # Tickers that are also words: they count in capitals only, and beside words about coins or companies.
 _COIN_TICKERS = _split_words(
     "link, near, sand, mana, atom, dash, op, uni, ton, arb, apt, fil, vet, algo, sol, dot, ada, icp, inj, "
-    "neo, axs, mkr, crv, grt, luna, pol, cro, stx, nem"
+    "neo, axs, mkr, crv, grt, luna, pol, cro, stx, nem, xdg"
 )
 
 _COMPANY_TICKERS = _split_words(
@@ -65,7 +65,7 @@ _OTHER_BEFORE = {
 _OTHER_AFTER = {
     "alphabet": re.compile(r"\s+soup\b", re.I),
     "amazon": re.compile(r"\s+(?:rain ?forest|river|basin)\b", re.I),
-    "apple": re.compile(r"\s+(?:pies?|orchards?|growers?|harvests?|juice|cider)\b", re.I),
+    "apple": re.compile(r"\s+(?:pies?|orchards?|growers?|harvests?|cider)\b", re.I),
     "citi": re.compile(r"\s+(?:field|bikes?)\b", re.I),
     "optimism": re.compile(
         r"\s+(?:about|around|as|builds|fades|for|grows|in|on|over|persists|returns|rises|that|wanes)\b", re.I

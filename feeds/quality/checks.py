@@ -12,8 +12,10 @@ from engine.errors import DataError, UsageError
 from engine.instruments import Instrument, is_round_the_clock
 from feeds.files.bars import read_first_days
 from feeds.files.folders import NO_ACTIONS, find_unread_tables, lists_corporate_actions
-from feeds.files.kinds import UnknownTableError, identify_table
-from feeds.files.tables import list_tables, read_once
+from feeds.files.kinds import identify_table
+from feeds.files.listing import list_tables
+from feeds.files.raw import stem_of
+from feeds.files.tables import UnknownTableError, read_once
 from feeds.instruments import guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
@@ -84,8 +86,8 @@ def check_files(
                 findings += [] if left_out else [_unreadable_finding(file, error, in_folder=path.is_dir())]
                 continue
             if kind == "bars":
-                instrument = (instruments or {}).get(file.stem) or guess_instrument(
-                    file.stem, read_first_days(file)
+                instrument = (instruments or {}).get(stem_of(file)) or guess_instrument(
+                    stem_of(file), read_first_days(file)
                 )
                 findings += _check_bars(file, instrument, now, calendars)
             else:

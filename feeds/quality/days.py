@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import median
 
 from engine.calendars import Calendar, Session
-from engine.errors import DataError
+from engine.errors import DataError, quote_key
 from engine.instruments import AssetClass, Instrument
 from feeds.instruments import trades_on_weekends
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
@@ -58,7 +58,7 @@ def check_days(
         fault = (
             f"{len(closed):,} rows are on days on which {instrument.calendar} was closed, Saturdays and "
             "Sundays among them; if it trades round the clock, set asset_class = "
-            f'"coin" under [instruments.{instrument.symbol}], or else remove the rows'
+            f'"coin" under [instruments.{quote_key(instrument.symbol)}], or else remove the rows'
         )
         findings.append(new_finding(Kind.CLOSED_DAY, first.line, first.day, str(first.day), fault))
     else:

@@ -13,8 +13,8 @@ from pathlib import Path
 from engine.errors import DataError
 from engine.model import Precision
 from feeds.files.day_stamps import DayStamps
-from feeds.files.news import COLUMNS, OPTIONAL_COLUMNS
-from feeds.files.tables import Row, parse_timestamp, quote_value, read_rows
+from feeds.files.news_forms import read_news_rows
+from feeds.files.tables import Row, parse_timestamp, quote_value
 from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
 
 # Clocks of publishers and readers differ by minutes; a time without a zone by more than half a day.
@@ -45,6 +45,7 @@ class _NewsCheck:
         self.findings: list[Finding] = []
         self._new_finding, self._now = FindingFactory(file=path), now
         self._occurrences: Counter[tuple[str, ...]] = Counter()
+        self._empty: list[int] = []
         self._day_stamps = DayStamps()
         self._check_order(list(self._read()))
         self._check_day_stamps()
@@ -53,6 +54,9 @@ class _NewsCheck:
                 f"{pluralize(repeated, 'item')} with the time, source and words of another; read once only"
             )
             self._add(Kind.DUPLICATE, None, None, str(repeated), fault, blocking=False)
+        if self._empty:
+            fault = f"{pluralize(len(self._empty), 'item')} without title and text from here on; left out"
+            self._add(Kind.UNREADABLE, self._empty[0], None, "", fault, blocking=False)
 
     def _add(
         self,
@@ -70,7 +74,7 @@ class _NewsCheck:
     def _read(self) -> Iterator[_DatedLine]:
         path = self._new_finding.file
         try:
-            for row in read_rows(path, COLUMNS, OPTIONAL_COLUMNS, on_ragged=self._add_ragged):
+            for row in read_news_rows(path, self._add_ragged):
                 if item := self._check_item(row):
                     yield item
         except DataError as error:
@@ -100,8 +104,7 @@ class _NewsCheck:
             self._add(Kind.DATE, row.number, None, text, fault)
             return None
         if not (row.cells["title"] or row.cells["text"]):
-            fault = "title and text are empty; fill one or remove the row"
-            self._add(Kind.UNREADABLE, row.number, published, "", fault)
+            self._empty.append(row.number)
         at = published.astimezone(UTC) if published.tzinfo else published.replace(tzinfo=UTC)
         self._occurrences[text, row.cells["source"], row.cells["title"], row.cells["text"]] += 1
         dated_only = len(text) == len("2024-05-31") or row.cells.get("precision") == Precision.DAY

@@ -182,10 +182,12 @@ def _find_breaks(
         if instrument.asset_class is AssetClass.A_SHARE:
             limit = price_limit(instrument, rows[index].day)
             suspect = index >= _LISTING_DAYS and limit > 0 and abs(math.exp(gap) - 1) > limit + 0.01
+        elif abs(gap) <= _BREAK:
+            continue
         else:
             overnight = rows[index].day - rows[index - 1].day <= (_DAY if joined else _LONGEST_CLOSURE)
             scale, volume = float(moves.gap_scale[index]), moves.relative_volume(index)
-            suspect = overnight and abs(gap) > _BREAK and _is_split(gap, scale, volume, joined=joined)
+            suspect = overnight and _is_split(gap, scale, volume, joined=joined)
         if suspect:
             yield index, math.exp(gap)
 

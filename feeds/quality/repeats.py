@@ -30,6 +30,9 @@ def check_repeats(
         new_finding: Creates the findings of this file.
     """
     rows = [row for row in rows if row.is_valid]
+    if sum(row.volume > 0 for row in rows) > len(rows) / 2:
+        # Days of suspension have the prices of the last day; that nobody traded is reported elsewhere.
+        rows = [row for row in rows if row.volume > 0]
     frozen = _find_frozen(rows, lambda row: row.numbers[:4])
     covered = {row.line for run in frozen for row in run}
     findings = [_frozen_finding(run, "all four prices", new_finding, blocking=True) for run in frozen]
@@ -38,9 +41,9 @@ def check_repeats(
         for run in _find_frozen(rows, lambda row: row.close)
         if not covered & {row.line for row in run}
     ]
-    pairs = [(earlier, later) for earlier, later in pairwise(rows) if later.volume > 0]
+    pairs = list(pairwise(rows))
     for earlier, later in pairs:
-        if earlier.numbers == later.numbers and later.line not in covered:
+        if later.volume > 0 and earlier.numbers == later.numbers and later.line not in covered:
             fault = (
                 f"{later.day} has every number of {earlier.day}, and its volume; take it from another source"
             )
@@ -68,15 +71,11 @@ def check_repeats(
 
 
 def _find_frozen(rows: Sequence[BarRow], value: Callable[[BarRow], object]) -> list[list[BarRow]]:
-    """Return the runs of rows with one value that chance does not explain, and in which something traded."""
+    """Return the runs of rows with one value that chance does not explain."""
     runs = [list(group) for _, group in groupby(rows, key=value)]
     share = max(_LEAST_SHARE, 1 - len(runs) / max(1, len(rows)))
     return [
-        run
-        for run in runs
-        if len(run) >= _LEAST_RUN
-        and len(rows) * share ** (len(run) - 1) < _MAX_CHANCE
-        and any(row.volume > 0 for row in run)
+        run for run in runs if len(run) >= _LEAST_RUN and len(rows) * share ** (len(run) - 1) < _MAX_CHANCE
     ]
 
 
@@ -85,8 +84,8 @@ def _frozen_finding(
 ) -> Finding:
     first, last = run[1], run[-1]
     fault = (
-        f"{what} of {run[0].day} again on each of the next {len(run) - 1} rows, to {last.day}, though it "
-        "traded: the source repeated itself; take these days from another"
+        f"{what} of {run[0].day} again on each of the next {len(run) - 1} rows, to {last.day}: the source "
+        "repeated itself; take these days from another"
     )
     return new_finding(Kind.FROZEN, first.line, first.day, f"{run[0].close:g}", fault, blocking=blocking)
 

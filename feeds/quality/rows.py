@@ -11,8 +11,8 @@ from itertools import groupby
 
 from engine.errors import DataError
 from engine.model import widen_range
-from feeds.files.bars import COLUMNS
-from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value, read_rows
+from feeds.files.dialects import read_bar_rows
+from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value
 from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
 
 _PRICES = ("open", "high", "low", "close")
@@ -56,7 +56,7 @@ class RowCheck:
     def _read(self) -> list[BarRow]:
         stamped: list[tuple[Row, datetime]] = []
         try:
-            for row in read_rows(self._new_finding.file, COLUMNS, on_ragged=self._add_ragged):
+            for row in read_bar_rows(self._new_finding.file, self._add_ragged):
                 text = row.cells["date"]
                 stamp = parse_timestamp(text)
                 if stamp is not None:
@@ -75,6 +75,14 @@ class RowCheck:
         if len(stamped) < _ENOUGH_ROWS and self._has_rows_within_days(stamped):
             return []
         self._check_clock(stamped)
+        if len(stamped) > 2 and stamped[0][0].number > stamped[-1][0].number:
+            row, stamp = stamped[-1]
+            fault = f"the rows begin at {stamp.date()} and go back in time; they are read oldest first"
+            self.findings.append(
+                self._new_finding(
+                    Kind.ORDER, row.number, stamp.date(), str(stamp.date()), fault, blocking=False
+                )
+            )
         self.offsets = {stamp.utcoffset() or timedelta(0) for _, stamp in stamped}
         return list(self._parse_bars(stamped))
 
@@ -90,7 +98,7 @@ class RowCheck:
         row, stamp = stamped[0]
         fault = (
             f"the first {len(stamped)} rows are of {pluralize(len(days), 'day')}: bars of less than a day, "
-            "or several symbols in one file; give one bar a day and one symbol"
+            "or several symbols or copies in one file; give one bar a day and one symbol"
         )
         self.findings.append(
             self._new_finding(Kind.INTERVAL, row.number, stamp.date(), row.cells["date"], fault)

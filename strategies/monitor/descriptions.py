@@ -203,9 +203,14 @@ def decision_text(close: datetime, now: datetime) -> str:
     return f"next decision at the close of {close:%Y-%m-%d %H:%M} UTC (in {span_text(close - now)})"
 
 
+def is_taken_back(action: str, value: float) -> bool:
+    """Return whether an announcement of this value takes an earlier one back."""
+    return value == (1.0 if action == ActionKind.SPLIT else 0.0)
+
+
 def action_text(action: str, value: float) -> str:
-    """Return a split or dividend in a few words; a ratio of 1 and an amount of 0 take one back."""
-    if value == (1.0 if action == ActionKind.SPLIT else 0.0):
+    """Return a split or dividend in a few words."""
+    if is_taken_back(action, value):
         return f"no {action}"
     if action == ActionKind.SPLIT:
         return f"split, {value:g} for 1" if value >= 1 else f"reverse split, 1 for {1 / value:g}"
@@ -214,14 +219,15 @@ def action_text(action: str, value: float) -> str:
 
 def announcement_line(announced: Mapping[str, Any]) -> str:
     """Return the outcome of `strategies.paper_runtime.control.announce_action`."""
-    what = f"{announced['symbol']}, {action_text(announced['action'], announced['value'])}"
-    when = f"{announced['effective_at']:%Y-%m-%d %H:%M} UTC"
-    if announced["late"]:
-        how = f"the open of {when} is past: what was held before it is restated"
-    else:
-        how = f"takes effect at the open of {when}"
+    action, value = announced["action"], announced["value"]
+    what = f"session {announced['session']}: {announced['symbol']}, {action_text(action, value)}"
+    when = f"the open of {announced['effective_at']:%Y-%m-%d %H:%M} UTC"
+    if is_taken_back(action, value):
+        return f"{what} at {when} is journaled; what was announced before is taken back"
+    done = "restated" if action == ActionKind.SPLIT else "paid for"
+    how = f"; {when} is past, so what was held before it is {done}" if announced["late"] else f" for {when}"
     idle = "" if announced["running"] else "; the session is not running and does so when it is started"
-    return f"session {announced['session']}: {what}, is journaled; {how}{idle}"
+    return f"{what}, is journaled{how}{idle}"
 
 
 def span_text(span: timedelta) -> str:

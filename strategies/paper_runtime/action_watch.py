@@ -52,14 +52,15 @@ class ActionWatch:
         self._retry_at: dict[str, datetime] = {}
 
     def step(self, now: datetime) -> datetime | None:
-        """Announce what is new, and return at once; else let the collector do what is due."""
-        if fresh := self._ask(now):
-            self._journal.append([encode(announced, now) for announced in fresh], now)
-            return now
-        return self._collector.step(now)
-
-    def _ask(self, now: datetime) -> list[ActionAnnounced]:
+        """Ask for splits and dividends where that is due, and return at once; else let the collector step."""
         due = {symbol: at for symbol in self._sources if (at := self._due(symbol, now)) is not None}
+        if not due:
+            return self._collector.step(now)
+        if fresh := self._ask(due, now):
+            self._journal.append([encode(announced, now) for announced in fresh], now)
+        return now  # the answers took time, which the collector must not overlook
+
+    def _ask(self, due: Mapping[str, datetime], now: datetime) -> list[ActionAnnounced]:
         by_source: dict[str, list[str]] = {}
         for symbol in due:
             by_source.setdefault(self._sources[symbol].name, []).append(symbol)

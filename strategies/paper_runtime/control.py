@@ -22,7 +22,7 @@ from engine.journal.journal import Journal
 from engine.journal.recovery import recover
 from engine.journal.store import StoredRow
 from engine.trading.risk import Command, CommandKind
-from strategies.paper.announced_actions import AnnouncedActions
+from strategies.paper.announced_actions import AnnouncedActions, build_action
 from strategies.paper.files import journal_path, runner_pid, session_folder, session_names, supervisor_pid
 from strategies.run_spec import read_start
 
@@ -177,6 +177,11 @@ def _find_ex_open(code: str, on: date | None, now: datetime, symbol: str) -> dat
 def _require_applicable(
     journal: Journal, announced: ActionAnnounced, start: datetime, reached: datetime
 ) -> None:
+    if announced.value != 0:  # which takes a dividend back
+        try:
+            build_action(announced)
+        except ValueError as error:
+            raise UsageError(f"{error}; give a number above zero") from error
     actions, at = AnnouncedActions(journal), announced.effective_at
     what = f"the {announced.action} of {announced.symbol} on {at:%Y-%m-%d}"
     if actions.is_effective(announced):

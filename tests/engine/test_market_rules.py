@@ -224,6 +224,7 @@ def test_one_calendar_that_ends_does_not_stop_the_others():
     assert all("no new position" in order.reason for order in result.orders if order.symbol == "600519")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the real bars of ../shared/data")
 def test_limit_days_of_real_shares_are_never_bought_at_the_top_nor_sold_at_the_bottom():
     refused = 0

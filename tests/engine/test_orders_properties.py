@@ -61,6 +61,9 @@ def markets(draw):
             slippage_bps=draw(bps),
             latency_bps=draw(bps),
             borrow_rate=draw(st.floats(0, 1)),
+            least_fee=draw(st.sampled_from([0.0, 0.0, 5.0])),
+            sale_tax_bps=draw(st.sampled_from([0.0, 0.0, 10.0])),
+            fee_tiers=draw(st.sampled_from([(), (), ((CASH, 1.0),)])),
         )
         price = draw(st.floats(0.5, 500))
         moves = st.tuples(st.floats(0.7, 1.4), st.floats(0.7, 1.4), st.integers(0, 9))
@@ -128,7 +131,10 @@ def test_a_fill_has_the_size_ordered_and_the_price_and_cost_configured(market):
         assert fill.price == fill.open * (
             1 + costs.slippage_fraction if fill.size > 0 else 1 - costs.slippage_fraction
         )
-        fee = abs(fill.size) * fill.price * costs.fee_bps / 10_000
+        value = abs(fill.size) * fill.price
+        fees = [max(value * bps / 10_000, costs.least_fee) for bps in possible_fees(costs)]
+        tax = value * costs.sale_tax_bps / 10_000 if fill.size < 0 else 0
+        fee = min((each + tax for each in fees), key=lambda each: abs(each - fill.commission))
         slippage = abs(fill.size) * fill.open * (costs.slippage_bps + costs.latency_bps) / 10_000
         assert fill.commission == pytest.approx(fee, rel=1e-12)
         assert fill.cost == pytest.approx(fee + slippage, rel=1e-9, abs=1e-9)
@@ -167,6 +173,10 @@ def test_the_pnl_of_all_steps_is_the_change_of_equity(market):
     )
 
 
+def possible_fees(costs):
+    return [costs.fee_bps, *(bps for _, bps in costs.fee_tiers)]
+
+
 class Shadow:
     """The same account, kept from slices and records alone."""
 
@@ -177,8 +187,19 @@ class Shadow:
         self.price = {}
         self.charged = {}
         self.start = {}
+        self.traded = []
+        self.now = None
+
+    def tier(self, symbol):
+        """The fee in basis points after the fills before this slice; no market is as long as 30 days."""
+        tiers = self.costs[symbol].fee_tiers
+        before = sum(
+            value for at, name, value in self.traded if at < self.now and self.costs[name].fee_tiers == tiers
+        )
+        return next((bps for least, bps in reversed(tiers) if least <= before), self.costs[symbol].fee_bps)
 
     def see(self, slice_):
+        self.now = slice_.as_of
         for symbol, each in slice_.bars.items():
             if self.held[symbol] < 0:
                 days = (slice_.as_of - self.charged[symbol]).total_seconds() / 86_400
@@ -192,6 +213,7 @@ class Shadow:
     def take(self, fill):
         self.cash -= fill.size * fill.price + fill.commission
         self.held[fill.symbol] += fill.size
+        self.traded.append((fill.at, fill.symbol, abs(fill.size) * fill.price))
 
     def worth(self):
         return [size * self.price[symbol] for symbol, size in self.held.items() if size]
@@ -205,7 +227,9 @@ class Shadow:
         price = self.price[order.symbol] * (
             1 + costs.slippage_fraction if order.size > 0 else 1 - costs.slippage_fraction
         )
-        cash = self.cash - order.size * price - abs(order.size) * price * costs.fee_fraction
+        value = abs(order.size) * price
+        fee = max(value * self.tier(order.symbol) / 10_000, costs.least_fee)
+        cash = self.cash - order.size * price - fee - (order.size < 0) * value * costs.sale_tax_bps / 10_000
         held = self.held | {order.symbol: self.held[order.symbol] + order.size}
         worth = [size * self.price[symbol] for symbol, size in held.items() if size]
         lacking = -cash if order.size > 0 else float("-inf")
@@ -236,6 +260,9 @@ def test_cash_and_value_are_those_of_an_account_kept_from_the_fills_and_those_of
     theirs = []
 
     def ask(strategy):
+        broker = strategy.broker
+        # backtrader asks every feed that a position was looked up for, also one that never had a bar.
+        broker.positions = {feed: held for feed, held in broker.positions.items() if len(feed)}
         theirs.append(bt.brokers.BackBroker._get_value(strategy.broker))
 
     shadow, happened = Shadow(market), []

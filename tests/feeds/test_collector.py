@@ -20,12 +20,12 @@ from tests.support.collector_stage import (
 )
 
 
-def test_each_day_is_told_by_a_close_and_then_an_open_of_all_symbols(journal):
+def test_each_day_is_a_close_and_then_an_open_of_all_symbols(journal):
     exchange = Exchange("BTC", "ETH")
     run(make_collector(journal, exchange), exchange, START + 2 * DAY + HOUR)
-    told = [(slice_.as_of, slice_.phase, sorted(slice_.bars)) for slice_, _ in slices(journal)]
+    journaled = [(slice_.as_of, slice_.phase, sorted(slice_.bars)) for slice_, _ in slices(journal)]
     both = ["BTC", "ETH"]
-    assert told == [
+    assert journaled == [
         (START, Phase.OPEN, both),
         (START + DAY, Phase.CLOSE, both),
         (START + DAY, Phase.OPEN, both),
@@ -135,12 +135,12 @@ def test_after_downtime_what_was_missed_is_filled_in_order_and_marked_as_late(jo
 def test_a_new_collector_goes_on_from_any_step_of_a_killed_one(journal):
     exchange = Exchange("BTC", "ETH")
     exchange.items = [make_item("one", START)]
-    for lives in range(50):
+    for attempt in range(50):
         collector = make_collector(journal, exchange)
-        for _ in range(1 + lives % 5):
+        for _ in range(1 + attempt % 5):
             now = exchange.own()
             exchange.now += max(collector.step(now) - now, timedelta(seconds=1))
-    told = [(slice_.as_of, slice_.phase) for slice_, _ in slices(journal)]
-    assert len(told) == len(set(told)) > 1
+    journaled = [(slice_.as_of, slice_.phase) for slice_, _ in slices(journal)]
+    assert len(journaled) == len(set(journaled)) > 1
     assert sum(len(slice_.news) for slice_, _ in slices(journal)) == 1
     assert rows(journal, "gap") == []

@@ -24,7 +24,7 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared market dat
 
 
 @needs_data
-def test_three_months_of_coins_and_stocks_are_told_of_in_full_or_named_as_gaps():
+def test_three_months_of_coins_and_stocks_are_journaled_in_full_or_named_as_gaps():
     # Three years of the same: make bench-collector.
     market = file_market([DATA / name for name in FILES], date(2019, 1, 1), date(2019, 4, 5), seed=0)
     report = try_collector(market, seed=0)
@@ -35,7 +35,7 @@ def test_three_months_of_coins_and_stocks_are_told_of_in_full_or_named_as_gaps()
     assert {"clock", "correction", "gap", "late", "news", "quote", "source"} <= report.kinds.keys()
 
 
-def test_a_simulated_market_is_told_of_in_full_too():
+def test_a_simulated_market_is_journaled_in_full_too():
     report = try_collector(simulated_market(date(2023, 3, 1), date(2023, 4, 10), seed=3), seed=3)
     assert report.problems == ()
     assert report.bars > 100

@@ -39,9 +39,9 @@ def test_a_clock_that_is_off_by_an_hour_is_named_and_moves_no_slice(journal, hou
     assert closes(journal) == {}
     run(make_collector(journal, exchange), exchange, START + DAY + MINUTE)
     assert {late for _, late in closes(journal).values()} == {False}
-    (told,) = rows(journal, "clock")
-    assert told.payload["offset_seconds"] == -hours * 3600
-    assert told.payload["agrees"] is False
+    (measured,) = rows(journal, "clock")
+    assert measured.payload["offset_seconds"] == -hours * 3600
+    assert measured.payload["agrees"] is False
 
 
 def test_a_clock_that_is_set_while_the_collector_sleeps_is_noticed_at_once(journal):

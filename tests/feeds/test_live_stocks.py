@@ -12,6 +12,7 @@ from engine.journal.journal import Journal
 from engine.model import Phase
 from feeds.instruments import guess_instrument
 from feeds.live.collector import Collector
+from feeds.live.protocols import ActionSource
 from feeds.live.settings import Limits
 from feeds.sources import eastmoney_source, yfinance_source
 from feeds.sources.stocks import FINAL_AFTER, SURELY_FINAL_AFTER, LiveStocks
@@ -129,7 +130,7 @@ def cells(row: TextRow) -> list[float]:
     return [float(cell) for cell in row[1:]]
 
 
-def test_three_sessions_around_a_holiday_are_told_by_open_and_close(service, journal):
+def test_three_sessions_around_a_holiday_are_journaled_by_open_and_close(service, journal):
     days, calendar = list_days(service), service.tape.calendar
     service.collect(journal, closes(calendar, days[-1]) + HOUR)
     slices = [
@@ -271,4 +272,5 @@ def test_splits_and_dividends_of_yahoo_take_effect_at_the_open_of_their_day(yaho
 
 
 def test_a_source_without_splits_states_none(eastmoney):
+    assert isinstance(eastmoney.source, ActionSource)
     assert eastmoney.source.corporate_actions("600519", opens(XSHG, SHANGHAI[0])) == []

@@ -275,7 +275,6 @@ def test_clean_text_is_printable_single_spaced_and_short(text, length):
         ("yesterday,day,,,t,", "line 2: published_at 'yesterday' is not a time"),
         ("0001-01-01T00:00:00+08:00,day,,,t,", "is not a time"),
         ("2024-05-31,week,,,t,", "line 2: precision 'week' is unknown; write second, minute, hour, day"),
-        ("2024-05-31,day,Wire,BTC,\x1b, ", "line 2: title and text are empty"),
         ('2024-05-31,day,Wire,BTC,"t,', "line 2: unexpected end of data"),
     ],
 )
@@ -284,6 +283,16 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_place(tmp_path, line, com
         read(tmp_path, line)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_item_without_title_and_text_is_left_out_and_counted(tmp_path):
+    archive = read(tmp_path, "2024-05-31,day,Wire,BTC,\x1b, ", "2024-05-31,day,Wire,BTC,t,")
+    assert (archive.read, len(archive.items), archive.skipped_empty) == (2, 1, 1)
+
+
+def test_a_text_beyond_the_limit_of_the_csv_module_is_read(tmp_path):
+    item = the_item(tmp_path, f"2024-05-31,day,Wire,BTC,t,{'word ' * 30_000}")
+    assert item.text.startswith("word word")
 
 
 def test_the_line_is_where_the_row_begins_also_after_a_text_of_several_lines(tmp_path):

@@ -59,11 +59,15 @@ class Clock:
 
 
 def fetch(
-    store: Path, *urls: str, clock: Clock | None = None, settings: FetchSettings = QUICK
+    store: Path,
+    *urls: str,
+    clock: Clock | None = None,
+    settings: FetchSettings = QUICK,
+    run: Callable[..., object] = direct,
 ) -> FetchReport:
     clock = clock or Clock()
     return fetch_news(
-        urls, NewsStore(store), NAMES, clock=clock, sleep=clock.sleep, settings=settings, run=direct
+        urls, NewsStore(store), NAMES, clock=clock, sleep=clock.sleep, settings=settings, run=run
     )
 
 
@@ -144,9 +148,7 @@ def test_every_saved_feed_is_read_with_feedparsers_times_and_nothing_before_its_
 
         urls = [site.url(f"/{path.name}") for path in files]
         settings = FetchSettings(max_articles=0)
-        report = fetch_news(
-            urls, store, NAMES, clock=clock, sleep=clock.sleep, settings=settings, run=recording
-        )
+        report = fetch(store.path, *urls, clock=clock, settings=settings, run=recording)
     for path, url in zip(files, urls, strict=True):
         assert read[url] == feedparsers_times(path)
     assert len(files) == 119
@@ -177,14 +179,12 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_feed_ends_in_time_and_harms_nothing(tmp_path, name):
-    clock = Clock()
     started = time.monotonic()
+    store = NewsStore(tmp_path / "news.jsonl")
     with news_site({"/feed": page(HOSTILE[name])}) as site, Sandbox(seconds=1.5) as run:
-        store = NewsStore(tmp_path / "news.jsonl")
-        urls = [site.url("/feed")]
-        report = fetch_news(urls, store, NAMES, clock=clock, sleep=clock.sleep, settings=QUICK, run=run)
+        report = fetch(store.path, site.url("/feed"), run=run)
     assert time.monotonic() - started < 8
-    assert all(line.count("\n") == 0 and line.startswith(urls[0]) for line in report.faults)
+    assert all(line.count("\n") == 0 and line.startswith(site.url("/feed")) for line in report.faults)
     assert report.stored + len(report.faults) == 1
     assert all("root:" not in seen.title + seen.text and len(seen.title) <= 300 for seen in store.read())
 

@@ -165,7 +165,7 @@ def test_no_topic_is_a_name():
         ("600519", None),
     ],
 )
-def test_a_pair_is_told_from_a_ticker(symbol, pair):
+def test_a_pair_is_distinguished_from_a_ticker(symbol, pair):
     assert parse_pair(symbol) == pair
 
 

@@ -9,6 +9,7 @@ from feeds.files.kinds import identify_table
     [
         ("date,open,high,low,close,volume", "bars"),
         ("Volume,Close,Low,High,Open,Date,note", "bars"),
+        ("Date,Price,Open,High,Low,Vol.,Change %", "bars"),
         ("published_at,source,symbols,title,text", "news"),
     ],
 )
@@ -21,7 +22,7 @@ def test_a_table_is_identified_by_its_columns(tmp_path, header, kind):
 @pytest.mark.parametrize(
     ("header", "complaint"),
     [
-        ("date,open,high,low,close", "bars lack the column volume; found 'date', 'open'"),
+        ("date,open,high,close,volume", "bars lack the column low; found 'date', 'open'"),
         ("published_at,source,title,text", "news lack the column symbols; found 'published_at'"),
         ("a,b", "found 'a', 'b'; name the columns"),
     ],

@@ -1,5 +1,7 @@
 """Splits and dividends that a person or a source states while a session runs."""
 
+import json
+import math
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 
@@ -34,6 +36,7 @@ from tests.support.paper_sessions import (
     replay,
     session_opens,
 )
+from tui.cli.main import run
 
 EX = session_opens(STOCK)[9]
 SPLIT = Split(at=EX, symbol=STOCK, ratio=10.0)
@@ -239,6 +242,7 @@ def test_a_day_is_the_one_that_runs_or_comes_next_unless_it_is_named(tmp_path):
         ({"on": date(2023, 1, 14)}, "no session on that day; the next is 2023-01-17"),
         ({"on": date(2022, 12, 1)}, "before session trial began"),
         ({"on": date(9999, 1, 1)}, "does not have that day"),
+        ({"action": ActionKind.DIVIDEND, "value": math.inf}, "dividend inf is not an amount above zero"),
     ],
 )
 def test_what_cannot_take_effect_is_refused_in_one_line(tmp_path, change, message):
@@ -273,6 +277,33 @@ def test_a_ratio_is_new_units_for_old_ones(text, ratio):
 def test_another_ratio_is_refused(text):
     with pytest.raises(UsageError, match="10:1 for ten new shares"):
         parse_ratio(text)
+
+
+def test_the_commands_state_what_is_journaled_and_when_it_takes_effect(tmp_path, capsys):
+    replay_until(tmp_path, day(5))
+    folder = ["--data-dir", str(tmp_path)]
+    assert run(["paper", "split", NAME, STOCK, "10:1", "--on", f"{EX:%Y-%m-%d}", *folder]) == 0
+    assert capsys.readouterr().out == (
+        f"session trial: {STOCK}, split, 10 for 1, is journaled for the open of {EX:%Y-%m-%d %H:%M} UTC; "
+        "the session is not running and does so when it is started\n"
+    )
+    assert run(["paper", "dividend", NAME, STOCK, "0.25", "--json", *folder]) == 0
+    stated = json.loads(capsys.readouterr().out)
+    assert (stated["action"], stated["value"], stated["late"]) == ("dividend", 0.25, False)
+    assert run(["paper", "status", NAME, *folder]) == 0
+    shown = capsys.readouterr().out
+    assert f"{STOCK}, split, 10 for 1, at the open of {EX:%Y-%m-%d %H:%M} UTC" in shown
+    assert f"{STOCK}, dividend of 0.25, at the open of" in shown
+    assert run(["paper", "split", NAME, STOCK, "1:1", "--on", f"{EX:%Y-%m-%d}", *folder]) == 0
+    assert "taken back" in capsys.readouterr().out
+    for words in (
+        ["split", NAME, STOCK, "0:1"],
+        ["dividend", NAME, STOCK, "nan"],
+        ["dividend", NAME, STOCK, "-1"],
+    ):
+        assert run(["paper", *words, *folder]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(read_rows(tmp_path, "action_announced")) == 3
 
 
 def test_a_bar_in_new_units_is_what_an_exchange_states():

@@ -12,7 +12,6 @@ import closecall as cc
 from strategies.monitor.catalog import JournalPlace, JournalType
 from strategies.monitor.journal_reader import JournalFile
 from strategies.monitor.projection import JournalProjection
-from strategies.strategy import _smooth
 from tests.support.students import RuleStudent
 from tui.cli.main import run as run_command
 
@@ -90,6 +89,7 @@ def test_own_code_gives_the_same_digests_through_the_library_and_the_command(
     assert len(result.fills) > 3
 
 
+@pytest.mark.slow
 def test_print_and_html_show_the_table_of_the_command(tmp_path, capsys, market):
     words = ["--days", "60", "--seed", "8", "--data-dir", tmp_path]
     (tmp_path / "config.toml").write_text("[market]\ncoins = 2\nstocks = 1\n")
@@ -232,33 +232,59 @@ def test_a_strategy_sees_the_forecast_of_its_close_and_closed_bars_only(market):
     assert len(result.fills) == 0
 
 
-def test_indicators_are_those_of_backtrader_on_daily_bars(frames):
-    bars = frames["BTCUSDT"].assign(date=pd.to_datetime(frames["BTCUSDT"]["date"])).set_index("date")
-    last = {}
+INDICATORS = {
+    "sma": (bt.indicators.SMA, {"period": 10}),
+    "ema": (bt.indicators.EMA, {"period": 10}),
+    "rsi": (bt.indicators.RSI_Safe, {"period": 14}),
+    "atr": (bt.indicators.ATR, {"period": 14}),
+    "macd": (bt.indicators.MACDHisto, {"period_me1": 5, "period_me2": 9, "period_signal": 4}),
+    "bands": (bt.indicators.BollingerBands, {"period": 12}),
+    "stochastic": (bt.indicators.Stochastic, {"period": 7}),
+    "highest": (bt.indicators.Highest, {"period": 5}),
+    "kama": (bt.indicators.KAMA, {"period": 6}),
+}
+CROSSED = ("sma", "ema", "rsi", "atr")
 
-    class Reference(bt.Strategy):
-        def __init__(self):
-            indicators = bt.indicators
-            self.known = {
-                "sma": indicators.SMA(self.data, period=10),
-                "ema": indicators.EMA(self.data, period=10),
-                "rsi": indicators.RSI(self.data, period=14),
-                "atr": indicators.ATR(self.data, period=14),
-            }
 
-        def next(self):
-            last.update({name: line[0] for name, line in self.known.items()})
+class DailyReference(bt.Strategy):
+    """What backtrader's indicators come to on plain daily data, by date."""
 
+    def __init__(self):
+        self.values = {}
+        self.known = {name: kind(self.data, **params) for name, (kind, params) in INDICATORS.items()}
+
+    def prenext(self):
+        self.next()
+
+    def next(self):
+        day = self.data.datetime.date(0)
+        for name, indicator in self.known.items():
+            if len(self.data) >= indicator._minperiod:
+                self.values[day, name] = [line[0] for line in indicator.lines]
+
+
+def test_indicators_are_those_of_backtrader_on_plain_daily_data(market):
     class Mine(cc.Strategy):
         def on_close(self, slice):
-            values = (self.sma, 10), (self.ema, 10), (self.rsi, 14), (self.atr, 14)
-            mine.update({method.__name__: method("BTCUSDT", period) for method, period in values})
+            for symbol, bar in slice.bars.items():
+                for name, (kind, params) in INDICATORS.items():
+                    indicator = self.indicator(symbol, kind, **params)
+                    if indicator is not None:
+                        mine[symbol][bar.opens_at.date(), name] = [line[0] for line in indicator.lines]
+                    if name in CROSSED:
+                        value = getattr(self, name)(symbol, params["period"])
+                        assert value == (None if indicator is None else indicator[0])
 
-    mine = {}
-    cerebro = bt.Cerebro()
-    cerebro.adddata(bt.feeds.PandasData(dataname=bars))
-    cerebro.addstrategy(Reference)
-    cerebro.run()
-    cc.backtest(cc.MarketData.from_frames(frames), strategy=Mine())
-    assert mine == pytest.approx(last)
-    assert _smooth([1.0], 2, 0.5) is None
+    mine = {symbol: {} for symbol in market.bars}
+    cc.backtest(market, strategy=Mine())
+    assert len(mine) == 3
+    for symbol, bars in market.bars.items():
+        frame = frame_of(bars)
+        cerebro = bt.Cerebro()
+        cerebro.adddata(
+            bt.feeds.PandasData(dataname=frame.assign(date=pd.to_datetime(frame["date"])).set_index("date"))
+        )
+        cerebro.addstrategy(DailyReference)
+        (reference,) = cerebro.run(runonce=False)
+        assert len(reference.values) > 100
+        assert mine[symbol] == reference.values

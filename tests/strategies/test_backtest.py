@@ -60,6 +60,7 @@ def test_the_result_says_what_was_run_and_how_every_caller_scored(finished_run):
     assert "SIMULATED" in " ".join(result["notes"])
 
 
+@pytest.mark.slow
 def test_the_oracle_captures_its_own_edge_and_a_contrarian_loses_it(tmp_path):
     market = load_market_data(load_config(None, SMALL), tmp_path)
 
@@ -218,6 +219,7 @@ def remove_bars(facts, instant):
     return replace(facts, bars=bars, news=[i for i in facts.news if i.available_at <= instant])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [pytest.param("simulated"), pytest.param("real", marks=needs_real)])
 def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, monkeypatch, source):
     flags = BITCOIN if source == "real" else {}

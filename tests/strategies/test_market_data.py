@@ -195,7 +195,6 @@ UNKNOWN = {
     ),
     "ETHUSDT.csv": ("unix,close_price", "lack the column .*; found 'unix', 'close_price'; name the columns"),
     "SOLUSDT.xlsx": ("PK", "a table in a form that is not read; save it as .csv or .parquet"),
-    "aapl.us.txt": ("<TICKER>,<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>", "a table in a form that is not read"),
 }
 
 

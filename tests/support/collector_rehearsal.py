@@ -196,5 +196,5 @@ class RehearsedNews:
         shown = [item for item in self._items if item.published_at <= now][-_SHOWN_NEWS:]
         for item in shown:
             self.shown_at.setdefault((item.source, item.id), now)
-        told = [replace(item, first_seen_at=own, available_at=max(item.published_at, own)) for item in shown]
-        return [*told, *(replace(item, title=item.title + " (updated)") for item in told[-1:])]
+        items = [replace(item, first_seen_at=own, available_at=max(item.published_at, own)) for item in shown]
+        return [*items, *(replace(item, title=item.title + " (updated)") for item in items[-1:])]

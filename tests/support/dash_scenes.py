@@ -3,6 +3,7 @@
 import atexit
 import functools
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,3 +56,11 @@ def make_view_state(folder: Path, name=None, **rest) -> ViewState:
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file of a folder with its bytes."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def until(pilot, met, seconds=20.0):
+    """Let the dashboard run until a condition holds."""
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, "it did not happen in time"
+        await pilot.pause(0.05)

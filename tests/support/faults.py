@@ -235,4 +235,4 @@ PLANTED: dict[str, tuple[Plant, Kind]] = {
 NEEDS_CLOSED_DAYS = ("shifted", "closed day", "joined")
 
 # Found at the place, but no harm on its own: prices are as they were, or no fill is made there.
-HARMLESS = ("zero volume", "bad tick", "volume unit", "flat", "joined")
+HARMLESS = ("zero volume", "bad tick", "volume unit", "flat", "joined", "backwards")

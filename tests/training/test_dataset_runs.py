@@ -160,10 +160,12 @@ def test_steps_that_the_calls_do_not_come_to_are_refused_in_one_line(finished, t
     folder, _, result, _ = finished
 
     def dearer(rows):
-        return [
-            (kind, at, payload | {"fee_bps": 99.0} if kind == "run_started" else payload)
-            for kind, at, payload in rows
-        ]
+        for kind, _, payload in rows:
+            if kind == "settings":
+                payload["costs"] = {
+                    symbol: costs | {"fee_bps": 99.0} for symbol, costs in payload["costs"].items()
+                }
+        return rows
 
     rewrite(folder, result, tmp_path, dearer)
     with pytest.raises(JournalError, match="has a net return of") as caught:
@@ -184,8 +186,8 @@ def test_an_event_that_cannot_be_read_is_named(finished, tmp_path):
 
 def test_a_journal_that_does_not_say_how_its_run_was_started_is_refused(finished, tmp_path):
     folder, _, result, _ = finished
-    rewrite(folder, result, tmp_path, lambda rows: rows[1:])
-    with pytest.raises(JournalError, match="has no start event"):
+    rewrite(folder, result, tmp_path, lambda rows: [row for row in rows if row[0] != "settings"])
+    with pytest.raises(JournalError, match="does not state its instruments; run it again"):
         load_run_experiences(tmp_path, result.name)
 
 

@@ -57,9 +57,7 @@ def eventful(tmp_path_factory):
 def test_what_a_quiet_session_teaches_is_what_the_same_backtest_does(tmp_path):
     replay(tmp_path)
     result = backtest(CONFIG, data_dir=tmp_path, clock=lambda: day(60), student=First())
-    assert read_source(tmp_path, NAME).experiences == load_run_experiences(
-        tmp_path, result.name, window=First().window
-    )
+    assert read_source(tmp_path, NAME).experiences == load_run_experiences(tmp_path, result.name)
 
 
 def test_every_observation_is_what_the_student_was_shown_before_and_after_a_split(eventful):

@@ -32,6 +32,7 @@ def worth(texts, days, weights=DEFAULT):
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(market=markets_of_known_odds())
 def test_at_default_weights_the_best_answer_states_the_true_probability_within_two_hundredths(market):

@@ -51,6 +51,7 @@ def lasting(p_up, tie, *, sigma=0.03, size=1.0, **situation):
     return [(make_experience(z * sigma, volatility=sigma, **situation), odds) for z, odds in drawn if odds]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(market=markets_of_known_odds(ties=(0.0, 0.0, 0.1, 0.4)))
 def test_the_best_answer_to_the_whole_reward_states_the_true_probability_within_two_hundredths(market):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import DataError, UsageError
+from engine.errors import DataError, StudentError, UsageError
 from engine.journal.events.rules import RULES, RulesError
 from engine.journal.journal import Journal
 from engine.model import Forecast
@@ -14,9 +14,10 @@ from strategies.replay_check import check_run_replay
 from strategies.runs import JOURNAL, list_runs, load_run
 from tests.support.own_processes import ran
 from tests.support.places import ROOT
-from tests.support.walks import MARKET, NO_EDGE, SETTINGS, Doubles, run_walkforward, write_adapter
+from tests.support.walks import MARKET, NO_EDGE, NOW, SETTINGS, Doubles, run_walkforward, write_adapter
 from training.walkforward.config import Method
 from training.walkforward.record import lock_process
+from training.walkforward.run import walkforward
 
 SKILLS = ("right", "right", "wrong")
 
@@ -145,6 +146,13 @@ def test_the_static_student_alone_trains_nothing(tmp_path):
     assert doubles.trained == []
     assert run.result["promotions"] == {"static": 0}
     assert "static" not in run.result["scores"]
+
+
+def test_a_student_without_weights_is_refused_before_a_run_begins(tmp_path):
+    config = MARKET.model_copy(update={"student": "mine.py:Mine"})
+    with pytest.raises(StudentError, match=r"mine\.py:Mine: it has no weights here to train"):
+        walkforward(config, SETTINGS, data_dir=tmp_path, clock=lambda: NOW)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

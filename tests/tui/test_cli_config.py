@@ -77,7 +77,13 @@ orders_per_day = 50
 stale_hours = 3
 abstention_rate = 0.4
 abstention_window = 10
+[costs.coin]
+fee_bps = 99
+least_fee = 0.5
 [instruments.BBB]
+fee_bps = 1.75
+sale_tax_bps = 3
+fee_tiers = [[100000, 1]]
 asset_class = "coin"
 calendar = "24/7"
 currency = "USD"
@@ -124,7 +130,8 @@ def test_a_file_with_every_key_runs_from_anywhere_and_flags_win_over_it(project,
     assert (result["symbols"], result["cash"]) == (["BBB"], 7000)
     assert (result["start"], result["end"], result["bars"]) == ("2024-01-02", "2024-01-10", 9)
     assert result["student"] == str(project.parent / "models" / "mine")
-    costs = {"fee_bps": 1.5, "slippage_bps": 2, "latency_bps": 0, "borrow_rate": 0.02}
+    costs = {"fee_bps": 1.75, "slippage_bps": 2, "latency_bps": 0, "borrow_rate": 0.02}
+    costs |= {"least_fee": 0.5, "sale_tax_bps": 3, "fee_tiers": [[100000, 1]]}
     assert result["costs"] == {"BBB": costs}
     assert json.loads((project.parent / "written" / "result.json").read_text()) == result
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from tests.support.dash_scenes import NOW, load_snapshot, shared_folder, stopped_session, tree
+from tests.support.dash_scenes import NOW, load_snapshot, shared_folder, stopped_session, tree, until
 from tests.support.paper_sessions import NAME, full_script, open_journal, replay
 from tui.dashboard.app import DashApp
 from tui.dashboard.dialogs import Confirm, Help
@@ -37,13 +37,6 @@ def drive(folder, scenario, size=(120, 40), **rest):
             return await scenario(app, pilot)
 
     return asyncio.run(play())
-
-
-async def until(pilot, met, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end, "it did not happen in time"
-        await pilot.pause(0.05)
 
 
 def screen_text(app):

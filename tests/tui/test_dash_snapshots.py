@@ -18,7 +18,7 @@ from rich.cells import cell_len
 
 from strategies.monitor.journal_reader import JournalFile
 from tests.golden.commands import DATA, HERE, VERSION
-from tests.support.dash_scenes import SIZES, load_snapshot
+from tests.support.dash_scenes import SIZES, load_snapshot, until
 from training.reward_report import compute_rewards, get_reward
 from tui.dashboard.app import DashApp
 from tui.dashboard.screens import SCREENS
@@ -74,7 +74,7 @@ def screens_at(size):
                 app.set_view(replace(state, call=None))
                 app.view_state = state  # choosing another journal has closed the opened forecast
                 app.draw()
-                await pilot.pause()
+                await until(pilot, lambda: "Quit" in screen_text(app.screen))  # the footer comes last
                 lines[screen] = screen_text(app.screen).splitlines()
         return lines
 

@@ -67,6 +67,18 @@ def test_a_file_that_would_harm_is_found_refused_and_accepted_when_told(tmp_path
     assert "Accepted because of --allow-bad-data" in " ".join(json.loads(told)["notes"])
 
 
+def test_findings_of_one_kind_are_one_line_of_their_file(tmp_path, capsys):
+    (path,) = write_bars(tmp_path, "AAA-USD")
+    lines = path.read_text().splitlines()
+    kept = [line for number, line in enumerate(lines) if number < 3 or number % 3]
+    path.write_text("\n".join(kept) + "\n")
+    header, *shown = run_and_read(capsys, "check", "data", path, code=4).splitlines()
+    assert header == str(path)
+    gaps = len(lines) // 3 - 1
+    assert [line.split()[:3] for line in shown if "gap" in line] == [["yes", "gap", str(gaps)]]
+    assert f"{gaps} findings, {gaps} would harm a backtest" in shown
+
+
 def test_what_is_missing_on_the_command_line_is_named(capsys, tmp_path):
     for arguments, part in (
         (["fetch", "bars"], "--source"),

@@ -39,6 +39,7 @@ class TradeContext:
         fill_at: The next open.
         fill_equity: Value of the portfolio at the fill, before any cost.
         fill_rate: Value of one unit of the quote currency at the fill, and `exit_rate` at the step's end.
+        traded: The value traded in the 30 days before the fill, for the fee tier.
     """
 
     instrument: Instrument
@@ -52,6 +53,7 @@ class TradeContext:
     fill_equity: float
     fill_rate: float = 1.0
     exit_rate: float = 1.0
+    traded: float = 0.0
 
     @property
     def sigma(self) -> float:

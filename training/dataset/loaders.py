@@ -13,32 +13,21 @@ from engine.instruments import Instrument
 from engine.journal.events import RECORD_KINDS, Kind, decode, input_seq, output_instant
 from engine.journal.events.inputs import History, SliceRecord
 from engine.journal.events.outputs import PredictionRecord
-from engine.journal.events.sessions import RunStarted
+from engine.journal.events.sessions import RunSettings
 from engine.journal.journal import Journal, Row
 from engine.model import Prediction
 from engine.trading.records import EquityPoint, Fill, HoldingPeriod, OrderRecord
-from feeds.simulated.market import MarketSettings, simulate
-from llm.model_files import model_folder, model_metadata
-from llm.prompts import TEMPLATES
 from strategies.config import BacktestConfig
-from strategies.instrument_settings import build_costs, build_instruments
-from strategies.market_data import select_symbols
 from strategies.paper.files import session_folder
 from strategies.run_spec import RunSpec, decode_run_spec, read_rates, read_start
 from strategies.runs import JOURNAL
-from strategies.sizing import build_sizing
 from training.dataset.experience import Experience, Key
 from training.dataset.reconstruction import reconstruct_experiences
 from training.dataset.run_history import RunHistory
 
 
-def load_run_experiences(data_dir: Path, run: str, *, window: int | None = None) -> list[Experience]:
+def load_run_experiences(data_dir: Path, run: str) -> list[Experience]:
     """Load the experiences of a recorded run, finished or not, by instant and symbol.
-
-    Args:
-        data_dir: The folder of all runs and sessions.
-        run: The name of the run.
-        window: How many closed bars its student saw; None: as the student's folder says.
 
     Raises:
         UsageError: If there is no such run.
@@ -48,63 +37,39 @@ def load_run_experiences(data_dir: Path, run: str, *, window: int | None = None)
     if not path.is_file():
         raise UsageError(f"there is no run {run!r} in {data_dir}; list them with: closecall runs")
     with Journal.open(path, run) as journal:
-        return load_journal_experiences(journal, window=window)
+        return load_journal_experiences(journal)
 
 
-def load_journal_experiences(journal: Journal, *, window: int | None = None) -> list[Experience]:
+def load_journal_experiences(journal: Journal) -> list[Experience]:
     """Load the experiences of a run's open journal, as `load_run_experiences` does.
 
-    The journal has no bars from before the run: a decision whose student saw some of those is left out.
+    Instruments, costs and sizing are those that the run states. Bars from before the run are not used: a
+    decision whose student saw some of those is left out.
     """
-    config: BacktestConfig | None = None
+    settings: RunSpec | None = None
     rates: FxRates | None = None
     calls: dict[Key, Prediction] = {}
     history = RunHistory()
-    for row in journal.read(kinds=(Kind.RUN_STARTED, Kind.RATES, Kind.SLICE, *RECORD_KINDS)):
+    for row in journal.read(kinds=(Kind.RATES, Kind.SETTINGS, Kind.SLICE, *RECORD_KINDS)):
         match decode(row):
-            case RunStarted() as started:
-                config = decode_config(started.config, journal.session)
+            case RunSettings() as stated:
+                settings = decode_run_spec(stated)
             case FxRates() as decoded:
                 rates = decoded
             case payload:
                 _add_payload(payload, history, calls)
-    if config is None:
-        raise JournalError(f"{journal.session}: the journal has no start event; choose another run")
-    instruments = _traded_instruments(config, history)
+    if settings is None:
+        raise JournalError(f"{journal.session}: the journal does not state its instruments; run it again")
     return reconstruct_experiences(
         history,
         calls,
-        instruments=instruments,
-        calendars=build_calendars(instruments, history),
-        costs=build_costs(config, instruments),
-        sizing=build_sizing(config, instruments),
+        instruments=settings.instruments,
+        calendars=build_calendars(settings.instruments, history),
+        costs=settings.costs,
+        sizing=settings.sizing,
         rates=rates,
-        window=window or _prompt_window(config),
+        window=settings.window,
     )
-
-
-def _traded_instruments(config: BacktestConfig, history: RunHistory) -> dict[str, Instrument]:
-    """Return the instruments of a run, from its configuration and the symbols of its slices."""
-    if config.bars or config.store:
-        days = {symbol: [bar.opens_at.date() for bar in bars] for symbol, bars in history.bars.items()}
-        return build_instruments(sorted(set(config.symbols) or history.bars), config, days)
-    market = config.market
-    simulated = simulate(
-        MarketSettings(
-            seed=config.seed, coins=market.coins, stocks=market.stocks, days=2, headlines=market.headlines
-        )
-    )
-    return {
-        symbol: simulated.instruments[symbol]
-        for symbol in select_symbols(config.symbols, simulated.instruments, "the simulated market")
-    }
-
-
-def _prompt_window(config: BacktestConfig) -> int:
-    name = config.prompt or str(model_metadata(model_folder(config.student)).get("prompt", "full"))
-    if name not in TEMPLATES:
-        raise JournalError(f"the run used an unknown prompt template {name!r}; give its window")
-    return TEMPLATES[name].window
 
 
 def build_calendars(instruments: Mapping[str, Instrument], history: RunHistory) -> dict[str, Calendar]:

@@ -16,6 +16,7 @@ from engine.instruments import Costs, Instrument
 from engine.model import NewsItem, Observation, Prediction
 from engine.outcomes import Outcome
 from engine.timeline import MIN_BARS, build_observations
+from engine.trading.fees import FeeVolume
 from strategies.sizing import PositionSizing
 from training.dataset.counterfactual import simulate_step
 from training.dataset.experience import Decision, Experience, Key, build_decisions
@@ -60,6 +61,9 @@ def reconstruct_experiences(
         JournalError: For a call whose net return differs from the engine's by more than `agreement`.
     """
     experiences = []
+    volume = FeeVolume(costs)
+    for fill in history.fills:
+        volume.add(fill.symbol, fill.at, abs(fill.size) * fill.price * fill.rate)
     for epoch in history.split_epochs():
         seen = list(_build_observations(epoch, history.news, calls, window))
         for decision in build_decisions(seen, epoch.bars, instruments, calendars):
@@ -82,7 +86,7 @@ def reconstruct_experiences(
             experience = Experience(
                 observation=decision.observation,
                 outcome=outcome,
-                trade_context=context,
+                trade_context=replace(context, traded=volume.before(symbol, decision.fill_at)),
                 base_rate=decision.base_rate,
                 call=calls[symbol, as_of],
             )

@@ -31,6 +31,7 @@ class RunHistory:
         steps: Holding periods by the open where they began.
         refused: Decisions whose order was not filled.
         forced: Opens at which something other than the call traded.
+        fills: All fills.
     """
 
     bars: dict[str, list[Bar]] = field(default_factory=lambda: defaultdict(list))
@@ -42,6 +43,7 @@ class RunHistory:
     steps: dict[Key, HoldingPeriod] = field(default_factory=dict)
     refused: set[Key] = field(default_factory=set)
     forced: set[Key] = field(default_factory=set)
+    fills: list[Fill] = field(default_factory=list)
     _positions: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _recent_fills: RecentFills = field(default_factory=RecentFills)
     _past: list[SplitEpoch] = field(default_factory=list)
@@ -85,6 +87,7 @@ class RunHistory:
             case Fill():
                 self._positions[record.symbol] += record.size
                 self._recent_fills.add(record.symbol, record.at, record.size)
+                self.fills.append(record)
             case EquityPoint():
                 self.values[record.at] = record.value
             case HoldingPeriod():

@@ -18,10 +18,10 @@ from engine.journal.events.sessions import RunFinished
 from engine.journal.journal import Journal
 from engine.model import Prediction
 from llm.answer_cache import AnswerCache
-from llm.backends import load_student
+from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
 from strategies.backtest import Progress, baseline_predictions, simulate_all
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import encode_run_inputs
@@ -70,6 +70,8 @@ def walkforward(
     Raises:
         ClosecallError: For data or settings that the user can correct.
     """
+    if settings.arms and trainers is None:
+        require_trainable(student_settings(config))
     if config.out is not None:
         require_free(config.out, overwrite=config.overwrite)
     on_progress("reading", 0, 0)

@@ -28,9 +28,84 @@ from tui.cli.progress import ProgressDisplay
 
 __all__ = ["check_app", "collect", "data_app", "fetch_app"]
 fetch_app = typer.Typer(help="Fetch bars and news into the store.", no_args_is_help=True)
-data_app = typer.Typer(help="List and remove what is stored.", no_args_is_help=True)
 check_app = typer.Typer(help="Check data quality and reproducibility.", no_args_is_help=True)
+data_app = typer.Typer(help="Convert files of bars; list and remove what is stored.", no_args_is_help=True)
 _BLOCKING_HELP = 4
+
+BarFiles = Annotated[list[Path], typer.Argument(help="Files of bars in any form that is recognised.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the new files, one for each symbol.")]
+DateOrder = Annotated[
+    str | None, typer.Option(help='"day first" or "month first", where the file does not decide it.')
+]
+Decimal = Annotated[str | None, typer.Option(help="Decimal sign, where the file does not decide it.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+
+
+@data_app.command("convert")
+def convert_files(
+    files: BarFiles,
+    out: OutFolder = Path("bars"),
+    date_order: DateOrder = None,
+    decimal: Decimal = None,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write bars of other programs as files of our own, and say what was taken for what.
+
+    Files of one symbol are joined; a file of several symbols becomes one file for each.
+
+    Where the columns are not recognised, [columns] in --config names them.
+    """
+    from feeds.files.conversion import convert_bars
+    from feeds.files.layouts import state_columns
+
+    with state_columns(_column_settings(config, date_order, decimal)):
+        _print_written(convert_bars(files, out, overwrite=overwrite), as_json=as_json)
+
+
+@data_app.command("resample")
+def resample_files(
+    files: BarFiles,
+    out: OutFolder = Path("bars"),
+    zone: Annotated[
+        str | None, typer.Option(help="Time zone of the days, such as America/New_York; coins: UTC.")
+    ] = None,
+    date_order: DateOrder = None,
+    decimal: Decimal = None,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make daily bars of minutes or hours, and write them as files of our own.
+
+    Days of a coin that lack their first or last bar are left out.
+    """
+    from feeds.files.conversion import resample_bars
+    from feeds.files.layouts import state_columns
+
+    with state_columns(_column_settings(config, date_order, decimal)):
+        _print_written(resample_bars(files, out, zone=zone, overwrite=overwrite), as_json=as_json)
+
+
+def _column_settings(config: Path | None, date_order: str | None, decimal: str | None) -> Any:
+    from strategies.config_file import load_config
+
+    stated = {"date_order": date_order, "decimal": decimal}
+    columns = {name: value for name, value in stated.items() if value is not None}
+    settings = load_config(config, {"columns": columns} if columns else {}, print_stderr)
+    return settings.columns.to_settings()
+
+
+def _print_written(files: list[Any], *, as_json: bool) -> None:
+    if as_json:
+        rows = [_encode(file, {}) | {"path": str(file.path)} for file in files]
+        print_json(to_jsonable({"written": rows}))
+        return
+    for file in files:
+        for note in file.notes:
+            print_stderr(note)
+        sys.stdout.write(f"{file.path}: {file.bars} bars from {file.first} to {file.last}\n")
 
 
 @fetch_app.command("bars")

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
+from strategies.conclusions import shorten_symbols
 from strategies.console import pluralize
-from strategies.result_table import create_console, shorten_symbols
+from strategies.result_table import create_console
 from strategies.walkforward_table import create_table
 from tui.formatting import format_percent, number_formatter
 
@@ -112,24 +113,23 @@ def print_news(report: Any) -> None:
 
 
 def print_findings(findings: Sequence[Any]) -> None:
-    """What the checks found: a line for each kind in a file, with its first; what would harm comes first."""
+    """Print the findings by file: a line for each kind with its number and its first, what harms first."""
     console = create_console()
-    blocking = sum(finding.blocking for finding in findings)
-    table = create_list("harm", "kind", "count", "first place", "what", wrapped="what")
-    groups: dict[tuple[bool, Path, str], list[Any]] = {}
+    files: dict[Path, dict[tuple[bool, str], list[Any]]] = {}
     for finding in sorted(findings, key=lambda finding: not finding.blocking):
-        groups.setdefault((finding.blocking, finding.file, str(finding.kind)), []).append(finding)
-    for (harms, _, kind), group in list(groups.items())[:_MOST_SHOWN]:
-        first = group[0]
-        table.add_row(
-            "yes" if harms else "no", kind, f"{len(group):,}", Text(first.place), Text(first.sentence)
-        )
-    if findings:
+        kinds = files.setdefault(finding.file, {})
+        kinds.setdefault((finding.blocking, str(finding.kind)), []).append(finding)
+    for file, kinds in list(files.items())[:_MOST_SHOWN]:
+        console.print(Text(str(file)), soft_wrap=True)
+        table = create_list("harm", "kind", "count", "what", wrapped="what", right=["count"])
+        for (harms, kind), group in kinds.items():
+            place = group[0].place.removeprefix(str(file)).lstrip(", ")
+            sentence = f"{place}: {group[0].sentence}" if place else group[0].sentence
+            table.add_row("yes" if harms else "no", kind, f"{len(group):,}", Text(sentence))
         console.print(table)
-    if len(groups) > _MOST_SHOWN:
-        console.print(f"and {len(groups) - _MOST_SHOWN:,} lines more")
-    if len(groups) < len(findings):
-        console.print("each line states the first of its kind in a file; --json has them all")
+    if len(files) > _MOST_SHOWN:
+        console.print(f"and {len(files) - _MOST_SHOWN:,} files more; --json has them all")
+    blocking = sum(finding.blocking for finding in findings)
     console.print(f"{pluralize(len(findings), 'finding')}, {blocking:,} would harm a backtest")
 
 

@@ -96,7 +96,7 @@ def pretrain(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the tiny student again from nothing: about 12 minutes on two cores."""
+    """Pretrain the tiny student from random weights: about 12 minutes on two cores."""
     from training.pretraining.pretrain import PretrainConfig
     from training.pretraining.release import release_student
     from tui.cli.tables import print_edge

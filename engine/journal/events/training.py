@@ -19,13 +19,17 @@ class WalkForwardStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoldTrained:
-    """A challenger was trained; `figures` are those of its training."""
-
+class _FoldEvent:
     arm: str
     fold: int
     champion: str | None
     challenger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldTrained(_FoldEvent):
+    """A challenger was trained; `figures` are those of its training."""
+
     cutoff: datetime
     trained_on: int
     held_out: int
@@ -36,60 +40,51 @@ class FoldTrained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoldGated:
+class FoldGated(_FoldEvent):
     """The gate's verdict on a fold's challenger."""
 
-    arm: str
-    fold: int
-    champion: str | None
-    challenger: str
     promoted: bool
     verdict: Rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promotion:
+class Promotion(_FoldEvent):
     """A fold's challenger is champion from here on."""
-
-    arm: str
-    fold: int
-    champion: str | None
-    challenger: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingLabels:
-    """SFT recalibrated the labels of so many examples."""
-
-    items: int
-    figures: Rest
+class _InFold:
     arm: str | None = may_lack()
     fold: int | None = may_lack()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingStep:
+class TrainingLabels(_InFold):
+    """SFT recalibrated the labels of so many examples."""
+
+    items: int
+    figures: Rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStep(_InFold):
     """One optimizer step `of` so many, with its figures."""
 
     step: int
     of: int | None = may_lack()
     figures: Rest
-    arm: str | None = may_lack()
-    fold: int | None = may_lack()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingLook:
+class TrainingLook(_InFold):
     """The student was evaluated on held-out days after a step."""
 
     step: int
     figures: Rest
-    arm: str | None = may_lack()
-    fold: int | None = may_lack()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingGuard:
+class TrainingGuard(_InFold):
     """A guard was violated at a step, and what was `done` about it."""
 
     step: int
@@ -97,19 +92,15 @@ class TrainingGuard:
     value: float | None
     limit: float | None
     done: str
-    arm: str | None = may_lack()
-    fold: int | None = may_lack()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingDone:
+class TrainingDone(_InFold):
     """A training ended; `clean` says that it passed its guards, else `reason` says why not."""
 
     clean: bool
     reason: str | None
     figures: Rest
-    arm: str | None = may_lack()
-    fold: int | None = may_lack()
 
 
 TrainingEvent = TrainingLabels | TrainingStep | TrainingLook | TrainingGuard | TrainingDone
