@@ -85,7 +85,7 @@ def infer_number_style(
         place, text = unclear.get(",") or unclear["."]
         raise DataError(
             f"{place}: {quote_value(text)} can be a number of thousands or of three decimals; set `decimal` "
-            'to "." or "," under [columns], or: closecall data convert FILE --decimal .'
+            'to "." or "," under [columns], or: closecall data convert --decimal . FILE'
         )
     return NumberStyle(decimal=".")
 
