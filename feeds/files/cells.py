@@ -85,7 +85,7 @@ def infer_number_style(
         place, text = unclear.get(",") or unclear["."]
         raise DataError(
             f"{place}: {quote_value(text)} can be a number of thousands or of three decimals; set `decimal` "
-            'to "." or "," under [columns] (--decimal in closecall data convert)'
+            'to "." or "," under [columns], or: closecall data convert --decimal . FILE'
         )
     return NumberStyle(decimal=".")
 
@@ -176,8 +176,8 @@ def infer_date_style(cells: Sequence[tuple[str, str]], order: str | None = None)
         place, text = cells[0]
         raise DataError(
             f"{place}: {quote_value(text)} can be day first or month first, and no day above 12 in the file "
-            'decides; set `date_order` to "day first" or "month first" under [columns] (--date-order in '
-            "closecall data convert)"
+            'decides; set `date_order` to "day first" or "month first" under [columns], or: '
+            "closecall data convert FILE --date-order 'day first'"
         )
     return fitting[0]
 

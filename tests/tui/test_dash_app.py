@@ -107,7 +107,7 @@ def test_help_is_about_the_panel_with_the_focus_and_names_every_key(folder):
         await pilot.pause()
         assert isinstance(app.screen, Help)
         words = " ".join(str(one.render()) for one in app.screen.query("Static"))
-        assert "buying every symbol" in words
+        assert "mean price of all" in words
         assert all(key.name in words for key in KEYS)
         await pilot.press("escape")
         assert not isinstance(app.screen, Help)

@@ -88,7 +88,8 @@ def test_a_journal_that_cannot_be_read_is_named_below_and_keeps_its_last_state(f
 TEXTS = st.sampled_from(HOSTILE) | st.text(st.characters(), max_size=30)
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(KINDS), st.dictionaries(NAMES, VALUES | TEXTS, max_size=6)), max_size=10
+    st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(NAMES), VALUES | TEXTS, max_size=6)),
+    max_size=10,
 )
 
 

@@ -47,7 +47,7 @@ def test_files_go_into_the_store_and_a_backtest_runs_on_it(tmp_path, capsys):
 
 def test_an_empty_store_names_the_command_that_fills_it(tmp_path, capsys):
     assert run(["backtest", "--store", "ccxt:binance", "--data-dir", str(tmp_path)]) == 3
-    assert "closecall fetch bars --source ccxt:binance" in capsys.readouterr().err
+    assert f"fetch bars --data-dir {tmp_path} --source ccxt:binance" in capsys.readouterr().err
     assert run(["check", "data", "--store", "--data-dir", str(tmp_path)]) == 3
     assert "nothing is stored; fetch first" in capsys.readouterr().err
 

@@ -46,7 +46,7 @@ def test_a_first_replay_says_what_it_is_what_happens_and_how_it_ended(finished):
     assert "a replay of a SIMULATED market, as fast as possible; no order is real" in errors
     assert f"it begins in {folder / 'sessions' / 'replay'}" in errors
     assert "Ctrl-C stops it" in errors
-    assert "To see it again: closecall paper status replay" in errors
+    assert f"To see it again: closecall paper status --data-dir {folder} replay" in errors
     assert "SIMULATED market" in shown
     assert "Verdict:" in shown
     assert "buy&hold" in shown
@@ -71,7 +71,7 @@ def test_the_list_shows_it_and_says_how_to_begin_where_there_is_none(finished, t
     _, out, _ = run_captured(capsys, "paper", "list", "--data-dir", folder)
     assert out.splitlines()[1].split()[:3] == ["replay", "simulated", "finished"]
     _, out, _ = run_captured(capsys, "paper", "list", "--data-dir", tmp_path)
-    assert "Begin one: closecall paper start --replay" in out
+    assert f"Begin one: closecall paper start --data-dir {tmp_path} --replay" in out
 
 
 def test_the_same_command_again_shows_the_end_and_counts_it_once(finished):
@@ -207,7 +207,7 @@ def test_a_live_session_in_the_background_asks_for_public_prices_only_and_obeys(
         wait_until(lambda: (pid := runner_pid(folder)) and pid != first, 60)
     finally:
         _, errors = typed("paper", "stop", "live", "--data-dir", tmp_path)
-    assert "to resume: closecall paper start --name live" in errors
+    assert f"to resume: closecall paper start --data-dir {tmp_path} --name live" in errors
     assert supervisor_pid(folder) is runner_pid(folder) is None
     asked = {request.path for request in binance.requests}
     assert asked <= {"/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/klines", "/api/v3/ticker/24hr"}
@@ -229,6 +229,7 @@ def kinds(folder):
 @needs_real
 def test_a_live_session_ends_with_ctrl_c_and_goes_on_with_the_network_gone(binance, tmp_path):
     flags = live_flags(binance, tmp_path)
+    resume = f"closecall paper start --data-dir {tmp_path} --name live"
     for again in (False, True):
         words = ["--name", "live", "--data-dir", tmp_path] if again else flags
         with started(
@@ -243,7 +244,7 @@ def test_a_live_session_ends_with_ctrl_c_and_goes_on_with_the_network_gone(binan
             running.send_signal(signal.SIGINT)
             _, errors = running.communicate(timeout=30)
         assert running.returncode == 130, errors
-        assert errors.splitlines()[-1] == "stopped; to resume: closecall paper start --name live"
+        assert errors.splitlines()[-1] == f"stopped; to resume: {resume}"
         assert "Traceback" not in errors
         assert ("is down: it gives no answer" in errors) is again
         if not again:

@@ -140,7 +140,7 @@ def test_every_command_that_uses_the_data_folder_says_where_it_is(capsys):
 @pytest.mark.parametrize(
     ("typed", "proposed"),
     [
-        ("data r", ["rm"]),
+        ("data rm", ["rm"]),
         ("paper status ", ["halved", "taught", "whole"]),
         ("paper stop --data-dir {0} h", ["halved"]),
         ("data rm ta", ["taught"]),
