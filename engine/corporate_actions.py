@@ -1,7 +1,7 @@
-"""Splits and dividends, and how they change a position.
+"""Splits, dividends and delistings, and how they change a position.
 
-Both take effect at the open of the ex-date, before that session's OPEN slice. One that becomes known after
-that open concerns the position before it, and not what was filled since.
+Splits and dividends take effect at the open of the ex-date, before that session's OPEN slice. One that
+becomes known after that open concerns the position before it, and not what was filled since.
 """
 
 import math
@@ -47,6 +47,22 @@ class Dividend:
         require_utc(self.at, "at")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise ValueError(f"{self.symbol}: dividend {self.amount} is not an amount above zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delisting:
+    """A symbol has no bar from `at` on (UTC): its position is closed at `value` of its last price.
+
+    Raises ValueError for a value that is not a fraction from 0 to 1.
+    """
+
+    at: datetime
+    value: float
+
+    def __post_init__(self) -> None:
+        require_utc(self.at, "at")
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"delisting value {self.value} is not a fraction from 0 to 1")
 
 
 class ActionKind(StrEnum):

@@ -127,7 +127,9 @@ class Costs:
 DEFAULT_COSTS = {
     AssetClass.COIN: Costs(fee_bps=10, slippage_bps=5, latency_bps=1, borrow_rate=0.10),
     AssetClass.STOCK: Costs(fee_bps=1, slippage_bps=2, latency_bps=1, borrow_rate=0.03),
-    AssetClass.A_SHARE: Costs(fee_bps=5, slippage_bps=5, latency_bps=1, borrow_rate=0.08),
+    AssetClass.A_SHARE: Costs(
+        fee_bps=3, slippage_bps=5, latency_bps=1, borrow_rate=0.08, least_fee=5, sale_tax_bps=5
+    ),
     AssetClass.FX: Costs(fee_bps=0.2, slippage_bps=0.5, latency_bps=0.5, borrow_rate=0.02),
 }
 """Sources are in docs/guide/configuration.md."""

@@ -25,7 +25,6 @@ from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies import baselines
 from strategies.config import BacktestConfig, student_settings
-from strategies.instrument_settings import build_costs
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
@@ -38,8 +37,9 @@ from strategies.results import (
     oracle_predictions,
     record_trial,
 )
+from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
-from strategies.sizing import build_sizing, volatility
+from strategies.sizing import volatility
 
 if TYPE_CHECKING:
     from strategies.strategy import Strategy
@@ -78,8 +78,6 @@ def backtest(
         ClosecallError: For what the user can correct; either nothing was written, or the run is recorded as
             failed. Ctrl-C leaves a run that is recorded as interrupted.
     """
-    from strategies.run_spec import encode_run_inputs  # it builds on this module's sizing
-
     if config.out is not None:
         require_free(config.out, overwrite=config.overwrite)
     on_progress("reading", 0, 0)
@@ -89,6 +87,7 @@ def backtest(
     window = student.window if student else DEFAULT_WINDOW
     observed = build_observations(market.bars, market.news, window=window, start=market.start)
     strategy_name = type(strategy).__name__ if strategy else None
+    spec = build_run_spec(config, market, student, UNLIMITED, simulated=True)
     started_at = clock()
     name, folder = create_run(data_dir, started_at)
     with Journal.open(folder / JOURNAL, name, create=True) as journal:
@@ -96,7 +95,7 @@ def backtest(
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if market.rates is not None:
             recorder.append(encode(market.rates, started_at))
-        for event in encode_run_inputs(config, market, student, started_at, strategy_name):
+        for event in encode_run_inputs(spec, market, started_at, strategy_name):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
@@ -111,16 +110,17 @@ def backtest(
             callers = {STUDENT: forecasts.calls} | baseline_predictions(
                 config, market, observed, forecasts.calls or observed
             )
-            simulations = simulate_all(config, market, observed, callers, recorder, on_progress, strategy)
+            simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             result = build_result(
                 name,
-                config,
+                spec,
                 market,
                 observed,
                 student,
                 forecasts.num_generated,
                 simulations,
                 strategy_name,
+                adapted=config.adapter is not None,
             )
             trials = data_dir / "trials.jsonl"
             result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
@@ -188,7 +188,7 @@ def baseline_predictions(
 
 
 def simulate_all(
-    config: BacktestConfig,
+    spec: RunSpec,
     market: MarketData,
     observed: Sequence[Observation],
     predictions: Mapping[str, Sequence[Prediction]],
@@ -201,7 +201,7 @@ def simulate_all(
     Baselines bet all that a symbol may have; the student, and any caller by another name, its confidence.
 
     Args:
-        config: The configuration.
+        spec: What decides the run.
         market: The market data.
         observed: The observations of all decisions, for volatilities.
         predictions: The predictions by the name of who made them.
@@ -215,7 +215,7 @@ def simulate_all(
         on_progress("trading", number, len(predictions))
         own = name == STUDENT
         engine = _simulate(
-            name, calls, volatilities, config, market, recorder if own else None, strategy if own else None
+            name, calls, volatilities, spec, market, recorder if own else None, strategy if own else None
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
     on_progress("trading", len(predictions), len(predictions))
@@ -226,13 +226,12 @@ def _simulate(
     name: str,
     calls: Sequence[Prediction],
     volatilities: Mapping[tuple[str, datetime], float],
-    config: BacktestConfig,
+    spec: RunSpec,
     market: MarketData,
     recorder: Recorder | None,
     own: "Strategy | None",
 ) -> EngineResult:
     by_decision = {(call.symbol, call.as_of): call for call in calls}
-    sizing = build_sizing(config, market.instruments)
     settings: dict[str, Any]
     strategy: type[SliceStrategy]
     if own is not None:
@@ -241,13 +240,13 @@ def _simulate(
         strategy = StrategyBridge
         settings = {"rule": own, "predictions": by_decision, "history": market.history}
     elif name == "buy_and_hold":
-        strategy, settings = BuyAndHold, {"calls": by_decision, "sizing": sizing}
+        strategy, settings = BuyAndHold, {"calls": by_decision, "sizing": spec.sizing}
     else:
         strategy = LLMStrategy
         bet_sizing = BetSizing.FULL if name in BASELINES else BetSizing.CONFIDENCE
         settings = {
             "calls": by_decision,
-            "sizing": sizing,
+            "sizing": spec.sizing,
             "volatilities": volatilities,
             "bet_sizing": bet_sizing,
         }
@@ -257,9 +256,11 @@ def _simulate(
         strategy=strategy,
         settings=settings,
         instruments=market.instruments,
-        costs=build_costs(config, market.instruments),
+        costs=spec.costs,
         calendars=market.calendars,
-        cash=config.cash,
+        cash=spec.cash,
         rates=market.rates,
+        delistings=spec.delistings,
+        resize_orders=spec.resize_orders,
         on_record=recorder.record if recorder else None,
     )

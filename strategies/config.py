@@ -334,6 +334,14 @@ class BacktestConfig(Table):
         BasisPoints | None, Field(description="Cost of delay, added to slippage, basis points.")
     ] = None
     borrow_rate: NotNegative | None = None
+    delisting_value: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Part of its last price paid for a position whose bars end early (0: it is lost).",
+        ),
+    ] = 1.0
     allow_short: Annotated[bool, Field(description="Sell short on forecasts of a fall.")] = False
     seed: Annotated[
         int,

@@ -53,7 +53,10 @@ class LLMStrategy(SliceStrategy):
 
 
 class BuyAndHold(SliceStrategy):
-    """Buys each symbol's full weight at its first close with a forecast, and never trades again."""
+    """Buys each symbol once, from its first close with a forecast on, and never trades again.
+
+    Each gets the full weight of the starting cash, so that a symbol that is listed late finds its share.
+    """
 
     def __init__(self, *, calls: Mapping[Key, Prediction], sizing: PositionSizing) -> None:
         super().__init__()
@@ -64,4 +67,5 @@ class BuyAndHold(SliceStrategy):
         """Order what is not held yet."""
         for symbol in slice_.bars:
             if (symbol, slice_.as_of) in self._calls and not self.position(symbol):
-                self.order_target_percent(symbol, self._sizing.cap)
+                share = self.broker.startingcash / self.equity if self.equity > 0 else 0.0
+                self.order_target_percent(symbol, self._sizing.cap * share)

@@ -137,5 +137,6 @@ def _score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = [
         [metric.label, *(metric.show(scores[name].get(metric.key)) for name in callers)]
         for metric in table_metrics(MetricTable.RESULT)
+        if any(metric.key in scores[name] for name in callers)  # else a run of a version without it
     ]
     return [labels[name] for name in callers], rows

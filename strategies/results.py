@@ -20,9 +20,9 @@ from engine.outcomes import match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
-from strategies.config import BacktestConfig
-from strategies.instrument_settings import build_costs
+from strategies.delistings import describe_spans
 from strategies.market_data import MarketData
+from strategies.run_spec import RunSpec
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -270,25 +270,28 @@ def _oracle_call(call: Prediction | Observation, view: OracleView) -> Forecast:
 
 def build_result(
     name: str,
-    config: BacktestConfig,
+    spec: RunSpec,
     market: MarketData,
     observed: Sequence[Observation],
     student: Student | None,
     num_generated: int,
     simulations: Mapping[str, SimulationResult],
     strategy: str | None = None,
+    *,
+    adapted: bool = False,
 ) -> dict[str, Any]:
     """Return everything about a run but its place in the record of trials, as JSON types.
 
     Args:
         name: The name of the run.
-        config: Its configuration.
+        spec: What decided it.
         market: Its market data.
         observed: What was to be forecast.
         student: The student; None where a strategy of the user's traded without one.
         num_generated: How many answers were generated, and not taken from the cache.
         simulations: What every forecaster's predictions came to, by name.
         strategy: The name of the user's strategy that traded in place of the built-in one.
+        adapted: Whether the student has an adapter.
     """
     traded = market.traded_bars
     calls = simulations[STUDENT].calls
@@ -309,12 +312,16 @@ def build_result(
         "student": student.name if student else None,
         "student_fingerprint": student.fingerprint if student else None,
         "student_released": released,
-        **_measure_contamination(config, forecasts, market, released),
+        **_measure_contamination(forecasts, market, released, adapted=adapted),
         "days_per_year": market.days_per_year,
         "currency": market.currency,
-        "cash": config.cash,
-        "costs": {symbol: asdict(costs) for symbol, costs in build_costs(config, market.instruments).items()},
-        "notes": [*market.notes, *(student.notes if student else ())],
+        "cash": spec.cash,
+        "costs": {symbol: asdict(costs) for symbol, costs in spec.costs.items()},
+        "notes": [
+            *market.notes,
+            *(student.notes if student else ()),
+            *describe_spans(market, spec.delistings),
+        ],
         **scorecard(simulations, market),
         **({"strategy": strategy} if strategy else {}),
     }
@@ -368,7 +375,7 @@ def record_trial(
 
 
 def _measure_contamination(
-    config: BacktestConfig, forecasts: Sequence[Forecast], market: MarketData, released: date | None
+    forecasts: Sequence[Forecast], market: MarketData, released: date | None, *, adapted: bool
 ) -> dict[str, Any]:
     """Return how many forecasts the model may have known the answer to, and the accuracy of the others.
 
@@ -376,7 +383,7 @@ def _measure_contamination(
     adapter may have been trained on any market.
     """
     if market.is_simulated:
-        known = len(forecasts) if market.is_training_market else None if config.adapter else 0
+        known = len(forecasts) if market.is_training_market else None if adapted else 0
         return {"contaminated_n": known, "after_release": None}
     if released is None:
         return {"contaminated_n": None, "after_release": None}

@@ -5,11 +5,12 @@ as separate inputs.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from engine.calendars import ExchangeSessions
+from engine.corporate_actions import Delisting
 from engine.errors import INCOMPATIBLE, JournalError
 from engine.fx import FxRates, FxRateSeries
 from engine.instruments import Costs, Instrument
@@ -23,6 +24,7 @@ from engine.trading.risk import RiskLimits
 from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies.config import BacktestConfig
+from strategies.delistings import find_delistings
 from strategies.instrument_settings import build_costs
 from strategies.market_data import MarketData
 from strategies.sizing import PositionSizing, build_sizing
@@ -35,7 +37,8 @@ class RunSpec:
     `start` is the instant after which closes are decided on, `window` how many closed bars the student sees,
     `deadline` how long it may take for one close, and `late_after` how long after its instant a close may
     still be decided on; `simulated` says that time is that of the inputs. `base` is the account's currency
-    where rates are given, `constants` the rates that do not change.
+    where rates are given, `constants` the rates that do not change. `resize_orders` and `delistings` are
+    those of `engine.trading.runner.run`.
 
     Raises ValueError for a deadline that is not above zero, or beyond `late_after`.
     """
@@ -56,6 +59,8 @@ class RunSpec:
     base: str | None = None
     constants: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    resize_orders: bool = True
+    delistings: Mapping[str, Delisting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_utc(self.start, "start")
@@ -64,7 +69,13 @@ class RunSpec:
 
 
 def build_run_spec(
-    config: BacktestConfig, market: MarketData, student: Student | None, limits: RiskLimits, **rest: Any
+    config: BacktestConfig,
+    market: MarketData,
+    student: Student | None,
+    limits: RiskLimits,
+    *,
+    simulated: bool = False,
+    **rest: Any,
 ) -> RunSpec:
     """Return the settings by which a session trades as a backtest of `config` over `market` would.
 
@@ -84,6 +95,9 @@ def build_run_spec(
         base=market.rates.base if market.rates else None,
         constants=market.rates.constants if market.rates else {},
         notes=(*market.notes, *(student.notes if student else ())),
+        simulated=simulated,
+        # What lacks bars in a live session may have them again tomorrow.
+        delistings=find_delistings(market, config.delisting_value) if simulated else {},
         **rest,
     )
 
@@ -130,7 +144,7 @@ def _encode_calendar(calendar: object) -> tuple[date, date]:
 
 _ENDLESS = timedelta(days=36_500)
 
-_UNLIMITED = RiskLimits(
+UNLIMITED = RiskLimits(
     symbol_exposure=1e18,
     total_exposure=1e18,
     daily_loss=1e18,
@@ -142,22 +156,16 @@ _UNLIMITED = RiskLimits(
 
 
 def encode_run_inputs(
-    config: BacktestConfig,
-    market: MarketData,
-    student: Student | None,
-    at: datetime,
-    strategy: str | None = None,
+    spec: RunSpec, market: MarketData, at: datetime, strategy: str | None = None
 ) -> list[Event]:
     """Return what a run's journal needs, beside its slices and forecasts, to be replayed: journaled first.
 
     Args:
-        config: The configuration.
+        spec: What decides the run.
         market: The market data.
-        student: The student; None where a strategy of the user's traded without one.
         at: When the run started.
-        strategy: The name of that strategy.
+        strategy: The name of a user's strategy that trades in place of the built-in one.
     """
-    spec = replace(build_run_spec(config, market, student, _UNLIMITED), simulated=True)
     settings = encode_run_spec(spec, {"strategy": strategy} if strategy else {}, RunSettings)
     return [encode(settings, at), *encode_history(market), *encode_rates(market)]
 

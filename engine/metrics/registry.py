@@ -93,6 +93,10 @@ def _count_orders(status: OrderStatus) -> Callable[[MetricInputs], int]:
     return lambda inputs: sum(order.status is status for order in inputs.engine.orders)
 
 
+def _count_resized(inputs: MetricInputs) -> int:
+    return sum(order.requested is not None for order in inputs.engine.orders)
+
+
 def _costs_paid(inputs: MetricInputs) -> float:
     engine = inputs.engine
     return sum(fill.cost for fill in engine.fills) + sum(step.borrow for step in engine.steps)
@@ -119,6 +123,7 @@ METRICS = (
     _earned("max_drawdown", Unit.FRACTION, label="max. drawdown"),
     Metric(key="trades", label="fills", unit=Unit.COUNT, function=lambda inputs: len(inputs.engine.fills)),
     Metric(key="rejected", label="rejected", unit=Unit.COUNT, function=_count_orders(OrderStatus.REJECTED)),
+    Metric(key="resized", label="resized to cash", unit=Unit.COUNT, function=_count_resized),
     Metric(key="expired", unit=Unit.COUNT, function=_count_orders(OrderStatus.EXPIRED), tables=()),
     Metric(key="costs_paid", label="costs paid", unit=Unit.CURRENCY, function=_costs_paid),
 )

@@ -37,6 +37,7 @@ class SymbolFeed(bt.feed.DataBase):
         rate: The value of the quote currency in the base currency.
         price: The last known price in the base currency, as are backtrader's lines; 0 before the first bar.
         seen_at: The true instant of that price; None before the first bar.
+        is_delisted: Whether no further bar will come.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -46,6 +47,7 @@ class SymbolFeed(bt.feed.DataBase):
         self.rate = 1.0
         self.price = 0.0
         self.seen_at: datetime | None = None
+        self.is_delisted = False
         self._moment = 0.0
 
     def push_bar(self, bar: Bar, as_of: datetime, moment: float) -> None:
@@ -77,6 +79,10 @@ class SymbolFeed(bt.feed.DataBase):
             self.price = self.bar.close * self.rate
             self.previous_close /= split.ratio
             self.lines.close[0] = self.price
+
+    def value_at(self, price: float, at: datetime) -> None:
+        """Value what was held at a last price in the base currency, from `at` on."""
+        self.price, self.seen_at = price, at
 
     def _load(self) -> bool:
         bar, lines = self.bar, self.lines

@@ -1,4 +1,4 @@
-"""Fill orders at the open of their own symbol and nowhere else, and keep cash and value.
+"""Fill orders at the open of their own symbol and nowhere else.
 
 There is one waiting order for each symbol, with the open at which it is due.
 """
@@ -11,20 +11,20 @@ from typing import Any
 
 import backtrader as bt
 
-from engine.corporate_actions import Dividend, RecentFills, Split, apply_split
 from engine.instruments import Costs, Instrument, limit_lock_reason
 from engine.model import Bar, Phase, Slice
+from engine.trading.account import Account
 from engine.trading.bar_feed import SymbolFeed
 from engine.trading.fees import AccountFees
-from engine.trading.pnl import PnLTracker, fill_price, slippage_cost
+from engine.trading.pnl import fill_price, slippage_cost
 from engine.trading.records import EquityPoint, Fill, OrderRecord, OrderStatus, Record
 
 # A smaller debt, as a fraction of the order, is rounding.
 _ROUNDING = 1e-12
 
 
-class SliceBroker(bt.brokers.BackBroker):
-    """backtrader's broker with costs by symbol, fills at opens, borrowing costs and a margin limit.
+class SliceBroker(Account):
+    """An account with costs by symbol, fills at opens, borrowing costs and a margin limit.
 
     Cash, values and costs are in the base currency; bars and the prices of a fill in the quote currency.
 
@@ -32,11 +32,7 @@ class SliceBroker(bt.brokers.BackBroker):
         now: The current slice.
         waiting: The waiting order of each symbol.
         margin: The least equity, as a fraction of the gross exposure, with which a short may be held.
-        gross: The gross exposure: the sum of the positions' absolute values.
-        pnl: The holding periods of each symbol.
     """
-
-    params = (("checksubmit", False), ("int2pnl", False))
 
     def __init__(
         self,
@@ -45,21 +41,17 @@ class SliceBroker(bt.brokers.BackBroker):
         instruments: Mapping[str, Instrument],
         costs: Mapping[str, Costs],
         margin: float,
+        resize_orders: bool,
         sink: Callable[[Record], None],
     ) -> None:
-        super().__init__()
+        super().__init__(feeds=feeds, instruments=instruments, costs=costs, sink=sink)
+        self._resize_orders = resize_orders
         self.margin = margin
         self.now: Slice | None = None
         self.waiting: dict[str, OrderRecord] = {}
-        self.pnl = PnLTracker(costs, sink)
-        self.gross = 0.0
-        self._feeds = feeds
-        self._instruments = instruments
         self._costs = costs
-        self._sink = sink
         self._fees = AccountFees(costs)
         self._orders: dict[str, Any] = {}
-        self._recent_fills = RecentFills()
         for symbol, cost in costs.items():
             self.setcommission(
                 cost.fee_fraction, commtype=bt.CommInfoBase.COMM_PERC, stocklike=True, name=symbol
@@ -91,27 +83,6 @@ class SliceBroker(bt.brokers.BackBroker):
             self.cancel(self._orders[symbol])
             self._settle(symbol, status, at, reason)
 
-    def split(self, feed: SymbolFeed, split: Split) -> None:
-        """Restate the position of a symbol in units after a split; a fraction of a unit is paid out."""
-        symbol, position = split.symbol, self.positions[feed]
-        later = self._recent_fills.since(symbol, split.at)
-        size, remainder = apply_split(position.size, split.ratio, self._instruments[symbol].lot, later)
-        feed.split(split)
-        self.pnl.split(split, size, remainder, feed.price)
-        self.cash += remainder * feed.price
-        position.size, position.price = size, position.price / split.ratio
-        self._get_value()
-
-    def apply_dividend(self, feed: SymbolFeed, dividend: Dividend) -> None:
-        """Pay a dividend on the position before the open of its ex-date; a short position owes it."""
-        symbol = dividend.symbol
-        size = self.positions[feed].size - self._recent_fills.since(symbol, dividend.at)
-        if size:
-            paid = size * dividend.amount * feed.rate
-            self.cash += paid
-            self.pnl.apply_dividend(symbol, paid)
-            self._get_value()
-
     def next(self) -> None:
         """Process one slice: charge borrowing, fill at opens, value the portfolio, mark it at closes."""
         now = self.now
@@ -137,10 +108,29 @@ class SliceBroker(bt.brokers.BackBroker):
             if record.due_at is not None and bar.opens_at > record.due_at:
                 reason = f"no open at {record.due_at.isoformat()}; the next was {bar.opens_at.isoformat()}"
                 self.cancel_order(record.symbol, OrderStatus.EXPIRED, now.as_of, reason)
-            elif refusal := self._refusal(record, bar, now.as_of):
-                self.cancel_order(record.symbol, OrderStatus.REJECTED, now.as_of, refusal)
-            else:
+            elif not (refusal := self._refusal(record, bar, now.as_of)):
                 self._fill(record, bar, now.as_of)
+            elif smaller := self._resize(record, bar, now.as_of, refusal):
+                self._fill(smaller, bar, now.as_of)
+            else:
+                self.cancel_order(record.symbol, OrderStatus.REJECTED, now.as_of, refusal)
+
+    def _resize(self, record: OrderRecord, bar: Bar, at: datetime, refusal: str) -> OrderRecord | None:
+        """Replace a purchase by the part that cash covers; None where there is none, or it is refused too."""
+        symbol, feed = record.symbol, self._feeds[record.symbol]
+        price = fill_price(record.size, bar.open * feed.rate, self._costs[symbol])
+        lot = self._instruments[symbol].lot
+        size = self._fees.affordable_size(symbol, self.cash, price, feed.rate, at, lot)
+        if not (self._resize_orders and 0 < size < record.size):
+            return None
+        reason = f"{record.reason}; {refusal}" if record.reason else refusal
+        smaller = replace(record, size=size, requested=record.size, reason=reason)
+        if self._refusal(smaller, bar, at):
+            return None
+        self.cancel(self._orders[symbol])
+        self._orders[symbol] = super().buy(None, feed, size)
+        self.waiting[symbol] = smaller
+        return smaller
 
     def _refusal(self, record: OrderRecord, bar: Bar, at: datetime) -> str:
         """Return why the market or the account forbids an order; empty if both allow it."""
@@ -195,8 +185,8 @@ class SliceBroker(bt.brokers.BackBroker):
             cost=paid + slippage,
             rate=feed.rate,
         )
-        self._recent_fills.add(record.symbol, at, record.size)
         self._fees.add(fill)
+        self._recent_fills.add(record.symbol, at, record.size)
         self.pnl.fill(fill, self.positions[feed].size)
         self._settle(record.symbol, OrderStatus.FILLED, at, record.reason)
         self._sink(fill)
@@ -224,14 +214,3 @@ class SliceBroker(bt.brokers.BackBroker):
     def _settle(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
         del self._orders[symbol]
         self._sink(replace(self.waiting.pop(symbol), status=status, at=at, reason=reason))
-
-    def _get_value(self, datas: Any = None, lever: bool = False) -> float:  # noqa: ARG002, FBT001, FBT002  # backtrader's
-        # Equals backtrader's sum without its look-ups for every position: this runs every slice.
-        if datas:
-            return fsum(self.positions[feed].size * feed.price for feed in datas)
-        worth = [pos.size * feed.price for feed, pos in self.positions.items() if pos.size]
-        self.gross = fsum(map(abs, worth))
-        self._valuemkt = self._valuemktlever = fsum(worth)
-        self._value = self._valuelever = self.cash + self._valuemkt
-        self._fundval = self._value / self._fundshares
-        return float(self._value)

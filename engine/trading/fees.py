@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from math import fsum
+from math import floor, fsum
 
 from engine.instruments import Costs
 from engine.trading.pnl import commission
@@ -66,3 +66,23 @@ class AccountFees:
         """
         traded = self._volume.before(symbol, at)
         return commission(size, price, self._costs[symbol], rate=rate, traded=traded)
+
+    def affordable_size(
+        self, symbol: str, cash: float, price: float, rate: float, at: datetime, lot: float
+    ) -> float:
+        """Return the largest size in whole lots that cash buys, fee included; 0 where it buys none.
+
+        Args:
+            symbol: The symbol.
+            cash: The cash, in the base currency.
+            price: The price of the fill, in the base currency.
+            rate: The value of the quote currency in the base currency.
+            at: The instant, in UTC.
+            lot: The lot; 0 for any fraction.
+        """
+        costs = self._costs[symbol]
+        fraction, least = costs.tier_fraction(self._volume.before(symbol, at)), costs.least_fee * rate
+        size = cash / (price * (1 + fraction))
+        if size * price * fraction < least:
+            size = (cash - least) / price
+        return max(0.0, floor(size / lot) * lot if lot else size)

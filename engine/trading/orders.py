@@ -1,11 +1,13 @@
 """Turn a target weight into one waiting order for its symbol, with the open at which it is due."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import fsum, isfinite
+from typing import Any
 
 from engine.calendars import Calendar
-from engine.corporate_actions import Split
+from engine.corporate_actions import Delisting, Split
 from engine.errors import DataError
 from engine.instruments import Instrument
 from engine.lots import order_size, target_position
@@ -126,14 +128,26 @@ class OrderManager:
         if size:
             self._place(feed, feed.bar, size, waiting.reason, forced=waiting.forced)
 
+    def delist(self, symbol: str, delisting: Delisting) -> None:
+        """Void the waiting order of a symbol without further bars, and close its position."""
+        feed, size = self._feed(symbol), -self.position(symbol)
+        if feed.bar is None:
+            return
+        feed.is_delisted = True
+        ended = f"delisted: the last bar is of {feed.bar.opens_at:%Y-%m-%d}"
+        self.expire_orders([symbol], ended)
+        if size:
+            reason = f"{ended}; closed at {delisting.value:.0%} of its close"
+            record = self._record(symbol, size, OrderStatus.FILLED, reason, forced=True)
+            self._broker.close_delisted(record, delisting.value)
+
     def enforce_margin(self) -> None:
         """Order every short closed if equity is at or below the margin of the gross exposure."""
-        broker = self._broker
-        equity, least = broker.getvalue(), broker.margin * broker.gross
+        equity, least = self._broker.getvalue(), self._broker.margin * self._broker.gross
         if equity > least:
             return
         for symbol, feed in self.feeds.items():
-            waiting = broker.waiting.get(symbol)
+            waiting = self._broker.waiting.get(symbol)
             size = -self.position(symbol)
             if feed.bar is not None and size > 0 and not (waiting and waiting.forced):
                 self.cancel_order(symbol, "replaced at the margin limit")
@@ -149,8 +163,8 @@ class OrderManager:
 
     def _order(self, feed: SymbolFeed, symbol: str, weight: float, reason: str) -> None:
         equity = self._broker.getvalue()
-        if feed.bar is None:
-            self._reject(symbol, 0.0, "no price is known yet")
+        if feed.bar is None or feed.is_delisted:
+            self._reject(symbol, 0.0, f"{symbol} is delisted" if feed.bar else "no price is known yet")
             return
         if equity <= 0 and weight != 0:
             self._reject(symbol, 0.0, f"equity {equity:.2f} is not above zero")
@@ -192,7 +206,7 @@ class OrderManager:
         return fsum(abs(self.position(name) + waiting.get(name, 0.0)) * feed.price for name, feed in others)
 
     def _place(self, feed: SymbolFeed, bar: Bar, size: float, reason: str, *, forced: bool) -> None:
-        now, position = self.now.as_of, self.position(bar.symbol)
+        position = self.position(bar.symbol)
         due_at: datetime | None = None
         try:
             due_at = self._next_open(bar)
@@ -201,33 +215,19 @@ class OrderManager:
             if not (0 <= position + size < position or position < position + size <= 0):
                 self._reject(bar.symbol, size, f"no new position in {bar.symbol}: {error}")
                 return
-        record = OrderRecord(
-            number=self._next_number(),
-            at=now,
-            decided_at=now,
-            due_at=due_at,
-            symbol=bar.symbol,
-            size=size,
-            status=OrderStatus.PENDING,
-            reason=reason,
-            forced=forced,
-        )
+        record = self._record(bar.symbol, size, OrderStatus.PENDING, reason, due_at=due_at, forced=forced)
         self._broker.place(feed, record)
 
     def _reject(self, symbol: str, size: float, reason: str) -> None:
-        now = self.now.as_of
-        self._sink(
-            OrderRecord(
-                number=self._next_number(),
-                at=now,
-                decided_at=now,
-                due_at=None,
-                symbol=symbol,
-                size=size,
-                status=OrderStatus.REJECTED,
-                reason=reason,
-            )
+        self._sink(self._record(symbol, size, OrderStatus.REJECTED, reason))
+
+    def _record(self, symbol: str, size: float, status: OrderStatus, reason: str, **rest: Any) -> OrderRecord:
+        self._last_number += 1
+        number, now = self._last_number, self.now.as_of
+        given = OrderRecord(
+            number=number, at=now, decided_at=now, due_at=None, symbol=symbol, size=size, status=status
         )
+        return replace(given, reason=reason, **rest)
 
     def _next_open(self, bar: Bar) -> datetime:
         """Return the next open of the symbol by its calendar, after its newest bar and after this slice."""
@@ -237,10 +237,6 @@ class OrderManager:
             # An open at this very instant is over once an OPEN slice of it has come without the symbol.
             after = max(after, now.as_of + _INSTANT if now.phase is Phase.OPEN else now.as_of)
         return self._calendars[self._instruments[bar.symbol].calendar].next_open(after)
-
-    def _next_number(self) -> int:
-        self._last_number += 1
-        return self._last_number
 
     def _feed(self, symbol: str) -> SymbolFeed:
         if symbol not in self.feeds:

@@ -5,7 +5,7 @@ amounts are in the base currency, which is the same one unless the run has rates
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -37,7 +37,9 @@ class OrderRecord:
         size: Signed units.
         status: The status.
         reason: Why it was given or got this status.
-        forced: Whether the margin limit gave it.
+        forced: Whether the margin limit, or the end of the symbol's bars, gave it.
+        requested: The size that was ordered where cash covered less of it and `size` is what was filled; else
+            None, and not stored.
     """
 
     number: int
@@ -49,6 +51,7 @@ class OrderRecord:
     status: OrderStatus
     reason: str = ""
     forced: bool = False
+    requested: float | None = field(default=None, metadata={"lacks": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import backtrader as bt
 
 from engine.calendars import Calendar
-from engine.corporate_actions import Dividend, Split
+from engine.corporate_actions import Delisting, Dividend, Split
 from engine.errors import DataError, UsageError
 from engine.instruments import Costs, Instrument
 from engine.model import Phase, Slice
@@ -61,12 +61,17 @@ class SliceCerebro(bt.Cerebro):
     """
 
     def __init__(
-        self, items: Iterable[EngineInput], instruments: Mapping[str, Instrument], rates: FxRateSource | None
+        self,
+        items: Iterable[EngineInput],
+        instruments: Mapping[str, Instrument],
+        rates: FxRateSource | None,
+        delistings: Mapping[str, Delisting],
     ) -> None:
         super().__init__()
         self.order_manager: OrderManager
         self.moment = 0.0
         self._inputs = items
+        self._delistings = sorted(delistings.items(), key=lambda item: (item[1].at, item[0]), reverse=True)
         self._rates = rates
         currencies = {} if rates is None else {item.symbol: item.currency for item in instruments.values()}
         self._foreign = {name: code for name, code in currencies.items() if rates and code != rates.base}
@@ -81,6 +86,7 @@ class SliceCerebro(bt.Cerebro):
                 continue
             if last is not None and item.as_of < last.as_of:
                 raise DataError(f"slice of {item.as_of} comes after that of {last.as_of}; sort them by time")
+            self._delist_before(item)
             last = self._broker.now = item
             self.moment = clock.advance(item.as_of)
             if self._rates is not None:
@@ -92,6 +98,16 @@ class SliceCerebro(bt.Cerebro):
             strategy._next()
             if self._event_stop:
                 return
+
+    def _delist_before(self, slice_: Slice) -> None:
+        """Apply the delistings that are due; a close at the very instant of one comes before it."""
+        while self._delistings:
+            symbol, delisting = self._delistings[-1]
+            if delisting.at >= slice_.as_of and (delisting.at, slice_.phase) != (slice_.as_of, Phase.OPEN):
+                return
+            self._delistings.pop()
+            self._broker.now = Slice(as_of=delisting.at, phase=Phase.OPEN, bars={})
+            self.order_manager.delist(symbol, delisting)
 
     def _apply_non_slice_input(
         self, item: NonSliceInput, last: Slice | None, strategy: SliceStrategy
@@ -168,6 +184,8 @@ def run(
     cash: float,
     margin: float = MAINTENANCE_MARGIN,
     rates: FxRateSource | None = None,
+    delistings: Mapping[str, Delisting] = MappingProxyType({}),
+    resize_orders: bool = True,
     risk: RiskEngine | None = None,
     keep: bool = True,
     analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
@@ -190,6 +208,8 @@ def run(
         margin: The least equity, as a fraction of the gross exposure, with which a short may be held.
         rates: Values positions at the last rate known at each slice; without it all instruments have one
             currency.
+        delistings: The symbols whose bars end before the others.
+        resize_orders: Whether a purchase that cash does not cover is filled in part; else it is rejected.
         risk: The limits of a session.
         keep: Whether the result has records; without them a run of years takes no more memory than one of
             days.
@@ -205,9 +225,16 @@ def run(
     """
     _check(instruments, costs, calendars, cash, rates)
     collector = _RecordCollector(on_record, keep=keep)
-    cerebro = SliceCerebro(slices, instruments, rates)
+    cerebro = SliceCerebro(slices, instruments, rates, delistings)
     feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
-    broker = SliceBroker(feeds=feeds, instruments=instruments, costs=costs, margin=margin, sink=collector)
+    broker = SliceBroker(
+        feeds=feeds,
+        instruments=instruments,
+        costs=costs,
+        margin=margin,
+        resize_orders=resize_orders,
+        sink=collector,
+    )
     broker.setcash(float(cash))
     cerebro.setbroker(broker)
     for symbol, feed in feeds.items():

@@ -37,6 +37,8 @@ def run_engine(
         calendars=state.calendars,
         cash=settings.cash,
         rates=state.rates,
+        delistings=settings.delistings,
+        resize_orders=settings.resize_orders,
         risk=context.risk,
         keep=False,
         on_record=context.emit,

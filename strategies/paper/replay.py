@@ -195,7 +195,7 @@ def replay_session(
         JournalError: The journal is damaged, or its outputs do not match on replay.
     """
     if read_start(data_dir, name) is None:
-        spec = replace(build_run_spec(config, facts, student, limits or RiskLimits()), simulated=True)
+        spec = build_run_spec(config, facts, student, limits or RiskLimits(), simulated=True)
         about = {"replay": facts.source, "config": to_jsonable(config.stored())}
         history = [*encode_history(facts), *(e for e in encode_rates(facts) if e.as_of <= facts.start)]
         create_session(data_dir, name, spec, history, at=facts.start, about=about)

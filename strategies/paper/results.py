@@ -256,7 +256,7 @@ def _build_result(journal: Journal, whole: SessionHistory) -> tuple[dict[str, An
     unused = Recorder(journal, facts.start)
     student = SimulationResult(calls=whole.calls, engine=whole.engine)
     played = {STUDENT: student} | simulate_all(
-        whole.config, facts, observed, callers, unused, lambda _stage, _done, _total: None
+        settings, facts, observed, callers, unused, lambda _stage, _done, _total: None
     )
     recorded = _RecordedStudent(
         name=settings.student,
@@ -265,7 +265,16 @@ def _build_result(journal: Journal, whole: SessionHistory) -> tuple[dict[str, An
         released=decode_day(whole.about.get("released")),
     )
     answering = cast(Student, recorded)  # all that a table asks of it is there
-    result = build_result(journal.session, whole.config, facts, observed, answering, len(called), played)
+    result = build_result(
+        journal.session,
+        settings,
+        facts,
+        observed,
+        answering,
+        len(called),
+        played,
+        adapted=whole.config.adapter is not None,
+    )
     return result, student
 
 

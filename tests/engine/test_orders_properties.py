@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from engine.corporate_actions import Delisting
 from engine.instruments import Costs
 from engine.model import Phase
 from engine.timeline import build_slices
@@ -171,6 +172,24 @@ def test_the_pnl_of_all_steps_is_the_change_of_equity(market):
     assert sum(step.commission + step.slippage for step in result.steps) == pytest.approx(
         sum(fill.cost for fill in result.fills), abs=1e-9 * CASH
     )
+
+
+@over_markets(40)
+def test_the_pnl_is_the_change_of_equity_too_where_symbols_are_delisted_and_none_of_them_is_held(market):
+    last = {symbol: each for slice_ in market.slices for symbol, each in slice_.bars.items()}
+    calendars = {each.symbol: CALENDARS[each.calendar] for each in market.instruments}
+    delistings = {
+        symbol: Delisting(at=calendars[symbol].next_open(each.closes_at), value=0.5)
+        for symbol, each in last.items()
+    }
+    result = market.run(delistings=delistings)
+    assert sum(step.pnl for step in result.steps) == pytest.approx(result.value - CASH, abs=1e-9 * CASH)
+    end = market.slices[-1].as_of if market.slices else MONDAY
+    for symbol, delisting in delistings.items():
+        if delisting.at < end:
+            held = sum(fill.size for fill in result.fills if fill.symbol == symbol)
+            assert held == pytest.approx(0, abs=1e-9)
+            assert not [fill for fill in result.fills if fill.symbol == symbol and fill.at > delisting.at]
 
 
 def possible_fees(costs):

@@ -1,6 +1,8 @@
 import queue
+import re
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
@@ -9,6 +11,7 @@ import backtrader as bt
 import pytest
 
 from engine.calendars import load_calendar
+from engine.corporate_actions import Delisting
 from engine.errors import DataError, UsageError
 from engine.instruments import Costs
 from engine.model import Phase
@@ -128,11 +131,90 @@ def test_sales_are_filled_before_purchases_so_that_their_cash_can_be_spent():
     ]
 
 
-def test_an_order_that_cannot_be_afforded_after_a_gap_is_rejected_with_the_figures():
-    result = run_plan(build_slices(coin("BTC", (10, 10), (11, 11)), []), want({("BTC", 1): 1.0}), [BTC])
+def after_a_gap(*bars, weights=None, lot=0, **rest):
+    slices = build_slices(bars or coin("BTC", (10, 10), (11, 11)), [])
+    instruments = [instrument("BTC", lot=lot), instrument("ETH", lot=lot)]
+    return run_plan(slices, want(weights or {("BTC", 1): 1.0}), instruments, **rest)
+
+
+@pytest.mark.parametrize(
+    ("lot", "costs", "size"),
+    [
+        (0, FREE, 10_000 / 11),
+        (100, FREE, 900),
+        (0, DEAR, 10_000 / (11 * 1.0025 * 1.001)),
+        (1, replace(FREE, fee_bps=1, least_fee=150), 895),
+        (0, replace(FREE, fee_tiers=((0, 1_000),)), 10_000 / 12.1),
+    ],
+)
+def test_an_order_that_cash_does_not_cover_after_a_gap_is_filled_in_part_and_says_so(lot, costs, size):
+    result = after_a_gap(lot=lot, costs=costs)
     (order,) = result.orders
-    assert (order.status, order.reason) == (OrderStatus.REJECTED, "costs 11000.00 but cash is 10000.00")
+    assert (order.status, order.size, order.requested) == (OrderStatus.FILLED, pytest.approx(size), 1000)
+    assert re.fullmatch(r"costs \d+\.\d\d but cash is 10000\.00", order.reason)
+    assert [fill.size for fill in result.fills] == [order.size]
+    assert -1e-6 < result.cash < (lot or 1e-6) * 11.1
+    assert sum(step.pnl for step in result.steps) == pytest.approx(result.value - 10_000)
+
+
+@pytest.mark.parametrize("rest", [{"resize_orders": False}, {"lot": 1000}, {"cash": 11.0, "lot": 1}])
+def test_an_order_is_rejected_by_the_first_rules_or_where_cash_covers_no_lot(rest):
+    bars = coin("BTC", (10, 10), (11.5, 11.5))
+    (order,) = after_a_gap(*bars, **rest).orders
+    assert (order.status, order.requested) == (OrderStatus.REJECTED, None)
+    assert "but cash is" in order.reason
+
+
+def test_of_two_purchases_at_one_open_the_second_takes_what_the_first_left():
+    bars = [*coin("BTC", (10, 10), (15, 15)), *coin("ETH", (10, 10), (15, 15))]
+    result = after_a_gap(*bars, weights={("BTC", 1): 0.5, ("ETH", 1): 0.5})
+    assert [(order.symbol, order.requested) for order in result.orders] == [("BTC", None), ("ETH", 500)]
+    assert [fill.size for fill in result.fills] == [500, pytest.approx(2500 / 15)]
+    assert result.cash == pytest.approx(0, abs=1e-9)
+
+
+GONE = Delisting(at=MONDAY + 3 * DAY, value=0.4)
+
+
+def after_a_delisting(weights, delisting=GONE, **rest):
+    bars = [*coin("GONE", (10, 10), (10, 10), (9, 8)), *coin("BTC", *[(5, 5)] * 6)]
+    instruments = [instrument("GONE", shortable=True), BTC]
+    return run_plan(
+        build_slices(bars, []), want(weights), instruments, delistings={"GONE": delisting}, **rest
+    )
+
+
+@pytest.mark.parametrize(("value", "weight"), [(1.0, 0.5), (0.4, 0.5), (0.0, 0.5), (0.4, -0.5)])
+def test_what_is_held_of_a_delisted_symbol_is_closed_at_the_stated_part_of_its_last_price(value, weight):
+    delisting = Delisting(at=MONDAY + 3 * DAY, value=value)
+    result = after_a_delisting({("GONE", 1): weight}, delisting, costs=replace(FREE, fee_bps=50))
+    bought, closed = result.fills
+    assert (closed.at, closed.size, closed.price, closed.cost) == (delisting.at, -bought.size, 8 * value, 0)
+    order = result.orders[1]
+    assert (order.status, order.forced, order.due_at) == (OrderStatus.FILLED, True, None)
+    assert order.reason == f"delisted: the last bar is of 2024-01-03; closed at {value:.0%} of its close"
+    assert result.value == pytest.approx(10_000 + bought.size * (8 * value - 10) - bought.commission)
+    assert result.cash == result.value
+    assert sum(step.pnl for step in result.steps) == pytest.approx(result.value - 10_000)
+    at_delisting = [mark.value for mark in result.marks if mark.at >= delisting.at]
+    assert at_delisting[1:] == pytest.approx([result.value] * 3)
+
+
+def test_nothing_is_ordered_of_a_delisted_symbol_and_what_waits_expires():
+    result = after_a_delisting({("GONE", 3): 0.5, ("GONE", 4): 0.5, ("BTC", 4): 0.1})
+    assert [(order.symbol, order.status, order.reason) for order in result.orders] == [
+        ("GONE", OrderStatus.EXPIRED, "delisted: the last bar is of 2024-01-03"),
+        ("GONE", OrderStatus.REJECTED, "GONE is delisted"),
+        ("BTC", OrderStatus.FILLED, ""),
+    ]
     assert result.value == 10_000
+
+
+def test_a_delisting_changes_nothing_before_it_and_nothing_where_nothing_is_held():
+    with pytest.raises(ValueError, match="delisting value 2 is not a fraction"):
+        Delisting(at=MONDAY, value=2)
+    never = after_a_delisting({("BTC", 1): 0.5}, Delisting(at=MONDAY + 9 * DAY, value=0))
+    assert after_a_delisting({("BTC", 1): 0.5}) == never
 
 
 def test_all_of_the_cash_can_be_spent_to_the_last_cent():

@@ -36,9 +36,18 @@ def sessions_of(root: Path) -> dict[str, Any]:
     found = {}
     for one in answer("paper", "list", "--data-dir", DATA, cwd=root)["sessions"]:
         said = answer("paper", "status", one["session"], "--data-dir", DATA, cwd=root)
-        scores = said["result"]["scores"] if said["result"] else None
+        scores = said["result"]["scores"] if said["result"] else {}
+        scores = {name: _without_later_metrics(metrics) for name, metrics in scores.items()} or None
         found[one["session"]] = {key: said[key] for key in kept} | {"scores": scores}
     return found
+
+
+LATER_METRICS = {"resized"}
+"""What versions after 0.1.0 added to the scores of a session that they score themselves."""
+
+
+def _without_later_metrics(scores: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in scores.items() if name not in LATER_METRICS}
 
 
 def models_of(root: Path) -> list[Any]:

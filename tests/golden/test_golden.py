@@ -133,15 +133,11 @@ def test_a_session_that_had_ended_does_nothing_more_when_it_is_started(own):
         assert (said["runs"], said["equity"]) == ("finished", EXPECTED["sessions"][name]["equity"])
 
 
-@pytest.mark.slow
-def test_a_walk_forward_that_was_killed_goes_on_to_what_it_would_have_come_to(own):
-    whole, killed = walkforwards(own)
+def test_a_walk_forward_that_was_killed_under_older_rules_is_not_resumed_under_these(own):
+    _, killed = walkforwards(own)
     words = ("walkforward", *WALKFORWARD, *WINDOWS, "--resume", killed, "--data-dir", DATA)
-    said = answer(*words, cwd=own)
-    known = EXPECTED["runs"][whole]["digests"]
-    assert said["run"] == killed
-    assert [said["digests"][name] for name in PUBLISHED] == [known[name] for name in PUBLISHED]
-    assert answer("check", "parity", killed, "--data-dir", DATA, cwd=own)["equal"]
+    with pytest.raises(RuntimeError, match=r"exit code 3: .*older rules .*start it again without --resume"):
+        answer(*words, cwd=own)
 
 
 def test_old_adapters_are_promoted_and_rolled_back(own):
@@ -165,7 +161,10 @@ def test_old_adapters_are_promoted_and_rolled_back(own):
 def test_the_old_ledger_answers_a_backtest_without_a_question_to_the_student(own, name):
     said = answer("backtest", "--config", f"files/{name}", "--data-dir", DATA, cwd=own)
     assert said["asked"] == 0
-    assert said["digests"] == EXPECTED["runs"][run_of(own, name)]["digests"]
+    known = EXPECTED["runs"][run_of(own, name)]["digests"]
+    # The A-share among the files pays other costs since rules 2.
+    same = ("forecasts",) if name == "files.toml" else PUBLISHED
+    assert [said["digests"][part] for part in same] == [known[part] for part in same]
 
 
 def test_files_that_were_imported_before_bring_nothing_new(own):

@@ -1,5 +1,6 @@
 """Costs by class and symbol, what the table says of them, currency pairs, and runs recounted by pandas."""
 
+import pandas as pd
 import pytest
 
 import closecall as cc
@@ -95,3 +96,100 @@ def test_the_table_states_cash_currency_and_costs_of_a_symbol_with_its_own(tmp_p
     shown = capsys.readouterr().out
     assert "Account: 100,000 CNY at the start" in shown
     assert "Costs of 600000: fee 30 bp" in shown
+
+
+def recount(result, data, commission_of):
+    """Cash and value after each close, by pandas from the fills and the bars alone."""
+    fills = result.fills.assign(at=pd.to_datetime(result.fills["at"]))
+    (symbol,) = data.bars
+    bars = pd.DataFrame(
+        [(bar.opens_at, bar.closes_at, bar.open, bar.close) for bar in data.bars[symbol]],
+        columns=["opens_at", "closes_at", "open", "close"],
+    )
+    fills = fills.merge(bars, left_on="at", right_on="opens_at")
+    costs = result.result["costs"][symbol]
+    slip = (costs["slippage_bps"] + costs["latency_bps"]) / 10_000
+    sign = fills["size"].apply(lambda size: 1 if size > 0 else -1)
+    assert fills["price"].tolist() == (fills["open"] * (1 + sign * slip)).tolist()
+    value = fills["size"].abs() * fills["price"]
+    commission = commission_of(fills.assign(value=value), costs)
+    slippage = fills["size"] * (fills["price"] - fills["open"])
+    assert fills["cost"].tolist() == pytest.approx((commission + slippage).tolist(), rel=1e-13)
+    flows = (-fills["size"] * fills["price"] - commission).groupby(fills["closes_at"]).sum()
+    held = fills["size"].groupby(fills["closes_at"]).sum()
+    table = bars.set_index("closes_at").assign(flow=flows, change=held).fillna(0.0)
+    cash = result.result["cash"] + table["flow"].cumsum()
+    return cash, cash + table["change"].cumsum() * table["close"]
+
+
+def least_and_tax(fills, costs):
+    fee = (fills["value"] * costs["fee_bps"] / 10_000).clip(lower=costs["least_fee"])
+    return fee + (fills["size"] < 0) * fills["value"] * costs["sale_tax_bps"] / 10_000
+
+
+def tiers(fills, costs):
+    fees = []
+    for fill in fills.itertuples():
+        before = fills[(fills["at"] < fill.at) & (fills["at"] >= fill.at - pd.Timedelta(days=30))]
+        reached = [bps for least, bps in costs["fee_tiers"] if least <= before["value"].sum()]
+        fees.append(fill.value * (reached[-1] if reached else costs["fee_bps"]) / 10_000)
+    return pd.Series(fees)
+
+
+def simulated_coin():
+    market = cc.MarketData.simulated(seed=11, coins=1, stocks=0, days=90)
+    (bars,) = market.bars.values()
+    rows = [(b.opens_at.date(), b.open, b.high, b.low, b.close, b.volume) for b in bars]
+    frame = pd.DataFrame(rows, columns=["date", "open", "high", "low", "close", "volume"])
+    return cc.MarketData.from_frames({"BTC-USD": frame})
+
+
+@pytest.mark.parametrize(
+    ("load", "settings", "commission_of"),
+    [
+        pytest.param(
+            lambda: cc.MarketData.from_files(SHARE / "600000.csv"),
+            {"cash": 20_000},
+            least_and_tax,
+            marks=needs_cases,
+            id="an A-share at its default costs",
+        ),
+        pytest.param(
+            lambda: cc.MarketData.from_files(PAIR / "EURUSD.csv"),
+            {"costs": {"fx": {"least_fee": 2}}},
+            least_and_tax,
+            marks=needs_cases,
+            id="a currency pair with a least fee",
+        ),
+        pytest.param(
+            simulated_coin,
+            {"costs": {"coin": {"fee_tiers": [[200_000, 8], [500_000, 6]]}}},
+            tiers,
+            id="a coin with fee tiers",
+        ),
+    ],
+)
+def test_a_run_recounted_by_pandas_has_the_same_cash_and_value_to_the_last_digit(
+    load, settings, commission_of
+):
+    data = load()
+    result = cc.backtest(data, strategy=Swing(), **settings)
+    assert len(result.fills) > 10
+    cash, value = recount(result, data, commission_of)
+    assert result.equity["cash"].tolist() == pytest.approx(cash.tolist(), rel=1e-12)
+    assert result.equity["value"].tolist() == pytest.approx(value.tolist(), rel=1e-12)
+
+
+@needs_cases
+def test_a_hundred_shares_pay_five_yuan_and_a_sale_the_stamp_duty():
+    data = cc.MarketData.from_files(SHARE / "600000.csv")
+    result = cc.backtest(data, strategy=Swing(), cash=2_000, slippage_bps=0, latency_bps=0)
+    fills = result.fills
+    assert set(fills["size"]) == {100.0, -100.0}
+    assert fills["cost"].tolist() == pytest.approx(
+        [5 + (100 * fill.price * 0.0005 if fill.size < 0 else 0) for fill in fills.itertuples()]
+    )
+    assert describe_account(result.result)[1] == (
+        "Costs of 600000: fee 3 bp, at least 5 a fill, tax 5 bp on sales, slippage 0 bp, latency 0 bp, "
+        "borrowing 8.0% a year."
+    )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.errors import UsageError
-from engine.journal.events.rules import RULES, RulesError
+from engine.journal.events.rules import OLDEST_RULES, RULES, RulesError
 from engine.journal.journal import Journal
 from strategies.backtest import backtest
 from strategies.console import utc_now
@@ -31,7 +31,7 @@ from training.dataset.loaders import load_run_experiences, load_session_experien
 from tui.cli.main import run
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-FUTURE, PAST = RULES + 1, RULES - 1
+FUTURE, PAST = RULES + 1, OLDEST_RULES - 1
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +76,11 @@ def launch(folder, name, **rest):
 
 
 def test_new_journals_state_the_rules_and_a_journal_without_them_has_the_first(session, run_folder, tmp_path):
-    assert read_rows(session)[0].payload["rules"] == RULES == 1
+    assert read_rows(session)[0].payload["rules"] == RULES == 2
     folder, name = run_folder
     with Journal.open(folder / "runs" / name / JOURNAL, name) as journal:
         stated = [row for row in journal.read() if "rules" in row.payload]
-    assert [(row.kind, row.payload["rules"]) for row in stated] == [("run_started", 1), ("settings", 1)]
+    assert [(row.kind, row.payload["rules"]) for row in stated] == [("run_started", 2), ("settings", 2)]
     session_of(session, tmp_path, None)
     assert check_replay(tmp_path).equal
     name = run_of(run_folder, tmp_path, None)
@@ -126,7 +126,7 @@ def test_check_parity_names_other_rules_instead_of_a_difference(
 ):
     session_of(session, tmp_path, rules)
     for name, remedy in (
-        (NAME, f"paper start --like {NAME}"),
+        (NAME, f"--like {NAME}"),
         (run_of(run_folder, tmp_path, rules), "run the backtest again"),
     ):
         assert run(["check", "parity", name, "--data-dir", str(tmp_path)]) == 3

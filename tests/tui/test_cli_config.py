@@ -28,6 +28,7 @@ fee_bps = 1.5
 slippage_bps = 2
 latency_bps = 0
 borrow_rate = 0.02
+delisting_value = 0.5
 allow_short = true
 seed = 3
 max_gross_exposure = 0.5

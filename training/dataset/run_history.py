@@ -86,8 +86,8 @@ class RunHistory:
                 self._add_order(record)
             case Fill():
                 self._positions[record.symbol] += record.size
-                self._recent_fills.add(record.symbol, record.at, record.size)
                 self.fills.append(record)
+                self._recent_fills.add(record.symbol, record.at, record.size)
             case EquityPoint():
                 self.values[record.at] = record.value
             case HoldingPeriod():

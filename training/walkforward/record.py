@@ -135,7 +135,7 @@ def open_or_create_run(
         if resume and first and finished:
             raise UsageError(f"run {name} has finished; show it with closecall runs {name}")
         if resume and first:
-            require_rules(first[0]["rules"], f"run {name}", "start it again without --resume")
+            require_rules(first[0]["rules"], f"run {name}", "start it again without --resume", oldest=RULES)
     if resume:
         raise UsageError(
             f"{resume} in {runs} is no walk-forward that was started with these settings and data; "

@@ -24,7 +24,7 @@ from strategies.backtest import Progress, baseline_predictions, simulate_all
 from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
-from strategies.run_spec import encode_run_inputs
+from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export, require_free
 from training.trained_adapter import Trainer
 from training.walkforward.arms import (
@@ -140,7 +140,8 @@ def _finish_run(
     traded, *others = arms
     now = record.clock()
     recorder = Recorder(record.journal, now, batch=None)
-    for event in encode_run_inputs(plan.config, data, plan.student, now):
+    spec = build_run_spec(plan.config, data, plan.student, UNLIMITED, simulated=True)
+    for event in encode_run_inputs(spec, data, now):
         recorder.append(event)
     if data.rates is not None:
         recorder.append(encode(data.rates, now))
@@ -150,8 +151,9 @@ def _finish_run(
     forecasters: dict[str, Sequence[Prediction]] = {STUDENT: calls}
     forecasters |= baseline_predictions(plan.config, data, observed, calls)
     forecasters |= {other: arms[other].calls for other in others}
-    simulations = simulate_all(plan.config, data, observed, forecasters, recorder, on_progress)
-    result = build_result(name, plan.config, data, observed, plan.student, 0, simulations)
+    simulations = simulate_all(spec, data, observed, forecasters, recorder, on_progress)
+    adapted = plan.config.adapter is not None
+    result = build_result(name, spec, data, observed, plan.student, 0, simulations, adapted=adapted)
     del result["asked"]  # prompts answered before a restart are not counted
     result |= build_report(plan, arms, simulations, record)
     result["digests"]["promotions"] = row_digest(

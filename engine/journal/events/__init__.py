@@ -104,7 +104,7 @@ def encode_output(output: SessionOutput | PredictionRecord, input_: int, as_of: 
     if isinstance(output, PredictionRecord):
         stored = outputs.encode_prediction(output, dated=True)
     else:
-        stored = {name: getattr(output, name) for name in output.__slots__}
+        stored = encode_fields(output)
     return Event(kind=_KINDS[type(output)], as_of=as_of, payload=stored | {_INPUT: input_})
 
 

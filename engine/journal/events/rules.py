@@ -4,15 +4,17 @@ from collections.abc import Mapping
 
 from engine.errors import JournalError
 
-RULES = 1
+RULES = 2
 """The rules of this version. Raise it, and say in `CHANGES` what changed, with any change that makes the
 same inputs lead to another order, fill, cost, prompt or fingerprint."""
 
 OLDEST_RULES = 1
 """The oldest rules that this version still has."""
 
-CHANGES: Mapping[int, str] = {}
-"""What changed with the rules of each number, such as {2: "fees are rounded to cents"}."""
+CHANGES: Mapping[int, str] = {
+    2: "an order that cash does not cover is filled in part, and fees have a minimum, taxes and tiers",
+}
+"""What changed with the rules of each number."""
 
 
 class RulesError(JournalError):
@@ -21,17 +23,21 @@ class RulesError(JournalError):
     """
 
 
-def require_rules(rules: int, what: str, remedy: str) -> None:
+def require_rules(rules: int, what: str, remedy: str, *, oldest: int | None = None) -> None:
     """Raise RulesError where this version cannot replay what was traded by `rules`.
 
-    `what` names the journal, such as "session live", and `remedy` what to do without its rules.
+    Args:
+        rules: The rules of the journal.
+        what: The journal, such as "session live".
+        remedy: What to do without its rules.
+        oldest: The oldest rules that will do; None: those of this version.
     """
     if rules > RULES:
         raise RulesError(
             f"{what} was traded by rules {rules} of a newer closecall, and this one has rules {RULES}; "
             f"upgrade closecall, or {remedy}"
         )
-    if rules < OLDEST_RULES:
+    if rules < (OLDEST_RULES if oldest is None else oldest):
         changes = [
             f"{number}: {CHANGES[number]}" for number in range(rules + 1, RULES + 1) if number in CHANGES
         ]

@@ -1,11 +1,11 @@
 """How sessions and runs begin and end, and the notes beside their inputs and outputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from engine.corporate_actions import ActionKind
+from engine.corporate_actions import ActionKind, Delisting
 from engine.instruments import Costs, Instrument
 from engine.journal.events.codec import Rest, may_lack, stored_as
 from engine.journal.events.kinds import Kind
@@ -38,6 +38,8 @@ class SessionStarted:
     notes: tuple[str, ...]
     about: Mapping[str, Any]
     rules: int = 1
+    resize_orders: bool = False
+    delistings: Mapping[str, Delisting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

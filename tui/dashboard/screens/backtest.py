@@ -85,6 +85,8 @@ def _scores(state: ViewState, width: int, _height: int) -> Sequence[Text]:
     head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in forecasters]
     lines = [row(head, width)]
     for metric in table_metrics(MetricTable.RESULT):
+        if not any(metric.key in fields.get_mapping(scores, name) for name in forecasters):
+            continue  # a run of a version that did not have it
         values = [
             metric.show(fields.get_number(fields.get_mapping(scores, name), metric.key))
             for name in forecasters
