@@ -55,7 +55,7 @@ def convert_files(
 
     Files of one symbol are joined; a file of several symbols becomes one file for each.
 
-    Where the columns are not recognised, [columns] in --config names them.
+    Where the columns are not recognised, the table `columns` in --config names them.
     """
     from feeds.files.conversion import convert_bars, convert_news
     from feeds.files.kinds import identify_table
