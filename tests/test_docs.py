@@ -93,6 +93,11 @@ def test_every_relative_link_of_a_page_leads_to_a_file(page):
     assert [link for link in links if link and not (page.parent / unquote(link)).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_holds_a_conflict_of_a_merge(page):
+    assert not re.search(r"^(<{7}|>{7})( |$)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_every_decision_has_a_date_a_status_and_a_line_in_the_index():
     pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     index = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
