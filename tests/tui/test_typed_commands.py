@@ -117,6 +117,7 @@ def test_coins_and_stocks_are_collected_together_until_ctrl_c(binance, tmp_path)
         'store = ["ccxt:binance", "yfinance"]',
         'symbols = ["BTC/USDT", "AAPL"]',
         "[instruments.AAPL]",
+        'asset_class = "stock"',
         'calendar = "24/7"',  # so that its session runs whenever this test does
     ]
     config = write_lines(tmp_path / "closecall.toml", lines)
