@@ -458,11 +458,19 @@ def _build_market_data(
         raise DataError(f"no bar from {config.start} on; choose an earlier --start")
     last = max(series[-1].closes_at for series in bars.values())
     items, about_news = news
+    usable = [item for item in items if start - _WARM_UP < item.available_at <= last]
+    if items and not usable:
+        known = sorted(item.available_at.date() for item in items)
+        about_news = [
+            *about_news,
+            f"No news in these days: the {pluralize(len(items), 'item')} that concern what is traded "
+            f"became known from {known[0]} to {known[-1]}; choose other days, or add news of these.",
+        ]
     return MarketData(
         instruments=instruments,
         calendars=calendars,
         bars=bars,
-        news=[item for item in items if start - _WARM_UP < item.available_at <= last],
+        news=usable,
         start=start,
         source=source,
         is_simulated=False,

@@ -250,3 +250,16 @@ def test_no_bar_of_hong_kongs_days_is_known_before_its_day_has_ended():
     data = cc.MarketData.from_files(folder / "hk" / "BTCUSDT.csv", news=folder / "news.csv")
     assert data.bars["BTCUSDT"][0].opens_at == datetime(2023, 1, 1, 16, tzinfo=UTC)
     assert data.bars["BTCUSDT"][0].closes_at == datetime(2023, 1, 2, 16, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("published", "is_noted"), [("2021-05-03", True), ("2024-01-05", False)])
+def test_news_of_other_days_alone_is_said_to_be_of_other_days(tmp_path, published, is_noted):
+    bars = write_bars(tmp_path, "BTCUSDT")
+    news = write_news(tmp_path, f"{published}T10:00:00Z,wire,BTC,A headline,A text")
+    data = cc.MarketData.from_files(*bars, news=news)
+    noted = [note for note in data.notes if note.startswith("No news in these days")]
+    assert len(data.news) == (not is_noted)
+    assert bool(noted) == is_noted
+    if is_noted:
+        assert "the 1 item" in noted[0]
+        assert "from 2021-05-03 to 2021-05-03" in noted[0]

@@ -97,6 +97,13 @@ def test_the_remedy_of_a_fault_runs_and_looks_into_the_folder_that_was_given(sai
     assert capsys.readouterr().out
 
 
+def test_of_two_data_folders_a_remedy_names_the_one_that_was_read(said, tmp_path):
+    code, text = said("runs", "nowhere", "--data-dir", tmp_path / "first")
+    (proposed,) = proposals_in(text)
+    assert code == 2
+    assert proposed == ["runs", "--data-dir", str(tmp_path / "my data")]
+
+
 def test_json_is_not_touched(said):
     assert said("runs", "--json") == (0, '{\n  "runs": []\n}\n')
 

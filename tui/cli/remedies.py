@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any, TextIO, cast
 
 _OPTION = "--data-dir"
@@ -53,11 +54,13 @@ def find_command(words: Sequence[str]) -> tuple[Any, int]:
 
 
 def _given_folder(arguments: Sequence[str]) -> str | None:
-    for place, word in enumerate(arguments):
+    """Return the last --data-dir of a command line, which is the one that the command obeys."""
+    given = None
+    for word, following in zip_longest(arguments, arguments[1:]):
         option, equals, value = word.partition("=")
         if option == _OPTION:
-            return value if equals else next(iter(arguments[place + 1 :]), None)
-    return None
+            given = value if equals else following
+    return given
 
 
 def _add_folder(words: list[str], folder: str) -> str:
