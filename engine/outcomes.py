@@ -68,16 +68,35 @@ def match_outcomes(predictions: Iterable[Prediction], bars: Mapping[str, Sequenc
     oldest first. Raises DataError for bars out of order, a prediction without a bar of its own, and a bar
     whose close is not the prediction's `last_close`: such predictions were made on other data.
     """
-    places: dict[str, dict[datetime, int]] = {}
-    scored: list[Scored] = []
-    for prediction in predictions:
+    return OutcomeFinder(bars).match(predictions)
+
+
+class OutcomeFinder:
+    """Matches the predictions of several forecasters; those made at one close share its outcome.
+
+    `bars` holds the closed bars of each symbol, oldest first.
+    """
+
+    def __init__(self, bars: Mapping[str, Sequence[Bar]]) -> None:
+        self._bars = bars
+        self._places: dict[str, dict[datetime, int]] = {}
+        self._known: dict[str, list[Outcome | None]] = {}
+
+    def match(self, predictions: Iterable[Prediction]) -> list[Scored]:
+        """Pair each prediction with its outcome. Raises DataError as `match_outcomes` does."""
+        return [(prediction, self._find(prediction)) for prediction in predictions]
+
+    def _find(self, prediction: Prediction) -> Outcome | None:
         symbol = prediction.symbol
-        series = bars.get(symbol, ())
-        if symbol not in places:
-            places[symbol] = _index_by_close(symbol, series)
-        outcome = _build_outcome(prediction, series, places[symbol].get(prediction.as_of))
-        scored.append((prediction, outcome))
-    return scored
+        series = self._bars.get(symbol, ())
+        if symbol not in self._places:
+            self._places[symbol] = _index_by_close(symbol, series)
+            self._known[symbol] = [None] * len(series)
+        place = _place_of(prediction, series, self._places[symbol].get(prediction.as_of))
+        known = self._known[symbol]
+        if known[place] is None:
+            known[place] = _build_outcome(series, place)
+        return known[place]
 
 
 def _index_by_close(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
@@ -90,7 +109,7 @@ def _index_by_close(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
     return {bar.closes_at: place for place, bar in enumerate(bars)}
 
 
-def _build_outcome(prediction: Prediction, bars: Sequence[Bar], place: int | None) -> Outcome | None:
+def _place_of(prediction: Prediction, bars: Sequence[Bar], place: int | None) -> int:
     symbol, as_of = prediction.symbol, prediction.as_of
     if place is None:
         raise DataError(
@@ -102,14 +121,19 @@ def _build_outcome(prediction: Prediction, bars: Sequence[Bar], place: int | Non
             f"{symbol}: the bar at {as_of} closes at {last} but the prediction was made at "
             f"{prediction.last_close}; score it with its own data"
         )
+    return place
+
+
+def _build_outcome(bars: Sequence[Bar], place: int) -> Outcome | None:
     if place + 1 >= len(bars):
         return None
+    made_at = bars[place]
     following = bars[place + 1]
     after = bars[place + 2] if place + 2 < len(bars) else None
     return Outcome(
-        symbol=symbol,
-        as_of=as_of,
-        last_close=last,
+        symbol=made_at.symbol,
+        as_of=made_at.closes_at,
+        last_close=made_at.close,
         next_close=following.close,
         known_at=following.closes_at,
         fill_open=following.open,

@@ -29,13 +29,13 @@ def build_slices(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slic
     items = sorted(_deduplicate(news), key=lambda item: (item.available_at, item.source, item.id))
     taken = 0
     for (as_of, rank), group in groupby(events, key=lambda event: event[:2]):
-        first = taken
+        first, opens = taken, _PHASES[rank] is Phase.OPEN
         while taken < len(items) and items[taken].available_at <= as_of:
             taken += 1
         yield Slice(
             as_of=as_of,
             phase=_PHASES[rank],
-            bars={symbol: bar for _, _, symbol, bar in group},
+            bars={symbol: bar.at_open() if opens else bar for _, _, symbol, bar in group},
             news=tuple(items[first:taken]),
         )
 
@@ -49,7 +49,7 @@ def _bar_events(bars: Iterable[Bar]) -> Iterator[tuple[datetime, int, str, Bar]]
                 f" {earlier.opens_at} has closed; remove one of them"
             )
     for bar in by_opening:
-        yield bar.opens_at, _RANK[Phase.OPEN], bar.symbol, bar.at_open()
+        yield bar.opens_at, _RANK[Phase.OPEN], bar.symbol, bar
         yield bar.closes_at, _RANK[Phase.CLOSE], bar.symbol, bar
 
 

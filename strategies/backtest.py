@@ -209,7 +209,9 @@ def simulate_all(
         on_progress: Called with "trading", the number of simulations done and of all.
         strategy: A strategy that trades the student's predictions in place of the built-in one.
     """
-    volatilities = {(seen.symbol, seen.as_of): volatility(seen.bars) for seen in observed}
+    # Neither the baselines nor a strategy of the user's size by them, so that none are kept for those.
+    sizes = any(name not in BASELINES and (name != STUDENT or strategy is None) for name in predictions)
+    volatilities = {(seen.symbol, seen.as_of): volatility(seen.bars) for seen in observed} if sizes else {}
     simulations = {}
     for number, (name, calls) in enumerate(predictions.items()):
         on_progress("trading", number, len(predictions))

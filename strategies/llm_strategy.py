@@ -44,12 +44,12 @@ class LLMStrategy(SliceStrategy):
             key = (symbol, slice_.as_of)
             call = self._calls.get(key)
             if isinstance(call, Forecast):
-                self.order_target_percent(symbol, self._weight(call, self._volatilities[key]))
+                self.order_target_percent(symbol, self._weight(call, key))
 
-    def _weight(self, call: Forecast, volatility: float) -> float:
+    def _weight(self, call: Forecast, key: Key) -> float:
         if self._bet_sizing is BetSizing.FULL:
             return self._sizing.full(call)
-        return self._sizing.weight(call, volatility)
+        return self._sizing.weight(call, self._volatilities[key])
 
 
 class BuyAndHold(SliceStrategy):

@@ -16,7 +16,7 @@ from engine.metrics.registry import compute_metrics
 from engine.metrics.significance import compute_verdict
 from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
 from engine.model import Abstention, Bar, Direction, Forecast, Observation, Prediction
-from engine.outcomes import match_outcomes
+from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
@@ -202,7 +202,8 @@ def _list_fields(records: Sequence[object], *fields: str) -> Table:
 
 def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -> dict[str, Any]:
     """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
-    scored = {name: match_outcomes(simulation.calls, market.bars) for name, simulation in simulations.items()}
+    outcomes = OutcomeFinder(market.bars)
+    scored = {name: outcomes.match(simulation.calls) for name, simulation in simulations.items()}
     verdict = compute_verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
     student = simulations[STUDENT]
     return {

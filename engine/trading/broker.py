@@ -128,6 +128,7 @@ class SliceBroker(Account):
         if self._refusal(smaller, bar, at):
             return None
         self.cancel(self._orders[symbol])
+        self._forget(self._orders[symbol])
         self._orders[symbol] = super().buy(None, feed, size)
         self.waiting[symbol] = smaller
         return smaller
@@ -212,5 +213,10 @@ class SliceBroker(Account):
         return fee
 
     def _settle(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
-        del self._orders[symbol]
+        self._forget(self._orders.pop(symbol))
         self._sink(replace(self.waiting.pop(symbol), status=status, at=at, reason=reason))
+
+    def _forget(self, order: Any) -> None:
+        """Drop a settled order from where backtrader keeps the groups of orders of a whole run."""
+        for groups in (self._pchildren, self._ocos, self._ocol):
+            groups.pop(order.ref, None)

@@ -4,7 +4,7 @@ Sizes and positions are signed units, the prices of a fill are in the quote curr
 amounts are in the base currency, which is the same one unless the run has rates; returns are fractions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -128,10 +128,10 @@ class EngineResult:
     starting_cash: float
     cash: float
     value: float
-    orders: tuple[OrderRecord, ...]
-    fills: tuple[Fill, ...]
-    marks: tuple[EquityPoint, ...]
-    steps: tuple[HoldingPeriod, ...]
+    orders: Sequence[OrderRecord]
+    fills: Sequence[Fill]
+    marks: Sequence[EquityPoint]
+    steps: Sequence[HoldingPeriod]
     analyses: Mapping[str, Any]
 
 

@@ -5,7 +5,6 @@ One common source of slices drives backtrader; only the symbols that a slice car
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from engine.trading.bar_feed import EngineClock, SymbolFeed
 from engine.trading.broker import SliceBroker
 from engine.trading.inputs import EngineInput, NonSliceInput, OpenMissed
 from engine.trading.orders import OrderManager
+from engine.trading.record_table import RecordTable
 from engine.trading.records import (
     EngineResult,
     EquityPoint,
@@ -149,10 +149,10 @@ class _RecordCollector:
     def __init__(self, on_record: Callable[[Record], None] | None, *, keep: bool) -> None:
         self._on_record = on_record
         self._keep = keep
-        self.orders: list[OrderRecord] = []
-        self.fills: list[Fill] = []
+        self.orders = RecordTable(OrderRecord)
+        self.fills = RecordTable(Fill)
         self.marks: list[EquityPoint] = []
-        self.steps: list[HoldingPeriod] = []
+        self.steps = RecordTable(HoldingPeriod)
 
     def __call__(self, record: Record) -> None:
         if self._keep:
@@ -248,14 +248,15 @@ def run(
     (ran,) = cerebro.run(stdstats=False, preload=False, runonce=False, exactbars=1)
     cerebro.order_manager.expire_all()
     broker.pnl.finish({symbol: (feed.price, feed.seen_at) for symbol, feed in feeds.items() if feed.seen_at})
+    collector.orders.sort("number")
     return EngineResult(
         starting_cash=float(cash),
         cash=broker.getcash(),
         value=broker.getvalue(),
-        orders=tuple(sorted(collector.orders, key=attrgetter("number"))),
-        fills=tuple(collector.fills),
+        orders=collector.orders,
+        fills=collector.fills,
         marks=tuple(collector.marks),
-        steps=tuple(collector.steps),
+        steps=collector.steps,
         analyses={name: getattr(ran.analyzers, name).get_analysis() for name in analyzers},
     )
 

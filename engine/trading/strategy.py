@@ -72,6 +72,8 @@ class SliceStrategy(bt.Strategy):
         return -1
 
     def clear(self) -> None:
-        """Forget the orders of this slice, which backtrader would keep forever; the records have them."""
+        """Forget this slice's orders and past trades, which backtrader would keep; the records have them."""
+        for trade in self._tradespending:
+            del self._trades[trade.data][trade.tradeid][:-1]
         self._orderspending: list[Any] = []
         self._tradespending: list[Any] = []
