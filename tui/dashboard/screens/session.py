@@ -142,7 +142,7 @@ def _risk(state: ViewState, width: int, _height: int) -> Sequence[Text]:
         return empty_state("A backtest has no limits on risk.", "Those of a session show here.", width)
     since = f" since {format_short_datetime(risk.at, state.zone)}" if risk.at else ""
     by = f", by {risk.author}" if risk.author else ""
-    style = state.palette.trend_style(risk.state in ("active", ""))
+    style = "" if risk.state in ("active", "") else state.palette.warn
     lines = paragraph(f"{risk.state or 'active'}{since}{by}", width, 2, style)
     lines += paragraph(risk.cause, width, 2) if risk.cause else []
     lines += paragraph(waiting_label(journal, state.now) or state_label(journal), width, 2, "dim")
