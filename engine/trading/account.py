@@ -91,7 +91,7 @@ class Account(bt.brokers.BackBroker):
         self._sink(record)
         self._sink(fill)
 
-    def _get_value(self, datas: Any = None, lever: bool = False) -> float:  # noqa: ARG002, FBT001, FBT002  # backtrader's
+    def _get_value(self, datas: Any = None, lever: bool = False) -> float:  # noqa: ARG002, FBT001, FBT002  # backtrader calls it so
         # Equals backtrader's sum without its look-ups for every position: this runs every slice.
         if datas:
             return fsum(self.positions[feed].size * feed.price for feed in datas)

@@ -14,7 +14,8 @@ from engine.calendars import Calendar, Session
 from engine.errors import DataError, toml_table
 from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar, widen_range
-from feeds.files.dialects import read_bar_rows, read_first_rows, require_plausible
+from feeds.files.daily_bars import require_plausible
+from feeds.files.dialects import read_bar_rows, read_first_rows
 from feeds.files.layouts import COLUMNS, PRICES, require_bars
 from feeds.files.listing import find_tables
 from feeds.files.raw import stem_of

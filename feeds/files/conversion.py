@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from engine.errors import DataError, UsageError
 from engine.model import Bar, widen_range
 from feeds.files.cells import to_float
-from feeds.files.dialects import BarTable, StampedRow, read_bar_table, require_plausible, to_daily_rows
+from feeds.files.daily_bars import BarTable, StampedRow, require_plausible, to_daily_rows
+from feeds.files.dialects import read_bar_table
 from feeds.files.layouts import COLUMNS, PRICES
 from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
 from feeds.files.news_forms import OPTIONAL_COLUMNS, describe_news_file, read_news_rows

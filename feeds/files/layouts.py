@@ -216,8 +216,9 @@ def _match_header(raw: RawTable) -> Layout | None:
 
 def _read_header(raw: RawTable, at: int, identified: list[tuple[str, int, str] | None]) -> Layout:
     names = raw.rows[at][1]
-    body, dates = at + 1, [i for i, found in enumerate(identified) if found and found[0] == "date"]
-    dates.sort(key=lambda i: identified[i][1])  # type: ignore[index]
+    known = {i: found for i, found in enumerate(identified) if found}
+    body, dates = at + 1, [i for i, found in known.items() if found[0] == "date"]
+    dates.sort(key=lambda i: known[i][1])
     for below, (_, cells) in enumerate(raw.rows[at + 1 : at + 4], start=at + 1):
         first = _identify(cells[0])
         if first and first[0] == "date" and not any(cells[1:]):
@@ -231,11 +232,10 @@ def _read_header(raw: RawTable, at: int, identified: list[tuple[str, int, str] |
     labels = _read_labels(raw, at, body, identified)
     columns: dict[str, dict[str, int]] = {}
     shared: dict[str, int] = {}
-    for i, found in enumerate(identified):
-        if found is None or found[0] == "date":
-            continue
-        where = shared if found[0] in ("symbol", "time", "close_time") else columns.setdefault(labels[i], {})
-        _claim(raw, at, identified, where, i)
+    known = {i: found for i, found in known.items() if i not in dates and found[0] != "date"}
+    for i, (name, *_) in known.items():
+        where = shared if name in ("symbol", "time", "close_time") else columns.setdefault(labels[i], {})
+        _claim(raw, at, known, where, i)
     columns = {label: fields for label, fields in columns.items() if set(PRICES) <= set(fields)}
     if not columns:
         raise UnknownTableError(f"{raw.path}: {_explain(raw)}")
@@ -248,14 +248,14 @@ def _read_header(raw: RawTable, at: int, identified: list[tuple[str, int, str] |
 
 
 def _claim(
-    raw: RawTable, at: int, identified: list[tuple[str, int, str] | None], fields: dict[str, int], i: int
+    raw: RawTable, at: int, known: Mapping[int, tuple[str, int, str]], fields: dict[str, int], i: int
 ) -> None:
     """Take column `i` for what its name says unless a better name is there; refuse two equal ones."""
-    name, rank, _ = identified[i]  # type: ignore[misc]
+    name, rank, _ = known[i]
     other = fields.get(name)
-    if other is None or rank < identified[other][1]:  # type: ignore[index]
+    if other is None or rank < known[other][1]:
         fields[name] = i
-    elif rank == identified[other][1] and name in COLUMNS:  # type: ignore[index]
+    elif rank == known[other][1] and name in COLUMNS:
         header = raw.rows[at][1]
         raise DataError(
             f"{raw.place(raw.rows[at][0])}: columns {quote_value(header[other])} and "

@@ -5,7 +5,8 @@ import pytest
 
 from engine.errors import DataError
 from feeds.files.conversion import convert_bars
-from tests.support.bar_dialects import DIALECTS, MUTATIONS, draw_bars
+from tests.support.bar_dialects import DIALECTS, draw_bars
+from tests.support.bar_mutations import MUTATIONS
 
 
 def read(path, out):
