@@ -342,7 +342,9 @@ class BacktestConfig(Table):
     ] = DecodingMode.JSON
     samples: Annotated[
         int,
-        added_key(default=1, ge=1, le=64, description="Answers drawn for each forecast; their median counts."),
+        added_key(
+            default=1, ge=1, le=64, description="Answers drawn for each forecast; their median counts."
+        ),
     ] = 1
     think_tokens: Annotated[
         int,
@@ -371,9 +373,9 @@ class BacktestConfig(Table):
             "the days.",
         ),
     ] = None
-    model: Annotated[
-        str | None, added_key(min_length=1, description="Model that a server is asked for.")
-    ] = None
+    model: Annotated[str | None, added_key(min_length=1, description="Model that a server is asked for.")] = (
+        None
+    )
     adapter_name: Annotated[
         str | None, added_key(min_length=1, description="Adapter that a server has loaded.")
     ] = None

@@ -1,4 +1,4 @@
-"""Which student a run asks and how. Whether its prompts are masked is decided once, from the days forecast."""
+"""Which student a run asks and how. Whether prompts are masked is decided once, from the days forecast."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

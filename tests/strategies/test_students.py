@@ -73,5 +73,5 @@ def test_what_is_not_traded_has_its_names_too(recorded):
 
 def test_a_task_that_cannot_be_traded_is_refused_with_the_command_that_takes_it():
     require_next_close(BacktestConfig(), "a session")
-    with pytest.raises(UsageError, match="same-day: it is scored and never traded.*closecall backtest"):
+    with pytest.raises(UsageError, match=r"same-day: it is scored and never traded.*closecall backtest"):
         require_next_close(BacktestConfig(task="same-day"), "a session")

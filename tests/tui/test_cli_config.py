@@ -223,7 +223,7 @@ def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, te
         (["--fee-bps", "-1"], ["fee_bps = -1.0"]),
         (["--start", "0001-01-01"], ["start = '0001-01-01'", "1900 to 2199"]),
         (["--start", "tomorrow"], ["start = 'tomorrow'", "YYYY-MM-DD"]),
-        (["--quantization", "int4"], ["quantization = 'int8'", "'none' or 'nf4'"]),
+        (["--quantization", "int4"], ["quantization = 'int4'", "'none', 'int8' or 'nf4'"]),
         (["--headlines", "none"], ["market.headlines = 'none'", "'familiar'"]),
         (["--days", "3"], ["market.days = 3", "10"]),
         (["--end", "2020-01-01"], ["--end 2020-01-01 is not after --start 2023-01-01"]),
