@@ -106,12 +106,13 @@ class FaultPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a client asked: path, parameters, headers in small letters."""
+    """What a client asked: path, parameters, headers in small letters, and the body of a POST."""
 
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     line: str
+    body: bytes = b""
 
 
 class _Server(ThreadingHTTPServer):
@@ -172,7 +173,11 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(
-            path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, line=self.path
+            path=parts.path,
+            query=dict(parse_qsl(parts.query)),
+            headers=headers,
+            line=self.path,
+            body=self.rfile.read(int(headers.get("content-length", 0))),
         )
         self.loopback.requests.append(request)
         fault = self.loopback.faults.next_transport() if self.loopback.faults else None
@@ -182,6 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(status, body.encode(), fault)
         except OSError:
             self.close_connection = True
+
+    do_POST = do_GET  # noqa: N815  # the name is http.server's
 
     def _reply(self, status: int, body: bytes, fault: str | None) -> None:
         if fault == "reset":
