@@ -6,18 +6,19 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.support.servers.faults import Loopback, Request
+from tests.support.servers.faults import Answer, Loopback, Request
 from tests.support.students import DOWN, UP
 
 FORMATS = ("structured_outputs", "regex", "grammar", "guided_regex", "response_format")
-Answer = str | tuple[int, str]
 
 
 class OpenAIServer(Loopback):
     """Answers in JSON where it knows the parameter that asks for it, else with a greeting.
 
     `formats` are the parameters it knows; `strict` makes it refuse those it does not. `fault` is given each
-    request for an answer, counted from 1, and returns what is sent instead, or None. `listed` are its models.
+    request for an answer, counted from 1, and returns what is sent instead, or the name of a fault, or None.
+    `listed` are its models.
+    `seconds` is how long an answer takes.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class OpenAIServer(Loopback):
         fault: Callable[[int, Mapping[str, Any]], Answer | None] = lambda _number, _body: None,
         system_fingerprint: str = "fp-1",
         logprobs: bool = True,
+        seconds: float = 0.0,
     ) -> None:
         super().__init__(self._answer, None)
         self.formats, self.strict, self.model, self.fault = formats, strict, model, fault
         self.listed = [{"id": model, "owned_by": "me"}] if listed is None else listed
         self.system_fingerprint, self.logprobs = system_fingerprint, logprobs
+        self.seconds = seconds
         self.asked: list[dict[str, Any]] = []
         self.busy = self.busiest = 0
         self._lock = threading.Lock()
@@ -63,6 +66,7 @@ class OpenAIServer(Loopback):
         try:
             greets = body["messages"][-1]["content"] == "Say hello."
             fault = None if greets else self.fault(number, body)
+            self.closing.wait(self.seconds)
             return self._complete(body) if fault is None else fault
         finally:
             with self._lock:
