@@ -124,6 +124,12 @@ class ListedModel(BaseModel):
     max_model_len: int | None = None
     meta: dict[str, Any] | None = None
 
+    @property
+    def context(self) -> int | None:
+        """Return how many tokens a prompt and its answer may have, where the server states it."""
+        stated = (self.meta or {}).get("n_ctx")
+        return self.max_model_len or (stated if isinstance(stated, int) else None)
+
 
 class _ModelList(BaseModel):
     data: list[ListedModel]
@@ -133,7 +139,7 @@ class ServerClient:
     """Requests to one server, any number at a time. Use it as a context manager."""
 
     def __init__(self, name: str, url: str) -> None:
-        self._name = name
+        self.name = name
         self._key = read_key()
         self._url = url
         self._stack = ExitStack()
@@ -180,7 +186,7 @@ class ServerClient:
 
     def _stalled(self) -> StudentError:
         return StudentError(
-            f"student {self._name}: the server has finished no answer within {STALL_S:g} s; lower batch, "
+            f"student {self.name}: the server has finished no answer within {STALL_S:g} s; lower batch, "
             "or use a smaller model"
         )
 
@@ -208,7 +214,7 @@ class ServerClient:
         except ValidationError as error:
             shown = self._clean(Exception(content[:300].decode(errors="replace")))
             raise StudentError(
-                f"student {self._name}: the server's answer is no chat completion ({shown:.80}); "
+                f"student {self.name}: the server's answer is no chat completion ({shown:.80}); "
                 "check that the address is that of an OpenAI-compatible server and ends in /v1"
             ) from error
 
@@ -224,8 +230,7 @@ class ServerClient:
         except openai.APIConnectionError as error:
             cause = self._clean(error.__cause__ if isinstance(error.__cause__, Exception) else error)
             raise StudentError(
-                f"student {self._name}: the server does not answer ({cause}); "
-                "start it, or correct the address"
+                f"student {self.name}: the server does not answer ({cause}); start it, or correct the address"
             ) from None
         return response.content
 
@@ -233,10 +238,8 @@ class ServerClient:
         status, text = error.status_code, self._clean(error)
         reason = next((remedy for matches, remedy in _REFUSALS if matches(status, text)), None)
         if reason:
-            return StudentError(f"student {self._name}: {reason} ({text:.120})")
-        return RejectedRequest(
-            f"student {self._name}: the server refuses the request ({status}: {text:.120})"
-        )
+            return StudentError(f"student {self.name}: {reason} ({text:.120})")
+        return RejectedRequest(f"student {self.name}: the server refuses the request ({status}: {text:.120})")
 
     def _clean(self, error: Exception) -> str:
         """Return what a server or a library says, in one printable line without the key."""

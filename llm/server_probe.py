@@ -1,16 +1,20 @@
 """What a server has and how it takes the format of answers, found out by a few requests at the beginning."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import StudentError, UsageError
-from llm.prompts import Messages
+from llm.prompts import Messages, fold_system_message
 from llm.server_client import Completion, ListedModel, RejectedRequest, ServerClient
 from llm.structured_output import OutputFormat, order_formats
 from llm.student import StudentSettings
 
-_GREETING: Messages = [{"role": "user", "content": "Say hello."}]
+_GREETING: Messages = [
+    {"role": "system", "content": "You are polite."},
+    {"role": "user", "content": "Say hello."},
+]
 _LOGPROBS: Mapping[str, Any] = {"logprobs": True, "top_logprobs": 20}
 _COMPLETE_LISTS = ("vllm", "sglang", "llamacpp", "me", "library", "organization_owner")
 """The owners in the lists of servers that list all they have; `transformers serve` does not list folders."""
@@ -26,6 +30,7 @@ class Server:
         output_format: The strictest format that the server keeps to.
         states_logprobs: Whether it states the probabilities of tokens.
         system_fingerprint: What it states of its configuration.
+        folds_system: Whether the model's chat template refuses a system message.
     """
 
     model: str
@@ -33,6 +38,7 @@ class Server:
     output_format: OutputFormat
     states_logprobs: bool
     system_fingerprint: str | None
+    folds_system: bool
 
     def request(self, messages: Messages, seed: int) -> dict[str, Any]:
         """Return the request for an answer in the format."""
@@ -62,26 +68,40 @@ def probe_server(wanted: StudentSettings, url: str, place: str) -> Server:
     with ServerClient(f"{wanted.model or ''} at {place}".strip(), url) as client:
         models = client.run(client.models)
         model, listed = _select_model(wanted, place, models)
-        refusal = StudentError(f"student {model} at {place}: the server takes no request")
-        for output_format in order_formats((listed and listed.owned_by) or ""):
-            for logprobs in (_LOGPROBS, {}):
-                body = _request(model, _GREETING, wanted.seed) | dict(output_format.body) | dict(logprobs)
-                try:
-                    completion = client.run(client.complete, body | {"max_tokens": 96}, 1)
-                except RejectedRequest as error:
-                    refusal = error
-                    continue
-                require_model(f"{model} at {place}", model, completion)
-                choice = completion.choices[0]
-                if not output_format.follows((choice.message.content or "").strip()):
-                    break  # the server takes the request and ignores what asks for the format
-                return Server(
-                    model=model,
-                    listed=listed,
-                    output_format=output_format,
-                    states_logprobs=bool(logprobs) and choice.logprobs is not None,
-                    system_fingerprint=completion.system_fingerprint,
-                )
+        for greeting in (_GREETING, fold_system_message(_GREETING)):
+            try:
+                return _find_format(client, wanted, model, listed, greeting)
+            except RejectedRequest as error:
+                refusal = error
+                if not re.search(r"\b(system|roles?)\b", str(error), re.IGNORECASE):
+                    break
+    raise refusal
+
+
+def _find_format(
+    client: ServerClient, wanted: StudentSettings, model: str, listed: ListedModel | None, greeting: Messages
+) -> Server:
+    refusal = RejectedRequest(f"student {model}: the server takes no request")
+    for output_format in order_formats((listed and listed.owned_by) or ""):
+        for logprobs in (_LOGPROBS, {}):
+            body = _request(model, greeting, wanted.seed) | dict(output_format.body) | dict(logprobs)
+            try:
+                completion = client.run(client.complete, body | {"max_tokens": 96}, 1)
+            except RejectedRequest as error:
+                refusal = error
+                continue
+            require_model(client.name, model, completion)
+            choice = completion.choices[0]
+            if not output_format.follows((choice.message.content or "").strip()):
+                break  # the server takes the request and ignores what asks for the format
+            return Server(
+                model=model,
+                listed=listed,
+                output_format=output_format,
+                states_logprobs=bool(logprobs) and choice.logprobs is not None,
+                system_fingerprint=completion.system_fingerprint,
+                folds_system=greeting is not _GREETING,
+            )
     raise refusal  # the last format takes whatever is answered
 
 

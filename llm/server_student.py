@@ -17,7 +17,7 @@ from typing import Any
 from engine.errors import ClosecallError, StudentError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget
+from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
 from llm.server_probe import Server, probe_server, require_model
 from llm.structured_output import read_probability_up
@@ -102,6 +102,8 @@ class ServerStudent:
             )
         if not self._server.states_logprobs:
             notes.append("the server states no token probabilities, so none is kept beside the confidence")
+        if self._server.folds_system:
+            notes.append("its chat template takes no system message, so the task is in the user's")
         if self._max_tokens < self.template.max_tokens:
             notes.append(f"its context limits prompts to about {self._max_tokens:,} tokens")
         return tuple(f"Student {self.name}: {note}." for note in notes)
@@ -109,7 +111,7 @@ class ServerStudent:
     def prompt(self, observation: Observation) -> str:
         """Return the chat messages of an observation as JSON; the server applies its template to them."""
         return fit_to_token_budget(
-            self.template, observation, _encode_messages, _estimate_tokens, self._max_tokens
+            self.template, observation, self._encode_messages, _estimate_tokens, self._max_tokens
         )
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
@@ -164,6 +166,11 @@ class ServerStudent:
         completion = await client.complete(self._answer_request(messages + answered))
         return f"<think>{thoughts}</think>\n{self._read(completion)}"
 
+    def _encode_messages(self, messages: Messages) -> str:
+        folded = fold_system_message(messages) if self._server.folds_system else messages
+        text = json.dumps(folded, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return text.encode(errors="replace").decode()  # news may carry half a surrogate pair
+
     def _answer_request(self, messages: Messages) -> dict[str, Any]:
         return {**self._server.request(messages, self._wanted.seed), "max_tokens": _ANSWER_TOKENS}
 
@@ -198,16 +205,11 @@ class ServerStudent:
 
     @cached_property
     def _max_tokens(self) -> int:
-        listed = self._server.listed
-        if listed is None or listed.max_model_len is None:
+        context = self._server.listed.context if self._server.listed else None
+        if context is None:
             return self.template.max_tokens
         thoughts = self._wanted.think_tokens + 64 if self._thinks else 0
-        return min(self.template.max_tokens, listed.max_model_len - _ANSWER_TOKENS - thoughts)
-
-
-def _encode_messages(messages: Messages) -> str:
-    text = json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return text.encode(errors="replace").decode()  # news may carry half a surrogate pair
+        return min(self.template.max_tokens, context - _ANSWER_TOKENS - thoughts)
 
 
 def _estimate_tokens(text: str) -> int:

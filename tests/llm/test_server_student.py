@@ -76,6 +76,18 @@ def test_a_server_without_formats_is_read_strictly_and_the_user_is_warned(seen):
     assert "no structured output" in notes and "no token probabilities" in notes
 
 
+def test_a_template_without_system_messages_gets_the_task_in_the_users(seen):
+    def refuse(request):
+        if "system" in [message["role"] for message in json.loads(request.body or b"{}").get("messages", [])]:
+            return 400, '{"error": {"message": "System role not supported"}}'
+        return answer(request)
+
+    with OpenAIServer() as server:
+        answer, server.answer = server.answer, refuse
+        assert len(answers(server, seen[:2], prompt="full")) == 2
+        assert server.asked[-1]["messages"][0]["content"].startswith("You forecast daily markets.")
+
+
 def test_answers_come_in_order_with_no_more_requests_at_once_than_the_batch(seen):
     with OpenAIServer(seconds=0.02) as server:
         texts = answers(server, seen, batch=4)
