@@ -24,7 +24,7 @@ from llm.model_files import fingerprint
 from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies import baselines
-from strategies.config import BacktestConfig, student_settings
+from strategies.config import BacktestConfig
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
@@ -40,6 +40,7 @@ from strategies.results import (
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
 from strategies.sizing import volatility
+from strategies.students import settle_student
 
 if TYPE_CHECKING:
     from strategies.strategy import Strategy
@@ -83,7 +84,7 @@ def backtest(
     on_progress("reading", 0, 0)
     market = data or load_market_data(config, data_dir)
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
-        student = load_student(student_settings(config))
+        config, market, student = settle_student(config, market, load_student)
     window = student.window if student else DEFAULT_WINDOW
     observed = build_observations(market.bars, market.news, window=window, start=market.start)
     strategy_name = type(strategy).__name__ if strategy else None
