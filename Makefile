@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens snapshots student clean bench-dash picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills digests screens snapshots student clean bench-dash picture
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -94,6 +94,9 @@ bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable,
 
 bench-walkforward-kills: $(READY) ## kill a real walk-forward 20 times and compare (about half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.walkforward_kills
+
+digests: $(READY) ## recompute all published digests; the tests recompute eight (about two minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden.digests compare
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session
 	$(BIN)/python -m tui.dashboard.screenshots screens

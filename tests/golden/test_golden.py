@@ -204,10 +204,8 @@ def test_a_student_is_trained_from_an_old_run_and_an_old_session(own, source):
     assert len(names) == len(EXPECTED["models"]) + 1
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [pytest.param(one, id=one["name"], marks=[pytest.mark.slow] if one["slow"] else []) for one in ENTRIES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", [one for one in ENTRIES if one["in_suite"]], ids=lambda one: one["name"])
 def test_a_backtest_or_session_comes_to_the_published_digests(entry, tmp_path):
     if missing := lacks(entry):
         pytest.skip(f"needs {missing} in ../shared/data")
