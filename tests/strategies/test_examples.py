@@ -1,6 +1,7 @@
 """Every example runs as a stranger would run it, and every public name has an example that is right."""
 
 import doctest
+import importlib
 import inspect
 import json
 import os
@@ -21,9 +22,8 @@ AS_A_SCRIPT = "own_student"
 
 def run_forked(example, folder, environment):
     """Run an example in a fork of this process, which has the libraries: exit code, stdout and stderr."""
-    import peft  # noqa: F401  # so that no fork has to load them
-    import transformers.models.qwen3.modeling_qwen3
-    import trl  # noqa: F401
+    for name in ("transformers.models.qwen3.modeling_qwen3", "peft", "trl"):
+        importlib.import_module(name)
 
     written = [folder.with_name(f"{folder.name}.{stream}") for stream in ("out", "err")]
 
