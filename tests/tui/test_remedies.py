@@ -109,11 +109,13 @@ def test_json_is_not_touched(said):
 
 
 @pytest.mark.slow
-def test_an_empty_folder_leads_to_a_replay_that_can_be_verified(said, capsys):
+def test_an_empty_folder_leads_to_a_replay_that_can_be_verified(said, tmp_path, capsys):
+    small = write_lines(tmp_path / "small.toml", ["[market]", "coins = 1", "stocks = 1", "days = 24"])
     _, text = said("paper", "list")
-    for _ in range(2):
+    for number in range(2):
         (proposed, *_) = proposals_in(text)
-        assert run(proposed) == 0
+        assert proposed[:2] == ["paper", "start" if number == 0 else "status"], proposed
+        assert run([*proposed, *(["--config", str(small)] if number == 0 else [])]) == 0
         text = "".join(capsys.readouterr())
     _, text = said("paper", "status", "replay")
     (proposed,) = proposals_in(text)
