@@ -52,8 +52,17 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 unit: $(READY) ## run all tests
 	$(PYTEST)
 
-quick: $(READY) ## run the tests that are not marked slow
-	$(PYTEST) -m "not slow"
+# Modules of every package whose tests take milliseconds: what most changes break, they show.
+QUICK := tests/test_architecture.py tests/test_docs.py tests/test_language.py \
+	$(patsubst %,tests/engine/test_%.py,accuracy canonical commands corporate_actions costs journal_events outcomes pnl risk runner timeline) \
+	$(patsubst %,tests/feeds/test_%.py,availability bar_dialects entities exchanges fx http instruments symbols) \
+	$(patsubst %,tests/llm/test_%.py,answer_cache answers prompts registry) \
+	$(patsubst %,tests/strategies/test_%.py,baselines paper_scenario sizing) \
+	$(patsubst %,tests/training/test_%.py,direction_anchor experience folds monitoring rewards) \
+	$(patsubst %,tests/tui/test_%.py,bad_input cli_config dash_chart dash_text tables)
+
+quick: $(READY) ## run the fastest tests of every package, in less than a minute
+	$(PYTEST) -m "not slow" $(QUICK)
 
 bench: bench-forecast bench-edge bench-engine ## print all measurements (about ten minutes)
 
