@@ -1,4 +1,4 @@
-"""The commands as they are typed, in processes of their own, against sources on loopback."""
+"""The commands as they are typed, most in processes of their own, against sources on loopback."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from tests.support.servers.binance import BinanceServer
 from tests.support.servers.tape import Tape
 from tests.support.servers.yahoo import YahooServer
 from tests.support.tables_on_disk import write_bars, write_lines
+from tui.cli.main import run
 
 needs_real = pytest.mark.skipif(not DATA.is_dir(), reason="the wire samples are not on this machine")
 
@@ -33,7 +34,11 @@ def binance():
 
 
 @needs_real
-def test_bars_are_fetched_from_an_address_of_ones_own_and_a_backtest_runs_on_them(binance, tmp_path):
+def test_bars_are_fetched_from_an_address_of_ones_own_and_a_backtest_runs_on_them(binance, tmp_path, capsys):
+    def answer(*words):
+        assert run([*map(str, words), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
     data = ["--data-dir", tmp_path / "data"]
     since = datetime.now(UTC).date() - timedelta(days=60)
     flags = ["--source", "ccxt:binance", "--symbols", "BTC/USDT,ETH/USDT", "--since", since, *data]
@@ -45,12 +50,10 @@ def test_bars_are_fetched_from_an_address_of_ones_own_and_a_backtest_runs_on_the
         tmp_path / "closecall.toml",
         ['store = ["ccxt:binance"]', '[sources."ccxt:binance"]', f'url = "{binance.url}"'],
     )
-    again = typed("fetch", "bars", *flags, "--config", config, "--json")[0]
-    (report,) = json.loads(again)["fetched"]
+    (report,) = answer("fetch", "bars", *flags, "--config", config)["fetched"]
     assert [(one["new"], one["stored"]) for one in report["symbols"]] == [(0, 60), (0, 60)]
-    found = json.loads(typed("check", "data", "--store", *data, "--json")[0])
-    assert found["harmful"] == 0
-    result = json.loads(typed("backtest", "--store", "ccxt:binance", *data, "--json")[0])
+    assert answer("check", "data", "--store", *data)["harmful"] == 0
+    result = answer("backtest", "--store", "ccxt:binance", *data)
     assert (result["symbols"], result["bars"]) == (["BTC/USDT", "ETH/USDT"], 120)
     assert f"at {binance.url} (not the official address)" in " ".join(result["notes"])
 
