@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import StudentError
 from llm.memory import DTYPE_BYTES, empty_model, measure, require_memory
-from llm.model_files import first_line
+from llm.model_files import first_line, load_config
 from llm.student import Quantization
 
 
@@ -138,6 +138,7 @@ def _load_weights(path: Path, quantization: Quantization, device: str, dtype: st
     ):  # progress that heeds no setting
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path if path.is_dir() else path.parent,
+            config=load_config(path),
             gguf_file=path.name if path.is_file() else None,
             local_files_only=True,
             trust_remote_code=False,

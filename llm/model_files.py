@@ -98,6 +98,12 @@ def adapter_folder(path: Path) -> Path:
     return path
 
 
+def adapter_base(path: Path) -> str:
+    """Return the name of the model that an adapter says it was trained on; empty where it says none."""
+    config = _json_object(path / "adapter_config.json", "an adapter of peft")
+    return str(config.get("base_model_name_or_path") or "")
+
+
 def stated_release(folder: Path) -> date | None:
     """Return the day of release that a folder's closecall.json states; None where it states none."""
     stated = model_metadata(folder).get("released")
@@ -170,7 +176,10 @@ def load_config(path: Path) -> Any:
 
     if path.is_dir():
         return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+    if hasattr(config, "head_dim") and (width := read_gguf_header(path).number("attention.key_length")):
+        config.head_dim = width  # transformers reads it for some architectures only
+    return config
 
 
 def first_line(error: Exception) -> str:
@@ -195,7 +204,9 @@ def fingerprint(paths: Iterable[Path], *more: str) -> str:
 
 def _looks_like_hub_id(name: str) -> bool:
     parts = name.split("/")
-    return len(parts) == 2 and all(parts) and not name.startswith((".", "~", "/"))
+    return (
+        len(parts) == 2 and all(parts) and not name.startswith((".", "~", "/")) and not name.endswith(".gguf")
+    )
 
 
 def _from_hub(name: str) -> Path:
@@ -225,7 +236,7 @@ def _check_model(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise UsageError(
-            f"student {folder}: no such folder; name a model folder or file, a hub id (owner/name) or 'tiny'"
+            f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
         )
     config = _json_object(folder / "config.json", "a model of transformers")
     if "auto_map" in config:

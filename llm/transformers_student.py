@@ -18,6 +18,7 @@ from llm.known_models import known_model
 from llm.loading import load_model, select_device, translate_errors
 from llm.model_files import (
     SAMPLING,
+    adapter_base,
     adapter_folder,
     context_length,
     fingerprint,
@@ -75,6 +76,9 @@ class TransformersStudent:
             notes.append(f"its files ask for {asked}, which is ignored: answers are the most probable tokens")
         if self.tokenizer.chat_template == PLAIN_TEMPLATE:
             notes.append("its tokenizer has no chat template, so prompts are plain text")
+        base = adapter_base(self._adapter) if self._adapter else ""
+        if base and Path(base).name != Path(self._wanted.student).name:
+            notes.append(f"its adapter was trained on {base}, which should be the same model")
         if self._folds_system and self.template.name == "full":
             notes.append("its chat template takes no system message, so the task is in the user's")
         if self._max_tokens < self.template.max_tokens:

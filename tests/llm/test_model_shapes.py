@@ -10,6 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from transformers import PreTrainedTokenizerFast
 
 from engine.errors import StudentError
 from engine.instruments import DEFAULT_COSTS
@@ -18,13 +22,17 @@ from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
 from llm.answers import parse_answer
 from llm.chat import load_tokenizer, takes_system_message
+from llm.loading import load_model
+from llm.memory import expected_bytes, model_size, require_memory, weights_bytes
 from llm.prompts import TEMPLATES
-from llm.student import StudentSettings
+from llm.student import Quantization, StudentSettings
 from llm.transformers_student import load_student
 from strategies.sizing import PositionSizing
+from tests.support.gguf_models import write_gguf
 from tests.support.own_processes import ran
 from tests.support.places import ROOT, SHARED_DATA
-from tests.support.students import make_small_model
+from tests.support.qwen_shape import qwen_config
+from tests.support.students import make_small_adapter, make_small_model
 from tests.support.tables_on_disk import write_bars
 from training.dataset.experience import TrainingSet, build_experiences
 from training.grpo.config import GrpoConfig
@@ -36,7 +44,18 @@ from training.trained_adapter import TrainingJob
 from tui.cli.main import run
 
 MAKE_MODELS = SHARED_DATA.with_name("cases") / "12-no-system-role" / "make_models.py"
-ANSWERING = ("gemma2", "gemma3like", "gpt2", "llama3", "llama3_sharded", "mistral", "phi3", "qwen2_padded")
+ANSWERING = (
+    "base_notemplate",
+    "gemma2",
+    "gemma3like",
+    "gpt2",
+    "llama3",
+    "llama3_sharded",
+    "mistral",
+    "phi3",
+    "qwen2_padded",
+)
+NONE = Quantization.NONE
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -176,7 +195,6 @@ def test_a_template_without_a_system_message_gets_the_prompt_of_one_that_folds_i
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("base_notemplate", "the tokenizer has no chat template; use a chat (instruct) model"),
         ("shard_missing", "model-00002-of-00008.safetensors is missing"),
         ("spm_only", "needs the package sentencepiece, which is not installed; install it"),
     ],
@@ -273,8 +291,120 @@ def test_prompts_are_kept_within_a_short_context_by_leaving_headlines_out(model,
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path, capsys):
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    assert "model.gguf: a file, and only folders" in refuse(tmp_path / "model.gguf", tmp_path, capsys)
+    (tmp_path / "model.bin").write_bytes(b"GGUF")
+    assert "model.bin: a file, and only folders of safetensors and GGUF" in refuse(
+        tmp_path / "model.bin", tmp_path, capsys
+    )
+
+
+def test_a_gguf_file_is_the_model_that_it_was_made_from(small, seen, tmp_path):
+    path = write_gguf(small, tmp_path / "small.gguf")
+    ids = torch.arange(5, 25)[None]
+    plain, packed = load_model(small, None, NONE), load_model(path, None, NONE)
+    assert torch.equal(plain(ids).logits, packed(ids).logits)
+    student = load_student(settings(path, prompt="compact"))
+    (answer,) = student.answer([student.prompt(seen[0])], silent)
+    assert isinstance(parse_answer(answer, seen[0]), Forecast)
+    assert "<think>" in student.prompt(seen[0])
+    with pytest.raises(StudentError, match="a GGUF file is loaded unquantized"):
+        load_model(path, None, Quantization.NF4)
+
+
+def test_a_gguf_file_trains_a_step(small, sets, tmp_path):
+    job = TrainingJob(
+        start=settings(write_gguf(small, tmp_path / "small.gguf"), prompt="compact"),
+        training=sets[0],
+        held_out=sets[1],
+        folder=tmp_path / "adapter",
+        on_event=lambda _event: None,
+        on_progress=lambda *_: None,
+    )
+    adapted = train_sft(job, recipe=SftConfig(steps=1, batch=2, rank=2))
+    assert load_student(replace(job.start, adapter=adapted.folder)).model is not None
+
+
+@pytest.mark.parametrize("kind", [Quantization.INT8, Quantization.NF4])
+@pytest.mark.parametrize("tied", [True, False])
+def test_quantized_weights_take_what_was_calculated_and_answer_nearly_the_same(tmp_path, kind, tied):
+    folder = make_small_model(tmp_path / "model", tie_word_embeddings=tied)
+    plain, packed = load_model(folder, None, NONE), load_model(folder, None, kind)
+    assert weights_bytes(plain) == pytest.approx(expected_bytes(folder, NONE, "float32"), rel=0.01)
+    # The tables of nf4 are the same for a layer of any size, so they weigh in one of this size.
+    assert weights_bytes(packed) == pytest.approx(expected_bytes(folder, kind, "float32"), rel=0.1)
+    ids = torch.arange(5, 25)[None]
+    before, after = plain(ids).logits, packed(ids).logits
+    assert after.dtype == torch.float32
+    assert 0 < (before - after).abs().max() < 0.25 * before.abs().max()
+
+
+def test_an_eight_bit_answer_does_not_depend_on_the_other_rows(tmp_path):
+    model = load_model(make_small_model(tmp_path / "model"), None, Quantization.INT8)
+    ids = torch.arange(5, 29).reshape(3, 8)
+    together, alone = model(ids).logits[1], model(ids[1:2]).logits[0]
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_the_shape_of_qwen3_takes_at_most_55_hundredths_of_a_gigabyte_in_four_bits(tmp_path):
+    qwen_config().save_pretrained(tmp_path)
+    assert 0.5e9 < expected_bytes(tmp_path, Quantization.NF4, "float32") <= 0.55e9
+    assert expected_bytes(tmp_path, NONE, "float32") == 4 * 596_049_920
+
+
+def test_a_model_that_memory_cannot_hold_is_refused_with_what_would_fit(small, monkeypatch):
+    fits = expected_bytes(small, Quantization.INT8, "float32") + 4e6
+    monkeypatch.setattr("llm.memory.available_bytes", lambda _device: fits)
+    size = model_size(small)
+    with pytest.raises(StudentError, match=r"need 0\.0 GB, and 0\.0 GB are free; --quantization int8 needs"):
+        require_memory(size, NONE, "float32", path=small, device="cpu", tokens=10_000)
+    require_memory(size, Quantization.INT8, "float32", path=small, device="cpu", tokens=10)
+    monkeypatch.setattr("llm.memory.available_bytes", lambda _device: 1)
+    with pytest.raises(StudentError, match="name a smaller model"):
+        load_model(small, None, NONE)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"device": "tpu"}, "--device tpu: there is no such device here; use cpu"),
+        ({"dtype": "float8"}, "--dtype float8: no such type; use float32, bfloat16, float16"),
+    ],
+)
+def test_a_device_or_type_that_is_not_here_is_refused_with_the_choices(small, asked, reason):
+    with pytest.raises(StudentError, match=reason):
+        load_model(small, None, NONE, **asked)
+
+
+def test_a_model_computes_in_the_type_that_was_asked_for(small):
+    model = load_model(small, None, NONE, dtype="bfloat16")
+    assert model(torch.arange(5, 25)[None]).logits.dtype == torch.bfloat16
+
+
+def test_an_adapter_for_another_model_is_refused_before_weights_are_read(small, tmp_path):
+    other = make_small_model(tmp_path / "other", num_key_value_heads=2)
+    adapter = make_small_adapter(other, tmp_path / "adapter")
+    (small_copy := Path(shutil.copytree(small, tmp_path / "copy"))).joinpath("model.safetensors").unlink()
+    with pytest.raises(
+        StudentError, match=r"an adapter for another model .* name the model that it was trained"
+    ):
+        load_model(small_copy, adapter, NONE)
+    assert load_model(other, adapter, NONE) is not None
+
+
+def test_a_tokenizer_that_cannot_write_an_answer_back_is_refused(model):
+    words = WordPiece({"[UNK]": 0, "up": 1, "{": 2, "[END]": 3}, unk_token="[UNK]")
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), eos_token="[END]").save_pretrained(model)
+    with pytest.raises(StudentError, match="its tokenizer turns an answer into"):
+        load_student(settings(model))
+
+
+def test_a_tokenizer_without_a_chat_template_gets_a_plain_one_and_says_so(model, seen):
+    (model / "chat_template.jinja").unlink()
+    student = load_student(settings(model, prompt="full"))
+    system, user = TEMPLATES["full"].messages(seen[0], len(seen[0].news))
+    assert student.prompt(seen[0]) == f"{system['content']}\n\n{user['content']}\n\nAnswer:\n"
+    assert student.notes == (
+        f"Student {model}: its tokenizer has no chat template, so prompts are plain text.",
+    )
 
 
 def test_the_shipped_student_has_nothing_to_note():
