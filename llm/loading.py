@@ -10,7 +10,7 @@ from typing import Any
 from engine.errors import StudentError
 from llm.memory import DTYPE_BYTES, empty_model, measure, require_memory
 from llm.model_files import first_line, load_config
-from llm.student import Quantization
+from llm.student import Quantization, StudentSettings
 
 
 def select_device(wanted: str | None = None) -> str:
@@ -41,6 +41,18 @@ def select_dtype(wanted: str | None, device: str) -> str:
     if wanted not in DTYPE_BYTES:
         raise StudentError(f"--dtype {wanted}: no such type; use {', '.join(DTYPE_BYTES)}")
     return wanted
+
+
+def describe_arithmetic(wanted: StudentSettings) -> list[str]:
+    """Return the words for what decides an answer's digits beside its weights: device, type and layout."""
+    device = select_device(wanted.device)
+    dtype = select_dtype(wanted.dtype, device)
+    words = [device]
+    if dtype != select_dtype(None, device):
+        words.append(dtype)
+    if wanted.quantization is not Quantization.NONE:
+        words.append("embeddings in bfloat16")  # in float32 before, which gave other answers
+    return words
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from engine.model import Observation
 from llm.answers import GRAMMAR
 from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_message
 from llm.known_models import known_model
-from llm.loading import load_model, select_device, translate_errors
+from llm.loading import describe_arithmetic, load_model, translate_errors
 from llm.model_files import (
     SAMPLING,
     adapter_base,
@@ -97,7 +97,7 @@ class TransformersStudent:
             self.template.name,
             GRAMMAR,
             str(self._wanted.batch),
-            select_device(),
+            *describe_arithmetic(self._wanted),
             *without,
         )
 
