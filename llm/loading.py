@@ -63,7 +63,15 @@ def translate_errors(name: str, task: str = "be loaded", remedy: str = "check it
     except StudentError:
         raise
     except Exception as error:  # the libraries raise errors of many kinds, bare ones among them
+        if _is_out_of_memory(error):
+            task, remedy = f"{task}: too little memory", "use --quantization nf4, or a smaller model or batch"
         raise StudentError(f"{name}: cannot {task} ({first_line(error)}); {remedy}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory was short: torch says so of the processor's in a plain RuntimeError."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save
 
 from engine.errors import StudentError
+from llm.loading import translate_errors
 from llm.model_files import model_folder
 from llm.smollm2 import convert
 from strategies.runs import list_runs
@@ -284,3 +285,12 @@ def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp
         tmp_path, "--adapter", adapter
     )
     assert [summary.state for summary in list_runs(tmp_path / "data")] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1 TB")]
+)
+def test_too_little_memory_ends_in_one_line_with_what_takes_less(error):
+    reason = r"x: cannot answer: too little memory .*; use --quantization nf4"
+    with pytest.raises(StudentError, match=reason), translate_errors("student x", "answer"):
+        raise error

@@ -157,8 +157,13 @@ def test_each_shape_answers_and_trains_a_step(shapes, seen, sets, tmp_path, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "more"), [("Bloom", {}), ("Mixtral", {"num_local_experts": 2})])
-def test_models_without_positions_and_with_experts_answer_and_train(seen, sets, tmp_path, family, more):
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [("Bloom", {}), ("Mixtral", {"num_local_experts": 2}), ("Gemma3Text", {"sliding_window": 64})],
+)
+def test_models_without_positions_with_experts_and_with_windows_answer_and_train(
+    seen, sets, tmp_path, family, more
+):
     model = make_small_model(tmp_path / "model", family, **more)
     answer_and_train(settings(model, prompt="compact"), seen, sets, tmp_path)
 
