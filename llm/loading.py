@@ -121,11 +121,12 @@ def load_model(
             f"{path}: a GGUF file is loaded unquantized; leave --quantization out, or use the model's folder "
             "of safetensors"
         )
-    empty = empty_model(path)
+    config = load_config(path)  # once: of a GGUF file it takes seconds
+    empty = empty_model(config)
     require_memory(measure(empty), quantization, dtype, path=path, device=device)
     if adapter is not None:
         _require_fitting(adapter, empty)
-    model = _load_weights(path, quantization, device, dtype)
+    model = _load_weights(path, config, quantization, device, dtype)
     # What `generate` is not given, it takes from here: only the special tokens are the model's own.
     own = model.generation_config
     model.generation_config = GenerationConfig(
@@ -139,7 +140,7 @@ def load_model(
     return model.eval()
 
 
-def _load_weights(path: Path, quantization: Quantization, device: str, dtype: str) -> Any:
+def _load_weights(path: Path, config: Any, quantization: Quantization, device: str, dtype: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -158,7 +159,7 @@ def _load_weights(path: Path, quantization: Quantization, device: str, dtype: st
     ):  # progress that heeds no setting
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path if path.is_dir() else path.parent,
-            config=load_config(path),
+            config=config,
             gguf_file=path.name if path.is_file() else None,
             local_files_only=True,
             trust_remote_code=False,
