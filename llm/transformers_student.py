@@ -28,7 +28,7 @@ from llm.model_files import (
     stated_release,
 )
 from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
-from llm.student import Progress, StudentSettings
+from llm.student import DecodingMode, Progress, StudentSettings
 
 _ANSWER_TOKENS = 64
 _LENGTH_STEPS = 8
@@ -186,7 +186,8 @@ class TransformersStudent:
         )
 
     def _render(self, messages: Messages) -> str:
-        return render(self.tokenizer, fold_system_message(messages) if self._folds_system else messages)
+        folded = fold_system_message(messages) if self._folds_system else messages
+        return render(self.tokenizer, folded, thinking=self._wanted.mode is DecodingMode.THINK)
 
     def _batches(self, prompts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
         """Yield the places of prompts of similar length, a batch at most, in the order of the prompts."""

@@ -25,7 +25,7 @@ from llm.chat import load_tokenizer, takes_system_message
 from llm.loading import load_model
 from llm.memory import ModelSize, expected_bytes, require_memory, weights_bytes
 from llm.prompts import TEMPLATES
-from llm.student import Quantization, StudentSettings
+from llm.student import DecodingMode, Quantization, StudentSettings
 from llm.transformers_student import load_student
 from strategies.sizing import PositionSizing
 from tests.support.gguf_models import write_gguf
@@ -44,17 +44,7 @@ from training.trained_adapter import TrainingJob
 from tui.cli.main import run
 
 MAKE_MODELS = SHARED_DATA.with_name("cases") / "12-no-system-role" / "make_models.py"
-ANSWERING = (
-    "base_notemplate",
-    "gemma2",
-    "gemma3like",
-    "gpt2",
-    "llama3",
-    "llama3_sharded",
-    "mistral",
-    "phi3",
-    "qwen2_padded",
-)
+ANSWERING = ("gemma2", "gpt2", "llama3_sharded", "mistral", "phi3", "qwen2_padded")
 NONE = Quantization.NONE
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
@@ -227,6 +217,14 @@ def test_a_system_message_that_is_refused_or_dropped_goes_into_the_users(model, 
         f"<|im_start|>user\n{system['content']}\n\n{user['content']}<|im_end|>\n<|im_start|>assistant\n"
     )
     assert not takes_system_message(load_tokenizer(model), model)
+
+
+@pytest.mark.parametrize("mode", [DecodingMode.JSON, DecodingMode.THINK])
+def test_reasoning_that_a_template_opens_by_itself_is_closed_unless_it_is_asked_for(model, seen, mode):
+    opens = CHATML.replace("assistant\n'", "assistant\n<think>\n'")
+    (model / "chat_template.jinja").write_text(opens)
+    prompt = load_student(settings(model, prompt="compact", mode=mode)).prompt(seen[0])
+    assert prompt.endswith("<think>\n" if mode is DecodingMode.THINK else "<think>\n\n</think>\n\n")
 
 
 def change_json(path, **changes):
