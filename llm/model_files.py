@@ -251,7 +251,9 @@ def _check_model(folder: Path) -> None:
             "save the model with save_pretrained, which writes safetensors"
         )
     _check_shards(folder)
-    _check_safetensors(weights)
+    _require_plausible(
+        folder, _configured(folder, ("num_hidden_layers", "n_layer")), _check_safetensors(weights)
+    )
     _check_tokenizer(folder / "tokenizer.json")
 
 
@@ -271,6 +273,7 @@ def _check_gguf(path: Path) -> None:
             f"{path}: its scaling of positions is not read from GGUF files, so it would answer worse than it "
             "can; use the model's folder of safetensors"
         )
+    _require_plausible(path, header.number("block_count"), len(header.tensors))
     if header.vocabulary_size is None:
         raise StudentError(f"{path}: it has no tokenizer; use a GGUF file of a whole model")
 
@@ -304,15 +307,26 @@ def _check_tokenizer(path: Path) -> None:
         raise StudentError(f"{path}: not a readable tokenizer ({error}); fetch it again") from error
 
 
-def _check_safetensors(paths: Iterable[Path]) -> None:
+def _require_plausible(path: Path, layers: int | None, tensors: int) -> None:
+    """Refuse a model of more layers than it has weights: making it alone would take all memory."""
+    if layers is not None and layers > tensors:
+        raise StudentError(
+            f"{path}: {layers:,} layers are stated, and {tensors:,} weights are there; fetch it again"
+        )
+
+
+def _check_safetensors(paths: Iterable[Path]) -> int:
+    """Return how many weights some files hold. Raises StudentError for a damaged one."""
     from safetensors import SafetensorError, safe_open
 
+    count = 0
     for path in paths:
         try:
             with safe_open(path, framework="numpy") as file:
-                file.keys()
+                count += len(file.keys())
         except (SafetensorError, OSError) as error:
             raise StudentError(f"{path}: damaged or no safetensors file ({error}); fetch it again") from error
+    return count
 
 
 def _json_object(path: Path, what: str) -> Mapping[str, Any]:

@@ -99,6 +99,11 @@ DAMAGE = {
     "no config": (remove(CONFIG), "no config.json", "check the path"),
     "a config cut off": (cut(CONFIG, 0.5), "config.json: not readable as JSON", "fetch it again"),
     "a config that is a list": (write(CONFIG, "[]"), "config.json: not a JSON object", "fetch it again"),
+    "more layers than weights": (
+        change(CONFIG, num_hidden_layers=10**9),
+        "1,000,000,000 layers are stated",
+        "fetch it again",
+    ),
     "an unknown architecture": (change(CONFIG, model_type="odd"), f"'odd' {NO_CLASS}", "use another"),
     "a model that writes no text": (change(CONFIG, model_type="vit"), f"'vit' {NO_CLASS}", "use another"),
     "a release that is no date": (
@@ -123,9 +128,13 @@ def test_a_model_that_is_damaged_or_unsafe_is_refused_before_anything_is_written
 
 
 def gguf_header(*entries, tensors=0, count=None, version=3):
-    """The bytes of a GGUF header with texts; `count` of them is claimed."""
+    """The bytes of a GGUF header with texts and numbers; `count` of them is claimed."""
     text = lambda value: len(value).to_bytes(8, "little") + value.encode()  # noqa: E731
-    body = b"".join(text(key) + (8).to_bytes(4, "little") + text(value) for key, value in entries)
+    number = lambda value: value.to_bytes(4, "little")  # noqa: E731
+    body = b"".join(
+        text(key) + (number(4) + number(value) if isinstance(value, int) else number(8) + text(value))
+        for key, value in entries
+    )
     counts = (tensors, len(entries) if count is None else count)
     numbers = b"".join(number.to_bytes(8, "little") for number in counts)
     return b"GGUF" + version.to_bytes(4, "little") + numbers + body
@@ -155,6 +164,7 @@ HOSTILE_LIST = b"\x01\0\0\0\0\0\0\0k" + (9).to_bytes(4, "little") + (9).to_bytes
             "its scaling of positions is not read",
         ),
         (gguf_header(LLAMA) + b"\0", "it has no tokenizer"),
+        (gguf_header(LLAMA, ("llama.block_count", 10**9)) + b"\0", "1,000,000,000 layers are stated, and 0"),
     ],
 )
 def test_a_gguf_file_that_is_damaged_or_not_known_ends_in_one_line(tmp_path, capsys, content, reason):
