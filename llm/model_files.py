@@ -7,14 +7,16 @@ package, and it happens only when the user names a hub id.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from importlib.resources import files
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError, UsageError
-from llm.gguf_file import read_gguf_header
+from llm.gguf_file import read_floats, read_gguf_header
 
 TINY = "tiny"
 SMOLLM2 = "smollm2"
@@ -47,8 +49,17 @@ _NEUTRAL: tuple[object, ...] = (None, 0, 1, "", [], {})
 
 _CONTEXT_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
 
-_ROPE_TENSORS = frozenset(("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"))
-"""How a GGUF file stretches positions, which transformers does not read: the model would answer worse."""
+_LONG_FACTORS = frozenset(("rope_factors_long.weight", "rope_factors_short.weight"))
+"""How a GGUF file stretches positions in a way that is not read: the model would answer worse."""
+
+_LLAMA3_FACTORS = "rope_freqs.weight"
+_LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8_192,
+}
+"""What every Llama from 3.1 on has; its GGUF files hold the factors that follow from it."""
 
 
 def model_folder(name: str) -> Path:
@@ -177,9 +188,32 @@ def load_config(path: Path) -> Any:
     if path.is_dir():
         return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-    if hasattr(config, "head_dim") and (width := read_gguf_header(path).number("attention.key_length")):
+    header = read_gguf_header(path)
+    if hasattr(config, "head_dim") and (width := header.number("attention.key_length")):
         config.head_dim = width  # transformers reads it for some architectures only
+    if _LLAMA3_FACTORS in header.tensors:
+        _scale_positions(path, config, read_floats(path, header, _LLAMA3_FACTORS))
     return config
+
+
+def _scale_positions(path: Path, config: Any, factors: Sequence[float]) -> None:
+    """Give a configuration the scaling of positions that a GGUF file states as one factor per frequency.
+
+    Raises:
+        StudentError: For factors that are not those of Llama 3.
+    """
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    theta = config.rope_parameters["rope_theta"]
+    config.rope_parameters = {"rope_theta": theta, "factor": max(factors, default=1.0), **_LLAMA3_ROPE}
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    plain = [theta ** (-step / len(scaled)) for step in range(len(scaled))]
+    expected = [factor * frequency for factor, frequency in zip(factors, scaled.tolist(), strict=False)]
+    if len(factors) != len(scaled) or not all(map(partial(isclose, rel_tol=1e-3), expected, plain)):
+        raise StudentError(
+            f"{path}: its scaling of positions is not that of Llama 3, and no other is read from GGUF files; "
+            "use the model's folder of safetensors"
+        )
 
 
 def first_line(error: Exception) -> str:
@@ -268,7 +302,7 @@ def _check_gguf(path: Path) -> None:
             f"{path}: transformers cannot read a GGUF file of the architecture {name!r}; use the model's "
             "folder of safetensors"
         )
-    if header.tensors & _ROPE_TENSORS or f"{name}.rope.scaling.type" in header.values:
+    if header.tensors.keys() & _LONG_FACTORS or f"{name}.rope.scaling.type" in header.values:
         raise StudentError(
             f"{path}: its scaling of positions is not read from GGUF files, so it would answer worse than it "
             "can; use the model's folder of safetensors"

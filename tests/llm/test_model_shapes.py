@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -313,6 +314,22 @@ def test_a_gguf_file_is_the_model_that_it_was_made_from(small, seen, tmp_path):
     loss.backward()
     with pytest.raises(StudentError, match="a GGUF file is loaded unquantized"):
         load_model(path, None, Quantization.NF4)
+
+
+def test_a_gguf_file_of_llama_3_keeps_its_scaling_of_positions_and_another_is_refused(tmp_path):
+    rope = {"rope_type": "llama3", "rope_theta": 500_000.0, "factor": 32.0, "low_freq_factor": 1.0}
+    rope |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+    folder = make_small_model(tmp_path / "llama", "Llama", rope_parameters=rope, tie_word_embeddings=True)
+    plain = load_model(folder, None, NONE)
+    frequencies = 500_000.0 ** -(np.arange(16) / 16)
+    factors = (frequencies / plain.model.rotary_emb.inv_freq.numpy()).astype(np.float32)
+    assert factors.max() == pytest.approx(32)
+    path = write_gguf(folder, tmp_path / "llama.gguf", "llama", factors)
+    ids = torch.arange(5, 205)[None]
+    assert torch.allclose(plain(ids).logits, load_model(path, None, NONE)(ids).logits, atol=1e-4)
+    other = write_gguf(folder, tmp_path / "other.gguf", "llama", np.sqrt(factors))
+    with pytest.raises(StudentError, match="its scaling of positions is not that of Llama 3"):
+        load_model(other, None, NONE)
 
 
 @pytest.mark.parametrize("kind", [Quantization.INT8, Quantization.NF4])

@@ -18,14 +18,17 @@ NAMES = {
 }
 
 
-def write_gguf(folder: Path, path: Path, **more: object) -> Path:
-    """Write a Qwen3-shaped folder with a byte-level tokenizer as a GGUF file; `more` are further texts."""
+def write_gguf(folder: Path, path: Path, architecture: str = "qwen3", factors: object = None) -> Path:
+    """Write a folder of the Llama or Qwen3 shape, with a byte-level tokenizer, as a GGUF file.
+
+    `factors` are those by which Llama 3 divides the frequencies of its positions.
+    """
     import gguf
     from safetensors.numpy import load_file
     from transformers import AutoTokenizer
 
     config = json.loads((folder / "config.json").read_text())
-    written = gguf.GGUFWriter(path, "qwen3")
+    written = gguf.GGUFWriter(path, architecture)
     written.add_context_length(config["max_position_embeddings"])
     written.add_block_count(config["num_hidden_layers"])
     written.add_embedding_length(config["hidden_size"])
@@ -35,11 +38,13 @@ def write_gguf(folder: Path, path: Path, **more: object) -> Path:
     written.add_key_length(config["head_dim"])
     written.add_layer_norm_rms_eps(config["rms_norm_eps"])
     written.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
-    for key, value in more.items():
-        written.add_string(key.replace("__", "."), str(value))
     add_tokenizer(written, AutoTokenizer.from_pretrained(folder))
     for name, weight in load_file(folder / "model.safetensors").items():
+        if architecture == "llama" and (".q_proj" in name or ".k_proj" in name):
+            weight = interleave(weight, config["head_dim"])
         written.add_tensor(gguf_name(name), weight)
+    if factors is not None:
+        written.add_tensor("rope_freqs.weight", factors)
     written.write_header_to_file()
     written.write_kv_data_to_file()
     written.write_tensors_to_file()
@@ -62,6 +67,11 @@ def add_tokenizer(written, tokenizer) -> None:
     written.add_eos_token_id(tokenizer.eos_token_id)
     written.add_pad_token_id(tokenizer.pad_token_id)
     written.add_chat_template(tokenizer.chat_template)
+
+
+def interleave(weight, width: int):
+    """The rows of a head in the order in which llama.cpp turns them by their positions."""
+    return weight.reshape(-1, 2, width // 2, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
 
 
 def gguf_name(name: str) -> str:
