@@ -100,7 +100,7 @@ class _Reader:
         step = values.get("general.alignment")
         step = step if isinstance(step, int) and step > 0 else _ALIGNMENT
         start = -(-self._file.tell() // step) * step
-        placed = {name: (start + place, *rest) for name, (place, *rest) in found.items()}
+        placed = {name: (start + place, size, kind) for name, (place, size, kind) in found.items()}
         if max((place for place, _, _ in placed.values()), default=0) >= self._size:
             raise ValueError("it ends within its weights")
         architecture = values.get("general.architecture")

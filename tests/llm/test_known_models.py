@@ -8,8 +8,10 @@ from importlib.resources import files
 import pytest
 
 from llm.known_models import known_model
+from llm.memory import weights_bytes
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
+from tests.support.smollm2 import needs_smollm2
 from tests.support.students import make_small_adapter, make_small_model
 
 
@@ -55,3 +57,13 @@ def test_a_release_is_known_only_where_that_of_model_and_adapter_are(
         if released:
             (path / "closecall.json").write_text(json.dumps({"released": released}))
     assert load_student(StudentSettings(student=str(copy), adapter=folder)).released == expected
+
+
+@needs_smollm2
+@pytest.mark.slow
+def test_smollm2_is_a_real_model_of_known_release():
+    student = load_student(StudentSettings(student="smollm2"))
+    assert (student.released, student.notes) == (date(2024, 11, 1), ())
+    ids = student.tokenizer("The capital of France is", return_tensors="pt").input_ids
+    assert student.tokenizer.decode(student.model(ids).logits[0, -1].argmax()).strip() == "Paris"
+    assert weights_bytes(student.model) == pytest.approx(4 * 134_515_008, rel=0.001)
