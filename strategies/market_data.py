@@ -21,7 +21,7 @@ from feeds.files.bars import (
 )
 from feeds.files.dialects import describe_bar_file
 from feeds.files.folders import require_known_tables
-from feeds.files.layouts import state_columns
+from feeds.files.layouts import ColumnSettings
 from feeds.files.news import read_news
 from feeds.files.news_forms import describe_news_file
 from feeds.files.rates import read_rates
@@ -29,6 +29,7 @@ from feeds.files.tables import read_once
 from feeds.history.file_import import SOURCE as FILES
 from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
+from feeds.instruments import guess_instrument
 from feeds.news.store import NewsStore
 from feeds.quality.checks import Calendars, check_files, summarize_blocking
 from feeds.quality.findings import Finding, Kind
@@ -237,8 +238,7 @@ def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        with state_columns(config.columns.to_settings()):
-            data = load_files(config)
+        data = load_files(config)
     elif config.store:
         data = load_store(config, data_dir)
     else:
@@ -334,15 +334,18 @@ _WARM_UP = timedelta(days=70)
 @read_once()
 def load_files(config: BacktestConfig) -> MarketData:
     """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
-    skipped = require_known_tables([*config.bars, *config.news], skip=config.skip_unknown_files)
-    files = find_bar_files(config.bars)
+    columns = config.columns.to_settings()
+    skipped = require_known_tables(
+        [*config.bars, *config.news], skip=config.skip_unknown_files, columns=columns
+    )
+    files = find_bar_files(config.bars, columns)
     for symbol, path in files.items():
         if not symbol.isprintable():
             raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
-    days = {symbol: read_first_days(files[symbol]) for symbol in picked}
-    instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files)
-    spans = {symbol: read_date_span(files[symbol]) for symbol in picked}
+    days = {symbol: read_first_days(files[symbol], columns) for symbol in picked}
+    instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files, columns)
+    spans = {symbol: read_date_span(files[symbol], columns) for symbol in picked}
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
         raise DataError(
@@ -359,22 +362,23 @@ def load_files(config: BacktestConfig) -> MarketData:
             calendars[instrument.calendar],
             since=_history_start(config),
             until=config.end,
+            columns=columns,
         )
         for symbol, instrument in instruments.items()
     }
     news = _read_archive(config, instruments)
     notes += _check_files([files[symbol] for symbol in picked], instruments, config)
-    notes += filter(None, [describe_bar_file(files[symbol]) for symbol in picked])
+    notes += filter(None, [describe_bar_file(files[symbol], columns) for symbol in picked])
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
 
 
 def _set_day_offsets(
-    instruments: dict[str, Instrument], files: Mapping[str, Path]
+    instruments: dict[str, Instrument], files: Mapping[str, Path], columns: ColumnSettings
 ) -> tuple[dict[str, Instrument], list[str]]:
     """Return the instruments with the days that their files state, and a note on each that are not UTC's."""
     notes = []
     for symbol, instrument in instruments.items():
-        if instrument.calendar == ROUND_THE_CLOCK and (offset := read_day_offset(files[symbol])):
+        if instrument.calendar == ROUND_THE_CLOCK and (offset := read_day_offset(files[symbol], columns)):
             instruments[symbol] = replace(instrument, calendar=ROUND_THE_CLOCK + offset)
             notes.append(f"{symbol}: its days begin at midnight of {offset}, as its file states.")
     return instruments, notes
@@ -509,7 +513,12 @@ def _read_archive(
 def _check_files(
     files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
 ) -> list[str]:
-    findings = check_files([*files, *config.news], instruments=instruments, skip_unknown=True)
+    findings = check_files(
+        [*files, *config.news],
+        columns=config.columns.to_settings(),
+        get_instrument=lambda symbol, days=(): instruments.get(symbol) or guess_instrument(symbol, days),
+        skip_unknown=True,
+    )
     return _accept_findings(findings, config)
 
 

@@ -16,7 +16,7 @@ from engine.model import Bar, widen_range
 from feeds.files.cells import to_float
 from feeds.files.daily_bars import BarTable, StampedRow, require_plausible, to_daily_rows
 from feeds.files.dialects import read_bar_table
-from feeds.files.layouts import COLUMNS, PRICES
+from feeds.files.layouts import COLUMNS, NOTHING_STATED, PRICES, ColumnSettings
 from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
 from feeds.files.news_forms import OPTIONAL_COLUMNS, describe_news_file, read_news_rows
 from feeds.files.raw import stem_of
@@ -45,7 +45,13 @@ class WrittenFile:
     notes: tuple[str, ...]
 
 
-def convert_bars(paths: Sequence[Path], folder: Path, *, overwrite: bool = False) -> list[WrittenFile]:
+def convert_bars(
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    columns: ColumnSettings = NOTHING_STATED,
+    overwrite: bool = False,
+) -> list[WrittenFile]:
     """Write the daily bars of files in any form as CSV files of our own, one for each symbol.
 
     Several files of one symbol are joined. All files are written, or none.
@@ -53,6 +59,7 @@ def convert_bars(paths: Sequence[Path], folder: Path, *, overwrite: bool = False
     Args:
         paths: The files.
         folder: Where the new files are written.
+        columns: What the user states about columns.
         overwrite: Replace files that are there.
 
     Raises:
@@ -60,7 +67,9 @@ def convert_bars(paths: Sequence[Path], folder: Path, *, overwrite: bool = False
             that is there already.
     """
     return _write_all(
-        ((path, _split_daily(read_bar_table(path))) for path in paths), folder, overwrite=overwrite
+        ((path, _split_daily(read_bar_table(path, columns=columns))) for path in paths),
+        folder,
+        overwrite=overwrite,
     )
 
 
@@ -91,7 +100,12 @@ def convert_news(path: Path, folder: Path, *, overwrite: bool = False) -> Writte
 
 
 def resample_bars(
-    paths: Sequence[Path], folder: Path, *, zone: str | None = None, overwrite: bool = False
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    zone: str | None = None,
+    columns: ColumnSettings = NOTHING_STATED,
+    overwrite: bool = False,
 ) -> list[WrittenFile]:
     """Write daily bars made of the shorter bars in files of any form, one file for each symbol.
 
@@ -103,6 +117,7 @@ def resample_bars(
         folder: Where the new files are written.
         zone: The time zone in which the days are counted, such as "America/New_York"; None for the one in
             which times are written, and for UTC where there are bars at weekends.
+        columns: What the user states about columns.
         overwrite: Replace files that are there.
 
     Raises:
@@ -113,7 +128,7 @@ def resample_bars(
         days_in = ZoneInfo(zone) if zone else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(f"zone {zone!r} is unknown; write it as America/New_York or Asia/Shanghai") from None
-    tables = ((path, _split_resampled(read_bar_table(path), days_in)) for path in paths)
+    tables = ((path, _split_resampled(read_bar_table(path, columns=columns), days_in)) for path in paths)
     return _write_all(tables, folder, overwrite=overwrite)
 
 

@@ -24,6 +24,7 @@ from feeds.files.cells import (
     infer_number_style,
     to_float,
 )
+from feeds.files.column_names import normalize_name
 from feeds.files.daily_bars import (
     BarTable,
     StampedRow,
@@ -37,14 +38,13 @@ from feeds.files.daily_bars import (
 )
 from feeds.files.layouts import (
     COLUMNS,
+    NOTHING_STATED,
     PEEK_ROWS,
     PRICES,
     ColumnSettings,
     Layout,
-    column_settings,
     find_layout,
     holds_bars,
-    normalize_name,
 )
 from feeds.files.raw import RawTable
 from feeds.files.tables import Row, own_columns, parse_timestamp, quote_value, read_rows, require_file
@@ -53,21 +53,28 @@ _DAY = timedelta(days=1)
 _PEEK_SIZE = 2**20
 
 
-def read_bar_table(path: Path, limit: int | None = None) -> BarTable:
+def read_bar_table(
+    path: Path, limit: int | None = None, columns: ColumnSettings = NOTHING_STATED
+) -> BarTable:
     """Read the bars of a file in any form that is recognised.
 
     Args:
         path: The file.
         limit: How many rows to read; None for all.
+        columns: What the user states about columns.
 
     Raises:
         DataError: For a file that is not recognised, or whose dates or numbers can be read in two ways.
     """
-    layout, raw = find_layout(path, limit)
-    return _Reader(raw, layout).read()
+    layout, raw = find_layout(path, limit, columns)
+    return _Reader(raw, layout, columns).read()
 
 
-def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None = None) -> Iterator[Row]:
+def read_bar_rows(
+    path: Path,
+    on_ragged: Callable[[Row, DataError], None] | None = None,
+    columns: ColumnSettings = NOTHING_STATED,
+) -> Iterator[Row]:
     """Yield the daily bars of a file in any form as rows of our own: the columns of `COLUMNS`, oldest first.
 
     A date is written YYYY-MM-DD, or as the midnight of a zone where the file states one.
@@ -76,27 +83,28 @@ def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None
         path: The file.
         on_ragged: For a file of our own form, called with a row that is longer or shorter than its header,
             and the error; the row is left out.
+        columns: What the user states about columns.
 
     Raises:
         DataError: As `read_bar_table`, and for bars that are not daily, or of several symbols.
     """
-    if _is_own_form(path):
+    if _is_own_form(path, columns):
         yield from _read_own_rows(path, on_ragged)
         return
     require_file(path)
     if path.stat().st_size > _PEEK_SIZE:
         with suppress(UnclearDayError):
-            refuse_intraday(path, [row.stamp for row in read_bar_table(path, PEEK_ROWS).rows])
+            refuse_intraday(path, [row.stamp for row in read_bar_table(path, PEEK_ROWS, columns).rows])
     try:
-        yield from _read_table_rows(path)
+        yield from _read_table_rows(path, columns)
     except UnclearDayError:
         if not set(COLUMNS) <= set(own_columns(path)):
             raise
         yield from read_rows(path, COLUMNS, on_ragged=on_ragged)  # whose reader names the rows
 
 
-def _read_table_rows(path: Path) -> list[Row]:
-    table = read_bar_table(path)
+def _read_table_rows(path: Path, columns: ColumnSettings) -> list[Row]:
+    table = read_bar_table(path, columns=columns)
     if len(table.symbols) > 1:
         raise DataError(
             f"{path}: bars of {len(table.symbols)} symbols, {', '.join(map(quote_value, table.symbols[:5]))}"
@@ -134,24 +142,24 @@ def _ignore_ragged(row: Row, error: DataError) -> None:
     """Leave the row to the reading of the whole file."""
 
 
-def describe_bar_file(path: Path) -> str:
+def describe_bar_file(path: Path, columns: ColumnSettings = NOTHING_STATED) -> str:
     """Return one line on what was taken for what in a bar file; empty for one of our own form."""
-    if _is_own_form(path):
+    if _is_own_form(path, columns):
         return ""
-    return f"{path.name}: {'; '.join(read_bar_table(path).notes)}."
+    return f"{path.name}: {'; '.join(read_bar_table(path, columns=columns).notes)}."
 
 
-def read_first_rows(path: Path, count: int) -> Iterator[Row]:
+def read_first_rows(path: Path, count: int, columns: ColumnSettings) -> Iterator[Row]:
     """Yield the first daily bars of a file, as `read_bar_rows` does with all."""
-    if _is_own_form(path):
+    if _is_own_form(path, columns):
         return islice(read_rows(path, COLUMNS), count)
-    table = read_bar_table(path, PEEK_ROWS)
+    table = read_bar_table(path, PEEK_ROWS, columns)
     return islice(to_daily_rows(table, table.rows), count)
 
 
-def _is_own_form(path: Path) -> bool:
+def _is_own_form(path: Path, stated: ColumnSettings) -> bool:
     """Return whether a file has our columns and days as YYYY-MM-DD, so that nothing is to be inferred."""
-    columns = own_columns(path) if column_settings() == ColumnSettings() else ()
+    columns = own_columns(path) if stated == NOTHING_STATED else ()
     if not set(COLUMNS) <= set(columns) or {"symbol", "ticker", "tic", "time", "code"} & set(columns):
         return False
     first = next(read_rows(path, COLUMNS, on_ragged=_ignore_ragged), None)
@@ -174,10 +182,10 @@ def _own_day(text: str) -> date | None:
 class _Reader:
     """Reads the rows of a table whose columns are known."""
 
-    def __init__(self, raw: RawTable, layout: Layout) -> None:
-        self._raw, self._layout = raw, layout
+    def __init__(self, raw: RawTable, layout: Layout, columns: ColumnSettings) -> None:
+        self._raw, self._layout, self._stated = raw, layout, columns
         self._rows = raw.rows[layout.body :]
-        self._notes: list[str] = []
+        self._notes: list[str] = [*layout.notes]
         self._require_cells()
 
     def read(self) -> BarTable:
@@ -223,7 +231,7 @@ class _Reader:
             places = [self._raw.place(number) for number, _ in self._rows]
             try:
                 style = infer_date_style(
-                    list(zip(places, texts, strict=True)), column_settings().date_order or None
+                    list(zip(places, texts, strict=True)), self._stated.date_order or None
                 )
             except DataError as error:
                 faults.append(error)
@@ -295,7 +303,7 @@ class _Reader:
         wanted = ("turnover", "volume", *PRICES)
         at = sorted({f[name] for f in self._layout.columns.values() for name in wanted if name in f})
         cells = ((self._raw.place(number), row[i]) for number, row in self._rows for i in at)
-        style = infer_number_style(cells, self._raw.delimiter, column_settings().decimal or None)
+        style = infer_number_style(cells, self._raw.delimiter, self._stated.decimal or None)
         if style.decimal == ",":
             self._notes.append("decimal commas")
         return style

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.errors import DataError
 from feeds.files.kinds import identify_table
+from feeds.files.layouts import NOTHING_STATED, ColumnSettings
 from feeds.files.listing import list_tables
 from feeds.files.tables import UnknownTableError, read_columns
 
@@ -30,17 +31,25 @@ def lists_corporate_actions(table: Path) -> bool:
     return any(word in words for word in _ACTION_WORDS) and not any(word in words for word in _BAR_WORDS)
 
 
-def require_known_tables(paths: Sequence[Path], *, skip: bool) -> list[str]:
+def require_known_tables(
+    paths: Sequence[Path], *, skip: bool, columns: ColumnSettings = NOTHING_STATED
+) -> list[str]:
     """Refuse folders with tables that are neither bars nor news, or return a note on each that is left out.
 
-    Raises DataError.
+    Args:
+        paths: Files, which are passed over, and folders.
+        skip: Whether such tables are left out.
+        columns: What the user states about columns.
+
+    Raises:
+        DataError: For such a table, unless it is left out.
     """
     folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112  # False for what is no path
     unknown = [error for folder in folders for _, error in find_unread_tables(folder)]
     notes = []
     for table in (table for folder in folders for table in list_tables(folder)):
         try:
-            identify_table(table)
+            identify_table(table, columns)
         except UnknownTableError as error:
             if lists_corporate_actions(table):
                 notes.append(f"{table}: {NO_ACTIONS}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.errors import DataError
 from feeds.files.cells import infer_date_style
-from feeds.files.layouts import parse_names
+from feeds.files.column_names import parse_names
 from feeds.files.raw import RawTable, read_raw
 from feeds.files.tables import Row, own_columns, read_rows, require_columns
 

@@ -97,6 +97,19 @@ def test_the_remedy_of_a_fault_runs_and_looks_into_the_folder_that_was_given(sai
     assert capsys.readouterr().out
 
 
+def test_a_remedy_reads_the_configuration_that_was_given(said, tmp_path, capsys):
+    lines = write_bars(tmp_path, "AAA-USD")[0].read_text().splitlines()
+    path = write_lines(
+        tmp_path / "AAA-USD.csv", ["when" + lines[0].removeprefix("date"), *lines[1:5], *lines[6:]]
+    )
+    config = write_lines(tmp_path / "my columns.toml", ["[columns]", 'date = "when"'])
+    code, text = said("backtest", "--bars", path, "--config", config)
+    (proposed,) = proposals_in(text)
+    assert code == 3
+    assert run(proposed) == 4
+    assert "gap" in capsys.readouterr().out
+
+
 def test_of_two_data_folders_a_remedy_names_the_one_that_was_read(said, tmp_path):
     code, text = said("runs", "nowhere", "--data-dir", tmp_path / "first")
     (proposed,) = proposals_in(text)
