@@ -488,7 +488,8 @@ def _read_archive(
     if not config.news:
         return (), []
     latency = timedelta(seconds=config.news_latency_seconds)
-    archive = read_news(config.news, NameTable.for_instruments(instruments.values(), config.aliases), latency)
+    names = NameTable.for_instruments(instruments.values(), config.aliases)
+    archive = read_news(config.news, names, latency, config.columns.date_order or "")
     notes = [
         "News comes from an archive: without a time of first sight it counts as known "
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."

@@ -73,18 +73,21 @@ def convert_bars(
     )
 
 
-def convert_news(path: Path, folder: Path, *, overwrite: bool = False) -> WrittenFile:
+def convert_news(
+    path: Path, folder: Path, *, columns: ColumnSettings = NOTHING_STATED, overwrite: bool = False
+) -> WrittenFile:
     """Write a news archive in any form as a CSV file of our own.
 
     Args:
         path: The archive.
         folder: Where the new file is written, under the name of the archive.
+        columns: Of it, the order of dates counts.
         overwrite: Replace a file that is there.
 
     Raises:
         DataError: For an archive that is not read, and a file that is there already.
     """
-    rows = list(read_news_rows(path))
+    rows = list(read_news_rows(path, date_order=columns.date_order))
     if not rows:
         raise DataError(f"{path}: a header and no rows; give at least one item")
     target = folder / f"{stem_of(path)}.csv"

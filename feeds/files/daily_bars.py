@@ -4,6 +4,7 @@ Which columns and which notation a file has is known before: see `feeds.files.di
 """
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -138,7 +139,9 @@ def require_daily(path: Path, days: Sequence[date]) -> None:
 def create_length_error(what: str, length: timedelta, path: Path) -> DataError:
     """Return the error of bars of another length; `what` begins with their place."""
     if length < _DAY:
-        return DataError(f"{what}; closecall reads daily bars only: run closecall data resample {path}")
+        return DataError(
+            f"{what}; closecall reads daily bars only: run closecall data resample {shlex.quote(str(path))}"
+        )
     lengths = (("weekly", 10), ("monthly", 45), ("quarterly", 120))
     name = next((name for name, days in lengths if length.days <= days), "yearly")
     return DataError(

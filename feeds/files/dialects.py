@@ -6,6 +6,7 @@ with the setting that decides it.
 """
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
@@ -106,9 +107,10 @@ def read_bar_rows(
 def _read_table_rows(path: Path, columns: ColumnSettings) -> list[Row]:
     table = read_bar_table(path, columns=columns)
     if len(table.symbols) > 1:
+        more = ", …" if len(table.symbols) > 5 else ""
         raise DataError(
             f"{path}: bars of {len(table.symbols)} symbols, {', '.join(map(quote_value, table.symbols[:5]))}"
-            f"{', …' if len(table.symbols) > 5 else ''}; run closecall data convert {path} for a file of each"
+            f"{more}; for a file of each, run closecall data convert {shlex.quote(str(path))}"
         )
     return to_daily_rows(table, table.rows)
 
@@ -231,7 +233,7 @@ class _Reader:
             places = [self._raw.place(number) for number, _ in self._rows]
             try:
                 style = infer_date_style(
-                    list(zip(places, texts, strict=True)), self._stated.date_order or None
+                    self._raw.path, list(zip(places, texts, strict=True)), self._stated.date_order or None
                 )
             except DataError as error:
                 faults.append(error)
@@ -290,7 +292,7 @@ class _Reader:
         if at is None:
             return
         ends = [(self._raw.place(number), cells[at]) for number, cells in self._rows]
-        style = infer_date_style(ends)
+        style = infer_date_style(self._raw.path, ends)
         for (place, text), begin in zip(ends, stamps, strict=True):
             end = style.parse(text)
             if end is None or (end.tzinfo is None) != (begin.tzinfo is None):
@@ -303,7 +305,7 @@ class _Reader:
         wanted = ("turnover", "volume", *PRICES)
         at = sorted({f[name] for f in self._layout.columns.values() for name in wanted if name in f})
         cells = ((self._raw.place(number), row[i]) for number, row in self._rows for i in at)
-        style = infer_number_style(cells, self._raw.delimiter, self._stated.decimal or None)
+        style = infer_number_style(self._raw.path, cells, self._raw.delimiter, self._stated.decimal or None)
         if style.decimal == ",":
             self._notes.append("decimal commas")
         return style

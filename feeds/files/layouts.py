@@ -244,7 +244,7 @@ def _starts_bare(cells: Sequence[str]) -> bool:
 
 def _is_date(text: str) -> bool:
     try:
-        infer_date_style([("", text)], "day first")
+        infer_date_style(Path(), [("", text)], "day first")
     except DataError:
         return False
     return True

@@ -92,7 +92,7 @@ def check_files(
                 instrument = get_instrument(stem_of(file), read_first_days(file, columns))
                 findings += _check_bars(file, instrument, columns, now, calendars)
             else:
-                findings += check_news(file, now=now)
+                findings += check_news(file, now=now, date_order=columns.date_order)
             checked.add(path)
         if path.is_dir() and not skip_unknown:
             findings += [_unreadable_finding(file, error) for file, error in find_unread_tables(path)]

@@ -64,7 +64,8 @@ def convert_files(
     kinds = {file: identify_table(file, columns) for file in files}
     bars = [file for file in files if kinds[file] == "bars"]
     written = convert_bars(bars, out, columns=columns, overwrite=overwrite) if bars else []
-    written += [convert_news(file, out, overwrite=overwrite) for file in files if kinds[file] == "news"]
+    news = [file for file in files if kinds[file] == "news"]
+    written += [convert_news(file, out, columns=columns, overwrite=overwrite) for file in news]
     _print_written(written, as_json=as_json)
 
 
