@@ -15,7 +15,7 @@ from engine.errors import DataError, UsageError
 from engine.model import Bar, widen_range
 from feeds.files.cells import to_float
 from feeds.files.daily_bars import BarTable, StampedRow, require_plausible, to_daily_rows
-from feeds.files.dialects import read_bar_table
+from feeds.files.dialects import read_bar_table, refuse_intraday_start
 from feeds.files.layouts import COLUMNS, NOTHING_STATED, PRICES, ColumnSettings
 from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
 from feeds.files.news_forms import OPTIONAL_COLUMNS, describe_news_file, read_news_rows
@@ -67,7 +67,7 @@ def convert_bars(
             that is there already.
     """
     return _write_all(
-        ((path, _split_daily(read_bar_table(path, columns=columns))) for path in paths),
+        ((path, _split_daily(path, columns)) for path in paths),
         folder,
         overwrite=overwrite,
     )
@@ -138,8 +138,10 @@ def resample_bars(
 _Series = list[tuple[str, list[Row], tuple[str, ...]]]
 
 
-def _split_daily(table: BarTable) -> _Series:
-    """Return the daily bars of each symbol of a table, with notes."""
+def _split_daily(path: Path, columns: ColumnSettings) -> _Series:
+    """Return the daily bars of each symbol of a file, with notes."""
+    refuse_intraday_start(path, columns)
+    table = read_bar_table(path, columns=columns)
     return [(symbol, to_daily_rows(table, rows), table.notes) for symbol, rows in _by_symbol(table)]
 
 

@@ -92,16 +92,21 @@ def read_bar_rows(
     if _is_own_form(path, columns):
         yield from _read_own_rows(path, on_ragged)
         return
-    require_file(path)
-    if path.stat().st_size > _PEEK_SIZE:
-        with suppress(UnclearDayError):
-            refuse_intraday(path, [row.stamp for row in read_bar_table(path, PEEK_ROWS, columns).rows])
+    refuse_intraday_start(path, columns)
     try:
         yield from _read_table_rows(path, columns)
     except UnclearDayError:
         if not set(COLUMNS) <= set(own_columns(path)):
             raise
         yield from read_rows(path, COLUMNS, on_ragged=on_ragged)  # whose reader names the rows
+
+
+def refuse_intraday_start(path: Path, columns: ColumnSettings = NOTHING_STATED) -> None:
+    """Raise DataError where the first bars of a large file are shorter than a day, before it is read."""
+    require_file(path)
+    if path.stat().st_size > _PEEK_SIZE:
+        with suppress(UnclearDayError):
+            refuse_intraday(path, [row.stamp for row in read_bar_table(path, PEEK_ROWS, columns).rows])
 
 
 def _read_table_rows(path: Path, columns: ColumnSettings) -> list[Row]:
@@ -116,13 +121,12 @@ def _read_table_rows(path: Path, columns: ColumnSettings) -> list[Row]:
 
 
 def _read_own_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None) -> Iterator[Row]:
-    source = read_rows(path, COLUMNS, on_ragged=on_ragged)
-    rows: list[Row] = []
-    damage = _extend(rows, islice(source, PEEK_ROWS))
-    stamps = [stamp for row in rows if (stamp := parse_timestamp(row.cells["date"]))]
+    start = read_rows(path, COLUMNS, on_ragged=_ignore_ragged, limit=PEEK_ROWS)
+    stamps = [stamp for row in start if (stamp := parse_timestamp(row.cells["date"]))]
     refuse_intraday(path, stamps)
     require_daily(path, [stamp.date() for stamp in stamps])
-    damage = damage or _extend(rows, source)
+    rows: list[Row] = []
+    damage = _extend(rows, read_rows(path, COLUMNS, on_ragged=on_ragged))
     if len(rows) > 1 and rows[0].cells["date"] > rows[-1].cells["date"] and not damage:
         days = [str(_own_day(row.cells["date"]) or "") for row in rows]
         rows = rows[::-1] if "" not in days and is_newest_first(days) else rows
@@ -154,7 +158,7 @@ def describe_bar_file(path: Path, columns: ColumnSettings = NOTHING_STATED) -> s
 def read_first_rows(path: Path, count: int, columns: ColumnSettings) -> Iterator[Row]:
     """Yield the first daily bars of a file, as `read_bar_rows` does with all."""
     if _is_own_form(path, columns):
-        return islice(read_rows(path, COLUMNS), count)
+        return read_rows(path, COLUMNS, limit=count)
     table = read_bar_table(path, PEEK_ROWS, columns)
     return islice(to_daily_rows(table, table.rows), count)
 
@@ -164,7 +168,7 @@ def _is_own_form(path: Path, stated: ColumnSettings) -> bool:
     columns = own_columns(path) if stated == NOTHING_STATED else ()
     if not set(COLUMNS) <= set(columns) or {"symbol", "ticker", "tic", "time", "code"} & set(columns):
         return False
-    first = next(read_rows(path, COLUMNS, on_ragged=_ignore_ragged), None)
+    first = next(read_rows(path, COLUMNS, on_ragged=_ignore_ragged, limit=1), None)
     if first is None or first.cells["date"] == "":
         return True
     return _own_day(first.cells["date"]) is not None or not holds_bars(path)

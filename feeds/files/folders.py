@@ -8,9 +8,10 @@ from engine.errors import DataError
 from feeds.files.kinds import identify_table
 from feeds.files.layouts import NOTHING_STATED, ColumnSettings
 from feeds.files.listing import list_tables
+from feeds.files.raw import A_SPREADSHEET, SPREADSHEETS
 from feeds.files.tables import UnknownTableError, read_columns
 
-_UNREAD_SUFFIXES = (".xlsx", ".xls", ".ods", ".h5", ".hdf5", ".pkl", ".dat")
+_UNREAD_SUFFIXES = (*SPREADSHEETS, ".h5", ".hdf5", ".pkl", ".dat")
 NO_ACTIONS = "a list of dividends or splits, which are not read from files"
 _ACTION_WORDS = ("divid", "split")
 _BAR_WORDS = ("open", "high", "low", "close")
@@ -19,10 +20,15 @@ _BAR_WORDS = ("open", "high", "low", "close")
 def find_unread_tables(folder: Path) -> list[tuple[Path, UnknownTableError]]:
     """Return the files of a folder that seem to hold tables in a form that is not read, with what to do."""
     return [
-        (file, UnknownTableError(f"{file}: a table in a form that is not read; save it as .csv or .parquet"))
+        (file, UnknownTableError(f"{file}: {_describe_unread(file)}"))
         for file in sorted(folder.iterdir())
         if _is_unread_table(file)
     ]
+
+
+def _describe_unread(file: Path) -> str:
+    is_sheet = file.suffix.lower() in SPREADSHEETS
+    return A_SPREADSHEET if is_sheet else "a table in a form that is not read; save it as .csv or .parquet"
 
 
 def lists_corporate_actions(table: Path) -> bool:

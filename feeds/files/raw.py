@@ -4,24 +4,37 @@ Text with commas, semicolons, tabs or bars, in UTF-8, UTF-16 or GB18030; JSON of
 Feather; and each of them packed as .gz or .zip. Nothing is interpreted here: see `feeds.files.dialects`.
 """
 
-import csv
 import gzip
 import io
-import itertools
 import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError
-from feeds.files.tables import format_cell, open_table, quote_value, require_file
+from feeds.files.tables import (
+    MAX_BYTES,
+    TEXT_SUFFIXES,
+    cut_lines,
+    format_cell,
+    quote_value,
+    read_bytes,
+    require_file,
+    require_size,
+    split_rows,
+)
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".feather", ".json", ".jsonl", ".ndjson")
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
+A_SPREADSHEET = (
+    "a spreadsheet, which is not read; open it, choose File, Save As and the type CSV UTF-8 (.csv), "
+    "and give that file"
+)
 _PACKED = (".gz", ".zip")
-_MAX_UNPACKED, _PEEK_BYTES = 2**30, 2**20
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_HEADER_LINES = 40
 _LEAST_COLUMNS = 3
@@ -78,8 +91,8 @@ def read_raw(path: Path, limit: int | None = None) -> list[RawTable]:
     """
     require_file(path)
     suffix = suffix_of(path)
-    if suffix in (".xls", ".xlsx", ".ods"):
-        raise DataError(f"{path}: a spreadsheet; save the sheet as CSV")
+    if suffix in SPREADSHEETS:
+        raise DataError(f"{path}: {A_SPREADSHEET}")
     if suffix not in SUFFIXES and path.suffix.lower() != ".zip":
         raise DataError(f"{path}: not a table; give a file that ends in {', '.join(SUFFIXES)}")
     data, suffix = _read_bytes(path, suffix, limit)
@@ -93,23 +106,24 @@ def read_raw(path: Path, limit: int | None = None) -> list[RawTable]:
 
 def _read_bytes(path: Path, suffix: str, limit: int | None) -> tuple[bytes, str]:
     """Return the unpacked bytes of a file, and the suffix of what was packed."""
-    with open_table(path) as file:
-        if limit is not None and path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            data = file.read(_PEEK_BYTES)
-            return data if len(data) < _PEEK_BYTES else data[: data.rfind(b"\n")], suffix
-        data = file.read()
     packing = path.suffix.lower()
+    if limit is not None and packing in TEXT_SUFFIXES:
+        return read_bytes(path, peek=True), suffix
+    data = read_bytes(path)
+    if packing not in _PACKED:
+        return data, suffix
     try:
         if packing == ".gz":
             with gzip.open(io.BytesIO(data)) as packed:
-                data = packed.read(_MAX_UNPACKED + 1)
-        elif packing == ".zip":
+                data = packed.read(MAX_BYTES + 1)
+        else:
             data, suffix = _unzip(path, data)
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         fault = f"cannot be unpacked ({quote_value(str(error))}); unpack it yourself"
         raise DataError(f"{path}: {fault}") from None
-    if len(data) > _MAX_UNPACKED:
-        raise DataError(f"{path}: more than {_MAX_UNPACKED >> 20} MiB when unpacked; split it")
+    if limit is not None and suffix in TEXT_SUFFIXES:
+        return cut_lines(data), suffix
+    require_size(path, len(data), data.count(b"\n") if suffix in TEXT_SUFFIXES else 0)
     return data, suffix
 
 
@@ -120,7 +134,7 @@ def _unzip(path: Path, data: bytes) -> tuple[bytes, str]:
         if len(names) != 1:
             raise DataError(f"{path}: {len(names)} tables in the archive; unpack it and give the folder")
         with packed.open(names[0]) as member:
-            return member.read(_MAX_UNPACKED + 1), Path(names[0]).suffix.lower()
+            return member.read(MAX_BYTES + 1), Path(names[0]).suffix.lower()
 
 
 def decode_table(path: Path, data: bytes) -> str:
@@ -153,24 +167,16 @@ def _read_text(path: Path, text: str, limit: int | None) -> list[RawTable]:
             form=_DELIMITERS[delimiter],
             delimiter=delimiter,
             typed=False,
-            rows=list(itertools.islice(_split_rows(path, text, delimiter, whole=limit is None), limit)),
+            rows=list(islice(_strip_rows(path, text, delimiter, whole=limit is None), limit)),
         )
         for delimiter in likely or [","]
     ]
 
 
-def _split_rows(path: Path, text: str, delimiter: str, *, whole: bool) -> Iterator[tuple[int, list[str]]]:
-    # Strict, because a quote that never closes would otherwise swallow the rest of the file unseen.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-    start = 1
-    try:
-        for cells in reader:
-            if any(map(str.strip, cells)):
-                yield start, [cell.strip() for cell in cells]
-            start = reader.line_num + 1
-    except csv.Error as error:
-        if whole:  # the start of a file may end within quotes
-            raise DataError(f"{path}, line {start}: {error}; correct the quotes or remove the row") from None
+def _strip_rows(path: Path, text: str, delimiter: str, *, whole: bool) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in split_rows(path, text, delimiter, whole=whole):
+        if any(map(str.strip, cells)):
+            yield number, [cell.strip() for cell in cells]
 
 
 def _read_columns(path: Path, data: bytes, suffix: str, limit: int | None) -> RawTable:
@@ -178,6 +184,7 @@ def _read_columns(path: Path, data: bytes, suffix: str, limit: int | None) -> Ra
 
     try:
         table = _read_arrow(data, suffix).slice(0, limit)
+        require_size(path, 0, table.num_rows)
         columns = [[format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         fault = f"not a readable {suffix[1:].capitalize()} file ({quote_value(str(error))}); write it again"

@@ -1,5 +1,6 @@
 """Files of other programs that are converted, resampled, or refused with what to do."""
 
+import csv
 import json
 from datetime import UTC, date, datetime, timedelta
 
@@ -74,6 +75,7 @@ def test_an_article_beyond_131072_characters_is_read():
         bars, SHARED_CASES / "18-long-article" / "news.csv", start=date(2024, 5, 5)
     )
     assert [(item.title, len(item.text)) for item in data.news] == [("a headline", 1_999)]
+    assert csv.field_size_limit() == 131_072
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_an_article_beyond_131072_characters_is_read():
         (dated(10, form="%m/%d/%Y"), "can be day first or month first"),
         (dated(30, step=7), "a bar every 7 days: weekly bars, and closecall reads daily bars only"),
         (dated(30, step=31), "monthly bars"),
-        (minutes(40, 60), "24 bars a day|20 bars a day"),
+        (minutes(40, 60), "a bar every 1 hour; closecall reads daily bars only"),
         (dated(20, form="%d.%m.%y"), "has a year of two digits; write it with four"),
         (
             [row.replace(row[:10], str(45_292 + n)) for n, row in enumerate(dated(20))],
@@ -245,6 +247,26 @@ def test_a_file_of_several_symbols_becomes_a_file_of_each(tmp_path, capsys):
     assert run(["data", "convert", str(path), "--out", str(out)]) == 3
     assert "is there already" in capsys.readouterr().err
     assert len(cc.MarketData.from_files(out).bars) == 2
+
+
+def test_a_large_file_of_minutes_is_refused_by_its_start(tmp_path, monkeypatch):
+    path = write_lines(tmp_path / "BTCUSDT.csv", [BAR_HEADER, *minutes(30_000, 1)])
+    rest = b"2024-02-01T00:00:00+00:00,\xff,not,bars,at,all\n"
+    path.write_bytes(path.read_bytes() + rest)
+    assert "a bar every 1 minute; closecall reads daily bars only" in refusal(path)
+    assert "a bar every 1 minute" in refusal(path, lambda path: convert_bars([path], tmp_path / "out"))
+    monkeypatch.setattr("feeds.files.tables.MAX_LINES", 10_000)
+    assert "split it, such as by year" in refusal(path, lambda path: resample_bars([path], tmp_path / "out"))
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".xls"])
+def test_a_spreadsheet_is_refused_with_the_way_to_a_csv(tmp_path, suffix, capsys):
+    path = tmp_path / f"AAPL{suffix}"
+    path.write_bytes(b"PK\x03\x04")
+    for words in (["backtest", "--bars", str(path)], ["check", "data", str(tmp_path)]):
+        assert run(words) in (3, 4)
+        printed = " ".join("".join(capsys.readouterr()).split())
+        assert "open it, choose File, Save As and the type CSV UTF-8 (.csv), and give that file" in printed
 
 
 def test_news_is_converted_too(tmp_path, capsys):
