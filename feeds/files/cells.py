@@ -127,7 +127,7 @@ _DATES = {
         r"(?:[A-Za-z]{3,9},?\s+)?(?P<d>\d{1,2})[-\s.](?P<b>[A-Za-z]{3,9})[-\s,.]+(?P<y>\d{4})"
     ),
     "named month first": re.compile(
-        r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?(?P<b>[A-Za-z]{3,9})\.?[-\s]+(?P<d>\d{1,2}),?\s+(?P<y>\d{4})"
+        r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?(?P<b>[A-Za-z]{3,9})\.?[-\s]+(?P<d>\d{1,2})[-,\s]+(?P<y>\d{4})"
     ),
 }
 _ZONES = {"": None, "Z": UTC, "UTC": UTC, "GMT": UTC, "EST": timezone(timedelta(hours=-5))}

@@ -185,6 +185,12 @@ def _own_day(text: str) -> date | None:
         return None
 
 
+def _is_footer(cells: Sequence[str], before: Sequence[str]) -> bool:
+    """Return whether a last line names the source of a table, and is no bar that was cut off."""
+    is_text = cells[0][:1] == "#" or cells[0][:1].isalpha()
+    return is_text and not any(cells[1:]) and not before[0].startswith(cells[0])
+
+
 class _Reader:
     """Reads the rows of a table whose columns are known."""
 
@@ -219,6 +225,8 @@ class _Reader:
 
     def _require_cells(self) -> None:
         width = len(self._layout.names)
+        while len(self._rows) > 1 and _is_footer(self._rows[-1][1], self._rows[-2][1]):
+            self._notes.append(f"last line {quote_value(self._rows.pop()[1][0])} left out")
         for at, (number, cells) in enumerate(self._rows):
             if len(cells) > width and not any(cells[width:]):
                 self._rows[at] = (number, cells[:width])

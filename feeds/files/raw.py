@@ -1,7 +1,8 @@
 """Read the cells of a file in any of the forms that people keep tables in.
 
-Text with commas, semicolons, tabs or bars, in UTF-8, UTF-16 or GB18030; JSON of the usual shapes; Parquet and
-Feather; and each of them packed as .gz or .zip. Nothing is interpreted here: see `feeds.files.dialects`.
+Text with commas, semicolons, tabs or bars, in UTF-8, UTF-16 or an encoding of China, Japan or Korea; JSON of
+the usual shapes; Parquet and Feather; each packed as .gz or .zip or not. Nothing is interpreted here: see
+`feeds.files.dialects`.
 """
 
 import gzip
@@ -35,6 +36,13 @@ A_SPREADSHEET = (
     "and give that file"
 )
 _PACKED = (".gz", ".zip")
+_EASTERN = {
+    "gb18030": ("日期", "开盘", "收盘", "数据来源"),
+    "cp932": ("日付", "始値", "終値"),
+    "cp949": ("일자", "날짜", "시가", "종가"),
+}
+"""The encodings of older programs, and words by which they are recognised."""
+
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_HEADER_LINES = 40
 _LEAST_COLUMNS = 3
@@ -138,7 +146,7 @@ def _unzip(path: Path, data: bytes) -> tuple[bytes, str]:
 
 
 def decode_table(path: Path, data: bytes) -> str:
-    """Return the text of a table: UTF-8, UTF-16 with its mark, or GB18030 where Chinese names show it."""
+    """Return the text of a table: UTF-8, UTF-16 with its mark, or an eastern encoding whose words it has."""
     if not data.strip():
         raise DataError(f"{path}: the file is empty; give one with a header and rows")
     utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -146,8 +154,10 @@ def decode_table(path: Path, data: bytes) -> str:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        if any(word.encode("gb18030") in data[:4096] for word in ("日期", "开盘", "收盘")):
-            return data.decode("gb18030", errors="replace")
+        ends = data[:4096] + data[-256:]
+        for encoding, words in _EASTERN.items():
+            if any(word.encode(encoding) in ends for word in words):
+                return data.decode(encoding, errors="replace")
         raise DataError(f"{path}, line {line}: not UTF-8 text; save it as CSV in UTF-8") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -253,6 +263,16 @@ def _from_object(value: dict[str, Any], depth: int) -> list[list[str]] | None:
         quotes = value["indicators"].get("quote")
         if isinstance(quotes, list) and quotes and isinstance(quotes[0], dict):
             return _find_rows({"timestamp": value["timestamp"]} | quotes[0], depth + 1)
+    names, index, rows = (value.get(name) for name in ("columns", "index", "data"))  # as pandas splits them
+    if (
+        isinstance(names, list)
+        and isinstance(index, list)
+        and isinstance(rows, list)
+        and all(isinstance(row, list) for row in rows)
+        and len(index) == len(rows)
+    ):
+        table = [["date", *names], *([day, *row] for day, row in zip(index, rows, strict=True))]
+        return [[_json_cell(cell) for cell in row] for row in table]
     columns = {
         name: column for name, column in value.items() if isinstance(column, list) and _is_flat(column)
     }
