@@ -91,8 +91,8 @@ def convert_news(
     if not rows:
         raise DataError(f"{path}: a header and no rows; give at least one item")
     target = folder / f"{stem_of(path)}.csv"
-    columns = [name for name in (*NEWS_COLUMNS, *OPTIONAL_COLUMNS) if name in rows[0].cells]
-    _write_files({target: _format_rows(columns, rows)}, overwrite=overwrite)
+    names = [name for name in (*NEWS_COLUMNS, *OPTIONAL_COLUMNS) if name in rows[0].cells]
+    _write_files({target: _format_rows(names, rows)}, overwrite=overwrite)
     return WrittenFile(
         path=target,
         rows=len(rows),

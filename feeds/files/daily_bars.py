@@ -87,8 +87,9 @@ def refuse_intraday(path: Path, stamps: Sequence[datetime]) -> None:
     times, days = len(set(stamps)), len({stamp.date() for stamp in stamps})
     if times > days * 1.5:
         ordered = sorted({stamp.replace(tzinfo=None) for stamp in stamps})
-        step = median(later - earlier for earlier, later in pairwise(ordered))
-        raise create_length_error(f"{path}: a bar every {describe_span(step)}", timedelta(hours=1), path)
+        steps = sorted(later - earlier for earlier, later in pairwise(ordered))
+        step = describe_span(steps[len(steps) // 2])
+        raise create_length_error(f"{path}: a bar every {step}", timedelta(hours=1), path)
 
 
 def _write_days(table: BarTable, rows: Sequence[StampedRow]) -> list[str]:

@@ -275,7 +275,7 @@ def split_rows(path: Path, text: str, delimiter: str, *, whole: bool) -> Iterato
             yield start, cells
             start = reader.line_num + 1
     except csv.Error as error:
-        if whole:
+        if whole or start == 1:
             raise DataError(f"{path}, line {start}: {error}; correct the quotes or remove the row") from None
 
 

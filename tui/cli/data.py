@@ -190,8 +190,8 @@ def _import_files(
     from feeds.history.candles import Adjustment
     from feeds.history.file_import import import_bars
     from feeds.history.store import BarStore
+    from strategies.data_folder import BARS_FOLDER
     from strategies.instrument_settings import build_instruments
-    from strategies.market_data import BARS_FOLDER
 
     if not settings.bars or prices is None:
         kinds = ", ".join(Adjustment)
@@ -222,8 +222,8 @@ def _fetch_sources(
     """Fetch each source's symbols and return the reports."""
     from feeds.history.download import fetch_bars as fetch
     from feeds.history.store import BarStore
+    from strategies.data_folder import BARS_FOLDER
     from strategies.instrument_settings import build_instruments
-    from strategies.market_data import BARS_FOLDER
     from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
     if not settings.symbols or settings.start is None:
@@ -269,7 +269,7 @@ def fetch_news(
     from feeds.news.store import NewsStore
     from feeds.symbols import NameTable
     from strategies.config_file import load_config
-    from strategies.market_data import NEWS_FILE
+    from strategies.data_folder import NEWS_FILE
     from tui.cli.tables import print_news
 
     settings = load_config(config, flags, print_stderr)
@@ -312,8 +312,8 @@ def check_data(
     from feeds.quality.checks import check_files
     from feeds.quality.stored import check_store
     from strategies.config_file import load_config
+    from strategies.data_folder import BARS_FOLDER
     from strategies.instrument_settings import build_instruments
-    from strategies.market_data import BARS_FOLDER
     from tui.cli.tables import print_findings
 
     if bool(paths) == store:
