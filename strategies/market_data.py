@@ -362,7 +362,7 @@ def load_files(config: BacktestConfig) -> MarketData:
         )
         for symbol, instrument in instruments.items()
     }
-    news = _read_archive(config, instruments)
+    news = _read_archive(config, instruments, bars)
     notes += _check_files([files[symbol] for symbol in picked], instruments, config)
     notes += filter(None, [describe_bar_file(files[symbol]) for symbol in picked])
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
@@ -426,7 +426,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
     findings = [
         finding
         for series in stored.values()
-        for finding in check_stored(store, series, instruments, now=None, calendars=calendars_)
+        for finding in check_stored(store, series, instruments, now=None, calendars=calendars_).findings
     ]
     notes = [
         *map(_describe_stored, stored.values()),
@@ -435,7 +435,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> MarketData:
         *_accept_findings(findings, config),
     ]
     if config.news:
-        news = _read_archive(config, instruments)
+        news = _read_archive(config, instruments, bars)
     else:
         names = NameTable.for_instruments(instruments.values(), config.aliases)
         latency = timedelta(seconds=config.news_latency_seconds)
@@ -452,11 +452,9 @@ def _build_market_data(
     notes: list[str],
     source: str,
 ) -> MarketData:
-    first = min(series[0].closes_at.date() for series in bars.values())
-    start = midnight(config.start) if config.start else midnight(first) - timedelta(days=1)
-    if not any(series[-1].closes_at > start for series in bars.values()):
+    start, last = _find_span(config, bars)
+    if last <= start:
         raise DataError(f"no bar from {config.start} on; choose an earlier --start")
-    last = max(series[-1].closes_at for series in bars.values())
     items, about_news = news
     usable = [item for item in items if start - _WARM_UP < item.available_at <= last]
     if items and not usable:
@@ -478,13 +476,21 @@ def _build_market_data(
     )
 
 
+def _find_span(config: BacktestConfig, bars: Mapping[str, Sequence[Bar]]) -> tuple[datetime, datetime]:
+    """Return the time after which decisions are taken, and the last close."""
+    first = min(series[0].closes_at.date() for series in bars.values())
+    start = midnight(config.start) if config.start else midnight(first) - timedelta(days=1)
+    return start, max(series[-1].closes_at for series in bars.values())
+
+
 def _read_archive(
-    config: BacktestConfig, instruments: Mapping[str, Instrument]
+    config: BacktestConfig, instruments: Mapping[str, Instrument], bars: Mapping[str, Sequence[Bar]]
 ) -> tuple[Sequence[NewsItem], list[str]]:
     if not config.news:
         return (), []
     latency = timedelta(seconds=config.news_latency_seconds)
-    archive = read_news(config.news, NameTable.for_instruments(instruments.values(), config.aliases), latency)
+    names = NameTable.for_instruments(instruments.values(), config.aliases)
+    archive = read_news(config.news, names, latency, span=_find_span(config, bars))
     notes = [
         "News comes from an archive: without a time of first sight it counts as known "
         f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
@@ -497,12 +503,15 @@ def _read_archive(
     if archive.skipped_not_traded:
         subjects = ", ".join(f"{subject} ({count})" for subject, count in archive.unmatched)
         notes.append(
-            f"{pluralize(archive.skipped_not_traded, 'news item')} skipped: on symbols that are not traded. "
+            f"{pluralize(archive.skipped_not_traded, 'news item')} of these days skipped: on symbols that "
+            "are not traded. "
             f"Most frequent: {subjects}; other names of a traded symbol go into [aliases]."
         )
     notes += filter(None, [describe_news_file(path) for path in config.news if path.is_file()])
     if archive.skipped_empty:
-        notes.append(f"{pluralize(archive.skipped_empty, 'news item')} skipped: neither title nor text.")
+        notes.append(
+            f"{pluralize(archive.skipped_empty, 'news item')} of these days skipped: neither title nor text."
+        )
     return archive.items, notes
 
 

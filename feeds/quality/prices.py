@@ -22,8 +22,8 @@ _SPIKE, _SPIKE_SCALES, _SPIKE_LEFT = 0.12, 12.0, 0.4
 # A move as wide as _HUGE that returns does not occur elsewhere either.
 _BODY_SCALES, _HUGE, _HUGE_SCALES = 4.0, 0.35, 6.0
 
-# A high or low this far (log) from open and close, by scales within bounds; flash crashes of large shares reach
-# 0.21 and 20 scales, those of coins 0.76.
+# A high or low this far (log) from open and close, by scales within bounds; flash crashes of large shares
+# reach 0.21 and 20 scales, those of coins 0.76.
 _WICK, _WICK_SCALES, _WIDEST_WICK = 0.35, 30.0, 1.2
 
 

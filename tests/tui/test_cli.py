@@ -149,7 +149,7 @@ def test_bars_take_several_words_and_news_on_what_is_not_traded_is_counted(close
     assert "2 symbols: BTC-USD, ETH-USD" in said.out
     assert "24 bars, 2 news items, 14 forecasts" in said.out
     assert (
-        "2 news items skipped: on symbols that are not traded. Most frequent: DOGE-USD (1), SOL-USD (1);"
+        "2 news items of these days skipped: on symbols that are not traded. Most frequent: DOGE-USD (1), SOL-USD (1);"
         in (" ".join(said.out.split()))
     )
     assert "SIMULATED" not in said.out
