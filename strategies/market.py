@@ -84,6 +84,13 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(0), tzinfo=UTC)
 
 
+def find_span(config: BacktestConfig, bars: Mapping[str, Sequence[Bar]]) -> tuple[datetime, datetime]:
+    """Return the time after which decisions are taken, and the last close."""
+    first = min(series[0].closes_at.date() for series in bars.values())
+    start = midnight(config.start) if config.start else midnight(first) - timedelta(days=1)
+    return start, max(series[-1].closes_at for series in bars.values())
+
+
 def build_market(
     config: BacktestConfig,
     instruments: Mapping[str, Instrument],
@@ -107,11 +114,9 @@ def build_market(
     Raises:
         DataError: Where no bar is from the start on.
     """
-    first = min(series[0].closes_at.date() for series in bars.values())
-    start = midnight(config.start) if config.start else midnight(first) - timedelta(days=1)
-    if not any(series[-1].closes_at > start for series in bars.values()):
+    start, last = find_span(config, bars)
+    if last <= start:
         raise DataError(f"no bar from {config.start} on; choose an earlier --start")
-    last = max(series[-1].closes_at for series in bars.values())
     items, about_news = news
     usable = [item for item in items if start - _WARM_UP < item.available_at <= last]
     if items and not usable:

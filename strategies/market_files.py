@@ -59,7 +59,7 @@ def load_files(config: BacktestConfig) -> Market:
         )
         for symbol, instrument in instruments.items()
     }
-    news = read_archive(config, instruments)
+    news = read_archive(config, instruments, bars)
     notes += _check_files([files[symbol] for symbol in picked], instruments, config)
     notes += filter(None, [describe_bar_file(files[symbol], columns) for symbol in picked])
     return build_market(config, instruments, calendars, bars, news, notes, "files")

@@ -70,7 +70,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> Market:
     findings = [
         finding
         for series in stored.values()
-        for finding in check_stored(store, series, instruments, now=None, calendars=calendars_)
+        for finding in check_stored(store, series, instruments, now=None, calendars=calendars_).findings
     ]
     notes = [
         *map(_describe_stored, stored.values()),
@@ -79,7 +79,7 @@ def load_store(config: BacktestConfig, data_dir: Path) -> Market:
         *accept_findings(findings, config),
     ]
     if config.news:
-        news = read_archive(config, instruments)
+        news = read_archive(config, instruments, bars)
     else:
         names = NameTable.for_instruments(instruments.values(), config.aliases)
         latency = timedelta(seconds=config.news_latency_seconds)

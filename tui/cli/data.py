@@ -309,7 +309,7 @@ def check_data(
     Exit code 4 if a finding would harm a backtest. Of --config, the tables `columns` and `instruments` count.
     """
     from feeds.history.store import BarStore
-    from feeds.quality.checks import check_files
+    from feeds.quality.checks import inspect_files
     from feeds.quality.stored import check_store
     from strategies.config_file import load_config
     from strategies.data_folder import BARS_FOLDER
@@ -322,10 +322,10 @@ def check_data(
     if store and not any(map(kept.symbols, kept.sources())):
         raise DataError(f"{kept.root}: nothing is stored; fetch first, see: closecall fetch bars --help")
     if store:
-        findings = check_store(kept, now=utc_now())
+        report = check_store(kept, now=utc_now())
     else:
         settings = load_config(config, {}, print_stderr)
-        findings = check_files(
+        report = inspect_files(
             paths or [],
             columns=settings.columns.to_settings(),
             get_instrument=lambda symbol, days=(): build_instruments([symbol], settings, {symbol: days})[
@@ -334,13 +334,23 @@ def check_data(
             now=utc_now(),
             skip_unknown=skip_unknown,
         )
-    blocking = sum(finding.blocking for finding in findings)
+    blocking = sum(finding.blocking for finding in report.findings)
     if as_json:
         keys = {"blocking": "harmful"}
-        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in findings]
-        print_json(to_jsonable({"findings": rows, "harmful": blocking}))
+        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in report.findings]
+        first, last = report.days or (None, None)
+        read = {
+            "files": len(report.files),
+            "bars": report.bars,
+            "symbols": report.symbols,
+            "news": report.news,
+            "first": first,
+            "last": last,
+        }
+        print_json(to_jsonable({"findings": rows, "harmful": blocking, "read": read}))
     else:
-        print_findings(findings)
+        print_findings(report.findings)
+        sys.stdout.write(f"{report.describe()}\n")
     if blocking:
         raise typer.Exit(_BLOCKING_HELP)
 
