@@ -12,7 +12,7 @@ from engine.journal.events import encode
 from engine.journal.events.rules import RULES
 from engine.journal.events.sessions import Forecasting, RunFailed, RunFinished, RunInterrupted, RunStarted
 from engine.journal.journal import Journal
-from engine.model import Observation, Prediction
+from engine.model import Bar, Observation, Prediction
 from engine.timeline import build_observations, build_slices
 from engine.trading.records import EngineResult
 from engine.trading.runner import run as run_engine
@@ -25,7 +25,7 @@ from llm.prompts import DEFAULT_WINDOW
 from llm.student import Student
 from strategies import baselines
 from strategies.config import BacktestConfig, student_settings
-from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
+from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
     BASELINES,
@@ -84,7 +84,8 @@ def backtest(
     market = data or load_market_data(config, data_dir)
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
         student = load_student(student_settings(config))
-    window = student.window if student else DEFAULT_WINDOW
+    # Without a student only the oracle's positions are sized, by the volatility of a window.
+    window = student.window if student else DEFAULT_WINDOW if market.oracle else 1
     observed = build_observations(market.bars, market.news, window=window, start=market.start)
     strategy_name = type(strategy).__name__ if strategy else None
     spec = build_run_spec(config, market, student, UNLIMITED, simulated=True)
@@ -213,11 +214,19 @@ def simulate_all(
     sizes = any(name not in BASELINES and (name != STUDENT or strategy is None) for name in predictions)
     volatilities = {(seen.symbol, seen.as_of): volatility(seen.bars) for seen in observed} if sizes else {}
     simulations = {}
+    bars = market.traded_bars
     for number, (name, calls) in enumerate(predictions.items()):
         on_progress("trading", number, len(predictions))
         own = name == STUDENT
         engine = _simulate(
-            name, calls, volatilities, spec, market, recorder if own else None, strategy if own else None
+            name,
+            calls,
+            volatilities,
+            spec,
+            market,
+            bars,
+            recorder if own else None,
+            strategy if own else None,
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
     on_progress("trading", len(predictions), len(predictions))
@@ -230,10 +239,11 @@ def _simulate(
     volatilities: Mapping[tuple[str, datetime], float],
     spec: RunSpec,
     market: MarketData,
+    bars: Sequence[Bar],
     recorder: Recorder | None,
     own: "Strategy | None",
 ) -> EngineResult:
-    by_decision = {(call.symbol, call.as_of): call for call in calls}
+    by_decision = PredictionIndex(calls)
     settings: dict[str, Any]
     strategy: type[SliceStrategy]
     if own is not None:
@@ -252,7 +262,7 @@ def _simulate(
             "volatilities": volatilities,
             "bet_sizing": bet_sizing,
         }
-    slices = build_slices(market.traded_bars, market.news)
+    slices = build_slices(bars, market.news)
     return run_engine(
         recorder.journal_slices(slices) if recorder else slices,
         strategy=strategy,
@@ -264,5 +274,6 @@ def _simulate(
         rates=market.rates,
         delistings=spec.delistings,
         resize_orders=spec.resize_orders,
+        keep_steps=name not in BASELINES,
         on_record=recorder.record if recorder else None,
     )
