@@ -1,7 +1,7 @@
 """The bars, news, instruments and rates of a run, from frames, files, the store or the simulated market."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from engine.model import Bar, NewsItem
 from feeds.files.bars import (
     find_bar_files,
     read_bars,
-    read_date_span,
+    read_dates,
     read_day_offset,
     read_first_days,
 )
@@ -232,13 +232,29 @@ def load_settings(settings: Mapping[str, Any], folder: Path = Path()) -> MarketD
         return replace(load_market_data(load_config(None, settings), folder), settings=settings)
 
 
-def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
-    """Read or simulate everything that a configuration asks for. Raises DataError or UsageError."""
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done and how many there are."""
+
+
+def load_market_data(
+    config: BacktestConfig, data_dir: Path, on_progress: Progress = lambda _stage, _done, _total: None
+) -> MarketData:
+    """Read or simulate everything that a configuration asks for.
+
+    Args:
+        config: The configuration.
+        data_dir: The data folder, with what was fetched.
+        on_progress: Called while files are read and checked.
+
+    Raises:
+        DataError: For data that cannot be right.
+        UsageError: For a setting that does not fit.
+    """
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
         with state_columns(config.columns.to_settings()):
-            data = load_files(config)
+            data = load_files(config, on_progress)
     elif config.store:
         data = load_store(config, data_dir)
     else:
@@ -332,7 +348,7 @@ _WARM_UP = timedelta(days=70)
 
 
 @read_once()
-def load_files(config: BacktestConfig) -> MarketData:
+def load_files(config: BacktestConfig, on_progress: Progress) -> MarketData:
     """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
     skipped = require_known_tables([*config.bars, *config.news], skip=config.skip_unknown_files)
     files = find_bar_files(config.bars)
@@ -342,7 +358,13 @@ def load_files(config: BacktestConfig) -> MarketData:
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
     days = {symbol: read_first_days(files[symbol]) for symbol in picked}
     instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files)
-    spans = {symbol: read_date_span(files[symbol]) for symbol in picked}
+    spans, counts = {}, [0]
+    for symbol in picked:
+        on_progress("reading files", len(spans), len(picked))
+        dates = read_dates(files[symbol])
+        spans[symbol] = dates[0], dates[-1]
+        counts.append(counts[-1] + len(dates))
+    on_progress("reading files", len(spans), len(picked))
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
         raise DataError(
@@ -352,18 +374,24 @@ def load_files(config: BacktestConfig) -> MarketData:
     notes += describe_assumptions(config, instruments)
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
-    bars = {
-        symbol: read_bars(
+    bars = {}
+    for symbol, instrument in instruments.items():
+        on_progress("reading bars", counts[len(bars)], counts[-1])
+        bars[symbol] = read_bars(
             files[symbol],
             instrument,
             calendars[instrument.calendar],
             since=_history_start(config),
             until=config.end,
         )
-        for symbol, instrument in instruments.items()
-    }
+    on_progress("reading bars", counts[-1], counts[-1])
     news = _read_archive(config, instruments)
-    notes += _check_files([files[symbol] for symbol in picked], instruments, config)
+
+    def report(done: int, _total: int) -> None:
+        # Files of news come after those of bars.
+        on_progress("checking bars", counts[min(done, len(picked))], counts[-1])
+
+    notes += _check_files([files[symbol] for symbol in picked], instruments, config, report)
     notes += filter(None, [describe_bar_file(files[symbol]) for symbol in picked])
     return _build_market_data(config, instruments, calendars, bars, news, notes, "files")
 
@@ -507,9 +535,14 @@ def _read_archive(
 
 
 def _check_files(
-    files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
+    files: Sequence[Path],
+    instruments: Mapping[str, Instrument],
+    config: BacktestConfig,
+    on_progress: Callable[[int, int], None],
 ) -> list[str]:
-    findings = check_files([*files, *config.news], instruments=instruments, skip_unknown=True)
+    findings = check_files(
+        [*files, *config.news], instruments=instruments, skip_unknown=True, on_progress=on_progress
+    )
     return _accept_findings(findings, config)
 
 

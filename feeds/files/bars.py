@@ -47,8 +47,13 @@ def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
 
 def read_date_span(path: Path) -> tuple[date, date]:
     """Return the first and last date of a bar file, to build its calendar from. Raises DataError."""
-    dates = [day for day, _ in _dated_rows(path)]
+    dates = read_dates(path)
     return dates[0], dates[-1]
+
+
+def read_dates(path: Path) -> list[date]:
+    """Return the dates of a bar file, of which there is at least one. Raises DataError."""
+    return [day for day, _ in _dated_rows(path)]
 
 
 def read_day_offset(path: Path) -> str:

@@ -3,7 +3,7 @@
 A file that a backtest would refuse is still checked to its end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -58,6 +58,7 @@ def check_files(
     now: datetime | None = None,
     calendars: Calendars | None = None,
     skip_unknown: bool = False,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Finding]:
     """Return all findings on files of bars and news.
 
@@ -67,6 +68,8 @@ def check_files(
         now: When the files are read, in UTC; None to skip the check for unfinished sessions.
         calendars: Calendars to share between checks.
         skip_unknown: Whether tables of a folder that hold neither bars nor news are no findings.
+        on_progress: Called before each file and after the last, with how many are done and how many there
+            are.
 
     Raises:
         UsageError: For a path that is not there.
@@ -75,10 +78,14 @@ def check_files(
     findings: list[Finding] = []
     calendars = calendars or Calendars()
     checked: set[Path] = set()
+    if missing := [path for path in paths if not path.exists()]:
+        raise UsageError(f"{missing[0]}: no such file or folder; check the path")
+    tables = {path: list_tables(path) if path.is_dir() else [path] for path in paths}
+    done, total = 0, sum(map(len, tables.values()))
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder; check the path")
-        for file in list_tables(path) if path.is_dir() else [path]:
+        for file in tables[path]:
+            on_progress(done, total)
+            done += 1
             try:
                 kind = identify_table(file)
             except DataError as error:
@@ -97,6 +104,7 @@ def check_files(
             findings += [_unreadable_finding(file, error) for file, error in find_unread_tables(path)]
         if path not in checked and not any(finding.file.is_relative_to(path) for finding in findings):
             raise DataError(f"{path}: no file of bars or news in this folder; give another one")
+    on_progress(done, total)
     return findings
 
 

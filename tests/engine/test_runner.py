@@ -257,11 +257,15 @@ def test_a_short_is_refused_unless_the_instrument_allows_it():
 
 def test_a_short_pays_for_borrowing_each_day_and_the_steps_say_so():
     costs = Costs(fee_bps=0, slippage_bps=0, latency_bps=0, borrow_rate=0.365)
-    slices = build_slices(coin("BTC", (10, 10), (10, 10), (10, 10), (10, 10)), [])
-    result = run_plan(slices, want({("BTC", 1): -0.5, ("BTC", 3): 0}), [SHORTABLE], costs=costs)
+    slices = list(build_slices(coin("BTC", (10, 10), (10, 10), (10, 10), (10, 10)), []))
+    plan = want({("BTC", 1): -0.5, ("BTC", 3): 0})
+    result = run_plan(slices, plan, [SHORTABLE], costs=costs)
     assert [step.borrow for step in result.steps] == pytest.approx([5.0, 5.0, 0.0])
     assert result.value == pytest.approx(9_990)
     assert [mark.value for mark in result.marks] == pytest.approx([10_000, 9_995, 9_990, 9_990])
+    assert result.borrow_paid == pytest.approx(10.0)
+    without_steps = run_plan(slices, plan, [SHORTABLE], costs=costs, keep_steps=False)
+    assert without_steps == replace(result, steps=())
 
 
 def test_a_short_is_closed_at_the_next_open_once_equity_is_within_the_margin():

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -320,7 +321,9 @@ def check_data(
     if store:
         findings = check_store(kept, now=utc_now())
     else:
-        findings = check_files(paths or [], now=utc_now(), skip_unknown=skip_unknown)
+        with ProgressDisplay(patience=2.0) as progress:
+            report = partial(progress, "checking files")
+            findings = check_files(paths or [], now=utc_now(), skip_unknown=skip_unknown, on_progress=report)
     blocking = sum(finding.blocking for finding in findings)
     if as_json:
         keys = {"blocking": "harmful"}
