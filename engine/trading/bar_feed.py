@@ -82,14 +82,15 @@ class SymbolFeed(bt.feed.DataBase):
 
     def _overwrite(self, bar: Bar, buffers: tuple[Any, ...]) -> None:
         """Do what backtrader's `next` does where each line keeps one value, in a fraction of the time."""
-        rate = self.rate
-        values = (
-            *(self._moment, bar.open * rate, bar.high * rate, bar.low * rate),
-            *(self.price, bar.volume, 0.0),
-        )
-        for buffer, value in zip(buffers, values, strict=True):
+        rate, (moment, open_, high, low, close, volume, _) = self.rate, buffers
+        for buffer in buffers:
             buffer.lencount += 1
-            buffer.array[0] = value
+        moment.array[0] = self._moment
+        open_.array[0] = bar.open * rate
+        high.array[0] = bar.high * rate
+        low.array[0] = bar.low * rate
+        close.array[0] = self.price
+        volume.array[0] = bar.volume
 
     def set_rate(self, rate: float, as_of: datetime) -> None:
         """Value the last known price at `rate`, known at `as_of`, from now on."""

@@ -255,6 +255,21 @@ def test_a_short_is_refused_unless_the_instrument_allows_it():
     assert allowed.value == 10_000 + 500 * 2
 
 
+def test_backtrader_s_lines_show_each_bar_and_count_them():
+    seen = []
+
+    def look(strategy, _slice):
+        feed = strategy.datas[0]
+        seen.append((len(feed), feed.open[0], feed.high[0], feed.low[0], feed.close[0], feed.volume[0]))
+
+    bars = coin("BTC", (10, 12), (11, 9), (9, 9))
+    run_plan(build_slices(bars, []), look, [BTC])
+    assert seen == [
+        (2 * number, bar.open, bar.high, bar.low, bar.close, bar.volume)
+        for number, bar in enumerate(bars, start=1)
+    ]
+
+
 def test_a_short_pays_for_borrowing_each_day_and_the_steps_say_so():
     costs = Costs(fee_bps=0, slippage_bps=0, latency_bps=0, borrow_rate=0.365)
     slices = list(build_slices(coin("BTC", (10, 10), (10, 10), (10, 10), (10, 10)), []))
