@@ -1,11 +1,11 @@
 """The protocols of a student, which turns prompts into raw answers, and the settings of one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.errors import StudentError
 from engine.model import Observation
@@ -45,6 +45,14 @@ class Student(Protocol):
         """Return one raw answer for each prompt, in order."""
 
 
+@runtime_checkable
+class BatchedStudent(Protocol):
+    """A student that gives its answers batch by batch, so that each can be kept at once."""
+
+    def answer_batches(self, prompts: Sequence[str], on_progress: Progress) -> Iterator[Mapping[int, str]]:
+        """Yield the answers by the place of their prompt, in any order."""
+
+
 class TrainableStudent(Student, Protocol):
     """A student whose model is in this process, for training it and for measuring it."""
 
@@ -71,18 +79,72 @@ class Quantization(StrEnum):
     """How the weights are held in memory."""
 
     NONE = "none"
+    INT8 = "int8"
     NF4 = "nf4"
+
+
+class DecodingMode(StrEnum):
+    """How an answer is taken from a model.
+
+    Attributes:
+        JSON: The most probable answer of the grammar; only tokens that are a choice are generated.
+        READOUT: Probability and close are read from the model's distribution; no text is generated.
+        THINK: Free reasoning within a budget of tokens, then the answer of the grammar.
+    """
+
+    JSON = "json"
+    READOUT = "readout"
+    THINK = "think"
+
+
+class Task(StrEnum):
+    """What is forecast: the next close, or the close of a day whose other prices are known (never traded)."""
+
+    NEXT = "next"
+    SAME_DAY = "same-day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentSettings:
-    """Which model to load and how. `prompt` None leaves the choice to the model's folder."""
+    """Which model to load, what it is asked and how.
+
+    Attributes:
+        student: "tiny", a folder, a GGUF file, an id on the hub, an address of a server, or FILE.py:CLASS.
+        adapter: The folder of a peft adapter.
+        quantization: How the weights are held in memory.
+        prompt: The name or file of the prompt template; None leaves the choice to the model's folder.
+        batch: The most prompts computed together; fewer where memory is short.
+        mode: How an answer is taken from the model.
+        samples: How many answers are drawn; from two on, their median counts.
+        seed: Of the draws.
+        think_tokens: The most tokens of reasoning, in the mode "think".
+        device: "cpu", "cuda" or "cuda:N"; None takes a GPU where there is one.
+        dtype: "float32", "bfloat16" or "float16"; None takes what suits the device.
+        task: What is forecast.
+        mask: Whether names and dates are replaced in prompts.
+        names: The names of each symbol, which a masked prompt replaces.
+        model: The name of the model that a server is asked for.
+        adapter_name: The name of an adapter that a server has loaded.
+        allow_remote: Whether a server may be on another machine.
+    """
 
     student: str = "tiny"
     adapter: Path | None = None
     quantization: Quantization = Quantization.NONE
     prompt: str | None = None
     batch: int = 64
+    mode: DecodingMode = DecodingMode.JSON
+    samples: int = 1
+    seed: int = 7
+    think_tokens: int = 512
+    device: str | None = None
+    dtype: str | None = None
+    task: Task = Task.NEXT
+    mask: bool = False
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    model: str | None = None
+    adapter_name: str | None = None
+    allow_remote: bool = False
 
 
 class StudentTimeout(StudentError):

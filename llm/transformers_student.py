@@ -4,9 +4,7 @@ Batches have a fixed number of rows and a fixed length, and a prompt's place in 
 depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -15,20 +13,21 @@ from typing import Any
 from engine.errors import StudentError
 from engine.model import Observation
 from llm.answers import GRAMMAR
-from llm.chat import load_tokenizer, render, takes_system_message
+from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_message
+from llm.known_models import known_model
+from llm.loading import load_model, select_device, translate_errors
 from llm.model_files import (
     SAMPLING,
     adapter_folder,
     context_length,
     fingerprint,
-    first_line,
     ignored_settings,
     model_folder,
     model_metadata,
-    release_date,
+    stated_release,
 )
 from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
-from llm.student import Progress, Quantization, StudentSettings
+from llm.student import Progress, StudentSettings
 
 _ANSWER_TOKENS = 64
 _LENGTH_STEPS = 8
@@ -49,15 +48,17 @@ class TransformersStudent:
 
     def __init__(self, wanted: StudentSettings, folder: Path, adapter: Path | None) -> None:
         self.name = wanted.student if adapter is None else f"{wanted.student} + {adapter.name}"
+        known = known_model(wanted.student, folder)
         self.released = _latest_date(
-            release_date(wanted.student, folder), release_date(str(adapter), adapter) if adapter else None
+            stated_release(folder) or (known.released if known else None),
+            *([stated_release(adapter)] if adapter else []),
         )
         self.template = _select_template(wanted, folder)
         self.window = self.template.window
         self._wanted = wanted
         self._folder = folder
         self._adapter = adapter
-        with _translate_errors(f"student {wanted.student}"):
+        with translate_errors(f"student {wanted.student}"):
             self.tokenizer = load_tokenizer(folder)
             self._folds_system = not takes_system_message(self.tokenizer, folder)
         self._ignored = ignored_settings(folder)
@@ -72,6 +73,8 @@ class TransformersStudent:
         if self._ignored:
             asked = ", ".join(f"{name} {value!r:.60}" for name, value in self._ignored.items())
             notes.append(f"its files ask for {asked}, which is ignored: answers are the most probable tokens")
+        if self.tokenizer.chat_template == PLAIN_TEMPLATE:
+            notes.append("its tokenizer has no chat template, so prompts are plain text")
         if self._folds_system and self.template.name == "full":
             notes.append("its chat template takes no system message, so the task is in the user's")
         if self._max_tokens < self.template.max_tokens:
@@ -90,15 +93,18 @@ class TransformersStudent:
             self.template.name,
             GRAMMAR,
             str(self._wanted.batch),
-            _select_device(),
+            select_device(),
             *without,
         )
 
     @cached_property
     def model(self) -> Any:
         """Return the model with its adapter, for whoever trains it; the weights are read at the first use."""
-        with _translate_errors(f"student {self.name}"):
-            return _load_model(self._folder, self._adapter, self._wanted.quantization)
+        with translate_errors(f"student {self.name}"):
+            wanted = self._wanted
+            return load_model(
+                self._folder, self._adapter, wanted.quantization, device=wanted.device, dtype=wanted.dtype
+            )
 
     @cached_property
     def _grammar(self) -> Any:
@@ -134,7 +140,7 @@ class TransformersStudent:
         for length, places in self._batches(prompts):
             texts = [prompts[i] for i in places]
             filled = texts + texts[:1] * (self._wanted.batch - len(texts))
-            with _translate_errors(f"student {self.name}", "answer", "try a smaller batch, or another model"):
+            with translate_errors(f"student {self.name}", "answer", "try a smaller batch, or another model"):
                 generated = self.generate(filled, length)
             for place, text in zip(places, generated, strict=False):
                 answers[place] = text
@@ -193,8 +199,9 @@ class TransformersStudent:
 
 
 def _latest_date(*dates: date | None) -> date | None:
+    """Return the latest of some days; unknown, where one of them is."""
     known = [day for day in dates if day is not None]
-    return max(known, default=None)
+    return max(known) if len(known) == len(dates) else None
 
 
 def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
@@ -204,76 +211,3 @@ def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
             f"{folder}: unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}"
         )
     return TEMPLATES[name]
-
-
-def _select_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def _translate_errors(name: str, task: str = "be loaded", remedy: str = "check its files") -> Iterator[None]:
-    """Turn what transformers, peft, bitsandbytes and torch raise into one line."""
-    try:
-        yield
-    except StudentError:
-        raise
-    except Exception as error:  # the libraries raise errors of many kinds, bare ones among them
-        raise StudentError(f"{name}: cannot {task} ({first_line(error)}); {remedy}") from error
-
-
-@contextmanager
-def quiet_deprecations() -> Iterator[None]:
-    """Hide transformers' warning about a property that peft and TRL read by its old name."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        yield
-
-
-def _require_complete(folder: Path, report: Mapping[str, Any]) -> None:
-    """Refuse weights with holes, which transformers would fill at random."""
-    for kind in ("missing_keys", "mismatched_keys"):
-        if found := report.get(kind):
-            what = f"{len(found)} weights are {kind.removesuffix('_keys')}, {min(map(str, found))} first"
-            raise StudentError(f"{folder}: {what}; fetch the model again")
-
-
-def _load_model(folder: Path, adapter: Path | None, quantization: Quantization) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # it would write into our own progress
-    device = _select_device()
-    on_gpu = device == "cuda"
-    compute = torch.bfloat16 if on_gpu else torch.float32
-    nf4 = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=compute,
-    )
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        device_map=device,
-        dtype=compute,
-        quantization_config=nf4 if quantization is Quantization.NF4 else None,
-        output_loading_info=True,
-    )
-    model, report = loaded  # with its loading info, transformers gives a pair
-    _require_complete(folder, report)
-    # What `generate` is not given, it takes from here: only the special tokens are the model's own.
-    own = model.generation_config
-    model.generation_config = GenerationConfig(
-        bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id
-    )
-    if adapter is not None:
-        from peft import PeftModel
-
-        with quiet_deprecations():
-            model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
-    return model.eval()

@@ -38,7 +38,7 @@ from feeds.sources.registry import require_source
 from feeds.symbols import NameTable
 from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
-from strategies.console import name_settings, pluralize
+from strategies.console import Progress, name_settings, pluralize
 from strategies.data_folder import data_dir
 from strategies.instrument_settings import (
     build_instruments,
@@ -232,10 +232,6 @@ def load_settings(settings: Mapping[str, Any], folder: Path = Path()) -> MarketD
         return replace(load_market_data(load_config(None, settings), folder), settings=settings)
 
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done and how many there are."""
-
-
 def load_market_data(
     config: BacktestConfig, data_dir: Path, on_progress: Progress = lambda _stage, _done, _total: None
 ) -> MarketData:
@@ -358,7 +354,8 @@ def load_files(config: BacktestConfig, on_progress: Progress) -> MarketData:
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
     days = {symbol: read_first_days(files[symbol]) for symbol in picked}
     instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files)
-    spans, counts = {}, [0]
+    spans: dict[str, tuple[date, date]] = {}
+    counts = [0]
     for symbol in picked:
         on_progress("reading files", len(spans), len(picked))
         dates = read_dates(files[symbol])
@@ -374,7 +371,7 @@ def load_files(config: BacktestConfig, on_progress: Progress) -> MarketData:
     notes += describe_assumptions(config, instruments)
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
-    bars = {}
+    bars: dict[str, Sequence[Bar]] = {}
     for symbol, instrument in instruments.items():
         on_progress("reading bars", counts[len(bars)], counts[-1])
         bars[symbol] = read_bars(

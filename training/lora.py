@@ -12,9 +12,9 @@ from typing import Any
 
 from engine.errors import StudentError
 from engine.journal.events.training import TrainingGuard
+from llm.loading import quiet_deprecations
 from llm.model_files import SETTINGS_FILE, first_line
 from llm.student import Quantization, StudentSettings, TrainableStudent
-from llm.transformers_student import quiet_deprecations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

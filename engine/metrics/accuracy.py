@@ -27,6 +27,7 @@ class Accuracy:
         accuracy_high: The upper bound.
         accuracy_open: The fraction of hits from the next open to the one after it.
         brier: The mean squared error of probability_up (0 is perfect, 0.25 is a coin toss).
+        brier_token: The same of the token probability of up, over the forecasts where it is known.
         close_mae_bps: The mean of |close - next close| / last_close in basis points, ties included.
     """
 
@@ -41,6 +42,7 @@ class Accuracy:
     accuracy_high: float | None
     accuracy_open: float | None
     brier: float | None
+    brier_token: float | None
     close_mae_bps: float | None
 
 
@@ -81,7 +83,7 @@ def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
     # One pass, and eight bytes for each figure: a run may have a million predictions.
     counts = dict.fromkeys(("abstentions", "pending", "hits", "opens", "open_hits"), 0)
     days: dict[date, tuple[int, int]] = {}
-    squares, errors = array("d"), array("d")
+    squares, token_squares, errors = array("d"), array("d"), array("d")
     for item, outcome in scored:
         if not isinstance(item, Forecast):
             counts["abstentions"] += 1
@@ -94,7 +96,9 @@ def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
             counts["hits"] += right
             total, count = days.get(day := decision_day(item), (0, 0))
             days[day] = (total + right, count + 1)
-            squares.append((item.probability_up - float(outcome.next_close > outcome.last_close)) ** 2)
+            squares.append(_squared_error(item.probability_up, outcome))
+            if item.token_probability_up is not None:
+                token_squares.append(_squared_error(item.token_probability_up, outcome))
         if (right := is_open_hit(item, outcome)) is not None:
             counts["opens"] += 1
             counts["open_hits"] += right
@@ -112,8 +116,13 @@ def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
         accuracy_high=None if bounds is None else bounds[1],
         accuracy_open=counts["open_hits"] / counts["opens"] if counts["opens"] else None,
         brier=_mean(squares),
+        brier_token=_mean(token_squares),
         close_mae_bps=_mean(errors),
     )
+
+
+def _squared_error(probability_up: float, outcome: Outcome) -> float:
+    return (probability_up - float(outcome.next_close > outcome.last_close)) ** 2
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -1,6 +1,6 @@
 """The messages between the session and the student's process: one JSON object on a line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
@@ -8,7 +8,15 @@ from typing import Any
 
 from engine.journal.events.inputs import decode_bar, decode_news, encode_bar, encode_news
 from engine.model import Observation
-from llm.student import Quantization, StudentSettings
+from llm.student import DecodingMode, Quantization, StudentSettings, Task
+
+_DECODERS: Mapping[str, Callable[[Any], object]] = {
+    "adapter": lambda path: None if path is None else Path(path),
+    "quantization": Quantization,
+    "mode": DecodingMode,
+    "task": Task,
+    "names": lambda names: tuple((symbol, tuple(of_symbol)) for symbol, of_symbol in names),
+}
 
 
 def encode_settings(wanted: StudentSettings) -> dict[str, Any]:
@@ -17,9 +25,8 @@ def encode_settings(wanted: StudentSettings) -> dict[str, Any]:
 
 
 def decode_settings(payload: Mapping[str, Any]) -> StudentSettings:
-    """Return what `encode_settings` wrote."""
-    adapter = None if payload["adapter"] is None else Path(payload["adapter"])
-    changes = {"adapter": adapter, "quantization": Quantization(payload["quantization"])}
+    """Return what `encode_settings` wrote; what is left out has its default."""
+    changes = {key: _DECODERS[key](value) for key, value in payload.items() if key in _DECODERS}
     return StudentSettings(**{**payload, **changes})
 
 

@@ -19,8 +19,8 @@ from engine.outcomes import match_outcomes
 from feeds.simulated.market import OracleView
 from llm.backends import load_student
 from llm.student import StudentSettings
-from strategies.backtest import Progress
 from strategies.config import BacktestConfig
+from strategies.console import Progress
 from strategies.market_data import SIMULATED_START, load_market_data, midnight
 from strategies.results import ORACLE, STUDENT, Result, edge_captured, oracle_predictions
 from training.benches.windows import BenchWindows

@@ -15,8 +15,8 @@ from threading import Semaphore
 from typing import Any
 
 from llm.backends import load_trainable_student
+from llm.loading import quiet_deprecations
 from llm.student import StudentSettings
-from llm.transformers_student import quiet_deprecations
 from training.dataset.experience import TrainingSet
 from training.grpo.config import GrpoConfig
 from training.grpo.train import create_reporter, create_trainer

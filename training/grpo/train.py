@@ -14,8 +14,8 @@ from engine.metrics.accuracy import is_hit
 from engine.model import Abstention, Direction, Forecast
 from llm.answers import format_answer, parse_answer
 from llm.backends import load_trainable_student
+from llm.loading import quiet_deprecations
 from llm.student import TrainableStudent
-from llm.transformers_student import quiet_deprecations
 from training.dataset.experience import Experience, TrainingSet
 from training.grpo.advantages import compute_direction_anchors
 from training.grpo.config import GrpoConfig

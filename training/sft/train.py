@@ -11,7 +11,7 @@ from typing import Any
 from engine.journal.events.training import TrainingLabels, TrainingStep
 from llm.answers import parse_answer
 from llm.backends import load_trainable_student
-from llm.transformers_student import quiet_deprecations
+from llm.loading import quiet_deprecations
 from training.lora import LoraShape, add_adapter, load_student_to_train
 from training.monitoring.guards import GuardLimits
 from training.monitoring.monitor import TrainingMonitor
