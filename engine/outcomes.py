@@ -1,7 +1,7 @@
 """Match predictions with what the market did afterwards."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -68,7 +68,7 @@ def match_outcomes(predictions: Iterable[Prediction], bars: Mapping[str, Sequenc
     oldest first. Raises DataError for bars out of order, a prediction without a bar of its own, and a bar
     whose close is not the prediction's `last_close`: such predictions were made on other data.
     """
-    return OutcomeFinder(bars).match(predictions)
+    return list(OutcomeFinder(bars).match(predictions))
 
 
 class OutcomeFinder:
@@ -82,9 +82,9 @@ class OutcomeFinder:
         self._places: dict[str, dict[datetime, int]] = {}
         self._known: dict[str, list[Outcome | None]] = {}
 
-    def match(self, predictions: Iterable[Prediction]) -> list[Scored]:
-        """Pair each prediction with its outcome. Raises DataError as `match_outcomes` does."""
-        return [(prediction, self._find(prediction)) for prediction in predictions]
+    def match(self, predictions: Iterable[Prediction]) -> Iterator[Scored]:
+        """Yield each prediction with its outcome. Raises DataError as `match_outcomes` does."""
+        return ((prediction, self._find(prediction)) for prediction in predictions)
 
     def _find(self, prediction: Prediction) -> Outcome | None:
         symbol = prediction.symbol

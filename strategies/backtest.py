@@ -1,6 +1,6 @@
 """Run a backtest: load the data, forecast, trade, score, and record all of it in the run's journal."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from engine.journal.events import encode
 from engine.journal.events.rules import RULES
 from engine.journal.events.sessions import Forecasting, RunFailed, RunFinished, RunInterrupted, RunStarted
 from engine.journal.journal import Journal
-from engine.model import Observation, Prediction
+from engine.model import Observation, Phase, Prediction, Slice
 from engine.timeline import build_observations, build_slices
 from engine.trading.records import EngineResult
 from engine.trading.runner import run as run_engine
@@ -26,7 +26,8 @@ from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
 from strategies import baselines
 from strategies.config import BacktestConfig
-from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
+from strategies.console import Progress
+from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
     BASELINES,
@@ -45,9 +46,6 @@ from strategies.students import require_next_close, settle_student
 
 if TYPE_CHECKING:
     from strategies.strategy import Strategy
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done and how many there are."""
 
 _PROGRESS_INTERVAL = timedelta(seconds=2)
 
@@ -85,10 +83,12 @@ def backtest(
     if strategy is not None:
         require_next_close(config, "a strategy")
     on_progress("reading", 0, 0)
-    market = data or load_market_data(config, data_dir)
+    began_at = clock()
+    market = data or load_market_data(config, data_dir, on_progress)
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
         config, market, student = settle_student(config, market, load_student)
-    window = student.window if student else DEFAULT_WINDOW
+    # Without a student only the oracle's positions are sized, by the volatility of a window.
+    window = student.window if student else DEFAULT_WINDOW if market.oracle else 1
     observed = build_observations(market.bars, market.news, window=window, start=market.start)
     strategy_name = type(strategy).__name__ if strategy else None
     spec = build_run_spec(config, market, student, UNLIMITED, simulated=True)
@@ -128,6 +128,7 @@ def backtest(
                 strategy_name,
                 adapted=config.adapter is not None,
             )
+            result["seconds"] = (clock() - began_at).total_seconds()
             trials = data_dir / "trials.jsonl"
             result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
             if config.out is not None:
@@ -213,21 +214,38 @@ def simulate_all(
         observed: The observations of all decisions, for volatilities.
         predictions: The predictions by the name of who made them.
         recorder: The journal of the run.
-        on_progress: Called with "trading", the number of simulations done and of all.
+        on_progress: Called with "trading bars", the number of bars done and of all, over all simulations.
         strategy: A strategy that trades the student's predictions in place of the built-in one.
     """
     # Neither the baselines nor a strategy of the user's size by them, so that none are kept for those.
     sizes = any(name not in BASELINES and (name != STUDENT or strategy is None) for name in predictions)
     volatilities = {(seen.symbol, seen.as_of): volatility(seen.bars) for seen in observed} if sizes else {}
     simulations = {}
-    for number, (name, calls) in enumerate(predictions.items()):
-        on_progress("trading", number, len(predictions))
+    bars = market.traded_bars
+    done, total = 0, len(bars) * len(predictions)
+
+    def count_bars(slices: Iterable[Slice]) -> Iterator[Slice]:
+        nonlocal done
+        for slice_ in slices:
+            on_progress("trading bars", done, total)
+            yield slice_
+            done += len(slice_.bars) if slice_.phase is Phase.CLOSE else 0
+
+    for name, calls in predictions.items():
         own = name == STUDENT
+        slices = count_bars(build_slices(bars, market.news))
         engine = _simulate(
-            name, calls, volatilities, spec, market, recorder if own else None, strategy if own else None
+            name,
+            calls,
+            volatilities,
+            spec,
+            market,
+            slices,
+            recorder if own else None,
+            strategy if own else None,
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
-    on_progress("trading", len(predictions), len(predictions))
+    on_progress("trading bars", total, total)
     return simulations
 
 
@@ -237,11 +255,12 @@ def _simulate(
     volatilities: Mapping[tuple[str, datetime], float],
     spec: RunSpec,
     market: MarketData,
+    slices: Iterable[Slice],
     recorder: Recorder | None,
     own: "Strategy | None",
 ) -> EngineResult:
     # What is not to be traded does not reach the engine.
-    by_decision = {(call.symbol, call.as_of): call for call in calls} if spec.sizing.cap else {}
+    by_decision = PredictionIndex(calls if spec.sizing.cap else ())
     settings: dict[str, Any]
     strategy: type[SliceStrategy]
     if own is not None:
@@ -260,7 +279,6 @@ def _simulate(
             "volatilities": volatilities,
             "bet_sizing": bet_sizing,
         }
-    slices = build_slices(market.traded_bars, market.news)
     return run_engine(
         recorder.journal_slices(slices) if recorder else slices,
         strategy=strategy,
@@ -272,5 +290,6 @@ def _simulate(
         rates=market.rates,
         delistings=spec.delistings,
         resize_orders=spec.resize_orders,
+        keep_steps=name not in BASELINES,
         on_record=recorder.record if recorder else None,
     )

@@ -9,7 +9,7 @@ from engine.errors import DataError, UsageError
 from feeds.files.rates import read_rates
 from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
-from strategies.console import name_settings
+from strategies.console import Progress, name_settings
 from strategies.data_folder import data_dir
 from strategies.market import Market
 from strategies.market_files import load_files
@@ -164,12 +164,24 @@ def load_settings(settings: Mapping[str, Any], folder: Path = Path()) -> MarketD
         return replace(load_market_data(load_config(None, settings), folder), settings=settings)
 
 
-def load_market_data(config: BacktestConfig, data_dir: Path) -> MarketData:
-    """Read or simulate everything that a configuration asks for. Raises DataError or UsageError."""
+def load_market_data(
+    config: BacktestConfig, data_dir: Path, on_progress: Progress = lambda _stage, _done, _total: None
+) -> MarketData:
+    """Read or simulate everything that a configuration asks for.
+
+    Args:
+        config: The configuration.
+        data_dir: The data folder, with what was fetched.
+        on_progress: Called while files are read and checked.
+
+    Raises:
+        DataError: For data that cannot be right.
+        UsageError: For a setting that does not fit.
+    """
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
     if config.bars:
-        market = load_files(config)
+        market = load_files(config, on_progress)
     elif config.store:
         market = load_store(config, data_dir)
     else:

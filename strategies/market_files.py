@@ -1,12 +1,14 @@
 """The data of a run from files of bars and news."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from engine.errors import DataError
 from engine.instruments import ROUND_THE_CLOCK, Instrument
-from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset, read_first_days
+from engine.model import Bar
+from feeds.files.bars import find_bar_files, read_bars, read_dates, read_day_offset, read_first_days
 from feeds.files.dialects import describe_bar_file
 from feeds.files.folders import require_known_tables
 from feeds.files.layouts import ColumnSettings
@@ -14,6 +16,7 @@ from feeds.files.tables import read_once
 from feeds.instruments import guess_instrument
 from feeds.quality.checks import check_files
 from strategies.config import BacktestConfig
+from strategies.console import Progress
 from strategies.instrument_settings import (
     build_instruments,
     describe_assumptions,
@@ -25,7 +28,7 @@ from strategies.market_news import read_archive
 
 
 @read_once()
-def load_files(config: BacktestConfig) -> Market:
+def load_files(config: BacktestConfig, on_progress: Progress) -> Market:
     """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
     columns = config.columns.to_settings()
     skipped = require_known_tables(
@@ -38,7 +41,14 @@ def load_files(config: BacktestConfig) -> Market:
     picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
     days = {symbol: read_first_days(files[symbol], columns) for symbol in picked}
     instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files, columns)
-    spans = {symbol: read_date_span(files[symbol], columns) for symbol in picked}
+    spans: dict[str, tuple[date, date]] = {}
+    counts = [0]
+    for symbol in picked:
+        on_progress("reading files", len(spans), len(picked))
+        dates = read_dates(files[symbol], columns)
+        spans[symbol] = dates[0], dates[-1]
+        counts.append(counts[-1] + len(dates))
+    on_progress("reading files", len(spans), len(picked))
     newest = max(last for _, last in spans.values())
     if config.start and newest < config.start:
         raise DataError(
@@ -48,8 +58,10 @@ def load_files(config: BacktestConfig) -> Market:
     notes += describe_assumptions(config, instruments)
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
-    bars = {
-        symbol: read_bars(
+    bars: dict[str, Sequence[Bar]] = {}
+    for symbol, instrument in instruments.items():
+        on_progress("reading bars", counts[len(bars)], counts[-1])
+        bars[symbol] = read_bars(
             files[symbol],
             instrument,
             calendars[instrument.calendar],
@@ -57,10 +69,14 @@ def load_files(config: BacktestConfig) -> Market:
             until=config.end,
             columns=columns,
         )
-        for symbol, instrument in instruments.items()
-    }
+    on_progress("reading bars", counts[-1], counts[-1])
     news = read_archive(config, instruments, bars)
-    notes += _check_files([files[symbol] for symbol in picked], instruments, config)
+
+    def report(done: int, _total: int) -> None:
+        # Files of news come after those of bars.
+        on_progress("checking bars", counts[min(done, len(picked))], counts[-1])
+
+    notes += _check_files([files[symbol] for symbol in picked], instruments, config, report)
     notes += filter(None, [describe_bar_file(files[symbol], columns) for symbol in picked])
     return build_market(config, instruments, calendars, bars, news, notes, "files")
 
@@ -78,12 +94,16 @@ def _set_day_offsets(
 
 
 def _check_files(
-    files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
+    files: Sequence[Path],
+    instruments: Mapping[str, Instrument],
+    config: BacktestConfig,
+    on_progress: Callable[[int, int], None],
 ) -> list[str]:
     findings = check_files(
         [*files, *config.news],
         columns=config.columns.to_settings(),
         get_instrument=lambda symbol, days=(): instruments.get(symbol) or guess_instrument(symbol, days),
         skip_unknown=True,
+        on_progress=on_progress,
     )
     return accept_findings(findings, config)

@@ -203,12 +203,13 @@ def _list_fields(records: Sequence[object], *fields: str) -> Table:
 def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -> dict[str, Any]:
     """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
     outcomes = OutcomeFinder(market.bars)
-    scored = {name: outcomes.match(simulation.calls) for name, simulation in simulations.items()}
-    verdict = compute_verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
     student = simulations[STUDENT]
+    verdict = compute_verdict(
+        outcomes.match(student.calls), {name: outcomes.match(simulations[name].calls) for name in BASELINES}
+    )
     return {
         "scores": {
-            name: compute_metrics(scored[name], simulation.engine, market.days_per_year)
+            name: compute_metrics(outcomes.match(simulation.calls), simulation.engine, market.days_per_year)
             for name, simulation in simulations.items()
         },
         "verdict": verdict.result,

@@ -50,8 +50,13 @@ def find_bar_files(paths: Sequence[Path], columns: ColumnSettings = NOTHING_STAT
 
 def read_date_span(path: Path, columns: ColumnSettings = NOTHING_STATED) -> tuple[date, date]:
     """Return the first and last date of a bar file, to build its calendar from. Raises DataError."""
-    dates = [day for day, _ in _dated_rows(path, columns)]
+    dates = read_dates(path, columns)
     return dates[0], dates[-1]
+
+
+def read_dates(path: Path, columns: ColumnSettings = NOTHING_STATED) -> list[date]:
+    """Return the dates of a bar file, of which there is at least one. Raises DataError."""
+    return [day for day, _ in _dated_rows(path, columns)]
 
 
 def read_day_offset(path: Path, columns: ColumnSettings = NOTHING_STATED) -> str:

@@ -3,7 +3,7 @@
 A file that a backtest would refuse is still checked to its end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -61,6 +61,7 @@ def inspect_files(
     now: datetime | None = None,
     calendars: Calendars | None = None,
     skip_unknown: bool = False,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> CheckReport:
     """Check files of bars and news, and return what was read and found.
 
@@ -71,6 +72,8 @@ def inspect_files(
         now: When the files are read, in UTC; None to skip the check for unfinished sessions.
         calendars: Calendars to share between checks.
         skip_unknown: Whether tables of a folder that hold neither bars nor news are no findings.
+        on_progress: Called before each file and after the last, with how many are done and how many there
+            are.
 
     Raises:
         UsageError: For a path that is not there.
@@ -78,11 +81,15 @@ def inspect_files(
     """
     calendars = calendars or Calendars()
     reports: list[FileReport] = []
+    if missing := [path for path in paths if not path.exists()]:
+        raise UsageError(f"{missing[0]}: no such file or folder; check the path")
+    tables = {path: list_tables(path) if path.is_dir() else [path] for path in paths}
+    done, total = 0, sum(map(len, tables.values()))
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder; check the path")
         before = len(reports)
-        for file in list_tables(path) if path.is_dir() else [path]:
+        for file in tables[path]:
+            on_progress(done, total)
+            done += 1
             try:
                 kind = identify_table(file, columns)
             except DataError as error:
@@ -98,6 +105,7 @@ def inspect_files(
             reports += [_report_unreadable(file, error) for file, error in find_unread_tables(path)]
         if len(reports) == before:
             raise DataError(f"{path}: no file of bars or news in this folder; give another one")
+    on_progress(done, total)
     return CheckReport(files=reports)
 
 
@@ -109,6 +117,7 @@ def check_files(
     now: datetime | None = None,
     calendars: Calendars | None = None,
     skip_unknown: bool = False,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Finding]:
     """Return all findings on files of bars and news; arguments and errors are those of `inspect_files`."""
     report = inspect_files(
@@ -118,6 +127,7 @@ def check_files(
         now=now,
         calendars=calendars,
         skip_unknown=skip_unknown,
+        on_progress=on_progress,
     )
     return report.findings
 

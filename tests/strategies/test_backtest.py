@@ -232,7 +232,7 @@ def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, mo
             ("cut", remove_bars(facts, instant)),
             ("altered", alter_bars(facts, instant, rng)),
         ):
-            monkeypatch.setattr(front_door, "load_market_data", lambda _config, _dir, change=change: change)
+            monkeypatch.setattr(front_door, "load_market_data", lambda *_, change=change: change)
             other = run(tmp_path / f"{kind}-{number}", **flags).simulations
             assert made_until(other, instant) == made_until(whole, instant)
 

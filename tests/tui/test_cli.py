@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import termios
 
@@ -23,7 +24,7 @@ SCORES = {
 
 RESULT = {
     *("run", "simulated", "symbols", "start", "end", "bars", "news", "forecasts", "forecasts_with_news"),
-    *("abstentions", "scores", "verdict", "trials", "contaminated_n", "edge_captured", "digests"),
+    *("abstentions", "scores", "verdict", "trials", "contaminated_n", "edge_captured", "digests", "seconds"),
 }
 
 
@@ -147,7 +148,9 @@ def test_bars_take_several_words_and_news_on_what_is_not_traded_is_counted(close
     said = closecall("backtest", "--bars", one, two, "--news", news)
     assert said.out.startswith("Backtest  2024-01-01 to 2024-01-12  student tiny")
     assert "2 symbols: BTC-USD, ETH-USD" in said.out
-    assert "24 bars, 2 news items, 14 forecasts" in said.out
+    assert re.search(r"\n24 bars in [\d.,]+ s, 2 news items, 14 forecasts", said.out)
+    for stage in ("reading bars 24/24", "checking bars 24/24", "trading bars 120/120"):
+        assert stage in said.err
     assert (
         "2 news items of these days skipped: on symbols that are not traded. Most frequent: DOGE-USD (1), "
         "SOL-USD (1);" in (" ".join(said.out.split()))

@@ -20,8 +20,9 @@ from engine.model import Prediction
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
-from strategies.backtest import Progress, baseline_predictions, simulate_all
+from strategies.backtest import baseline_predictions, simulate_all
 from strategies.config import BacktestConfig, student_settings
+from strategies.console import Progress
 from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -325,15 +326,17 @@ def check_data(
         report = check_store(kept, now=utc_now())
     else:
         settings = load_config(config, {}, print_stderr)
-        report = inspect_files(
-            paths or [],
-            columns=settings.columns.to_settings(),
-            get_instrument=lambda symbol, days=(): build_instruments([symbol], settings, {symbol: days})[
-                symbol
-            ],
-            now=utc_now(),
-            skip_unknown=skip_unknown,
-        )
+        with ProgressDisplay(patience=2.0) as progress:
+            report = inspect_files(
+                paths or [],
+                columns=settings.columns.to_settings(),
+                get_instrument=lambda symbol, days=(): build_instruments([symbol], settings, {symbol: days})[
+                    symbol
+                ],
+                now=utc_now(),
+                skip_unknown=skip_unknown,
+                on_progress=partial(progress, "checking files"),
+            )
     blocking = sum(finding.blocking for finding in report.findings)
     if as_json:
         keys = {"blocking": "harmful"}

@@ -17,10 +17,14 @@ _SHORT_SECONDS = 5.0
 
 
 class ProgressDisplay:
-    """Takes `(stage, done, total)` and shows it; total 0 means that the length is not known."""
+    """Takes `(stage, done, total)` and shows it; total 0 means that the length is not known.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Outside a terminal a stage is shown once it has lasted `patience` seconds.
+    """
+
+    def __init__(self, *, quiet: bool = False, patience: float = 0.0) -> None:
         self._quiet = quiet
+        self._patience = patience
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
         self._begun: dict[str, tuple[float, int]] = {}
@@ -85,6 +89,8 @@ class ProgressDisplay:
         if not total:
             return  # nothing to tell yet, and an error that follows shall stand alone
         now = time.monotonic()
+        if now - self._begun.setdefault(stage, (now, done))[0] < self._patience:
+            return
         ended = done == total and stage not in self._ended
         if now - self._last_line.get(stage, -math.inf) < _LINE_EVERY_SECONDS and not ended:
             return
@@ -96,7 +102,7 @@ class ProgressDisplay:
 
     def _time_left(self, stage: str, done: int, total: int, now: float) -> str:
         """Return the time left at the stage's rate so far; empty where that is short or not known."""
-        begun, first = self._begun.setdefault(stage, (now, done))
+        begun, first = self._begun[stage]
         if done <= first or done >= total:
             return ""
         left = (now - begun) / (done - first) * (total - done)
