@@ -10,7 +10,7 @@ from llm.sanitizing import normalize_line
 _PROMOTION = re.compile(
     r"\b(?:sponsored|advertorial|paid post|partner content|press release|promo(?:tion(?:al)?)? code|coupon"
     r"|giveaway|referral|sign[- ]up bonus|welcome bonus|free (?:spins|trial|webinar|signals)|presale|pre-sale"
-    r"|casinos?|join (?:us|our|now)|don'?t miss(?: out)?|click here|subscribe|limited[- ]time|buy now"
+    r"|casino bonus|join (?:us|our|now)|don'?t miss(?: out)?|click here|subscribe|limited[- ]time|buy now"
     r"|guaranteed (?:profits?|returns?)|get rich|\d{2,4}x (?:gains?|returns?|potential)"
     r"|(?:best|top) \d{0,2} ?(?:\w+ ){0,2}to buy)\b"
     r"|广告|推广|赞助内容|限时|优惠码|扫码|加群|入群|领取|开户(?:福利|礼|送)|免费(?:诊股|领)|牛股推荐|点击(?:查看|进入)",

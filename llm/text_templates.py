@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from string import Template
 
 from engine.model import Bar, Observation
+from llm.masking import Names, mask_observation
 from llm.news_ranking import Headline, rank_headlines
 from llm.sanitizing import clean_line, cut_to_width
 
@@ -52,6 +53,7 @@ class TextTemplate:
         history: The fewest bars of `$history`, where there are as many.
         anchor_days: Calendar days from one anchor of `$history` to the next.
         digest: SHA-256 of all of the above.
+        names: The names that a masked prompt replaces, by symbol; None leaves names and dates in prompts.
     """
 
     name: str
@@ -67,11 +69,12 @@ class TextTemplate:
     history: int
     anchor_days: int
     digest: str
+    names: Names | None = None
 
     @property
     def key(self) -> str:
         """Return what stands for the template in a student's fingerprint."""
-        return f"{self.name}:{self.digest}"
+        return f"{self.name}:{self.digest}" + (":masked" if self.names is not None else "")
 
     @property
     def window(self) -> int:
@@ -81,6 +84,8 @@ class TextTemplate:
 
     def messages(self, observation: Observation, headlines: int) -> list[dict[str, str]]:
         """Return a system and a user message with at most `headlines` of the most relevant headlines."""
+        if self.names is not None:
+            observation = mask_observation(observation, self.names)
         values = self._values(observation, headlines)
         return [
             {"role": "system", "content": _fill(self.system, values)},
@@ -95,12 +100,12 @@ class TextTemplate:
         since = known[find_anchor(known, self.history, self.anchor_days) :]
         news = rank_headlines(observation.news, self.headline_width)
         shown = news[:headlines]
-        day = _trading_day(asked)
+        day, is_masked = _trading_day(asked), self.names is not None
         return {
             "symbol": clean_line(observation.symbol, 20),
-            "day": f"{day:%A} {day.isoformat()}",
+            "day": f"{day:%A}" if is_masked else f"{day:%A} {day.isoformat()}",
             "weekday": f"{day:%A}",
-            "first_day": f" since {_trading_day(since[0]).isoformat()}" if since else "",
+            "first_day": f" since {_trading_day(since[0]).isoformat()}" if since and not is_masked else "",
             "price_step": f"{self.price_step:.4%}".rstrip("0%").rstrip(".") + "%",
             "closes": " ".join(self._steps(bar.close, reference) for bar in known[-self.closes :]),
             "bars": "\n".join(self._bar_lines(known, reference)),
