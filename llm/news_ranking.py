@@ -1,8 +1,8 @@
 """The order of news: about the symbol, about the market, promotion; new before old, and each text once."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from engine.model import NewsItem
 from llm.sanitizing import normalize_line
@@ -32,7 +32,8 @@ class Headline:
     is_own: bool
 
 
-def rank_headlines(news: Sequence[NewsItem], width: int) -> list[Headline]:
+@lru_cache(maxsize=2)  # a prompt is written again for each number of headlines until it fits
+def rank_headlines(news: tuple[NewsItem, ...], width: int) -> tuple[Headline, ...]:
     """Return the headlines of an observation, the most relevant first.
 
     What names the symbol comes before what concerns the whole market, new before old, and promotion last.
@@ -54,7 +55,7 @@ def rank_headlines(news: Sequence[NewsItem], width: int) -> list[Headline]:
     for headline in ranked:
         if words := tuple(sorted(_WORDS.findall(headline.text.casefold()))):
             by_words.setdefault(words, headline)
-    return list(by_words.values())
+    return tuple(by_words.values())
 
 
 def is_promotion(text: str) -> bool:

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from string import Template
 
 from engine.model import Bar, Observation
+from llm.indicators import INDICATOR_WINDOW, describe_indicators
 from llm.masking import Names, mask_observation
 from llm.news_ranking import Headline, rank_headlines
 from llm.sanitizing import clean_line, cut_to_width
@@ -25,6 +26,7 @@ PLACEHOLDERS: Mapping[str, str] = {
     "bars": "a line for each of the last bars: high and low as steps from the reference close, volume",
     "history": "a line for each bar since the anchor: close as steps from the anchor's, high and low, volume",
     "today": "open, high, low and volume of the day whose close is asked for",
+    "indicators": "the indicators that the template names, on one line",
     "headline_count": 'how many headlines are shown, and of how many, such as "3 of 12"',
     "headlines": "a line for each headline, * before one about the symbol, - before others",
 }
@@ -52,6 +54,7 @@ class TextTemplate:
         bars: How many bars `$bars` has.
         history: The fewest bars of `$history`, where there are as many.
         anchor_days: Calendar days from one anchor of `$history` to the next.
+        indicators: Which indicators `$indicators` has, by words of `llm.indicators.INDICATORS`.
         digest: SHA-256 of all of the above.
         names: The names that a masked prompt replaces, by symbol; None leaves names and dates in prompts.
     """
@@ -68,6 +71,7 @@ class TextTemplate:
     bars: int
     history: int
     anchor_days: int
+    indicators: tuple[str, ...]
     digest: str
     names: Names | None = None
 
@@ -80,7 +84,8 @@ class TextTemplate:
     def window(self) -> int:
         """Return how many closed bars the template looks at."""
         shown = self.history + self.anchor_days if "$history" in self.user else 0
-        return max(shown, self.closes, self.bars) + (self.task == "same-day")
+        smoothed = INDICATOR_WINDOW if self.indicators else 0
+        return max(shown, smoothed, self.closes, self.bars) + (self.task == "same-day")
 
     def messages(self, observation: Observation, headlines: int) -> list[dict[str, str]]:
         """Return a system and a user message with at most `headlines` of the most relevant headlines."""
@@ -110,6 +115,11 @@ class TextTemplate:
             "closes": " ".join(self._steps(bar.close, reference) for bar in known[-self.closes :]),
             "bars": "\n".join(self._bar_lines(known, reference)),
             "history": "\n".join(self._history_lines(since)),
+            "indicators": describe_indicators(
+                self.indicators,
+                known[-INDICATOR_WINDOW:],
+                lambda difference: self._steps(reference + difference, reference),
+            ),
             "today": self._today(asked, known, reference),
             "headline_count": f"{len(shown)} of {len(news)}" if len(shown) < len(news) else f"{len(news)}",
             "headlines": "\n".join(self._headline_lines(shown)) or "- none",
