@@ -64,11 +64,25 @@ def fit_to_token_budget(
         count_tokens: Counts the tokens of such a text.
         max_tokens: The most tokens; a prompt without headlines may still have more.
     """
-    text = ""
-    for headlines in range(min(template.headlines, len(observation.news)), -1, -1):
+
+    def write(headlines: int) -> tuple[str, bool]:
         text = render(template.messages(observation, headlines))
-        if count_tokens(text) <= max_tokens:
-            break
+        return text, count_tokens(text) <= max_tokens
+
+    most = min(template.headlines, len(observation.news))
+    text, fits = write(most)
+    if fits or not most:
+        return text
+    # Each headline adds tokens, so the most that fit are found by halving.
+    text, _ = write(0)
+    least = 0
+    while most - least > 1:
+        middle = (least + most) // 2
+        longer, fits = write(middle)
+        if fits:
+            text, least = longer, middle
+        else:
+            most = middle
     return text
 
 

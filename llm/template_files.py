@@ -62,7 +62,8 @@ def load_template(name: str, task: str = "next") -> TextTemplate:
     return TextTemplate(
         name=path.stem,
         task=task,
-        **texts,
+        system=texts["system"],
+        user=texts["user"],
         **whole,
         indicators=indicators,
         digest=hashlib.sha256(identity.encode()).hexdigest(),

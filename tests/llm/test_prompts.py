@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.prompts import CompactTemplate, FullV1Template, sanitize
+from llm.prompts import CompactTemplate, FullV1Template, find_template, fit_to_token_budget, sanitize
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
 from tests.support.observations import make_observation
@@ -39,6 +39,25 @@ def test_the_full_prompt_has_thirty_bars_and_the_task():
     assert "confidence" in system["content"]
     assert user["content"].count("100.00 100.00 100.00 100.00") == 1
     assert len([line for line in user["content"].split("\n") if line.startswith("2024-")]) == 30
+
+
+@pytest.mark.parametrize("name", ["compact", "full", "full-v1"])
+@pytest.mark.parametrize("limit", [0, 100, 300, 340, 420, 600, 5000])
+def test_a_prompt_has_as_many_headlines_as_fit(name, limit):
+    template = find_template(name)
+    seen = make_observation(headlines=[f"headline number {n} " + "and more " * (n % 4) for n in range(14)])
+
+    def join(messages):
+        return "".join(message["content"] for message in messages)
+
+    def count(text):
+        return len(text.split())
+
+    written = [join(template.messages(seen, n)) for n in range(min(template.headlines, 14) + 1)]
+    fitting = [text for text in written if count(text) <= limit]
+    assert (
+        fit_to_token_budget(template, seen, join, count, limit) == (fitting or written)[-1 if fitting else 0]
+    )
 
 
 def test_only_the_newest_headlines_are_shown():

@@ -77,7 +77,7 @@ def test_the_append_prompt_begins_with_that_of_the_day_before_until_the_next_anc
         before = shared
         # A longer window, from an earlier start of the data, makes the same prompt.
         assert user(template, replace(observation, bars=bars[:end])) == text
-    assert anchors == 3
+    assert anchors == 2
 
 
 def test_the_anchor_follows_from_the_days_and_leaves_the_fewest_bars():
