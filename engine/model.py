@@ -208,6 +208,8 @@ class Forecast:
         confidence: The probability, 0.5 to 1, that the direction is right.
         close: The predicted close, in the quote currency.
         last_close: The close at `as_of`, in the quote currency.
+        token_probability_up: The probability of the token "up" against "down" in the model's distribution,
+            where it is known; the stated one is `probability_up`.
         text: The raw output that it was parsed from.
 
     Example:
@@ -223,10 +225,13 @@ class Forecast:
     confidence: float
     close: float
     last_close: float
+    token_probability_up: float | None = None
     text: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         require_utc(self.as_of, "as_of")
+        if self.token_probability_up is not None and not 0.0 <= self.token_probability_up <= 1.0:
+            raise ValueError(f"token_probability_up {self.token_probability_up} is outside 0 to 1")
         if not 0.5 <= self.confidence <= 1.0:
             raise ValueError(f"confidence {self.confidence} is outside 0.5 to 1")
         if not (math.isfinite(self.close) and self.close > 0):

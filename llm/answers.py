@@ -1,9 +1,12 @@
 """Answers of the student: one JSON object, its grammar, and parsing it or abstaining with a reason.
 
-Knows neither model nor prompt. Anything that cannot be read strictly is an `Abstention`.
+Before the object there may be reasoning within `<think>` and `</think>`. A decoder that sees the
+probabilities of tokens adds a fourth key, `probability_up`. Knows neither model nor prompt. Anything that
+cannot be read strictly is an `Abstention`.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -19,7 +22,14 @@ below ::= [1-9] [0-9] "." [0-9] [0-9] | "100.00"
 """
 """The output format as an EBNF grammar of xgrammar: key order, digits, ranges, and no contradiction."""
 
+READOUT_GRAMMAR = GRAMMAR.replace('[1-9] [0-9] [0-9] "."', '"10" [0-9] "."').replace(
+    '[1-9] [0-9] "." [0-9] [0-9] | "100.00"', '"9" [0-9] "." [0-9] [0-9]'
+)
+"""The same for a close that is read off: within 10% of the last one, so one digit is open before the point."""
+
 _KEYS = ("direction", "confidence", "close")
+_TOKEN_KEYS = (*_KEYS, "probability_up")
+_THINK, _END_OF_THOUGHT = "<think>", "</think>"
 _LOWEST, _HIGHEST = 10.0, 1000.0
 
 
@@ -35,6 +45,24 @@ def format_answer(direction: Direction | str, confidence: float, close: float) -
     return f'{{"direction": "{direction}", "confidence": {stated:.2f}, "close": {close:.2f}}}'
 
 
+def add_probability(text: str, probability_up: float | None) -> str:
+    """Return an answer with the probability of the token "up", rounded to 0.0001, as a fourth key."""
+    return (
+        text
+        if probability_up is None
+        else f'{text.removesuffix("}")}, "probability_up": {probability_up:.4f}}}'
+    )
+def split_reasoning(text: str) -> tuple[str, str]:
+    """Return the reasoning before an answer, empty where there is none, and the answer.
+
+    Reasoning that does not end is all of the text, and the answer is empty.
+    """
+    if not text.lstrip().startswith(_THINK):
+        return "", text
+    reasoning, _, answer = text.partition(_END_OF_THOUGHT)
+    return reasoning.lstrip().removeprefix(_THINK).strip(), answer
+
+
 def parse_answer(text: str, observation: Observation) -> Prediction:
     """Return the forecast in `text`, in the observation's prices, or an abstention with its reason."""
     return parse_answer_text(text, observation.symbol, observation.as_of, observation.last_close)
@@ -47,12 +75,12 @@ def parse_answer_text(text: str, symbol: str, as_of: datetime, last_close: float
         return Abstention(symbol=symbol, as_of=as_of, reason=reason, last_close=last_close, text=text)
 
     try:
-        pairs = json.loads(text, object_pairs_hook=list, parse_constant=_refuse_constant)
+        pairs = json.loads(split_reasoning(text)[1], object_pairs_hook=list, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return abstain("not JSON")
     if not _is_answer(pairs):
         return abstain("not the three keys direction, confidence, close")
-    direction, confidence, close = (value for _, value in pairs)
+    direction, confidence, close, *token = (value for _, value in pairs)
     if direction not in ("up", "down"):
         return abstain("direction is neither up nor down")
     if not (_is_number(confidence) and 0.5 <= confidence <= 1.0):
@@ -61,13 +89,19 @@ def parse_answer_text(text: str, symbol: str, as_of: datetime, last_close: float
         return abstain("close is out of range")
     if (close - BASE) * Direction(direction).sign < 0:
         return abstain("close contradicts direction")
+    if not all(_is_number(probability) and 0.0 <= probability <= 1.0 for probability in token):
+        return abstain("probability_up is not within 0 to 1")
+    price = last_close if close == BASE else last_close * (close / BASE)
+    if not (math.isfinite(price) and price > 0):
+        return abstain("close is out of range")
     return Forecast(
         symbol=symbol,
         as_of=as_of,
         direction=Direction(direction),
         confidence=float(confidence),
-        close=last_close if close == BASE else last_close * (close / BASE),
+        close=price,
         last_close=last_close,
+        token_probability_up=float(token[0]) if token else None,
         text=text,
     )
 
@@ -77,7 +111,7 @@ def _refuse_constant(constant: str) -> float:
 
 
 def _is_answer(pairs: object) -> bool:
-    return isinstance(pairs, Sequence) and tuple(_parse_pair(pair) for pair in pairs) == _KEYS
+    return isinstance(pairs, Sequence) and tuple(map(_parse_pair, pairs)) in (_KEYS, _TOKEN_KEYS)
 
 
 def _parse_pair(pair: object) -> object:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 from engine.errors import StudentError
+from llm.model_files import TINY, model_metadata
 from llm.student import Student, StudentSettings, TrainableStudent
 
 
@@ -19,15 +21,25 @@ class Backend:
         module: The module whose `load_student` makes one from its settings; imported at the first use.
         pattern: A regular expression of its students' names; empty takes those that no other kind takes.
         trainable: Whether its students are `llm.student.TrainableStudent`.
+        remedy: What to do instead of training one.
+        reads: Whether its students may have read of the world, so that their prompts are masked.
     """
 
     help: str
     module: str
     pattern: str = ""
     trainable: bool = False
+    remedy: str = "name a local model"
+    reads: bool = True
 
 
 BACKENDS = (
+    Backend(
+        help="http://HOST:PORT/v1, an OpenAI-compatible server, with --model NAME",
+        module="llm.server_student",
+        pattern=r"(?i:https?)://.+",
+        remedy="train the local model, then load the adapter into the server and name it with --adapter-name",
+    ),
     Backend(
         help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub",
         module="llm.transformers_student",
@@ -37,6 +49,7 @@ BACKENDS = (
         help="FILE.py:CLASS, a closecall.Student of your own, whose file is run",
         module="llm.own_student",
         pattern=r".+\.py:\w+",
+        reads=False,
     ),
 )
 
@@ -52,14 +65,27 @@ def load_student(wanted: StudentSettings) -> Student:
 
 def require_trainable(wanted: StudentSettings) -> None:
     """Raise StudentError for a student of a kind that has no model to train."""
-    if not _backend(wanted).trainable:
-        raise StudentError(f"student {wanted.student}: it has no weights here to train; name a local model")
+    backend = _backend(wanted)
+    if not backend.trainable:
+        raise StudentError(f"student {wanted.student}: it has no weights here to train; {backend.remedy}")
 
 
 def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:
     """Return a student with a model that can be trained. Raises StudentError for one of another kind."""
     require_trainable(wanted)
     return cast(TrainableStudent, load_student(wanted))
+
+
+def masks_by_default(wanted: StudentSettings) -> bool:
+    """Return whether a student may have read of the days that it forecasts.
+
+    Not the tiny student, nor a model whose closecall.json has "mask": false, nor a student of the user's own.
+    """
+    # The shipped model's closecall.json cannot say it: that file is part of the fingerprint of its answers.
+    if not _backend(wanted).reads or wanted.student == TINY:
+        return False
+    folder = Path(wanted.student).expanduser()
+    return not folder.is_dir() or model_metadata(folder).get("mask") is not False
 
 
 def describe_students() -> str:

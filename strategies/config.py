@@ -28,7 +28,10 @@ from feeds.files.layouts import ColumnSettings
 from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.backends import describe_students
-from llm.student import Quantization, StudentSettings
+from llm.student import DecodingMode, Quantization, StudentSettings, Task
+
+Names = tuple[tuple[str, tuple[str, ...]], ...]
+"""Symbols, each with the names by which news speaks of it."""
 
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -54,6 +57,14 @@ class Flag:
 
     name: str = ""
     commas: bool = False
+
+
+def added_key(*, default: object = None, **rest: Any) -> Any:
+    """Return the field of a key that journals state only where it differs from its default.
+
+    Runs and sessions of versions without the key can thus be resumed.
+    """
+    return Field(exclude_if=lambda value: value == default, **rest)
 
 
 class Retraining(StrEnum):
@@ -325,6 +336,52 @@ class BacktestConfig(Table):
     ] = Quantization.NONE
     prompt: str | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
+    mode: Annotated[
+        DecodingMode,
+        added_key(default=DecodingMode.JSON, description="How an answer is taken from the student."),
+    ] = DecodingMode.JSON
+    samples: Annotated[
+        int,
+        added_key(
+            default=1, ge=1, le=64, description="Answers drawn for each forecast; their median counts."
+        ),
+    ] = 1
+    think_tokens: Annotated[
+        int,
+        added_key(default=512, ge=16, le=32_768, description="Most tokens of reasoning, with --mode think."),
+    ] = 512
+    device: Annotated[
+        str | None,
+        added_key(
+            pattern=r"^(cpu|cuda(:[0-9]+)?)$",
+            description="Device of the student: cpu, cuda or cuda:N; default: a GPU where there is one.",
+        ),
+    ] = None
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None,
+        added_key(description="Type of the student's numbers; default: what suits the device."),
+    ] = None
+    task: Annotated[
+        Task,
+        added_key(default=Task.NEXT, description="What is forecast; same-day is scored and never traded."),
+    ] = Task.NEXT
+    mask: Annotated[
+        bool | None,
+        Flag("--mask/--no-mask"),
+        added_key(
+            description="Replace names and dates in prompts; default: where the student may have read of "
+            "the days.",
+        ),
+    ] = None
+    model: Annotated[str | None, added_key(min_length=1, description="Model that a server is asked for.")] = (
+        None
+    )
+    adapter_name: Annotated[
+        str | None, added_key(min_length=1, description="Adapter that a server has loaded.")
+    ] = None
+    allow_remote: Annotated[
+        bool, added_key(default=False, description="Allow a student's server on another machine.")
+    ] = False
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[
@@ -418,12 +475,40 @@ def _with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     return {OLD_KEYS.get(key, key): value for key, value in values.items()}
 
 
-def student_settings(config: BacktestConfig, adapter: Path | None = None) -> StudentSettings:
-    """Return the settings of the student that a configuration names, with another adapter if one is given."""
+def student_settings(
+    config: BacktestConfig, adapter: Path | None = None, names: Names = ()
+) -> StudentSettings:
+    """Return the settings of the student that a configuration names.
+
+    Args:
+        config: The configuration. Where it leaves `mask` open, prompts are not masked (see
+            `strategies.students.settle_mask`).
+        adapter: An adapter in place of the configuration's.
+        names: The names of each symbol, for masked prompts.
+    """
     return StudentSettings(
         student=config.student,
         adapter=adapter or config.adapter,
         quantization=config.quantization,
         prompt=config.prompt,
         batch=config.batch,
+        mode=config.mode,
+        samples=config.samples,
+        seed=config.seed,
+        think_tokens=config.think_tokens,
+        device=config.device,
+        dtype=config.dtype,
+        task=config.task,
+        mask=bool(config.mask),
+        names=names if config.mask else (),
+        model=config.model,
+        adapter_name=config.adapter_name,
+        allow_remote=config.allow_remote,
     )
+
+
+STUDENT_KEYS = (
+    *("student", "adapter", "quantization", "mode", "samples", "think_tokens", "device", "dtype", "mask"),
+    *("model", "adapter_name", "allow_remote"),
+)
+"""The keys that say which student answers and how, for commands that do not trade."""

@@ -25,6 +25,7 @@ class Accuracy:
         accuracy_high: The upper bound.
         accuracy_open: The fraction of hits from the next open to the one after it.
         brier: The mean squared error of probability_up (0 is perfect, 0.25 is a coin toss).
+        brier_token: The same of the token probability of up, over the forecasts where it is known.
         close_mae_bps: The mean of |close - next close| / last_close in basis points, ties included.
     """
 
@@ -39,6 +40,7 @@ class Accuracy:
     accuracy_high: float | None
     accuracy_open: float | None
     brier: float | None
+    brier_token: float | None
     close_mae_bps: float | None
 
 
@@ -90,7 +92,16 @@ def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
         accuracy_low=None if bounds is None else bounds[0],
         accuracy_high=None if bounds is None else bounds[1],
         accuracy_open=_mean([float(right) for right in opens]),
-        brier=_mean([_squared_error(item, outcome) for item, outcome in known if not outcome.tie]),
+        brier=_mean(
+            [_squared_error(item.probability_up, outcome) for item, outcome in known if not outcome.tie]
+        ),
+        brier_token=_mean(
+            [
+                _squared_error(item.token_probability_up, outcome)
+                for item, outcome in known
+                if not outcome.tie and item.token_probability_up is not None
+            ]
+        ),
         close_mae_bps=_mean([error * 1e4 for error in errors]),
     )
 
@@ -104,8 +115,8 @@ def _by_day(hits: Iterable[tuple[Forecast, bool]]) -> list[tuple[int, int]]:
     return list(days.values())
 
 
-def _squared_error(forecast: Forecast, outcome: Outcome) -> float:
-    return (forecast.probability_up - float(outcome.next_close > outcome.last_close)) ** 2
+def _squared_error(probability_up: float, outcome: Outcome) -> float:
+    return (probability_up - float(outcome.next_close > outcome.last_close)) ** 2
 
 
 def _mean(values: Sequence[float]) -> float | None:

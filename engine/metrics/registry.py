@@ -61,6 +61,7 @@ class Metric:
         format: The format specification of its value; empty for the unit's own.
         header: Its name as a column; empty for the label.
         tables: Where it is shown.
+        optional: Whether it is left out where it cannot be computed.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Metric:
     format: str = ""
     header: str = ""
     tables: tuple[MetricTable, ...] = (MetricTable.RESULT,)
+    optional: bool = False
 
     def show(self, value: float | None) -> str:
         """Return a value as text; "-" for None."""
@@ -117,6 +119,7 @@ METRICS = (
     _scored("accuracy_high", Unit.FRACTION, label="  95% to"),
     _scored("accuracy_open", Unit.FRACTION, label="accuracy, open"),
     _scored("brier", Unit.RATIO, label="Brier score", format=",.4f", header="Brier", tables=_ARMS),
+    _scored("brier_token", Unit.RATIO, label="  of the tokens", format=",.4f", optional=True),
     _scored("close_mae_bps", Unit.BASIS_POINTS, label="close error, bp", tables=_ARMS),
     _earned("total_return", Unit.FRACTION, label="return", format="+.1%", tables=_ALL),
     _earned("sharpe", Unit.RATIO, label="Sharpe, a year", header="Sharpe", tables=_ARMS),
@@ -145,7 +148,8 @@ def compute_metrics(scored: Sequence[Scored], engine: EngineResult, days_per_yea
         performance=compute_performance(marks, engine.starting_cash, days_per_year),
         engine=engine,
     )
-    return {metric.key: metric.function(inputs) for metric in METRICS}
+    values = {metric: metric.function(inputs) for metric in METRICS}
+    return {metric.key: value for metric, value in values.items() if value is not None or not metric.optional}
 
 
 def table_metrics(table: MetricTable) -> list[Metric]:

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import ClosecallError
+from engine.instruments import Instrument
 from engine.journal.events.inputs import ModelAdopted
 from engine.journal.journal import Journal
 from engine.parent_process import call_at_stdin_eof
@@ -22,7 +24,7 @@ from engine.timeline import build_observations
 from llm.answer_cache import AnswerCache
 from llm.student import StudentClient
 from llm.worker.host import STUDENT_COMMAND, RemoteStudent, StudentHost
-from strategies.config import Retraining, student_settings
+from strategies.config import Retraining
 from strategies.console import print_stderr, utc_now
 from strategies.market_data import MarketData, load_market_data
 from strategies.paper.announced_actions import AnnouncedActions
@@ -39,6 +41,7 @@ from strategies.paper_runtime.launch import (
 )
 from strategies.paper_runtime.model_updates import ChampionWatcher
 from strategies.paper_runtime.prefetch import CancellableStudent, CommandWatcher, PrefetchingStudent
+from strategies.students import recorded_settings, settle_mask
 
 STOPPED = 10
 _AHEAD = 200
@@ -58,6 +61,7 @@ class SessionProcess:
         self._champion_watcher: ChampionWatcher | None = None
         self._progress_announced_at = 0.0
         self._students: dict[str | None, StudentClient] = {}
+        self._instruments: Mapping[str, Instrument] = {}
 
     def run(self) -> bool:
         """Run, and return whether the session has ended; False where it was stopped."""
@@ -84,11 +88,12 @@ class SessionProcess:
         facts, script = apply_script(plan.config.paper.script, load_market_data(plan.config, plan.data_dir))
         if (started := read_start(plan.data_dir, plan.name)) is None:
             print_stderr("loading the student")
-            create_session_from_plan(
-                plan, facts, self._remote_student(None), facts.start, about_replay(facts)
-            )
+            about = about_replay(facts)
+            plan, facts = self._settle_mask(facts)
+            create_session_from_plan(plan, facts, self._remote_student(None), facts.start, about)
         else:
             require_same_data(facts, started)
+        self._instruments = facts.instruments
         learns = plan.config.paper.retrain is not Retraining.NEVER
 
         def parts(journal: Journal) -> SessionDeps:
@@ -113,9 +118,11 @@ class SessionProcess:
 
         plan = self._plan
         sources = LiveSources(plan, clock=utc_now, sleep=time.sleep, look=self._check_stop)
-        if read_start(plan.data_dir, plan.name) is None:
-            facts = sources.load_market_data()
+        if (started := read_start(plan.data_dir, plan.name)) is not None:
+            self._instruments = started.instruments
+        else:
             print_stderr("loading the student")
+            plan, facts = self._settle_mask(sources.load_market_data())
             create_session_from_plan(
                 plan, facts, self._remote_student(None), utc_now(), {"tied": sources.symbol_overrides}
             )
@@ -168,8 +175,17 @@ class SessionProcess:
 
         return load
 
+    def _settle_mask(self, facts: MarketData) -> tuple[LaunchSpec, MarketData]:
+        """Decide whether prompts are masked, for as long as the session lives."""
+        seconds = self._plan.config.paper.deadline_seconds
+        config, facts = settle_mask(
+            self._plan.config, facts, lambda wanted: RemoteStudent(self._host, wanted, seconds)
+        )
+        self._plan, self._instruments = replace(self._plan, config=config), facts.instruments
+        return self._plan, facts
+
     def _remote_student(self, adapter: Path | None) -> RemoteStudent:
-        wanted = student_settings(self._plan.config, adapter)
+        wanted = recorded_settings(self._plan.config, self._instruments, adapter)
         return RemoteStudent(self._host, wanted, self._plan.config.paper.deadline_seconds)
 
     def _print_progress(self, done: int, of: int) -> None:

@@ -25,6 +25,7 @@ def scored(
     opens: tuple[float, float | None] = (100.0, None),
     confidence: float = 0.6,
     close: float | None = None,
+    token: float | None = None,
 ) -> Scored:
     as_of = START + day * DAY
     call = Forecast(
@@ -34,6 +35,7 @@ def scored(
         confidence=confidence,
         close=100.0 + direction.sign if close is None else close,
         last_close=100.0,
+        token_probability_up=token,
     )
     outcome = Outcome(
         symbol=symbol,
@@ -190,3 +192,14 @@ def test_days_are_dates_of_utc_and_many_symbols_on_one_day_are_one_cluster() -> 
 def test_a_standard_error_of_one_cluster_is_refused() -> None:
     with pytest.raises(ValueError, match="two clusters"):
         standard_error([(1, 2)])
+
+
+def test_the_token_probability_has_a_brier_score_of_its_own_where_it_is_known():
+    known = [
+        scored(1, UP, 101.0, confidence=0.6, token=0.9),
+        scored(2, DOWN, 101.0, confidence=0.6, token=0.3),
+    ]
+    scores = compute_accuracy([*known, scored(3, UP, 101.0, confidence=0.6), scored(4, UP, 100.0, token=0.1)])
+    assert scores.brier == pytest.approx((0.4**2 + 0.6**2 + 0.4**2) / 3)
+    assert scores.brier_token == pytest.approx((0.1**2 + 0.7**2) / 2)
+    assert compute_accuracy([scored(3, UP, 101.0)]).brier_token is None

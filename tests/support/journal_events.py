@@ -113,6 +113,7 @@ EXAMPLES = (
             confidence=0.6,
             close=2.0,
             last_close=1.5,
+            token_probability_up=0.7,
             text="{}",
         ),
         prompt="p",

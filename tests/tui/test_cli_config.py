@@ -1,15 +1,19 @@
 """Flags and the TOML file: what is accepted, what wins, and how a wrong word is answered."""
 
 import json
+from dataclasses import asdict
 from datetime import date
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from engine.errors import UsageError
 from llm.model_files import model_folder
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, student_settings
 from strategies.config_file import load_config
 from tests.support.tables_on_disk import write_bars, write_lines, write_news
+from tui.cli.config_options import config_options
 from tui.cli.main import run
 
 EVERY_KEY = """
@@ -23,6 +27,14 @@ champion = false
 quantization = "none"
 prompt = "compact"
 batch = 8
+mode = "json"
+samples = 1
+think_tokens = 64
+device = "cpu"
+dtype = "float32"
+task = "next"
+mask = false
+allow_remote = false
 cash = 5000
 fee_bps = 1.5
 slippage_bps = 2
@@ -138,7 +150,7 @@ def test_a_file_with_every_key_runs_from_anywhere_and_flags_win_over_it(project,
 
 
 def test_that_file_has_every_key_there_is(project):
-    elsewhere = {"adapter", "store", "rates_files"}
+    elsewhere = {"adapter", "store", "rates_files", "model", "adapter_name"}
     assert load_config(project, {}).model_fields_set == BacktestConfig.model_fields.keys() - elsewhere
 
 
@@ -197,7 +209,7 @@ def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, te
     line = expect_refusal(capsys, "backtest", "--config", path, "--data-dir", tmp_path / "data")
     assert line.startswith(f"closecall: {path}: ")
     assert all(part in line for part in parts), line
-    assert len(line) < 600
+    assert len(line) < 700
     assert not (tmp_path / "data").exists()
 
 
@@ -211,7 +223,7 @@ def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, te
         (["--fee-bps", "-1"], ["fee_bps = -1.0"]),
         (["--start", "0001-01-01"], ["start = '0001-01-01'", "1900 to 2199"]),
         (["--start", "tomorrow"], ["start = 'tomorrow'", "YYYY-MM-DD"]),
-        (["--quantization", "int8"], ["quantization = 'int8'", "'none' or 'nf4'"]),
+        (["--quantization", "int4"], ["quantization = 'int4'", "'none', 'int8' or 'nf4'"]),
         (["--headlines", "none"], ["market.headlines = 'none'", "'familiar'"]),
         (["--days", "3"], ["market.days = 3", "10"]),
         (["--end", "2020-01-01"], ["--end 2020-01-01 is not after --start 2023-01-01"]),
@@ -280,6 +292,57 @@ def test_a_journaled_configuration_keeps_the_keys_of_the_first_version_and_is_re
     assert (stored["gross"], stored["allow_harmful"]) == (0.5, True)
     assert not stored.keys() & {"max_gross_exposure", "allow_bad_data"}
     assert BacktestConfig.model_validate(stored) == config
+
+
+NEW_STUDENT_KEYS = {
+    "mode": "readout",
+    "samples": 3,
+    "think_tokens": 64,
+    "device": "cuda:1",
+    "dtype": "bfloat16",
+    "task": "same-day",
+    "mask": False,
+    "model": "qwen",
+    "adapter_name": "mine",
+    "allow_remote": True,
+}
+
+
+def test_keys_of_the_student_are_passed_on_and_journaled_only_where_they_are_not_the_default():
+    stored = load_config(None, {}).stored()
+    assert not stored.keys() & NEW_STUDENT_KEYS.keys()
+    config = load_config(None, NEW_STUDENT_KEYS)
+    assert config.stored() == {**stored, **NEW_STUDENT_KEYS}
+    assert BacktestConfig.model_validate(config.stored()) == config
+    settings = asdict(student_settings(config))
+    assert {key: settings[key] for key in NEW_STUDENT_KEYS} == NEW_STUDENT_KEYS
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--mode", "fast"], "mode = 'fast' does not fit"),
+        (["--device", "tpu"], "device = 'tpu' does not fit"),
+        (["--samples", "0"], "samples = 0 does not fit"),
+        (["--dtype", "int4"], "dtype = 'int4' does not fit"),
+    ],
+)
+def test_a_wrong_value_of_the_student_is_one_line(capsys, words, told):
+    assert told in expect_refusal(capsys, "bench", "forecast", *words)
+
+
+def test_prompts_can_be_masked_and_shown_by_a_flag():
+    given = []
+
+    @config_options("mask")
+    def command(flags):
+        given.append(flags)
+
+    runner, program = CliRunner(), typer.Typer()
+    program.command()(command)
+    for words in ([], ["--mask"], ["--no-mask"]):
+        assert runner.invoke(program, words).exit_code == 0
+    assert given == [{}, {"mask": True}, {"mask": False}]
 
 
 def test_an_old_and_a_new_name_of_one_key_are_refused_together(tmp_path):

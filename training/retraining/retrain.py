@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
+from engine.instruments import Instrument
 from engine.journal.canonical import to_jsonable
 from engine.journal.events import encode
 from engine.journal.events.codec import encode_fields
@@ -24,8 +25,9 @@ from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
 from llm.student import Student, StudentSettings
-from strategies.config import BacktestConfig, student_settings
+from strategies.config import BacktestConfig
 from strategies.results import Result
+from strategies.students import recorded_settings
 from training.dataset.experience import Experience
 from training.promotion.evidence import compute_net_returns
 from training.promotion.rule import GateRule, GateVerdict, alpha_spent, evaluate_challenger
@@ -42,6 +44,7 @@ class _RetrainContext:
     """The data of one retraining. `until` is the last close whose outcome is known."""
 
     config: BacktestConfig
+    instruments: Mapping[str, Instrument]
     settings: WalkForwardConfig
     experiences: Sequence[Experience]
     until: datetime
@@ -58,7 +61,7 @@ class _RetrainContext:
 
     def student_settings(self, adapter: Adapter | None) -> StudentSettings:
         """Return the student's settings with an adapter of the registry, or as the run had them."""
-        return student_settings(self.config, adapter.folder if adapter else None)
+        return recorded_settings(self.config, self.instruments, adapter.folder if adapter else None)
 
     def append(self, payload: object) -> None:
         """Append an event to the journal of the training."""
@@ -108,6 +111,7 @@ def retrain(
     ):
         context = _RetrainContext(
             config=source.config,
+            instruments=source.instruments,
             settings=settings,
             experiences=experiences,
             until=source.until,

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
+from engine.instruments import Instrument
 from engine.journal.canonical import to_jsonable
 from engine.journal.events import Kind, decode_as, encode
 from engine.journal.events.codec import encode_fields
 from engine.journal.events.sessions import RunStarted
 from engine.journal.events.training import TrainedByHand
 from engine.journal.journal import Journal
-from strategies.config import BacktestConfig, student_settings
+from strategies.config import BacktestConfig
 from strategies.paper.files import session_folder
 from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, list_runs
+from strategies.students import recorded_settings, require_next_close
 from training.dataset.experience import Experience
 from training.dataset.loaders import decode_config, load_run_experiences, load_session_experiences
 from training.trained_adapter import OnProgress, Trainer, TrainingJob
@@ -36,6 +38,12 @@ class OutcomeSource:
     run: str
     config: BacktestConfig
     experiences: Sequence[Experience]
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """Return the instruments by symbol."""
+        instruments = (item.trade_context.instrument for item in self.experiences)
+        return {instrument.symbol: instrument for instrument in instruments}
 
     @property
     def until(self) -> datetime:
@@ -59,6 +67,7 @@ def read_source(data_dir: Path, name: str | None, until: datetime | None = None)
         config, experiences = _read_session(data_dir, name, until)
     else:
         config, experiences = _read_run(data_dir, name)
+    require_next_close(config, f"training on {name}")
     if not experiences:
         raise UsageError(f"{name} has no forecast with a known outcome; choose another --from")
     return OutcomeSource(run=name, config=config, experiences=experiences)
@@ -150,7 +159,7 @@ def train_once(
 
         trainer = (trainers or create_trainers(settings))[settings.method]
         job = TrainingJob(
-            start=student_settings(source.config),
+            start=recorded_settings(source.config, source.instruments),
             training=data.training,
             held_out=data.held_out,
             folder=out,

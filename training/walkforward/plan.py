@@ -10,10 +10,11 @@ from engine.journal.canonical import row_digest
 from engine.model import Observation
 from engine.timeline import build_observations
 from llm.student import Student, StudentSettings
-from strategies.config import BacktestConfig, student_settings
+from strategies.config import BacktestConfig
 from strategies.instrument_settings import build_costs
 from strategies.market_data import MarketData, load_market_data
 from strategies.sizing import build_sizing
+from strategies.students import recorded_settings, settle_student
 from training.dataset.experience import Experience, build_experiences, find_longest_horizon
 from training.promotion.rule import GateRule, alpha_spent
 from training.walkforward.config import WalkForwardConfig
@@ -71,8 +72,8 @@ def build_plan(
         ClosecallError: For data or settings that the user can correct.
     """
     data = data or load_market_data(config, data_dir)
-    start = student_settings(config)
-    student = load(start)
+    config, data, student = settle_student(config, data, load)
+    start = recorded_settings(config, data.instruments)
     observed = build_observations(data.bars, data.news, window=student.window, start=data.start)
     experiences = build_experiences(
         observed,

@@ -26,6 +26,7 @@ from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export, require_free
+from strategies.students import require_next_close
 from training.trained_adapter import Trainer
 from training.walkforward.arms import (
     ChampionPeriod,
@@ -70,13 +71,14 @@ def walkforward(
     Raises:
         ClosecallError: For data or settings that the user can correct.
     """
+    require_next_close(config, "a walk-forward")
     if settings.arms and trainers is None:
         require_trainable(student_settings(config))
     if config.out is not None:
         require_free(config.out, overwrite=config.overwrite)
     on_progress("reading", 0, 0)
     plan = build_plan(config, settings, data_dir, load, data)
-    name, folder = open_or_create_run(data_dir, resume, plan.header, config.stored(), clock())
+    name, folder = open_or_create_run(data_dir, resume, plan.header, plan.config.stored(), clock())
     with _locked_record(name, folder, clock) as record, AnswerCache(data_dir / "ledger.sqlite") as cache:
         context = WalkForwardContext(
             student=plan.student_settings,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import CheckFailed, UsageError
+from strategies.config import STUDENT_KEYS
 from strategies.console import utc_now
 from tui.cli.config_options import config_options
 from tui.cli.options import AsJson, DataDir, print_json
@@ -15,7 +16,7 @@ bench_app = typer.Typer(help="Measure students and the engine.", no_args_is_help
 
 
 @bench_app.command("forecast")
-@config_options("student", "adapter", "quantization")
+@config_options(*STUDENT_KEYS)
 def bench_forecast(
     flags: dict[str, Any],
     prompts: Annotated[int, typer.Option(min=8, help="How many prompts to answer.")] = 512,
@@ -34,7 +35,7 @@ def bench_forecast(
 
 
 @bench_app.command("edge")
-@config_options("student", "adapter", "quantization")
+@config_options(*STUDENT_KEYS)
 def bench_edge(
     flags: dict[str, Any],
     seeds: Annotated[str, typer.Option(help="Seeds of the markets, with commas.")] = "101,102,103,104,105",

@@ -37,8 +37,13 @@ class _Option:
     def name(self) -> str:
         return "_".join(self.path)
 
+    @property
+    def _two_ways(self) -> bool:
+        """Whether it is a switch that can be turned on and off, such as --mask/--no-mask."""
+        return "/" in self.flag
+
     def parameter(self) -> inspect.Parameter:
-        switch = self.type is bool
+        switch = self.type is bool and not self._two_ways
         option = typer.Option(self.flag, metavar=self.metavar, help=self.help)
         return inspect.Parameter(
             self.name,
@@ -49,14 +54,15 @@ class _Option:
 
     def add_value(self, flags: dict[str, Any], value: Any) -> None:
         """Put a value that was given among the keys of its table."""
-        if value is None or value is False or value == []:
+        if value is None or value == [] or (value is False and not self._two_ways):
             return
         if self.commas:
             value = [part for word in value for part in word.split(",") if part]
         *tables, key = self.path
         for table in tables:
             flags = flags.setdefault(table, {})
-        flags[key] = not self.flag.startswith("--no-") if self.type is bool else value
+        switch = self.type is bool and not self._two_ways
+        flags[key] = not self.flag.startswith("--no-") if switch else value
 
 
 def config_options(

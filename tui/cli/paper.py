@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import CheckFailed, JournalError, UsageError
+from strategies.config import STUDENT_KEYS
 from strategies.console import print_stderr, utc_now
 from tui.cli.config_options import config_options
 from tui.cli.data import check_app
@@ -51,7 +52,7 @@ Reason = Annotated[str, typer.Option(help="Why; written to the journal.")]
 @paper_app.command("start")
 @config_options(
     "symbols",
-    "student",
+    *(key for key in STUDENT_KEYS if key != "adapter"),
     "feeds",
     "news",
     "store",

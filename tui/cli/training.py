@@ -30,7 +30,7 @@ _TRAINING = tuple(
     "walkforward.*",
     "*",
     "market.*",
-    without=(*_TRADING, "feeds", "market.headlines"),
+    without=(*_TRADING, "feeds", "task", "market.headlines"),
     texts={"start": "First day of the history."},
 )
 def walkforward(

@@ -32,8 +32,9 @@ PREDICTION_KEYS = (
     "abstention",
     "prompt",
     "output",
+    "token_probability_up",
 )
-"""What the payload of every forecast states, in runs as in sessions."""
+"""What the payload of a forecast states, in runs as in sessions; the last only where it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,9 @@ def encode_prediction(record: PredictionRecord, *, dated: bool) -> dict[str, Any
         "output": call.text,
         "adapter": record.adapter,
     }
+    # Journals of earlier versions lack it, and so do those of students whose tokens are not seen.
+    if isinstance(call, Forecast) and call.token_probability_up is not None:
+        stored["token_probability_up"] = call.token_probability_up
     return stored | {"as_of": call.as_of} if dated else stored
 
 
@@ -70,6 +74,7 @@ def decode_prediction(as_of: datetime, stored: Mapping[str, Any]) -> PredictionR
     """Return what `encode_prediction` wrote. Raises KeyError, TypeError or ValueError if it is none."""
     symbol, text = require(stored["symbol"], str), require(stored["output"], str)
     last = decode_number(stored["last_close"])
+    token = stored.get("token_probability_up")
     call: Prediction
     if stored["abstention"] is not None:
         call = Abstention(
@@ -83,6 +88,7 @@ def decode_prediction(as_of: datetime, stored: Mapping[str, Any]) -> PredictionR
             confidence=stored["confidence"],
             close=stored["close"],
             last_close=last,
+            token_probability_up=None if token is None else decode_number(token),
             text=text,
         )
     adapter = stored.get("adapter")
