@@ -186,13 +186,6 @@ def find_anchor(bars: Sequence[Bar], minimum: int, days: int) -> int:
     return 0
 
 
-def reference_close(observation: Observation, task: str) -> float:
-    """Return the close that is 100 in an answer: the last one, or for "same-day" the one before it."""
-    if task != "same-day":
-        return observation.last_close
-    return observation.bars[-2].close if len(observation.bars) > 1 else observation.bars[-1].open
-
-
 def _fill(text: str, values: Mapping[str, str]) -> str:
     """Return the text with its values, without the lines whose values are empty."""
     lines = []

@@ -12,7 +12,7 @@ from llm import template_files
 from llm.news_ranking import rank_headlines
 from llm.prompts import TEMPLATES, find_template
 from llm.template_files import list_templates
-from llm.text_templates import find_anchor, reference_close
+from llm.text_templates import find_anchor
 from tests.support.observations import START, make_bars, make_item, make_observation
 
 NAMES = (("BTC", ("bitcoin",)),)
@@ -114,8 +114,6 @@ def test_a_same_day_prompt_shows_the_day_but_never_its_close(closes, first, seco
     texts = [whole(template, replace(seen, bars=(*seen.bars[:-1], bar))) for bar in asked]
     assert texts[0] == texts[1]
     assert "open " in texts[0] and " volume 30" in texts[0]
-    assert reference_close(seen, "same-day") == closes[-2]
-    assert reference_close(seen, "next") == closes[-1]
 
 
 def test_a_scaled_market_gives_the_same_prompt():
