@@ -19,7 +19,7 @@ from llm.gguf_file import read_gguf_header
 TINY = "tiny"
 SMOLLM2 = "smollm2"
 SETTINGS_FILE = "closecall.json"
-"""Optional in a model folder: {"prompt": "compact" | "full", "released": "YYYY-MM-DD"}."""
+"""Optional in a model folder: {"prompt": a template's name, "released": "YYYY-MM-DD"}."""
 
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
 

@@ -334,7 +334,9 @@ class BacktestConfig(Table):
     quantization: Annotated[
         Quantization, Field(description="Weights of the student (nf4: 4 bits, needs bitsandbytes).")
     ] = Quantization.NONE
-    prompt: str | None = None
+    prompt: Annotated[
+        str | None, Field(description="Prompt template: full, append, compact … or a TOML file of your own.")
+    ] = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
     mode: Annotated[
         DecodingMode,

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.errors import StudentError
 from llm.prompts import CompactTemplate, FullV1Template, find_template, fit_to_token_budget, sanitize
-from llm.student import StudentSettings
+from llm.student import StudentSettings, Task
 from llm.transformers_student import load_student
 from tests.support.observations import make_observation
 
@@ -112,3 +113,22 @@ def test_the_prompts_of_the_first_templates_never_change(template, digest):
     seen = make_observation([100.0 + n * n % 17 for n in range(30)], headlines)
     written = [template.messages(seen, n) for n in (0, 3, 12)]
     assert hashlib.sha256(json.dumps(written).encode()).hexdigest() == digest
+
+
+def test_a_student_takes_template_mask_and_task_from_its_settings(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "full"\ncloses = 3\nmax_tokens = 500')
+    seen = make_observation((100.0, 101.0, 102.0, 103.0), ["Bitcoin rises in January 2024"])
+    wanted = {"names": (("BTC", ("bitcoin",)),), "mask": True, "task": Task.SAME_DAY, "prompt": str(path)}
+    masked = load_student(StudentSettings(student="tiny", **wanted)).prompt(seen)
+    assert "ASSET, Thursday\nCloses before, oldest first: -20 -10 +0\n" in masked
+    assert "* ASSET rises this month\nThis day: open +10 " in masked
+    keys = {load_student(StudentSettings(**(wanted | more))).template.key for more in ({}, {"mask": False})}
+    assert len(keys) == 2
+
+
+def test_an_unknown_template_is_refused_with_the_students_name():
+    with pytest.raises(
+        StudentError, match="student tiny: unknown prompt template 'poem': choose among append"
+    ):
+        load_student(StudentSettings(student="tiny", prompt="poem"))
