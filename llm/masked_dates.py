@@ -38,6 +38,7 @@ _AMOUNT_AFTER = re.compile(
     r"|an ounce\b|(?:b|m|tr)illion\b|thousand\b|bn\b|mn\b|[kmb]\b)",
     re.IGNORECASE,
 )
+_OF_A_YEAR = re.compile(r"\s(?:[Ll]ow|[Hh]igh|[Pp]eak|[Rr]ecord)")
 
 
 def mask_dates(text: str, today: date) -> str:
@@ -210,6 +211,8 @@ def _year(match: re.Match[str], today: date) -> str:
 
 def _is_amount(match: re.Match[str]) -> bool:
     before, after = match.string[max(0, match.start() - 16) : match.start()], match.string[match.end() :][:12]
+    if _OF_A_YEAR.match(after):
+        return False
     is_at = before.endswith((" at ", " At ")) and not re.match(r"\s[A-Z]", after)
     return is_at or bool(_AMOUNT_BEFORE.search(before) or _AMOUNT_AFTER.match(after))
 
@@ -262,7 +265,7 @@ _HAN_YEAR = rf"(?<!\d){_YEAR}|(?<!\d)\d\d|[一二]{_NUMERAL}{{3}}"
 _HAN_MONTH = r"(?<!\d)(\d{1,2}|[一二三四五六七八九十]{1,2})月"
 _HAN_DAY = r"(\d{1,2}|[一二三四五六七八九十]{1,3})[日号]"
 _MONTH_NUMBER, _DAY_NUMBER = "(0?[1-9]|1[0-2])", r"(0?[1-9]|[12]\d|3[01])"
-_NOT_IN_NUMBER = "(?<![A-Za-z0-9.,$€£¥:/-])"
+_NOT_IN_NUMBER = r"(?<![A-Za-z0-9.,$€£¥:/])(?<!\d-)"
 _Name = Callable[[re.Match[str], date], str]
 _CHINESE: tuple[tuple[str, _Name], ...] = (
     (rf"(?:({_HAN_YEAR})年)?{_HAN_MONTH}{_HAN_DAY}", _chinese_day),

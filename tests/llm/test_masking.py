@@ -39,6 +39,7 @@ NAMES = (
         ("FY25 guidance, 2025E EPS", "next year guidance, next year EPS"),
         ("2022-2024 plan, 2023-24 season", "2 years ago to this year plan, last year to this year season"),
         ("in 2024, the 2008 crisis, the 1970s", "this year, the years ago crisis, the decades ago"),
+        ("fees hit 2023 low by end-2024", "fees hit last year low by end-this year"),
         ("at 2024 Paris games, since 2023", "at this year Paris games, since last year"),
         ("2024年3月5日晚间公告,2023年净利润", "3天前晚间公告,去年净利润"),
         ("3月5日讯;24年3月7日;二〇二四年三月八日", "3天前讯;昨天;今天"),
