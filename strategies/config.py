@@ -510,7 +510,7 @@ def student_settings(
 
 
 STUDENT_KEYS = (
-    *("student", "adapter", "quantization", "mode", "samples", "think_tokens", "device", "dtype", "mask"),
-    *("model", "adapter_name", "allow_remote"),
+    *("student", "adapter", "quantization", "prompt", "mode", "samples", "think_tokens", "device", "dtype"),
+    *("mask", "model", "adapter_name", "allow_remote"),
 )
 """The keys that say which student answers and how, for commands that do not trade."""
