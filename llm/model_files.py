@@ -21,7 +21,7 @@ from llm.gguf_file import read_floats, read_gguf_header
 TINY = "tiny"
 SMOLLM2 = "smollm2"
 SETTINGS_FILE = "closecall.json"
-"""Optional in a model folder: {"prompt": "compact" | "full", "released": "YYYY-MM-DD"}."""
+"""Optional in a model folder: {"prompt": a template's name, "released": "YYYY-MM-DD"}."""
 
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
 

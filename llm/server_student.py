@@ -17,7 +17,7 @@ from typing import Any
 from engine.errors import ClosecallError, StudentError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
+from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
 from llm.server_probe import Server, probe_server, require_model
 from llm.structured_output import read_probability_up
@@ -218,7 +218,4 @@ def _estimate_tokens(text: str) -> int:
 
 
 def _select_template(wanted: StudentSettings) -> PromptTemplate:
-    name = wanted.prompt or "full"
-    if name not in TEMPLATES:
-        raise StudentError(f"unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[name]
+    return find_template(wanted.prompt or "full", wanted.task, wanted.names if wanted.mask else None)

@@ -25,7 +25,7 @@ from llm.model_files import (
     model_metadata,
     stated_release,
 )
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
+from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.student import DecodingMode, Progress, StudentSettings
 
 
@@ -74,7 +74,7 @@ class TransformersStudent:
         base = adapter_base(self._adapter) if self._adapter else ""
         if base and Path(base).name != Path(self._wanted.student).name:
             notes.append(f"its adapter was trained on {base}, which should be the same model")
-        if self._folds_system and self.template.name == "full":
+        if self._folds_system and self.template.name != "compact":
             notes.append("its chat template takes no system message, so the task is in the user's")
         if self._max_tokens < self.template.max_tokens:
             notes.append(f"its context of {self._context:,} tokens limits prompts to {self._max_tokens:,}")
@@ -253,8 +253,7 @@ def _latest_date(*dates: date | None) -> date | None:
 
 def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
     name = wanted.prompt or str(model_metadata(folder).get("prompt", "full"))
-    if name not in TEMPLATES:
-        raise StudentError(
-            f"{folder}: unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}"
-        )
-    return TEMPLATES[name]
+    try:
+        return find_template(name, wanted.task, wanted.names if wanted.mask else None)
+    except StudentError as error:
+        raise StudentError(f"student {wanted.student}: {error}") from error

@@ -337,7 +337,9 @@ class BacktestConfig(Table):
     quantization: Annotated[
         Quantization, Field(description="Weights of the student (nf4: 4 bits, needs bitsandbytes).")
     ] = Quantization.NONE
-    prompt: str | None = None
+    prompt: Annotated[
+        str | None, Field(description="Prompt template: full, append, compact … or a TOML file of your own.")
+    ] = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
     mode: Annotated[
         DecodingMode,
@@ -511,7 +513,7 @@ def student_settings(
 
 
 STUDENT_KEYS = (
-    *("student", "adapter", "quantization", "mode", "samples", "think_tokens", "device", "dtype", "mask"),
-    *("model", "adapter_name", "allow_remote"),
+    *("student", "adapter", "quantization", "prompt", "mode", "samples", "think_tokens", "device", "dtype"),
+    *("mask", "model", "adapter_name", "allow_remote"),
 )
 """The keys that say which student answers and how, for commands that do not trade."""

@@ -111,7 +111,7 @@ DAMAGE = {
         "closecall.json: released is 'soon'",
         "YYYY-MM-DD",
     ),
-    "an unknown prompt template": (change("closecall.json", prompt="poem"), "'poem'", "choose one of"),
+    "an unknown prompt template": (change("closecall.json", prompt="poem"), "'poem'", "choose among"),
 }
 
 
