@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from operator import attrgetter
@@ -118,6 +118,20 @@ def _build_for_symbol(
             )
         )
     return observations
+
+
+def hide_last_close(observation: Observation) -> Observation:
+    """Return an observation of the task same-day: in its last bar, that day, the open stands for the close.
+
+    What is to be forecast is thus in no observation, whatever a prompt shows of it.
+
+    Raises:
+        ValueError: For an observation of one bar, which has no close before the day.
+    """
+    if len(observation.bars) < 2:
+        raise ValueError(f"{observation.symbol}: the day {observation.as_of} has no close before it")
+    *before, day = observation.bars
+    return replace(observation, bars=(*before, replace(day, close=day.open)))
 
 
 _MAX_NEWS = 2000

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.model import Observation, Prediction
+from engine.timeline import hide_last_close
 from llm.answer_cache import AnswerCache, answer_digest
-from llm.answers import parse_answer
-from llm.student import BatchedStudent, Progress, Student
+from llm.answers import parse_answer, parse_answer_text
+from llm.student import BatchedStudent, Progress, Student, Task
 
 _KEEP_EVERY = 1024
 
@@ -20,14 +21,48 @@ class Forecasts:
     num_generated: int
 
 
+def view(observation: Observation, task: Task) -> Observation:
+    """Return what the student may see of an observation for a task."""
+    return hide_last_close(observation) if task is Task.SAME_DAY else observation
+
+
+def read_answer(text: str, observation: Observation, task: Task) -> Prediction:
+    """Return the prediction in an answer about what `view` returned.
+
+    One of the task same-day is dated at the close before the day, from which its direction counts: so it is
+    scored like a forecast of that day that was made in time, which it is not. It is never traded.
+
+    Args:
+        text: The raw answer.
+        observation: The observation, as `view` returned it.
+        task: The task.
+    """
+    if task is not Task.SAME_DAY:
+        return parse_answer(text, observation)
+    before = observation.bars[-2]
+    return parse_answer_text(text, observation.symbol, before.closes_at, before.close)
+
+
 def forecast(
-    observed: Sequence[Observation], student: Student, ledger: AnswerCache, on_progress: Progress
+    observed: Sequence[Observation],
+    student: Student,
+    ledger: AnswerCache,
+    on_progress: Progress,
+    task: Task = Task.NEXT,
 ) -> Forecasts:
     """Make one prediction for each observation, in order.
 
     A prompt that the ledger knows, or that occurs twice, is asked once. Answers are kept as they come: an
     interrupted run loses at most one batch of a `BatchedStudent`, and the last thousand of another.
+
+    Args:
+        observed: What to forecast.
+        student: Who is asked.
+        ledger: The answers that are known.
+        on_progress: Called with the number of answers made and to be made.
+        task: What is forecast of each observation.
     """
+    observed = [view(observation, task) for observation in observed]
     prompts = tuple(student.prompt(observation) for observation in observed)
     digests = [answer_digest(student.fingerprint, prompt) for prompt in prompts]
     answers = ledger.get_many(list(dict.fromkeys(digests)))
@@ -41,7 +76,7 @@ def forecast(
         ledger.put_many(student.fingerprint, rows)
         answers.update((row["digest"], row["answer"]) for row in rows)
     calls = tuple(
-        parse_answer(answers[digest], observation)
+        read_answer(answers[digest], observation, task)
         for digest, observation in zip(digests, observed, strict=True)
     )
     return Forecasts(calls=calls, prompts=prompts, num_generated=len(waiting))

@@ -22,7 +22,7 @@ from llm.backends import load_student
 from llm.forecaster import NO_FORECASTS, forecast
 from llm.model_files import fingerprint
 from llm.prompts import DEFAULT_WINDOW
-from llm.student import Student
+from llm.student import Student, Task
 from strategies import baselines
 from strategies.config import BacktestConfig
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
@@ -40,7 +40,7 @@ from strategies.results import (
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
 from strategies.sizing import volatility
-from strategies.students import settle_student
+from strategies.students import require_next_close, settle_student
 
 if TYPE_CHECKING:
     from strategies.strategy import Strategy
@@ -81,6 +81,8 @@ def backtest(
     """
     if config.out is not None:
         require_free(config.out, overwrite=config.overwrite)
+    if strategy is not None:
+        require_next_close(config, "a strategy")
     on_progress("reading", 0, 0)
     market = data or load_market_data(config, data_dir)
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
@@ -96,7 +98,9 @@ def backtest(
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if market.rates is not None:
             recorder.append(encode(market.rates, started_at))
-        for event in encode_run_inputs(spec, market, started_at, strategy_name):
+        about = {"strategy": strategy_name} if strategy_name else {}
+        about |= {"task": config.task} if config.task is not Task.NEXT else {}
+        for event in encode_run_inputs(spec, market, started_at, about):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
@@ -104,7 +108,7 @@ def backtest(
             if student is not None:
                 with AnswerCache(data_dir / "ledger.sqlite") as cache:
                     report = _progress_callback(recorder, clock, on_progress)
-                    forecasts = forecast(observed, student, cache, report)
+                    forecasts = forecast(observed, student, cache, report, config.task)
             adapter = fingerprint([config.adapter]) if config.adapter else None
             for call, prompt in zip(forecasts.calls, forecasts.prompts, strict=True):
                 recorder.record_prediction(call, prompt, adapter)
@@ -234,7 +238,8 @@ def _simulate(
     recorder: Recorder | None,
     own: "Strategy | None",
 ) -> EngineResult:
-    by_decision = {(call.symbol, call.as_of): call for call in calls}
+    # What is not to be traded does not reach the engine.
+    by_decision = {(call.symbol, call.as_of): call for call in calls} if spec.sizing.cap else {}
     settings: dict[str, Any]
     strategy: type[SliceStrategy]
     if own is not None:

@@ -199,6 +199,11 @@ class _RunReplay:
                 f"run {journal.session} was traded by the strategy {strategy}, which its journal does not "
                 "hold; run the backtest twice and compare the digests"
             )
+        if task := settings.about.get("task"):
+            raise JournalError(
+                f"run {journal.session} has the task {task}, which is scored and never traded; "
+                "there is nothing to replay"
+            )
         require_rules(settings.rules, f"run {journal.session}", "run the backtest again")
         self._settings = decode_run_spec(settings)
         self._state = SessionState(self._settings, calendars)

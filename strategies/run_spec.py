@@ -156,7 +156,7 @@ UNLIMITED = RiskLimits(
 
 
 def encode_run_inputs(
-    spec: RunSpec, market: MarketData, at: datetime, strategy: str | None = None
+    spec: RunSpec, market: MarketData, at: datetime, about: Mapping[str, Any] | None = None
 ) -> list[Event]:
     """Return what a run's journal needs, beside its slices and forecasts, to be replayed: journaled first.
 
@@ -164,9 +164,10 @@ def encode_run_inputs(
         spec: What decides the run.
         market: The market data.
         at: When the run started.
-        strategy: The name of a user's strategy that trades in place of the built-in one.
+        about: What is to be known of it besides: the name of a user's `strategy` that trades in place of the
+            built-in one, or a `task` that is not traded.
     """
-    settings = encode_run_spec(spec, {"strategy": strategy} if strategy else {}, RunSettings)
+    settings = encode_run_spec(spec, about or {}, RunSettings)
     return [encode(settings, at), *encode_history(market), *encode_rates(market)]
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from engine.instruments import Instrument
 from engine.model import Bar, Forecast
+from llm.student import Task
 from strategies.config import BacktestConfig
 
 _MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
@@ -51,10 +52,10 @@ def volatility(bars: Sequence[Bar]) -> float:
 
 
 def build_sizing(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> PositionSizing:
-    """Return the sizing rule of a run over these symbols."""
+    """Return the sizing rule of a run over these symbols; its cap is 0 for a task that is not traded."""
     shortable = (symbol for symbol, item in instruments.items() if config.allow_short and item.shortable)
     return PositionSizing(
         risk_aversion=config.risk_aversion,
-        cap=config.max_gross_exposure / len(instruments),
+        cap=config.max_gross_exposure / len(instruments) if config.task is Task.NEXT else 0.0,
         shortable=frozenset(shortable),
     )

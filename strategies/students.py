@@ -29,6 +29,8 @@ def settle_mask(
         market: Its market data.
         load: Loads a student; its weights are not needed.
     """
+    if config.task is Task.SAME_DAY:
+        market = replace(market, notes=(*market.notes, SAME_DAY_NOTE))
     unmasked = student_settings(config.model_copy(update={"mask": None}))
     if market.is_simulated or not masks_by_default(unmasked):
         return config, market
@@ -80,10 +82,17 @@ def recorded_settings(
     return student_settings(config, adapter, list_names(instruments, config.aliases) if config.mask else ())
 
 
+SAME_DAY_NOTE = (
+    "Task same-day: each forecast is of a day's close, from that day's own open, high, low, volume and news. "
+    "It could not have been made in time, so it is scored and nothing is traded: no order of anyone, and "
+    "every return is zero."
+)
+
+
 def require_next_close(config: BacktestConfig, command: str) -> None:
     """Raise UsageError for a task whose forecasts cannot be traded."""
     if config.task is not Task.NEXT:
         raise UsageError(
             f"--task {config.task}: it is scored and never traded, so {command} has no use for it; "
-            "run closecall backtest"
+            "run closecall backtest with the built-in strategy"
         )

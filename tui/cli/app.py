@@ -11,6 +11,7 @@ from tui.cli.bench import bench_app
 from tui.cli.config_options import config_options
 from tui.cli.dash import dash
 from tui.cli.data import check_app, collect, fetch_app
+from tui.cli.forecast import forecast
 from tui.cli.models import models_app
 from tui.cli.options import (
     AsJson,
@@ -151,5 +152,5 @@ for name, group in {
     "bench": bench_app,
 }.items():
     app.add_typer(group, name=name)
-for command in (walkforward, retrain, collect, dash):
+for command in (forecast, walkforward, retrain, collect, dash):
     app.command()(command)

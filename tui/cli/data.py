@@ -173,7 +173,7 @@ def fetch_bars(
             store = tuple(name for name in settings.store if name != FILES)
             how = {"timeframe": timeframe, "adjustment": prices}
             more = {"retry_gaps": retry_gaps, "refresh": refresh}
-            reports = _fetch_sources(
+            reports = fetch_sources(
                 settings.model_copy(update={"store": store}), tied, data, progress, how, more
             )
     if as_json:
@@ -210,7 +210,7 @@ def _import_files(
     )
 
 
-def _fetch_sources(
+def fetch_sources(
     settings: Any,
     symbol_overrides: Mapping[str, str],
     data: Path | None,
