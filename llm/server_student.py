@@ -17,7 +17,8 @@ from typing import Any
 from engine.errors import ClosecallError, StudentError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
+from llm.known_models import known_model
+from llm.prompts import Messages, find_template, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
 from llm.server_probe import Server, probe_server, require_model
 from llm.structured_output import read_probability_up
@@ -61,7 +62,7 @@ class ServerStudent:
     """A model on a server. Make one with `load_student`."""
 
     def __init__(self, wanted: StudentSettings, url: str) -> None:
-        self.template = _select_template(wanted)
+        self.template = find_template(wanted.prompt or "full", wanted.task)
         self.window = self.template.window
         self._wanted = wanted
         self._url = url
@@ -75,8 +76,16 @@ class ServerStudent:
 
     @cached_property
     def released(self) -> date | None:
-        """Return the day of the model's release, where the table of known models has it."""
-        return None
+        """Return the day of the model's release, where the table of known models has it.
+
+        What an adapter was trained on is not known.
+        """
+        if self._wanted.adapter_name:
+            return None
+        server = self._server
+        names = (server.model, server.listed.root if server.listed else None)
+        known = next(filter(None, (known_model(name) for name in names if name)), None)
+        return known.released if known else None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -215,10 +224,3 @@ class ServerStudent:
 def _estimate_tokens(text: str) -> int:
     """Return about how many tokens a text has: Qwen's, which takes digits one by one, has no more."""
     return len(re.findall(r"[A-Za-z]{1,5}|[^\sA-Za-z]", text))
-
-
-def _select_template(wanted: StudentSettings) -> PromptTemplate:
-    name = wanted.prompt or "full"
-    if name not in TEMPLATES:
-        raise StudentError(f"unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[name]

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_a_template_without_system_messages_gets_the_task_in_the_users(seen):
     with OpenAIServer() as server:
         answer, server.answer = server.answer, refuse
         assert len(answers(server, seen[:2], prompt="full")) == 2
-        assert server.asked[-1]["messages"][0]["content"].startswith("You forecast daily markets.")
+        assert server.asked[-1]["messages"][0]["content"].startswith("You forecast a market")
 
 
 def test_answers_come_in_order_with_no_more_requests_at_once_than_the_batch(seen):
@@ -258,10 +258,10 @@ def test_the_fingerprint_changes_with_whatever_decides_an_answer():
 
 def test_a_short_context_leaves_headlines_out(seen):
     item = max(seen, key=lambda observation: len(observation.news))
-    with OpenAIServer(listed=[{"id": "student", "max_model_len": 1200}]) as server:
+    with OpenAIServer(listed=[{"id": "student", "max_model_len": 400}]) as server:
         short = load_student(settings(server, prompt="full"))
         limited = short.prompt(item)
-        assert "limits prompts to about 1,104 tokens" in short.notes[-1]
+        assert "limits prompts to about 304 tokens" in short.notes[-1]
         server.listed = []
         assert len(load_student(settings(server, prompt="full")).prompt(item)) > len(limited)
 
@@ -310,6 +310,24 @@ def test_neither_proxies_nor_the_users_other_settings_are_used(seen, monkeypatch
 def test_settings_of_a_local_model_are_refused(changes, expected):
     with pytest.raises(StudentError, match=expected):
         load_student(StudentSettings(student="http://127.0.0.1:1/v1", model="m", **changes))
+
+
+def test_the_name_of_a_model_on_a_server_is_refused_for_a_local_one():
+    with pytest.raises(UsageError, match="with --student http://HOST"):
+        load_student(StudentSettings(model="qwen"))
+
+
+@pytest.mark.parametrize(
+    ("listed", "changes", "released"),
+    [
+        ({"id": "student", "root": "Qwen/Qwen3-0.6B"}, {}, date(2025, 4, 29)),
+        ({"id": "student", "root": "/models/mine"}, {}, None),
+        ({"id": "student", "root": "Qwen/Qwen3-0.6B"}, {"adapter_name": "student"}, None),
+    ],
+)
+def test_the_release_of_a_known_model_is_known(listed, changes, released):
+    with OpenAIServer(listed=[listed]) as server:
+        assert load_student(settings(server, **changes)).released == released
 
 
 def test_training_is_refused_with_the_remedy():
