@@ -1,6 +1,6 @@
 """Requests to an OpenAI-compatible server: bounded in time and size, retried, and each failure in one line.
 
-Knows no prompts and no answers. Neither proxies nor redirects are followed, so that prompts and the key
+Independent of prompts and answers. Neither proxies nor redirects are followed, so that prompts and the key
 reach the named address only.
 """
 

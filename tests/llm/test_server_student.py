@@ -223,6 +223,12 @@ def test_a_model_that_the_server_lacks_is_refused(listed, changes, kind, expecte
         _ = load_student(settings(server, **changes)).fingerprint
 
 
+def test_an_adapter_of_sglang_is_asked_for_by_the_names_of_both():
+    with OpenAIServer(("regex",), listed=[{"id": "base", "owned_by": "sglang"}]) as server:
+        _ = load_student(settings(server, model="base", adapter_name="lora")).fingerprint
+        assert [body["model"] for body in server.asked] == ["base:lora"]
+
+
 def test_the_only_model_of_a_server_needs_no_name(seen):
     with OpenAIServer() as server:
         student = load_student(settings(server, model=None))
