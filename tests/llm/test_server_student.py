@@ -1,6 +1,9 @@
 """A student on a server: what it asks, what it takes for an answer, and each failure in one line."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -399,3 +402,24 @@ def test_prompts_are_chat_messages_in_canonical_json(seen):
     assert [message["role"] for message in messages] == ["system", "user"]
     assert json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":")) == prompt
     assert len(texts) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_loses_at_most_one_batch(tmp_path):
+    config = tmp_path / "closecall.toml"
+    command = [sys.executable, "-c", "from tui.cli.main import main; main()", "backtest"]
+    command += ["--config", str(config), "--data-dir", str(tmp_path / "data"), "--json"]
+    with OpenAIServer(("regex",), seconds=0.1) as server:
+        config.write_text(f'student = "{server.student}"\nbatch = 4\nprompt = "compact"\nmarket.days = 24\n')
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            while len(server.prompts) < 12 and process.poll() is None:
+                time.sleep(0.01)
+        finally:
+            process.kill()
+            process.wait()
+        asked, server.seconds = len(server.prompts), 0.0
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        again = len(server.prompts) - len(set(server.prompts))
+    assert 12 <= asked < len(set(server.prompts))
+    assert again <= 4
