@@ -18,7 +18,7 @@ from engine.errors import ClosecallError, StudentError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
 from llm.known_models import known_model
-from llm.prompts import Messages, find_template, fit_to_token_budget, fold_system_message
+from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
 from llm.server_probe import Server, probe_server, require_model
 from llm.structured_output import read_probability_up
@@ -62,7 +62,7 @@ class ServerStudent:
     """A model on a server. Make one with `load_student`."""
 
     def __init__(self, wanted: StudentSettings, url: str) -> None:
-        self.template = find_template(wanted.prompt or "full", wanted.task)
+        self.template = _select_template(wanted)
         self.window = self.template.window
         self._wanted = wanted
         self._url = url
@@ -224,3 +224,7 @@ class ServerStudent:
 def _estimate_tokens(text: str) -> int:
     """Return about how many tokens a text has: Qwen's, which takes digits one by one, has no more."""
     return len(re.findall(r"[A-Za-z]{1,5}|[^\sA-Za-z]", text))
+
+
+def _select_template(wanted: StudentSettings) -> PromptTemplate:
+    return find_template(wanted.prompt or "full", wanted.task, wanted.names if wanted.mask else None)

@@ -393,6 +393,16 @@ def test_the_regular_expression_and_the_grammar_accept_the_same():
     assert accepted[0] == accepted[1] == [True] * 5 + [False] * 8
 
 
+def test_prompts_are_masked_where_that_is_asked_for(seen):
+    names = ((seen[0].symbol, (seen[0].symbol,)),)
+    with OpenAIServer() as server:
+        plain, masked = (
+            load_student(settings(server, prompt="full", mask=mask, names=names)).prompt(seen[0])
+            for mask in (False, True)
+        )
+    assert seen[0].symbol in plain and seen[0].symbol not in masked
+
+
 def test_prompts_are_chat_messages_in_canonical_json(seen):
     with OpenAIServer() as server:
         student = load_student(settings(server, prompt="full"))
