@@ -20,10 +20,15 @@ from llm.backends import load_student, require_trainable
 from llm.forecaster import forecast
 from llm.structured_output import ANSWER_REGEX, FORMATS, read_probability_up
 from llm.student import DecodingMode, Quantization, StudentSettings
+from strategies.backtest import backtest
+from strategies.config_file import load_config
+from strategies.paper_runtime.launch import build_launch_spec
 from tests.support.servers.openai import OpenAIServer, completion, state_logprobs
 from tests.support.students import DOWN, UP
+from training.retraining.source import read_source
 
 SOON = {"Retry-After-Ms": "1"}
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = "sk-secret-1234"
 
 
@@ -339,9 +344,21 @@ def test_the_release_of_a_known_model_is_known(listed, changes, released):
         assert load_student(settings(server, **changes)).released == released
 
 
-def test_training_is_refused_with_the_remedy():
-    with pytest.raises(StudentError, match="train the local model, then load the adapter into the server"):
-        require_trainable(StudentSettings(student="HTTP://127.0.0.1:1/v1", model="m"))
+def test_a_run_over_a_server_states_both_probabilities_and_is_not_trained_on(tmp_path):
+    with OpenAIServer(("regex",)) as server:
+        flags = {"student": server.student, "model": "student", "prompt": "compact"}
+        flags["market"] = {"coins": 1, "stocks": 0, "days": 30}
+        result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result
+    assert (result["forecasts"], result["abstentions"]) == (25, 0)
+    assert result["student"] == f"student at {server.url[7:]}"
+    remedy = "train the local model, then load the adapter into the server"
+    with pytest.raises(StudentError, match=remedy):
+        read_source(tmp_path, None)
+    flags["paper"] = {"retrain": "weekly"}
+    with pytest.raises(StudentError, match=remedy):
+        build_launch_spec(tmp_path, None, None, flags, replay=True, speed="max", symbol_overrides={})
+    with pytest.raises(StudentError, match=remedy):
+        require_trainable(StudentSettings(student=server.student.upper()))
 
 
 @pytest.mark.parametrize(
