@@ -76,7 +76,9 @@ def require_trainable(wanted: StudentSettings) -> None:
     """Raise StudentError for a student of a kind that has no model to train."""
     backend = _backend(wanted)
     if not backend.trainable:
-        raise StudentError(f"student {wanted.student}: it has no weights here to train; {backend.remedy}")
+        # An address may hold a password, which is only found when such a student is loaded.
+        name = "on a server" if backend.remote else wanted.student
+        raise StudentError(f"student {name}: it has no weights here to train; {backend.remedy}")
 
 
 def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:

@@ -180,7 +180,7 @@ def test_a_failure_is_one_line_with_the_remedy_and_keeps_what_was_answered(
 
 
 def test_passing_failures_are_ridden_out(seen):
-    failures = [(429, "{}", SOON), (503, "{}", SOON), (500, "{}", SOON), "reset", "cut"]
+    failures = [(429, "{}", SOON), (503, "{}", SOON), (500, "{}", SOON), "<html>restarting", "reset", "cut"]
 
     def fail(_number, _body):
         return failures.pop() if failures else None
