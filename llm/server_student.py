@@ -196,7 +196,7 @@ class ServerStudent:
         if stated != first:
             raise StudentError(
                 f"student {self.name}: the server's fingerprint changed from {first!r:.60} to "
-                f"{stated!r:.60}; leave the server as it is while it is asked"
+                f"{stated!r:.60}; leave the server as it is while it is asked, and start again"
             )
         choice = completion.choices[0]
         text = (choice.message.content or "").strip()
