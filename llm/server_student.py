@@ -17,6 +17,7 @@ from typing import Any
 from engine.errors import ClosecallError, StudentError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
+from llm.answers import add_probability
 from llm.known_models import known_model
 from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
@@ -204,9 +205,7 @@ class ServerStudent:
             # The key stands for what the server states of its tokens; a model cannot state it.
             return f"{text} (probability_up by the model)"
         probability = read_probability_up(text, choice.logprobs) if text.endswith("}") else None
-        if probability is None:
-            return text
-        return f'{text[:-1].rstrip()}, "probability_up": {probability:.4f}}}'
+        return add_probability(text, probability)
 
     @cached_property
     def _server(self) -> Server:

@@ -1,7 +1,7 @@
 """Compare a model's answers through a server with its answers in this process: prints JSON.
 
-The prompts are the same chat messages. `equal` counts equal forecasts, `flipped` other directions, `parsed` answers
-that can be read. Without --url, `transformers serve` is started on the model's folder.
+The prompts are the same chat messages. `equal` counts equal forecasts, `flipped` other directions, `parsed`
+answers that can be read. Without --url, `transformers serve` is started on the model's folder.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
