@@ -103,11 +103,12 @@ def measure(model: Any) -> ModelSize:
         linear=sum(linear.values()),
         embeddings=sum(embeddings.values()),
         other=total - sum(linear.values()) - sum(embeddings.values()),
-        cached=_cached_per_token(model.config.get_text_config()),
+        cached=cached_per_token(model.config.get_text_config()),
     )
 
 
-def _cached_per_token(config: Any) -> int:
+def cached_per_token(config: Any) -> int:
+    """Return how many numbers a model keeps for each token: keys and values of all layers."""
     heads = getattr(config, "num_attention_heads", None) or 1
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads

@@ -18,6 +18,8 @@ _CHUNK = 8_192
 class Int8Linear(nn.Linear):
     """A linear layer with its weight of shape (out, in) in int8, and a scale of shape (out,) for its rows."""
 
+    scale: torch.Tensor
+
     def __init__(self, source: nn.Linear | Conv1D, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
         weight = (source.weight.T if isinstance(source, Conv1D) else source.weight).detach().float()

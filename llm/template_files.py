@@ -56,15 +56,13 @@ def load_template(name: str, task: str = "next") -> TextTemplate:
     texts = _check_texts(path, task, content.get(task))
     indicators = _check_indicators(path, content.get("indicators", []))
     identity = json.dumps([task, texts, limits, indicators], sort_keys=True, ensure_ascii=False)
-    whole: dict[str, Any] = {
+    fields: dict[str, Any] = texts | {
         key: value if key == "price_step" else int(value) for key, value in limits.items()
     }
     return TextTemplate(
         name=path.stem,
         task=task,
-        system=texts["system"],
-        user=texts["user"],
-        **whole,
+        **fields,
         indicators=indicators,
         digest=hashlib.sha256(identity.encode()).hexdigest(),
     )

@@ -77,7 +77,7 @@ def forecast_latest(
     prompt = student.prompt(observation)
     _load_weights(student)
     began = time.perf_counter()
-    (answer,) = student.answer([prompt], lambda _done, _total: None)
+    (answer,) = student.answer([prompt], lambda *_: None)
     latency = time.perf_counter() - began
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
         digest = answer_digest(student.fingerprint, prompt)

@@ -32,7 +32,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = "sk-secret-1234"
 
 
-def silent(_done, _total):
+def silent(*_progress):
     pass
 
 

@@ -29,7 +29,6 @@ from strategies.paper_runtime.model_updates import ChampionWatcher
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.runs import list_runs
 from tests.support.adapters_on_disk import enter_many, instant_at, promote
-from tests.support.collected_sessions import Trial
 from tests.support.dash_scenes import load_snapshot
 from tests.support.paper_sessions import (
     CONFIG,
@@ -139,15 +138,14 @@ def make_registry(folder):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, collected):
     """A folder with runs, a replayed session and a registry, and one with a collecting session."""
-    replayed, collected = tmp_path_factory.mktemp("replayed"), tmp_path_factory.mktemp("collected")
+    replayed = tmp_path_factory.mktemp("replayed")
     make_registry(replayed)
     make_runs(replayed)
     with pytest.MonkeyPatch.context() as patch:
         make_session(replayed, patch)
-    Trial(collected, seed=11).run()
-    return replayed, collected
+    return replayed, collected[0]
 
 
 @pytest.fixture(scope="module")
