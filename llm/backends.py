@@ -21,6 +21,7 @@ class Backend:
         module: The module whose `load_student` makes one from its settings; imported at the first use.
         pattern: A regular expression of its students' names; empty takes those that no other kind takes.
         trainable: Whether its students are `llm.student.TrainableStudent`.
+        remedy: What to do instead of training one.
         reads: Whether its students may have read of the world, so that their prompts are masked.
     """
 
@@ -28,10 +29,17 @@ class Backend:
     module: str
     pattern: str = ""
     trainable: bool = False
+    remedy: str = "name a local model"
     reads: bool = True
 
 
 BACKENDS = (
+    Backend(
+        help="http://HOST:PORT/v1, an OpenAI-compatible server, with --model NAME",
+        module="llm.server_student",
+        pattern=r"(?i:https?)://.+",
+        remedy="train the local model, then load the adapter into the server and name it with --adapter-name",
+    ),
     Backend(
         help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub",
         module="llm.transformers_student",
@@ -57,8 +65,9 @@ def load_student(wanted: StudentSettings) -> Student:
 
 def require_trainable(wanted: StudentSettings) -> None:
     """Raise StudentError for a student of a kind that has no model to train."""
-    if not _backend(wanted).trainable:
-        raise StudentError(f"student {wanted.student}: it has no weights here to train; name a local model")
+    backend = _backend(wanted)
+    if not backend.trainable:
+        raise StudentError(f"student {wanted.student}: it has no weights here to train; {backend.remedy}")
 
 
 def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:

@@ -14,16 +14,34 @@ _PROBE: Messages = [
 ]
 
 
+PLAIN_TEMPLATE = (
+    "{{ bos_token if bos_token is defined and bos_token else '' }}"
+    "{% for message in messages %}{{ message.content + '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Answer:\n' }}{% endif %}"
+)
+"""For a tokenizer without a chat template, such as that of a base model."""
+
+_ANSWER = '{"direction": "up", "confidence": 0.60, "close": 100.50}'
+
+
 def load_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a model's folder, padding on the left.
+    """Return the tokenizer of a model's folder or GGUF file, padding on the left.
+
+    One without a chat template gets `PLAIN_TEMPLATE`.
 
     Raises:
-        StudentError: For one without a chat template or an end, and one that needs a package that is missing.
+        StudentError: For one without an end, one that cannot write an answer, and one that needs a package
+            that is missing.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if folder.is_file():
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(
+                folder.parent, gguf_file=folder.name, local_files_only=True
+            )
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises errors of many kinds here
         if (package := _missing_package(folder)) is None:
             raise
@@ -32,7 +50,7 @@ def load_tokenizer(folder: Path) -> Any:
             f"(pip install {package}), or save the tokenizer as tokenizer.json"
         ) from error
     if tokenizer.chat_template is None:
-        raise StudentError(f"{folder}: the tokenizer has no chat template; use a chat (instruct) model")
+        tokenizer.chat_template = PLAIN_TEMPLATE
     if tokenizer.eos_token_id is None:
         raise StudentError(f"{folder}: the tokenizer names no token that ends a text (eos_token); add it")
     tokenizer.padding_side = "left"
@@ -40,6 +58,12 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.pad_token_id is None or (size and tokenizer.pad_token_id >= size):
         # A token that was added for padding alone is not among the model's own.
         tokenizer.pad_token = tokenizer.eos_token
+    written = tokenizer.decode(tokenizer(_ANSWER, add_special_tokens=False).input_ids)
+    if written.strip() != _ANSWER:
+        raise StudentError(
+            f"{folder}: its tokenizer turns an answer into {written[:40]!r}, so answers could not be read; "
+            "use a model that generates text"
+        )
     return tokenizer
 
 

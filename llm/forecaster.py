@@ -1,13 +1,13 @@
 """Answer all prompts of a run, from the answer cache or in large batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.model import Observation, Prediction
 from engine.timeline import hide_last_close
 from llm.answer_cache import AnswerCache, answer_digest
 from llm.answers import parse_answer, parse_answer_text
-from llm.student import Progress, Student, Task
+from llm.student import BatchedStudent, Progress, Student, Task
 
 _KEEP_EVERY = 1024
 
@@ -52,8 +52,8 @@ def forecast(
 ) -> Forecasts:
     """Make one prediction for each observation, in order.
 
-    A prompt that the ledger knows, or that occurs twice, is asked once. Answers are kept as they come, so
-    that an interrupted run loses at most the last thousand.
+    A prompt that the ledger knows, or that occurs twice, is asked once. Answers are kept as they come: an
+    interrupted run loses at most one batch of a `BatchedStudent`, and the last thousand of another.
 
     Args:
         observed: What to forecast.
@@ -68,14 +68,11 @@ def forecast(
     answers = ledger.get_many(list(dict.fromkeys(digests)))
     missing = {d: p for d, p in zip(digests, prompts, strict=True) if d not in answers}
     waiting = list(missing.items())
-    for first in range(0, len(waiting), _KEEP_EVERY):
-        some = waiting[first : first + _KEEP_EVERY]
-
-        def report(done: int, _: int, before: int = first) -> None:
-            on_progress(before + done, len(waiting))
-
-        texts = student.answer([prompt for _, prompt in some], report)
-        rows = [{"digest": d, "prompt": p, "answer": a} for (d, p), a in zip(some, texts, strict=True)]
+    for batch in _answer_batches(student, list(missing.values()), on_progress):
+        rows = [
+            {"digest": waiting[place][0], "prompt": waiting[place][1], "answer": text}
+            for place, text in batch.items()
+        ]
         ledger.put_many(student.fingerprint, rows)
         answers.update((row["digest"], row["answer"]) for row in rows)
     calls = tuple(
@@ -83,6 +80,23 @@ def forecast(
         for digest, observation in zip(digests, observed, strict=True)
     )
     return Forecasts(calls=calls, prompts=prompts, num_generated=len(waiting))
+
+
+def _answer_batches(
+    student: Student, prompts: Sequence[str], on_progress: Progress
+) -> Iterator[Mapping[int, str]]:
+    """Yield the answers by the place of their prompt, a part at a time."""
+    if isinstance(student, BatchedStudent):
+        yield from student.answer_batches(prompts, on_progress)
+        return
+    for first in range(0, len(prompts), _KEEP_EVERY):
+
+        def report(done: int, _: int, before: int = first) -> None:
+            on_progress(before + done, len(prompts))
+
+        some = prompts[first : first + _KEEP_EVERY]
+        texts = student.answer(some, report)
+        yield dict(zip(range(first, first + len(some)), texts, strict=True))
 
 
 NO_FORECASTS = Forecasts(calls=(), prompts=(), num_generated=0)

@@ -1,8 +1,8 @@
 """Where a model's files are and whether they are safe to load. Loads no weights.
 
-Only safetensors are accepted and no code that comes with a model is ever run. A name that is no folder is
-taken for an id on the Hugging Face hub and fetched there: that is the one network access of this package,
-and it happens only when the user names a hub id.
+Only safetensors and GGUF are accepted and no code that comes with a model is ever run. A name that is no
+folder is taken for an id on the Hugging Face hub and fetched there: that is the one network access of this
+package, and it happens only when the user names a hub id.
 """
 
 import hashlib
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError, UsageError
+from llm.gguf_file import read_gguf_header
 
 TINY = "tiny"
+SMOLLM2 = "smollm2"
 SETTINGS_FILE = "closecall.json"
 """Optional in a model folder: {"prompt": "compact" | "full", "released": "YYYY-MM-DD"}."""
 
@@ -45,24 +47,38 @@ _NEUTRAL: tuple[object, ...] = (None, 0, 1, "", [], {})
 
 _CONTEXT_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
 
-_RELEASES = {
-    # From the models' cards on the hub.
-    "Qwen/Qwen3-0.6B": date(2025, 4, 29),
-    "Qwen/Qwen3-1.7B": date(2025, 4, 29),
-    "Qwen/Qwen2.5-0.5B-Instruct": date(2024, 9, 19),
-}
+_ROPE_TENSORS = frozenset(("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"))
+"""How a GGUF file stretches positions, which transformers does not read: the model would answer worse."""
 
 
 def model_folder(name: str) -> Path:
-    """Return the folder of a student ("tiny", a path, a hub id). Raises StudentError with a remedy."""
+    """Return the folder or GGUF file of a student ("tiny", "smollm2", a path, a hub id), checked.
+
+    Raises:
+        StudentError: For a model that is damaged or unsafe, with a remedy.
+        UsageError: For a folder that does not exist.
+    """
     if name == TINY:
         folder = Path(str(files("llm").joinpath("tiny")))
+    elif name == SMOLLM2 and not Path(name).exists():
+        folder = smollm2_folder()
+        if not folder.is_dir():
+            raise StudentError(
+                f"student {name}: not fetched yet; run make smollm2 in closecall's source folder"
+            )
     elif Path(name).expanduser().exists() or not _looks_like_hub_id(name):
         folder = Path(name).expanduser()
     else:
         folder = _from_hub(name)
     _check_model(folder)
     return folder
+
+
+def smollm2_folder() -> Path:
+    """Return where `make smollm2` puts SmolLM2-135M-Instruct: in the user's cache."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("closecall", appauthor=False) / "models" / SMOLLM2
 
 
 def adapter_folder(path: Path) -> Path:
@@ -82,11 +98,11 @@ def adapter_folder(path: Path) -> Path:
     return path
 
 
-def release_date(name: str, folder: Path) -> date | None:
-    """Return when a model was released, from its folder's closecall.json or the table of known models."""
+def stated_release(folder: Path) -> date | None:
+    """Return the day of release that a folder's closecall.json states; None where it states none."""
     stated = model_metadata(folder).get("released")
     if stated is None:
-        return _RELEASES.get(name)
+        return None
     try:
         return date.fromisoformat(str(stated))
     except ValueError as error:
@@ -95,14 +111,30 @@ def release_date(name: str, folder: Path) -> date | None:
         ) from error
 
 
+def named_base(path: Path) -> str:
+    """Return the hub id that a model's configuration says it was made from; empty where it says none."""
+    if path.is_file():
+        values = read_gguf_header(path).values
+        owner, name = (values.get(f"general.{key}") for key in ("organization", "basename"))
+        return f"{owner}/{name}-{values.get('general.size_label')}-{values.get('general.finetune')}"
+    config = path / "config.json"
+    return (
+        str(_json_object(config, "a model of transformers").get("_name_or_path", ""))
+        if config.is_file()
+        else ""
+    )
+
+
 def model_metadata(folder: Path) -> Mapping[str, Any]:
     """Return what the folder's closecall.json says; empty where there is none."""
-    path = folder / SETTINGS_FILE
+    path = folder / SETTINGS_FILE  # beside a GGUF file there is none: it is no folder
     return _json_object(path, "the student's settings") if path.is_file() else {}
 
 
 def ignored_settings(folder: Path) -> Mapping[str, Any]:
     """Return what a model's files ask of generation and do not get: a student's answers are greedy."""
+    if folder.is_file():
+        return {}
     path = folder / "generation_config.json"
     stated = _json_object(path if path.is_file() else folder / "config.json", "a model of transformers")
     names = _SHAPING | SAMPLING if stated.get("do_sample") is True else _SHAPING
@@ -113,11 +145,15 @@ def ignored_settings(folder: Path) -> Mapping[str, Any]:
 
 def context_length(folder: Path) -> int | None:
     """Return the most tokens that a model can attend to; None where its configuration has no limit."""
+    if folder.is_file():
+        return read_gguf_header(folder).number("context_length")
     return _configured(folder, _CONTEXT_LENGTHS)
 
 
 def vocabulary_size(folder: Path) -> int | None:
     """Return how many tokens a model knows; None where its configuration does not have the number."""
+    if folder.is_file():
+        return read_gguf_header(folder).vocabulary_size
     return _configured(folder, ("vocab_size",))
 
 
@@ -128,6 +164,15 @@ def _configured(folder: Path, names: Iterable[str]) -> int | None:
     return next((part[name] for part in parts for name in names if isinstance(part.get(name), int)), None)
 
 
+def load_config(path: Path) -> Any:
+    """Return the configuration of the model in a folder or a GGUF file, as transformers reads it."""
+    from transformers import AutoConfig
+
+    if path.is_dir():
+        return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of what a library raised, printable, of 200 characters at most."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -135,11 +180,11 @@ def first_line(error: Exception) -> str:
 
 
 def fingerprint(paths: Iterable[Path], *more: str) -> str:
-    """Return the SHA-256 over the names and bytes of the files in some folders, and over further words."""
+    """Return the SHA-256 over the names and bytes of files, or those in folders, and over further words."""
     total = hashlib.sha256()
     for folder in paths:
-        for path in sorted(folder.iterdir()):
-            if path.suffix in (".safetensors", ".json", ".jinja", ".txt", ".model"):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else (folder,):
+            if path.suffix in (".safetensors", ".json", ".jinja", ".txt", ".model", ".gguf"):
                 total.update(f"{path.name}\n".encode())
                 with path.open("rb") as file:
                     total.update(hashlib.file_digest(file, "sha256").digest())
@@ -170,14 +215,17 @@ def _from_hub(name: str) -> Path:
 
 
 def _check_model(folder: Path) -> None:
+    if folder.is_file() and folder.suffix == ".gguf":
+        _check_gguf(folder)
+        return
     if folder.is_file():
         raise StudentError(
-            f"student {folder}: a file, and only folders with safetensors are loaded (no GGUF, no pickle); "
+            f"student {folder}: a file, and only folders of safetensors and GGUF files are loaded; "
             "name the model's folder"
         )
     if not folder.is_dir():
         raise UsageError(
-            f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
+            f"student {folder}: no such folder; name a model folder or file, a hub id (owner/name) or 'tiny'"
         )
     config = _json_object(folder / "config.json", "a model of transformers")
     if "auto_map" in config:
@@ -194,6 +242,26 @@ def _check_model(folder: Path) -> None:
     _check_shards(folder)
     _check_safetensors(weights)
     _check_tokenizer(folder / "tokenizer.json")
+
+
+def _check_gguf(path: Path) -> None:
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    header = read_gguf_header(path)
+    name = header.architecture
+    spellings = {name, name.replace("-", "_"), name.replace("moe", "_moe")}
+    if not spellings & set(GGUF_SUPPORTED_ARCHITECTURES):
+        raise StudentError(
+            f"{path}: transformers cannot read a GGUF file of the architecture {name!r}; use the model's "
+            "folder of safetensors"
+        )
+    if header.tensors & _ROPE_TENSORS or f"{name}.rope.scaling.type" in header.values:
+        raise StudentError(
+            f"{path}: its scaling of positions is not read from GGUF files, so it would answer worse than it "
+            "can; use the model's folder of safetensors"
+        )
+    if header.vocabulary_size is None:
+        raise StudentError(f"{path}: it has no tokenizer; use a GGUF file of a whole model")
 
 
 def _check_shards(folder: Path) -> None:

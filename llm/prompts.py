@@ -1,7 +1,7 @@
 """Prompt templates: an observation as text, all prices relative to the last close = 100.
 
-A template depends on no model and no tokenizer. It is given a function that counts tokens, and leaves out the
-oldest headlines until the prompt fits.
+A template depends on no model and no tokenizer. `compact` and `full-v1` are written here, the others are
+texts (`llm/templates`). Headlines are left out until a prompt fits.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
+from engine.errors import StudentError, suggest
 from engine.model import Bar, Observation
+from llm.sanitizing import sanitize
+from llm.template_files import is_template_file, list_templates, load_template
 
 BASE = 100.0
 """The value that the last close is rebased to."""
 
 Messages = list[dict[str, str]]
-_DEFUSED = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "{": "(", "}": ")", "|": "/", "`": "'"})
 
 
 class PromptTemplate(Protocol):
@@ -26,6 +28,10 @@ class PromptTemplate(Protocol):
         """Return the word by which a config or a model folder asks for this template."""
 
     @property
+    def key(self) -> str:
+        """Return what stands for the template in a student's fingerprint; equal keys mean equal prompts."""
+
+    @property
     def window(self) -> int:
         """Return how many closed bars the template looks at."""
 
@@ -34,7 +40,7 @@ class PromptTemplate(Protocol):
         """Return the most tokens a whole prompt may have, the chat template's own included."""
 
     def messages(self, observation: Observation, headlines: int) -> Messages:
-        """Return chat messages with at most `headlines` of the newest headlines."""
+        """Return chat messages with at most `headlines` headlines, those that matter most."""
 
     @property
     def headlines(self) -> int:
@@ -48,7 +54,7 @@ def fit_to_token_budget(
     count_tokens: Callable[[str], int],
     max_tokens: int,
 ) -> str:
-    """Return the prompt text with as many of the newest headlines as fit.
+    """Return the prompt text with as many headlines as fit.
 
     Args:
         template: How the prompt is written.
@@ -73,11 +79,6 @@ def fold_system_message(messages: Messages) -> Messages:
     return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *others]
 
 
-def sanitize(text: str, limit: int) -> str:
-    """Return one line of untrusted text without the brackets that chat formats use for control tokens."""
-    return " ".join(text.translate(_DEFUSED).split())[:limit].rstrip()
-
-
 def rebase_price(price: float, last_close: float) -> float:
     """Return `price` on the scale where the last close is 100."""
     return price / last_close * BASE
@@ -88,6 +89,7 @@ class CompactTemplate:
     """For very small models: at most 160 tokens. A star marks news about the symbol itself."""
 
     name: str = "compact"
+    key: str = "compact"
     window: int = 21
     max_tokens: int = 160
     headlines: int = 5
@@ -120,10 +122,14 @@ Answer with one JSON object and nothing else:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FullTemplate:
-    """For models of half a billion parameters and more: 30 bars, news with times, and the task in words."""
+class FullV1Template:
+    """The first template for larger models: 30 bars of five columns and news with times, 2,000 tokens.
 
-    name: str = "full"
+    Its key is the name that it had, so that what was answered to it then is found.
+    """
+
+    name: str = "full-v1"
+    key: str = "full"
     window: int = 30
     max_tokens: int = 2048
     headlines: int = 12
@@ -158,9 +164,30 @@ class FullTemplate:
         return [{"role": "system", "content": _TASK}, {"role": "user", "content": content}]
 
 
-TEMPLATES: dict[str, PromptTemplate] = {"compact": CompactTemplate(), "full": FullTemplate()}
+TEMPLATES: dict[str, PromptTemplate] = {
+    "compact": CompactTemplate(),
+    **{name: load_template(name) for name in list_templates()},
+    "full-v1": FullV1Template(),
+}
 DEFAULT_WINDOW = CompactTemplate().window
 """How many closed bars an observation has where no student says otherwise."""
+
+
+def find_template(name: str, task: str = "next") -> PromptTemplate:
+    """Return the template of a name, or of a TOML file, for a task ("next" or "same-day").
+
+    Raises:
+        StudentError: With the remedy, for an unknown name and for a file that cannot be used.
+    """
+    if is_template_file(name) or name in list_templates():
+        return load_template(name, task)
+    if name not in TEMPLATES:
+        raise StudentError(
+            f"unknown prompt template {name!r:.60}: {suggest(name, TEMPLATES)}; your own ends in .toml"
+        )
+    if task != "next":
+        raise StudentError(f"prompt template {name} has no task {task}; choose full or append")
+    return TEMPLATES[name]
 
 
 def _format_percent(fraction: float) -> str:

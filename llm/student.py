@@ -1,11 +1,11 @@
 """The protocols of a student, which turns prompts into raw answers, and the settings of one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.errors import StudentError
 from engine.model import Observation
@@ -43,6 +43,14 @@ class Student(Protocol):
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
         """Return one raw answer for each prompt, in order."""
+
+
+@runtime_checkable
+class BatchedStudent(Protocol):
+    """A student that gives its answers batch by batch, so that each can be kept at once."""
+
+    def answer_batches(self, prompts: Sequence[str], on_progress: Progress) -> Iterator[Mapping[int, str]]:
+        """Yield the answers by the place of their prompt, in any order."""
 
 
 class TrainableStudent(Student, Protocol):

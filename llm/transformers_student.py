@@ -13,7 +13,8 @@ from typing import Any
 from engine.errors import StudentError
 from engine.model import Observation
 from llm.answers import GRAMMAR
-from llm.chat import load_tokenizer, render, takes_system_message
+from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_message
+from llm.known_models import known_model
 from llm.loading import load_model, select_device, translate_errors
 from llm.model_files import (
     SAMPLING,
@@ -23,7 +24,7 @@ from llm.model_files import (
     ignored_settings,
     model_folder,
     model_metadata,
-    release_date,
+    stated_release,
 )
 from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
 from llm.student import Progress, StudentSettings
@@ -47,8 +48,10 @@ class TransformersStudent:
 
     def __init__(self, wanted: StudentSettings, folder: Path, adapter: Path | None) -> None:
         self.name = wanted.student if adapter is None else f"{wanted.student} + {adapter.name}"
+        known = known_model(wanted.student, folder)
         self.released = _latest_date(
-            release_date(wanted.student, folder), release_date(str(adapter), adapter) if adapter else None
+            stated_release(folder) or (known.released if known else None),
+            *([stated_release(adapter)] if adapter else []),
         )
         self.template = _select_template(wanted, folder)
         self.window = self.template.window
@@ -70,6 +73,8 @@ class TransformersStudent:
         if self._ignored:
             asked = ", ".join(f"{name} {value!r:.60}" for name, value in self._ignored.items())
             notes.append(f"its files ask for {asked}, which is ignored: answers are the most probable tokens")
+        if self.tokenizer.chat_template == PLAIN_TEMPLATE:
+            notes.append("its tokenizer has no chat template, so prompts are plain text")
         if self._folds_system and self.template.name == "full":
             notes.append("its chat template takes no system message, so the task is in the user's")
         if self._max_tokens < self.template.max_tokens:
@@ -96,7 +101,10 @@ class TransformersStudent:
     def model(self) -> Any:
         """Return the model with its adapter, for whoever trains it; the weights are read at the first use."""
         with translate_errors(f"student {self.name}"):
-            return load_model(self._folder, self._adapter, self._wanted.quantization)
+            wanted = self._wanted
+            return load_model(
+                self._folder, self._adapter, wanted.quantization, device=wanted.device, dtype=wanted.dtype
+            )
 
     @cached_property
     def _grammar(self) -> Any:
@@ -191,8 +199,9 @@ class TransformersStudent:
 
 
 def _latest_date(*dates: date | None) -> date | None:
+    """Return the latest of some days; unknown, where one of them is."""
     known = [day for day in dates if day is not None]
-    return max(known, default=None)
+    return max(known) if len(known) == len(dates) else None
 
 
 def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:

@@ -189,7 +189,7 @@ def test_a_shape_that_cannot_answer_is_refused_with_the_reason(shapes, tmp_path,
 
 @pytest.mark.slow
 def test_a_prompt_that_cannot_fit_into_a_context_is_refused_with_its_size(shapes, seen):
-    student = load_student(settings(shapes / "gpt2"))
+    student = load_student(settings(shapes / "gpt2", prompt="full-v1"))
     reason = r'a prompt of 1,\d+ tokens .* its context of 1,024; set prompt = "compact", or use another model'
     with pytest.raises(StudentError, match=reason):
         student.prompt(seen[0])
@@ -198,8 +198,8 @@ def test_a_prompt_that_cannot_fit_into_a_context_is_refused_with_its_size(shapes
 @pytest.mark.parametrize("template", [NO_SYSTEM, DROPS_SYSTEM])
 def test_a_system_message_that_is_refused_or_dropped_goes_into_the_users(model, seen, template):
     (model / "chat_template.jinja").write_text(template)
-    student = load_student(settings(model, prompt="full"))
-    system, user = TEMPLATES["full"].messages(seen[0], len(seen[0].news))
+    student = load_student(settings(model, prompt="full-v1"))
+    system, user = TEMPLATES["full-v1"].messages(seen[0], len(seen[0].news))
     assert student.prompt(seen[0]) == (
         f"<|im_start|>user\n{system['content']}\n\n{user['content']}<|im_end|>\n<|im_start|>assistant\n"
     )

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -5,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model import Bar, NewsItem, Observation, Precision
-from llm.prompts import CompactTemplate, FullTemplate, sanitize
+from engine.timeline import build_observations
+from feeds.simulated.market import MarketSettings, simulate
+from llm.prompts import CompactTemplate, FullV1Template, sanitize
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
 
@@ -62,13 +66,13 @@ def test_the_compact_prompt_is_relative_to_the_last_close_and_marks_own_news():
 
 def test_a_scaled_market_gives_the_same_prompt():
     closes = [100.0, 104.0, 99.0, 101.0, 97.0, 103.0, 110.0]
-    for template in (CompactTemplate(), FullTemplate()):
+    for template in (CompactTemplate(), FullV1Template()):
         small, large = (template.messages(observation([c * k for c in closes]), 3) for k in (1, 1024))
         assert small == large
 
 
 def test_the_full_prompt_has_thirty_bars_and_the_task():
-    system, user = FullTemplate().messages(observation([100.0 + n for n in range(40)][:30]), 3)
+    system, user = FullV1Template().messages(observation([100.0 + n for n in range(40)][:30]), 3)
     assert "confidence" in system["content"]
     assert user["content"].count("100.00 100.00 100.00 100.00") == 1
     assert len([line for line in user["content"].split("\n") if line.startswith("2024-")]) == 30
@@ -112,3 +116,17 @@ def test_untrusted_text_becomes_one_short_line_without_brackets():
 
 def test_a_window_without_volume_says_so_quietly():
     assert CompactTemplate().messages(observation(volume=0.0), 1)[0]["content"].endswith("volume 1.0")
+
+
+@pytest.mark.parametrize(
+    ("template", "digest"),
+    [
+        (CompactTemplate(), "47ec47eb43dc500573edfb7ccd02aff0123d67e8477869f75dce9f6de95b5e4d"),
+        (FullV1Template(), "df8cfd3db2c090ad852243a2f3117a48a322ceaa82b87db8911e3a3ed3ddcb27"),
+    ],
+)
+def test_the_prompts_of_the_first_templates_never_change(template, digest):
+    market = simulate(MarketSettings(seed=11, coins=1, stocks=1, days=60))
+    seen = build_observations(market.bars, market.news, window=30, start=datetime(2023, 2, 2, tzinfo=UTC))
+    written = [template.messages(o, n) for o in seen for n in (0, 3, min(len(o.news), 12))]
+    assert hashlib.sha256(json.dumps(written).encode()).hexdigest() == digest

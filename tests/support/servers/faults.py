@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 # A row as text: start in milliseconds since 1970, open, high, low, close, volume.
 TextRow = tuple[int, str, str, str, str, str]
+Answer = str | tuple[int, str] | tuple[int, str, dict[str, str]]
 TRANSPORT = ("429", "418", "500", "502", "503", "504", "reset", "stall", "truncated", "cut")
 ROWS = ("missing", "duplicate", "differing", "reordered", "zero", "absurd")
 LASTING = ("missing", "zero", "absurd")
@@ -106,12 +107,13 @@ class FaultPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a client asked: path, parameters, headers in small letters."""
+    """What a client asked: path, parameters, headers in small letters, and the body of a POST."""
 
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     line: str
+    body: bytes = b""
 
 
 class _Server(ThreadingHTTPServer):
@@ -122,12 +124,14 @@ class _Server(ThreadingHTTPServer):
 
 
 class Loopback:
-    """An HTTP server on 127.0.0.1 in threads of this process; `answer` gives the body or (status, body).
+    """An HTTP server on 127.0.0.1 in threads of this process.
+
+    `answer` gives the body, (status, body), (status, body, headers), or the name of a fault of transport.
 
     `dated` gives the seconds since 1970 of the Date header; without it that is this machine's.
     """
 
-    def __init__(self, answer: Callable[[Request], str | tuple[int, str]], faults: FaultPlan | None) -> None:
+    def __init__(self, answer: Callable[[Request], Answer], faults: FaultPlan | None) -> None:
         self.answer, self.faults = answer, faults
         self.requests: list[Request] = []
         self.dated: Callable[[], float] | None = None
@@ -172,22 +176,31 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(
-            path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, line=self.path
+            path=parts.path,
+            query=dict(parse_qsl(parts.query)),
+            headers=headers,
+            line=self.path,
+            body=self.rfile.read(int(headers.get("content-length", 0))),
         )
         self.loopback.requests.append(request)
         fault = self.loopback.faults.next_transport() if self.loopback.faults else None
         answer = self.loopback.answer(request)
-        status, body = answer if isinstance(answer, tuple) else (200, answer)
+        if isinstance(answer, str) and answer in TRANSPORT:
+            fault, answer = answer, "{}"
+        status, body, *headers = answer if isinstance(answer, tuple) else (200, answer)
+        self._headers = headers[0] if headers else {}
         try:
             self._reply(status, body.encode(), fault)
         except OSError:
             self.close_connection = True
 
+    do_POST = do_GET  # noqa: N815  # the name is http.server's
+
     def _reply(self, status: int, body: bytes, fault: str | None) -> None:
         if fault == "reset":
             self._reset()
         elif fault == "stall":
-            self.loopback.closing.wait(self.loopback.faults.stall_s if self.loopback.faults else 0)
+            self.loopback.closing.wait(self.loopback.faults.stall_s if self.loopback.faults else None)
             self._reset()
         elif fault == "truncated":
             self._send(status, body[: len(body) // 2])
@@ -207,6 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) if length is None else length))
         if retry_after:
             self.send_header("Retry-After", "17")
+        for name, value in self._headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,0 +1,117 @@
+"""The keys and values of attention for several sequences, each in a row of its own.
+
+A row's tokens lie in its first slots without holes, so that a row does not depend on its neighbours.
+Knows no model: transformers calls `update` for each layer, and the masks come from `RowCache.masks`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+_SLOT_STEP = 64
+"""Slots are looked at in multiples of this, so that shapes, and with them kernels, are few."""
+
+
+class _Layer(CacheLayerMixin):
+    """The keys and values of one layer, shape (rows, heads, capacity, size of a head)."""
+
+    is_sliding = False
+
+    def __init__(self, cache: "RowCache") -> None:
+        super().__init__()
+        self._cache = cache
+
+    def lazy_initialization(self, key_states: Any, value_states: Any) -> None:
+        rows, capacity = self._cache.num_rows, self._cache.capacity
+        self.keys = key_states.new_zeros((rows, key_states.shape[1], capacity, key_states.shape[3]))
+        self.values = value_states.new_zeros((rows, value_states.shape[1], capacity, value_states.shape[3]))
+        self.is_initialized = True
+
+    def update(self, key_states: Any, value_states: Any, *_args: Any, **_kwargs: Any) -> tuple[Any, Any]:
+        """Write new states, shape (rows, heads, tokens, size of a head), and return those up to the last slot."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        first, last, slots, seen = self._cache.window
+        for stored, states in ((self.keys, key_states), (self.values, value_states)):
+            if slots is None:  # one row: its slots are a slice
+                start = self._cache.starts[0]
+                stored[first:last, :, start : start + states.shape[2]] = states
+            else:
+                index = slots[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3])
+                stored[first:last].scatter_(2, index, states)
+        return self.keys[first:last, :, :seen], self.values[first:last, :, :seen]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:  # noqa: ARG002  # transformers' signature
+        return self._cache.window[3], 0
+
+    def get_seq_length(self) -> int:
+        return 0
+
+    def get_max_length(self) -> int:
+        return self._cache.capacity
+
+
+class RowCache(Cache):
+    """Keys and values of `num_rows` sequences with room for `capacity` tokens each.
+
+    Attributes:
+        num_rows: How many sequences it has room for.
+        capacity: How many tokens a row has room for.
+        starts: The first slot that each of the computed rows writes next.
+    """
+
+    def __init__(self, *, layers: int, num_rows: int, capacity: int) -> None:
+        self.num_rows = num_rows
+        self.capacity = -(-capacity // _SLOT_STEP) * _SLOT_STEP
+        self.starts: tuple[int, ...] = ()
+        self.window: tuple[int, int, Any, int] = (0, 0, None, 0)
+        super().__init__(layers=[_Layer(self) for _ in range(layers)])
+
+    def place(self, starts: Sequence[int], tokens: int, device: Any, first: int = 0) -> Any:
+        """Say where the next tokens go, and return their positions, shape (rows, tokens).
+
+        Args:
+            starts: The slot of the first token of each row.
+            tokens: How many tokens each row gets, fillers at the end included.
+            device: Where the positions are made.
+            first: The first of the rows that are computed.
+        """
+        import torch
+
+        self.starts = tuple(starts)
+        positions = torch.tensor(starts, device=device)[:, None] + torch.arange(tokens, device=device)
+        seen = min(self.capacity, -(-(max(starts) + tokens) // _SLOT_STEP) * _SLOT_STEP)
+        slots = None if len(starts) == 1 else positions
+        self.window = (first, first + len(starts), slots, seen)
+        return positions
+
+    def mask(self, positions: Any, sliding: int | None = None) -> Any:
+        """Return which slots each position sees, shape (rows, 1, tokens, slots).
+
+        Args:
+            positions: What `place` returned.
+            sliding: How many tokens back a position sees; None sees all.
+        """
+        import torch
+
+        slots = torch.arange(self.window[3], device=positions.device)
+        seen = slots <= positions[..., None]
+        if sliding is not None:
+            seen &= slots > positions[..., None] - sliding
+        return seen[:, None]
+
+    def copy_rows(self, source: "RowCache", row: int, count: int, tokens: int) -> None:
+        """Copy the first tokens of the first row of another cache to `count` rows from `row` on."""
+        for layer, other in zip(self.layers, source.layers, strict=True):
+            if not layer.is_initialized:
+                layer.lazy_initialization(other.keys, other.values)
+            layer.keys[row : row + count, :, :tokens] = other.keys[:1, :, :tokens]
+            layer.values[row : row + count, :, :tokens] = other.values[:1, :, :tokens]
+
+    def keep_rows(self, rows: Sequence[int]) -> None:
+        """Move the named rows to the front, in their order, and forget the others."""
+        for layer in self.layers:
+            layer.keys = layer.keys[list(rows)]
+            layer.values = layer.values[list(rows)]
+        self.num_rows = len(rows)

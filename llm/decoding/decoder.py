@@ -1,0 +1,266 @@
+"""Compute answers: prompts one beginning after the other, answers in rows, shared tokens once.
+
+Prompts are taken in the order of their tokens, so that neighbours share the longest beginnings; what a prompt
+shares with the one before it is not computed again. Their answers are then decoded together, a row each.
+
+Each row holds its own tokens in its own slots, and no matrix has fewer than `_LEAST_ROWS` rows, because below that the
+matrix library computes in another order. So an answer does not depend on what else is asked: on a processor the
+tests find it equal to the bit. On a GPU, and where kernels differ by shape, two logits may differ in the last
+bits, and a choice between two tokens that are closer than that may flip.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm.decoding.cache import RowCache
+from llm.decoding.memory import rows_that_fit
+from llm.decoding.programs import Program
+
+_LEAST_ROWS = 16
+_ANSWER_TOKENS = 64
+_PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
+_PREFILL_SHARE = 0.9
+_CAPACITY_STEP = 256
+"""Rows have room for multiples of this, so that what the last prompts shared is kept from call to call."""
+_CALL_FLOPS = 5e7
+"""What a layer could compute in the time that calling it takes: some 2 ms at 25 GFLOPS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A prompt's tokens, what is done with the model's distribution, and room for what follows."""
+
+    tokens: tuple[int, ...]
+    program: Program
+    room: int = _ANSWER_TOKENS
+
+    @property
+    def sequence(self) -> tuple[int, ...]:
+        """The tokens with those that the answer begins with."""
+        return (*self.tokens, *self.program.start)
+
+
+@dataclass(slots=True)
+class Meter:
+    """What was computed so far: tokens and seconds of prompts, rounds and seconds of answers."""
+
+    prompt_tokens: int = 0
+    prompt_seconds: float = 0.0
+    rounds: int = 0
+    answer_tokens: int = 0
+    answer_seconds: float = 0.0
+
+
+class Decoder:
+    """Runs programs on a model of transformers.
+
+    Args:
+        model: The model, in evaluation mode.
+        batch: The most prompts whose answers are decoded together; fewer where memory is short.
+    """
+
+    def __init__(self, model: Any, *, batch: int) -> None:
+        self._model = model
+        self._batch = batch
+        config = model.config.get_text_config()
+        self._layers = int(config.num_hidden_layers)
+        self._kinds = frozenset(getattr(config, "layer_types", None) or ())
+        self._sliding = getattr(config, "sliding_window", None)
+        if getattr(config, "use_sliding_window", True) is False:
+            self._sliding = None
+        weights = (
+            sum(weight.numel() for weight in model.parameters()) - config.vocab_size * config.hidden_size
+        )
+        self._call_tokens = self._layers * _CALL_FLOPS / max(1, 2 * weights)
+        self._trunk: RowCache | None = None
+        self._trunk_tokens: tuple[int, ...] = ()
+        self.meter = Meter()
+
+    def run(self, prompts: Sequence[Prompt], on_progress: Callable[[float], None]) -> None:
+        """Run each prompt's program to its end. Calls `on_progress` with the share that is done.
+
+        Raises:
+            MemoryError: Where not even one prompt fits.
+        """
+        import torch
+
+        ordered = sorted(prompts, key=lambda prompt: prompt.sequence)
+        longest = max((len(prompt.sequence) + prompt.room for prompt in ordered), default=0)
+        capacity = -(-(longest + _LEAST_ROWS) // _CAPACITY_STEP) * _CAPACITY_STEP
+        done = 0
+        with torch.inference_mode():
+            while done < len(ordered):
+                rows = rows_that_fit(self._model, capacity, self._batch)
+                some = ordered[done : done + rows]
+                try:
+                    self._run_batch(some, capacity, lambda share: on_progress((done + share) / len(ordered)))
+                except (torch.OutOfMemoryError, MemoryError) as error:
+                    self._trunk = None
+                    if self._batch == 1 or len(some) == 1:
+                        raise MemoryError(f"no room for {capacity:,} tokens") from error
+                    self._batch = len(some) // 2
+                    continue
+                done += len(some)
+                on_progress(done / len(ordered))
+
+    def logits(self, tokens: Sequence[int]) -> Any:
+        """Return the logits after some tokens, a tensor of shape (vocabulary,), as `run` computes them."""
+        import torch
+
+        with torch.inference_mode():
+            self._extend_trunk(tuple(tokens), len(tokens))
+            logits = self._trunk_logits
+        self._trunk, self._trunk_tokens = None, ()
+        return logits
+
+    def _run_batch(
+        self, prompts: Sequence[Prompt], capacity: int, on_progress: Callable[[float], None]
+    ) -> None:
+        cache = RowCache(layers=self._layers, num_rows=len(prompts), capacity=capacity)
+        started = time.perf_counter()
+        steps: list[tuple[int, ...] | None] = []
+        for group in self._groups([prompt.sequence for prompt in prompts]):
+            some = prompts[len(steps) : len(steps) + len(group)]
+            steps += _advance(some, self._prefill(cache, len(steps), group, capacity))
+            on_progress(_PREFILL_SHARE * len(steps) / len(prompts))
+        self.meter.prompt_seconds += time.perf_counter() - started
+        started = time.perf_counter()
+        self._decode(cache, prompts, steps)
+        self.meter.answer_seconds += time.perf_counter() - started
+
+    def _groups(self, sequences: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
+        """Split sequences into those that are computed together, because alone each is too short to be worth it."""
+        budget = _PREFILL_TOKENS.get(self._model.device.type, 512)
+        groups: list[list[tuple[int, ...]]] = []
+        alone = 0
+        for before, sequence in zip(((), *sequences), sequences, strict=False):
+            new = len(sequence) - _shared(before, sequence)
+            if groups:
+                group = [*groups[-1], sequence]
+                size = len(group) * (max(map(len, group)) - _shared(group[0], group[-1]))
+                if size <= budget and size <= alone + new + self._call_tokens * (len(group) - 1):
+                    groups[-1] = group
+                    alone += new
+                    continue
+            groups.append([sequence])
+            alone = len(sequence) - min(_shared(before, sequence), len(sequence) - _LEAST_ROWS)
+        return groups
+
+    def _prefill(
+        self, cache: RowCache, row: int, group: Sequence[tuple[int, ...]], capacity: int
+    ) -> list[Any]:
+        """Compute the sequences of a group into the rows from `row` on, and return the logits after each."""
+        shortest = min(map(len, group))
+        shared = min(_shared(group[0], group[-1]), shortest - _LEAST_ROWS) if len(group) > 1 else shortest
+        if shared > 0:
+            self._extend_trunk(group[0][:shared], capacity)
+            if self._trunk is not None:
+                cache.copy_rows(self._trunk, row, len(group), shared)
+        if len(group) == 1:
+            return [self._trunk_logits]
+        rests = [sequence[max(shared, 0) :] for sequence in group]
+        self.meter.prompt_tokens += sum(map(len, rests))
+        return self._forward(cache, rests, [max(shared, 0)] * len(group), first=row)
+
+    def _extend_trunk(self, sequence: tuple[int, ...], capacity: int) -> None:
+        """Make the trunk hold a sequence; what it shares with the one before is kept."""
+        if self._trunk is None or self._trunk.capacity < max(capacity, len(sequence)):
+            self._trunk = RowCache(layers=self._layers, num_rows=1, capacity=max(capacity, len(sequence)))
+            self._trunk_tokens = ()
+        kept = _shared(self._trunk_tokens, sequence)
+        if kept == len(sequence) == len(self._trunk_tokens):
+            return
+        kept = max(0, min(kept, len(sequence) - _LEAST_ROWS))
+        self._trunk_tokens = sequence
+        self.meter.prompt_tokens += len(sequence) - kept
+        (self._trunk_logits,) = self._forward(self._trunk, [sequence[kept:]], [kept])
+
+    def _decode(
+        self, cache: RowCache, prompts: Sequence[Prompt], steps: Sequence[tuple[int, ...] | None]
+    ) -> None:
+        """Run the programs round by round, until all have ended."""
+        starts = [len(prompt.sequence) for prompt in prompts]
+        while going := [place for place, step in enumerate(steps) if step is not None]:
+            if len(going) < len(prompts):
+                cache.keep_rows(going)
+                prompts, starts = [prompts[place] for place in going], [starts[place] for place in going]
+            tokens = [step for step in steps if step is not None]
+            logits = self._forward(cache, tokens, starts)
+            steps = _advance(prompts, logits)
+            starts = [start + len(step) for start, step in zip(starts, tokens, strict=True)]
+            self.meter.rounds += 1
+            self.meter.answer_tokens += sum(map(len, tokens))
+
+    def _forward(
+        self, cache: RowCache, tokens: Sequence[Sequence[int]], starts: Sequence[int], first: int = 0
+    ) -> list[Any]:
+        """Compute tokens of some rows, and return the logits after the last of each, shape (vocabulary,)."""
+        import torch
+
+        # Fillers come after a row's own tokens: nothing sees them, and the next tokens take their slots.
+        width = max(max(map(len, tokens)), -(-_LEAST_ROWS // len(tokens)))
+        filled = [[*row, *(row[-1:] * (width - len(row)))] for row in tokens]
+        device = self._model.device
+        positions = cache.place(starts, width, device, first)
+        ends = [len(row) - 1 for row in tokens]
+        kept = sorted(set(ends))
+        output = self._model(
+            input_ids=torch.tensor(filled, device=device),
+            attention_mask=self._mask(cache, positions),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=torch.tensor(self._at_least(kept, width, len(tokens)), device=device),
+        )
+        places = {end: place for place, end in enumerate(self._at_least(kept, width, len(tokens)))}
+        return [output.logits[row, places[end]] for row, end in enumerate(ends)]
+
+    def _at_least(self, kept: list[int], width: int, rows: int) -> list[int]:
+        """Return the places whose logits are computed: enough that the matrix has its least rows."""
+        missing = -(-_LEAST_ROWS // rows) - len(kept)
+        others = [place for place in range(width - 1, -1, -1) if place not in kept]
+        return sorted(kept + others[: max(0, missing)])
+
+    def _mask(self, cache: RowCache, positions: Any) -> Any:
+        whole = cache.mask(positions)
+        if self._sliding is None or cache.window[3] <= self._sliding:
+            return whole
+        sliding = cache.mask(positions, self._sliding)
+        if len(self._kinds) > 1:
+            return {"full_attention": whole, "sliding_attention": sliding}
+        return whole if self._kinds == {"full_attention"} else sliding
+
+
+def _advance(prompts: Sequence[Prompt], logits: Sequence[Any]) -> list[tuple[int, ...] | None]:
+    """Give each program the logits of its choices; only those that any of them wants leave the device."""
+    import torch
+
+    choices = [prompt.program.choices for prompt in prompts]
+    if any(wanted is None for wanted in choices):
+        whole = torch.stack(list(logits)).float().cpu().numpy()
+        of_choices = [
+            row if wanted is None else row[list(wanted)] for row, wanted in zip(whole, choices, strict=True)
+        ]
+    else:
+        tokens = sorted({token for wanted in choices for token in wanted or ()})
+        places = {token: place for place, token in enumerate(tokens)}
+        index = torch.tensor(tokens, device=logits[0].device)
+        some = torch.stack([row.index_select(0, index) for row in logits]).float().cpu().numpy()
+        of_choices = [
+            row[[places[token] for token in wanted or ()]] for row, wanted in zip(some, choices, strict=True)
+        ]
+    return [prompt.program.advance(row) for prompt, row in zip(prompts, of_choices, strict=True)]
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many first tokens two sequences share."""
+    least = min(len(one), len(other))
+    if one[:least] == other[:least]:
+        return least
+    low, high = 0, least
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
