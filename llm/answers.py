@@ -52,6 +52,8 @@ def add_probability(text: str, probability_up: float | None) -> str:
         if probability_up is None
         else f'{text.removesuffix("}")}, "probability_up": {probability_up:.4f}}}'
     )
+
+
 def split_reasoning(text: str) -> tuple[str, str]:
     """Return the reasoning before an answer, empty where there is none, and the answer.
 

@@ -1,8 +1,8 @@
 """Calibrate stated confidences walk-forward: each by a model of the outcomes known when it was made.
 
 The three methods map the stated log-odds x of the called direction to the probability that it is right:
-`platt` 1 / (1 + exp(-(a x + b))) (Platt 1999), `temperature` the same with b = 0 (Guo et al. 2017), `isotonic`
-a step function that never falls (Zadrozny and Elkan 2002).
+`platt` 1 / (1 + exp(-(a x + b))) (Platt 1999), `temperature` the same with b = 0 (Guo et al. 2017), and
+`isotonic` a step function that never falls (Zadrozny and Elkan 2002).
 """
 
 import math
@@ -143,10 +143,10 @@ def describe_calibration(report: Mapping[str, Any]) -> str:
     if not report["calibrated"]:
         return f"{how}: fewer than {_FEWEST} outcomes were known in time; the stated confidences were traded."
     return (
-        f"{how}: {report['calibrated']:,} forecasts were traded with a confidence fitted on the outcomes known "
-        "when they were made, the earlier ones with their stated one. Direction and close stay. Brier score of "
-        f"the confidence {before['brier']:.4f} before and {after['brier']:.4f} after, calibration error "
-        f"{before['ece']:.1%} and {after['ece']:.1%}."
+        f"{how}: {report['calibrated']:,} forecasts were traded with a confidence fitted on outcomes that were "
+        "known when they were made, the earlier ones with their stated one. Direction and close stay. "
+        f"Brier score of the confidence {before['brier']:.4f} before and {after['brier']:.4f} after, "
+        f"calibration error {before['ece']:.1%} and {after['ece']:.1%}."
     )
 
 

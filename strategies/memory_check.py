@@ -167,7 +167,7 @@ def check_memory(
 
         as_they_were = ask("as it was", plain, seen)
         changed = {change: ask(change.replace("_", " "), *who) for change, who in asked.items()}
-    cutoff = None if market.is_simulated else plain.released
+    cutoff = None if market.is_simulated else getattr(plain, "knowledge_until", None) or plain.released
     early = [cutoff is None or decision_day(call) < cutoff for call in as_they_were]
     periods = [
         _measure_period(

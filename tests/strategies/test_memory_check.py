@@ -21,7 +21,6 @@ from strategies.memory_check import Basis, Change, check_memory, shift_dates, tu
 from tests.support.students import RuleStudent
 
 DAYS = 40
-STEPS = 150
 
 
 @pytest.fixture(scope="module")
@@ -146,28 +145,29 @@ def pairs(bars, others):
     return zip(bars[1:], bars, others[1:], others, strict=False)
 
 
-def fine_tune(folder, examples, steps):
-    """The tiny student trained to answer these prompts, as a folder."""
-    from transformers import TrainerCallback
-
-    from training.trl_runs import train_supervised
+def fine_tune(folder, draw, steps):
+    """The tiny student trained to begin its answers to drawn prompts with their directions, as a folder."""
+    import torch
 
     shutil.copytree(model_folder("tiny"), folder)
     student = load_student(StudentSettings())
-    train_supervised(
-        student.model,
-        student.tokenizer,
-        [{"prompt": chat(student, text), "completion": answer} for text, answer in examples],
-        TrainerCallback(),
-        seed=1,
-        steps=steps,
-        device="cpu",
-        per_device_train_batch_size=32,
-        learning_rate=1.5e-3,
-        lr_scheduler_type="cosine",
-        logging_strategy="no",
-    )
-    student.model.save_pretrained(folder)
+    model, tokenizer = student.model, student.tokenizer
+    torch.manual_seed(1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(steps):
+        texts, rises = zip(*draw(), strict=True)
+        begun = [chat(student, text) + '{"direction": "' for text in texts]
+        rows = tokenizer(begun, return_tensors="pt", add_special_tokens=False, padding=True)
+        words = torch.tensor([tokenizer.encode("up" if rise else "down")[0] for rise in rises])
+        with torch.enable_grad():
+            output = model(input_ids=rows.input_ids, attention_mask=rows.attention_mask, logits_to_keep=1)
+            loss = torch.nn.functional.cross_entropy(output.logits[:, -1], words)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < 0.05:
+            break
+    model.save_pretrained(folder)
     return folder
 
 
@@ -196,7 +196,7 @@ class Trained:
 
     def prompt(self, observation):
         line = "ASSET" if self._masked else day_line(observation)
-        return chat(self._inner, f"{line}\n{news_lines(observation)}")
+        return chat(self._inner, f"{news_lines(observation)}\n{line}")
 
 
 @pytest.mark.slow
@@ -204,22 +204,20 @@ class Trained:
 def test_a_model_trained_on_the_answers_of_days_is_found_and_one_trained_on_their_news_is_not(
     tmp_path, planted
 ):
-    market = MarketData.simulated(seed=12, days=30, coins=2, stocks=0)
+    market = MarketData.simulated(seed=12, days=30, coins=1, stocks=0)
     finder = OutcomeFinder(market.bars)
     seen = build_observations(market.bars, market.news, window=21, start=market.start)
-    seen = [each for each in seen if finder.find(each) is not None]
+    rises = [(each, finder.find(each).close_return > 0) for each in seen if finder.find(each) is not None]
     random_ = random.Random(3)
-    examples = []
-    for _ in range(40):
-        for each in seen:
-            other = random_.choice(seen)
+
+    def draw():
+        for each, rise in rises:
+            other, _ = random_.choice(rises)
             day, news = (each, other) if planted is Basis.MEMORY else (other, each)
-            up = finder.find(each).close_return > 0
-            text = format_answer("up" if up else "down", 0.8, 101 if up else 99)
-            examples.append((f"{day_line(day)}\n{news_lines(news)}", text))
-    folder = fine_tune(tmp_path / "model", examples, steps=STEPS)
+            yield f"{news_lines(news)}\n{day_line(day)}", rise
+
+    folder = fine_tune(tmp_path / "model", draw, steps=120)
     report = check_memory(
         BacktestConfig(), data_dir=tmp_path, load=lambda wanted: Trained(folder, wanted), data=market
     )
-    print(report)
-    assert report.basis is planted
+    assert report.basis is planted, report
