@@ -106,15 +106,14 @@ def calibrate(scored: Sequence[Scored], method: CalibrationMethod) -> Calibrated
 def measure_reliability(scored: Sequence[tuple[Prediction, Outcome | None]]) -> Reliability:
     """Return how well the confidences of forecasts agree with their hits and misses."""
     pairs = [
-        (call.confidence, float(hit))
+        (call.confidence, float(right))
         for call, outcome in scored
-        if isinstance(call, Forecast) and (hit := is_hit(call, outcome)) is not None
+        if isinstance(call, Forecast) and (right := is_hit(call, outcome)) is not None
     ]
     binned: dict[int, list[tuple[float, float]]] = {}
     for confidence, hit in pairs:
-        binned.setdefault(min(_BINS - 1, int((confidence - 0.5) * 2 * _BINS + 1e-9)), []).append(
-            (confidence, hit)
-        )
+        place = min(_BINS - 1, int((confidence - 0.5) * 2 * _BINS + 1e-9))
+        binned.setdefault(place, []).append((confidence, hit))
     bins = tuple(
         {
             "n": len(rows),
@@ -143,9 +142,9 @@ def describe_calibration(report: Mapping[str, Any]) -> str:
     if not report["calibrated"]:
         return f"{how}: fewer than {_FEWEST} outcomes were known in time; the stated confidences were traded."
     return (
-        f"{how}: {report['calibrated']:,} forecasts were traded with a confidence fitted on outcomes that were "
-        "known when they were made, the earlier ones with their stated one. Direction and close stay. "
-        f"Brier score of the confidence {before['brier']:.4f} before and {after['brier']:.4f} after, "
+        f"{how}: {report['calibrated']:,} forecasts were traded with a confidence fitted on outcomes known "
+        "by then, the earlier ones with their stated one. Direction and close stay. Brier score of the "
+        f"confidence {before['brier']:.4f} before and {after['brier']:.4f} after, "
         f"calibration error {before['ece']:.1%} and {after['ece']:.1%}."
     )
 
