@@ -51,21 +51,15 @@ class Basis(StrEnum):
     NOTHING = "nothing"
 
 
-_TURNING = (Change.NEWS_TURNED, Change.PRICES_TURNED)
-"""Changes that make a student who follows them wrong, and not only ignorant, so that they cost twice."""
-
-_CHANGES_OF = {
-    Basis.MEMORY: (Change.MASKED, Change.DATES_SHIFTED),
-    Basis.NEWS: (Change.NEWS_REMOVED, Change.NEWS_SHUFFLED, Change.NEWS_TURNED),
-    Basis.PRICES: (Change.PRICES_TURNED,),
-}
+_NEWS_CHANGES = (Change.NEWS_REMOVED, Change.NEWS_SHUFFLED, Change.NEWS_TURNED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What one change did to the answers of a period.
+    """What one change did to the answers of a period; one of news, to those about days with news.
 
     Attributes:
+        n: The decisions that both answered.
         flip_rate: The share of answers whose direction changed.
         prediction_consistency: The share whose direction stayed.
         confidence_invariance: 1 less the mean change of the stated probability of a rise.
@@ -75,6 +69,7 @@ class Effect:
         cost_high: The upper bound.
     """
 
+    n: int
     flip_rate: float | None
     prediction_consistency: float | None
     confidence_invariance: float | None
@@ -281,8 +276,14 @@ def _measure_period(
         return None
     outcomes = [decisions[place].outcome for place in places]
     calls = [as_they_were[place] for place in places]
+    with_news = [place for place in places if decisions[place].observation.news]
     effects = {
-        change: _measure_effect(calls, [others[place] for place in places], outcomes)
+        change: _measure_effect(
+            [
+                (as_they_were[place], others[place], decisions[place].outcome)
+                for place in (with_news if change in _NEWS_CHANGES else places)
+            ]
+        )
         for change, others in changed.items()
     }
     scored = [(call, is_hit(call, outcome)) for call, outcome in zip(calls, outcomes, strict=True)]
@@ -299,12 +300,11 @@ def _measure_period(
     )
 
 
-def _measure_effect(
-    calls: Sequence[Prediction], others: Sequence[Prediction], outcomes: Sequence[Outcome]
-) -> Effect:
+def _measure_effect(asked: Sequence[tuple[Prediction, Prediction, Outcome]]) -> Effect:
+    """Return what a change did: of each decision the answer as it was, the other one, and the outcome."""
     pairs = [
         (call, other, outcome)
-        for call, other, outcome in zip(calls, others, outcomes, strict=True)
+        for call, other, outcome in asked
         if isinstance(call, Forecast) and isinstance(other, Forecast)
     ]
     flips = _mean([float(call.direction is not other.direction) for call, other, _ in pairs])
@@ -315,6 +315,7 @@ def _measure_effect(
     ]
     low, high = _interval(costs, low=-1.0)
     return Effect(
+        n=len(pairs),
         flip_rate=flips,
         prediction_consistency=None if flips is None else 1 - flips,
         confidence_invariance=None if moved is None else 1 - moved,
@@ -326,23 +327,34 @@ def _measure_effect(
 
 
 def _decide_basis(accuracy_low: float | None, effects: Mapping[Change, Effect]) -> Basis:
-    """Return what costs the most accuracy where it is taken away, among what surely costs some.
+    """Return what moves the accuracy most, among the changes that surely cost some.
 
-    Where the answers are not surely better than a coin, nothing that helps is behind them.
+    Without names and dates, a memory of the days is a coin: its measure is what masking costs. Who follows
+    news or prices is wrong once they are turned round: the measure is how far below a coin that gets. A
+    student that any change confuses, as one that knows its prompts by heart, becomes a coin by all of them,
+    and so rests on memory. Where the answers are not surely better than a coin, nothing that helps is behind
+    them.
     """
     if accuracy_low is None or accuracy_low <= 0.5:
         return Basis.NOTHING
-    costs = {
-        basis: max(_sure_cost(change, effects[change]) for change in of) for basis, of in _CHANGES_OF.items()
+    measures = {
+        Basis.MEMORY: max(_sure_cost(effects[each]) for each in (Change.MASKED, Change.DATES_SHIFTED)),
+        Basis.NEWS: _sure_reversal(effects[Change.NEWS_TURNED]),
+        Basis.PRICES: _sure_reversal(effects[Change.PRICES_TURNED]),
     }
-    basis = max(costs, key=lambda each: costs[each])
-    return basis if costs[basis] > 0 else Basis.NOTHING
+    if not any(measures.values()):
+        measures[Basis.NEWS] = max(_sure_cost(effects[each]) for each in _NEWS_CHANGES)
+        measures[Basis.PRICES] = _sure_cost(effects[Change.PRICES_TURNED])
+    basis = max(measures, key=lambda each: measures[each])
+    return basis if measures[basis] > 0 else Basis.NOTHING
 
 
-def _sure_cost(change: Change, effect: Effect) -> float:
-    if effect.cost is None or effect.cost_low is None or effect.cost_low <= 0:
-        return 0.0
-    return effect.cost / 2 if change in _TURNING else effect.cost
+def _sure_cost(effect: Effect) -> float:
+    return effect.cost if effect.cost and effect.cost_low and effect.cost_low > 0 else 0.0
+
+
+def _sure_reversal(effect: Effect) -> float:
+    return max(0.0, 0.5 - effect.accuracy) if _sure_cost(effect) and effect.accuracy is not None else 0.0
 
 
 def _interval(values: Sequence[tuple[Prediction, float]], *, low: float) -> tuple[float | None, float | None]:
