@@ -98,7 +98,7 @@ class Sure(cc.Student):
 
 def test_a_backtest_trades_the_calibrated_confidence_says_so_and_can_be_replayed(tmp_path, capsys):
     student = f"{write_lines(tmp_path / 'sure.py', [STUDENT])}:Sure"
-    words = ["backtest", "--student", student, "--days", "90", "--calibrate", "platt", "--json"]
+    words = ["backtest", "--student", student, "--days", "60", "--calibrate", "platt", "--json"]
     assert run([*words, "--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     result = json.loads(capsys.readouterr().out)
     report = result["calibration"]
@@ -107,3 +107,10 @@ def test_a_backtest_trades_the_calibrated_confidence_says_so_and_can_be_replayed
     lines = (tmp_path / "out" / "forecasts.csv").read_text().splitlines()
     assert 0.5 <= float(lines[-1].split(",")[3]) < 0.8
     assert run(["check", "parity", result["run"], "--data-dir", str(tmp_path)]) == 0
+
+
+def test_a_session_and_a_walk_forward_refuse_to_calibrate(tmp_path, capsys):
+    config = str(write_lines(tmp_path / "c.toml", ['calibrate = "platt"']))
+    for command in (["paper", "start", "--replay"], ["walkforward"]):
+        assert run([*command, "--config", config, "--data-dir", str(tmp_path / "data")]) == 2
+        assert "trades stated confidences; leave it out" in capsys.readouterr().err
