@@ -162,7 +162,7 @@ def check_memory(
 
         as_they_were = ask("as it was", plain, seen)
         changed = {change: ask(change.replace("_", " "), *who) for change, who in asked.items()}
-    cutoff = None if market.is_simulated else getattr(plain, "knowledge_until", None) or plain.released
+    cutoff = None if market.is_simulated else _first_unknown_day(plain)
     early = [cutoff is None or decision_day(call) < cutoff for call in as_they_were]
     periods = [
         _measure_period(
@@ -182,6 +182,12 @@ def check_memory(
         after=after,
         basis=newest.basis if newest else Basis.NOTHING,
     )
+
+
+def _first_unknown_day(student: Student) -> date | None:
+    """Return the day after the end of its training data where its makers state that, else its release."""
+    until: date | None = getattr(student, "knowledge_until", None)
+    return until + timedelta(days=1) if until else student.released
 
 
 def _sample_decisions(market: MarketData, window: int, most: int) -> list[_Decision]:

@@ -393,8 +393,8 @@ def _measure_contamination(
     adapter may have been trained on any market.
     """
     if market.is_simulated:
-        known = len(forecasts) if market.is_training_market else None if adapted else 0
-        return {"contaminated_n": known, "after_release": None}
+        contaminated = len(forecasts) if market.is_training_market else None if adapted else 0
+        return {"contaminated_n": contaminated, "after_release": None}
     if released is None:
         return {"contaminated_n": None, "after_release": None}
     before, after = _score_apart(forecasts, market, released)

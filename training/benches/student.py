@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from engine.errors import DataError, StudentError
@@ -46,16 +47,15 @@ def check_student(
     """
     modes: dict[str, dict[str, Any]] = {}
     tokens: list[int] = []
-    name, notes = wanted.student, ()
+    name = wanted.student
+    notes: tuple[str, ...] = ()
     for mode in DecodingMode:
         asked = observed[:_THOUGHTS] if mode is DecodingMode.THINK else observed
         try:
             student: Student = load_student(replace(wanted, mode=mode))
             name, notes = student.name, student.notes
             tokens = tokens or _count_tokens(student, wanted, observed)
-            modes[mode] = _measure_mode(
-                student, wanted, asked, symbols, lambda done, total, m=mode: on_progress(m, done, total)
-            )
+            modes[mode] = _measure_mode(student, wanted, asked, symbols, partial(on_progress, mode))
         except StudentError as error:
             if mode is DecodingMode.JSON:
                 raise
