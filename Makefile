@@ -11,10 +11,10 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills screens snapshots student smollm2 clean bench-dash picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash picture
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 # uv installs the pins about three times faster than pip. If it is not available, or fails, pip does the same; it is
 # upgraded first, because older ones warn about an extra of lxml that jusText asks for.
@@ -32,7 +32,9 @@ demo: $(READY) ## backtest the tiny student on a simulated market
 	$(BIN)/closecall backtest
 	@echo "next: source $(VENV)/bin/activate, then closecall --help"
 
-test: format lint types layers unit ## run every check
+# mypy takes one core for a minute, so the tests run beside it.
+test: format lint layers ## run every check
+	$(MAKE) --jobs=2 types unit
 
 format: $(READY) ## check the formatting
 	$(BIN)/ruff format --check .
@@ -52,8 +54,17 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 unit: $(READY) ## run all tests
 	$(PYTEST)
 
-quick: $(READY) ## run the tests that are not marked slow
-	$(PYTEST) -m "not slow"
+# Modules of every package whose tests take milliseconds: what most changes break, they show.
+QUICK := tests/test_architecture.py tests/test_docs.py tests/test_language.py \
+	$(patsubst %,tests/engine/test_%.py,accuracy canonical commands corporate_actions costs journal_events outcomes pnl risk runner timeline) \
+	$(patsubst %,tests/feeds/test_%.py,availability bar_dialects entities exchanges fx http instruments symbols) \
+	$(patsubst %,tests/llm/test_%.py,answer_cache answers prompts registry) \
+	$(patsubst %,tests/strategies/test_%.py,baselines paper_scenario sizing) \
+	$(patsubst %,tests/training/test_%.py,direction_anchor experience folds monitoring rewards) \
+	$(patsubst %,tests/tui/test_%.py,bad_input cli_config dash_chart dash_text tables)
+
+quick: $(READY) ## run the fastest tests of every package, in less than a minute
+	$(PYTEST) -m "not slow" $(QUICK)
 
 bench: bench-forecast bench-edge bench-engine ## print all measurements (about ten minutes)
 
@@ -94,6 +105,9 @@ bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable,
 
 bench-walkforward-kills: $(READY) ## kill a real walk-forward 20 times and compare (about half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.walkforward_kills
+
+digests: $(READY) ## recompute all published digests; the tests recompute seven (about two minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden.digests compare
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session
 	$(BIN)/python -m tui.dashboard.screenshots screens

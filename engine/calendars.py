@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
 from itertools import takewhile
 from typing import Any, Protocol
 
@@ -118,6 +119,8 @@ def load_calendar(code: str, first: date, last: date) -> Calendar:
         return _load_exchange(code, max(first, _EARLIEST), min(last, _LATEST) + _MARGIN)
 
 
+# exchange_calendars works out every session again at each call, which takes a fifth of a second.
+@lru_cache(maxsize=64)
 def _load_exchange(code: str, first: date, last: date) -> Calendar:
     recorded_from, recorded_to = _recorded_span(code)
     start, end = max(first, recorded_from), min(last, recorded_to)
@@ -134,6 +137,7 @@ def _load_exchange(code: str, first: date, last: date) -> Calendar:
     return ExchangeSessions(code=code, first=start, last=end, sessions=sessions, opens=opens)
 
 
+@cache
 def _recorded_span(code: str) -> tuple[date, date]:
     """Return the first and last day for which the exchange's holidays are recorded."""
     from exchange_calendars import get_calendar, get_calendar_names

@@ -55,14 +55,13 @@ def load_template(name: str, task: str = "next") -> TextTemplate:
     }
     texts = _check_texts(path, task, content.get(task))
     identity = json.dumps([task, texts, limits], sort_keys=True, ensure_ascii=False)
-    whole: dict[str, Any] = {
+    fields: dict[str, Any] = texts | {
         key: value if key == "price_step" else int(value) for key, value in limits.items()
     }
     return TextTemplate(
         name=path.stem,
         task=task,
-        **texts,
-        **whole,
+        **fields,
         digest=hashlib.sha256(identity.encode()).hexdigest(),
     )
 

@@ -23,6 +23,7 @@ from llm.backends import load_student
 from llm.forecaster import NO_FORECASTS, forecast
 from llm.model_files import fingerprint
 from llm.prompts import DEFAULT_WINDOW
+from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
 from strategies import baselines
 from strategies.calibration import calibrate, describe_calibration
@@ -151,13 +152,14 @@ def _calibrate(
 
 def _progress_callback(
     recorder: Recorder, clock: Callable[[], datetime], on_progress: Progress
-) -> Callable[[int, int], None]:
+) -> StudentProgress:
     """Return a function that reports progress to the caller and, every two seconds, to the journal."""
     journaled_at = clock()
 
-    def report(done: int, total: int) -> None:
+    def report(done: int, total: int, tokens_per_second: float = 0.0) -> None:
         nonlocal journaled_at
-        on_progress("forecasting", done, total)
+        rate = f", {tokens_per_second:,.0f} tokens/s" if tokens_per_second else ""
+        on_progress(f"forecasting{rate}", done, total)
         at = clock()
         if at - journaled_at >= _PROGRESS_INTERVAL:
             journaled_at = at

@@ -57,7 +57,9 @@ class NewsArchive:
     day_stamps: Mapping[Path, tuple[str, int]]
 
 
-def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> NewsArchive:
+def read_news(
+    paths: Sequence[Path], names: NameTable, latency: timedelta, date_order: str = ""
+) -> NewsArchive:
     """Read the news in `paths` for the symbols of `names`.
 
     Of several rows with one id the first is kept; where they became available together, the item concerns the
@@ -67,6 +69,7 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
         paths: Files, or folders of files.
         names: Which traded symbols a word stands for.
         latency: How long an archive is assumed to take to deliver an item.
+        date_order: "day first", "month first", or empty to infer it.
 
     Raises:
         DataError: For a path that is missing or no news file, a folder without any, and a row without a
@@ -79,7 +82,7 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
     for path in find_tables(paths, COLUMNS, "news", require_news):
         stamps = DayStamps()
         found: list[tuple[NewsItem, datetime | None]] = []
-        for row in read_news_rows(path):
+        for row in read_news_rows(path, date_order=date_order):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)
             item, stamp = _parse_item(row, latency)

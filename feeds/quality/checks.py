@@ -3,7 +3,7 @@
 A file that a backtest would refuse is still checked to its end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from engine.instruments import Instrument, is_round_the_clock
 from feeds.files.bars import read_first_days
 from feeds.files.folders import NO_ACTIONS, find_unread_tables, lists_corporate_actions
 from feeds.files.kinds import identify_table
+from feeds.files.layouts import NOTHING_STATED, ColumnSettings
 from feeds.files.listing import list_tables
 from feeds.files.raw import stem_of
 from feeds.files.tables import UnknownTableError, read_once
-from feeds.instruments import guess_instrument
+from feeds.instruments import GetInstrument, guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.news import check_news
@@ -54,7 +55,8 @@ class Calendars:
 def check_files(
     paths: Sequence[Path],
     *,
-    instruments: Mapping[str, Instrument] | None = None,
+    columns: ColumnSettings = NOTHING_STATED,
+    get_instrument: GetInstrument = guess_instrument,
     now: datetime | None = None,
     calendars: Calendars | None = None,
     skip_unknown: bool = False,
@@ -63,7 +65,8 @@ def check_files(
 
     Args:
         paths: Files or folders. Other kinds of file than tables, and hidden ones, are passed over.
-        instruments: Instruments by the stem of their bar file; the others are guessed.
+        columns: What the user states about columns.
+        get_instrument: Returns the instrument of a bar file by its stem and first days.
         now: When the files are read, in UTC; None to skip the check for unfinished sessions.
         calendars: Calendars to share between checks.
         skip_unknown: Whether tables of a folder that hold neither bars nor news are no findings.
@@ -80,18 +83,16 @@ def check_files(
             raise UsageError(f"{path}: no such file or folder; check the path")
         for file in list_tables(path) if path.is_dir() else [path]:
             try:
-                kind = identify_table(file)
+                kind = identify_table(file, columns)
             except DataError as error:
                 left_out = skip_unknown and path.is_dir() and isinstance(error, UnknownTableError)
                 findings += [] if left_out else [_unreadable_finding(file, error, in_folder=path.is_dir())]
                 continue
             if kind == "bars":
-                instrument = (instruments or {}).get(stem_of(file)) or guess_instrument(
-                    stem_of(file), read_first_days(file)
-                )
-                findings += _check_bars(file, instrument, now, calendars)
+                instrument = get_instrument(stem_of(file), read_first_days(file, columns))
+                findings += _check_bars(file, instrument, columns, now, calendars)
             else:
-                findings += check_news(file, now=now)
+                findings += check_news(file, now=now, date_order=columns.date_order)
             checked.add(path)
         if path.is_dir() and not skip_unknown:
             findings += [_unreadable_finding(file, error) for file, error in find_unread_tables(path)]
@@ -112,10 +113,14 @@ def summarize_blocking(findings: Sequence[Finding]) -> str:
 
 
 def _check_bars(
-    path: Path, instrument: Instrument, now: datetime | None, calendars: Calendars
+    path: Path,
+    instrument: Instrument,
+    columns: ColumnSettings,
+    now: datetime | None,
+    calendars: Calendars,
 ) -> list[Finding]:
     new_finding = FindingFactory(file=path, symbol=instrument.symbol)
-    check = RowCheck(new_finding)
+    check = RowCheck(new_finding, columns)
     if is_round_the_clock(instrument.calendar) and len(check.offsets) > 1:
         fault = "the days have several offsets from UTC; write days that all begin at the same hour"
         check.findings.append(new_finding(Kind.CLOCK, None, None, "", fault))

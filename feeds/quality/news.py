@@ -35,15 +35,22 @@ class _DatedLine:
     text: str
 
 
-def check_news(path: Path, *, now: datetime | None = None) -> list[Finding]:
-    """Return all findings on one news file, whatever it contains; `now` (UTC) is when it is read."""
-    return _NewsCheck(path, now).findings
+def check_news(path: Path, *, now: datetime | None = None, date_order: str = "") -> list[Finding]:
+    """Return all findings on one news file, whatever it contains.
+
+    Args:
+        path: The file.
+        now: When it is read, in UTC; None to skip the check for items from the future.
+        date_order: "day first", "month first", or empty to infer it.
+    """
+    return _NewsCheck(path, now, date_order).findings
 
 
 class _NewsCheck:
-    def __init__(self, path: Path, now: datetime | None) -> None:
+    def __init__(self, path: Path, now: datetime | None, date_order: str) -> None:
         self.findings: list[Finding] = []
         self._new_finding, self._now = FindingFactory(file=path), now
+        self._date_order = date_order
         self._occurrences: Counter[tuple[str, ...]] = Counter()
         self._empty: list[int] = []
         self._day_stamps = DayStamps()
@@ -74,7 +81,7 @@ class _NewsCheck:
     def _read(self) -> Iterator[_DatedLine]:
         path = self._new_finding.file
         try:
-            for row in read_news_rows(path, self._add_ragged):
+            for row in read_news_rows(path, self._add_ragged, self._date_order):
                 if item := self._check_item(row):
                     yield item
         except DataError as error:

@@ -242,7 +242,7 @@ def test_a_bar_whose_session_has_not_closed_is_unfinished(tmp_path):
 def test_the_calendar_is_that_of_the_instrument_and_not_of_the_name(tmp_path):
     path = bars(tmp_path, "2024-01-05,1,2,0.5,1,5", "2024-01-06,1,2,0.5,1,6", name="THING.csv")
     assert [finding.kind for finding in check_files([path])] == [Kind.CLOSED_DAY]
-    assert check_files([path], instruments={path.stem: guess_instrument("BTCUSDT")}) == []
+    assert check_files([path], get_instrument=lambda symbol, days=(): guess_instrument("BTCUSDT")) == []
 
 
 @pytest.mark.parametrize("volume", ["0", "500"])

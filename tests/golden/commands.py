@@ -1,9 +1,11 @@
 """Run the command line on a folder, for the makers and the tests of the golden files.
 
-Everything goes through the command line, so that another version can be driven as well.
+Everything goes through the command line, so that another version can be driven as well: in processes of its
+command, where CLOSECALL_COMMAND names one. This version runs in the process that asks, which imports once.
 """
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -16,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.own_processes import ran, started
+from tui.cli.main import run
 
-CLOSECALL = os.environ.get("CLOSECALL_COMMAND") or str(Path(sys.executable).with_name("closecall"))
-"""The command; the variable names another one, such as that of another checkout."""
+OTHER_COMMAND = os.environ.get("CLOSECALL_COMMAND")
+"""The command of another version, such as that of another checkout."""
+CLOSECALL = OTHER_COMMAND or str(Path(sys.executable).with_name("closecall"))
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[2] / "shared" / "data"
 VERSION = "v1"
@@ -32,11 +36,23 @@ def environment() -> dict[str, str]:
 
 def closecall(*words: object, cwd: Path, codes: Sequence[int] = (0,)) -> str:
     """Run the command in a folder; what it printed. Raises RuntimeError for another exit code."""
-    done = ran([CLOSECALL, *words], cwd=cwd, env=environment(), capture_output=True, text=True, seconds=600)
-    if done.returncode not in codes:
-        said = done.stderr.strip()[-800:]
-        raise RuntimeError(f"closecall {' '.join(map(str, words))}: exit code {done.returncode}: {said}")
-    return done.stdout
+    code, out, err = (_run_in_process if OTHER_COMMAND else _run_here)([*map(str, words)], cwd)
+    if code not in codes:
+        raise RuntimeError(f"closecall {' '.join(map(str, words))}: exit code {code}: {err.strip()[-800:]}")
+    return out
+
+
+def _run_in_process(words: Sequence[str], cwd: Path) -> tuple[int, str, str]:
+    how = {"cwd": cwd, "env": environment(), "capture_output": True, "text": True}
+    done = ran([CLOSECALL, *words], seconds=600, **how)
+    return done.returncode, done.stdout, done.stderr
+
+
+def _run_here(words: list[str], cwd: Path) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(words)
+    return code, out.getvalue(), err.getvalue()
 
 
 def answer(*words: object, cwd: Path, codes: Sequence[int] = (0,)) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     python -m tests.golden.digests compare    # say which differ; exit code 1 if any does
     python -m tests.golden.digests write      # write them to digests.json
 
-Run it from the root of a checkout. Names of entries after the word limit it to these.
+Run it from the root of a checkout. Names of entries after the word limit it to these. The tests recompute
+those that are marked `in_suite`; `make digests` recomputes all.
 """
 
 import argparse

@@ -24,7 +24,7 @@ SOON = {"Retry-After-Ms": "1"}
 KEY = "sk-secret-1234"
 
 
-def silent(_done, _total):
+def silent(*_progress):
     pass
 
 

@@ -1,7 +1,8 @@
-"""Folders in memory, where processes are killed often, and a session that has ended."""
+"""Folders in memory, where processes are killed often, and sessions that have ended."""
 
 import pytest
 
+from tests.support.collected_sessions import Trial
 from tests.support.paper_sessions import full_script, in_memory, replay
 
 
@@ -16,3 +17,10 @@ def session():
     for folder in in_memory():
         replay(folder, full_script())
         yield folder
+
+
+@pytest.fixture(scope="session")
+def collected():
+    """A folder with a session on failing sources, which is read only, and how often it was killed."""
+    for folder in in_memory():
+        yield folder, Trial(folder, seed=11).run()

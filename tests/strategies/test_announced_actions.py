@@ -2,8 +2,10 @@
 
 import json
 import math
+import shutil
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,20 @@ def scripted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scripted")
     replay(folder, [encode(SPLIT, SPLIT.at)], facts=AS_TRADED, ahead=1)
     return folder
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A session that has reached its fifth day."""
+    folder = tmp_path_factory.mktemp("begun")
+    replay_until(folder, day(5))
+    return folder
+
+
+@pytest.fixture
+def fifth_day(begun, tmp_path):
+    """A copy of that session, which a test may continue."""
+    return Path(shutil.copytree(begun, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.mark.slow
@@ -192,12 +208,11 @@ def test_a_source_that_fails_is_asked_again_and_its_split_is_applied_late(tmp_pa
     assert check_replay(tmp_path).equal
 
 
-def test_a_source_does_not_overrule_what_a_person_took_back(tmp_path):
-    replay_until(tmp_path, day(5))
-    announce(tmp_path, 1.0)
-    watch(tmp_path, Exchange())
-    assert len(read_rows(tmp_path, "action_announced")) == 1
-    assert read_rows(tmp_path, "split") == []
+def test_a_source_does_not_overrule_what_a_person_took_back(fifth_day):
+    announce(fifth_day, 1.0)
+    watch(fifth_day, Exchange())
+    assert len(read_rows(fifth_day, "action_announced")) == 1
+    assert read_rows(fifth_day, "split") == []
 
 
 def test_a_dividend_is_paid_on_what_was_held_before_its_day(tmp_path):
@@ -214,23 +229,21 @@ def test_a_dividend_is_paid_on_what_was_held_before_its_day(tmp_path):
     assert read_status(tmp_path, NAME, utc_now())["cash"] == pytest.approx(cash + 0.5 * (held - bought))
 
 
-def test_the_newest_announcement_of_a_day_counts_and_one_to_one_takes_it_back(tmp_path):
-    replay_until(tmp_path, day(5))
-    announce(tmp_path, 4.0)
-    announce(tmp_path, 1.0)
-    announce(tmp_path, 0.5, on=session_opens(STOCK)[7], action=ActionKind.DIVIDEND)
-    announce(tmp_path, 0.25, on=session_opens(STOCK)[7], action=ActionKind.DIVIDEND)
-    replay(tmp_path, facts=FACTS, ahead=1)
-    assert read_rows(tmp_path, "split") == []
-    assert [row.payload["amount"] for row in read_rows(tmp_path, "dividend")] == [0.25]
+def test_the_newest_announcement_of_a_day_counts_and_one_to_one_takes_it_back(fifth_day):
+    announce(fifth_day, 4.0)
+    announce(fifth_day, 1.0)
+    announce(fifth_day, 0.5, on=session_opens(STOCK)[7], action=ActionKind.DIVIDEND)
+    announce(fifth_day, 0.25, on=session_opens(STOCK)[7], action=ActionKind.DIVIDEND)
+    replay(fifth_day, facts=FACTS, ahead=1)
+    assert read_rows(fifth_day, "split") == []
+    assert [row.payload["amount"] for row in read_rows(fifth_day, "dividend")] == [0.25]
 
 
-def test_a_day_is_the_one_that_runs_or_comes_next_unless_it_is_named(tmp_path):
-    replay_until(tmp_path, day(5))
-    reached = read_rows(tmp_path, "progress")[-1].as_of
+def test_a_day_is_the_one_that_runs_or_comes_next_unless_it_is_named(fifth_day):
+    reached = read_rows(fifth_day, "progress")[-1].as_of
     coming = next(bar for bar in FACTS.bars[STOCK] if bar.closes_at > reached)
-    assert announce(tmp_path, on=None)["effective_at"] == coming.opens_at
-    assert announce(tmp_path, symbol=COINS[0], on=date(2023, 1, 20))["effective_at"] == datetime(
+    assert announce(fifth_day, on=None)["effective_at"] == coming.opens_at
+    assert announce(fifth_day, symbol=COINS[0], on=date(2023, 1, 20))["effective_at"] == datetime(
         2023, 1, 20, tzinfo=UTC
     )
 
@@ -245,20 +258,18 @@ def test_a_day_is_the_one_that_runs_or_comes_next_unless_it_is_named(tmp_path):
         ({"action": ActionKind.DIVIDEND, "value": math.inf}, "dividend inf is not an amount above zero"),
     ],
 )
-def test_what_cannot_take_effect_is_refused_in_one_line(tmp_path, change, message):
-    replay_until(tmp_path, day(5))
+def test_what_cannot_take_effect_is_refused_in_one_line(fifth_day, change, message):
     with pytest.raises(UsageError, match=message) as refused:
-        announce(tmp_path, **change)
+        announce(fifth_day, **change)
     assert "\n" not in str(refused.value)
-    assert read_rows(tmp_path, "action_announced") == []
+    assert read_rows(fifth_day, "action_announced") == []
 
 
-def test_what_took_effect_is_not_announced_again_and_a_session_that_ended_takes_nothing(tmp_path, session):
-    replay_until(tmp_path, day(5))
-    announce(tmp_path)
-    replay_until(tmp_path, EX + timedelta(hours=8))
+def test_what_took_effect_is_not_announced_again_and_a_session_that_ended_takes_nothing(fifth_day, session):
+    announce(fifth_day)
+    replay_until(fifth_day, EX + timedelta(hours=8))
     with pytest.raises(UsageError, match="has taken effect in session trial already"):
-        announce(tmp_path, 20.0)
+        announce(fifth_day, 20.0)
     with pytest.raises(UsageError, match="has finished"):
         announce(session)
     with open_journal(session) as journal:
@@ -279,9 +290,8 @@ def test_another_ratio_is_refused(text):
         parse_ratio(text)
 
 
-def test_the_commands_state_what_is_journaled_and_when_it_takes_effect(tmp_path, capsys):
-    replay_until(tmp_path, day(5))
-    folder = ["--data-dir", str(tmp_path)]
+def test_the_commands_state_what_is_journaled_and_when_it_takes_effect(fifth_day, capsys):
+    folder = ["--data-dir", str(fifth_day)]
     assert run(["paper", "split", NAME, STOCK, "10:1", "--on", f"{EX:%Y-%m-%d}", *folder]) == 0
     assert capsys.readouterr().out == (
         f"session trial: {STOCK}, split, 10 for 1, is journaled for the open of {EX:%Y-%m-%d %H:%M} UTC; "
@@ -303,7 +313,7 @@ def test_the_commands_state_what_is_journaled_and_when_it_takes_effect(tmp_path,
     ):
         assert run(["paper", *words, *folder]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
-    assert len(read_rows(tmp_path, "action_announced")) == 3
+    assert len(read_rows(fifth_day, "action_announced")) == 3
 
 
 def test_a_bar_in_new_units_is_what_an_exchange_states():

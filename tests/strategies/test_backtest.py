@@ -236,7 +236,7 @@ def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, mo
     whole = run(tmp_path / "whole", **flags).simulations
     rng = random.Random(4)
     closes = sorted({bar.closes_at for bar in facts.traded_bars})[8:-2]
-    for number, instant in enumerate(rng.sample(closes, 5)):
+    for number, instant in enumerate(rng.sample(closes, 3)):
         for kind, change in (
             ("cut", remove_bars(facts, instant)),
             ("altered", alter_bars(facts, instant, rng)),

@@ -1,9 +1,11 @@
 """What a session learns: when it retrains, from what, and which adapter it then takes."""
 
+import shutil
 import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -36,11 +38,17 @@ def read_notes(folder):
         return [row.payload for row in journal.read(kinds=(Kind.RETRAINED,))]
 
 
-@pytest.fixture
-def session(tmp_path):
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
     """A folder with a session that ran to its end."""
-    replay(tmp_path)
-    return tmp_path
+    replay(folder := tmp_path_factory.mktemp("ended"))
+    return folder
+
+
+@pytest.fixture
+def session(ended, tmp_path):
+    """A copy of it, to which a test may add."""
+    return Path(shutil.copytree(ended, tmp_path, dirs_exist_ok=True))
 
 
 def trained_adapters(monkeypatch, code):

@@ -35,7 +35,7 @@ DAYS = 16
 
 
 def make_plan(folder, *, speed=None, webhook=None, days=DAYS, **paper):
-    config = load_config(None, {"market": {"coins": 2, "stocks": 1, "days": days}, "paper": paper})
+    config = load_config(None, {"market": {"coins": 3, "stocks": 0, "days": days}, "paper": paper})
     return LaunchSpec(data_dir=folder, name=NAME, config=config, replay=True, speed=speed, webhook=webhook)
 
 

@@ -1,6 +1,7 @@
 """Compare a model's answers through a server with its answers in this process: prints JSON.
 
-The prompts are the same chat messages. `equal` counts equal forecasts, `flipped` other directions, `parsed` answers
+The prompts are the same chat messages. `equal` counts equal forecasts, `flipped` other
+directions, `parsed` answers
 that can be read. Without --url, `transformers serve` is started on the model's folder.
 """
 

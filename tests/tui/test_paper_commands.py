@@ -114,7 +114,7 @@ def test_parity_holds_and_a_fill_altered_by_a_last_digit_gives_exit_4(finished, 
 
 def test_a_backtest_has_parity_too(tmp_path, capsys):
     config = write_lines(tmp_path / "closecall.toml", ["batch = 8", *SMALL])
-    shown, _ = typed("backtest", "--config", config, "--data-dir", tmp_path, "--json")
+    _, shown, _ = run_captured(capsys, "backtest", "--config", config, "--data-dir", tmp_path, "--json")
     name = json.loads(shown)["run"]
     code, out, _ = run_captured(capsys, "check", "parity", name, "--json", "--data-dir", tmp_path)
     found = json.loads(out)
