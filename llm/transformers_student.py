@@ -49,6 +49,8 @@ class TransformersStudent:
             stated_release(folder) or (known.released if known else None),
             *([stated_release(adapter)] if adapter else []),
         )
+        # An adapter's data are later than those of the model that it was trained on.
+        self.knowledge_until = known.knowledge_until if known and not adapter else None
         self.template = _select_template(wanted, folder)
         self.window = self.template.window
         self._wanted = wanted

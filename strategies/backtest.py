@@ -13,6 +13,7 @@ from engine.journal.events.rules import RULES
 from engine.journal.events.sessions import Forecasting, RunFailed, RunFinished, RunInterrupted, RunStarted
 from engine.journal.journal import Journal
 from engine.model import Observation, Phase, Prediction, Slice
+from engine.outcomes import match_outcomes
 from engine.timeline import build_observations, build_slices
 from engine.trading.records import EngineResult
 from engine.trading.runner import run as run_engine
@@ -25,6 +26,7 @@ from llm.prompts import DEFAULT_WINDOW
 from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
 from strategies import baselines
+from strategies.calibration import calibrate, describe_calibration
 from strategies.config import BacktestConfig
 from strategies.console import Progress
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
@@ -111,11 +113,10 @@ def backtest(
                     report = _progress_callback(recorder, clock, on_progress)
                     forecasts = forecast(observed, student, cache, report, config.task)
             adapter = fingerprint([config.adapter]) if config.adapter else None
-            for call, prompt in zip(forecasts.calls, forecasts.prompts, strict=True):
-                recorder.record_prediction(call, prompt, adapter)
-            callers = {STUDENT: forecasts.calls} | baseline_predictions(
-                config, market, observed, forecasts.calls or observed
-            )
+            calls, calibration = _calibrate(config, forecasts.calls, market)
+            for call, stated, prompt in zip(calls, forecasts.calls, forecasts.prompts, strict=True):
+                recorder.record_prediction(call, prompt, adapter, calibrated=call is not stated)
+            callers = {STUDENT: calls} | baseline_predictions(config, market, observed, calls or observed)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             result = build_result(
                 name,
@@ -129,6 +130,7 @@ def backtest(
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()
+            result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
             trials = data_dir / "trials.jsonl"
             result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
             if config.out is not None:
@@ -136,6 +138,17 @@ def backtest(
             recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
     return Result(name=name, folder=folder, result=result, simulations=simulations, bars=market.bars)
+
+
+def _calibrate(
+    config: BacktestConfig, calls: Sequence[Prediction], market: MarketData
+) -> tuple[Sequence[Prediction], dict[str, Any]]:
+    """Return the predictions that are traded, and what the result says of their calibration."""
+    if config.calibrate is None or not calls:
+        return calls, {}
+    calibrated = calibrate(match_outcomes(calls, market.bars), config.calibrate)
+    report = calibrated.report
+    return calibrated.calls, {"calibration": to_jsonable(report), "notes": [describe_calibration(report)]}
 
 
 def _progress_callback(

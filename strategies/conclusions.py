@@ -50,6 +50,7 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     elif result["contaminated_n"] is None:
         why = "Its adapter may come from this market" if result["simulated"] else "Its release is not known"
         lines.append(f"{why}: the student may have seen these days in training.")
+    lines += _period_lines(result)
     return [*lines, *_rejection_lines(result), *result["notes"]]
 
 
@@ -107,6 +108,28 @@ def _contaminated_line(result: Mapping[str, Any]) -> str:
     if result["student"] == _SHIPPED:
         return f"{before} the shipped student was trained on simulated data only and has read no real day."
     return f"{before} the student may know the answers."
+
+
+def _period_lines(result: Mapping[str, Any]) -> list[str]:
+    """State the accuracy before and after the days until which the student may have read, if it has both."""
+    days = {
+        f"its training data end, {result.get('knowledge_until')}": ("before_cutoff", "after_cutoff"),
+        f"its release, {result.get('student_released')}": ("before_release", "after_release"),
+    }
+    lines = []
+    for day, keys in days.items():
+        before, after = (result.get(key) or {} for key in keys)
+        if before.get("n") and after.get("n"):
+            lines.append(
+                f"Accuracy until {day}: {_describe_accuracy(before)}; "
+                f"after that: {_describe_accuracy(after)}."
+            )
+    return lines
+
+
+def _describe_accuracy(scores: Mapping[str, Any]) -> str:
+    low, high = format_percent(scores["accuracy_low"]), format_percent(scores["accuracy_high"])
+    return f"{format_percent(scores['accuracy'])} of {scores['n']:,} (95%: {low} to {high})"
 
 
 def _rejection_lines(result: Mapping[str, Any]) -> list[str]:

@@ -67,6 +67,14 @@ def added_key(*, default: object = None, **rest: Any) -> Any:
     return Field(exclude_if=lambda value: value == default, **rest)
 
 
+class CalibrationMethod(StrEnum):
+    """How a stated confidence becomes a calibrated one (see `strategies.calibration`)."""
+
+    PLATT = "platt"
+    TEMPERATURE = "temperature"
+    ISOTONIC = "isotonic"
+
+
 class Retraining(StrEnum):
     """When a paper session trains its student on what came of its forecasts."""
 
@@ -387,6 +395,10 @@ class BacktestConfig(Table):
     allow_remote: Annotated[
         bool, added_key(default=False, description="Allow a student's server on another machine.")
     ] = False
+    calibrate: Annotated[
+        CalibrationMethod | None,
+        added_key(description="Trade confidences calibrated on outcomes known at the time."),
+    ] = None
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[
