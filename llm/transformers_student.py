@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import StudentError
 from engine.model import Observation
 from llm.answers import GRAMMAR, median_answer
 from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_message
-from llm.decoding.decoder import Decoder, Prompt
 from llm.decoding.modes import ANSWER_TOKENS, ProgramFactory
 from llm.known_models import known_model
 from llm.loading import describe_arithmetic, load_model, translate_errors
@@ -27,6 +26,9 @@ from llm.model_files import (
 )
 from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.student import DecodingMode, Progress, StudentSettings
+
+if TYPE_CHECKING:
+    from llm.decoding.decoder import Decoder
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":
@@ -161,8 +163,10 @@ class TransformersStudent:
             )
 
     def _in_rows(
-        self, decoder: Decoder, prompts: Sequence[str], on_progress: Progress
+        self, decoder: "Decoder", prompts: Sequence[str], on_progress: Progress
     ) -> Iterator[Mapping[int, str]]:
+        from llm.decoding.decoder import Prompt
+
         samples = self._wanted.samples
         tokens = self.tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
         waiting = [
@@ -200,7 +204,9 @@ class TransformersStudent:
             on_progress(place + 1, len(prompts))
 
     @cached_property
-    def _decoder(self) -> Decoder | None:
+    def _decoder(self) -> "Decoder | None":
+        from llm.decoding.decoder import Decoder
+
         decoder = Decoder(self.model, batch=self._wanted.batch)
         return decoder if decoder.agrees() else None
 

@@ -1,7 +1,7 @@
 """The keys and values of attention for several sequences, each in a row of its own.
 
 A row's tokens lie in its first slots without holes, so that a row does not depend on its neighbours.
-Knows no model: transformers calls `update` for each layer, and the masks come from `RowCache.masks`.
+It is given no model: transformers calls `update` for each layer, and the masks come from `RowCache.masks`.
 """
 
 from collections.abc import Sequence

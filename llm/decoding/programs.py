@@ -1,7 +1,7 @@
 """What is done with a model's distribution, mode by mode: choose tokens, or read probabilities.
 
 A program serves one prompt. It is given the logits of its choices after the tokens that it returned before,
-and returns the tokens to append, or None when its answer is complete. It knows no model and no batch.
+and returns the tokens to append, or None when its answer is complete. It is given no model and no batch.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _close(text: str) -> str:
 
 
 def _expectation(numbers: Sequence[str], probabilities: Sequence[float]) -> float:
-    """Return the mean of numbers, the beginnings of longer ones standing for their middle."""
+    """Return the mean of numbers; the beginning of a longer one counts as its middle."""
     size = max(map(len, numbers))
     middles = [float(number + "44"[: size - len(number)] or 0) for number in numbers]
     return sum(m * p for m, p in zip(middles, probabilities, strict=True))
