@@ -11,10 +11,10 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-server bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash bench-scale picture
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 # uv installs the pins about three times faster than pip. If it is not available, or fails, pip does the same; it is
 # upgraded first, because older ones warn about an extra of lxml that jusText asks for.
@@ -32,7 +32,9 @@ demo: $(READY) ## backtest the tiny student on a simulated market
 	$(BIN)/closecall backtest
 	@echo "next: source $(VENV)/bin/activate, then closecall --help"
 
-test: format lint types layers unit ## run every check
+# mypy takes one core for a minute, so the tests run beside it.
+test: format lint layers ## run every check
+	$(MAKE) --jobs=2 types unit
 
 format: $(READY) ## check the formatting
 	$(BIN)/ruff format --check .
@@ -75,6 +77,11 @@ bench-edge: $(READY) ## the edge captured on unseen simulated markets
 bench-engine: $(READY) ## slices a second with 2, 20 and 150 symbols
 	$(BIN)/closecall bench engine --json
 
+SYMBOLS ?= 500
+YEARS ?= 10
+bench-scale: $(READY) ## check and backtest 500 made-up stocks over ten years (SYMBOLS=… YEARS=…, about half an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.backtest_scale --symbols $(SYMBOLS) --years $(YEARS)
+
 bench-fetch: $(READY) ## fetch real bars through a faulty exchange, 300 times, and kill it 50 times
 	$(BIN)/python -m tests.stress.fetch_faults --seeds 300 --whole 10 --kills 50
 
@@ -101,10 +108,13 @@ bench-drift: $(READY) ## walk-forward through a reversal of the news (resumable,
 bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable, hours)
 	$(BIN)/closecall bench no-edge --json
 
+bench-server: $(READY) ## answers through `transformers serve` against answers in process
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.server_answers --prompts 200 --batch 8
+
 bench-walkforward-kills: $(READY) ## kill a real walk-forward 20 times and compare (about half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.walkforward_kills
 
-digests: $(READY) ## recompute all published digests; the tests recompute eight (about two minutes)
+digests: $(READY) ## recompute all published digests; the tests recompute seven (about two minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden.digests compare
 
 screens: $(READY) ## every screen of the dashboard at three sizes, from a seeded session

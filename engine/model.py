@@ -6,7 +6,7 @@ Times are timezone-aware UTC, prices are in the quote currency, returns are frac
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -107,7 +107,15 @@ class Bar:
 
     def at_open(self) -> "Bar":
         """Return what is known of this bar at its open: a flat bar without volume."""
-        return replace(self, high=self.open, low=self.open, close=self.open, volume=0.0)
+        flat = object.__new__(
+            Bar
+        )  # of a valid bar; every backtest flattens each bar once for each forecaster
+        for name in ("symbol", "timeframe", "opens_at", "closes_at", "open"):
+            object.__setattr__(flat, name, getattr(self, name))
+        for name in ("high", "low", "close"):
+            object.__setattr__(flat, name, self.open)
+        object.__setattr__(flat, "volume", 0.0)
+        return flat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

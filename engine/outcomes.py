@@ -1,13 +1,13 @@
 """Match predictions with what the market did afterwards."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 from engine.errors import DataError
-from engine.model import Bar, Prediction, require_utc
+from engine.model import Bar, Observation, Prediction, require_utc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def match_outcomes(predictions: Iterable[Prediction], bars: Mapping[str, Sequenc
     oldest first. Raises DataError for bars out of order, a prediction without a bar of its own, and a bar
     whose close is not the prediction's `last_close`: such predictions were made on other data.
     """
-    return OutcomeFinder(bars).match(predictions)
+    return list(OutcomeFinder(bars).match(predictions))
 
 
 class OutcomeFinder:
@@ -82,11 +82,12 @@ class OutcomeFinder:
         self._places: dict[str, dict[datetime, int]] = {}
         self._known: dict[str, list[Outcome | None]] = {}
 
-    def match(self, predictions: Iterable[Prediction]) -> list[Scored]:
-        """Pair each prediction with its outcome. Raises DataError as `match_outcomes` does."""
-        return [(prediction, self._find(prediction)) for prediction in predictions]
+    def match(self, predictions: Iterable[Prediction]) -> Iterator[Scored]:
+        """Yield each prediction with its outcome. Raises DataError as `match_outcomes` does."""
+        return ((prediction, self.find(prediction)) for prediction in predictions)
 
-    def _find(self, prediction: Prediction) -> Outcome | None:
+    def find(self, prediction: Prediction | Observation) -> Outcome | None:
+        """Return the outcome of a prediction or an observation; None while its next bar is not known."""
         symbol = prediction.symbol
         series = self._bars.get(symbol, ())
         if symbol not in self._places:
@@ -109,7 +110,7 @@ def _index_by_close(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:
     return {bar.closes_at: place for place, bar in enumerate(bars)}
 
 
-def _place_of(prediction: Prediction, bars: Sequence[Bar], place: int | None) -> int:
+def _place_of(prediction: Prediction | Observation, bars: Sequence[Bar], place: int | None) -> int:
     symbol, as_of = prediction.symbol, prediction.as_of
     if place is None:
         raise DataError(

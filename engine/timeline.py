@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import groupby, pairwise
+from itertools import pairwise
 from operator import attrgetter
 
 from engine.corporate_actions import Split, split_bar
@@ -25,32 +25,39 @@ def build_slices(bars: Iterable[Bar], news: Iterable[NewsItem]) -> Iterator[Slic
     the last slice is left out. The order of the inputs does not matter. Raises DataError where two bars of
     one symbol overlap, and where one id has two different items.
     """
-    events = sorted(_bar_events(bars), key=lambda event: event[:3])
+    groups = _group_bars(bars)
     items = sorted(_deduplicate(news), key=lambda item: (item.available_at, item.source, item.id))
     taken = 0
-    for (as_of, rank), group in groupby(events, key=lambda event: event[:2]):
+    for as_of, rank in sorted(groups):
         first, opens = taken, _PHASES[rank] is Phase.OPEN
         while taken < len(items) and items[taken].available_at <= as_of:
             taken += 1
         yield Slice(
             as_of=as_of,
             phase=_PHASES[rank],
-            bars={symbol: bar.at_open() if opens else bar for _, _, symbol, bar in group},
+            bars={bar.symbol: bar.at_open() if opens else bar for bar in groups.pop((as_of, rank))},
             news=tuple(items[first:taken]),
         )
 
 
-def _bar_events(bars: Iterable[Bar]) -> Iterator[tuple[datetime, int, str, Bar]]:
-    by_opening = sorted(bars, key=lambda bar: (bar.symbol, bar.opens_at))
-    for earlier, later in pairwise(by_opening):
-        if earlier.symbol == later.symbol and later.opens_at < earlier.closes_at:
-            raise DataError(
-                f"{later.symbol}: the bar that opens at {later.opens_at} begins before the one of"
-                f" {earlier.opens_at} has closed; remove one of them"
-            )
-    for bar in by_opening:
-        yield bar.opens_at, _RANK[Phase.OPEN], bar.symbol, bar
-        yield bar.closes_at, _RANK[Phase.CLOSE], bar.symbol, bar
+def _group_bars(bars: Iterable[Bar]) -> dict[tuple[datetime, int], list[Bar]]:
+    """Return the bars that open and those that close at each instant, by it and the rank of the phase."""
+    by_symbol: dict[str, list[Bar]] = {}
+    for bar in bars:
+        by_symbol.setdefault(bar.symbol, []).append(bar)
+    groups: dict[tuple[datetime, int], list[Bar]] = {}
+    for _, series in sorted(by_symbol.items()):
+        series.sort(key=attrgetter("opens_at"))
+        for earlier, later in pairwise(series):
+            if later.opens_at < earlier.closes_at:
+                raise DataError(
+                    f"{later.symbol}: the bar that opens at {later.opens_at} begins before the one of"
+                    f" {earlier.opens_at} has closed; remove one of them"
+                )
+        for bar in series:
+            groups.setdefault((bar.opens_at, _RANK[Phase.OPEN]), []).append(bar)
+            groups.setdefault((bar.closes_at, _RANK[Phase.CLOSE]), []).append(bar)
+    return groups
 
 
 def _deduplicate(news: Iterable[NewsItem]) -> Iterable[NewsItem]:

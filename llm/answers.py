@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from statistics import fmean, median
 
 from engine.model import Abstention, Direction, Forecast, Observation, Prediction
 from llm.prompts import BASE
@@ -25,7 +26,7 @@ below ::= [1-9] [0-9] "." [0-9] [0-9] | "100.00"
 READOUT_GRAMMAR = GRAMMAR.replace('[1-9] [0-9] [0-9] "."', '"10" [0-9] "."').replace(
     '[1-9] [0-9] "." [0-9] [0-9] | "100.00"', '"9" [0-9] "." [0-9] [0-9]'
 )
-"""The same for a close that is read off: within 10% of the last one, so one digit is open before the point."""
+"""The same for a close that is read off: within 10% of the last, so one digit is open before the point."""
 
 _KEYS = ("direction", "confidence", "close")
 _TOKEN_KEYS = (*_KEYS, "probability_up")
@@ -52,6 +53,30 @@ def add_probability(text: str, probability_up: float | None) -> str:
         if probability_up is None
         else f'{text.removesuffix("}")}, "probability_up": {probability_up:.4f}}}'
     )
+
+
+def median_answer(texts: Sequence[str]) -> str:
+    """Return the median of several answers: of the probability of up, and of the close on its side.
+
+    The reasoning is that of the answer whose probability is nearest to the median. Answers are those of
+    `llm.decoding`, which are always complete.
+    """
+    if len(texts) == 1:
+        return texts[0]
+    split = [split_reasoning(text) for text in texts]
+    answers = [json.loads(answer) for _, answer in split]
+    ups = [a["confidence"] if a["direction"] == "up" else 1.0 - a["confidence"] for a in answers]
+    up = median(ups)
+    closes = median(answer["close"] for answer in answers)
+    direction, close = ("up", max(BASE, closes)) if up >= 0.5 else ("down", min(BASE, closes))
+    whole = add_probability(
+        format_answer(direction, max(up, 1.0 - up), close),
+        fmean(answer["probability_up"] for answer in answers),
+    )
+    thought = split[min(range(len(ups)), key=lambda place: abs(ups[place] - up))][0]
+    return f"{_THINK}\n{thought}\n{_END_OF_THOUGHT}\n\n{whole}" if thought else whole
+
+
 def split_reasoning(text: str) -> tuple[str, str]:
     """Return the reasoning before an answer, empty where there is none, and the answer.
 

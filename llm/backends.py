@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from engine.errors import StudentError
+from engine.errors import StudentError, UsageError
 from llm.model_files import TINY, model_metadata
 from llm.student import Student, StudentSettings, TrainableStudent
 
@@ -20,6 +20,7 @@ class Backend:
         help: What a user writes to name a student of this kind, for --help.
         module: The module whose `load_student` makes one from its settings; imported at the first use.
         pattern: A regular expression of its students' names; empty takes those that no other kind takes.
+        remote: Whether its students' models are on a server, where they have names.
         trainable: Whether its students are `llm.student.TrainableStudent`.
         remedy: What to do instead of training one.
         reads: Whether its students may have read of the world, so that their prompts are masked.
@@ -28,6 +29,7 @@ class Backend:
     help: str
     module: str
     pattern: str = ""
+    remote: bool = False
     trainable: bool = False
     remedy: str = "name a local model"
     reads: bool = True
@@ -38,10 +40,11 @@ BACKENDS = (
         help="http://HOST:PORT/v1, an OpenAI-compatible server, with --model NAME",
         module="llm.server_student",
         pattern=r"(?i:https?)://.+",
+        remote=True,
         remedy="train the local model, then load the adapter into the server and name it with --adapter-name",
     ),
     Backend(
-        help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub",
+        help="'tiny' (shipped), a model folder, a GGUF file, or an id on the Hugging Face hub",
         module="llm.transformers_student",
         trainable=True,
     ),
@@ -59,7 +62,13 @@ def load_student(wanted: StudentSettings) -> Student:
 
     Raises StudentError with a remedy, also later, if the weights turn out to be unusable.
     """
-    load: Callable[[StudentSettings], Student] = import_module(_backend(wanted).module).load_student
+    backend = _backend(wanted)
+    if not backend.remote and (wanted.model or wanted.adapter_name):
+        raise UsageError(
+            f"student {wanted.student}: --model and --adapter-name are names on a server; name the server "
+            "with --student http://HOST:PORT/v1, or leave them out"
+        )
+    load: Callable[[StudentSettings], Student] = import_module(backend.module).load_student
     return load(wanted)
 
 
@@ -67,7 +76,9 @@ def require_trainable(wanted: StudentSettings) -> None:
     """Raise StudentError for a student of a kind that has no model to train."""
     backend = _backend(wanted)
     if not backend.trainable:
-        raise StudentError(f"student {wanted.student}: it has no weights here to train; {backend.remedy}")
+        # An address may hold a password, which is only found when such a student is loaded.
+        name = "on a server" if backend.remote else wanted.student
+        raise StudentError(f"student {name}: it has no weights here to train; {backend.remedy}")
 
 
 def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:

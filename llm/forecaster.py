@@ -91,7 +91,7 @@ def _answer_batches(
         return
     for first in range(0, len(prompts), _KEEP_EVERY):
 
-        def report(done: int, _: int, before: int = first) -> None:
+        def report(done: int, _: int, _rate: float = 0.0, before: int = first) -> None:
             on_progress(before + done, len(prompts))
 
         some = prompts[first : first + _KEEP_EVERY]

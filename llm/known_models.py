@@ -29,15 +29,16 @@ class KnownModel:
     source: str
 
 
-def known_model(name: str, path: Path) -> KnownModel | None:
+def known_model(name: str, path: Path | None = None) -> KnownModel | None:
     """Return what is known of a student, by its name or by the model that its files say they are a copy of.
 
     Args:
         name: What the user wrote: an id on the hub, or a path.
-        path: The model's folder, or its GGUF file.
+        path: The model's folder, or its GGUF file; None for a model on a server.
     """
     table = _table()
-    for hub_id in (name, str(model_metadata(path).get("base", "")), named_base(path)):
+    copied = (str(model_metadata(path).get("base", "")), named_base(path)) if path else ()
+    for hub_id in (name, *copied):
         if found := table.get(hub_id.casefold()):
             return found
     return None

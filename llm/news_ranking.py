@@ -1,8 +1,8 @@
 """The order of news: about the symbol, about the market, promotion; new before old, and each text once."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from engine.model import NewsItem
 from llm.sanitizing import normalize_line
@@ -10,7 +10,7 @@ from llm.sanitizing import normalize_line
 _PROMOTION = re.compile(
     r"\b(?:sponsored|advertorial|paid post|partner content|press release|promo(?:tion(?:al)?)? code|coupon"
     r"|giveaway|referral|sign[- ]up bonus|welcome bonus|free (?:spins|trial|webinar|signals)|presale|pre-sale"
-    r"|casinos?|join (?:us|our|now)|don'?t miss(?: out)?|click here|subscribe|limited[- ]time|buy now"
+    r"|casino bonus|join (?:us|our|now)|don'?t miss(?: out)?|click here|subscribe|limited[- ]time|buy now"
     r"|guaranteed (?:profits?|returns?)|get rich|\d{2,4}x (?:gains?|returns?|potential)"
     r"|(?:best|top) \d{0,2} ?(?:\w+ ){0,2}to buy)\b"
     r"|广告|推广|赞助内容|限时|优惠码|扫码|加群|入群|领取|开户(?:福利|礼|送)|免费(?:诊股|领)|牛股推荐|点击(?:查看|进入)",
@@ -32,7 +32,8 @@ class Headline:
     is_own: bool
 
 
-def rank_headlines(news: Sequence[NewsItem], width: int) -> list[Headline]:
+@lru_cache(maxsize=2)  # a prompt is written again for each number of headlines until it fits
+def rank_headlines(news: tuple[NewsItem, ...], width: int) -> tuple[Headline, ...]:
     """Return the headlines of an observation, the most relevant first.
 
     What names the symbol comes before what concerns the whole market, new before old, and promotion last.
@@ -54,7 +55,7 @@ def rank_headlines(news: Sequence[NewsItem], width: int) -> list[Headline]:
     for headline in ranked:
         if words := tuple(sorted(_WORDS.findall(headline.text.casefold()))):
             by_words.setdefault(words, headline)
-    return list(by_words.values())
+    return tuple(by_words.values())
 
 
 def is_promotion(text: str) -> bool:

@@ -5,12 +5,13 @@ texts (`llm/templates`). Headlines are left out until a prompt fits.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
 from engine.errors import StudentError, suggest
 from engine.model import Bar, Observation
+from llm.masking import Names, hide_dates, mask_observation
 from llm.sanitizing import sanitize
 from llm.template_files import is_template_file, list_templates, load_template
 
@@ -63,11 +64,25 @@ def fit_to_token_budget(
         count_tokens: Counts the tokens of such a text.
         max_tokens: The most tokens; a prompt without headlines may still have more.
     """
-    text = ""
-    for headlines in range(min(template.headlines, len(observation.news)), -1, -1):
+
+    def write(headlines: int) -> tuple[str, bool]:
         text = render(template.messages(observation, headlines))
-        if count_tokens(text) <= max_tokens:
-            break
+        return text, count_tokens(text) <= max_tokens
+
+    most = min(template.headlines, len(observation.news))
+    text, fits = write(most)
+    if fits or not most:
+        return text
+    # Each headline adds tokens, so the most that fit are found by halving.
+    text, _ = write(0)
+    least = 0
+    while most - least > 1:
+        middle = (least + most) // 2
+        longer, fits = write(middle)
+        if fits:
+            text, least = longer, middle
+        else:
+            most = middle
     return text
 
 
@@ -164,6 +179,43 @@ class FullV1Template:
         return [{"role": "system", "content": _TASK}, {"role": "user", "content": content}]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedTemplate:
+    """One of the first templates on an observation whose names are masked and whose days lie in 2001."""
+
+    template: PromptTemplate
+    names: Names
+
+    @property
+    def name(self) -> str:
+        """Return that of the template."""
+        return self.template.name
+
+    @property
+    def key(self) -> str:
+        """Return that of the template, and that it is masked."""
+        return f"{self.template.key}:masked"
+
+    @property
+    def window(self) -> int:
+        """Return that of the template."""
+        return self.template.window
+
+    @property
+    def max_tokens(self) -> int:
+        """Return that of the template."""
+        return self.template.max_tokens
+
+    @property
+    def headlines(self) -> int:
+        """Return that of the template."""
+        return self.template.headlines
+
+    def messages(self, observation: Observation, headlines: int) -> Messages:
+        """Return the template's messages on the masked observation."""
+        return self.template.messages(hide_dates(mask_observation(observation, self.names)), headlines)
+
+
 TEMPLATES: dict[str, PromptTemplate] = {
     "compact": CompactTemplate(),
     **{name: load_template(name) for name in list_templates()},
@@ -173,21 +225,27 @@ DEFAULT_WINDOW = CompactTemplate().window
 """How many closed bars an observation has where no student says otherwise."""
 
 
-def find_template(name: str, task: str = "next") -> PromptTemplate:
-    """Return the template of a name, or of a TOML file, for a task ("next" or "same-day").
+def find_template(name: str, task: str = "next", names: Names | None = None) -> PromptTemplate:
+    """Return the template of a name, or of a TOML file.
+
+    Args:
+        name: The name or the file.
+        task: "next", or "same-day" for the close of an observation's last bar.
+        names: The names of each symbol that a masked prompt replaces; None leaves prompts unmasked.
 
     Raises:
         StudentError: With the remedy, for an unknown name and for a file that cannot be used.
     """
     if is_template_file(name) or name in list_templates():
-        return load_template(name, task)
+        return replace(load_template(name, task), names=names)
     if name not in TEMPLATES:
         raise StudentError(
             f"unknown prompt template {name!r:.60}: {suggest(name, TEMPLATES)}; your own ends in .toml"
         )
     if task != "next":
         raise StudentError(f"prompt template {name} has no task {task}; choose full or append")
-    return TEMPLATES[name]
+    template = TEMPLATES[name]
+    return template if names is None else MaskedTemplate(template=template, names=names)
 
 
 def _format_percent(fraction: float) -> str:

@@ -18,6 +18,8 @@ _CHUNK = 8_192
 class Int8Linear(nn.Linear):
     """A linear layer with its weight of shape (out, in) in int8, and a scale of shape (out,) for its rows."""
 
+    scale: torch.Tensor
+
     def __init__(self, source: nn.Linear | Conv1D, dtype: torch.dtype) -> None:
         nn.Module.__init__(self)
         weight = (source.weight.T if isinstance(source, Conv1D) else source.weight).detach().float()
@@ -45,7 +47,7 @@ class HalfOutput(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits; rounded to bfloat16 they could not tell close probabilities apart."""
-        parts = [functional.linear(x, rows.to(x.dtype)) for rows in self.weight.split(_CHUNK)]
+        parts = [functional.linear(x, rows.to(x.dtype)) for rows in torch.split(self.weight, _CHUNK)]
         output = torch.cat(parts, dim=-1)
         return output if self.bias is None else output + self.bias.to(x.dtype)
 

@@ -47,7 +47,10 @@ def normalize_line(text: str, width: int) -> str:
     """
     read = text[: width * _READ_FACTOR]
     # Removed before and after, since both removing and composing can bring forth what the other looks for.
-    plain = unicodedata.normalize("NFKC", _remove_invisible(unicodedata.normalize("NFKC", read)))
+    composed = unicodedata.normalize("NFKC", read)[
+        : len(read) + _READ_FACTOR * width
+    ]  # one can become eighteen
+    plain = unicodedata.normalize("NFKC", _remove_invisible(composed))
     plain = _WORD.sub(_unify_script, _limit_marks(plain)).translate(_DEFUSED)
     plain = _MANY_MARKS.sub(r"\1", _ADDRESS.sub(" ", plain))
     return " ".join(plain.split())

@@ -1,6 +1,6 @@
 """Requests to an OpenAI-compatible server: bounded in time and size, retried, and each failure in one line.
 
-Knows no prompts and no answers. Neither proxies nor redirects are followed, so that prompts and the key
+Independent of prompts and answers. Neither proxies nor redirects are followed, so that prompts and the key
 reach the named address only.
 """
 
@@ -77,8 +77,7 @@ def parse_address(url: str, *, allow_remote: bool) -> str:
     if not allow_remote and not _is_loopback(host):
         remedy = "write 127.0.0.1" if host in ("0.0.0.0", "::") else "allow it with --allow-remote"  # noqa: S104
         raise UsageError(f"{place}: not on this machine, and prompts would leave it; {remedy}")
-    netloc = parts.netloc.lower().replace("localhost", "127.0.0.1")
-    return f"{parts.scheme.lower()}://{netloc}{parts.path.rstrip('/') or '/v1'}"
+    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/') or '/v1'}"
 
 
 def read_key() -> str:
@@ -208,15 +207,16 @@ class ServerClient:
             RejectedRequest: Where the server does not take this request.
             StudentError: For every other failure, with the remedy.
         """
-        content = await self._request("post", "/chat/completions", body, retries)
-        try:
-            return Completion.model_validate_json(content)
-        except ValidationError as error:
-            shown = self._clean(Exception(content[:300].decode(errors="replace")))
-            raise StudentError(
-                f"student {self.name}: the server's answer is no chat completion ({shown:.80}); "
-                "check that the address is that of an OpenAI-compatible server and ends in /v1"
-            ) from error
+        for _ in range(2):  # what stands between may answer for a server that restarts
+            content = await self._request("post", "/chat/completions", body, retries)
+            try:
+                return Completion.model_validate_json(content)
+            except ValidationError:
+                shown = self._clean(Exception(content[:300].decode(errors="replace")))
+        raise StudentError(
+            f"student {self.name}: the server's answer is no chat completion ({shown:.80}); "
+            "check that the address is that of an OpenAI-compatible server and ends in /v1"
+        )
 
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None, retries: int) -> bytes:
         client = self._client.with_options(max_retries=retries)
@@ -232,6 +232,8 @@ class ServerClient:
             raise StudentError(
                 f"student {self.name}: the server does not answer ({cause}); start it, or correct the address"
             ) from None
+        except StudentError as error:  # what is read of an answer has no name yet
+            raise StudentError(f"student {self.name}: {error}") from None
         return response.content
 
     def _refusal(self, error: openai.APIStatusError) -> StudentError:
@@ -239,7 +241,9 @@ class ServerClient:
         reason = next((remedy for matches, remedy in _REFUSALS if matches(status, text)), None)
         if reason:
             return StudentError(f"student {self.name}: {reason} ({text:.120})")
-        return RejectedRequest(f"student {self.name}: the server refuses the request ({status}: {text:.120})")
+        return RejectedRequest(
+            f"student {self.name}: the server refuses the request ({status}: {text:.120}); see its log"
+        )
 
     def _clean(self, error: Exception) -> str:
         """Return what a server or a library says, in one printable line without the key."""

@@ -125,6 +125,12 @@ def _select_model(
             raise UsageError(f"student at {place}: name one of the server's models with --model; {has}")
         return models[0].id, models[0]
     listed = next((model for model in models if _same_model(name, model.id)), None)
+    if listed is None and wanted.adapter_name and wanted.model:
+        base = next(
+            (model for model in models if model.id == wanted.model and model.owned_by == "sglang"), None
+        )
+        if base is not None:
+            return f"{base.id}:{wanted.adapter_name}", base
     if listed is None:
         if any(model.owned_by in _COMPLETE_LISTS for model in models):
             raise StudentError(f"student {name} at {place}: the server has no such model; it has {names}")

@@ -17,7 +17,9 @@ from typing import Any
 from engine.errors import ClosecallError, StudentError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
+from llm.answers import add_probability
+from llm.known_models import known_model
+from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
 from llm.server_probe import Server, probe_server, require_model
 from llm.structured_output import read_probability_up
@@ -75,8 +77,16 @@ class ServerStudent:
 
     @cached_property
     def released(self) -> date | None:
-        """Return the day of the model's release, where the table of known models has it."""
-        return None
+        """Return the day of the model's release, where the table of known models has it.
+
+        What an adapter was trained on is not known.
+        """
+        if self._wanted.adapter_name:
+            return None
+        server = self._server
+        names = (server.model, server.listed.root if server.listed else None)
+        known = next(filter(None, (known_model(name) for name in names if name)), None)
+        return known.released if known else None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -187,7 +197,7 @@ class ServerStudent:
         if stated != first:
             raise StudentError(
                 f"student {self.name}: the server's fingerprint changed from {first!r:.60} to "
-                f"{stated!r:.60}; leave the server as it is while it is asked"
+                f"{stated!r:.60}; leave the server as it is while it is asked, and start again"
             )
         choice = completion.choices[0]
         text = (choice.message.content or "").strip()
@@ -195,9 +205,7 @@ class ServerStudent:
             # The key stands for what the server states of its tokens; a model cannot state it.
             return f"{text} (probability_up by the model)"
         probability = read_probability_up(text, choice.logprobs) if text.endswith("}") else None
-        if probability is None:
-            return text
-        return f'{text[:-1].rstrip()}, "probability_up": {probability:.4f}}}'
+        return add_probability(text, probability)
 
     @cached_property
     def _server(self) -> Server:
@@ -218,7 +226,4 @@ def _estimate_tokens(text: str) -> int:
 
 
 def _select_template(wanted: StudentSettings) -> PromptTemplate:
-    name = wanted.prompt or "full"
-    if name not in TEMPLATES:
-        raise StudentError(f"unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[name]
+    return find_template(wanted.prompt or "full", wanted.task, wanted.names if wanted.mask else None)

@@ -1,6 +1,6 @@
 """How a server is asked for the format of answers: each server has its own parameter.
 
-Knows no network. The formats are in the order in which they are tried, the strictest first. A server may
+Uses no network. The formats are in the order in which they are tried, the strictest first. A server may
 ignore what it does not know, so the format of an answer is checked.
 """
 

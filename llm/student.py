@@ -11,8 +11,12 @@ from engine.errors import StudentError
 from engine.model import Observation
 from llm.prompts import PromptTemplate
 
-Progress = Callable[[int, int], None]
-"""Called with prompts answered and prompts in all."""
+
+class Progress(Protocol):
+    """Called with prompts answered, prompts in all and, by a model in this process, tokens a second."""
+
+    def __call__(self, done: int, total: int, tokens_per_second: float = 0.0, /) -> None:
+        """Show it."""
 
 
 class Student(Protocol):
@@ -213,4 +217,4 @@ class LocalStudentClient:
         """Return the student's answers, unless a command came before it was asked."""
         if interrupted():
             raise StudentInterrupted("a command came before the student was asked; resume to be forecast for")
-        return self._student.answer(prompts, lambda _done, _total: None)
+        return self._student.answer(prompts, lambda *_: None)

@@ -9,6 +9,7 @@ from string import Template
 from typing import Any
 
 from engine.errors import StudentError
+from llm.indicators import INDICATORS
 from llm.text_templates import PLACEHOLDERS, TextTemplate
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -26,6 +27,7 @@ _LIMITS: Mapping[str, tuple[float, float, float]] = {
 }
 _TEXTS = ("system", "user")
 TASKS = ("next", "same-day")
+_KEYS = (*_LIMITS, *TASKS, "indicators", "description", "extends")
 
 
 def list_templates() -> list[str]:
@@ -46,23 +48,24 @@ def load_template(name: str, task: str = "next") -> TextTemplate:
     """
     path = Path(name).expanduser() if is_template_file(name) else _FOLDER / f"{name}.toml"
     content = _read(path)
-    if unknown := [key for key in content if key not in (*_LIMITS, *TASKS, "description", "extends")]:
-        raise StudentError(
-            f"{path}: unknown key {unknown[0]!r:.60}; a template has {', '.join((*_LIMITS, *TASKS))}"
-        )
+    if unknown := [key for key in content if key not in _KEYS]:
+        raise StudentError(f"{path}: unknown key {unknown[0]!r:.60}; a template has {', '.join(_KEYS)}")
     limits = {
         key: _check_limit(path, key, content.get(key, default)) for key, (*_, default) in _LIMITS.items()
     }
     texts = _check_texts(path, task, content.get(task))
-    identity = json.dumps([task, texts, limits], sort_keys=True, ensure_ascii=False)
+    indicators = _check_indicators(path, content.get("indicators", []))
+    identity = json.dumps([task, texts, limits, indicators], sort_keys=True, ensure_ascii=False)
     whole: dict[str, Any] = {
         key: value if key == "price_step" else int(value) for key, value in limits.items()
     }
     return TextTemplate(
         name=path.stem,
         task=task,
-        **texts,
+        system=texts["system"],
+        user=texts["user"],
         **whole,
+        indicators=indicators,
         digest=hashlib.sha256(identity.encode()).hexdigest(),
     )
 
@@ -101,6 +104,16 @@ def _check_limit(path: Path, key: str, value: object) -> float:
         number = "a whole number" if whole else "a number"
         raise StudentError(f"{path}: {key} is {value!r:.60}; give {number} from {least:g} to {most:g}")
     return float(value)
+
+
+def _check_indicators(path: Path, names: object) -> tuple[str, ...]:
+    if not isinstance(names, list) or any(not isinstance(name, str) for name in names):
+        raise StudentError(f"{path}: indicators is {names!r:.60}; give a list of names")
+    if unknown := [name for name in names if name not in INDICATORS]:
+        raise StudentError(
+            f"{path}: unknown indicator {unknown[0]!r:.60}; choose from {', '.join(INDICATORS)}"
+        )
+    return tuple(names)
 
 
 def _check_texts(path: Path, task: str, table: object) -> dict[str, str]:

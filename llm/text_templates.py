@@ -11,6 +11,8 @@ from datetime import date, timedelta
 from string import Template
 
 from engine.model import Bar, Observation
+from llm.indicators import INDICATOR_WINDOW, describe_indicators
+from llm.masking import Names, mask_observation
 from llm.news_ranking import Headline, rank_headlines
 from llm.sanitizing import clean_line, cut_to_width
 
@@ -24,6 +26,7 @@ PLACEHOLDERS: Mapping[str, str] = {
     "bars": "a line for each of the last bars: high and low as steps from the reference close, volume",
     "history": "a line for each bar since the anchor: close as steps from the anchor's, high and low, volume",
     "today": "open, high, low and volume of the day whose close is asked for",
+    "indicators": "the indicators that the template names, on one line",
     "headline_count": 'how many headlines are shown, and of how many, such as "3 of 12"',
     "headlines": "a line for each headline, * before one about the symbol, - before others",
 }
@@ -51,7 +54,9 @@ class TextTemplate:
         bars: How many bars `$bars` has.
         history: The fewest bars of `$history`, where there are as many.
         anchor_days: Calendar days from one anchor of `$history` to the next.
+        indicators: Which indicators `$indicators` has, by words of `llm.indicators.INDICATORS`.
         digest: SHA-256 of all of the above.
+        names: The names that a masked prompt replaces, by symbol; None leaves names and dates in prompts.
     """
 
     name: str
@@ -66,21 +71,26 @@ class TextTemplate:
     bars: int
     history: int
     anchor_days: int
+    indicators: tuple[str, ...]
     digest: str
+    names: Names | None = None
 
     @property
     def key(self) -> str:
         """Return what stands for the template in a student's fingerprint."""
-        return f"{self.name}:{self.digest}"
+        return f"{self.name}:{self.digest}" + (":masked" if self.names is not None else "")
 
     @property
     def window(self) -> int:
         """Return how many closed bars the template looks at."""
         shown = self.history + self.anchor_days if "$history" in self.user else 0
-        return max(shown, self.closes, self.bars) + (self.task == "same-day")
+        smoothed = INDICATOR_WINDOW if self.indicators else 0
+        return max(shown, smoothed, self.closes, self.bars) + (self.task == "same-day")
 
     def messages(self, observation: Observation, headlines: int) -> list[dict[str, str]]:
         """Return a system and a user message with at most `headlines` of the most relevant headlines."""
+        if self.names is not None:
+            observation = mask_observation(observation, self.names)
         values = self._values(observation, headlines)
         return [
             {"role": "system", "content": _fill(self.system, values)},
@@ -95,16 +105,21 @@ class TextTemplate:
         since = known[find_anchor(known, self.history, self.anchor_days) :]
         news = rank_headlines(observation.news, self.headline_width)
         shown = news[:headlines]
-        day = _trading_day(asked)
+        day, is_masked = _trading_day(asked), self.names is not None
         return {
             "symbol": clean_line(observation.symbol, 20),
-            "day": f"{day:%A} {day.isoformat()}",
+            "day": f"{day:%A}" if is_masked else f"{day:%A} {day.isoformat()}",
             "weekday": f"{day:%A}",
-            "first_day": f" since {_trading_day(since[0]).isoformat()}" if since else "",
+            "first_day": f" since {_trading_day(since[0]).isoformat()}" if since and not is_masked else "",
             "price_step": f"{self.price_step:.4%}".rstrip("0%").rstrip(".") + "%",
             "closes": " ".join(self._steps(bar.close, reference) for bar in known[-self.closes :]),
             "bars": "\n".join(self._bar_lines(known, reference)),
             "history": "\n".join(self._history_lines(since)),
+            "indicators": describe_indicators(
+                self.indicators,
+                known[-INDICATOR_WINDOW:],
+                lambda difference: self._steps(reference + difference, reference),
+            ),
             "today": self._today(asked, known, reference),
             "headline_count": f"{len(shown)} of {len(news)}" if len(shown) < len(news) else f"{len(news)}",
             "headlines": "\n".join(self._headline_lines(shown)) or "- none",
@@ -169,13 +184,6 @@ def find_anchor(bars: Sequence[Bar], minimum: int, days: int) -> int:
         if periods[place] != periods[place - 1]:
             return place
     return 0
-
-
-def reference_close(observation: Observation, task: str) -> float:
-    """Return the close that is 100 in an answer: the last one, or for "same-day" the one before it."""
-    if task != "same-day":
-        return observation.last_close
-    return observation.bars[-2].close if len(observation.bars) > 1 else observation.bars[-1].open
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

@@ -1,23 +1,22 @@
-"""A causal language model of transformers as a student: greedy decoding, batched, constrained by a grammar.
+"""A causal language model of transformers as a student: its prompts, and its answers by `llm.decoding`."""
 
-Batches have a fixed number of rows and a fixed length, and a prompt's place in them
-depends only on the prompts before it, so that what comes later changes no earlier answer, to the bit.
-"""
-
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError
 from engine.model import Observation
-from llm.answers import GRAMMAR
+from llm.answers import GRAMMAR, median_answer
 from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_message
+from llm.decoding.decoder import Decoder, Prompt
+from llm.decoding.modes import ANSWER_TOKENS, ProgramFactory
 from llm.known_models import known_model
-from llm.loading import load_model, select_device, translate_errors
+from llm.loading import describe_arithmetic, load_model, translate_errors
 from llm.model_files import (
-    SAMPLING,
+    adapter_base,
     adapter_folder,
     context_length,
     fingerprint,
@@ -26,11 +25,8 @@ from llm.model_files import (
     model_metadata,
     stated_release,
 )
-from llm.prompts import TEMPLATES, Messages, PromptTemplate, fit_to_token_budget, fold_system_message
-from llm.student import Progress, StudentSettings
-
-_ANSWER_TOKENS = 64
-_LENGTH_STEPS = 8
+from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
+from llm.student import DecodingMode, Progress, StudentSettings
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":
@@ -53,6 +49,8 @@ class TransformersStudent:
             stated_release(folder) or (known.released if known else None),
             *([stated_release(adapter)] if adapter else []),
         )
+        # An adapter's data are later than those of the model that it was trained on.
+        self.knowledge_until = known.knowledge_until if known and not adapter else None
         self.template = _select_template(wanted, folder)
         self.window = self.template.window
         self._wanted = wanted
@@ -64,7 +62,7 @@ class TransformersStudent:
         self._ignored = ignored_settings(folder)
         self._context = context_length(folder)
         budget = self.template.max_tokens
-        self._max_tokens = budget if self._context is None else min(budget, self._context - _ANSWER_TOKENS)
+        self._max_tokens = budget if self._context is None else min(budget, self._context - ANSWER_TOKENS)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -75,7 +73,10 @@ class TransformersStudent:
             notes.append(f"its files ask for {asked}, which is ignored: answers are the most probable tokens")
         if self.tokenizer.chat_template == PLAIN_TEMPLATE:
             notes.append("its tokenizer has no chat template, so prompts are plain text")
-        if self._folds_system and self.template.name == "full":
+        base = adapter_base(self._adapter) if self._adapter else ""
+        if base and Path(base).name != Path(self._wanted.student).name:
+            notes.append(f"its adapter was trained on {base}, which should be the same model")
+        if self._folds_system and self.template.name != "compact":
             notes.append("its chat template takes no system message, so the task is in the user's")
         if self._max_tokens < self.template.max_tokens:
             notes.append(f"its context of {self._context:,} tokens limits prompts to {self._max_tokens:,}")
@@ -85,17 +86,21 @@ class TransformersStudent:
     def fingerprint(self) -> str:
         """Return the SHA-256 over weights, adapter, tokenizer, template, quantization and device."""
         folders = [self._folder, self._adapter] if self._adapter else [self._folder]
-        # Such a model was answered for with its own settings before: those answers are not to be found.
-        without = [f"without {name}" for name in self._ignored if name not in SAMPLING]
         return fingerprint(
             folders,
             self._wanted.quantization,
-            self.template.name,
+            self.template.key,
             GRAMMAR,
-            str(self._wanted.batch),
-            select_device(),
-            *without,
+            *self._decoding,
         )
+
+    @property
+    def _decoding(self) -> tuple[str, ...]:
+        """Return what decides an answer beside the weights and the prompt."""
+        wanted = self._wanted
+        drawn = (str(wanted.samples), str(wanted.seed)) if wanted.samples > 1 else ()
+        budget = (str(wanted.think_tokens),) if wanted.mode is DecodingMode.THINK else ()
+        return ("rows", wanted.mode, *describe_arithmetic(wanted), *drawn, *budget)
 
     @cached_property
     def model(self) -> Any:
@@ -119,12 +124,12 @@ class TransformersStudent:
         text = fit_to_token_budget(
             self.template, observation, self._render, self.count_tokens, self._max_tokens
         )
-        if self._context is None or len(text.encode()) + _ANSWER_TOKENS <= self._context:
+        if self._context is None or len(text.encode()) + ANSWER_TOKENS <= self._context:
             return text  # no token is shorter than a byte
-        if (tokens := self.count_tokens(text)) + _ANSWER_TOKENS > self._context:
+        if (tokens := self.count_tokens(text)) + ANSWER_TOKENS > self._context:
             shorter = "" if self.template.name == "compact" else 'set prompt = "compact", or '
             raise StudentError(
-                f"student {self.name}: a prompt of {tokens:,} tokens and an answer of {_ANSWER_TOKENS} are "
+                f"student {self.name}: a prompt of {tokens:,} tokens and an answer of {ANSWER_TOKENS} are "
                 f"more than its context of {self._context:,}; {shorter}use another model"
             )
         return text
@@ -134,19 +139,75 @@ class TransformersStudent:
         return len(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def answer(self, prompts: Sequence[str], on_progress: Progress) -> list[str]:
-        """Return one raw answer for each prompt, in order; greedy, constrained to the answer's grammar."""
-        answers = [""] * len(prompts)
-        done = 0
-        for length, places in self._batches(prompts):
-            texts = [prompts[i] for i in places]
-            filled = texts + texts[:1] * (self._wanted.batch - len(texts))
-            with translate_errors(f"student {self.name}", "answer", "try a smaller batch, or another model"):
-                generated = self.generate(filled, length)
-            for place, text in zip(places, generated, strict=False):
-                answers[place] = text
-            done += len(places)
-            on_progress(done, len(prompts))
-        return answers
+        """Return one raw answer for each prompt, in order."""
+        answers: dict[int, str] = {}
+        for some in self.answer_batches(prompts, on_progress):
+            answers |= some
+        return [answers[place] for place in range(len(prompts))]
+
+    def answer_batches(self, prompts: Sequence[str], on_progress: Progress) -> Iterator[Mapping[int, str]]:
+        """Yield the answers by the place of their prompt, batch by batch.
+
+        Raises:
+            StudentError: Where a prompt and its answer do not fit into memory.
+        """
+        with translate_errors(
+            f"student {self.name}", "answer", "close other programs, or try a smaller model"
+        ):
+            yield from (
+                self._one_by_one(prompts, on_progress)
+                if self._decoder is None
+                else self._in_rows(self._decoder, prompts, on_progress)
+            )
+
+    def _in_rows(
+        self, decoder: Decoder, prompts: Sequence[str], on_progress: Progress
+    ) -> Iterator[Mapping[int, str]]:
+        samples = self._wanted.samples
+        tokens = self.tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
+        waiting = [
+            Prompt(
+                place=place,
+                tokens=tuple(tokens[place]),
+                create=partial(self._programs.create, text, number),
+                room=self._programs.room,
+            )
+            for place, text in enumerate(prompts)
+            for number in range(samples)
+        ]
+        started, before = time.perf_counter(), decoder.meter.tokens
+
+        def report(share: float) -> None:
+            rate = (decoder.meter.tokens - before) / (time.perf_counter() - started)
+            on_progress(int(share * len(prompts)), len(prompts), rate)
+
+        drawn: dict[int, list[str]] = {}
+        for batch in decoder.run(waiting, report):
+            for place, text in batch:
+                drawn.setdefault(place, []).append(text)
+            complete = [place for place, texts in drawn.items() if len(texts) == samples]
+            yield {place: median_answer(drawn.pop(place)) for place in complete}
+
+    def _one_by_one(self, prompts: Sequence[str], on_progress: Progress) -> Iterator[Mapping[int, str]]:
+        """Answer with transformers' own loop, for models that cannot be computed in rows."""
+        if self._wanted.mode is not DecodingMode.JSON or self._wanted.samples > 1:
+            raise StudentError(
+                f"student {self.name}: models of its kind answer in the mode json without samples only; "
+                "leave --mode and --samples out"
+            )
+        for place, prompt in enumerate(prompts):
+            yield {place: self.generate([prompt])[0]}
+            on_progress(place + 1, len(prompts))
+
+    @cached_property
+    def _decoder(self) -> Decoder | None:
+        decoder = Decoder(self.model, batch=self._wanted.batch)
+        return decoder if decoder.agrees() else None
+
+    @cached_property
+    def _programs(self) -> ProgramFactory:
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        return ProgramFactory(self.tokenizer, rows, self._wanted)
 
     def generate(self, prompts: Sequence[str], length: int | None = None) -> list[str]:
         """Answers from one `model.generate` call, prompts padded on the left to `length` tokens."""
@@ -175,27 +236,15 @@ class TransformersStudent:
         from transformers import GenerationConfig
 
         return GenerationConfig(
-            max_new_tokens=_ANSWER_TOKENS,
+            max_new_tokens=ANSWER_TOKENS,
             do_sample=False,
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=self.tokenizer.eos_token_id,
         )
 
     def _render(self, messages: Messages) -> str:
-        return render(self.tokenizer, fold_system_message(messages) if self._folds_system else messages)
-
-    def _batches(self, prompts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
-        """Yield the places of prompts of similar length, a batch at most, in the order of the prompts."""
-        step = max(32, self.template.max_tokens // _LENGTH_STEPS)
-        waiting: dict[int, list[int]] = {}
-        tokens = self.tokenizer(list(prompts), add_special_tokens=False).input_ids if prompts else []
-        for place, counted in enumerate(map(len, tokens)):
-            length = -(-counted // step) * step
-            places = waiting.setdefault(length, [])
-            places.append(place)
-            if len(places) == self._wanted.batch:
-                yield length, waiting.pop(length)
-        yield from sorted(waiting.items())
+        folded = fold_system_message(messages) if self._folds_system else messages
+        return render(self.tokenizer, folded, thinking=self._wanted.mode is DecodingMode.THINK)
 
 
 def _latest_date(*dates: date | None) -> date | None:
@@ -206,8 +255,7 @@ def _latest_date(*dates: date | None) -> date | None:
 
 def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
     name = wanted.prompt or str(model_metadata(folder).get("prompt", "full"))
-    if name not in TEMPLATES:
-        raise StudentError(
-            f"{folder}: unknown prompt template {name!r}; choose one of {', '.join(TEMPLATES)}"
-        )
-    return TEMPLATES[name]
+    try:
+        return find_template(name, wanted.task, wanted.names if wanted.mask else None)
+    except StudentError as error:
+        raise StudentError(f"student {wanted.student}: {error}") from error

@@ -12,11 +12,10 @@ from typing import Any, TypeVar
 from engine.errors import UsageError
 from llm.own_student import CheckedStudent
 from llm.student import Student
-from strategies.backtest import Progress
 from strategies.backtest import backtest as run_backtest
 from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
-from strategies.console import name_settings, utc_now
+from strategies.console import Progress, name_settings, utc_now
 from strategies.market_data import MarketData
 from strategies.results import Result
 from strategies.strategy import Strategy, require_strategy

@@ -1,6 +1,6 @@
 """Run a backtest: load the data, forecast, trade, score, and record all of it in the run's journal."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,8 @@ from engine.journal.events import encode
 from engine.journal.events.rules import RULES
 from engine.journal.events.sessions import Forecasting, RunFailed, RunFinished, RunInterrupted, RunStarted
 from engine.journal.journal import Journal
-from engine.model import Observation, Prediction
+from engine.model import Observation, Phase, Prediction, Slice
+from engine.outcomes import match_outcomes
 from engine.timeline import build_observations, build_slices
 from engine.trading.records import EngineResult
 from engine.trading.runner import run as run_engine
@@ -22,10 +23,13 @@ from llm.backends import load_student
 from llm.forecaster import NO_FORECASTS, forecast
 from llm.model_files import fingerprint
 from llm.prompts import DEFAULT_WINDOW
+from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
 from strategies import baselines
+from strategies.calibration import calibrate, describe_calibration
 from strategies.config import BacktestConfig
-from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy
+from strategies.console import Progress
+from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
     BASELINES,
@@ -44,9 +48,6 @@ from strategies.students import require_next_close, settle_student
 
 if TYPE_CHECKING:
     from strategies.strategy import Strategy
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done and how many there are."""
 
 _PROGRESS_INTERVAL = timedelta(seconds=2)
 
@@ -84,10 +85,12 @@ def backtest(
     if strategy is not None:
         require_next_close(config, "a strategy")
     on_progress("reading", 0, 0)
-    market = data or load_market_data(config, data_dir)
+    began_at = clock()
+    market = data or load_market_data(config, data_dir, on_progress)
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
         config, market, student = settle_student(config, market, load_student)
-    window = student.window if student else DEFAULT_WINDOW
+    # Without a student only the oracle's positions are sized, by the volatility of a window.
+    window = student.window if student else DEFAULT_WINDOW if market.oracle else 1
     observed = build_observations(market.bars, market.news, window=window, start=market.start)
     strategy_name = type(strategy).__name__ if strategy else None
     spec = build_run_spec(config, market, student, UNLIMITED, simulated=True)
@@ -110,11 +113,10 @@ def backtest(
                     report = _progress_callback(recorder, clock, on_progress)
                     forecasts = forecast(observed, student, cache, report, config.task)
             adapter = fingerprint([config.adapter]) if config.adapter else None
-            for call, prompt in zip(forecasts.calls, forecasts.prompts, strict=True):
-                recorder.record_prediction(call, prompt, adapter)
-            callers = {STUDENT: forecasts.calls} | baseline_predictions(
-                config, market, observed, forecasts.calls or observed
-            )
+            calls, calibration = _calibrate(config, forecasts.calls, market)
+            for call, stated, prompt in zip(calls, forecasts.calls, forecasts.prompts, strict=True):
+                recorder.record_prediction(call, prompt, adapter, calibrated=call is not stated)
+            callers = {STUDENT: calls} | baseline_predictions(config, market, observed, calls or observed)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             result = build_result(
                 name,
@@ -127,6 +129,8 @@ def backtest(
                 strategy_name,
                 adapted=config.adapter is not None,
             )
+            result["seconds"] = (clock() - began_at).total_seconds()
+            result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
             trials = data_dir / "trials.jsonl"
             result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
             if config.out is not None:
@@ -136,15 +140,27 @@ def backtest(
     return Result(name=name, folder=folder, result=result, simulations=simulations, bars=market.bars)
 
 
+def _calibrate(
+    config: BacktestConfig, calls: Sequence[Prediction], market: MarketData
+) -> tuple[Sequence[Prediction], dict[str, Any]]:
+    """Return the predictions that are traded, and what the result says of their calibration."""
+    if config.calibrate is None or not calls:
+        return calls, {}
+    calibrated = calibrate(match_outcomes(calls, market.bars), config.calibrate)
+    report = calibrated.report
+    return calibrated.calls, {"calibration": to_jsonable(report), "notes": [describe_calibration(report)]}
+
+
 def _progress_callback(
     recorder: Recorder, clock: Callable[[], datetime], on_progress: Progress
-) -> Callable[[int, int], None]:
+) -> StudentProgress:
     """Return a function that reports progress to the caller and, every two seconds, to the journal."""
     journaled_at = clock()
 
-    def report(done: int, total: int) -> None:
+    def report(done: int, total: int, tokens_per_second: float = 0.0) -> None:
         nonlocal journaled_at
-        on_progress("forecasting", done, total)
+        rate = f", {tokens_per_second:,.0f} tokens/s" if tokens_per_second else ""
+        on_progress(f"forecasting{rate}", done, total)
         at = clock()
         if at - journaled_at >= _PROGRESS_INTERVAL:
             journaled_at = at
@@ -211,21 +227,38 @@ def simulate_all(
         observed: The observations of all decisions, for volatilities.
         predictions: The predictions by the name of who made them.
         recorder: The journal of the run.
-        on_progress: Called with "trading", the number of simulations done and of all.
+        on_progress: Called with "trading bars", the number of bars done and of all, over all simulations.
         strategy: A strategy that trades the student's predictions in place of the built-in one.
     """
     # Neither the baselines nor a strategy of the user's size by them, so that none are kept for those.
     sizes = any(name not in BASELINES and (name != STUDENT or strategy is None) for name in predictions)
     volatilities = {(seen.symbol, seen.as_of): volatility(seen.bars) for seen in observed} if sizes else {}
     simulations = {}
-    for number, (name, calls) in enumerate(predictions.items()):
-        on_progress("trading", number, len(predictions))
+    bars = market.traded_bars
+    done, total = 0, len(bars) * len(predictions)
+
+    def count_bars(slices: Iterable[Slice]) -> Iterator[Slice]:
+        nonlocal done
+        for slice_ in slices:
+            on_progress("trading bars", done, total)
+            yield slice_
+            done += len(slice_.bars) if slice_.phase is Phase.CLOSE else 0
+
+    for name, calls in predictions.items():
         own = name == STUDENT
+        slices = count_bars(build_slices(bars, market.news))
         engine = _simulate(
-            name, calls, volatilities, spec, market, recorder if own else None, strategy if own else None
+            name,
+            calls,
+            volatilities,
+            spec,
+            market,
+            slices,
+            recorder if own else None,
+            strategy if own else None,
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
-    on_progress("trading", len(predictions), len(predictions))
+    on_progress("trading bars", total, total)
     return simulations
 
 
@@ -235,11 +268,12 @@ def _simulate(
     volatilities: Mapping[tuple[str, datetime], float],
     spec: RunSpec,
     market: MarketData,
+    slices: Iterable[Slice],
     recorder: Recorder | None,
     own: "Strategy | None",
 ) -> EngineResult:
     # What is not to be traded does not reach the engine.
-    by_decision = {(call.symbol, call.as_of): call for call in calls} if spec.sizing.cap else {}
+    by_decision = PredictionIndex(calls if spec.sizing.cap else ())
     settings: dict[str, Any]
     strategy: type[SliceStrategy]
     if own is not None:
@@ -258,7 +292,6 @@ def _simulate(
             "volatilities": volatilities,
             "bet_sizing": bet_sizing,
         }
-    slices = build_slices(market.traded_bars, market.news)
     return run_engine(
         recorder.journal_slices(slices) if recorder else slices,
         strategy=strategy,
@@ -270,5 +303,6 @@ def _simulate(
         rates=market.rates,
         delistings=spec.delistings,
         resize_orders=spec.resize_orders,
+        keep_steps=name not in BASELINES,
         on_record=recorder.record if recorder else None,
     )

@@ -67,6 +67,14 @@ def added_key(*, default: object = None, **rest: Any) -> Any:
     return Field(exclude_if=lambda value: value == default, **rest)
 
 
+class CalibrationMethod(StrEnum):
+    """How a stated confidence becomes a calibrated one (see `strategies.calibration`)."""
+
+    PLATT = "platt"
+    TEMPERATURE = "temperature"
+    ISOTONIC = "isotonic"
+
+
 class Retraining(StrEnum):
     """When a paper session trains its student on what came of its forecasts."""
 
@@ -248,7 +256,10 @@ class InstrumentTable(CostsTable):
 
 
 class ColumnsTable(Table):
-    """`[columns]`: which columns of bar files are which, by name or by number from 1; 0 for no volume."""
+    """`[columns]`: which columns of bar files are which, by name or by number from 1; 0 for no volume.
+
+    `date_order` is that of the dates in files of bars and of news.
+    """
 
     date: str | PositiveInt | None = None
     open: str | PositiveInt | None = None
@@ -334,7 +345,9 @@ class BacktestConfig(Table):
     quantization: Annotated[
         Quantization, Field(description="Weights of the student (nf4: 4 bits, needs bitsandbytes).")
     ] = Quantization.NONE
-    prompt: str | None = None
+    prompt: Annotated[
+        str | None, Field(description="Prompt template: full, append, compact … or a TOML file of your own.")
+    ] = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 64
     mode: Annotated[
         DecodingMode,
@@ -382,6 +395,10 @@ class BacktestConfig(Table):
     allow_remote: Annotated[
         bool, added_key(default=False, description="Allow a student's server on another machine.")
     ] = False
+    calibrate: Annotated[
+        CalibrationMethod | None,
+        added_key(description="Trade confidences calibrated on outcomes known at the time."),
+    ] = None
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[
@@ -508,7 +525,7 @@ def student_settings(
 
 
 STUDENT_KEYS = (
-    *("student", "adapter", "quantization", "mode", "samples", "think_tokens", "device", "dtype", "mask"),
-    *("model", "adapter_name", "allow_remote"),
+    *("student", "adapter", "quantization", "prompt", "mode", "samples", "think_tokens", "device", "dtype"),
+    *("mask", "model", "adapter_name", "allow_remote"),
 )
 """The keys that say which student answers and how, for commands that do not trade."""

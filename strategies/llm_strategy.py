@@ -1,14 +1,42 @@
 """Strategies that turn forecasts into target weights inside backtrader, without any model or file."""
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from engine.model import Forecast, Prediction, Slice
+from engine.trading.record_table import RecordTable
 from engine.trading.strategy import SliceStrategy
 from strategies.sizing import PositionSizing
 
 Key = tuple[str, datetime]
+
+
+class PredictionIndex(Mapping[Key, Prediction]):
+    """Predictions by (symbol, as_of), of which only those of the last close are held by key."""
+
+    def __init__(self, calls: Sequence[Prediction]) -> None:
+        self._calls = calls
+        self._places: dict[datetime, array[int]] = {}
+        times = calls.column("as_of") if isinstance(calls, RecordTable) else [call.as_of for call in calls]
+        for place, as_of in enumerate(times):
+            self._places.setdefault(as_of, array("I")).append(place)
+        self._close: datetime | None = None
+        self._found: dict[str, Prediction] = {}
+
+    def __getitem__(self, key: Key) -> Prediction:
+        symbol, as_of = key
+        if as_of != self._close:
+            calls = map(self._calls.__getitem__, self._places.get(as_of, ()))
+            self._close, self._found = as_of, {call.symbol: call for call in calls}
+        return self._found[symbol]
+
+    def __iter__(self) -> Iterator[Key]:
+        return ((call.symbol, call.as_of) for call in self._calls)
+
+    def __len__(self) -> int:
+        return len(self._calls)
 
 
 class BetSizing(StrEnum):

@@ -123,10 +123,17 @@ def _heading(result: Mapping[str, Any], kind: str) -> list[str]:
     return [
         f"{what}  {result['start']} to {result['end']}  {', '.join(traders)}",
         f"{pluralize(len(result['symbols']), 'symbol')}: {shorten_symbols(result['symbols'])}",
-        f"{pluralize(result['bars'], 'bar')}, {pluralize(result['news'], 'news item')}, "
+        f"{pluralize(result['bars'], 'bar')}{_describe_seconds(result)}, "
+        f"{pluralize(result['news'], 'news item')}, "
         f"{pluralize(result['forecasts'], 'forecast')} ({result['forecasts_with_news']:,} with fresh news), "
         f"{pluralize(result['abstentions'], 'abstention')}",
     ]
+
+
+def _describe_seconds(result: Mapping[str, Any]) -> str:
+    """Return how long a run took; empty for a session, and for a run whose clock stood still."""
+    seconds = result.get("seconds")
+    return f" in {seconds:,.{0 if seconds >= 10 else 1}f} s" if seconds else ""
 
 
 def _score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

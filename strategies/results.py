@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from operator import attrgetter
 from pathlib import Path
@@ -203,12 +203,13 @@ def _list_fields(records: Sequence[object], *fields: str) -> Table:
 def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -> dict[str, Any]:
     """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
     outcomes = OutcomeFinder(market.bars)
-    scored = {name: outcomes.match(simulation.calls) for name, simulation in simulations.items()}
-    verdict = compute_verdict(scored[STUDENT], {name: scored[name] for name in BASELINES})
     student = simulations[STUDENT]
+    verdict = compute_verdict(
+        outcomes.match(student.calls), {name: outcomes.match(simulations[name].calls) for name in BASELINES}
+    )
     return {
         "scores": {
-            name: compute_metrics(scored[name], simulation.engine, market.days_per_year)
+            name: compute_metrics(outcomes.match(simulation.calls), simulation.engine, market.days_per_year)
             for name, simulation in simulations.items()
         },
         "verdict": verdict.result,
@@ -298,6 +299,7 @@ def build_result(
     calls = simulations[STUDENT].calls
     forecasts = [call for call in calls if isinstance(call, Forecast)]
     released = student.released if student else None
+    until: date | None = getattr(student, "knowledge_until", None)
     result = {
         "run": name,
         "simulated": market.is_simulated,
@@ -305,7 +307,7 @@ def build_result(
         "start": min(bar.opens_at for bar in traded).date(),
         "end": max(bar.opens_at for bar in traded).date(),
         "bars": len(traded),
-        "news": len(market.news),
+        "news": sum(item.available_at > market.start for item in market.news),
         "forecasts": len(forecasts),
         "forecasts_with_news": sum(bool(observation.news) for observation in observed),
         "abstentions": len(calls) - len(forecasts),
@@ -313,7 +315,7 @@ def build_result(
         "student": student.name if student else None,
         "student_fingerprint": student.fingerprint if student else None,
         "student_released": released,
-        **_measure_contamination(forecasts, market, released, adapted=adapted),
+        **_measure_contamination(forecasts, market, released, until, adapted=adapted),
         "days_per_year": market.days_per_year,
         "currency": market.currency,
         "cash": spec.cash,
@@ -376,27 +378,51 @@ def record_trial(
 
 
 def _measure_contamination(
-    forecasts: Sequence[Forecast], market: MarketData, released: date | None, *, adapted: bool
+    forecasts: Sequence[Forecast],
+    market: MarketData,
+    released: date | None,
+    until: date | None,
+    *,
+    adapted: bool,
 ) -> dict[str, Any]:
-    """Return how many forecasts the model may have known the answer to, and the accuracy of the others.
+    """Return how many forecasts the model may have known the answer to, and the accuracy of both kinds.
+
+    Both before and after its release, and where its makers state until when its training data reach
+    (`until`), before and after that day.
 
     A simulated market's dates mean nothing; there it is the training seeds that a student knows, and an
     adapter may have been trained on any market.
     """
     if market.is_simulated:
-        known = len(forecasts) if market.is_training_market else None if adapted else 0
-        return {"contaminated_n": known, "after_release": None}
+        contaminated = len(forecasts) if market.is_training_market else None if adapted else 0
+        return {"contaminated_n": contaminated, "after_release": None}
     if released is None:
         return {"contaminated_n": None, "after_release": None}
-    release = datetime.combine(released, time(0), tzinfo=UTC)
-    clean = [call for call in forecasts if call.as_of >= release]
-    scored = compute_accuracy(match_outcomes(clean, market.bars))
+    before, after = _score_apart(forecasts, market, released)
+    figures = {"contaminated_n": before["forecasts"], "before_release": before, "after_release": after}
+    if until is not None:
+        # The last day of its training data is a day that it may have read of.
+        known, unknown = _score_apart(forecasts, market, until + timedelta(days=1))
+        figures |= {"knowledge_until": until, "before_cutoff": known, "after_cutoff": unknown}
+    return figures
+
+
+def _score_apart(
+    forecasts: Sequence[Forecast], market: MarketData, day: date
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the accuracy of the forecasts made before a day began, and of the others."""
+    instant = datetime.combine(day, time(0), tzinfo=UTC)
+    early = [call for call in forecasts if call.as_of < instant]
+    late = [call for call in forecasts if call.as_of >= instant]
+    return _score_period(early, market), _score_period(late, market)
+
+
+def _score_period(calls: Sequence[Forecast], market: MarketData) -> dict[str, Any]:
+    scored = compute_accuracy(match_outcomes(calls, market.bars))
     return {
-        "contaminated_n": len(forecasts) - len(clean),
-        "after_release": {
-            "n": scored.n,
-            "accuracy": scored.accuracy,
-            "accuracy_low": scored.accuracy_low,
-            "accuracy_high": scored.accuracy_high,
-        },
+        "forecasts": len(calls),
+        "n": scored.n,
+        "accuracy": scored.accuracy,
+        "accuracy_low": scored.accuracy_low,
+        "accuracy_high": scored.accuracy_high,
     }

@@ -186,12 +186,19 @@ class Recorder:
             self.append(encode(SliceRecord(slice=slice_), slice_.as_of))
             yield slice_
 
-    def record_prediction(self, call: Prediction, prompt: str, adapter: str | None) -> None:
+    def record_prediction(
+        self, call: Prediction, prompt: str, adapter: str | None, *, calibrated: bool = False
+    ) -> None:
         """Journal a forecast or an abstention with its prompt, raw output and adapter.
 
-        `adapter` is the fingerprint of the adapter that answered; None is the base model alone.
+        Args:
+            call: The prediction.
+            prompt: What it answers.
+            adapter: The fingerprint of the adapter that answered; None is the base model alone.
+            calibrated: Whether its confidence is not the one in its raw output.
         """
-        self.append(encode(PredictionRecord(call=call, prompt=prompt, adapter=adapter), call.as_of))
+        record = PredictionRecord(call=call, prompt=prompt, adapter=adapter, calibrated=calibrated)
+        self.append(encode(record, call.as_of))
 
     def record(self, record: Record) -> None:
         """Journal what the engine did at the current slice."""

@@ -89,6 +89,12 @@ SAME_DAY_NOTE = (
 )
 
 
+def refuse_calibration(config: BacktestConfig, command: str) -> None:
+    """Raise UsageError where a command that does not calibrate is asked to."""
+    if config.calibrate is not None:
+        raise UsageError(f"--calibrate {config.calibrate}: {command} trades stated confidences; leave it out")
+
+
 def require_next_close(config: BacktestConfig, command: str) -> None:
     """Raise UsageError for a task whose forecasts cannot be traded."""
     if config.task is not Task.NEXT:

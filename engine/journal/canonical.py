@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Literal
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
@@ -55,13 +56,21 @@ def _format_cell(value: object) -> str:
     return text
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+# All records of a slice have its instant.
+_format_instant = lru_cache(maxsize=64)(format_utc)
+
+
 def _to_jsonable(value: object) -> object:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return _to_jsonable(value.value)
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime):
-        return format_utc(value)
+        return _format_instant(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):

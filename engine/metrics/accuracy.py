@@ -1,9 +1,11 @@
 """Score predictions against outcomes: accuracy, Brier score, error of the close, confidence intervals."""
 
 import math
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from engine.model import Direction, Forecast, Prediction
 from engine.outcomes import Outcome, Scored
@@ -68,51 +70,55 @@ def decision_day(prediction: Prediction) -> date:
 
     A coin's day ends at midnight and a stock's some hours before; both belong to the same date.
     """
-    return (prediction.as_of.astimezone(UTC) - timedelta(microseconds=1)).date()
+    return _day_ending(prediction.as_of)
+
+
+@lru_cache(maxsize=64)  # all symbols of a market close at one instant
+def _day_ending(at: datetime) -> date:
+    return (at.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
 def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
     """Score predictions paired with their outcomes (see `engine.outcomes.match_outcomes`), in any order."""
-    pairs = list(scored)
-    known = [(item, outcome) for item, outcome in pairs if isinstance(item, Forecast) and outcome is not None]
-    hits = [(item, right) for item, outcome in known if (right := is_hit(item, outcome)) is not None]
-    opens = [right for item, outcome in known if (right := is_open_hit(item, outcome)) is not None]
-    clusters = _by_day(hits)
+    # One pass, and eight bytes for each figure: a run may have a million predictions.
+    counts = dict.fromkeys(("abstentions", "pending", "hits", "opens", "open_hits"), 0)
+    days: dict[date, tuple[int, int]] = {}
+    squares, token_squares, errors = array("d"), array("d"), array("d")
+    for item, outcome in scored:
+        if not isinstance(item, Forecast):
+            counts["abstentions"] += 1
+            continue
+        if outcome is None:
+            counts["pending"] += 1
+            continue
+        errors.append(abs(item.close - outcome.next_close) / outcome.last_close * 1e4)
+        if (right := is_hit(item, outcome)) is not None:
+            counts["hits"] += right
+            total, count = days.get(day := decision_day(item), (0, 0))
+            days[day] = (total + right, count + 1)
+            squares.append(_squared_error(item.probability_up, outcome))
+            if item.token_probability_up is not None:
+                token_squares.append(_squared_error(item.token_probability_up, outcome))
+        if (right := is_open_hit(item, outcome)) is not None:
+            counts["opens"] += 1
+            counts["open_hits"] += right
+    clusters = list(days.values())
     bounds = proportion_ci(clusters)
-    forecasts = sum(isinstance(item, Forecast) for item, _ in pairs)
-    errors = [abs(item.close - outcome.next_close) / outcome.last_close for item, outcome in known]
     return Accuracy(
-        n=len(hits),
-        n_open=len(opens),
+        n=len(squares),
+        n_open=counts["opens"],
         days=len(clusters),
-        ties=len(known) - len(hits),
-        abstentions=len(pairs) - forecasts,
-        pending=forecasts - len(known),
-        accuracy=_mean([float(right) for _, right in hits]),
+        ties=len(errors) - len(squares),
+        abstentions=counts["abstentions"],
+        pending=counts["pending"],
+        accuracy=counts["hits"] / len(squares) if squares else None,
         accuracy_low=None if bounds is None else bounds[0],
         accuracy_high=None if bounds is None else bounds[1],
-        accuracy_open=_mean([float(right) for right in opens]),
-        brier=_mean(
-            [_squared_error(item.probability_up, outcome) for item, outcome in known if not outcome.tie]
-        ),
-        brier_token=_mean(
-            [
-                _squared_error(item.token_probability_up, outcome)
-                for item, outcome in known
-                if not outcome.tie and item.token_probability_up is not None
-            ]
-        ),
-        close_mae_bps=_mean([error * 1e4 for error in errors]),
+        accuracy_open=counts["open_hits"] / counts["opens"] if counts["opens"] else None,
+        brier=_mean(squares),
+        brier_token=_mean(token_squares),
+        close_mae_bps=_mean(errors),
     )
-
-
-def _by_day(hits: Iterable[tuple[Forecast, bool]]) -> list[tuple[int, int]]:
-    days: dict[date, tuple[int, int]] = {}
-    for forecast, right in hits:
-        day = decision_day(forecast)
-        total, count = days.get(day, (0, 0))
-        days[day] = (total + right, count + 1)
-    return list(days.values())
 
 
 def _squared_error(probability_up: float, outcome: Outcome) -> float:

@@ -1,6 +1,6 @@
 """The metrics of a run, one row of `METRICS` for each: results, tables and exports are made from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
@@ -14,9 +14,8 @@ from engine.trading.records import EngineResult, OrderStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricInputs:
-    """What metrics are computed from: the predictions with their outcomes, and what the engine did."""
+    """What metrics are computed from: the scores of predictions and equity, and what the engine did."""
 
-    scored: Sequence[Scored]
     accuracy: Accuracy
     performance: Performance
     engine: EngineResult
@@ -101,7 +100,7 @@ def _count_resized(inputs: MetricInputs) -> int:
 
 def _costs_paid(inputs: MetricInputs) -> float:
     engine = inputs.engine
-    return sum(fill.cost for fill in engine.fills) + sum(step.borrow for step in engine.steps)
+    return sum(fill.cost for fill in engine.fills) + engine.borrow_paid
 
 
 _ALL = (MetricTable.RESULT, MetricTable.RUNS, MetricTable.ARMS)
@@ -133,7 +132,7 @@ METRICS = (
 """In the order of the JSON keys and of the table's rows."""
 
 
-def compute_metrics(scored: Sequence[Scored], engine: EngineResult, days_per_year: int) -> dict[str, Any]:
+def compute_metrics(scored: Iterable[Scored], engine: EngineResult, days_per_year: int) -> dict[str, Any]:
     """Return every metric by its key.
 
     Args:
@@ -143,7 +142,6 @@ def compute_metrics(scored: Sequence[Scored], engine: EngineResult, days_per_yea
     """
     marks = [(mark.at, mark.value) for mark in engine.marks]
     inputs = MetricInputs(
-        scored=scored,
         accuracy=compute_accuracy(scored),
         performance=compute_performance(marks, engine.starting_cash, days_per_year),
         engine=engine,

@@ -77,34 +77,30 @@ def compute_verdict(student: Iterable[Scored], baselines: Mapping[str, Iterable[
     sample, a student without any edge is called `better` in less than 2.5% of samples and `worse` in more: up
     to 2.5% for each independent baseline (7% of 500 simulated markets with three).
     """
-    ours = _hits_by_decision(student)
-    pairs = [_pair_scores(name, ours, _hits_by_decision(theirs)) for name, theirs in baselines.items()]
+    ours: dict[datetime, dict[str, bool]] = {}
+    for prediction, outcome in student:
+        if (right := is_hit(prediction, outcome)) is not None:
+            ours.setdefault(prediction.as_of, {})[prediction.symbol] = right
+    pairs = [_pair_scores(name, ours, theirs) for name, theirs in baselines.items()]
     shared = [pair for pair in pairs if pair.decisions]
     if not shared:
         return Verdict(result=Conclusion.INCONCLUSIVE)
     return _evaluate(max(shared, key=lambda pair: pair.rank))
 
 
-def _hits_by_decision(scored: Iterable[Scored]) -> dict[tuple[str, datetime], tuple[date, bool]]:
-    return {
-        (prediction.symbol, prediction.as_of): (decision_day(prediction), right)
-        for prediction, outcome in scored
-        if (right := is_hit(prediction, outcome)) is not None
-    }
-
-
 def _pair_scores(
-    name: str,
-    ours: Mapping[tuple[str, datetime], tuple[date, bool]],
-    theirs: Mapping[tuple[str, datetime], tuple[date, bool]],
+    name: str, ours: Mapping[datetime, Mapping[str, bool]], theirs: Iterable[Scored]
 ) -> _PairedScores:
     days: dict[date, tuple[int, int]] = {}
     hits = 0
-    for decision, (day, right) in ours.items():
-        if decision in theirs:
+    for prediction, outcome in theirs:
+        right = ours.get(prediction.as_of, {}).get(prediction.symbol)
+        hit = None if right is None else is_hit(prediction, outcome)
+        if right is not None and hit is not None:
+            day = decision_day(prediction)
             total, count = days.get(day, (0, 0))
-            days[day] = (total + right - theirs[decision][1], count + 1)
-            hits += theirs[decision][1]
+            days[day] = (total + right - hit, count + 1)
+            hits += hit
     decisions = sum(count for _, count in days.values())
     return _PairedScores(name=name, decisions=decisions, hits=hits, clusters=tuple(days.values()))
 

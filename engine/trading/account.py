@@ -29,10 +29,11 @@ class Account(bt.brokers.BackBroker):
         feeds: Mapping[str, SymbolFeed],
         instruments: Mapping[str, Instrument],
         costs: Mapping[str, Costs],
+        keep_steps: bool,
         sink: Callable[[Record], None],
     ) -> None:
         super().__init__()
-        self.pnl = PnLTracker(costs, sink)
+        self.pnl = PnLTracker(costs, sink if keep_steps else None)
         self.gross = 0.0
         self._feeds = feeds
         self._instruments = instruments

@@ -49,6 +49,7 @@ class SymbolFeed(bt.feed.DataBase):
         self.seen_at: datetime | None = None
         self.is_delisted = False
         self._moment = 0.0
+        self._buffers: tuple[Any, ...] | None = None
 
     def push_bar(self, bar: Bar, as_of: datetime, moment: float) -> None:
         """Advance backtrader to a bar.
@@ -61,7 +62,35 @@ class SymbolFeed(bt.feed.DataBase):
         if self.bar is not None and bar.opens_at > self.bar.opens_at:
             self.previous_close = self.bar.close
         self.bar, self.price, self.seen_at, self._moment = bar, bar.close * self.rate, as_of, moment
-        self.next(ticks=False)
+        if self._buffers is None:
+            self.next(ticks=False)
+            self._buffers = self._single_buffers()
+        elif self._buffers:
+            self._overwrite(bar, self._buffers)
+        else:
+            self.next(ticks=False)
+
+    def _single_buffers(self) -> tuple[Any, ...]:
+        """Return the buffers of the lines in the order of `_overwrite`; none where one keeps past values."""
+        lines = self.lines
+        buffers = (
+            *(lines.datetime, lines.open, lines.high, lines.low),
+            *(lines.close, lines.volume, lines.openinterest),
+        )
+        single = all(buffer.mode == buffer.QBuffer and buffer.array.maxlen == 1 for buffer in buffers)
+        return buffers if single and not any(buffer.bindings for buffer in buffers) else ()
+
+    def _overwrite(self, bar: Bar, buffers: tuple[Any, ...]) -> None:
+        """Do what backtrader's `next` does where each line keeps one value, in a fraction of the time."""
+        rate, (moment, open_, high, low, close, volume, _) = self.rate, buffers
+        for buffer in buffers:
+            buffer.lencount += 1
+        moment.array[0] = self._moment
+        open_.array[0] = bar.open * rate
+        high.array[0] = bar.high * rate
+        low.array[0] = bar.low * rate
+        close.array[0] = self.price
+        volume.array[0] = bar.volume
 
     def set_rate(self, rate: float, as_of: datetime) -> None:
         """Value the last known price at `rate`, known at `as_of`, from now on."""

@@ -1,6 +1,7 @@
 """Fill orders at the open of their own symbol and nowhere else.
 
-There is one waiting order for each symbol, with the open at which it is due.
+There is one waiting order for each symbol, with the open at which it is due. backtrader gets an order when it
+is filled, not before: it would look for it among all that wait.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,25 +43,26 @@ class SliceBroker(Account):
         costs: Mapping[str, Costs],
         margin: float,
         resize_orders: bool,
+        notifies: bool,
+        keep_steps: bool,
         sink: Callable[[Record], None],
     ) -> None:
-        super().__init__(feeds=feeds, instruments=instruments, costs=costs, sink=sink)
+        super().__init__(feeds=feeds, instruments=instruments, costs=costs, keep_steps=keep_steps, sink=sink)
+        self._notifies = notifies
         self._resize_orders = resize_orders
         self.margin = margin
         self.now: Slice | None = None
         self.waiting: dict[str, OrderRecord] = {}
         self._costs = costs
         self._fees = AccountFees(costs)
-        self._orders: dict[str, Any] = {}
+        self._short: set[str] = set()
         for symbol, cost in costs.items():
             self.setcommission(
                 cost.fee_fraction, commtype=bt.CommInfoBase.COMM_PERC, stocklike=True, name=symbol
             )
 
-    def place(self, feed: SymbolFeed, record: OrderRecord) -> None:
+    def place(self, record: OrderRecord) -> None:
         """Keep an order until the next open of its symbol."""
-        give = super().buy if record.size > 0 else super().sell
-        self._orders[record.symbol] = give(None, feed, abs(record.size))
         self.waiting[record.symbol] = record
         self._sink(record)
 
@@ -80,8 +82,15 @@ class SliceBroker(Account):
             reason: Why.
         """
         if symbol in self.waiting:
-            self.cancel(self._orders[symbol])
             self._settle(symbol, status, at, reason)
+
+    def _ococheck(self, order: Any) -> None:
+        """Do nothing: no order is of a group of which one cancels the others."""
+
+    def notify(self, order: Any) -> None:
+        """Pass a copy of an order to backtrader's strategy and analyzers, where there are analyzers."""
+        if self._notifies:
+            super().notify(order)
 
     def next(self) -> None:
         """Process one slice: charge borrowing, fill at opens, value the portfolio, mark it at closes."""
@@ -127,9 +136,6 @@ class SliceBroker(Account):
         smaller = replace(record, size=size, requested=record.size, reason=reason)
         if self._refusal(smaller, bar, at):
             return None
-        self.cancel(self._orders[symbol])
-        self._forget(self._orders[symbol])
-        self._orders[symbol] = super().buy(None, feed, size)
         self.waiting[symbol] = smaller
         return smaller
 
@@ -144,7 +150,7 @@ class SliceBroker(Account):
     def _shortfall(self, record: OrderRecord, open_price: float, at: datetime) -> str:
         """Return why an order is not affordable; empty if it is, or if it only reduces a position."""
         size = record.size
-        position = self.positions[self._orders[record.symbol].data].size
+        position = self.positions[self._feeds[record.symbol]].size
         after = position + size
         if 0 <= after <= position or position <= after <= 0:
             return ""
@@ -158,6 +164,8 @@ class SliceBroker(Account):
         return self._fees.commission(symbol, size, price, self._feeds[symbol].rate, at)
 
     def _margin_refusal(self, symbol: str, after: float, price: float, cash: float) -> str:
+        if after >= 0 and self._short <= {symbol}:
+            return ""
         others = (item for item in self.positions.items() if item[1].size and item[0].bar.symbol != symbol)
         worth = [position.size * feed.price for feed, position in others]
         worth.append(after * price)
@@ -188,13 +196,18 @@ class SliceBroker(Account):
         )
         self._fees.add(fill)
         self._recent_fills.add(record.symbol, at, record.size)
-        self.pnl.fill(fill, self.positions[feed].size)
+        position = self.positions[feed].size
+        self.pnl.fill(fill, position)
+        (self._short.add if position < 0 else self._short.discard)(record.symbol)
         self._settle(record.symbol, OrderStatus.FILLED, at, record.reason)
         self._sink(fill)
 
     def _execute_whole(self, record: OrderRecord, price: float, fee: float) -> float:
         """Execute an order in backtrader and return the commission paid."""
-        order, proportional = self._orders[record.symbol], self._costs[record.symbol].is_proportional
+        kind = bt.BuyOrder if record.size > 0 else bt.SellOrder
+        # What backtrader calls a simulated order takes half the time, and is not passed to analyzers.
+        order = kind(data=self._feeds[record.symbol], size=abs(record.size), simulated=not self._notifies)
+        proportional = self._costs[record.symbol].is_proportional
         if not proportional:
             self.comminfo[record.symbol].p.commission = fee / (abs(record.size) * price)
         paid = record.size * price + fee
@@ -202,21 +215,13 @@ class SliceBroker(Account):
         # Affordability was checked before, so the difference is lent.
         left = self.cash - paid
         lent = abs(paid) - left if left < abs(paid) * 1e-9 else 0.0
-        self.pending.remove(order)
         self.cash += lent
         self._execute(order, ago=0, price=price)
         self.cash -= lent
-        self._bracketize(order)
         if proportional:
             return float(order.executed.comm)
         self.cash += order.executed.comm - fee  # backtrader computes it from a fraction, which rounds
         return fee
 
     def _settle(self, symbol: str, status: OrderStatus, at: datetime, reason: str) -> None:
-        self._forget(self._orders.pop(symbol))
         self._sink(replace(self.waiting.pop(symbol), status=status, at=at, reason=reason))
-
-    def _forget(self, order: Any) -> None:
-        """Drop a settled order from where backtrader keeps the groups of orders of a whole run."""
-        for groups in (self._pchildren, self._ocos, self._ocol):
-            groups.pop(order.ref, None)

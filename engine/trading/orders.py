@@ -1,7 +1,6 @@
 """Turn a target weight into one waiting order for its symbol, with the open at which it is due."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from math import fsum, isfinite
 from typing import Any
@@ -97,7 +96,7 @@ class OrderManager:
             return
         self.cancel_order(symbol, reason)
         if feed.bar is not None and size:
-            self._place(feed, feed.bar, size, reason, forced=False)
+            self._place(feed.bar, size, reason, forced=False)
 
     def cancel_risk_increasing_orders(self, reason: str, *, every: bool) -> None:
         """Cancel orders that enlarge or flip a position; with `every`, all but those of the margin limit."""
@@ -126,7 +125,7 @@ class OrderManager:
         if before + waiting.size == 0:
             size = -self.position(symbol)
         if size:
-            self._place(feed, feed.bar, size, waiting.reason, forced=waiting.forced)
+            self._place(feed.bar, size, waiting.reason, forced=waiting.forced)
 
     def delist(self, symbol: str, delisting: Delisting) -> None:
         """Void the waiting order of a symbol without further bars, and close its position."""
@@ -152,7 +151,7 @@ class OrderManager:
             if feed.bar is not None and size > 0 and not (waiting and waiting.forced):
                 self.cancel_order(symbol, "replaced at the margin limit")
                 reason = f"margin limit: equity {equity:.2f}, least {least:.2f}"
-                self._place(feed, feed.bar, size, reason, forced=True)
+                self._place(feed.bar, size, reason, forced=True)
 
     def expire_all(self) -> None:
         """Expire the orders that still wait when the slices end."""
@@ -182,7 +181,7 @@ class OrderManager:
     def _place_permitted(self, feed: SymbolFeed, bar: Bar, size: float, reason: str) -> None:
         """Place the part of an order that the session's limits allow."""
         if self._risk is None:
-            self._place(feed, bar, size, reason, forced=False)
+            self._place(bar, size, reason, forced=False)
             return
         request = OrderRequest(
             at=self.now.as_of,
@@ -198,14 +197,14 @@ class OrderManager:
             self._reject(bar.symbol, size, refusal)
         if allowed:
             self._risk.on_order(request.at)
-            self._place(feed, bar, allowed, reason if allowed == size else refusal, forced=False)
+            self._place(bar, allowed, reason if allowed == size else refusal, forced=False)
 
     def _exposure_without(self, symbol: str) -> float:
         waiting = {name: order.size for name, order in self._broker.waiting.items()}
         others = ((name, feed) for name, feed in self.feeds.items() if name != symbol)
         return fsum(abs(self.position(name) + waiting.get(name, 0.0)) * feed.price for name, feed in others)
 
-    def _place(self, feed: SymbolFeed, bar: Bar, size: float, reason: str, *, forced: bool) -> None:
+    def _place(self, bar: Bar, size: float, reason: str, *, forced: bool) -> None:
         position = self.position(bar.symbol)
         due_at: datetime | None = None
         try:
@@ -216,18 +215,24 @@ class OrderManager:
                 self._reject(bar.symbol, size, f"no new position in {bar.symbol}: {error}")
                 return
         record = self._record(bar.symbol, size, OrderStatus.PENDING, reason, due_at=due_at, forced=forced)
-        self._broker.place(feed, record)
+        self._broker.place(record)
 
     def _reject(self, symbol: str, size: float, reason: str) -> None:
         self._sink(self._record(symbol, size, OrderStatus.REJECTED, reason))
 
     def _record(self, symbol: str, size: float, status: OrderStatus, reason: str, **rest: Any) -> OrderRecord:
         self._last_number += 1
-        number, now = self._last_number, self.now.as_of
-        given = OrderRecord(
-            number=number, at=now, decided_at=now, due_at=None, symbol=symbol, size=size, status=status
+        now = self.now.as_of
+        return OrderRecord(
+            number=self._last_number,
+            at=now,
+            decided_at=now,
+            symbol=symbol,
+            size=size,
+            status=status,
+            reason=reason,
+            **{"due_at": None, **rest},
         )
-        return replace(given, reason=reason, **rest)
 
     def _next_open(self, bar: Bar) -> datetime:
         """Return the next open of the symbol by its calendar, after its newest bar and after this slice."""

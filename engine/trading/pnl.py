@@ -120,9 +120,14 @@ class _OpenPeriod:
 
 
 class PnLTracker:
-    """The holding periods of one run. `sink` receives each when it has ended, `costs` are by symbol."""
+    """The holding periods of one run. `sink`, if any, receives each when it has ended; `costs` are by symbol.
 
-    def __init__(self, costs: Mapping[str, Costs], sink: Callable[[HoldingPeriod], None]) -> None:
+    Attributes:
+        borrow_paid: The borrowing costs of the periods that have ended, in the base currency.
+    """
+
+    def __init__(self, costs: Mapping[str, Costs], sink: Callable[[HoldingPeriod], None] | None) -> None:
+        self.borrow_paid: float = 0
         self._costs = costs
         self._sink = sink
         self._running: dict[str, _OpenPeriod] = {}
@@ -205,6 +210,9 @@ class PnLTracker:
 
     def _end(self, symbol: str, running: _OpenPeriod, price: float, at: datetime, *, is_open: bool) -> None:
         if running.position == 0 and running.change == 0 and running.income == 0:
+            return
+        self.borrow_paid += running.borrow
+        if self._sink is None:
             return
         cost = running.commission + running.slippage + running.borrow
         price_change = price - running.start_price

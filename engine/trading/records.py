@@ -121,8 +121,8 @@ Record = OrderRecord | Fill | EquityPoint | HoldingPeriod
 class EngineResult:
     """All records of a run, in order of time; `orders` by number, each in its last status.
 
-    The PnL summed over `steps` is `value` − `starting_cash`. `analyses` are the results of backtrader
-    analyzers by name.
+    The PnL summed over `steps` is `value` − `starting_cash`; a run of a baseline keeps none, but the sum of
+    their borrowing costs, `borrow_paid`. `analyses` are the results of backtrader analyzers by name.
     """
 
     starting_cash: float
@@ -132,6 +132,7 @@ class EngineResult:
     fills: Sequence[Fill]
     marks: Sequence[EquityPoint]
     steps: Sequence[HoldingPeriod]
+    borrow_paid: float
     analyses: Mapping[str, Any]
 
 

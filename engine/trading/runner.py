@@ -146,9 +146,10 @@ class SliceCerebro(bt.Cerebro):
 class _RecordCollector:
     """Sorts records by kind, unless none is to be kept, and passes each on at once."""
 
-    def __init__(self, on_record: Callable[[Record], None] | None, *, keep: bool) -> None:
+    def __init__(self, on_record: Callable[[Record], None] | None, *, keep: bool, keep_steps: bool) -> None:
         self._on_record = on_record
         self._keep = keep
+        self._keep_steps = keep_steps
         self.orders = RecordTable(OrderRecord)
         self.fills = RecordTable(Fill)
         self.marks: list[EquityPoint] = []
@@ -169,7 +170,7 @@ class _RecordCollector:
                 self.fills.append(record)
             case EquityPoint():
                 self.marks.append(record)
-            case HoldingPeriod():
+            case HoldingPeriod() if self._keep_steps:
                 self.steps.append(record)
 
 
@@ -188,6 +189,7 @@ def run(
     resize_orders: bool = True,
     risk: RiskEngine | None = None,
     keep: bool = True,
+    keep_steps: bool = True,
     analyzers: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     on_record: Callable[[Record], None] | None = None,
 ) -> EngineResult:
@@ -213,6 +215,7 @@ def run(
         risk: The limits of a session.
         keep: Whether the result has records; without them a run of years takes no more memory than one of
             days.
+        keep_steps: Whether the records have the holding periods, which are most of them.
         analyzers: Factories of backtrader analyzers, by name.
         on_record: Receives each record at once, an order first as pending and again when it is settled.
 
@@ -224,7 +227,7 @@ def run(
         DataError: For slices out of order, of an unknown symbol or without a rate.
     """
     _check(instruments, costs, calendars, cash, rates)
-    collector = _RecordCollector(on_record, keep=keep)
+    collector = _RecordCollector(on_record, keep=keep, keep_steps=keep_steps)
     cerebro = SliceCerebro(slices, instruments, rates, delistings)
     feeds = {symbol: SymbolFeed(name=symbol) for symbol in sorted(instruments)}
     broker = SliceBroker(
@@ -233,6 +236,8 @@ def run(
         costs=costs,
         margin=margin,
         resize_orders=resize_orders,
+        notifies=bool(analyzers),
+        keep_steps=keep_steps or on_record is not None,
         sink=collector,
     )
     broker.setcash(float(cash))
@@ -257,6 +262,7 @@ def run(
         fills=collector.fills,
         marks=tuple(collector.marks),
         steps=collector.steps,
+        borrow_paid=broker.pnl.borrow_paid,
         analyses={name: getattr(ran.analyzers, name).get_analysis() for name in analyzers},
     )
 

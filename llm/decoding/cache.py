@@ -20,6 +20,8 @@ class _Layer(CacheLayerMixin):
 
     def __init__(self, cache: "RowCache") -> None:
         super().__init__()
+        self.keys: Any = None
+        self.values: Any = None
         self._cache = cache
 
     def lazy_initialization(self, key_states: Any, value_states: Any) -> None:
@@ -29,7 +31,7 @@ class _Layer(CacheLayerMixin):
         self.is_initialized = True
 
     def update(self, key_states: Any, value_states: Any, *_args: Any, **_kwargs: Any) -> tuple[Any, Any]:
-        """Write new states, shape (rows, heads, tokens, size of a head), and return those up to the last slot."""
+        """Write new states, shape (rows, heads, tokens, size of a head); return those of all slots in use."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         first, last, slots, seen = self._cache.window
@@ -66,7 +68,8 @@ class RowCache(Cache):
         self.capacity = -(-capacity // _SLOT_STEP) * _SLOT_STEP
         self.starts: tuple[int, ...] = ()
         self.window: tuple[int, int, Any, int] = (0, 0, None, 0)
-        super().__init__(layers=[_Layer(self) for _ in range(layers)])
+        self._layers = [_Layer(self) for _ in range(layers)]
+        super().__init__(layers=list(self._layers))
 
     def place(self, starts: Sequence[int], tokens: int, device: Any, first: int = 0) -> Any:
         """Say where the next tokens go, and return their positions, shape (rows, tokens).
@@ -103,7 +106,7 @@ class RowCache(Cache):
 
     def copy_rows(self, source: "RowCache", row: int, count: int, tokens: int) -> None:
         """Copy the first tokens of the first row of another cache to `count` rows from `row` on."""
-        for layer, other in zip(self.layers, source.layers, strict=True):
+        for layer, other in zip(self._layers, source._layers, strict=True):
             if not layer.is_initialized:
                 layer.lazy_initialization(other.keys, other.values)
             layer.keys[row : row + count, :, :tokens] = other.keys[:1, :, :tokens]
@@ -111,7 +114,7 @@ class RowCache(Cache):
 
     def keep_rows(self, rows: Sequence[int]) -> None:
         """Move the named rows to the front, in their order, and forget the others."""
-        for layer in self.layers:
+        for layer in self._layers:
             layer.keys = layer.keys[list(rows)]
             layer.values = layer.values[list(rows)]
         self.num_rows = len(rows)

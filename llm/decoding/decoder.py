@@ -3,25 +3,27 @@
 Prompts are taken in the order of their tokens, so that neighbours share the longest beginnings; what a prompt
 shares with the one before it is not computed again. Their answers are then decoded together, a row each.
 
-Each row holds its own tokens in its own slots, and no matrix has fewer than `_LEAST_ROWS` rows, because below that the
-matrix library computes in another order. So an answer does not depend on what else is asked: on a processor the
-tests find it equal to the bit. On a GPU, and where kernels differ by shape, two logits may differ in the last
-bits, and a choice between two tokens that are closer than that may flip.
+Each row holds its own tokens in its own slots, and no matrix has fewer than `_LEAST_ROWS` rows, because below
+that the matrix library computes in another order. So an answer does not depend on what else is asked: on a
+processor the tests find it equal to the bit. On a GPU, and where kernels differ by shape, two logits may
+differ in the last bits, and a choice between two tokens that are closer than that may flip.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llm.decoding.cache import RowCache
-from llm.decoding.memory import rows_that_fit
 from llm.decoding.programs import Program
+from llm.memory import available_bytes, cached_per_token
 
 _LEAST_ROWS = 16
-_ANSWER_TOKENS = 64
 _PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
 _PREFILL_SHARE = 0.9
+_PROBE_TOKENS = 40
+_TOLERANCE = 0.02
+"""Of the largest logit: types of 16 bits differ by as much between shapes."""
 _CAPACITY_STEP = 256
 """Rows have room for multiples of this, so that what the last prompts shared is kept from call to call."""
 _CALL_FLOPS = 5e7
@@ -30,16 +32,28 @@ _CALL_FLOPS = 5e7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A prompt's tokens, what is done with the model's distribution, and room for what follows."""
+    """A prompt that waits for its answer.
 
+    Attributes:
+        place: Its place among those that were given.
+        tokens: Its tokens.
+        create: Makes the program that takes the answer; called again if memory runs out midway.
+        room: How many tokens may follow it.
+    """
+
+    place: int
     tokens: tuple[int, ...]
-    program: Program
-    room: int = _ANSWER_TOKENS
+    create: Callable[[], Program]
+    room: int
 
-    @property
-    def sequence(self) -> tuple[int, ...]:
-        """The tokens with those that the answer begins with."""
-        return (*self.tokens, *self.program.start)
+
+class _Row:
+    """A prompt whose answer is being taken."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self.place = prompt.place
+        self.program = prompt.create()
+        self.sequence = (*prompt.tokens, *self.program.start)
 
 
 @dataclass(slots=True)
@@ -51,6 +65,11 @@ class Meter:
     rounds: int = 0
     answer_tokens: int = 0
     answer_seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that were computed."""
+        return self.prompt_tokens + self.answer_tokens
 
 
 class Decoder:
@@ -78,60 +97,90 @@ class Decoder:
         self._trunk_tokens: tuple[int, ...] = ()
         self.meter = Meter()
 
-    def run(self, prompts: Sequence[Prompt], on_progress: Callable[[float], None]) -> None:
-        """Run each prompt's program to its end. Calls `on_progress` with the share that is done.
+    def run(
+        self, prompts: Sequence[Prompt], on_progress: Callable[[float], None]
+    ) -> Iterator[list[tuple[int, str]]]:
+        """Take the answers, and yield them batch by batch with the places of their prompts.
+
+        Args:
+            prompts: The prompts.
+            on_progress: Called with the share of the work that is done.
 
         Raises:
             MemoryError: Where not even one prompt fits.
         """
         import torch
 
-        ordered = sorted(prompts, key=lambda prompt: prompt.sequence)
-        longest = max((len(prompt.sequence) + prompt.room for prompt in ordered), default=0)
+        ordered = sorted(prompts, key=lambda prompt: prompt.tokens)
+        longest = max((len(prompt.tokens) + prompt.room for prompt in ordered), default=0)
         capacity = -(-(longest + _LEAST_ROWS) // _CAPACITY_STEP) * _CAPACITY_STEP
         done = 0
-        with torch.inference_mode():
-            while done < len(ordered):
-                rows = rows_that_fit(self._model, capacity, self._batch)
-                some = ordered[done : done + rows]
-                try:
-                    self._run_batch(some, capacity, lambda share: on_progress((done + share) / len(ordered)))
-                except (torch.OutOfMemoryError, MemoryError) as error:
-                    self._trunk = None
-                    if self._batch == 1 or len(some) == 1:
-                        raise MemoryError(f"no room for {capacity:,} tokens") from error
-                    self._batch = len(some) // 2
-                    continue
-                done += len(some)
-                on_progress(done / len(ordered))
+        while done < len(ordered):
+            some = ordered[done : done + self._rows_that_fit(capacity)]
+
+            def report(share: float, before: int = done, count: int = len(some)) -> None:
+                on_progress((before + share * count) / len(ordered))
+
+            try:
+                with torch.inference_mode():
+                    rows = [_Row(prompt) for prompt in some]
+                    self._run_batch(rows, capacity, report)
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                self._trunk = None
+                if len(some) == 1:
+                    raise MemoryError(f"no room for {capacity:,} tokens") from error
+                self._batch = len(some) // 2
+                continue
+            done += len(some)
+            report(1.0)
+            yield [(row.place, row.program.answer) for row in rows]
+
+    def _rows_that_fit(self, capacity: int) -> int:
+        """Return how many prompts are taken together: keys and values get half of the free memory."""
+        row = cached_per_token(self._model.config.get_text_config()) * self._model.dtype.itemsize * capacity
+        return max(1, min(self._batch, int(available_bytes(str(self._model.device)) // (2 * row))))
+
+    def agrees(self) -> bool:
+        """Return whether it computes what the model does by itself; one of an unusual kind may not."""
+        import torch
+
+        vocabulary = self._model.config.get_text_config().vocab_size
+        tokens = [token % vocabulary for token in range(5, 5 + _PROBE_TOKENS)]
+        try:
+            with torch.inference_mode():
+                ids = torch.tensor([tokens], device=self._model.device)
+                wanted = self._model(input_ids=ids, use_cache=False).logits[0, -1].float()
+                self.logits(tokens[: _PROBE_TOKENS // 2])
+                found = self.logits(tokens).float()
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+            return (
+                False  # a model that takes no cache, no positions or no mask of ours is asked in its own way
+            )
+        return bool((found - wanted).abs().max() <= _TOLERANCE * wanted.abs().max())
 
     def logits(self, tokens: Sequence[int]) -> Any:
         """Return the logits after some tokens, a tensor of shape (vocabulary,), as `run` computes them."""
         import torch
 
         with torch.inference_mode():
-            self._extend_trunk(tuple(tokens), len(tokens))
-            logits = self._trunk_logits
-        self._trunk, self._trunk_tokens = None, ()
-        return logits
+            self._extend_trunk(tuple(tokens), len(tokens) + _LEAST_ROWS)
+        return self._trunk_logits
 
-    def _run_batch(
-        self, prompts: Sequence[Prompt], capacity: int, on_progress: Callable[[float], None]
-    ) -> None:
-        cache = RowCache(layers=self._layers, num_rows=len(prompts), capacity=capacity)
+    def _run_batch(self, rows: Sequence[_Row], capacity: int, on_progress: Callable[[float], None]) -> None:
+        cache = RowCache(layers=self._layers, num_rows=len(rows), capacity=capacity)
         started = time.perf_counter()
         steps: list[tuple[int, ...] | None] = []
-        for group in self._groups([prompt.sequence for prompt in prompts]):
-            some = prompts[len(steps) : len(steps) + len(group)]
+        for group in self._groups([row.sequence for row in rows]):
+            some = rows[len(steps) : len(steps) + len(group)]
             steps += _advance(some, self._prefill(cache, len(steps), group, capacity))
-            on_progress(_PREFILL_SHARE * len(steps) / len(prompts))
+            on_progress(_PREFILL_SHARE * len(steps) / len(rows))
         self.meter.prompt_seconds += time.perf_counter() - started
         started = time.perf_counter()
-        self._decode(cache, prompts, steps)
+        self._decode(cache, rows, steps)
         self.meter.answer_seconds += time.perf_counter() - started
 
     def _groups(self, sequences: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
-        """Split sequences into those that are computed together, because alone each is too short to be worth it."""
+        """Split sequences into those that are computed together: too short to be worth a call each."""
         budget = _PREFILL_TOKENS.get(self._model.device.type, 512)
         groups: list[list[tuple[int, ...]]] = []
         alone = 0
@@ -177,24 +226,22 @@ class Decoder:
         self.meter.prompt_tokens += len(sequence) - kept
         (self._trunk_logits,) = self._forward(self._trunk, [sequence[kept:]], [kept])
 
-    def _decode(
-        self, cache: RowCache, prompts: Sequence[Prompt], steps: Sequence[tuple[int, ...] | None]
-    ) -> None:
+    def _decode(self, cache: RowCache, rows: Sequence[_Row], steps: Sequence[tuple[int, ...] | None]) -> None:
         """Run the programs round by round, until all have ended."""
-        starts = [len(prompt.sequence) for prompt in prompts]
+        starts = [len(row.sequence) for row in rows]
         while going := [place for place, step in enumerate(steps) if step is not None]:
-            if len(going) < len(prompts):
+            if len(going) < len(rows):
                 cache.keep_rows(going)
-                prompts, starts = [prompts[place] for place in going], [starts[place] for place in going]
+                rows, starts = [rows[place] for place in going], [starts[place] for place in going]
             tokens = [step for step in steps if step is not None]
             logits = self._forward(cache, tokens, starts)
-            steps = _advance(prompts, logits)
+            steps = _advance(rows, logits)
             starts = [start + len(step) for start, step in zip(starts, tokens, strict=True)]
             self.meter.rounds += 1
             self.meter.answer_tokens += sum(map(len, tokens))
 
     def _forward(
-        self, cache: RowCache, tokens: Sequence[Sequence[int]], starts: Sequence[int], first: int = 0
+        self, cache: RowCache, tokens: Sequence[tuple[int, ...]], starts: Sequence[int], first: int = 0
     ) -> list[Any]:
         """Compute tokens of some rows, and return the logits after the last of each, shape (vocabulary,)."""
         import torch
@@ -233,25 +280,21 @@ class Decoder:
         return whole if self._kinds == {"full_attention"} else sliding
 
 
-def _advance(prompts: Sequence[Prompt], logits: Sequence[Any]) -> list[tuple[int, ...] | None]:
+def _advance(rows: Sequence[_Row], logits: Sequence[Any]) -> list[tuple[int, ...] | None]:
     """Give each program the logits of its choices; only those that any of them wants leave the device."""
     import torch
 
-    choices = [prompt.program.choices for prompt in prompts]
+    choices = [row.program.choices for row in rows]
     if any(wanted is None for wanted in choices):
-        whole = torch.stack(list(logits)).float().cpu().numpy()
-        of_choices = [
-            row if wanted is None else row[list(wanted)] for row, wanted in zip(whole, choices, strict=True)
-        ]
+        table = torch.stack(list(logits)).float().cpu().numpy()
+        columns = [... if wanted is None else list(wanted) for wanted in choices]
     else:
         tokens = sorted({token for wanted in choices for token in wanted or ()})
         places = {token: place for place, token in enumerate(tokens)}
         index = torch.tensor(tokens, device=logits[0].device)
-        some = torch.stack([row.index_select(0, index) for row in logits]).float().cpu().numpy()
-        of_choices = [
-            row[[places[token] for token in wanted or ()]] for row, wanted in zip(some, choices, strict=True)
-        ]
-    return [prompt.program.advance(row) for prompt, row in zip(prompts, of_choices, strict=True)]
+        table = torch.stack([of_row.index_select(0, index) for of_row in logits]).float().cpu().numpy()
+        columns = [[places[token] for token in wanted or ()] for wanted in choices]
+    return [row.program.advance(table[n, columns[n]]) for n, row in enumerate(rows)]
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -1,7 +1,7 @@
 """What is done with a model's distribution, mode by mode: choose tokens, or read probabilities.
 
-A program serves one prompt. It is given the logits of its choices after the tokens that it returned before, and
-returns the tokens to append, or None when its answer is complete. It knows no model and no batch.
+A program serves one prompt. It is given the logits of its choices after the tokens that it returned before,
+and returns the tokens to append, or None when its answer is complete. It knows no model and no batch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     Floats = np.ndarray[tuple[int], np.dtype[np.floating]]
+
+_END = "</think>"
+_END_TOKENS = 8
+"""How many tokens at the end of a thought are searched for its end, where it is written in several."""
 
 
 class Program(Protocol):
@@ -73,8 +77,8 @@ class JsonProgram:
 class ReadoutProgram:
     """Probability and close from the distribution of an answer's tokens.
 
-    The probability of up is that of the direction's tokens. The close is the expectation over its digit before
-    the decimal point, a move of less than 10% assumed, and over the first digit after it, given the most
+    The probability of up is that of the direction's tokens. The close is the expectation over its digit
+    before the decimal point, for a move of less than 10%, and over the first digit after it, given the most
     probable one before.
     """
 
@@ -192,7 +196,7 @@ class ThinkProgram:
         token = int(allowed.argmax()) if self._draw is None else self._draw.take(allowed)
         if token not in self._ends:
             self._thought.append(token)
-            if len(self._thought) < self._budget:
+            if len(self._thought) < self._budget and _END not in self._decode(self._thought[-_END_TOKENS:]):
                 return (token,)
         self._closed = True
         last = () if token in self._ends else (token,)
@@ -201,7 +205,8 @@ class ThinkProgram:
     @property
     def answer(self) -> str:
         """Return the thought between its tags, and the answer."""
-        return f"<think>\n{self._decode(self._thought).strip()}\n</think>\n\n{self._then.answer}"
+        thought = self._decode(self._thought).partition(_END)[0].strip()
+        return f"<think>\n{thought}\n{_END}\n\n{self._then.answer}"
 
 
 class Draw:
@@ -225,7 +230,8 @@ def softmax(logits: Floats) -> Floats:
     import numpy as np
 
     powers = np.exp(logits.astype(np.float64) - logits.max())
-    return powers / powers.sum()
+    probabilities: Floats = powers / powers.sum()
+    return probabilities
 
 
 def probability_up(tree: AnswerTree, choices: Sequence[int], logits: Floats) -> float:

@@ -70,7 +70,7 @@ def _answer(students: _Students, question: Mapping[str, Any]) -> object:
         case "prompts":
             return [student.prompt(decode_observation(observation)) for observation in question["observed"]]
         case "answers":
-            return student.answer(question["prompts"], lambda _done, _total: None)
+            return student.answer(question["prompts"], lambda *_: None)
     raise ValueError(f"nobody asks {question['ask']!r}")
 
 

@@ -4,13 +4,14 @@ Fails closed: every fault becomes an abstention with its reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from engine.errors import JournalError, StudentError
 from engine.journal.events import decode_as
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.journal import Row
-from engine.model import Abstention, Observation
+from engine.model import Abstention, Forecast, Observation
 from llm.answer_cache import answer_digest
 from llm.answers import parse_answer
 from llm.student import StudentClient, StudentInterrupted, StudentTimeout
@@ -135,5 +136,8 @@ def _get_answers(
 def _replay_prediction(observation: Observation, record: PredictionRecord) -> PredictionRecord:
     call = record.call
     if call.text:
-        return PredictionRecord(call=parse_answer(call.text, observation), prompt=record.prompt)
+        parsed = parse_answer(call.text, observation)
+        if record.calibrated and isinstance(parsed, Forecast) and isinstance(call, Forecast):
+            parsed = replace(parsed, confidence=call.confidence)
+        return PredictionRecord(call=parsed, prompt=record.prompt, calibrated=record.calibrated)
     return abstain([observation], getattr(call, "reason", ""), [record.prompt])[0]

@@ -201,7 +201,7 @@ def replay_session(
         create_session(data_dir, name, spec, history, at=facts.start, about=about)
     if time is None and load is None:  # every close at once, as a backtest does: prompts depend on data alone
         observed = build_observations(facts.bars, facts.news, window=student.window, start=facts.start)
-        forecast(observed, student, ledger, lambda _done, _total: None)
+        forecast(observed, student, ledger, lambda *_: None)
 
     def parts(journal: Journal) -> SessionDeps:
         together = 1 if time or champion else _AHEAD

@@ -193,6 +193,7 @@ def _calendars(settings: RunSpec, reader: _HistoryReader) -> dict[str, Calendar]
 
 def _build_engine_result(reader: _HistoryReader, cash: float) -> EngineResult:
     marks = tuple(reader.records[EquityPoint])
+    steps = tuple(reader.records[HoldingPeriod])
     return EngineResult(
         starting_cash=cash,
         cash=marks[-1].cash if marks else cash,
@@ -200,7 +201,8 @@ def _build_engine_result(reader: _HistoryReader, cash: float) -> EngineResult:
         orders=tuple(reader.orders[number] for number in sorted(reader.orders)),
         fills=tuple(reader.records[Fill]),
         marks=marks,
-        steps=tuple(reader.records[HoldingPeriod]),
+        steps=steps,
+        borrow_paid=sum(step.borrow for step in steps),
         analyses={},
     )
 

@@ -16,15 +16,16 @@ from engine.journal.canonical import row_digest, to_jsonable
 from engine.journal.events.rules import require_rules
 from engine.journal.events.sessions import SessionStarted
 from engine.journal.journal import Event
+from llm.backends import require_trainable
 from llm.student import Student
-from strategies.config import BacktestConfig
+from strategies.config import BacktestConfig, Retraining, student_settings
 from strategies.config_file import load_config
 from strategies.console import print_stderr
 from strategies.market_data import MarketData
 from strategies.paper.files import create_session, decode_config, read_start, session_folder, session_names
 from strategies.paper_runtime.notifications import VARIABLE, require_webhook
 from strategies.run_spec import build_run_spec, encode_history, encode_rates, new_session_remedy
-from strategies.students import require_next_close
+from strategies.students import refuse_calibration, require_next_close
 
 _SLOWEST, _FASTEST = 1.0, 1e9
 
@@ -166,6 +167,7 @@ def build_launch_spec(
 
     Raises:
         UsageError: The flags do not go together, or would change an existing session.
+        StudentError: It would retrain a student that has no weights here.
         RulesError: The session was traded by rules that this version does not have.
     """
     if like is not None:
@@ -174,6 +176,9 @@ def build_launch_spec(
         )
     asked = load_config(config_file, flags, print_stderr)
     require_next_close(asked, "a session")
+    if asked.paper.retrain is not Retraining.NEVER:
+        require_trainable(student_settings(asked))
+    refuse_calibration(asked, "a session")
     chosen = name or ("replay" if replay else "live")
     started = read_start(data_dir, chosen)
     secret = asked.paper.webhook.get_secret_value() if asked.paper.webhook else environment.get(VARIABLE)

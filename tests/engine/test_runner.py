@@ -255,13 +255,32 @@ def test_a_short_is_refused_unless_the_instrument_allows_it():
     assert allowed.value == 10_000 + 500 * 2
 
 
+def test_backtrader_s_lines_show_each_bar_and_count_them():
+    seen = []
+
+    def look(strategy, _slice):
+        feed = strategy.datas[0]
+        seen.append((len(feed), feed.open[0], feed.high[0], feed.low[0], feed.close[0], feed.volume[0]))
+
+    bars = coin("BTC", (10, 12), (11, 9), (9, 9))
+    run_plan(build_slices(bars, []), look, [BTC])
+    assert seen == [
+        (2 * number, bar.open, bar.high, bar.low, bar.close, bar.volume)
+        for number, bar in enumerate(bars, start=1)
+    ]
+
+
 def test_a_short_pays_for_borrowing_each_day_and_the_steps_say_so():
     costs = Costs(fee_bps=0, slippage_bps=0, latency_bps=0, borrow_rate=0.365)
-    slices = build_slices(coin("BTC", (10, 10), (10, 10), (10, 10), (10, 10)), [])
-    result = run_plan(slices, want({("BTC", 1): -0.5, ("BTC", 3): 0}), [SHORTABLE], costs=costs)
+    slices = list(build_slices(coin("BTC", (10, 10), (10, 10), (10, 10), (10, 10)), []))
+    plan = want({("BTC", 1): -0.5, ("BTC", 3): 0})
+    result = run_plan(slices, plan, [SHORTABLE], costs=costs)
     assert [step.borrow for step in result.steps] == pytest.approx([5.0, 5.0, 0.0])
     assert result.value == pytest.approx(9_990)
     assert [mark.value for mark in result.marks] == pytest.approx([10_000, 9_995, 9_990, 9_990])
+    assert result.borrow_paid == pytest.approx(10.0)
+    without_steps = run_plan(slices, plan, [SHORTABLE], costs=costs, keep_steps=False)
+    assert without_steps == replace(result, steps=())
 
 
 def test_a_short_is_closed_at_the_next_open_once_equity_is_within_the_margin():

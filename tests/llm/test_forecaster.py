@@ -12,7 +12,7 @@ from tests.support.students import DOWN, UP, RuleStudent
 START = datetime.min.replace(tzinfo=UTC)
 
 
-def silent(_done, _total):
+def silent(*_progress):
     pass
 
 

@@ -1,8 +1,11 @@
 """A student on a server: what it asks, what it takes for an answer, and each failure in one line."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -17,14 +20,19 @@ from llm.backends import load_student, require_trainable
 from llm.forecaster import forecast
 from llm.structured_output import ANSWER_REGEX, FORMATS, read_probability_up
 from llm.student import DecodingMode, Quantization, StudentSettings
+from strategies.backtest import backtest
+from strategies.config_file import load_config
+from strategies.paper_runtime.launch import build_launch_spec
 from tests.support.servers.openai import OpenAIServer, completion, state_logprobs
 from tests.support.students import DOWN, UP
+from training.retraining.source import read_source
 
 SOON = {"Retry-After-Ms": "1"}
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = "sk-secret-1234"
 
 
-def silent(_done, _total):
+def silent(*_progress):
     pass
 
 
@@ -85,7 +93,7 @@ def test_a_template_without_system_messages_gets_the_task_in_the_users(seen):
     with OpenAIServer() as server:
         answer, server.answer = server.answer, refuse
         assert len(answers(server, seen[:2], prompt="full")) == 2
-        assert server.asked[-1]["messages"][0]["content"].startswith("You forecast daily markets.")
+        assert server.asked[-1]["messages"][0]["content"].startswith("You forecast a market")
 
 
 def test_answers_come_in_order_with_no_more_requests_at_once_than_the_batch(seen):
@@ -172,7 +180,7 @@ def test_a_failure_is_one_line_with_the_remedy_and_keeps_what_was_answered(
 
 
 def test_passing_failures_are_ridden_out(seen):
-    failures = [(429, "{}", SOON), (503, "{}", SOON), (500, "{}", SOON), "reset", "cut"]
+    failures = [(429, "{}", SOON), (503, "{}", SOON), (500, "{}", SOON), "<html>restarting", "reset", "cut"]
 
     def fail(_number, _body):
         return failures.pop() if failures else None
@@ -223,6 +231,12 @@ def test_a_model_that_the_server_lacks_is_refused(listed, changes, kind, expecte
         _ = load_student(settings(server, **changes)).fingerprint
 
 
+def test_an_adapter_of_sglang_is_asked_for_by_the_names_of_both():
+    with OpenAIServer(("regex",), listed=[{"id": "base", "owned_by": "sglang"}]) as server:
+        _ = load_student(settings(server, model="base", adapter_name="lora")).fingerprint
+        assert [body["model"] for body in server.asked] == ["base:lora"]
+
+
 def test_the_only_model_of_a_server_needs_no_name(seen):
     with OpenAIServer() as server:
         student = load_student(settings(server, model=None))
@@ -258,10 +272,10 @@ def test_the_fingerprint_changes_with_whatever_decides_an_answer():
 
 def test_a_short_context_leaves_headlines_out(seen):
     item = max(seen, key=lambda observation: len(observation.news))
-    with OpenAIServer(listed=[{"id": "student", "max_model_len": 1200}]) as server:
+    with OpenAIServer(listed=[{"id": "student", "max_model_len": 400}]) as server:
         short = load_student(settings(server, prompt="full"))
         limited = short.prompt(item)
-        assert "limits prompts to about 1,104 tokens" in short.notes[-1]
+        assert "limits prompts to about 304 tokens" in short.notes[-1]
         server.listed = []
         assert len(load_student(settings(server, prompt="full")).prompt(item)) > len(limited)
 
@@ -312,9 +326,39 @@ def test_settings_of_a_local_model_are_refused(changes, expected):
         load_student(StudentSettings(student="http://127.0.0.1:1/v1", model="m", **changes))
 
 
-def test_training_is_refused_with_the_remedy():
-    with pytest.raises(StudentError, match="train the local model, then load the adapter into the server"):
-        require_trainable(StudentSettings(student="HTTP://127.0.0.1:1/v1", model="m"))
+def test_the_name_of_a_model_on_a_server_is_refused_for_a_local_one():
+    with pytest.raises(UsageError, match="with --student http://HOST"):
+        load_student(StudentSettings(model="qwen"))
+
+
+@pytest.mark.parametrize(
+    ("listed", "changes", "released"),
+    [
+        ({"id": "student", "root": "Qwen/Qwen3-0.6B"}, {}, date(2025, 4, 29)),
+        ({"id": "student", "root": "/models/mine"}, {}, None),
+        ({"id": "student", "root": "Qwen/Qwen3-0.6B"}, {"adapter_name": "student"}, None),
+    ],
+)
+def test_the_release_of_a_known_model_is_known(listed, changes, released):
+    with OpenAIServer(listed=[listed]) as server:
+        assert load_student(settings(server, **changes)).released == released
+
+
+def test_a_run_over_a_server_states_both_probabilities_and_is_not_trained_on(tmp_path):
+    with OpenAIServer(("regex",)) as server:
+        flags = {"student": server.student, "model": "student", "prompt": "compact"}
+        flags["market"] = {"coins": 1, "stocks": 0, "days": 30}
+        result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result
+    assert (result["forecasts"], result["abstentions"]) == (25, 0)
+    assert result["student"] == f"student at {server.url[7:]}"
+    remedy = "train the local model, then load the adapter into the server"
+    with pytest.raises(StudentError, match=remedy):
+        read_source(tmp_path, None)
+    flags["paper"] = {"retrain": "weekly"}
+    with pytest.raises(StudentError, match=remedy):
+        build_launch_spec(tmp_path, None, None, flags, replay=True, speed="max", symbol_overrides={})
+    with pytest.raises(StudentError, match=remedy):
+        require_trainable(StudentSettings(student=server.student.upper()))
 
 
 @pytest.mark.parametrize(
@@ -366,6 +410,16 @@ def test_the_regular_expression_and_the_grammar_accept_the_same():
     assert accepted[0] == accepted[1] == [True] * 5 + [False] * 8
 
 
+def test_prompts_are_masked_where_that_is_asked_for(seen):
+    names = ((seen[0].symbol, (seen[0].symbol,)),)
+    with OpenAIServer() as server:
+        plain, masked = (
+            load_student(settings(server, prompt="full", mask=mask, names=names)).prompt(seen[0])
+            for mask in (False, True)
+        )
+    assert seen[0].symbol in plain and seen[0].symbol not in masked
+
+
 def test_prompts_are_chat_messages_in_canonical_json(seen):
     with OpenAIServer() as server:
         student = load_student(settings(server, prompt="full"))
@@ -375,3 +429,24 @@ def test_prompts_are_chat_messages_in_canonical_json(seen):
     assert [message["role"] for message in messages] == ["system", "user"]
     assert json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":")) == prompt
     assert len(texts) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_loses_at_most_one_batch(tmp_path):
+    config = tmp_path / "closecall.toml"
+    command = [sys.executable, "-c", "from tui.cli.main import main; main()", "backtest"]
+    command += ["--config", str(config), "--data-dir", str(tmp_path / "data"), "--json"]
+    with OpenAIServer(("regex",), seconds=0.1) as server:
+        config.write_text(f'student = "{server.student}"\nbatch = 4\nprompt = "compact"\nmarket.days = 24\n')
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            while len(server.prompts) < 12 and process.poll() is None:
+                time.sleep(0.01)
+        finally:
+            process.kill()
+            process.wait()
+        asked, server.seconds = len(server.prompts), 0.0
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        again = len(server.prompts) - len(set(server.prompts))
+    assert 12 <= asked < len(set(server.prompts))
+    assert again <= 4

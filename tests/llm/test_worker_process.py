@@ -60,7 +60,7 @@ def test_a_student_far_away_says_what_it_says_at_home(student):
     assert (student.name, student.fingerprint, student.window) == (home.name, home.fingerprint, home.window)
     prompts = student.prompts(SEEN, 30)
     assert prompts == [home.prompt(observation) for observation in SEEN]
-    assert student.answers(prompts, 30, NEVER) == home.answer(prompts, lambda _done, _total: None)
+    assert student.answers(prompts, 30, NEVER) == home.answer(prompts, lambda *_: None)
 
 
 def test_one_that_dies_is_started_again_and_asked_again(student, host, deaths):
@@ -124,7 +124,7 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
 
         def answers(self, prompts, seconds, interrupted):
             rounds.append(len(prompts))
-            return self.answer(prompts, lambda _done, _total: None)
+            return self.answer(prompts, lambda *_: None)
 
     rounds = []
     with AnswerCache(tmp_path / "ledger.sqlite") as ledger:
@@ -133,7 +133,7 @@ def test_asked_ahead_it_says_the_same_in_fewer_questions(tmp_path):
             some = SEEN[number : number + 2]
             prompts = ahead.prompts(some, 30)
             assert prompts == [RuleStudent().prompt(observation) for observation in some]
-            assert ahead.answers(prompts, 30, NEVER) == RuleStudent().answer(prompts, lambda _d, _t: None)
+            assert ahead.answers(prompts, 30, NEVER) == RuleStudent().answer(prompts, lambda *_: None)
         assert len(rounds) <= 3
         asked = len(rounds)
         again = PrefetchingStudent(Counted(), SEEN, ledger)
@@ -151,4 +151,4 @@ def test_the_shipped_student_says_in_its_process_what_it_says_here():
         prompts = there.prompts(SEEN[:3], 120)
         assert prompts == [here.prompt(observation) for observation in SEEN[:3]]
         assert there.fingerprint == here.fingerprint
-        assert there.answers(prompts, 120, NEVER) == here.answer(prompts, lambda _done, _total: None)
+        assert there.answers(prompts, 120, NEVER) == here.answer(prompts, lambda *_: None)

@@ -10,6 +10,7 @@ from engine.journal.canonical import row_digest
 from engine.journal.journal import Journal
 from strategies import backtest as front_door
 from strategies.backtest import backtest
+from strategies.conclusions import list_conclusions
 from strategies.config_file import load_config
 from strategies.market_data import load_market_data
 from strategies.runs import JOURNAL, list_runs
@@ -163,7 +164,15 @@ def test_forecasts_from_before_the_release_are_counted_apart(tmp_path):
     flags = {"bars": _write_bars(tmp_path, 60)}
     result = run(tmp_path / "a", RuleStudent(released=date(2024, 2, 1)), **flags).result
     assert result["contaminated_n"] == 25
-    assert result["after_release"]["n"] == result["forecasts"] - 25 - 1
+    assert (result["before_release"]["n"], result["after_release"]["n"]) == (25, result["forecasts"] - 25 - 1)
+    assert "until its release, 2024-02-01" in "".join(list_conclusions(result))
+    student = RuleStudent(released=date(2024, 2, 1))
+    student.knowledge_until = date(2024, 1, 20)
+    result = run(tmp_path / "c", student, **flags).result
+    assert result["before_cutoff"]["n"] == 25 - 11
+    assert result["after_cutoff"]["forecasts"] == result["forecasts"] - (25 - 11)
+    lines = "".join(list_conclusions(result))
+    assert "until its training data end, 2024-01-20" in lines
     assert run(tmp_path / "b", RuleStudent(), **flags).result["contaminated_n"] is None
 
 
@@ -232,7 +241,7 @@ def test_what_comes_later_changes_no_earlier_forecast_order_or_fill(tmp_path, mo
             ("cut", remove_bars(facts, instant)),
             ("altered", alter_bars(facts, instant, rng)),
         ):
-            monkeypatch.setattr(front_door, "load_market_data", lambda _config, _dir, change=change: change)
+            monkeypatch.setattr(front_door, "load_market_data", lambda *_, change=change: change)
             other = run(tmp_path / f"{kind}-{number}", **flags).simulations
             assert made_until(other, instant) == made_until(whole, instant)
 

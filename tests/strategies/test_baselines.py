@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from engine.model import Direction
 from engine.timeline import build_observations
 from strategies import baselines
+from strategies.llm_strategy import PredictionIndex
 from tests.support.markets import MONDAY, coin
 
 START = datetime.min.replace(tzinfo=UTC)
@@ -61,3 +62,15 @@ def test_every_baseline_states_the_last_close():
     made = calls(baselines.majority, [10, 11, 12])
     assert [one.close for one in made] == [one.last_close for one in made]
     assert made[0].as_of > MONDAY
+
+
+def test_the_index_finds_the_predictions_of_each_close_whatever_their_order():
+    bars = {name: coin(name, *[(10, 10), (10, 11)] * 10) for name in ("BTC", "ETH")}
+    table = baselines.majority(build_observations(bars, [], window=1, start=START), bars)
+    by_decision = {(call.symbol, call.as_of): call for call in table}
+    assert len(by_decision) == 30
+    for calls in (table, table[::-1], list(table)):
+        index = PredictionIndex(calls)
+        assert dict(index) == by_decision
+        assert ("SOL", MONDAY) not in index
+    assert table[3].text == ""

@@ -1,7 +1,7 @@
 """Compare a model's answers through a server with its answers in this process: prints JSON.
 
-The prompts are the same chat messages. `equal` counts equal forecasts, `flipped` other directions, `parsed` answers
-that can be read. Without --url, `transformers serve` is started on the model's folder.
+The prompts are the same chat messages. `equal` counts equal forecasts, `flipped` other directions, `parsed`
+answers that can be read. Without --url, `transformers serve` is started on the model's folder.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,13 +67,17 @@ def compare(flags: argparse.Namespace, url: str, model: str | None) -> dict[str,
             "here": sum(isinstance(b, Forecast) for _, b in pairs),
         },
         "both": len(both),
-        "equal": sum((a.direction, a.confidence, a.close) == (b.direction, b.confidence, b.close) for a, b in both),
+        "equal": sum(
+            (a.direction, a.confidence, a.close) == (b.direction, b.confidence, b.close) for a, b in both
+        ),
         "flipped": sum(a.direction is not b.direction for a, b in both),
         "with_probability": sum('"probability_up"' in text for text in served),
         "seconds": {"server": round(served_s, 1), "here": round(own_s, 1)},
         "notes": remote.notes,
         "differ": [
-            {"server": a.text, "here": b.text} for a, b in both if a.close != b.close or a.confidence != b.confidence
+            {"server": a.text, "here": b.text}
+            for a, b in both
+            if a.close != b.close or a.confidence != b.confidence
         ][:5],
         "unread": [a.text for a, _ in pairs if not isinstance(a, Forecast)][:3],
     }

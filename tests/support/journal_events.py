@@ -117,6 +117,7 @@ EXAMPLES = (
             text="{}",
         ),
         prompt="p",
+        calibrated=True,
     ),
     records.OrderRecord(
         number=1,

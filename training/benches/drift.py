@@ -19,9 +19,11 @@ from engine.outcomes import match_outcomes
 from feeds.simulated.market import OracleView
 from llm.backends import load_student
 from llm.student import StudentSettings
-from strategies.backtest import Progress
 from strategies.config import BacktestConfig
-from strategies.market_data import SIMULATED_START, load_market_data, midnight
+from strategies.console import Progress
+from strategies.market import midnight
+from strategies.market_data import load_market_data
+from strategies.market_simulation import SIMULATED_START
 from strategies.results import ORACLE, STUDENT, Result, edge_captured, oracle_predictions
 from training.benches.windows import BenchWindows
 from training.walkforward.config import Method

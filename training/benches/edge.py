@@ -96,7 +96,7 @@ def _shuffle_headlines(market: SimulatedMarket, seed: int) -> SimulatedMarket:
 
 def _run_student(student: Student, market: SimulatedMarket, cache: AnswerCache) -> _Result:
     observed = build_observations(market.bars, market.news, window=student.window, start=_START)
-    forecasts = forecast(observed, student, cache, lambda _done, _total: None)
+    forecasts = forecast(observed, student, cache, lambda *_: None)
     return _Result(market=market, observed=observed, calls=forecasts.calls)
 
 

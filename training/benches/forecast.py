@@ -33,7 +33,7 @@ def measure_speed(
     texts = [student.prompt(seen) for seen in observed]
     student.generate(texts[:1])  # loads the weights, so that neither path pays for it
     started = time.perf_counter()
-    batched = student.answer(texts, lambda done, total: on_progress("batched", done, total))
+    batched = student.answer(texts, lambda done, total, *_: on_progress("batched", done, total))
     batched_seconds = time.perf_counter() - started
     sampled = range(0, len(texts), _SINGLE_SHARE)
     started = time.perf_counter()

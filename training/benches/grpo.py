@@ -123,7 +123,7 @@ class _BenchTrainer:
         """Return the seconds by part, and what was learned."""
         late = self._step_figures[-max(2, self._steps // 4) :]
         prompts = [self._student.prompt(item.observation) for item in held_out.items]
-        answers = parse_answers(self._student.answer(prompts, lambda _done, _total: None), held_out.items)
+        answers = parse_answers(self._student.answer(prompts, lambda *_: None), held_out.items)
         metrics = compute_metrics(answers, answers, held_out.items, step=self._steps)
         return {
             "seconds": _median_by_part([figures["seconds"] for figures in self._step_figures[_WARM_UP:]]),

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.journal.canonical import to_jsonable
-from strategies.backtest import Progress
 from strategies.config import BacktestConfig
+from strategies.console import Progress
 from strategies.results import Result
 from strategies.runs import list_runs
 from training.benches.windows import BenchWindows

@@ -246,7 +246,7 @@ def _direction_anchors(
     """Return the gain of each forced answer at each item; the student answers only where that matters."""
     if not directions or strength == 0:
         return [[0.0] * len(directions)] * len(items)
-    answers = student.answer(texts, lambda _done, _total: None)
+    answers = student.answer(texts, lambda *_: None)
     calls = [parse_answer(text, item.observation) for text, item in zip(answers, items, strict=True)]
     return compute_direction_anchors(calls, directions, strength)
 

@@ -148,7 +148,7 @@ class TrainingMonitor:
         return TrainingOutcome(metrics=self.history[0], passed_guards=False, reason=reason, accuracy=None)
 
     def _parse_answers(self) -> ParsedAnswers:
-        answers = self.student.answer(self._prompts, lambda _done, _total: None)
+        answers = self.student.answer(self._prompts, lambda *_: None)
         return parse_answers(answers, self.held_out.items)
 
     def _evaluate(self, number: int, answers: ParsedAnswers, started: float) -> None:

@@ -40,7 +40,7 @@ def release_student(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         built = Path(scratch) / "student"
         pretrain(built, recipe, on_progress)
-        settings = {"prompt": "compact", "released": today.isoformat()}
+        settings = {"prompt": "compact", "released": today.isoformat(), "mask": False}
         (built / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         student = load_student(StudentSettings(student=str(built)))
         figures = measure_edge(student, EdgeBenchConfig(days=80), data_dir, on_progress)

@@ -201,7 +201,7 @@ def _score_window(
         [item.observation for item in window],
         context.load(settings),
         context.cache,
-        lambda done, total: context.on_progress(stage, done, total),
+        lambda done, total, *_: context.on_progress(stage, done, total),
     )
     return [(call, item.outcome) for call, item in zip(forecasts.calls, window, strict=True)]
 

@@ -14,7 +14,8 @@ from engine.journal.events.codec import encode_fields
 from engine.journal.events.sessions import RunStarted
 from engine.journal.events.training import TrainedByHand
 from engine.journal.journal import Journal
-from strategies.config import BacktestConfig
+from llm.backends import require_trainable
+from strategies.config import BacktestConfig, student_settings
 from strategies.paper.files import session_folder
 from strategies.run_spec import read_start
 from strategies.runs import JOURNAL, list_runs
@@ -61,6 +62,7 @@ def read_source(data_dir: Path, name: str | None, until: datetime | None = None)
 
     Raises:
         UsageError: If there is none of that name, or if it has no outcome yet.
+        StudentError: If its student has no weights here to train.
     """
     name = name or _newest_run(data_dir)
     if _is_session(data_dir, name):
@@ -68,6 +70,7 @@ def read_source(data_dir: Path, name: str | None, until: datetime | None = None)
     else:
         config, experiences = _read_run(data_dir, name)
     require_next_close(config, f"training on {name}")
+    require_trainable(student_settings(config))
     if not experiences:
         raise UsageError(f"{name} has no forecast with a known outcome; choose another --from")
     return OutcomeSource(run=name, config=config, experiences=experiences)

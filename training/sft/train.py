@@ -61,7 +61,9 @@ def train_sft(job: TrainingJob, *, recipe: SftConfig) -> TrainedAdapter:
     start, student = load_student_to_train(job.start, load_trainable_student, job.on_event)
     items = job.training.items
     prompts = [student.prompt(item.observation) for item in items]
-    answers = student.answer(prompts, lambda done, total: job.on_progress("reading the student", done, total))
+    answers = student.answer(
+        prompts, lambda done, total, *_: job.on_progress("reading the student", done, total)
+    )
     calls = [parse_answer(text, item.observation) for text, item in zip(answers, items, strict=True)]
     weights = compute_daily_weights(
         [item.outcome.known_at.date() for item in items], recipe.recency_half_life_days

@@ -9,9 +9,8 @@ from typing import Any
 
 from engine.errors import UsageError
 from strategies.api import build_config, run_in_folder
-from strategies.backtest import Progress
 from strategies.config import BacktestConfig
-from strategies.console import name_settings, utc_now
+from strategies.console import Progress, name_settings, utc_now
 from strategies.market_data import MarketData
 from strategies.results import Result
 from training.walkforward.config import WalkForwardConfig, build_settings

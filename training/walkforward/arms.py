@@ -80,7 +80,9 @@ class WalkForwardContext:
             seen for seen in self.observed if after < seen.as_of and (until is None or seen.as_of <= until)
         ]
         student = self.load(replace(self.student, adapter=adapter.folder))
-        forecasts = forecast(window, student, self.answer_cache, lambda a, b: self.on_progress(stage, a, b))
+        forecasts = forecast(
+            window, student, self.answer_cache, lambda a, b, *_: self.on_progress(stage, a, b)
+        )
         return list(forecasts.calls)
 
     def score(self, calls: Sequence[Prediction], known_by: datetime) -> list[Scored]:

@@ -20,13 +20,14 @@ from engine.model import Prediction
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
-from strategies.backtest import Progress, baseline_predictions, simulate_all
+from strategies.backtest import baseline_predictions, simulate_all
 from strategies.config import BacktestConfig, student_settings
+from strategies.console import Progress
 from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export, require_free
-from strategies.students import require_next_close
+from strategies.students import refuse_calibration, require_next_close
 from training.trained_adapter import Trainer
 from training.walkforward.arms import (
     ChampionPeriod,
@@ -72,6 +73,7 @@ def walkforward(
         ClosecallError: For data or settings that the user can correct.
     """
     require_next_close(config, "a walk-forward")
+    refuse_calibration(config, "a walk-forward")
     if settings.arms and trainers is None:
         require_trainable(student_settings(config))
     if config.out is not None:

@@ -32,6 +32,7 @@ from tui.cli.paths import (
 )
 from tui.cli.progress import ProgressDisplay
 from tui.cli.storage import data_app
+from tui.cli.student import student_app
 from tui.cli.training import retrain, train_app, walkforward
 
 app = typer.Typer(
@@ -148,6 +149,7 @@ for name, group in {
     "data": data_app,
     "train": train_app,
     "models": models_app,
+    "student": student_app,
     "paper": paper_app,
     "bench": bench_app,
 }.items():

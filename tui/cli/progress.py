@@ -17,10 +17,14 @@ _SHORT_SECONDS = 5.0
 
 
 class ProgressDisplay:
-    """Takes `(stage, done, total)` and shows it; total 0 means that the length is not known."""
+    """Takes `(stage, done, total)` and shows it; total 0 means that the length is not known.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Outside a terminal a stage is shown once it has lasted `patience` seconds.
+    """
+
+    def __init__(self, *, quiet: bool = False, patience: float = 0.0) -> None:
         self._quiet = quiet
+        self._patience = patience
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
         self._begun: dict[str, tuple[float, int]] = {}
@@ -60,11 +64,12 @@ class ProgressDisplay:
             self._bar.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show how far a stage is."""
+        """Show how far a stage is; what follows a comma in its name may change from call to call."""
+        stage, _, detail = stage.partition(", ")
         if self._bar is not None:
-            self._move(stage, done, total)
+            self._move(stage, done, total, detail)
         elif not self._quiet:
-            self._line(stage, done, total)
+            self._line(stage, done, total, detail)
 
     def show_wait(self, wait: Any) -> None:
         """Say why a source is asked again, and when."""
@@ -73,28 +78,31 @@ class ProgressDisplay:
         elif not self._quiet:
             print_wait(wait)
 
-    def _move(self, stage: str, done: int, total: int) -> None:
+    def _move(self, stage: str, done: int, total: int, detail: str) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total or None, rate="")
         speed = self._bar.tasks[self._tasks[stage]].speed
-        rate = f"{speed:.0f}/s" if speed else ""
+        rate = detail or (f"{speed:.0f}/s" if speed else "")
         self._bar.update(self._tasks[stage], completed=done, total=total or None, rate=rate)
 
-    def _line(self, stage: str, done: int, total: int) -> None:
+    def _line(self, stage: str, done: int, total: int, detail: str) -> None:
         if not total:
             return  # nothing to tell yet, and an error that follows shall stand alone
         now = time.monotonic()
+        if now - self._begun.setdefault(stage, (now, done))[0] < self._patience:
+            return
         ended = done == total and stage not in self._ended
         if now - self._last_line.get(stage, -math.inf) < _LINE_EVERY_SECONDS and not ended:
             return
         if done == total:
             self._ended.add(stage)
         self._last_line[stage] = now
-        print_stderr(f"{stage} {done}/{total}{self._time_left(stage, done, total, now)}")
+        detail = f", {detail}" if detail else ""
+        print_stderr(f"{stage} {done}/{total}{detail}{self._time_left(stage, done, total, now)}")
 
     def _time_left(self, stage: str, done: int, total: int, now: float) -> str:
         """Return the time left at the stage's rate so far; empty where that is short or not known."""
-        begun, first = self._begun.setdefault(stage, (now, done))
+        begun, first = self._begun[stage]
         if done <= first or done >= total:
             return ""
         left = (now - begun) / (done - first) * (total - done)

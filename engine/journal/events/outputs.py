@@ -33,20 +33,23 @@ PREDICTION_KEYS = (
     "prompt",
     "output",
     "token_probability_up",
+    "calibrated",
 )
-"""What the payload of a forecast states, in runs as in sessions; the last only where it is known."""
+"""What the payload of a forecast states, in runs as in sessions; the last two only where they apply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRecord:
     """A prediction with the prompt that it answers, empty where none was made, and its raw output.
 
-    `adapter` names the adapter that answered: its fingerprint in a run, its folder in a session.
+    `adapter` names the adapter that answered: its fingerprint in a run, its folder in a session. `calibrated`
+    says that the confidence is not the one in the raw output.
     """
 
     call: Prediction
     prompt: str = ""
     adapter: str | None = None
+    calibrated: bool = False
 
 
 def encode_prediction(record: PredictionRecord, *, dated: bool) -> dict[str, Any]:
@@ -67,6 +70,8 @@ def encode_prediction(record: PredictionRecord, *, dated: bool) -> dict[str, Any
     # Journals of earlier versions lack it, and so do those of students whose tokens are not seen.
     if isinstance(call, Forecast) and call.token_probability_up is not None:
         stored["token_probability_up"] = call.token_probability_up
+    if record.calibrated:
+        stored["calibrated"] = True
     return stored | {"as_of": call.as_of} if dated else stored
 
 
@@ -96,6 +101,7 @@ def decode_prediction(as_of: datetime, stored: Mapping[str, Any]) -> PredictionR
         call=call,
         prompt=require(stored["prompt"], str),
         adapter=None if adapter is None else require(adapter, str),
+        calibrated=require(stored.get("calibrated", False), bool),
     )
 
 
