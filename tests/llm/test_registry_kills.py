@@ -1,7 +1,8 @@
 """Nothing that dies half-way, and nobody who comes at the same time, leaves the registry in disorder."""
 
+import os
 import random
-import subprocess
+import signal
 import sys
 import threading
 import time
@@ -15,9 +16,7 @@ from engine.errors import UsageError
 from llm.model_files import adapter_folder, fingerprint
 from llm.registry.adapters import Status
 from llm.registry.registry import Registry
-from tests.support.adapters_on_disk import adapter_on_disk, enter, enter_many, promote
-from tests.support.own_processes import started
-from tests.support.places import ROOT
+from tests.support.adapters_on_disk import adapter_on_disk, change_for_ever, enter, enter_many, promote
 
 
 @pytest.fixture
@@ -78,15 +77,25 @@ def sound_state(data: Path) -> int:
 
 @contextmanager
 def changing(data, scratch, first):
-    with started(
-        [sys.executable, "-m", "tests.support.adapters_on_disk", data, scratch, str(first)],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdout.readline() == "ready\n"
-        yield running
+    """A fork of this process that changes a registry until it is killed, at the end of the block."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(writer, 1)
+        sys.stdout = os.fdopen(1, "w")
+        try:
+            change_for_ever(data, scratch, first)
+        finally:
+            os._exit(70)
+    os.close(writer)
+    try:
+        assert os.read(reader, 6) == b"ready\n"
+        yield
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)  # it was still at work
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
 
 
 @pytest.mark.slow
@@ -94,10 +103,8 @@ def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_ad
     chance = random.Random(4)
     data, before = tmp_path / "data", 0
     for kill in range(20):
-        with changing(data, tmp_path / f"made-{kill}", 1000 * (kill + 1)) as running:
+        with changing(data, tmp_path / f"made-{kill}", 1000 * (kill + 1)):
             time.sleep(chance.uniform(0.0, 0.12))
-            running.kill()
-            running.communicate(timeout=60)
         events = sound_state(data)
         assert events >= before
         before = events
@@ -108,12 +115,8 @@ def test_a_kill_at_any_moment_leaves_the_champion_before_or_after_and_no_half_ad
 def test_processes_that_change_one_registry_at_once_lose_nothing(tmp_path):
     data = tmp_path / "data"
     left, right = (changing(data, tmp_path / f"adapters-{item}", 1000 * item + 1) for item in range(2))
-    with left as first, right as second:
+    with left, right:
         time.sleep(1.0)
-        for item in (first, second):
-            assert item.poll() is None
-            item.kill()
-            item.communicate(timeout=60)
     assert sound_state(data) >= 4
 
 

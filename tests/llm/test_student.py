@@ -128,7 +128,7 @@ def test_the_weights_are_not_read_before_they_are_needed(seen):
 
 @pytest.mark.slow
 def test_the_shipped_student_captures_nine_tenths_of_the_edge_on_unseen_markets(tmp_path):
-    flags = {"seed": 4242, "market": {"days": 250}}
+    flags = {"seed": 4242, "market": {"days": 120}}
     result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result
     assert result["abstentions"] == 0
     assert result["edge_captured"] >= 0.90
@@ -138,7 +138,7 @@ def test_the_shipped_student_captures_nine_tenths_of_the_edge_on_unseen_markets(
 
 @pytest.mark.slow
 def test_without_edge_the_verdict_is_not_better(tmp_path):
-    flags = {"seed": 4242, "market": {"days": 250, "edge": False}}
+    flags = {"seed": 4242, "market": {"days": 120, "edge": False}}
     result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result
     assert result["edge_captured"] is None
     assert result["verdict"] != "better"

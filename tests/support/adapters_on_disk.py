@@ -1,4 +1,4 @@
-"""Adapters as small folders that look like peft's, and a process that keeps changing a registry."""
+"""Adapters as small folders that look like peft's, and what keeps changing a registry."""
 
 import json
 import sys
@@ -69,10 +69,6 @@ def change_for_ever(data: Path, made: Path, first: int) -> None:
                 sys.stdout.flush()
             if number % 3 == 0:
                 registry.rollback(at=instant_at(2), by="test", reason="its turn")
-
-
-if __name__ == "__main__":
-    change_for_ever(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
 
 
 def promote(registry, name, hours=100, **more):
