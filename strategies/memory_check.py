@@ -156,9 +156,10 @@ def check_memory(
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
 
         def ask(what: str, student: Student, observed: Sequence[Observation]) -> Sequence[Prediction]:
-            return forecast(
-                observed, student, cache, lambda done, total: on_progress(what, done, total)
-            ).calls
+            def report(done: int, total: int, _tokens_per_second: float = 0.0) -> None:
+                on_progress(what, done, total)
+
+            return forecast(observed, student, cache, report).calls
 
         as_they_were = ask("as it was", plain, seen)
         changed = {change: ask(change.replace("_", " "), *who) for change, who in asked.items()}
