@@ -156,7 +156,7 @@ def check_memory(
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
 
         def ask(what: str, student: Student, observed: Sequence[Observation]) -> Sequence[Prediction]:
-            def report(done: int, total: int, _rate: float = 0.0) -> None:
+            def report(done: int, total: int, _tokens_per_second: float = 0.0) -> None:
                 on_progress(what, done, total)
 
             return forecast(observed, student, cache, report).calls

@@ -105,9 +105,13 @@ def _measure_mode(
 ) -> dict[str, Any]:
     seen = [view(observation, wanted.task) for observation in observed]
     prompts = [student.prompt(observation) for observation in seen]
-    getattr(student, "model", None)  # loads weights that are here, before the clock runs
+    getattr(student, "model", None)  # reads the weights of a student that has them here, untimed
+
+    def report(done: int, total: int, _tokens_per_second: float = 0.0) -> None:
+        on_progress(done, total)
+
     began = time.perf_counter()
-    answers = student.answer(prompts, lambda done, total, *_: on_progress(done, total))
+    answers = student.answer(prompts, report)
     seconds = time.perf_counter() - began
     calls = [read_answer(text, each, wanted.task) for text, each in zip(answers, seen, strict=True)]
     rate = len(prompts) / seconds
