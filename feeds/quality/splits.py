@@ -112,7 +112,7 @@ def _weigh_volume(traded: float, ratio: float, crowd: float) -> float:
 
 def _student_density(value: float, spread: float) -> float:
     """Return the density of Student's t with four degrees of freedom, which has the tails of returns."""
-    return float(3 / (8 * spread * (1 + (value / spread) ** 2 / 4) ** 2.5))
+    return 3 / (8 * spread * math.pow(1 + (value / spread) ** 2 / 4, 2.5))
 
 
 def _describe(
