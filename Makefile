@@ -14,7 +14,7 @@ UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link)))
 .PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-server bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash picture
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 # uv installs the pins about three times faster than pip. If it is not available, or fails, pip does the same; it is
 # upgraded first, because older ones warn about an extra of lxml that jusText asks for.

@@ -44,7 +44,7 @@ BACKENDS = (
         remedy="train the local model, then load the adapter into the server and name it with --adapter-name",
     ),
     Backend(
-        help="'tiny' (shipped), a model folder, or an id on the Hugging Face hub",
+        help="'tiny' (shipped), a model folder, a GGUF file, or an id on the Hugging Face hub",
         module="llm.transformers_student",
         trainable=True,
     ),

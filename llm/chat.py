@@ -67,13 +67,23 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def render(tokenizer: Any, messages: Messages) -> str:
-    """Return chat messages as the text that a model answers, thinking off."""
-    return str(
+def render(tokenizer: Any, messages: Messages, *, thinking: bool = False) -> str:
+    """Return chat messages as the text that a model answers.
+
+    Args:
+        tokenizer: The tokenizer, with its chat template.
+        messages: The messages.
+        thinking: Whether the model reasons before it answers. If not, a block of reasoning that the template
+            opens by itself, as DeepSeek-R1's does, is closed again.
+    """
+    text = str(
         tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
         )
     )
+    if not thinking and text.rstrip().endswith("<think>"):
+        return f"{text.rstrip()}\n\n</think>\n\n"
+    return text
 
 
 def takes_system_message(tokenizer: Any, folder: Path) -> bool:

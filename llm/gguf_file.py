@@ -7,6 +7,7 @@ size of the file before it is believed, because the libraries that read the weig
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +15,8 @@ from engine.errors import StudentError
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_ALIGNMENT = 32
+_FLOAT32 = 0
 _KEPT_TEXT = 1_000_000
 _MOST_HEADER = 256_000_000
 """Bytes of header that are read at most; the largest vocabularies take some 20 million."""
@@ -26,12 +29,12 @@ class GgufHeader:
     Attributes:
         architecture: The family of the model, in GGUF's words.
         values: Its other numbers and texts; of a list, the number of its elements.
-        tensors: The names of its tensors.
+        tensors: Of each tensor, by name, its place in the file, its number of elements and its type.
     """
 
     architecture: str
     values: Mapping[str, Any]
-    tensors: frozenset[str]
+    tensors: Mapping[str, tuple[int, int, int]]
 
     def number(self, name: str) -> int | None:
         """Return a whole number that the header states for the architecture; None where it does not."""
@@ -58,6 +61,23 @@ def read_gguf_header(path: Path) -> GgufHeader:
         raise StudentError(f"{path}: damaged or no GGUF file ({error}); fetch it again") from error
 
 
+def read_floats(path: Path, header: GgufHeader, name: str) -> tuple[float, ...]:
+    """Return a small tensor of a GGUF file that is stored in float32.
+
+    Raises:
+        StudentError: For one that is not, or is cut off.
+    """
+    place, elements, kind = header.tensors[name]
+    try:
+        if kind != _FLOAT32 or elements > _KEPT_TEXT:
+            raise ValueError(f"{name} is not a small tensor of float32")
+        with path.open("rb") as file:
+            file.seek(place)
+            return struct.unpack(f"<{elements}f", file.read(4 * elements))
+    except (OSError, ValueError, struct.error) as error:
+        raise StudentError(f"{path}: damaged ({error}); fetch it again") from error
+
+
 class _Reader:
     """Reads forward through a header. Raises ValueError or struct.error for what cannot be one."""
 
@@ -76,20 +96,25 @@ class _Reader:
         for _ in range(self._plausible(entries, 13)):
             key = self._text()
             values[key] = self._value(*self._unpack("I"))
-        offsets = dict(self._tensor() for _ in range(self._plausible(tensors, 24)))
-        if self._file.tell() + max(offsets.values(), default=0) >= self._size:
+        found = dict(self._tensor() for _ in range(self._plausible(tensors, 24)))
+        step = values.get("general.alignment")
+        step = step if isinstance(step, int) and step > 0 else _ALIGNMENT
+        start = -(-self._file.tell() // step) * step
+        placed = {name: (start + place, size, kind) for name, (place, size, kind) in found.items()}
+        if max((place for place, _, _ in placed.values()), default=0) >= self._size:
             raise ValueError("it ends within its weights")
         architecture = values.get("general.architecture")
         if not isinstance(architecture, str):
             raise ValueError("it names no architecture")
-        return GgufHeader(architecture=architecture, values=values, tensors=frozenset(offsets))
+        return GgufHeader(architecture=architecture, values=values, tensors=placed)
 
-    def _tensor(self) -> tuple[str, int]:
-        """Return the name of a tensor and where it begins among the weights."""
+    def _tensor(self) -> tuple[str, tuple[int, int, int]]:
+        """Return the name of a tensor, its place among the weights, its number of elements and its type."""
         name = self._text()
         (dimensions,) = self._unpack("I")
-        self._skip(dimensions * 8 + 4)
-        return name, self._unpack("Q")[0]
+        elements = prod(self._unpack(f"{self._plausible(dimensions, 8)}Q"))
+        kind, place = self._unpack("IQ")
+        return name, (place, elements, kind)
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:

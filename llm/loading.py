@@ -9,8 +9,8 @@ from typing import Any
 
 from engine.errors import StudentError
 from llm.memory import DTYPE_BYTES, empty_model, measure, require_memory
-from llm.model_files import first_line
-from llm.student import Quantization
+from llm.model_files import first_line, load_config
+from llm.student import Quantization, StudentSettings
 
 
 def select_device(wanted: str | None = None) -> str:
@@ -43,6 +43,18 @@ def select_dtype(wanted: str | None, device: str) -> str:
     return wanted
 
 
+def describe_arithmetic(wanted: StudentSettings) -> list[str]:
+    """Return the words for what decides an answer's digits beside its weights: device, type and layout."""
+    device = select_device(wanted.device)
+    dtype = select_dtype(wanted.dtype, device)
+    words = [device]
+    if dtype != select_dtype(None, device):
+        words.append(dtype)
+    if wanted.quantization is not Quantization.NONE:
+        words.append("embeddings in bfloat16")  # in float32 before, which gave other answers
+    return words
+
+
 @contextmanager
 def translate_errors(name: str, task: str = "be loaded", remedy: str = "check its files") -> Iterator[None]:
     """Turn what transformers, peft, bitsandbytes and torch raise into one line."""
@@ -51,7 +63,15 @@ def translate_errors(name: str, task: str = "be loaded", remedy: str = "check it
     except StudentError:
         raise
     except Exception as error:  # the libraries raise errors of many kinds, bare ones among them
+        if _is_out_of_memory(error):
+            task, remedy = f"{task}: too little memory", "use --quantization nf4, or a smaller model or batch"
         raise StudentError(f"{name}: cannot {task} ({first_line(error)}); {remedy}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory was short: torch says so of the processor's in a plain RuntimeError."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 @contextmanager
@@ -101,11 +121,12 @@ def load_model(
             f"{path}: a GGUF file is loaded unquantized; leave --quantization out, or use the model's folder "
             "of safetensors"
         )
-    empty = empty_model(path)
+    config = load_config(path)  # once: of a GGUF file it takes seconds
+    empty = empty_model(config)
     require_memory(measure(empty), quantization, dtype, path=path, device=device)
     if adapter is not None:
         _require_fitting(adapter, empty)
-    model = _load_weights(path, quantization, device, dtype)
+    model = _load_weights(path, config, quantization, device, dtype)
     # What `generate` is not given, it takes from here: only the special tokens are the model's own.
     own = model.generation_config
     model.generation_config = GenerationConfig(
@@ -119,7 +140,7 @@ def load_model(
     return model.eval()
 
 
-def _load_weights(path: Path, quantization: Quantization, device: str, dtype: str) -> Any:
+def _load_weights(path: Path, config: Any, quantization: Quantization, device: str, dtype: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -138,6 +159,7 @@ def _load_weights(path: Path, quantization: Quantization, device: str, dtype: st
     ):  # progress that heeds no setting
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path if path.is_dir() else path.parent,
+            config=config,
             gguf_file=path.name if path.is_file() else None,
             local_files_only=True,
             trust_remote_code=False,

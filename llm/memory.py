@@ -72,16 +72,16 @@ def expected_bytes(path: Path, quantization: Quantization, dtype: str) -> int:
 
 def model_size(path: Path) -> ModelSize:
     """Return the size of the model in a folder or a GGUF file; no weight is read or allocated."""
-    return measure(empty_model(path))
+    return measure(empty_model(load_config(path)))
 
 
-def empty_model(path: Path) -> Any:
-    """Return the model in a folder or a GGUF file with the shapes of its weights, without their values."""
+def empty_model(config: Any) -> Any:
+    """Return the model of a configuration with the shapes of its weights, without their values."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(load_config(path), trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     model.tie_weights()
     return model
 
@@ -108,7 +108,7 @@ def measure(model: Any) -> ModelSize:
 
 
 def cached_per_token(config: Any) -> int:
-    """Return how many numbers a model keeps for each token: keys and values of all layers."""
+    """Return how many numbers a model keeps for each token: its keys and values, in all layers."""
     heads = getattr(config, "num_attention_heads", None) or 1
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads

@@ -7,14 +7,16 @@ package, and it happens only when the user names a hub id.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from importlib.resources import files
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 from engine.errors import StudentError, UsageError
-from llm.gguf_file import read_gguf_header
+from llm.gguf_file import read_floats, read_gguf_header
 
 TINY = "tiny"
 SMOLLM2 = "smollm2"
@@ -47,8 +49,17 @@ _NEUTRAL: tuple[object, ...] = (None, 0, 1, "", [], {})
 
 _CONTEXT_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
 
-_ROPE_TENSORS = frozenset(("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"))
-"""How a GGUF file stretches positions, which transformers does not read: the model would answer worse."""
+_LONG_FACTORS = frozenset(("rope_factors_long.weight", "rope_factors_short.weight"))
+"""How a GGUF file stretches positions in a way that is not read: the model would answer worse."""
+
+_LLAMA3_FACTORS = "rope_freqs.weight"
+_LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8_192,
+}
+"""What every Llama from 3.1 on has; its GGUF files hold the factors that follow from it."""
 
 
 def model_folder(name: str) -> Path:
@@ -96,6 +107,12 @@ def adapter_folder(path: Path) -> Path:
         )
     _check_safetensors([path / "adapter_model.safetensors"])
     return path
+
+
+def adapter_base(path: Path) -> str:
+    """Return the name of the model that an adapter says it was trained on; empty where it says none."""
+    config = _json_object(path / "adapter_config.json", "an adapter of peft")
+    return str(config.get("base_model_name_or_path") or "")
 
 
 def stated_release(folder: Path) -> date | None:
@@ -170,7 +187,33 @@ def load_config(path: Path) -> Any:
 
     if path.is_dir():
         return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+    header = read_gguf_header(path)
+    if hasattr(config, "head_dim") and (width := header.number("attention.key_length")):
+        config.head_dim = width  # transformers reads it for some architectures only
+    if _LLAMA3_FACTORS in header.tensors:
+        _scale_positions(path, config, read_floats(path, header, _LLAMA3_FACTORS))
+    return config
+
+
+def _scale_positions(path: Path, config: Any, factors: Sequence[float]) -> None:
+    """Give a configuration the scaling of positions that a GGUF file states as one factor per frequency.
+
+    Raises:
+        StudentError: For factors that are not those of Llama 3.
+    """
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    theta = config.rope_parameters["rope_theta"]
+    config.rope_parameters = {"rope_theta": theta, "factor": max(factors, default=1.0), **_LLAMA3_ROPE}
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    plain = [theta ** (-step / len(scaled)) for step in range(len(scaled))]
+    expected = [factor * frequency for factor, frequency in zip(factors, scaled.tolist(), strict=False)]
+    if len(factors) != len(scaled) or not all(map(partial(isclose, rel_tol=1e-3), expected, plain)):
+        raise StudentError(
+            f"{path}: its scaling of positions is not that of Llama 3, and no other is read from GGUF files; "
+            "use the model's folder of safetensors"
+        )
 
 
 def first_line(error: Exception) -> str:
@@ -195,7 +238,9 @@ def fingerprint(paths: Iterable[Path], *more: str) -> str:
 
 def _looks_like_hub_id(name: str) -> bool:
     parts = name.split("/")
-    return len(parts) == 2 and all(parts) and not name.startswith((".", "~", "/"))
+    return (
+        len(parts) == 2 and all(parts) and not name.startswith((".", "~", "/")) and not name.endswith(".gguf")
+    )
 
 
 def _from_hub(name: str) -> Path:
@@ -225,7 +270,7 @@ def _check_model(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise UsageError(
-            f"student {folder}: no such folder; name a model folder or file, a hub id (owner/name) or 'tiny'"
+            f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
         )
     config = _json_object(folder / "config.json", "a model of transformers")
     if "auto_map" in config:
@@ -240,7 +285,9 @@ def _check_model(folder: Path) -> None:
             "save the model with save_pretrained, which writes safetensors"
         )
     _check_shards(folder)
-    _check_safetensors(weights)
+    _require_plausible(
+        folder, _configured(folder, ("num_hidden_layers", "n_layer")), _check_safetensors(weights)
+    )
     _check_tokenizer(folder / "tokenizer.json")
 
 
@@ -255,11 +302,12 @@ def _check_gguf(path: Path) -> None:
             f"{path}: transformers cannot read a GGUF file of the architecture {name!r}; use the model's "
             "folder of safetensors"
         )
-    if header.tensors & _ROPE_TENSORS or f"{name}.rope.scaling.type" in header.values:
+    if header.tensors.keys() & _LONG_FACTORS or f"{name}.rope.scaling.type" in header.values:
         raise StudentError(
             f"{path}: its scaling of positions is not read from GGUF files, so it would answer worse than it "
             "can; use the model's folder of safetensors"
         )
+    _require_plausible(path, header.number("block_count"), len(header.tensors))
     if header.vocabulary_size is None:
         raise StudentError(f"{path}: it has no tokenizer; use a GGUF file of a whole model")
 
@@ -293,15 +341,26 @@ def _check_tokenizer(path: Path) -> None:
         raise StudentError(f"{path}: not a readable tokenizer ({error}); fetch it again") from error
 
 
-def _check_safetensors(paths: Iterable[Path]) -> None:
+def _require_plausible(path: Path, layers: int | None, tensors: int) -> None:
+    """Refuse a model of more layers than it has weights: making it alone would take all memory."""
+    if layers is not None and layers > tensors:
+        raise StudentError(
+            f"{path}: {layers:,} layers are stated, and {tensors:,} weights are there; fetch it again"
+        )
+
+
+def _check_safetensors(paths: Iterable[Path]) -> int:
+    """Return how many weights some files hold. Raises StudentError for a damaged one."""
     from safetensors import SafetensorError, safe_open
 
+    count = 0
     for path in paths:
         try:
             with safe_open(path, framework="numpy") as file:
-                file.keys()
+                count += len(file.keys())
         except (SafetensorError, OSError) as error:
             raise StudentError(f"{path}: damaged or no safetensors file ({error}); fetch it again") from error
+    return count
 
 
 def _json_object(path: Path, what: str) -> Mapping[str, Any]:

@@ -47,7 +47,7 @@ class HalfOutput(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits; rounded to bfloat16 they could not tell close probabilities apart."""
-        parts = [functional.linear(x, rows.to(x.dtype)) for rows in self.weight.split(_CHUNK)]
+        parts = [functional.linear(x, rows.to(x.dtype)) for rows in torch.split(self.weight, _CHUNK)]
         output = torch.cat(parts, dim=-1)
         return output if self.bias is None else output + self.bias.to(x.dtype)
 

@@ -14,8 +14,9 @@ from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_messag
 from llm.decoding.decoder import Decoder, Prompt
 from llm.decoding.modes import ANSWER_TOKENS, ProgramFactory
 from llm.known_models import known_model
-from llm.loading import load_model, select_device, select_dtype, translate_errors
+from llm.loading import describe_arithmetic, load_model, translate_errors
 from llm.model_files import (
+    adapter_base,
     adapter_folder,
     context_length,
     fingerprint,
@@ -70,6 +71,9 @@ class TransformersStudent:
             notes.append(f"its files ask for {asked}, which is ignored: answers are the most probable tokens")
         if self.tokenizer.chat_template == PLAIN_TEMPLATE:
             notes.append("its tokenizer has no chat template, so prompts are plain text")
+        base = adapter_base(self._adapter) if self._adapter else ""
+        if base and Path(base).name != Path(self._wanted.student).name:
+            notes.append(f"its adapter was trained on {base}, which should be the same model")
         if self._folds_system and self.template.name == "full":
             notes.append("its chat template takes no system message, so the task is in the user's")
         if self._max_tokens < self.template.max_tokens:
@@ -92,10 +96,9 @@ class TransformersStudent:
     def _decoding(self) -> tuple[str, ...]:
         """Return what decides an answer beside the weights and the prompt."""
         wanted = self._wanted
-        device = select_device(wanted.device)
         drawn = (str(wanted.samples), str(wanted.seed)) if wanted.samples > 1 else ()
         budget = (str(wanted.think_tokens),) if wanted.mode is DecodingMode.THINK else ()
-        return ("rows", wanted.mode, device, select_dtype(wanted.dtype, device), *drawn, *budget)
+        return ("rows", wanted.mode, *describe_arithmetic(wanted), *drawn, *budget)
 
     @cached_property
     def model(self) -> Any:
@@ -238,7 +241,8 @@ class TransformersStudent:
         )
 
     def _render(self, messages: Messages) -> str:
-        return render(self.tokenizer, fold_system_message(messages) if self._folds_system else messages)
+        folded = fold_system_message(messages) if self._folds_system else messages
+        return render(self.tokenizer, folded, thinking=self._wanted.mode is DecodingMode.THINK)
 
 
 def _latest_date(*dates: date | None) -> date | None:

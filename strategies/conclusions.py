@@ -1,6 +1,8 @@
 """State in sentences what may and may not be concluded from a result."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from strategies.console import pluralize
@@ -15,6 +17,9 @@ def format_percent(value: float | None, digits: int = 1) -> str:
 
 _BASELINES = {"buy_and_hold": "buy&hold"}
 _SHIPPED = "tiny"
+
+# Below a year the luck of a Sharpe ratio is worth a line.
+_FEW_DAYS = 365
 NOTICE = "Research software. Not financial advice."
 
 
@@ -32,14 +37,14 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     lines = [_verdict_line(result["verdict_detail"])]
     if not result["student"]:
         line = f"Strategy {result['strategy']} makes no forecasts; compare its return with the baselines'."
-        return [line, _sharpe_line(result), *_rejection_lines(result), *result["notes"]]
+        return [line, *_sharpe_lines(result), *_rejection_lines(result), *result["notes"]]
     if "strategy" in result:
         lines.append(f"Strategy {result['strategy']} traded the forecasts; fills and returns are its own.")
     if result["edge_captured"] is not None:
         lines.append(f"Edge captured: {format_percent(result['edge_captured'])} of what the oracle knew.")
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
-    lines.append(_sharpe_line(result))
+    lines += _sharpe_lines(result)
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
     elif result["contaminated_n"] is None:
@@ -117,12 +122,22 @@ def _rejection_lines(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _sharpe_line(result: Mapping[str, Any]) -> str:
+def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
     trials = f"{pluralize(result['trials'], 'run')} on these data on record"
     if result["deflated_sharpe"] is None:
-        return f"Trials: {trials}."
+        return [f"Trials: {trials}."]
     owner = "the strategy's" if "strategy" in result else "the student's"
-    return (
+    line = (
         f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe "
         f"ratio is more than luck among them is {format_percent(result['deflated_sharpe'])}."
     )
+    days = (date.fromisoformat(result["end"]) - date.fromisoformat(result["start"])).days + 1
+    if days >= _FEW_DAYS:
+        return [line]
+    # The standard error of an annual Sharpe ratio near zero is the root of the years' inverse (Lo 2002).
+    spread = 1.96 * math.sqrt(_FEW_DAYS / days)
+    caution = (
+        f"Few days: over {pluralize(days, 'day')} luck alone moves an annual Sharpe ratio by ±{spread:.1f} "
+        "(95%); conclude nothing from it, or from the return."
+    )
+    return [line, caution]

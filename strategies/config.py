@@ -248,7 +248,10 @@ class InstrumentTable(CostsTable):
 
 
 class ColumnsTable(Table):
-    """`[columns]`: which columns of bar files are which, by name or by number from 1; 0 for no volume."""
+    """`[columns]`: which columns of bar files are which, by name or by number from 1; 0 for no volume.
+
+    `date_order` is that of the dates in files of bars and of news.
+    """
 
     date: str | PositiveInt | None = None
     open: str | PositiveInt | None = None

@@ -14,6 +14,8 @@ from feeds.sources.registry import SOURCES
 from strategies.config import (
     OLD_KEYS,
     BacktestConfig,
+    ColumnsTable,
+    CostsTable,
     InstrumentTable,
     MarketTable,
     PaperTable,
@@ -143,6 +145,8 @@ def _is_from_flag(location: tuple[int | str, ...], flags: Mapping[str, Any]) -> 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     tables: dict[object, type[BaseModel]] = {
         "market": MarketTable,
+        "columns": ColumnsTable,
+        "costs": CostsTable,
         "instruments": InstrumentTable,
         "sources": SourceTable,
         "paper": PaperTable,

@@ -7,6 +7,8 @@ from tempfile import TemporaryFile
 from engine.errors import UsageError
 
 ENVIRONMENT_VARIABLE = "CLOSECALL_DATA_DIR"
+BARS_FOLDER = "bars"
+NEWS_FILE = Path("news") / "seen.jsonl"
 
 
 def data_dir(chosen: Path | None) -> Path:

@@ -40,6 +40,7 @@ def build_instruments(
 
 
 _SHOWN_SYMBOLS = 4
+_SHARED_CALENDAR = "XSHG"
 
 
 def describe_assumptions(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> list[str]:
@@ -48,7 +49,9 @@ def describe_assumptions(config: BacktestConfig, instruments: Mapping[str, Instr
     for symbol, instrument in instruments.items():
         stated = config.instruments.get(symbol, InstrumentTable())
         if stated.currency is None or (stated.calendar is None and stated.asset_class is None):
-            market = f"{instrument.asset_class}, calendar {instrument.calendar}, {instrument.currency}"
+            calendar = instrument.calendar
+            shared = ", which Shenzhen shares" if calendar == _SHARED_CALENDAR else ""
+            market = f"{instrument.asset_class}, calendar {calendar}{shared}, {instrument.currency}"
             groups.setdefault(market, []).append(symbol)
     if not groups:
         return []

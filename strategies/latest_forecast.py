@@ -15,7 +15,8 @@ from llm.backends import load_student
 from llm.forecaster import read_answer, view
 from llm.student import DecodingMode, Student
 from strategies.config import BacktestConfig, student_settings
-from strategies.market_data import BARS_FOLDER, MarketData, load_market_data
+from strategies.data_folder import BARS_FOLDER
+from strategies.market_data import MarketData, load_market_data
 from strategies.students import settle_student
 
 

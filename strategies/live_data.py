@@ -21,8 +21,8 @@ from feeds.news.store import NewsStore
 from feeds.sources.registry import create_live_source, list_sources
 from feeds.symbols import NameTable
 from strategies.config import BacktestConfig
+from strategies.data_folder import NEWS_FILE
 from strategies.instrument_settings import build_instruments, find_unused_names
-from strategies.market_data import NEWS_FILE
 from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
 _POLL_TIMEOUT_SECONDS = 30.0

@@ -305,7 +305,7 @@ def build_result(
         "start": min(bar.opens_at for bar in traded).date(),
         "end": max(bar.opens_at for bar in traded).date(),
         "bars": len(traded),
-        "news": len(market.news),
+        "news": sum(item.available_at > market.start for item in market.news),
         "forecasts": len(forecasts),
         "forecasts_with_news": sum(bool(observation.news) for observation in observed),
         "abstentions": len(calls) - len(forecasts),

@@ -16,10 +16,12 @@ from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar, widen_range
 from feeds.files.daily_bars import require_plausible
 from feeds.files.dialects import read_bar_rows, read_first_rows
-from feeds.files.layouts import COLUMNS, PRICES, require_bars
+from feeds.files.layouts import COLUMNS, NOTHING_STATED, PRICES, ColumnSettings, require_bars
 from feeds.files.listing import find_tables
 from feeds.files.raw import stem_of
 from feeds.files.tables import Row, quote_value
+
+_FIRST_DAYS = 60
 
 # Tables written from timestamps have a midnight after each day.
 _DAY = re.compile(
@@ -28,15 +30,16 @@ _DAY = re.compile(
 )
 
 
-def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
+def find_bar_files(paths: Sequence[Path], columns: ColumnSettings = NOTHING_STATED) -> dict[str, Path]:
     """Return the bar files among `paths`, each a file or a folder, by symbol: the file's name without suffix.
 
-    In a folder only tables with the bar columns count, and only headers are read. Raises DataError for a path
-    that is missing or no bar file, a folder without any, and a symbol that occurs twice.
+    In a folder only tables with the bar columns count, or with those that the user states, and only first
+    lines are read. Raises DataError for a path that is missing or no bar file, a folder without any, and a
+    symbol that occurs twice.
     """
     files: dict[str, Path] = {}
     seen: dict[str, Path] = {}
-    for path in find_tables(paths, COLUMNS, "bar", require_bars):
+    for path in find_tables(paths, COLUMNS, "bar", lambda path: require_bars(path, columns)):
         symbol = stem_of(path)
         other = seen.setdefault(symbol.casefold(), path)
         if other.resolve() != path.resolve():
@@ -45,19 +48,19 @@ def find_bar_files(paths: Sequence[Path]) -> dict[str, Path]:
     return files
 
 
-def read_date_span(path: Path) -> tuple[date, date]:
+def read_date_span(path: Path, columns: ColumnSettings = NOTHING_STATED) -> tuple[date, date]:
     """Return the first and last date of a bar file, to build its calendar from. Raises DataError."""
-    dates = [day for day, _ in _dated_rows(path)]
+    dates = [day for day, _ in _dated_rows(path, columns)]
     return dates[0], dates[-1]
 
 
-def read_day_offset(path: Path) -> str:
+def read_day_offset(path: Path, columns: ColumnSettings = NOTHING_STATED) -> str:
     """Return the offset from UTC beside the days of a bar file, such as "+08:00"; empty for UTC and for none.
 
     Raises DataError where the days have several: they do not all begin at the same hour.
     """
     first: Row | None = None
-    for row in read_bar_rows(path):
+    for row in read_bar_rows(path, columns=columns):
         first = first or row
         if _written_offset(row) != _written_offset(first):
             raise DataError(
@@ -74,6 +77,7 @@ def read_bars(
     *,
     since: date | None = None,
     until: date | None = None,
+    columns: ColumnSettings = NOTHING_STATED,
 ) -> tuple[Bar, ...]:
     """Read the bars of one file, oldest first.
 
@@ -86,6 +90,7 @@ def read_bars(
         calendar: The sessions of the instrument.
         since: The first day, included; None for the start of the file.
         until: The last day, included; None for its end.
+        columns: What the user states about columns.
 
     Returns:
         The bars of the window, at least one.
@@ -95,7 +100,7 @@ def read_bars(
     """
     bars = tuple(
         _build_bar(row, day, instrument, calendar)
-        for day, row in _dated_rows(path)
+        for day, row in _dated_rows(path, columns)
         if (since is None or since <= day) and (until is None or day <= until)
     )
     if not bars:
@@ -106,21 +111,21 @@ def read_bars(
     return bars
 
 
-def read_first_days(path: Path, count: int = 60) -> tuple[date, ...]:
-    """Return the dates of a file's first rows, by which `guess_instrument` sees whether it has weekends.
+def read_first_days(path: Path, columns: ColumnSettings = NOTHING_STATED) -> tuple[date, ...]:
+    """Return the dates of a file's first 60 rows, by which `guess_instrument` sees whether it has weekends.
 
     They end before a row that cannot be read, which is reported where the file is read.
     """
     days: list[date] = []
     with suppress(DataError):
-        days.extend(map(_parse_day, read_first_rows(path, count)))
+        days.extend(map(_parse_day, read_first_rows(path, _FIRST_DAYS, columns)))
     return tuple(days)
 
 
-def _dated_rows(path: Path) -> Iterator[tuple[date, Row]]:
+def _dated_rows(path: Path, columns: ColumnSettings) -> Iterator[tuple[date, Row]]:
     """Yield the rows of a bar file with their dates, which ascend. Raises DataError where they do not."""
     last: date | None = None
-    for row in read_bar_rows(path):
+    for row in read_bar_rows(path, columns=columns):
         day = _parse_day(row)
         if last is not None and day <= last:
             fault = "comes twice" if day == last else f"comes after {last}"

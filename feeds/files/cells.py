@@ -5,10 +5,12 @@ can, the file is refused and the message names the setting that decides.
 """
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 from engine.errors import DataError
 from feeds.files.tables import quote_value
@@ -44,11 +46,12 @@ class NumberStyle:
 
 
 def infer_number_style(
-    cells: Iterable[tuple[str, str]], delimiter: str, decimal: str | None = None
+    path: Path, cells: Iterable[tuple[str, str]], delimiter: str, decimal: str | None = None
 ) -> NumberStyle:
     """Return the notation that all numbers of a file share.
 
     Args:
+        path: The file, for the remedy.
         cells: Where each cell stands, and its text.
         delimiter: What separates the cells of a row; a semicolon often goes with decimal commas.
         decimal: The decimal sign that the user names; None to infer it.
@@ -85,7 +88,7 @@ def infer_number_style(
         place, text = unclear.get(",") or unclear["."]
         raise DataError(
             f"{place}: {quote_value(text)} can be a number of thousands or of three decimals; set `decimal` "
-            'to "." or "," under [columns], or: closecall data convert --decimal . FILE'
+            f'to "." or "," under [columns], or: closecall data convert --decimal . {shlex.quote(str(path))}'
         )
     return NumberStyle(decimal=".")
 
@@ -124,7 +127,7 @@ _DATES = {
         r"(?:[A-Za-z]{3,9},?\s+)?(?P<d>\d{1,2})[-\s.](?P<b>[A-Za-z]{3,9})[-\s,.]+(?P<y>\d{4})"
     ),
     "named month first": re.compile(
-        r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?(?P<b>[A-Za-z]{3,9})\.?[-\s]+(?P<d>\d{1,2}),?\s+(?P<y>\d{4})"
+        r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?(?P<b>[A-Za-z]{3,9})\.?[-\s]+(?P<d>\d{1,2})[-,\s]+(?P<y>\d{4})"
     ),
 }
 _ZONES = {"": None, "Z": UTC, "UTC": UTC, "GMT": UTC, "EST": timezone(timedelta(hours=-5))}
@@ -149,10 +152,11 @@ class DateStyle:
     parse: Callable[[str], datetime | None]
 
 
-def infer_date_style(cells: Sequence[tuple[str, str]], order: str | None = None) -> DateStyle:
+def infer_date_style(path: Path, cells: Sequence[tuple[str, str]], order: str | None = None) -> DateStyle:
     """Return the one notation that fits all dates of a file.
 
     Args:
+        path: The file, for the remedy.
         cells: Where each cell stands, and its text; at least one.
         order: "day first" or "month first" where the user names it; None to infer it.
 
@@ -177,7 +181,7 @@ def infer_date_style(cells: Sequence[tuple[str, str]], order: str | None = None)
         raise DataError(
             f"{place}: {quote_value(text)} can be day first or month first, and no day above 12 in the file "
             'decides; set `date_order` to "day first" or "month first" under [columns], or: '
-            "closecall data convert FILE --date-order 'day first'"
+            f"closecall data convert --date-order 'day first' {shlex.quote(str(path))}"
         )
     return fitting[0]
 

@@ -15,8 +15,8 @@ from engine.errors import DataError, UsageError
 from engine.model import Bar, widen_range
 from feeds.files.cells import to_float
 from feeds.files.daily_bars import BarTable, StampedRow, require_plausible, to_daily_rows
-from feeds.files.dialects import read_bar_table
-from feeds.files.layouts import COLUMNS, PRICES
+from feeds.files.dialects import read_bar_table, refuse_intraday_start
+from feeds.files.layouts import COLUMNS, NOTHING_STATED, PRICES, ColumnSettings
 from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
 from feeds.files.news_forms import OPTIONAL_COLUMNS, describe_news_file, read_news_rows
 from feeds.files.raw import stem_of
@@ -45,7 +45,13 @@ class WrittenFile:
     notes: tuple[str, ...]
 
 
-def convert_bars(paths: Sequence[Path], folder: Path, *, overwrite: bool = False) -> list[WrittenFile]:
+def convert_bars(
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    columns: ColumnSettings = NOTHING_STATED,
+    overwrite: bool = False,
+) -> list[WrittenFile]:
     """Write the daily bars of files in any form as CSV files of our own, one for each symbol.
 
     Several files of one symbol are joined. All files are written, or none.
@@ -53,6 +59,7 @@ def convert_bars(paths: Sequence[Path], folder: Path, *, overwrite: bool = False
     Args:
         paths: The files.
         folder: Where the new files are written.
+        columns: What the user states about columns.
         overwrite: Replace files that are there.
 
     Raises:
@@ -60,27 +67,32 @@ def convert_bars(paths: Sequence[Path], folder: Path, *, overwrite: bool = False
             that is there already.
     """
     return _write_all(
-        ((path, _split_daily(read_bar_table(path))) for path in paths), folder, overwrite=overwrite
+        ((path, _split_daily(path, columns)) for path in paths),
+        folder,
+        overwrite=overwrite,
     )
 
 
-def convert_news(path: Path, folder: Path, *, overwrite: bool = False) -> WrittenFile:
+def convert_news(
+    path: Path, folder: Path, *, columns: ColumnSettings = NOTHING_STATED, overwrite: bool = False
+) -> WrittenFile:
     """Write a news archive in any form as a CSV file of our own.
 
     Args:
         path: The archive.
         folder: Where the new file is written, under the name of the archive.
+        columns: Of it, the order of dates counts.
         overwrite: Replace a file that is there.
 
     Raises:
         DataError: For an archive that is not read, and a file that is there already.
     """
-    rows = list(read_news_rows(path))
+    rows = list(read_news_rows(path, date_order=columns.date_order))
     if not rows:
         raise DataError(f"{path}: a header and no rows; give at least one item")
     target = folder / f"{stem_of(path)}.csv"
-    columns = [name for name in (*NEWS_COLUMNS, *OPTIONAL_COLUMNS) if name in rows[0].cells]
-    _write_files({target: _format_rows(columns, rows)}, overwrite=overwrite)
+    names = [name for name in (*NEWS_COLUMNS, *OPTIONAL_COLUMNS) if name in rows[0].cells]
+    _write_files({target: _format_rows(names, rows)}, overwrite=overwrite)
     return WrittenFile(
         path=target,
         rows=len(rows),
@@ -91,7 +103,12 @@ def convert_news(path: Path, folder: Path, *, overwrite: bool = False) -> Writte
 
 
 def resample_bars(
-    paths: Sequence[Path], folder: Path, *, zone: str | None = None, overwrite: bool = False
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    zone: str | None = None,
+    columns: ColumnSettings = NOTHING_STATED,
+    overwrite: bool = False,
 ) -> list[WrittenFile]:
     """Write daily bars made of the shorter bars in files of any form, one file for each symbol.
 
@@ -103,6 +120,7 @@ def resample_bars(
         folder: Where the new files are written.
         zone: The time zone in which the days are counted, such as "America/New_York"; None for the one in
             which times are written, and for UTC where there are bars at weekends.
+        columns: What the user states about columns.
         overwrite: Replace files that are there.
 
     Raises:
@@ -113,15 +131,17 @@ def resample_bars(
         days_in = ZoneInfo(zone) if zone else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(f"zone {zone!r} is unknown; write it as America/New_York or Asia/Shanghai") from None
-    tables = ((path, _split_resampled(read_bar_table(path), days_in)) for path in paths)
+    tables = ((path, _split_resampled(read_bar_table(path, columns=columns), days_in)) for path in paths)
     return _write_all(tables, folder, overwrite=overwrite)
 
 
 _Series = list[tuple[str, list[Row], tuple[str, ...]]]
 
 
-def _split_daily(table: BarTable) -> _Series:
-    """Return the daily bars of each symbol of a table, with notes."""
+def _split_daily(path: Path, columns: ColumnSettings) -> _Series:
+    """Return the daily bars of each symbol of a file, with notes."""
+    refuse_intraday_start(path, columns)
+    table = read_bar_table(path, columns=columns)
     return [(symbol, to_daily_rows(table, rows), table.notes) for symbol, rows in _by_symbol(table)]
 
 

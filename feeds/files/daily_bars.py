@@ -4,6 +4,7 @@ Which columns and which notation a file has is known before: see `feeds.files.di
 """
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -85,7 +86,10 @@ def refuse_intraday(path: Path, stamps: Sequence[datetime]) -> None:
     """Raise DataError where the times of bars are more than one a day on most days."""
     times, days = len(set(stamps)), len({stamp.date() for stamp in stamps})
     if times > days * 1.5:
-        raise create_length_error(f"{path}: {times / days:.0f} bars a day", timedelta(hours=1), path)
+        ordered = sorted({stamp.replace(tzinfo=None) for stamp in stamps})
+        steps = sorted(later - earlier for earlier, later in pairwise(ordered))
+        step = describe_span(steps[len(steps) // 2])
+        raise create_length_error(f"{path}: a bar every {step}", timedelta(hours=1), path)
 
 
 def _write_days(table: BarTable, rows: Sequence[StampedRow]) -> list[str]:
@@ -138,7 +142,9 @@ def require_daily(path: Path, days: Sequence[date]) -> None:
 def create_length_error(what: str, length: timedelta, path: Path) -> DataError:
     """Return the error of bars of another length; `what` begins with their place."""
     if length < _DAY:
-        return DataError(f"{what}; closecall reads daily bars only: run closecall data resample {path}")
+        return DataError(
+            f"{what}; closecall reads daily bars only: run closecall data resample {shlex.quote(str(path))}"
+        )
     lengths = (("weekly", 10), ("monthly", 45), ("quarterly", 120))
     name = next((name for name, days in lengths if length.days <= days), "yearly")
     return DataError(
@@ -158,9 +164,11 @@ def _require_decimals(rows: Sequence[Row]) -> None:
 
 def describe_span(span: timedelta) -> str:
     """Return a length of time in minutes, hours or days."""
-    if span < timedelta(hours=1):
-        return f"{span.total_seconds() / 60:.0f} minutes"
-    return f"{span.total_seconds() / 3600:.0f} hours" if span < _DAY * 2 else f"{span / _DAY:.0f} days"
+    if span >= _DAY * 2:
+        return f"{span / _DAY:.0f} days"
+    minutes = round(span.total_seconds() / 60)
+    count, unit = (minutes, "minute") if minutes < 60 else (round(minutes / 60), "hour")
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def require_plausible(path: Path, bars: Sequence[tuple[float, float, float, float]]) -> None:

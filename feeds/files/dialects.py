@@ -6,6 +6,7 @@ with the setting that decides it.
 """
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
@@ -24,6 +25,7 @@ from feeds.files.cells import (
     infer_number_style,
     to_float,
 )
+from feeds.files.column_names import normalize_name
 from feeds.files.daily_bars import (
     BarTable,
     StampedRow,
@@ -37,14 +39,13 @@ from feeds.files.daily_bars import (
 )
 from feeds.files.layouts import (
     COLUMNS,
+    NOTHING_STATED,
     PEEK_ROWS,
     PRICES,
     ColumnSettings,
     Layout,
-    column_settings,
     find_layout,
     holds_bars,
-    normalize_name,
 )
 from feeds.files.raw import RawTable
 from feeds.files.tables import Row, own_columns, parse_timestamp, quote_value, read_rows, require_file
@@ -53,21 +54,28 @@ _DAY = timedelta(days=1)
 _PEEK_SIZE = 2**20
 
 
-def read_bar_table(path: Path, limit: int | None = None) -> BarTable:
+def read_bar_table(
+    path: Path, limit: int | None = None, columns: ColumnSettings = NOTHING_STATED
+) -> BarTable:
     """Read the bars of a file in any form that is recognised.
 
     Args:
         path: The file.
         limit: How many rows to read; None for all.
+        columns: What the user states about columns.
 
     Raises:
         DataError: For a file that is not recognised, or whose dates or numbers can be read in two ways.
     """
-    layout, raw = find_layout(path, limit)
-    return _Reader(raw, layout).read()
+    layout, raw = find_layout(path, limit, columns)
+    return _Reader(raw, layout, columns).read()
 
 
-def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None = None) -> Iterator[Row]:
+def read_bar_rows(
+    path: Path,
+    on_ragged: Callable[[Row, DataError], None] | None = None,
+    columns: ColumnSettings = NOTHING_STATED,
+) -> Iterator[Row]:
     """Yield the daily bars of a file in any form as rows of our own: the columns of `COLUMNS`, oldest first.
 
     A date is written YYYY-MM-DD, or as the midnight of a zone where the file states one.
@@ -76,43 +84,49 @@ def read_bar_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None
         path: The file.
         on_ragged: For a file of our own form, called with a row that is longer or shorter than its header,
             and the error; the row is left out.
+        columns: What the user states about columns.
 
     Raises:
         DataError: As `read_bar_table`, and for bars that are not daily, or of several symbols.
     """
-    if _is_own_form(path):
+    if _is_own_form(path, columns):
         yield from _read_own_rows(path, on_ragged)
         return
-    require_file(path)
-    if path.stat().st_size > _PEEK_SIZE:
-        with suppress(UnclearDayError):
-            refuse_intraday(path, [row.stamp for row in read_bar_table(path, PEEK_ROWS).rows])
+    refuse_intraday_start(path, columns)
     try:
-        yield from _read_table_rows(path)
+        yield from _read_table_rows(path, columns)
     except UnclearDayError:
         if not set(COLUMNS) <= set(own_columns(path)):
             raise
         yield from read_rows(path, COLUMNS, on_ragged=on_ragged)  # whose reader names the rows
 
 
-def _read_table_rows(path: Path) -> list[Row]:
-    table = read_bar_table(path)
+def refuse_intraday_start(path: Path, columns: ColumnSettings = NOTHING_STATED) -> None:
+    """Raise DataError where the first bars of a large file are shorter than a day, before it is read."""
+    require_file(path)
+    if path.stat().st_size > _PEEK_SIZE:
+        with suppress(UnclearDayError):
+            refuse_intraday(path, [row.stamp for row in read_bar_table(path, PEEK_ROWS, columns).rows])
+
+
+def _read_table_rows(path: Path, columns: ColumnSettings) -> list[Row]:
+    table = read_bar_table(path, columns=columns)
     if len(table.symbols) > 1:
+        more = ", …" if len(table.symbols) > 5 else ""
         raise DataError(
             f"{path}: bars of {len(table.symbols)} symbols, {', '.join(map(quote_value, table.symbols[:5]))}"
-            f"{', …' if len(table.symbols) > 5 else ''}; run closecall data convert {path} for a file of each"
+            f"{more}; for a file of each, run closecall data convert {shlex.quote(str(path))}"
         )
     return to_daily_rows(table, table.rows)
 
 
 def _read_own_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None) -> Iterator[Row]:
-    source = read_rows(path, COLUMNS, on_ragged=on_ragged)
-    rows: list[Row] = []
-    damage = _extend(rows, islice(source, PEEK_ROWS))
-    stamps = [stamp for row in rows if (stamp := parse_timestamp(row.cells["date"]))]
+    start = read_rows(path, COLUMNS, on_ragged=_ignore_ragged, limit=PEEK_ROWS)
+    stamps = [stamp for row in start if (stamp := parse_timestamp(row.cells["date"]))]
     refuse_intraday(path, stamps)
     require_daily(path, [stamp.date() for stamp in stamps])
-    damage = damage or _extend(rows, source)
+    rows: list[Row] = []
+    damage = _extend(rows, read_rows(path, COLUMNS, on_ragged=on_ragged))
     if len(rows) > 1 and rows[0].cells["date"] > rows[-1].cells["date"] and not damage:
         days = [str(_own_day(row.cells["date"]) or "") for row in rows]
         rows = rows[::-1] if "" not in days and is_newest_first(days) else rows
@@ -134,27 +148,27 @@ def _ignore_ragged(row: Row, error: DataError) -> None:
     """Leave the row to the reading of the whole file."""
 
 
-def describe_bar_file(path: Path) -> str:
+def describe_bar_file(path: Path, columns: ColumnSettings = NOTHING_STATED) -> str:
     """Return one line on what was taken for what in a bar file; empty for one of our own form."""
-    if _is_own_form(path):
+    if _is_own_form(path, columns):
         return ""
-    return f"{path.name}: {'; '.join(read_bar_table(path).notes)}."
+    return f"{path.name}: {'; '.join(read_bar_table(path, columns=columns).notes)}."
 
 
-def read_first_rows(path: Path, count: int) -> Iterator[Row]:
+def read_first_rows(path: Path, count: int, columns: ColumnSettings) -> Iterator[Row]:
     """Yield the first daily bars of a file, as `read_bar_rows` does with all."""
-    if _is_own_form(path):
-        return islice(read_rows(path, COLUMNS), count)
-    table = read_bar_table(path, PEEK_ROWS)
+    if _is_own_form(path, columns):
+        return read_rows(path, COLUMNS, limit=count)
+    table = read_bar_table(path, PEEK_ROWS, columns)
     return islice(to_daily_rows(table, table.rows), count)
 
 
-def _is_own_form(path: Path) -> bool:
+def _is_own_form(path: Path, stated: ColumnSettings) -> bool:
     """Return whether a file has our columns and days as YYYY-MM-DD, so that nothing is to be inferred."""
-    columns = own_columns(path) if column_settings() == ColumnSettings() else ()
+    columns = own_columns(path) if stated == NOTHING_STATED else ()
     if not set(COLUMNS) <= set(columns) or {"symbol", "ticker", "tic", "time", "code"} & set(columns):
         return False
-    first = next(read_rows(path, COLUMNS, on_ragged=_ignore_ragged), None)
+    first = next(read_rows(path, COLUMNS, on_ragged=_ignore_ragged, limit=1), None)
     if first is None or first.cells["date"] == "":
         return True
     return _own_day(first.cells["date"]) is not None or not holds_bars(path)
@@ -171,13 +185,19 @@ def _own_day(text: str) -> date | None:
         return None
 
 
+def _is_footer(cells: Sequence[str], before: Sequence[str]) -> bool:
+    """Return whether a last line names the source of a table, and is no bar that was cut off."""
+    is_text = cells[0][:1] == "#" or cells[0][:1].isalpha()
+    return is_text and not any(cells[1:]) and not before[0].startswith(cells[0])
+
+
 class _Reader:
     """Reads the rows of a table whose columns are known."""
 
-    def __init__(self, raw: RawTable, layout: Layout) -> None:
-        self._raw, self._layout = raw, layout
+    def __init__(self, raw: RawTable, layout: Layout, columns: ColumnSettings) -> None:
+        self._raw, self._layout, self._stated = raw, layout, columns
         self._rows = raw.rows[layout.body :]
-        self._notes: list[str] = []
+        self._notes: list[str] = [*layout.notes]
         self._require_cells()
 
     def read(self) -> BarTable:
@@ -205,6 +225,8 @@ class _Reader:
 
     def _require_cells(self) -> None:
         width = len(self._layout.names)
+        while len(self._rows) > 1 and _is_footer(self._rows[-1][1], self._rows[-2][1]):
+            self._notes.append(f"last line {quote_value(self._rows.pop()[1][0])} left out")
         for at, (number, cells) in enumerate(self._rows):
             if len(cells) > width and not any(cells[width:]):
                 self._rows[at] = (number, cells[:width])
@@ -223,7 +245,7 @@ class _Reader:
             places = [self._raw.place(number) for number, _ in self._rows]
             try:
                 style = infer_date_style(
-                    list(zip(places, texts, strict=True)), column_settings().date_order or None
+                    self._raw.path, list(zip(places, texts, strict=True)), self._stated.date_order or None
                 )
             except DataError as error:
                 faults.append(error)
@@ -282,7 +304,7 @@ class _Reader:
         if at is None:
             return
         ends = [(self._raw.place(number), cells[at]) for number, cells in self._rows]
-        style = infer_date_style(ends)
+        style = infer_date_style(self._raw.path, ends)
         for (place, text), begin in zip(ends, stamps, strict=True):
             end = style.parse(text)
             if end is None or (end.tzinfo is None) != (begin.tzinfo is None):
@@ -295,7 +317,7 @@ class _Reader:
         wanted = ("turnover", "volume", *PRICES)
         at = sorted({f[name] for f in self._layout.columns.values() for name in wanted if name in f})
         cells = ((self._raw.place(number), row[i]) for number, row in self._rows for i in at)
-        style = infer_number_style(cells, self._raw.delimiter, column_settings().decimal or None)
+        style = infer_number_style(self._raw.path, cells, self._raw.delimiter, self._stated.decimal or None)
         if style.decimal == ",":
             self._notes.append("decimal commas")
         return style

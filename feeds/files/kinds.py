@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from feeds.files.layouts import COLUMNS as BAR_COLUMNS
-from feeds.files.layouts import require_bars
+from feeds.files.layouts import NOTHING_STATED, ColumnSettings, require_bars
 from feeds.files.news_forms import COLUMNS as NEWS_COLUMNS
 from feeds.files.news_forms import require_news
 from feeds.files.tables import UnknownTableError, own_columns, quote_value
@@ -13,7 +13,7 @@ from feeds.files.tables import UnknownTableError, own_columns, quote_value
 _SHOWN_COLUMNS = 12
 
 
-def identify_table(path: Path) -> Literal["bars", "news"]:
+def identify_table(path: Path, stated: ColumnSettings = NOTHING_STATED) -> Literal["bars", "news"]:
     """Return what the table in `path` holds. Reads no more than its first lines.
 
     Raises UnknownTableError where it is neither, naming the file, its columns and what to do.
@@ -23,21 +23,22 @@ def identify_table(path: Path) -> Literal["bars", "news"]:
         return "news"
     try:
         if not set(BAR_COLUMNS) <= set(columns):
-            require_bars(path)
+            require_bars(path, stated)
         return "bars"
     except UnknownTableError as error:
         no_bars = error
     with suppress(UnknownTableError):
         require_news(path)
         return "news"
-    if len(columns) < 2:
+    if len(columns) < 2 or stated.names:
         raise no_bars
     found = ", ".join(quote_value(name) for name in columns[:_SHOWN_COLUMNS])
     kind, needed = _nearer_kind(columns)
-    missing = ", ".join(name for name in needed if name not in columns)
+    missing = [name for name in needed if name not in columns]
+    stating = f", or under [columns] in the configuration, as in {missing[0]} = {quote_value(columns[0])}"
     raise UnknownTableError(
-        f"{path}: neither bars nor news: {kind} lack the column {missing}; found {found}; "
-        "name the columns in the header, or under [columns]"
+        f"{path}: neither bars nor news: {kind} lack the column {', '.join(missing)}; found {found}; "
+        f"name the columns in the header{stating if kind == 'bars' else ''}"
     )
 
 

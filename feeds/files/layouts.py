@@ -1,18 +1,20 @@
-"""Find the columns of bars in a table of any form: by their names, or by their values without a header."""
+"""Find the columns of bars in a table of any form.
+
+They are found as the user states them, by their names, or by their values where there is no header.
+"""
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import NoReturn
 
-from engine.errors import DataError
+from engine.errors import DataError, suggest
 from feeds.files.cells import infer_date_style, to_float
+from feeds.files.column_names import identify_column
 from feeds.files.raw import RawTable, read_raw
 from feeds.files.tables import UnknownTableError, quote_value
 
@@ -21,55 +23,7 @@ PRICES = ("open", "high", "low", "close")
 HEADER_ROWS = 25
 PEEK_ROWS = 400
 
-# The names of each column as they stand after `normalize_name`, the likeliest first.
-_NAMES = """
-date = open_time | open time | opentime | timeopen | time_period_start | candle_begin_time |
-    date | datetime | day | trade_date | trade date | trading day | exchange date | dates | <date> |
-    <dtyyyymmdd> | dtyyyymmdd | timestamp | time | gmt time | local time | utc | t | ts | unix |
-    unix timestamp | unix_timestamp | epoch | startdate | data | datum |
-    fecha | 日期 | 交易日期 | 时间 | 交易时间 | 日付
-open = open | o | opening | open price | <open> | px_open | open_price | openprice | price_open |
-    开盘 | 开盘价 | 今开 | 始値 | otwarcie | eröffnung | eröffn. | erster | apertura |
-    ouv | ouverture | abertura
-high = high | h | <high> | high price | px_high | high_price | highprice | price_high | 最高 | 最高价 | 高値 |
-    najwyzszy | najwyższy | hoch | tageshoch | máximo | maximo | haut | plus haut | máxima | max
-low = low | l | <low> | low price | px_low | low_price | lowprice | price_low | 最低 | 最低价 | 安値 |
-    najnizszy | najniższy | tief | tagestief | mínimo | minimo | bas | plus bas | mínima | min
-close = close | c | <close> | close/last | px_last | close price | close_price | closeprice | price_close |
-    last | last price | price | trade close | settle | 收盘 | 收盘价 | 终值 | 終値 |
-    现价 | zamkniecie | zamknięcie | schluss | schlusskurs | letzter | zuletzt |
-    último | ultimo | cierre | clôture | dernier
-volume = volume | v | vol | vol. | <vol> | px_volume | volumefrom | base_volume | base volume |
-    volume traded | volume_traded | total trade quantity | trade volume | shares traded | no. of shares |
-    成交量 | 出来高 | wolumen | volumen | stücke | stuecke |
-    tick volume | tick_volume | tickvolume
-tick_volume = <tickvol>
-time = <time> | clock
-symbol = symbol | ticker | <ticker> | tic | code | ts_code | 股票代码 | 证券代码 | 代码 | instrument | stock |
-    pair | sid | permno | asset | security | coin | act_symbol | symbols | name
-close_time = close_time | close time | closetime | time_period_end | timeclose
-turnover = amount | turnover | 成交额 | 成交金额 | quote_asset_volume | quote asset volume | quote_volume |
-    volumeto | quotevolume
-vwap = vwap | vw | average | weighted_price | 均价
-"""
-
-
-def parse_names(table: str) -> dict[str, tuple[str, int]]:
-    """Return the field of each name in a table of lines such as "date = date | day", and its rank from 0."""
-    return {
-        name.strip(): (field, rank)
-        for field, names in re.findall(r"^(\w+) = ((?:.+\n)(?:    .+\n)*)", table, re.MULTILINE)
-        for rank, name in enumerate(names.split("|"))
-    }
-
-
-_FIELDS = parse_names(_NAMES)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?|000000")
-_QUOTE_UNITS = re.compile(r"(?:usdt?|usdc|busd|fdusd|tusd|eur|gbp|jpy|krw|try|currency|quote)")
-_CELL_OF_PAIR = re.compile(r"\(\s*'([^']*)'\s*,\s*'([^']*)'\s*\)")
-_JOINED = re.compile(
-    r"(?!pre|adj|unadj|last|day)(.+?)[._ ](open|high|low|close|volume|adjusted)", re.IGNORECASE
-)
 
 # Layouts of files without a header, by the number of their columns; "" is passed over.
 _BARE = {
@@ -95,28 +49,22 @@ class ColumnSettings:
     decimal: str = ""
 
 
-_NOTHING_STATED = ColumnSettings()
-_settings: ContextVar[ColumnSettings] = ContextVar("columns", default=_NOTHING_STATED)
-
-
-def column_settings() -> ColumnSettings:
-    """Return what the user states about columns (see `state_columns`)."""
-    return _settings.get()
-
-
-@contextmanager
-def state_columns(settings: ColumnSettings) -> Iterator[None]:
-    """Read bar files within this context as a user states them."""
-    token = _settings.set(settings)
-    try:
-        yield
-    finally:
-        _settings.reset(token)
+NOTHING_STATED = ColumnSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where the columns of a table are: by the symbol that heads them, which is empty for most files."""
+    """Where the columns of a table are.
+
+    Attributes:
+        header: The row that names them; -1 for none.
+        body: The first row of bars.
+        names: The names of all columns.
+        columns: The columns of prices and volume, by the symbol that heads them, empty for most files.
+        shared: The columns of symbol, time and close time, which are those of all symbols.
+        dates: The columns of dates, the likeliest first.
+        notes: What the user should know of how they were found.
+    """
 
     header: int
     body: int
@@ -124,23 +72,38 @@ class Layout:
     columns: dict[str, dict[str, int]]
     shared: dict[str, int]
     dates: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
-def find_layout(path: Path, limit: int | None) -> tuple[Layout, RawTable]:
-    """Return where the columns of bars are in a file, and its first `limit` rows.
+def find_layout(
+    path: Path, limit: int | None, stated: ColumnSettings = NOTHING_STATED
+) -> tuple[Layout, RawTable]:
+    """Return where the columns of bars are in a file, and its first rows.
 
-    Raises UnknownTableError for a file that is not recognised, with its columns and what to do.
+    Args:
+        path: The file.
+        limit: How many rows to read; None for all.
+        stated: What the user states about columns. Names that the file does not have are passed over where
+            it is recognised without them, so that a folder may hold files of several forms.
+
+    Raises:
+        UnknownTableError: For a file that is not recognised, with its columns and what to do.
+        DataError: Where it cannot be read, or its columns can be read in two ways.
     """
     tables = read_raw(path, limit)
-    return _match(tables) or _refuse(tables[0])
+    for raw in tables:
+        layout = _match_stated(raw, stated.names) or _match_recognised(raw, stated.names)
+        if layout is not None:
+            return layout, raw
+    raise UnknownTableError(f"{path}: {_explain(tables[0])}")
 
 
-def require_bars(path: Path) -> None:
+def require_bars(path: Path, stated: ColumnSettings = NOTHING_STATED) -> None:
     """Raise UnknownTableError where a file is not recognised as bars of any length.
 
     Raises DataError where it cannot be read, or its columns can be read in two ways.
     """
-    find_layout(path, PEEK_ROWS)
+    find_layout(path, PEEK_ROWS, stated)
 
 
 def holds_bars(path: Path) -> bool:
@@ -152,24 +115,12 @@ def holds_bars(path: Path) -> bool:
     return True
 
 
-def _match(tables: Sequence[RawTable]) -> tuple[Layout, RawTable] | None:
-    for raw in tables:
-        layout = _match_stated(raw) if column_settings().names else _match_header(raw) or _match_bare(raw)
-        if layout is not None:
-            return layout, raw
-    return None
-
-
-def _refuse(raw: RawTable) -> NoReturn:
-    raise UnknownTableError(f"{raw.path}: {_explain(raw)}")
-
-
 def _explain(raw: RawTable) -> str:
     """Return why a table is not recognised, with its columns and what to do."""
     if not raw.rows:
         return "the file is empty; give one with a header and rows"
     cells = raw.rows[0][1]
-    fields = {identified[0] for name in cells if (identified := _identify(name))}
+    fields = {identified[0] for name in cells if (identified := identify_column(name))}
     shown = ", ".join(quote_value(name) for name in cells[:12])
     if len(fields & {*COLUMNS}) >= 2:
         missing = ", ".join(name for name in COLUMNS if name not in fields)
@@ -180,33 +131,9 @@ def _explain(raw: RawTable) -> str:
     )
 
 
-def normalize_name(name: str) -> str:
-    """Return a column's name in small letters, without quotes and the numbers of Alpha Vantage."""
-    text = " ".join(name.strip().strip("\"'").lower().split())
-    return re.sub(r"^\d+[ab]?\.\s*", "", text)
-
-
-def _identify(name: str) -> tuple[str, int, str] | None:
-    """Return which column a name stands for, how likely (0 first), and the symbol within the name."""
-    if pair := _CELL_OF_PAIR.fullmatch(name.strip()):
-        for own, other in ((pair[1], pair[2]), (pair[2], pair[1])):
-            if identified := _identify(own):
-                return identified[0], identified[1], other
-        return None
-    text = normalize_name(name)
-    plain = re.sub(r"\s*\([^)]*\)$", "", text)
-    if found := _FIELDS.get(text) or _FIELDS.get(plain):
-        return *found, ""
-    if unit := re.fullmatch(r"volume[ _]?\(?([a-z0-9]{2,10})\)?", text):
-        return ("turnover" if _QUOTE_UNITS.fullmatch(unit[1]) else "volume"), 9, ""
-    if (joined := _JOINED.fullmatch(name.strip())) and joined[2].lower() in _FIELDS:
-        return *_FIELDS[joined[2].lower()], joined[1]
-    return None
-
-
 def _match_header(raw: RawTable) -> Layout | None:
     for at, (_, cells) in enumerate(raw.rows[:HEADER_ROWS]):
-        identified = [_identify(name) for name in cells]
+        identified = [identify_column(name) for name in cells]
         fields = {found[0] for found in identified if found}
         if set(PRICES) <= fields:
             bars_before = any(len(row) == len(cells) and _is_date(row[0]) for _, row in raw.rows[:at])
@@ -220,7 +147,7 @@ def _read_header(raw: RawTable, at: int, identified: list[tuple[str, int, str] |
     body, dates = at + 1, [i for i, found in known.items() if found[0] == "date"]
     dates.sort(key=lambda i: known[i][1])
     for below, (_, cells) in enumerate(raw.rows[at + 1 : at + 4], start=at + 1):
-        first = _identify(cells[0])
+        first = identify_column(cells[0])
         if first and first[0] == "date" and not any(cells[1:]):
             body, dates = below + 1, [0]
             names = [cells[0], *names[1:]]
@@ -271,7 +198,7 @@ def _read_labels(
     near = [raw.rows[i][1] for i in (*range(at + 1, body), at - 1) if i >= 0]
     prices = [i for i, found in enumerate(identified) if found and found[0] in PRICES]
     for cells in near:
-        if len(cells) == len(labels) and all(cells[i] and not _identify(cells[i]) for i in prices):
+        if len(cells) == len(labels) and all(cells[i] and not identify_column(cells[i]) for i in prices):
             return list(cells)
     if len(prices) > len(PRICES) and near and len(near[-1]) == len(labels):
         # Each symbol stands above its first column only.
@@ -317,7 +244,7 @@ def _starts_bare(cells: Sequence[str]) -> bool:
 
 def _is_date(text: str) -> bool:
     try:
-        infer_date_style([("", text)], "day first")
+        infer_date_style(Path(), [("", text)], "day first")
     except DataError:
         return False
     return True
@@ -361,26 +288,58 @@ def _is_possible(bar: Mapping[str, float | None]) -> bool:
     return len(prices) == 4 and bar["low"] == min(prices) and bar["high"] == max(prices)
 
 
-def _match_stated(raw: RawTable) -> Layout | None:
-    """Return the layout that the user states under [columns], by names and by numbers."""
-    stated = column_settings().names
+def _match_recognised(raw: RawTable, stated: Mapping[str, str | int]) -> Layout | None:
+    """Return the layout of a file without the names that the user states, which it does not have."""
+    layout = _match_header(raw) or _match_bare(raw)
+    if layout is None:
+        return None
+    named = [f"no column {quote_value(text)}" for text in stated.values() if isinstance(text, str)]
+    notes = (", ".join(named) + ", so the names under [columns] are left aside",) if named else ()
+    at = stated.get("volume", -1)
+    columns = {
+        label: {"volume": -1, **fields} if at == 0 else fields for label, fields in layout.columns.items()
+    }
+    return replace(layout, columns=columns, notes=notes)
+
+
+def _match_stated(raw: RawTable, stated: Mapping[str, str | int]) -> Layout | None:
+    """Return the layout that the user states under [columns], by names and by numbers; None for other files.
+
+    Raises UnknownTableError where a file has some of the names and not all, or fewer columns.
+    """
     named = {name: text for name, text in stated.items() if isinstance(text, str)}
     found = {name: at - 1 for name, at in stated.items() if isinstance(at, int)}
     if not named and "date" not in found:
-        layout = _match_header(raw) or _match_bare(raw)
-        columns = {label: fields | found for label, fields in layout.columns.items()} if layout else {}
-        return layout and replace(layout, columns=columns)
+        layout = (_match_header(raw) or _match_bare(raw)) if found else None
+        return layout and replace(
+            layout, columns={label: fields | found for label, fields in layout.columns.items()}
+        )
     header = _find_stated_header(raw, set(named.values()), found.get("date"))
     if header is None:
         return None
     names = raw.rows[header][1] if header >= 0 else [f"column {at + 1}" for at in range(len(raw.rows[0][1]))]
-    found |= {name: names.index(text) for name, text in named.items()}
+    places = {text.casefold(): at for at, text in reversed([*enumerate(names)])}
+    for name, text in named.items():
+        if text.casefold() not in places:
+            hint = suggest(text, names, "correct the name", show=repr)
+            raise UnknownTableError(
+                f"{raw.path}: no column {quote_value(text)}, which [columns] states as {name}; found "
+                f"{', '.join(map(quote_value, names[:12]))}; {hint}"
+            )
+        found[name] = names.index(text) if text in names else places[text.casefold()]
     for at, name in enumerate(names if header >= 0 else ()):
-        identified = _identify(name)
+        identified = identify_column(name)
         if identified and identified[0] in (*COLUMNS, "symbol"):
             found.setdefault(identified[0], at)
-    if not {"date", *PRICES} <= set(found) or max(found.values()) >= len(names):
+    if not {"date", *PRICES} <= set(found):
         return None
+    if max(found.values()) >= len(names):
+        raise UnknownTableError(
+            f"{raw.path}: {len(names)} columns, and [columns] states column {max(found.values()) + 1}; "
+            "correct the number"
+        )
+    if any(not _has_digit(cells, found["close"]) for _, cells in raw.rows[header + 1 : header + 2]):
+        return None  # a list of news with as many columns
     dates = (found.pop("date"),)
     shared = {"symbol": found.pop("symbol")} if "symbol" in found else {}
     return Layout(
@@ -388,10 +347,15 @@ def _match_stated(raw: RawTable) -> Layout | None:
     )
 
 
+def _has_digit(cells: Sequence[str], at: int) -> bool:
+    return any(map(str.isdigit, "".join(cells[at : at + 1])))
+
+
 def _find_stated_header(raw: RawTable, names: set[str], date_at: int | None) -> int | None:
-    """Return the row that has the stated names, or -1 for a file that begins with a bar."""
+    """Return the row that has a stated name or one like it, or -1 for a file that begins with a bar."""
     for at, (_, cells) in enumerate(raw.rows[:HEADER_ROWS]):
-        if names and names <= set(cells):
+        known = [cell.casefold() for cell in cells]
+        if any(get_close_matches(name.casefold(), known, n=1, cutoff=0.8) for name in names):
             return at
         if not names and date_at is not None and date_at < len(cells):
             return -1 if _is_date(cells[date_at]) else at

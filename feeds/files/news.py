@@ -36,9 +36,11 @@ _UNMATCHED_SHOWN = 10
 class NewsArchive:
     """The items of an archive for the traded symbols, and what was left out.
 
+    Rows that are not traded, empty or known later count where they became available in the span asked for.
+
     Attributes:
-        items: By `available_at` and then id.
-        read: How many rows there were; each is an item, not traded, a repetition or empty.
+        items: By `available_at` and then id, of any time.
+        read: How many rows there were; without a span each is an item, not traded, a repetition or empty.
         skipped_not_traded: How many rows concern nothing that is traded.
         skipped_repeated: How many rows repeat an item.
         skipped_empty: How many rows have neither a title nor a text.
@@ -57,7 +59,14 @@ class NewsArchive:
     day_stamps: Mapping[Path, tuple[str, int]]
 
 
-def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> NewsArchive:
+def read_news(
+    paths: Sequence[Path],
+    names: NameTable,
+    latency: timedelta,
+    *,
+    date_order: str = "",
+    span: tuple[datetime, datetime] | None = None,
+) -> NewsArchive:
     """Read the news in `paths` for the symbols of `names`.
 
     Of several rows with one id the first is kept; where they became available together, the item concerns the
@@ -67,6 +76,8 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
         paths: Files, or folders of files.
         names: Which traded symbols a word stands for.
         latency: How long an archive is assumed to take to deliver an item.
+        date_order: "day first", "month first", or empty to infer it.
+        span: Two times in UTC, between which rows left out are counted; None for all.
 
     Raises:
         DataError: For a path that is missing or no news file, a folder without any, and a row without a
@@ -75,32 +86,33 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
     kept: dict[str, NewsItem] = {}
     unmatched: Counter[str] = Counter()
     day_stamps: dict[Path, tuple[str, int]] = {}
-    read = not_traded = empty = 0
+    read = not_traded = empty = repeated = 0
     for path in find_tables(paths, COLUMNS, "news", require_news):
         stamps = DayStamps()
         found: list[tuple[NewsItem, datetime | None]] = []
-        for row in read_news_rows(path):
+        for row in read_news_rows(path, date_order=date_order):
             read += 1
             subjects = split_subjects(row.cells["symbols"], names)
             item, stamp = _parse_item(row, latency)
             if not (item.title or item.text):
-                empty += 1
+                empty += _is_within(item, span)
                 continue
             if stamp is not None:
                 stamps.add(item.source, stamp)
             symbols = names.match_symbols(subjects, item.published_at)
-            if symbols is None:
+            if symbols is not None:
+                found.append((replace(item, symbols=symbols), stamp))
+            elif _is_within(item, span):
                 not_traded += 1
                 unmatched.update(clean_text(subject, 40) for subject in subjects)
-            else:
-                found.append((replace(item, symbols=symbols), stamp))
         times = stamps.find()
         used: Counter[time] = Counter()
         for item, stamp in found:
             if stamp is not None and Clock.of(stamp) in times.get(item.source, ()):
                 day_item = _read_as_day(item, stamp, latency)
-                used[stamp.time()] += day_item != item
+                used[stamp.time()] += day_item != item and _is_within(day_item, span)
                 item = day_item
+            repeated += item.id in kept
             kept[item.id] = _merge_items(kept[item.id], item) if item.id in kept else item
         if used.total():
             day_stamps[path] = (" or ".join(f"{clock:%H:%M}" for clock in sorted(used)), used.total())
@@ -108,11 +120,15 @@ def read_news(paths: Sequence[Path], names: NameTable, latency: timedelta) -> Ne
         items=tuple(sorted(kept.values(), key=lambda item: (item.available_at, item.id))),
         read=read,
         skipped_not_traded=not_traded,
-        skipped_repeated=read - not_traded - empty - len(kept),
+        skipped_repeated=repeated,
         skipped_empty=empty,
         unmatched=tuple(sorted(unmatched.items(), key=lambda item: (-item[1], item[0]))[:_UNMATCHED_SHOWN]),
         day_stamps=day_stamps,
     )
+
+
+def _is_within(item: NewsItem, span: tuple[datetime, datetime] | None) -> bool:
+    return span is None or span[0] < item.available_at <= span[1]
 
 
 def news_id(source: str, published_at: datetime, title: str, text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.errors import DataError
 from feeds.files.cells import infer_date_style
-from feeds.files.layouts import parse_names
+from feeds.files.column_names import parse_names
 from feeds.files.raw import RawTable, read_raw
 from feeds.files.tables import Row, own_columns, read_rows, require_columns
 
@@ -40,13 +40,16 @@ def require_news(path: Path) -> None:
         require_columns(path, columns, COLUMNS)
 
 
-def read_news_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | None = None) -> Iterator[Row]:
+def read_news_rows(
+    path: Path, on_ragged: Callable[[Row, DataError], None] | None = None, date_order: str = ""
+) -> Iterator[Row]:
     """Yield the rows of a news file in any form that is recognised, with the columns of our own.
 
     Args:
         path: The file.
         on_ragged: Called with a row that is longer or shorter than its header, and the error; the row is
             left out.
+        date_order: "day first", "month first", or empty to infer it.
 
     Raises:
         DataError: For a file that is not recognised or cannot be read, and times with two readings.
@@ -56,7 +59,7 @@ def read_news_rows(path: Path, on_ragged: Callable[[Row, DataError], None] | Non
     if found is None:
         yield from read_rows(path, COLUMNS, OPTIONAL_COLUMNS, on_ragged)
     else:
-        yield from _read_form(*found, on_ragged)
+        yield from _read_form(*found, on_ragged, date_order)
 
 
 def describe_news_file(path: Path) -> str:
@@ -87,7 +90,10 @@ def _find_fields(path: Path, limit: int | None) -> tuple[RawTable, dict[str, int
 
 
 def _read_form(
-    raw: RawTable, fields: Mapping[str, int], on_ragged: Callable[[Row, DataError], None] | None
+    raw: RawTable,
+    fields: Mapping[str, int],
+    on_ragged: Callable[[Row, DataError], None] | None,
+    date_order: str,
 ) -> Iterator[Row]:
     width = len(raw.rows[0][1])
     whole: list[tuple[int, list[str]]] = []
@@ -105,7 +111,7 @@ def _read_form(
     if not whole:
         raise DataError(f"{raw.path}: a header and no rows; give at least one item")
     times = [(raw.place(number), cells[fields["published_at"]]) for number, cells in whole]
-    style = infer_date_style(times)
+    style = infer_date_style(raw.path, times, date_order or None)
     for (number, cells), (_, text) in zip(whole, times, strict=True):
         values = {name: cells[fields[name]] if name in fields else "" for name in COLUMNS}
         moment = style.parse(text)

@@ -1,27 +1,48 @@
 """Read the cells of a file in any of the forms that people keep tables in.
 
-Text with commas, semicolons, tabs or bars, in UTF-8, UTF-16 or GB18030; JSON of the usual shapes; Parquet and
-Feather; and each of them packed as .gz or .zip. Nothing is interpreted here: see `feeds.files.dialects`.
+Text with commas, semicolons, tabs or bars, in UTF-8, UTF-16 or an encoding of China, Japan or Korea; JSON of
+the usual shapes; Parquet and Feather; each packed as .gz or .zip or not. Nothing is interpreted here: see
+`feeds.files.dialects`.
 """
 
-import csv
 import gzip
 import io
-import itertools
 import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError
-from feeds.files.tables import format_cell, open_table, quote_value, require_file
+from feeds.files.tables import (
+    MAX_BYTES,
+    TEXT_SUFFIXES,
+    cut_lines,
+    format_cell,
+    quote_value,
+    read_bytes,
+    require_file,
+    require_size,
+    split_rows,
+)
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".feather", ".json", ".jsonl", ".ndjson")
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
+A_SPREADSHEET = (
+    "a spreadsheet, which is not read; open it, choose File, Save As and the type CSV UTF-8 (.csv), "
+    "and give that file"
+)
 _PACKED = (".gz", ".zip")
-_MAX_UNPACKED, _PEEK_BYTES = 2**30, 2**20
+_EASTERN = {
+    "gb18030": ("日期", "开盘", "收盘", "数据来源"),
+    "cp932": ("日付", "始値", "終値"),
+    "cp949": ("일자", "날짜", "시가", "종가"),
+}
+"""The encodings of older programs, and words by which they are recognised."""
+
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_HEADER_LINES = 40
 _LEAST_COLUMNS = 3
@@ -78,8 +99,8 @@ def read_raw(path: Path, limit: int | None = None) -> list[RawTable]:
     """
     require_file(path)
     suffix = suffix_of(path)
-    if suffix in (".xls", ".xlsx", ".ods"):
-        raise DataError(f"{path}: a spreadsheet; save the sheet as CSV")
+    if suffix in SPREADSHEETS:
+        raise DataError(f"{path}: {A_SPREADSHEET}")
     if suffix not in SUFFIXES and path.suffix.lower() != ".zip":
         raise DataError(f"{path}: not a table; give a file that ends in {', '.join(SUFFIXES)}")
     data, suffix = _read_bytes(path, suffix, limit)
@@ -93,23 +114,24 @@ def read_raw(path: Path, limit: int | None = None) -> list[RawTable]:
 
 def _read_bytes(path: Path, suffix: str, limit: int | None) -> tuple[bytes, str]:
     """Return the unpacked bytes of a file, and the suffix of what was packed."""
-    with open_table(path) as file:
-        if limit is not None and path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            data = file.read(_PEEK_BYTES)
-            return data if len(data) < _PEEK_BYTES else data[: data.rfind(b"\n")], suffix
-        data = file.read()
     packing = path.suffix.lower()
+    if limit is not None and packing in TEXT_SUFFIXES:
+        return read_bytes(path, peek=True), suffix
+    data = read_bytes(path)
+    if packing not in _PACKED:
+        return data, suffix
     try:
         if packing == ".gz":
             with gzip.open(io.BytesIO(data)) as packed:
-                data = packed.read(_MAX_UNPACKED + 1)
-        elif packing == ".zip":
+                data = packed.read(MAX_BYTES + 1)
+        else:
             data, suffix = _unzip(path, data)
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         fault = f"cannot be unpacked ({quote_value(str(error))}); unpack it yourself"
         raise DataError(f"{path}: {fault}") from None
-    if len(data) > _MAX_UNPACKED:
-        raise DataError(f"{path}: more than {_MAX_UNPACKED >> 20} MiB when unpacked; split it")
+    if limit is not None and suffix in TEXT_SUFFIXES:
+        return cut_lines(data), suffix
+    require_size(path, len(data), data.count(b"\n") if suffix in TEXT_SUFFIXES else 0)
     return data, suffix
 
 
@@ -120,11 +142,11 @@ def _unzip(path: Path, data: bytes) -> tuple[bytes, str]:
         if len(names) != 1:
             raise DataError(f"{path}: {len(names)} tables in the archive; unpack it and give the folder")
         with packed.open(names[0]) as member:
-            return member.read(_MAX_UNPACKED + 1), Path(names[0]).suffix.lower()
+            return member.read(MAX_BYTES + 1), Path(names[0]).suffix.lower()
 
 
 def decode_table(path: Path, data: bytes) -> str:
-    """Return the text of a table: UTF-8, UTF-16 with its mark, or GB18030 where Chinese names show it."""
+    """Return the text of a table: UTF-8, UTF-16 with its mark, or an eastern encoding whose words it has."""
     if not data.strip():
         raise DataError(f"{path}: the file is empty; give one with a header and rows")
     utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -132,8 +154,10 @@ def decode_table(path: Path, data: bytes) -> str:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        if any(word.encode("gb18030") in data[:4096] for word in ("日期", "开盘", "收盘")):
-            return data.decode("gb18030", errors="replace")
+        ends = data[:4096] + data[-256:]
+        for encoding, words in _EASTERN.items():
+            if any(word.encode(encoding) in ends for word in words):
+                return data.decode(encoding, errors="replace")
         raise DataError(f"{path}, line {line}: not UTF-8 text; save it as CSV in UTF-8") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -153,24 +177,16 @@ def _read_text(path: Path, text: str, limit: int | None) -> list[RawTable]:
             form=_DELIMITERS[delimiter],
             delimiter=delimiter,
             typed=False,
-            rows=list(itertools.islice(_split_rows(path, text, delimiter, whole=limit is None), limit)),
+            rows=list(islice(_strip_rows(path, text, delimiter, whole=limit is None), limit)),
         )
         for delimiter in likely or [","]
     ]
 
 
-def _split_rows(path: Path, text: str, delimiter: str, *, whole: bool) -> Iterator[tuple[int, list[str]]]:
-    # Strict, because a quote that never closes would otherwise swallow the rest of the file unseen.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-    start = 1
-    try:
-        for cells in reader:
-            if any(map(str.strip, cells)):
-                yield start, [cell.strip() for cell in cells]
-            start = reader.line_num + 1
-    except csv.Error as error:
-        if whole:  # the start of a file may end within quotes
-            raise DataError(f"{path}, line {start}: {error}; correct the quotes or remove the row") from None
+def _strip_rows(path: Path, text: str, delimiter: str, *, whole: bool) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in split_rows(path, text, delimiter, whole=whole):
+        if any(map(str.strip, cells)):
+            yield number, [cell.strip() for cell in cells]
 
 
 def _read_columns(path: Path, data: bytes, suffix: str, limit: int | None) -> RawTable:
@@ -178,6 +194,7 @@ def _read_columns(path: Path, data: bytes, suffix: str, limit: int | None) -> Ra
 
     try:
         table = _read_arrow(data, suffix).slice(0, limit)
+        require_size(path, 0, table.num_rows)
         columns = [[format_cell(value) for value in column.to_pylist()] for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         fault = f"not a readable {suffix[1:].capitalize()} file ({quote_value(str(error))}); write it again"
@@ -246,6 +263,16 @@ def _from_object(value: dict[str, Any], depth: int) -> list[list[str]] | None:
         quotes = value["indicators"].get("quote")
         if isinstance(quotes, list) and quotes and isinstance(quotes[0], dict):
             return _find_rows({"timestamp": value["timestamp"]} | quotes[0], depth + 1)
+    names, index, rows = (value.get(name) for name in ("columns", "index", "data"))  # as pandas splits them
+    if (
+        isinstance(names, list)
+        and isinstance(index, list)
+        and isinstance(rows, list)
+        and all(isinstance(row, list) for row in rows)
+        and len(index) == len(rows)
+    ):
+        table = [["date", *names], *([day, *row] for day, row in zip(index, rows, strict=True))]
+        return [[_json_cell(cell) for cell in row] for row in table]
     columns = {
         name: column for name, column in value.items() if isinstance(column, list) and _is_flat(column)
     }

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,8 +23,13 @@ from engine.errors import DataError, UsageError
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HEADER_BYTES = 65_536
 
-# The texts of articles are longer than the 131,072 characters of the default.
-csv.field_size_limit(2**31 - 1)
+MAX_BYTES, MAX_LINES = 2**29, 3_000_000
+"""The largest table that is read as a whole; three million bars take some three gigabytes of memory."""
+
+_PEEK_BYTES = 2**20
+_MAX_CELL = 2**24
+_BATCH_ROWS = 50_000
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
 class UnknownTableError(DataError):
@@ -79,6 +85,7 @@ def read_rows(
     needed: Sequence[str],
     optional: Sequence[str] = (),
     on_ragged: Callable[[Row, DataError], None] | None = None,
+    limit: int | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of `path` in order; empty lines are skipped.
 
@@ -88,16 +95,17 @@ def read_rows(
         optional: Columns that are read where it has them.
         on_ragged: Called with a CSV row that is longer or shorter than its header, and the error; the row is
             left out.
+        limit: Yield no more rows, and read no more of a large file than they need.
 
     Raises:
         DataError: For a missing or repeated column, a damaged file and, without `on_ragged`, a ragged row.
     """
     _require_table(path)
-    rows = _csv_rows(path) if _is_csv(path) else _typed_rows(path, {*needed, *optional})
+    rows = _csv_rows(path, limit) if _is_csv(path) else _typed_rows(path, {*needed, *optional}, limit)
     header = [_normalize_column(name) for name in next(rows)[1]]
     require_columns(path, header, needed)
     wanted = [(name, header.index(name)) for name in (*needed, *optional) if name in header]
-    for number, cells in rows:
+    for number, cells in islice(rows, limit):
         row = Row(path=path, number=number, cells={})
         if len(cells) != len(header):
             fault = DataError(
@@ -133,8 +141,8 @@ def _normalize_column(name: str) -> str:
     return name.strip().lower()
 
 
-def _typed_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
-    return _parquet_rows(path, wanted) if _is_parquet(path) else read_json_rows(path, wanted)
+def _typed_rows(path: Path, wanted: set[str], limit: int | None) -> Iterator[tuple[int, list[str]]]:
+    return _parquet_rows(path, wanted, limit) if _is_parquet(path) else read_json_rows(path, wanted)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -201,6 +209,31 @@ def open_table(path: Path) -> BinaryIO:
     return io.BytesIO(kept[path])
 
 
+def read_bytes(path: Path, *, peek: bool = False) -> bytes:
+    """Return the bytes of a table, or the whole lines at its start. Raises DataError if it is too large."""
+    with open_table(path) as file:
+        if not peek:
+            require_size(path, file.seek(0, io.SEEK_END))
+            file.seek(0)
+            data = file.read()
+            require_size(path, len(data), data.count(b"\n") if path.suffix.lower() in TEXT_SUFFIXES else 0)
+            return data
+        data = file.read(_PEEK_BYTES)
+    return cut_lines(data)
+
+
+def cut_lines(data: bytes) -> bytes:
+    """Return the whole lines in the first MiB of a file."""
+    return data if len(data) < _PEEK_BYTES else data[: data.rfind(b"\n", 0, _PEEK_BYTES)]
+
+
+def require_size(path: Path, size: int, lines: int = 0) -> None:
+    """Raise DataError for a table of more bytes or lines than are read as a whole."""
+    if size > MAX_BYTES or lines > MAX_LINES:
+        what = f"more than {MAX_BYTES >> 20} MiB" if size > MAX_BYTES else f"more than {MAX_LINES:,} lines"
+        raise DataError(f"{path}: {what}; split it, such as by year, and give all parts in one command")
+
+
 def _decode_text(path: Path, data: bytes) -> str:
     if not data.strip():
         raise DataError(f"{path}: the file is empty; give one with a header and rows")
@@ -215,19 +248,44 @@ def _decode_text(path: Path, data: bytes) -> str:
     return text
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with open_table(path) as file:
-        text = _decode_text(path, file.read())
+def _csv_rows(path: Path, limit: int | None) -> Iterator[tuple[int, list[str]]]:
+    text = _decode_text(path, read_bytes(path, peek=limit is not None))
+    for number, cells in split_rows(path, text, ",", whole=limit is None):
+        if cells or number == 1:
+            yield number, cells
+
+
+def split_rows(path: Path, text: str, delimiter: str, *, whole: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line and the cells of each row.
+
+    Args:
+        path: The file.
+        text: Its text.
+        delimiter: What separates the cells.
+        whole: Whether the text is the whole of the file, and not its start, which may end within quotes.
+
+    Raises:
+        DataError: For quotes that are not closed, and a cell of over 16 million characters.
+    """
     # Strict, because a quote that never closes would otherwise swallow the rest of the file unseen.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     start = 1
     try:
-        for cells in reader:
-            if cells or start == 1:
-                yield start, cells
+        while (cells := _next_row(reader)) is not None:
+            yield start, cells
             start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}, line {start}: {error}; correct the quotes or remove the row") from None
+        if whole or start == 1:
+            raise DataError(f"{path}, line {start}: {error}; correct the quotes or remove the row") from None
+
+
+def _next_row(reader: Iterator[list[str]]) -> list[str] | None:
+    # Articles exceed the usual 131,072 characters. The limit is the process's: it is set for the call.
+    usual = csv.field_size_limit(_MAX_CELL)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _parquet_columns(path: Path) -> list[str]:
@@ -241,7 +299,7 @@ def _parquet_columns(path: Path) -> list[str]:
         raise _damage_error(path, error) from None
 
 
-def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]]]:
+def _parquet_rows(path: Path, wanted: set[str], limit: int | None) -> Iterator[tuple[int, list[str]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -249,12 +307,15 @@ def _parquet_rows(path: Path, wanted: set[str]) -> Iterator[tuple[int, list[str]
     yield 0, names
     try:
         with open_table(path) as file, pq.ParquetFile(file) as table_file:
-            table = table_file.read(columns=names)
-        columns = [[format_cell(value) for value in column.to_pylist()] for column in table.columns]
+            batches = table_file.iter_batches(limit or _BATCH_ROWS, columns=names)
+            rows = (
+                list(map(format_cell, cells))
+                for batch in batches
+                for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            )
+            yield from enumerate(rows, start=1)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damage_error(path, error) from None
-    for number, cells in enumerate(zip(*columns, strict=True), start=1):
-        yield number, list(cells)
 
 
 def format_cell(value: Any) -> str:

@@ -13,6 +13,7 @@ from engine.instruments import Instrument, is_round_the_clock
 from engine.model import Bar
 from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset, read_first_days
 from feeds.files.folders import require_known_tables
+from feeds.files.layouts import NOTHING_STATED, ColumnSettings
 from feeds.files.tables import read_once
 from feeds.history.candles import DAY, Adjustment, Candle, SessionGrid, midnight, ohlcv
 from feeds.history.download import FetchReport, OnProgress, SymbolReport
@@ -33,6 +34,7 @@ def import_bars(
     *,
     clock: Callable[[], datetime],
     on_progress: OnProgress,
+    columns: ColumnSettings = NOTHING_STATED,
     get_instrument: GetInstrument = guess_instrument,
     refresh: bool = False,
     skip_unknown: bool = False,
@@ -47,6 +49,7 @@ def import_bars(
         adjustment: How splits and dividends are worked into the prices of the files.
         clock: Returns the time of this machine in UTC, for the record.
         on_progress: Called with the symbol, how many files are done, and how many there are.
+        columns: What the user states about columns.
         get_instrument: Returns the instrument of a symbol; the default guesses it.
         refresh: Replace what is stored; without it, days that are stored already must be the same there.
         skip_unknown: Leave out tables of a folder that hold neither bars nor news.
@@ -54,15 +57,15 @@ def import_bars(
     Raises:
         DataError: For a file that cannot be imported; nothing of it is written.
     """
-    require_known_tables(paths, skip=skip_unknown)
-    files = find_bar_files(paths)
+    require_known_tables(paths, skip=skip_unknown, columns=columns)
+    files = find_bar_files(paths, columns)
     now = clock()
     reports = []
     with store.writing(SOURCE):
         for number, (symbol, path) in enumerate(files.items()):
             on_progress(symbol, number, len(files))
-            instrument = get_instrument(symbol, read_first_days(path))
-            reports.append(_import_file(path, instrument, store, adjustment, now, refresh=refresh))
+            instrument = get_instrument(symbol, read_first_days(path, columns))
+            reports.append(_import_file(path, columns, instrument, store, adjustment, now, refresh=refresh))
             on_progress(symbol, number + 1, len(files))
     return FetchReport(
         source=SOURCE, provenance="files on this machine", server_time=now, symbols=tuple(reports)
@@ -71,6 +74,7 @@ def import_bars(
 
 def _import_file(
     path: Path,
+    columns: ColumnSettings,
     instrument: Instrument,
     store: BarStore,
     adjustment: Adjustment,
@@ -85,12 +89,12 @@ def _import_file(
             f"{path}: {adjustment} prices, but the store has {stored.adjustment} ones, and the two "
             f"are never mixed; use --adjustment {stored.adjustment}, or replace them with --refresh"
         )
-    if is_round_the_clock(instrument.calendar) and (offset := read_day_offset(path)):
+    if is_round_the_clock(instrument.calendar) and (offset := read_day_offset(path, columns)):
         raise DataError(
             f"{path}: its days begin at midnight of {offset}, and the store has days in UTC; "
             "give the file to a backtest with --bars"
         )
-    first, last = read_date_span(path)
+    first, last = read_date_span(path, columns)
     since, until = midnight(first), midnight(last) + DAY
     if stored is not None:
         # The days between a file and the store become part of the window, and so a gap.
@@ -99,7 +103,7 @@ def _import_file(
     calendar = load_calendar(instrument.calendar, min(ends).date(), max(ends).date())
     grid = SessionGrid(calendar=calendar)
     due = grid.starts(since, until)
-    candles = _to_candles(read_bars(path, instrument, calendar), due, calendar)
+    candles = _to_candles(read_bars(path, instrument, calendar, columns=columns), due, calendar)
     if stored is not None:
         history.load(stored, grid)
         _require_agreement(path, candles, history)

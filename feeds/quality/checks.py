@@ -3,7 +3,7 @@
 A file that a backtest would refuse is still checked to its end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from engine.instruments import Instrument, is_round_the_clock
 from feeds.files.bars import read_first_days
 from feeds.files.folders import NO_ACTIONS, find_unread_tables, lists_corporate_actions
 from feeds.files.kinds import identify_table
+from feeds.files.layouts import NOTHING_STATED, ColumnSettings
 from feeds.files.listing import list_tables
 from feeds.files.raw import stem_of
 from feeds.files.tables import UnknownTableError, read_once
-from feeds.instruments import guess_instrument
+from feeds.instruments import GetInstrument, guess_instrument
 from feeds.quality.days import check_days
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
-from feeds.quality.news import check_news
+from feeds.quality.news import NewsCheck, check_news
 from feeds.quality.repeats import check_repeats
+from feeds.quality.report import CheckReport, FileReport
 from feeds.quality.rows import BarRow, RowCheck
 from feeds.quality.volume import check_volume
 
@@ -51,19 +53,21 @@ class Calendars:
 
 
 @read_once()
-def check_files(
+def inspect_files(
     paths: Sequence[Path],
     *,
-    instruments: Mapping[str, Instrument] | None = None,
+    columns: ColumnSettings = NOTHING_STATED,
+    get_instrument: GetInstrument = guess_instrument,
     now: datetime | None = None,
     calendars: Calendars | None = None,
     skip_unknown: bool = False,
-) -> list[Finding]:
-    """Return all findings on files of bars and news.
+) -> CheckReport:
+    """Check files of bars and news, and return what was read and found.
 
     Args:
         paths: Files or folders. Other kinds of file than tables, and hidden ones, are passed over.
-        instruments: Instruments by the stem of their bar file; the others are guessed.
+        columns: What the user states about columns.
+        get_instrument: Returns the instrument of a bar file by its stem and first days.
         now: When the files are read, in UTC; None to skip the check for unfinished sessions.
         calendars: Calendars to share between checks.
         skip_unknown: Whether tables of a folder that hold neither bars nor news are no findings.
@@ -72,32 +76,50 @@ def check_files(
         UsageError: For a path that is not there.
         DataError: For a folder without bars and news.
     """
-    findings: list[Finding] = []
     calendars = calendars or Calendars()
-    checked: set[Path] = set()
+    reports: list[FileReport] = []
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder; check the path")
+        before = len(reports)
         for file in list_tables(path) if path.is_dir() else [path]:
             try:
-                kind = identify_table(file)
+                kind = identify_table(file, columns)
             except DataError as error:
-                left_out = skip_unknown and path.is_dir() and isinstance(error, UnknownTableError)
-                findings += [] if left_out else [_unreadable_finding(file, error, in_folder=path.is_dir())]
+                if not (skip_unknown and path.is_dir() and isinstance(error, UnknownTableError)):
+                    reports.append(_report_unreadable(file, error, in_folder=path.is_dir()))
                 continue
             if kind == "bars":
-                instrument = (instruments or {}).get(stem_of(file)) or guess_instrument(
-                    stem_of(file), read_first_days(file)
-                )
-                findings += _check_bars(file, instrument, now, calendars)
+                instrument = get_instrument(stem_of(file), read_first_days(file, columns))
+                reports.append(_check_bars(file, instrument, columns, now, calendars))
             else:
-                findings += check_news(file, now=now)
-            checked.add(path)
+                reports.append(NewsCheck(file, now, columns.date_order).report)
         if path.is_dir() and not skip_unknown:
-            findings += [_unreadable_finding(file, error) for file, error in find_unread_tables(path)]
-        if path not in checked and not any(finding.file.is_relative_to(path) for finding in findings):
+            reports += [_report_unreadable(file, error) for file, error in find_unread_tables(path)]
+        if len(reports) == before:
             raise DataError(f"{path}: no file of bars or news in this folder; give another one")
-    return findings
+    return CheckReport(files=reports)
+
+
+def check_files(
+    paths: Sequence[Path],
+    *,
+    columns: ColumnSettings = NOTHING_STATED,
+    get_instrument: GetInstrument = guess_instrument,
+    now: datetime | None = None,
+    calendars: Calendars | None = None,
+    skip_unknown: bool = False,
+) -> list[Finding]:
+    """Return all findings on files of bars and news; arguments and errors are those of `inspect_files`."""
+    report = inspect_files(
+        paths,
+        columns=columns,
+        get_instrument=get_instrument,
+        now=now,
+        calendars=calendars,
+        skip_unknown=skip_unknown,
+    )
+    return report.findings
 
 
 def summarize_blocking(findings: Sequence[Finding]) -> str:
@@ -112,10 +134,14 @@ def summarize_blocking(findings: Sequence[Finding]) -> str:
 
 
 def _check_bars(
-    path: Path, instrument: Instrument, now: datetime | None, calendars: Calendars
-) -> list[Finding]:
+    path: Path,
+    instrument: Instrument,
+    columns: ColumnSettings,
+    now: datetime | None,
+    calendars: Calendars,
+) -> FileReport:
     new_finding = FindingFactory(file=path, symbol=instrument.symbol)
-    check = RowCheck(new_finding)
+    check = RowCheck(new_finding, columns)
     if is_round_the_clock(instrument.calendar) and len(check.offsets) > 1:
         fault = "the days have several offsets from UTC; write days that all begin at the same hour"
         check.findings.append(new_finding(Kind.CLOCK, None, None, "", fault))
@@ -130,8 +156,8 @@ def check_rows(
     now: datetime | None,
     calendars: Calendars,
     earlier: Sequence[Finding] = (),
-) -> list[Finding]:
-    """Return the findings on usable rows, by line.
+) -> FileReport:
+    """Return the report on usable rows, with its findings by line.
 
     Args:
         rows: The rows, ascending by date.
@@ -154,11 +180,17 @@ def check_rows(
         findings += check_volume(rows, new_finding)
         findings += check_repeats(rows, instrument, new_finding)
         findings += check_prices(rows, instrument, new_finding)
-    return sorted(findings, key=lambda finding: (finding.line or 0, finding.kind))
+    return FileReport(
+        findings=sorted(findings, key=lambda finding: (finding.line or 0, finding.kind)),
+        symbol=instrument.symbol,
+        bars=len(rows),
+        days=(rows[0].day, rows[-1].day) if rows else None,
+    )
 
 
-def _unreadable_finding(file: Path, error: DataError, *, in_folder: bool = False) -> Finding:
+def _report_unreadable(file: Path, error: DataError, *, in_folder: bool = False) -> FileReport:
     sentence, blocking = str(error).removeprefix(str(file)).lstrip(":, "), True
     if in_folder and isinstance(error, UnknownTableError) and lists_corporate_actions(file):
         sentence, blocking = NO_ACTIONS, False
-    return FindingFactory(file=file)(Kind.UNREADABLE, None, None, "", sentence, blocking=blocking)
+    finding = FindingFactory(file=file)(Kind.UNREADABLE, None, None, "", sentence, blocking=blocking)
+    return FileReport(findings=[finding])

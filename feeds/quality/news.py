@@ -16,6 +16,7 @@ from feeds.files.day_stamps import DayStamps
 from feeds.files.news_forms import read_news_rows
 from feeds.files.tables import Row, parse_timestamp, quote_value
 from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
+from feeds.quality.report import FileReport
 
 # Clocks of publishers and readers differ by minutes; a time without a zone by more than half a day.
 _CLOCK_SLACK = timedelta(minutes=5)
@@ -35,19 +36,32 @@ class _DatedLine:
     text: str
 
 
-def check_news(path: Path, *, now: datetime | None = None) -> list[Finding]:
-    """Return all findings on one news file, whatever it contains; `now` (UTC) is when it is read."""
-    return _NewsCheck(path, now).findings
+def check_news(path: Path, *, now: datetime | None = None, date_order: str = "") -> list[Finding]:
+    """Return all findings on one news file, whatever it contains.
+
+    Args:
+        path: The file.
+        now: When it is read, in UTC; None to skip the check for items from the future.
+        date_order: "day first", "month first", or empty to infer it.
+    """
+    return list(NewsCheck(path, now, date_order).report.findings)
 
 
-class _NewsCheck:
-    def __init__(self, path: Path, now: datetime | None) -> None:
-        self.findings: list[Finding] = []
+class NewsCheck:
+    """The check of one news file, whatever it contains; `report` says what was read and found.
+
+    `now` is when it is read, in UTC; None to accept items of any time.
+    """
+
+    def __init__(self, path: Path, now: datetime | None, date_order: str = "") -> None:
+        self._findings: list[Finding] = []
         self._new_finding, self._now = FindingFactory(file=path), now
+        self._date_order = date_order
         self._occurrences: Counter[tuple[str, ...]] = Counter()
         self._empty: list[int] = []
         self._day_stamps = DayStamps()
-        self._check_order(list(self._read()))
+        items = list(self._read())
+        self._check_order(items)
         self._check_day_stamps()
         if repeated := sum(self._occurrences.values()) - len(self._occurrences):
             fault = (
@@ -57,6 +71,10 @@ class _NewsCheck:
         if self._empty:
             fault = f"{pluralize(len(self._empty), 'item')} without title and text from here on; left out"
             self._add(Kind.UNREADABLE, self._empty[0], None, "", fault, blocking=False)
+        days = [item.at.date() for item in items]
+        self.report = FileReport(
+            findings=self._findings, news=len(items), days=(min(days), max(days)) if days else None
+        )
 
     def _add(
         self,
@@ -69,12 +87,12 @@ class _NewsCheck:
         blocking: bool = True,
     ) -> None:
         day = at.date() if at else None
-        self.findings.append(self._new_finding(kind, line, day, value, sentence, blocking=blocking))
+        self._findings.append(self._new_finding(kind, line, day, value, sentence, blocking=blocking))
 
     def _read(self) -> Iterator[_DatedLine]:
         path = self._new_finding.file
         try:
-            for row in read_news_rows(path, self._add_ragged):
+            for row in read_news_rows(path, self._add_ragged, self._date_order):
                 if item := self._check_item(row):
                     yield item
         except DataError as error:

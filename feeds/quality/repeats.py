@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
 
-from engine.instruments import AssetClass, Instrument
+from engine.instruments import AssetClass, Instrument, price_limit
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
@@ -15,8 +15,9 @@ _LEAST_RUN, _LEAST_SHARE, _MAX_CHANCE = 5, 0.01, 1e-4
 # open at the last close. In real files 4.5% of an A-share's days do the one, 56% of another's the other.
 _STRETCH, _FLAT_SHARE, _JOINED_SHARE, _LEAST_DAYS = 20, 0.25, 0.9, 20
 
-# A day of an A-share that is locked at its limit, of 5% at least, has one price.
-_LIMIT_MOVE = 0.04
+# A day of an A-share that is locked at its limit has one price. Under special treatment the limit is 5%,
+# which no code shows; prices are whole ticks.
+_SPECIAL_LIMIT, _TICKS = 0.05, 0.006
 
 
 def check_repeats(
@@ -48,10 +49,15 @@ def check_repeats(
                 f"{later.day} has every number of {earlier.day}, and its volume; take it from another source"
             )
             findings.append(new_finding(Kind.DUPLICATE, later.line, later.day, str(later.day), fault))
-    limited = instrument.asset_class is AssetClass.A_SHARE
-    pairs = [pair for pair in pairs if pair[1].line not in covered and not (limited and _is_locked(*pair))]
+    locked = {later.line for earlier, later in pairs if _is_locked(earlier, later, instrument)}
+    pairs = [pair for pair in pairs if pair[1].line not in covered | locked]
     if flat := _find_stretch(pairs, lambda pair: pair[1].high == pair[1].low, _FLAT_SHARE):
         days, first = flat
+        # A locked day shows nothing by itself; before flat days it is taken for one of them.
+        index = next(index for index, row in enumerate(rows) if row.line == first.line)
+        while rows[index - 1].line in locked:
+            index -= 1
+        first = rows[index]
         fault = (
             f"open, high, low and close are one price on {pluralize(days, 'day')}, most of them from "
             f"{first.day} on: these are closes only, and orders fill at the next; use a file with all four"
@@ -90,8 +96,12 @@ def _frozen_finding(
     return new_finding(Kind.FROZEN, first.line, first.day, f"{run[0].close:g}", fault, blocking=blocking)
 
 
-def _is_locked(earlier: BarRow, later: BarRow) -> bool:
-    return later.high == later.low and abs(later.close / earlier.close - 1) > _LIMIT_MOVE
+def _is_locked(earlier: BarRow, later: BarRow, instrument: Instrument) -> bool:
+    if instrument.asset_class is not AssetClass.A_SHARE or later.high != later.low:
+        return False
+    move = abs(later.close / earlier.close - 1)
+    limits = price_limit(instrument, later.day), _SPECIAL_LIMIT
+    return any(abs(move - limit) < _TICKS for limit in limits)
 
 
 def _find_stretch(

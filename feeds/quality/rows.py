@@ -12,6 +12,7 @@ from itertools import groupby
 from engine.errors import DataError
 from engine.model import widen_range
 from feeds.files.dialects import read_bar_rows
+from feeds.files.layouts import ColumnSettings
 from feeds.files.tables import Row, parse_number, parse_timestamp, quote_value
 from feeds.quality.findings import Finding, FindingFactory, Kind, find_misplaced, pluralize
 
@@ -44,16 +45,16 @@ class RowCheck:
     has the faults, and `offsets` those from UTC that stand beside the dates.
     """
 
-    def __init__(self, new_finding: FindingFactory) -> None:
+    def __init__(self, new_finding: FindingFactory, columns: ColumnSettings) -> None:
         self.findings: list[Finding] = []
         self.offsets: set[timedelta] = set()
-        self._new_finding = new_finding
+        self._new_finding, self._columns = new_finding, columns
         self.rows: list[BarRow] = self._sort_rows(self._read())
 
     def _read(self) -> list[BarRow]:
         stamped: list[tuple[Row, datetime]] = []
         try:
-            for row in read_bar_rows(self._new_finding.file, self._add_ragged):
+            for row in read_bar_rows(self._new_finding.file, self._add_ragged, self._columns):
                 text = row.cells["date"]
                 stamp = parse_timestamp(text)
                 if stamp is not None:

@@ -10,19 +10,21 @@ from feeds.history.store import BarStore
 from feeds.history.stored_bars import StoredBars
 from feeds.instruments import guess_instrument
 from feeds.quality.checks import Calendars, check_rows
-from feeds.quality.findings import Finding, FindingFactory
+from feeds.quality.findings import FindingFactory
+from feeds.quality.report import CheckReport, FileReport
 from feeds.quality.rows import BarRow, describe_widened
 
 
-def check_store(store: BarStore, *, now: datetime | None = None) -> list[Finding]:
-    """Return all findings on the daily candles of every source in `store`; a row is a candle."""
+def check_store(store: BarStore, *, now: datetime | None = None) -> CheckReport:
+    """Return the report on the daily candles of every source in `store`; a row is a candle."""
     calendars = Calendars()
-    return [
-        finding
-        for source in store.sources()
-        for symbol in store.symbols(source)
-        for finding in check_stored(store, store.read(source, symbol), {}, now=now, calendars=calendars)
-    ]
+    return CheckReport(
+        files=[
+            check_stored(store, store.read(source, symbol), {}, now=now, calendars=calendars)
+            for source in store.sources()
+            for symbol in store.symbols(source)
+        ]
+    )
 
 
 def check_stored(
@@ -32,8 +34,8 @@ def check_stored(
     *,
     now: datetime | None,
     calendars: Calendars,
-) -> list[Finding]:
-    """Return the findings on one stored symbol.
+) -> FileReport:
+    """Return the report on one stored symbol.
 
     Args:
         store: The store, which names the file.

@@ -8,9 +8,9 @@ import numpy as np
 from feeds.quality.findings import Finding, FindingFactory, Kind, pluralize
 from feeds.quality.rows import BarRow
 
-# The last bar is unfinished if it traded less than this share of the usual volume, and of the least in a
-# year. Of 210,000 real days 25 did, nearly all of them half days.
-_UNFINISHED, _UNFINISHED_LEAST, _YEAR = 0.2, 0.7, 250
+# The last bar is unfinished if it traded less than this share of the 20 days before, and half the least share
+# in a year. Of 197,000 real days 72 did, most of them half days.
+_UNFINISHED, _UNFINISHED_LEAST, _USUAL_DAYS, _YEAR = 0.2, 0.5, 20, 250
 
 # A change of unit: ten days (five at an end) trade this often what the ten before did, and each of them this
 # often what any of those did. The widest real changes are 21 and 4.6 times (Litecoin in 2017).
@@ -71,13 +71,16 @@ def _check_unit(rows: Sequence[BarRow], new_finding: FindingFactory) -> Iterator
 
 
 def _check_last(rows: Sequence[BarRow], new_finding: FindingFactory) -> Iterator[Finding]:
-    before = np.array([row.volume for row in rows[:-1][-_YEAR:] if row.volume > 0])
-    if len(before) < _UNIT_DAYS or not rows[-1].volume:
+    volumes = np.array([row.volume for row in rows[-_YEAR - _USUAL_DAYS :] if row.volume > 0])
+    if len(volumes) <= _USUAL_DAYS or not rows[-1].volume:
         return
-    last, usual, least = rows[-1], float(np.median(before[-20:])), float(np.quantile(before, 0.01))
-    if last.volume < min(_UNFINISHED * usual, _UNFINISHED_LEAST * least):
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(volumes[:-1], _USUAL_DAYS), axis=1)
+    shares = volumes[_USUAL_DAYS:] / usual
+    least = float(np.quantile(shares[:-1], 0.01)) if len(shares) > _USUAL_DAYS else 1.0
+    if shares[-1] < min(_UNFINISHED, _UNFINISHED_LEAST * least):
+        last = rows[-1]
         fault = (
-            f"the last bar, {last.day}, has volume {last.volume:g} where {usual:g} is usual: its day was not "
-            "over when the file was written; remove the row or fetch it again"
+            f"the last bar, {last.day}, has volume {last.volume:g} where {usual[-1]:g} is usual: its day was "
+            "not over when the file was written; remove the row or fetch it again"
         )
         yield new_finding(Kind.UNFINISHED, last.line, last.day, f"{last.volume:g}", fault)

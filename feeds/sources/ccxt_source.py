@@ -33,6 +33,13 @@ _TIMEOUT_MS = 20_000
 _PAGES = {"mexc": 500, "kraken": 720, "gemini": 1000}
 _PAGE = 100
 
+# Large exchanges with days that begin at midnight UTC, by a currency in which they quote many coins.
+_LARGE_BY_QUOTE = {
+    "USDT": ("binance", "bybit", "kucoin"),
+    "USD": ("coinbase", "kraken", "bitstamp"),
+    "EUR": ("coinbase", "kraken", "bitstamp"),
+}
+
 # Days that do not begin at midnight UTC are joined from shorter candles that do.
 _PARTS = ("4h", "1h")
 _PASSING = (408, 418, 425, 429)
@@ -104,7 +111,8 @@ class CcxtClient:
             if part is None or not self._join_days(symbol, part, since, until):
                 raise SourceError(
                     f"{self.name}: its days begin at {EPOCH + offset:%H:%M} UTC, not at midnight, and its "
-                    "shorter candles do not join to days; choose another exchange"
+                    f"shorter candles do not join to days; choose another exchange, such as "
+                    f"{_list_others(self._exchange.id, symbol)}"
                 )
             self._part = part
             self.provenance += f", days joined from {part} candles"
@@ -239,12 +247,23 @@ def create_client(
     if isinstance(markets, dict) and "types" in markets:
         markets["types"] = _only_spot(markets["types"])
     if not exchange.has["fetchOHLCV"] or timeframe not in (exchange.timeframes or {timeframe: ""}):
-        raise UsageError(f"{exchange_id} gives no {timeframe} candles; choose another timeframe or exchange")
+        others = _list_others(exchange_id)
+        raise UsageError(
+            f"{exchange_id} gives no {timeframe} candles; choose another timeframe, or an exchange such as "
+            f"{others}"
+        )
     if url:
         exchange.urls["api"] = rebase_table(exchange.urls["api"], url)
     return CcxtClient(
         exchange, timeframe, describe_source(f"{exchange_id} through ccxt {ccxt.__version__}", url), clock
     )
+
+
+def _list_others(exchange_id: str, symbol: str = "") -> str:
+    """Return large exchanges other than `exchange_id` that quote in the symbol's currency, as sources."""
+    quote = symbol.partition("/")[2]
+    names = _LARGE_BY_QUOTE.get(quote, _LARGE_BY_QUOTE["USDT"])
+    return " or ".join(f"ccxt:{name}" for name in names if name != exchange_id)
 
 
 def _only_spot(types: Any) -> Any:

@@ -16,7 +16,6 @@ from engine.journal.canonical import canonical_json, row_digest
 from engine.journal.events.training import (
     AdapterPromoted,
     AdapterRejected,
-    AdapterScored,
     ChampionRolledBack,
 )
 from llm.registry.adapters import Adapter, Status, base_fingerprint, check_files, student_key
@@ -241,12 +240,6 @@ class Registry:
                 )
             rejected = AdapterRejected(name=name, by=by, reason=reason, scores=scores or {})
             return self._store.append(rejected, at)
-
-    def add_scores(self, name: str, *, at: datetime, by: str, scores: Mapping[str, Any]) -> Change:
-        """Add scores to an adapter's history that change nothing, such as a gate's wish for more days."""
-        with self._store.transaction() as state:
-            get_adapter(state, name)
-            return self._store.append(AdapterScored(name=name, by=by, scores=scores), at)
 
     def adapters(self) -> list[Adapter]:
         """Return all adapters in the order in which they were registered."""

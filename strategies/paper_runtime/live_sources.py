@@ -20,9 +20,10 @@ from feeds.live.polling import ConcurrentExecutor
 from feeds.live.protocols import ActionSource
 from feeds.sources.registry import create_live_source, list_sources
 from strategies.console import print_stderr, print_wait
+from strategies.data_folder import BARS_FOLDER
 from strategies.instrument_settings import build_instruments
 from strategies.live_data import create_collector
-from strategies.market_data import BARS_FOLDER, MarketData
+from strategies.market_data import MarketData
 from strategies.paper.clock import Source
 from strategies.paper_runtime.action_watch import ActionWatch
 from strategies.paper_runtime.launch import LaunchSpec

@@ -5,8 +5,10 @@ import pytest
 
 from engine.errors import DataError
 from feeds.files.conversion import convert_bars
+from feeds.files.dialects import read_bar_rows
 from tests.support.bar_dialects import DIALECTS, draw_bars
 from tests.support.bar_mutations import MUTATIONS
+from tests.support.tables_on_disk import write_lines
 
 
 def read(path, out):
@@ -31,6 +33,12 @@ def write(folder, dialect, lines):
 def test_each_dialect_is_read_as_the_bars_it_was_written_from(tmp_path, dialect):
     bars = draw_bars(1, 60, weekends=dialect.weekends)
     assert read(write(tmp_path, dialect, dialect.lines(bars)), tmp_path / "out") == expected(bars)
+
+
+def test_the_number_of_shares_is_the_volume_and_not_the_value_beside_it(tmp_path):
+    rows = [f"2024-01-{day:02};9,5;10,5;9,1;1{day % 3},2;1.200;12.240" for day in range(1, 13)]
+    path = write_lines(tmp_path / "SAP.DE.csv", ["Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke;Volumen", *rows])
+    assert {row.cells["volume"] for row in read_bar_rows(path)} == {"1200"}
 
 
 def count_outcomes(folder, seed):

@@ -1,5 +1,6 @@
 """Files of other programs that are converted, resampled, or refused with what to do."""
 
+import csv
 import json
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,7 +10,7 @@ import closecall as cc
 from engine.errors import DataError
 from feeds.files.conversion import convert_bars, resample_bars
 from feeds.files.dialects import read_bar_rows
-from feeds.files.layouts import ColumnSettings, state_columns
+from feeds.files.layouts import ColumnSettings
 from tests.support.places import SHARED_CASES, needs_shared_cases
 from tests.support.tables_on_disk import BAR_HEADER, write_lines
 from tui.cli.main import run
@@ -74,6 +75,7 @@ def test_an_article_beyond_131072_characters_is_read():
         bars, SHARED_CASES / "18-long-article" / "news.csv", start=date(2024, 5, 5)
     )
     assert [(item.title, len(item.text)) for item in data.news] == [("a headline", 1_999)]
+    assert csv.field_size_limit() == 131_072
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_an_article_beyond_131072_characters_is_read():
         (dated(10, form="%m/%d/%Y"), "can be day first or month first"),
         (dated(30, step=7), "a bar every 7 days: weekly bars, and closecall reads daily bars only"),
         (dated(30, step=31), "monthly bars"),
-        (minutes(40, 60), "24 bars a day|20 bars a day"),
+        (minutes(40, 60), "a bar every 1 hour; closecall reads daily bars only"),
         (dated(20, form="%d.%m.%y"), "has a year of two digits; write it with four"),
         (
             [row.replace(row[:10], str(45_292 + n)) for n, row in enumerate(dated(20))],
@@ -100,8 +102,8 @@ def test_a_day_above_twelve_or_a_setting_decides_the_order_of_day_and_month(tmp_
     path = write_lines(tmp_path / "X.csv", [BAR_HEADER, *dated(20, form="%d/%m/%Y")])
     assert [row.cells["date"] for row in read_bar_rows(path)][:2] == ["2024-01-01", "2024-01-02"]
     short = write_lines(tmp_path / "Y.csv", [BAR_HEADER, *dated(8, form="%d/%m/%Y")])
-    with state_columns(ColumnSettings(date_order="day first")):
-        assert [row.cells["date"] for row in read_bar_rows(short)][-1] == "2024-01-08"
+    stated = read_bar_rows(short, columns=ColumnSettings(date_order="day first"))
+    assert [row.cells["date"] for row in stated][-1] == "2024-01-08"
 
 
 def test_a_comma_that_may_group_or_divide_is_refused_until_it_is_named(tmp_path):
@@ -110,8 +112,7 @@ def test_a_comma_that_may_group_or_divide_is_refused_until_it_is_named(tmp_path)
     ]
     path = write_lines(tmp_path / "X.csv", [BAR_HEADER.replace(",", ";"), *rows])
     assert "set `decimal`" in refusal(path)
-    with state_columns(ColumnSettings(decimal=",")):
-        assert next(read_bar_rows(path)).cells["open"] == "1.200"
+    assert next(read_bar_rows(path, columns=ColumnSettings(decimal=","))).cells["open"] == "1.200"
 
 
 def test_columns_can_be_stated_by_name_and_by_number(tmp_path):
@@ -131,6 +132,107 @@ def test_columns_can_be_stated_by_name_and_by_number(tmp_path):
     assert data.bars["ETHUSDT"][0].close == 11
 
 
+def describe_bars(folder):
+    return [
+        (bar.symbol, str(bar.opens_at.date()), bar.close)
+        for bar in cc.MarketData.from_files(folder).traded_bars
+    ]
+
+
+@pytest.fixture
+def odd_folder(tmp_path):
+    """A folder with bars of our own form and of one that is not recognised, which `columns.toml` states."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    write_lines(folder / "ETHUSDT.csv", [BAR_HEADER, *dated(20)])
+    write_lines(folder / "BTCUSDT.csv", ["when,first,top,bottom,ended,traded", *dated(20)])
+    stated = ['date = "when"', 'open = "first"', 'high = "top"', 'low = "bottom"', 'close = "ended"']
+    write_lines(tmp_path / "columns.toml", ["[columns]", *stated, 'volume = "traded"'])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "data", "{odd}"],
+        ["data", "convert", "{odd}/BTCUSDT.csv", "{odd}/ETHUSDT.csv", "--out", "{out}"],
+        [
+            "fetch",
+            "bars",
+            "--source",
+            "file",
+            "--bars",
+            "{odd}",
+            "--adjustment",
+            "raw",
+            "--data-dir",
+            "{out}",
+        ],
+        ["backtest", "--bars", "{odd}", "--data-dir", "{out}"],
+    ],
+)
+def test_every_command_that_reads_bars_reads_the_columns_that_are_stated(
+    tmp_path, odd_folder, words, capsys, monkeypatch
+):
+    monkeypatch.setattr("tui.cli.data.utc_now", lambda: datetime(2024, 3, 1, tzinfo=UTC))
+    words = [word.format(odd=odd_folder, out=tmp_path / "out") for word in words]
+    assert run(words) in (3, 4)
+    assert "lack the column" in "".join(capsys.readouterr())
+    assert run([*words, "--config", str(tmp_path / "columns.toml")]) == 0
+    if "convert" in words:
+        assert describe_bars(tmp_path / "out") == [
+            (symbol, str(START + timedelta(days=n)), 11 + n)
+            for n in range(20)
+            for symbol in ("BTCUSDT", "ETHUSDT")
+        ]
+
+
+def test_bars_of_an_hour_are_resampled_by_the_columns_that_are_stated(tmp_path, odd_folder):
+    path = write_lines(
+        odd_folder / "BTCUSDT.csv", ["when,first,top,bottom,ended,traded", *minutes(24 * 9, 60)]
+    )
+    words = ["data", "resample", str(path), "--out", str(tmp_path / "out")]
+    assert run(words) == 3
+    assert run([*words, "--config", str(tmp_path / "columns.toml")]) == 0
+    assert describe_bars(tmp_path / "out")[0] == ("BTCUSDT", "2024-01-01", 124)
+
+
+@pytest.mark.parametrize(
+    ("header", "stated", "complaint"),
+    [
+        ("when,first,top,bottom,ended,traded", 'date = "when"\nclose = "endde"', "did you mean 'ended'?"),
+        (BAR_HEADER, 'close = "Cloze"', "no column 'Cloze', which [columns] states as close"),
+        (
+            BAR_HEADER,
+            "date = 1\nopen = 2\nhigh = 3\nlow = 4\nclose = 9",
+            "6 columns, and [columns] states column 9",
+        ),
+    ],
+)
+def test_a_stated_column_that_a_file_lacks_is_named(tmp_path, header, stated, complaint, capsys):
+    config = write_lines(tmp_path / "columns.toml", ["[columns]", stated])
+    path = write_lines(tmp_path / "BTCUSDT.csv", [header, *dated(20)])
+    assert run(["data", "convert", str(path), "--out", str(tmp_path / "out"), "--config", str(config)]) == 3
+    assert complaint in capsys.readouterr().err
+
+
+def test_news_beside_bars_by_number_stays_news(tmp_path):
+    config = write_lines(
+        tmp_path / "columns.toml",
+        [
+            "[columns]",
+            *(
+                f"{name} = {at}"
+                for at, name in enumerate(("date", "open", "high", "low", "close", "volume"), start=1)
+            ),
+        ],
+    )
+    write_lines(tmp_path / "BTCUSDT.csv", dated(20))
+    news = ["Date,Article_title,Stock_symbol,Url,Publisher,Author", "2024-01-02,A title,BTC,x,P,Q"]
+    write_lines(tmp_path / "fnspid.csv", news)
+    assert run(["check", "data", str(tmp_path), "--config", str(config)]) == 0
+
+
 def test_a_file_of_several_symbols_becomes_a_file_of_each(tmp_path, capsys):
     rows = [f"{symbol},{row}" for row in dated(12) for symbol in ("BTC/USDT", "ETH/USDT")]
     path = write_lines(tmp_path / "coins.csv", [f"symbol,{BAR_HEADER}", *rows])
@@ -145,6 +247,26 @@ def test_a_file_of_several_symbols_becomes_a_file_of_each(tmp_path, capsys):
     assert run(["data", "convert", str(path), "--out", str(out)]) == 3
     assert "is there already" in capsys.readouterr().err
     assert len(cc.MarketData.from_files(out).bars) == 2
+
+
+def test_a_large_file_of_minutes_is_refused_by_its_start(tmp_path, monkeypatch):
+    path = write_lines(tmp_path / "BTCUSDT.csv", [BAR_HEADER, *minutes(30_000, 1)])
+    rest = b"2024-02-01T00:00:00+00:00,\xff,not,bars,at,all\n"
+    path.write_bytes(path.read_bytes() + rest)
+    assert "a bar every 1 minute; closecall reads daily bars only" in refusal(path)
+    assert "a bar every 1 minute" in refusal(path, lambda path: convert_bars([path], tmp_path / "out"))
+    monkeypatch.setattr("feeds.files.tables.MAX_LINES", 10_000)
+    assert "split it, such as by year" in refusal(path, lambda path: resample_bars([path], tmp_path / "out"))
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".xls"])
+def test_a_spreadsheet_is_refused_with_the_way_to_a_csv(tmp_path, suffix, capsys):
+    path = tmp_path / f"AAPL{suffix}"
+    path.write_bytes(b"PK\x03\x04")
+    for words in (["backtest", "--bars", str(path)], ["check", "data", str(tmp_path)]):
+        assert run(words) in (3, 4)
+        printed = " ".join("".join(capsys.readouterr()).split())
+        assert "open it, choose File, Save As and the type CSV UTF-8 (.csv), and give that file" in printed
 
 
 def test_news_is_converted_too(tmp_path, capsys):

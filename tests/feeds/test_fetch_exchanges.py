@@ -242,6 +242,11 @@ def test_an_exchange_that_refuses_is_not_asked_again(rows):
         ),
         ("ccxt:binanse", {}, "did you mean binance"),
         ("ccxt:binance", {"timeframe": "2d"}, "timeframe '2d' is unknown; choose one of 1m, 5m"),
+        (
+            "ccxt:gemini",
+            {"timeframe": "4h"},
+            "an exchange such as ccxt:binance or ccxt:bybit or ccxt:kucoin",
+        ),
         ("ccxt:binance", {"adjustment": Adjustment.SPLIT}, "coins have no split prices"),
         ("eastmoney", {"timeframe": "1h"}, "eastmoney gives daily candles only; leave --timeframe 1h out"),
     ],

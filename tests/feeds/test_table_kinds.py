@@ -2,6 +2,7 @@ import pytest
 
 from engine.errors import DataError
 from feeds.files.kinds import identify_table
+from tests.support.tables_on_disk import write_lines
 
 
 @pytest.mark.parametrize(
@@ -14,9 +15,7 @@ from feeds.files.kinds import identify_table
     ],
 )
 def test_a_table_is_identified_by_its_columns(tmp_path, header, kind):
-    path = tmp_path / "table.csv"
-    path.write_text(header + "\n")
-    assert identify_table(path) == kind
+    assert identify_table(write_lines(tmp_path / "table.csv", [header])) == kind
 
 
 @pytest.mark.parametrize(
@@ -28,8 +27,7 @@ def test_a_table_is_identified_by_its_columns(tmp_path, header, kind):
     ],
 )
 def test_a_table_that_is_neither_is_refused_with_its_columns_and_a_remedy(tmp_path, header, complaint):
-    path = tmp_path / "table.csv"
-    path.write_text(header + "\n")
+    path = write_lines(tmp_path / "table.csv", [header])
     with pytest.raises(DataError, match="neither bars nor news") as caught:
         identify_table(path)
     assert complaint in str(caught.value)

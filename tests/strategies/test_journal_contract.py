@@ -28,7 +28,7 @@ from strategies.paper_runtime.control import announce_action
 from strategies.paper_runtime.model_updates import ChampionWatcher
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.runs import list_runs
-from tests.support.adapters_on_disk import enter_many, instant_at, promote
+from tests.support.adapters_on_disk import add_scores, enter_many, instant_at, promote
 from tests.support.dash_scenes import load_snapshot
 from tests.support.paper_sessions import (
     CONFIG,
@@ -132,7 +132,7 @@ def make_registry(folder):
     with Registry.open(folder) as registry:
         first, second = enter_many(registry, folder, (1, 2))
         promote(registry, first)
-        registry.add_scores(first, at=instant_at(101), by="user", scores={"brier": 0.2})
+        add_scores(registry, first, 101, "user", {"brier": 0.2})
         registry.reject(second, at=instant_at(102), by="gate", reason="worse", scores={})
         registry.rollback(at=instant_at(103), by="user", reason="worse")
 

@@ -194,7 +194,7 @@ UNKNOWN = {
         "bars lack the column .*; found 'name', 'sector'; name the columns",
     ),
     "ETHUSDT.csv": ("unix,close_price", "lack the column .*; found 'unix', 'close_price'; name the columns"),
-    "SOLUSDT.xlsx": ("PK", "a table in a form that is not read; save it as .csv or .parquet"),
+    "SOLUSDT.xlsx": ("PK", r"a spreadsheet, which is not read; open it, .* the type CSV UTF-8 \(.csv\)"),
 }
 
 

@@ -24,7 +24,8 @@ from feeds.simulated.market import MarketSettings, simulate
 from llm.answer_cache import AnswerCache
 from llm.student import LocalStudentClient
 from strategies.config_file import load_config
-from strategies.market_data import MarketData, load_market_data, midnight
+from strategies.market import midnight
+from strategies.market_data import MarketData, load_market_data
 from strategies.paper.clock import SystemClock
 from strategies.paper.files import create_session, open_session, runner_pid, session_folder
 from strategies.paper.replay import replay_session

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from engine.journal.events.training import AdapterScored
 from llm.model_files import fingerprint
 from llm.registry.registry import Registry
 
@@ -48,6 +49,12 @@ def enter_many(registry, home, numbers):
         enter(registry, adapter_on_disk(home / f"made-{number}", number), hours=number).name
         for number in numbers
     ]
+
+
+def add_scores(registry, name, hours, by, scores):
+    """Put scores into an adapter's history that change nothing."""
+    with registry._store.transaction():
+        registry._store.append(AdapterScored(name=name, by=by, scores=scores), instant_at(hours))
 
 
 def change_for_ever(data: Path, made: Path, first: int) -> None:

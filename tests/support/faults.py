@@ -188,6 +188,8 @@ def joined(rows: Rows, dice: Random) -> int:
     for before, row in list(pairwise(rows))[at - 1 : at + 60 if at > 1 else None]:
         row[1] = before[4]
         _widen(row)
+    while at > 1 and float(rows[at - 1][1]) == float(rows[at - 2][4]):
+        at -= 1  # by chance the day before opens at the last close too
     return at
 
 

@@ -66,25 +66,10 @@ def write_qwen_shape(folder: Path, *, seed: int = 7, layers: int = 28) -> Path:
         The folder.
     """
     import torch
-    from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+    from transformers import GenerationConfig, Qwen3ForCausalLM
 
-    config = Qwen3Config(
-        vocab_size=_VOCABULARY,
-        hidden_size=1024,
-        intermediate_size=3072,
-        num_hidden_layers=layers,
-        num_attention_heads=16,
-        num_key_value_heads=8,
-        head_dim=128,
-        max_position_embeddings=40_960,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-        bos_token_id=_FIRST_SPECIAL,
-        eos_token_id=_FIRST_SPECIAL + 2,
-    )
     torch.manual_seed(seed)
-    model = Qwen3ForCausalLM(config)
+    model = Qwen3ForCausalLM(qwen_config(layers))
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=0.6,
@@ -100,6 +85,27 @@ def write_qwen_shape(folder: Path, *, seed: int = 7, layers: int = 28) -> Path:
         qwen_tokenizer().save_pretrained(written)
         written.replace(folder)
     return folder
+
+
+def qwen_config(layers: int = 28) -> Any:
+    """Return the configuration of Qwen3-0.6B, or that of one with fewer blocks."""
+    from transformers import Qwen3Config
+
+    return Qwen3Config(
+        vocab_size=_VOCABULARY,
+        hidden_size=1024,
+        intermediate_size=3072,
+        num_hidden_layers=layers,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=128,
+        max_position_embeddings=40_960,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+        bos_token_id=_FIRST_SPECIAL,
+        eos_token_id=_FIRST_SPECIAL + 2,
+    )
 
 
 def qwen_tokenizer() -> Any:

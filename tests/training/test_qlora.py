@@ -61,6 +61,37 @@ def test_four_bit_weights_train_after_an_answer_or_are_known_not_to(quantized: S
         assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.parametrize("kind", [Quantization.NF4, Quantization.INT8])
+def test_the_gradient_on_quantized_weights_is_the_slope_of_the_loss_after_an_answer(
+    quantized: StudentSettings, kind: Quantization
+) -> None:
+    """Against central differences along the gradient, or the student is known not to train like this."""
+    settings = replace(quantized, quantization=kind)
+    if not has_stable_gradient(load_student(settings), settings):
+        pytest.skip("this processor has no gradient for such weights; they are trained unquantized")
+    student = load_student(settings)
+    torch.manual_seed(0)
+    model = add_adapter(student, settings, LoraShape(rank=4, alpha=8))
+    ids = student.tokenizer("up up down up down", return_tensors="pt").input_ids
+    assert len(student.answer(["news", "no news"], lambda *_: None)) == 2
+    found, warned = gradients(model, ids)
+    assert warned == []
+    norm = sum(float(gradient.square().sum()) for gradient in found.values()) ** 0.5
+    weights = {name: weight for name, weight in model.named_parameters() if name in found}
+
+    def loss(step: float) -> float:
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.add_(found[name], alpha=step / norm)
+            value = float(model(input_ids=ids, labels=ids).loss)
+            for name, weight in weights.items():
+                weight.sub_(found[name], alpha=step / norm)
+        return value
+
+    step = 0.02
+    assert (loss(step) - loss(-step)) / (2 * step) == pytest.approx(norm, rel=0.02)
+
+
 def stepped(model: Any, ids: torch.Tensor) -> list[float]:
     """The losses of eight steps of the adapter."""
     losses = []

@@ -149,10 +149,26 @@ def test_bars_take_several_words_and_news_on_what_is_not_traded_is_counted(close
     assert "2 symbols: BTC-USD, ETH-USD" in said.out
     assert "24 bars, 2 news items, 14 forecasts" in said.out
     assert (
-        "2 news items skipped: on symbols that are not traded. Most frequent: DOGE-USD (1), SOL-USD (1);"
-        in (" ".join(said.out.split()))
+        "2 news items of these days skipped: on symbols that are not traded. Most frequent: DOGE-USD (1), "
+        "SOL-USD (1);" in (" ".join(said.out.split()))
     )
     assert "SIMULATED" not in said.out
+
+
+def test_news_of_other_days_is_counted_neither_as_read_nor_as_skipped(closecall, tmp_path):
+    (bars,) = write_bars(tmp_path, "BTC-USD")
+    row = "2024-01-{:02}T10:00:00Z,wire,{},Headline {},"
+    items = [(day, symbol) for day in (2, 5, 9) for symbol in ("BTC-USD", "DOGE-USD")]
+    news = write_news(tmp_path, *(row.format(day, symbol, day) for day, symbol in items))
+    shown = " ".join(
+        closecall("backtest", "--bars", bars, "--news", news, "--start", "2024-01-07").out.split()
+    )
+    assert "bars, 1 news item, " in shown
+    assert (
+        "1 news item of these days skipped: on symbols that are not traded. Most frequent: DOGE-USD (1)"
+        in shown
+    )
+    assert "Few days: over 6 days luck alone moves an annual Sharpe ratio by ±15.3 (95%)" in shown
 
 
 def test_runs_are_listed_newest_first_and_shown_again_by_name(closecall, finished):

@@ -181,6 +181,8 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
     ("text", "parts"),
     [
         ("sed = 3", ["unknown key 'sed'", "did you mean 'seed'?"]),
+        ("[columns]\ndat = 'x'", ["unknown key 'columns.dat'", "did you mean 'date'?"]),
+        ("[costs.coin]\nfee = 1", ["unknown key 'costs.coin.fee'", "did you mean 'fee_bps'?"]),
         ("[market]\ncoin = 3", ["unknown key 'market.coin'", "did you mean 'coins'?"]),
         (
             "[instruments.X]\ncalender = 1",

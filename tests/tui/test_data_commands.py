@@ -77,6 +77,10 @@ def test_findings_of_one_kind_are_one_line_of_their_file(tmp_path, capsys):
     gaps = len(lines) // 3 - 1
     assert [line.split()[:3] for line in shown if "gap" in line] == [["yes", "gap", str(gaps)]]
     assert f"{gaps} findings, {gaps} would harm a backtest" in shown
+    days = [line.split(",")[0] for line in kept[1:]]
+    assert shown[-1] == (f"1 file read: {len(days)} bars of 1 symbol, 0 news items, {days[0]} to {days[-1]}")
+    read = json.loads(run_and_read(capsys, "check", "data", path, "--json", code=4))["read"]
+    assert (read["files"], read["bars"], read["symbols"], read["first"]) == (1, len(days), 1, days[0])
 
 
 def test_what_is_missing_on_the_command_line_is_named(capsys, tmp_path):

@@ -1,6 +1,7 @@
 """What a message proposes works as it is written, and looks into the folder that was given."""
 
 import ast
+import json
 import re
 import shlex
 
@@ -8,7 +9,7 @@ import pytest
 import typer
 
 from tests.support.places import ROOT, SHARED_DATA
-from tests.support.tables_on_disk import write_bars, write_lines
+from tests.support.tables_on_disk import BAR_HEADER, write_bars, write_lines
 from tui.cli.main import run
 from tui.cli.remedies import find_command
 
@@ -94,6 +95,19 @@ def test_the_remedy_of_a_fault_runs_and_looks_into_the_folder_that_was_given(sai
     assert capsys.readouterr().out
 
 
+def test_a_remedy_reads_the_configuration_that_was_given(said, tmp_path, capsys):
+    lines = write_bars(tmp_path, "AAA-USD")[0].read_text().splitlines()
+    path = write_lines(
+        tmp_path / "AAA-USD.csv", ["when" + lines[0].removeprefix("date"), *lines[1:5], *lines[6:]]
+    )
+    config = write_lines(tmp_path / "my columns.toml", ["[columns]", 'date = "when"'])
+    code, text = said("backtest", "--bars", path, "--config", config)
+    (proposed,) = proposals_in(text)
+    assert code == 3
+    assert run(proposed) == 4
+    assert "gap" in capsys.readouterr().out
+
+
 def test_of_two_data_folders_a_remedy_names_the_one_that_was_read(said, tmp_path):
     code, text = said("runs", "nowhere", "--data-dir", tmp_path / "first")
     (proposed,) = proposals_in(text)
@@ -159,3 +173,46 @@ def test_the_table_that_a_closed_day_asks_for_is_read_as_it_is_written(said, tmp
         config = write_lines(tmp_path / "closecall.toml", [heading, 'calendar = "XTKS"', 'currency = "JPY"'])
         code, text = said("backtest", "--bars", bars, "--config", config)
     assert code == 0, text
+
+
+AMBIGUOUS_BARS = [f"0{n}/02/2024,1{n},1{n},1{n},1{n},5" for n in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ([BAR_HEADER, *AMBIGUOUS_BARS], "--date-order"),
+        (["Date,Article_title,Stock_symbol", "03/04/2024,A title,AAPL"], "--date-order"),
+        (
+            [
+                BAR_HEADER.replace(",", ";"),
+                *(f"2024-01-0{n};1,20{n};1,30{n};1,10{n};1,25{n};5" for n in range(1, 9)),
+            ],
+            "--decimal",
+        ),
+        (
+            [
+                f"symbol,{BAR_HEADER}",
+                *(f"{s},2024-01-0{n},1,1,1,1,5" for n in range(1, 9) for s in ("A", "B")),
+            ],
+            "convert",
+        ),
+        ([BAR_HEADER, *(f"2024-01-01T{n:02}:00:00,1,1,1,1,5" for n in range(24))], "resample"),
+    ],
+    ids=("dates of bars", "dates of news", "decimals", "symbols", "hours"),
+)
+def test_a_file_in_a_folder_with_a_space_is_converted_by_the_command_of_its_refusal(
+    tmp_path, lines, named, capsys, monkeypatch
+):
+    (tmp_path / "my files").mkdir()
+    path = write_lines(tmp_path / "my files" / "BTC-USD, 1D.csv", lines)
+    assert run(["check", "data", str(path), "--json"]) == 4
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    match = re.search(
+        r"closecall (data (?:convert|resample) (?:--\S+ \S+ |--date-order 'day first' )?'[^']*')",
+        finding["sentence"],
+    )
+    words = shlex.split(match[1])
+    assert named in words
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == 0

@@ -21,7 +21,9 @@ from llm.backends import load_student
 from llm.student import StudentSettings
 from strategies.backtest import Progress
 from strategies.config import BacktestConfig
-from strategies.market_data import SIMULATED_START, load_market_data, midnight
+from strategies.market import midnight
+from strategies.market_data import load_market_data
+from strategies.market_simulation import SIMULATED_START
 from strategies.results import ORACLE, STUDENT, Result, edge_captured, oracle_predictions
 from training.benches.windows import BenchWindows
 from training.walkforward.config import Method

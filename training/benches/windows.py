@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from strategies.config import BacktestConfig, MarketTable
-from strategies.market_data import SIMULATED_START
+from strategies.market_simulation import SIMULATED_START
 from training.walkforward.config import Method, WalkForwardConfig
 
 

@@ -59,14 +59,14 @@ def convert_files(
     """
     from feeds.files.conversion import convert_bars, convert_news
     from feeds.files.kinds import identify_table
-    from feeds.files.layouts import state_columns
 
-    with state_columns(_column_settings(config, date_order, decimal)):
-        kinds = {file: identify_table(file) for file in files}
-        bars = [file for file in files if kinds[file] == "bars"]
-        written = convert_bars(bars, out, overwrite=overwrite) if bars else []
-        written += [convert_news(file, out, overwrite=overwrite) for file in files if kinds[file] == "news"]
-        _print_written(written, as_json=as_json)
+    columns = _column_settings(config, date_order, decimal)
+    kinds = {file: identify_table(file, columns) for file in files}
+    bars = [file for file in files if kinds[file] == "bars"]
+    written = convert_bars(bars, out, columns=columns, overwrite=overwrite) if bars else []
+    news = [file for file in files if kinds[file] == "news"]
+    written += [convert_news(file, out, columns=columns, overwrite=overwrite) for file in news]
+    _print_written(written, as_json=as_json)
 
 
 @data_app.command("resample")
@@ -87,10 +87,10 @@ def resample_files(
     Days of a coin that lack their first or last bar are left out.
     """
     from feeds.files.conversion import resample_bars
-    from feeds.files.layouts import state_columns
 
-    with state_columns(_column_settings(config, date_order, decimal)):
-        _print_written(resample_bars(files, out, zone=zone, overwrite=overwrite), as_json=as_json)
+    columns = _column_settings(config, date_order, decimal)
+    written = resample_bars(files, out, zone=zone, columns=columns, overwrite=overwrite)
+    _print_written(written, as_json=as_json)
 
 
 def _column_settings(config: Path | None, date_order: str | None, decimal: str | None) -> Any:
@@ -190,8 +190,8 @@ def _import_files(
     from feeds.history.candles import Adjustment
     from feeds.history.file_import import import_bars
     from feeds.history.store import BarStore
+    from strategies.data_folder import BARS_FOLDER
     from strategies.instrument_settings import build_instruments
-    from strategies.market_data import BARS_FOLDER
 
     if not settings.bars or prices is None:
         kinds = ", ".join(Adjustment)
@@ -204,6 +204,7 @@ def _import_files(
         prices,
         clock=utc_now,
         on_progress=progress,
+        columns=settings.columns.to_settings(),
         get_instrument=lambda symbol, days=(): build_instruments([symbol], settings, {symbol: days})[symbol],
         refresh=refresh,
         skip_unknown=settings.skip_unknown_files,
@@ -221,8 +222,8 @@ def fetch_sources(
     """Fetch each source's symbols and return the reports."""
     from feeds.history.download import fetch_bars as fetch
     from feeds.history.store import BarStore
+    from strategies.data_folder import BARS_FOLDER
     from strategies.instrument_settings import build_instruments
-    from strategies.market_data import BARS_FOLDER
     from strategies.source_routing import RetryContext, SourceClients, assign_symbols
 
     if not settings.symbols or settings.start is None:
@@ -268,7 +269,7 @@ def fetch_news(
     from feeds.news.store import NewsStore
     from feeds.symbols import NameTable
     from strategies.config_file import load_config
-    from strategies.market_data import NEWS_FILE
+    from strategies.data_folder import NEWS_FILE
     from tui.cli.tables import print_news
 
     settings = load_config(config, flags, print_stderr)
@@ -299,17 +300,20 @@ def check_data(
         bool,
         typer.Option("--skip-unknown-files", help="Leave out files of a folder that are no bars or news."),
     ] = False,
+    config: ConfigFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Find gaps, bad prices, outliers, unadjusted splits, wrong dates and news from the future.
 
-    Exit code 4 if a finding would harm a backtest.
+    Exit code 4 if a finding would harm a backtest. Of --config, the tables `columns` and `instruments` count.
     """
     from feeds.history.store import BarStore
-    from feeds.quality.checks import check_files
+    from feeds.quality.checks import inspect_files
     from feeds.quality.stored import check_store
-    from strategies.market_data import BARS_FOLDER
+    from strategies.config_file import load_config
+    from strategies.data_folder import BARS_FOLDER
+    from strategies.instrument_settings import build_instruments
     from tui.cli.tables import print_findings
 
     if bool(paths) == store:
@@ -318,16 +322,35 @@ def check_data(
     if store and not any(map(kept.symbols, kept.sources())):
         raise DataError(f"{kept.root}: nothing is stored; fetch first, see: closecall fetch bars --help")
     if store:
-        findings = check_store(kept, now=utc_now())
+        report = check_store(kept, now=utc_now())
     else:
-        findings = check_files(paths or [], now=utc_now(), skip_unknown=skip_unknown)
-    blocking = sum(finding.blocking for finding in findings)
+        settings = load_config(config, {}, print_stderr)
+        report = inspect_files(
+            paths or [],
+            columns=settings.columns.to_settings(),
+            get_instrument=lambda symbol, days=(): build_instruments([symbol], settings, {symbol: days})[
+                symbol
+            ],
+            now=utc_now(),
+            skip_unknown=skip_unknown,
+        )
+    blocking = sum(finding.blocking for finding in report.findings)
     if as_json:
         keys = {"blocking": "harmful"}
-        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in findings]
-        print_json(to_jsonable({"findings": rows, "harmful": blocking}))
+        rows = [_encode(finding, keys) | {"file": str(finding.file)} for finding in report.findings]
+        first, last = report.days or (None, None)
+        read = {
+            "files": len(report.files),
+            "bars": report.bars,
+            "symbols": report.symbols,
+            "news": report.news,
+            "first": first,
+            "last": last,
+        }
+        print_json(to_jsonable({"findings": rows, "harmful": blocking, "read": read}))
     else:
-        print_findings(findings)
+        print_findings(report.findings)
+        sys.stdout.write(f"{report.describe()}\n")
     if blocking:
         raise typer.Exit(_BLOCKING_HELP)
 

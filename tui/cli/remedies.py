@@ -1,4 +1,4 @@
-"""Complete the commands that messages propose: each gets the --data-dir that this command was given.
+"""Complete the commands that messages propose: each gets the --data-dir and --config of this command.
 
 A message says `closecall runs`; typed like that after a command with --data-dir it would look elsewhere.
 """
@@ -6,25 +6,25 @@ A message says `closecall runs`; typed like that after a command with --data-dir
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, TextIO, cast
 
-_OPTION = "--data-dir"
+_OPTIONS = ("--data-dir", "--config")
 _COMMAND = re.compile(r"\bclosecall((?: [a-z][a-z-]*)+)(?! --help)\b")
 
 
 @contextmanager
 def complete_remedies(arguments: Sequence[str]) -> Iterator[None]:
     """Complete what is written to stderr, and to stdout unless that is JSON, while the command runs."""
-    folder = _given_folder(arguments)
-    if folder is None or {"--help", "-h"} & set(arguments):
+    given = {option: value for option in _OPTIONS if (value := _find_value(arguments, option)) is not None}
+    if not given or {"--help", "-h"} & set(arguments):
         yield
         return
 
     def complete(text: str) -> str:
-        return _COMMAND.sub(lambda match: _add_folder(match[1].split(), folder), text)
+        return _COMMAND.sub(lambda match: _add_options(match[1].split(), given), text)
 
     out, err = sys.stdout, sys.stderr
     if "--json" not in arguments:
@@ -53,21 +53,21 @@ def find_command(words: Sequence[str]) -> tuple[Any, int]:
     return command, len(words)
 
 
-def _given_folder(arguments: Sequence[str]) -> str | None:
-    """Return the last --data-dir of a command line, which is the one that the command obeys."""
+def _find_value(arguments: Sequence[str], option: str) -> str | None:
+    """Return the last value of an option on a command line, which is the one that the command obeys."""
     given = None
     for word, following in zip_longest(arguments, arguments[1:]):
-        option, equals, value = word.partition("=")
-        if option == _OPTION:
+        name, equals, value = word.partition("=")
+        if name == option:
             given = value if equals else following
     return given
 
 
-def _add_folder(words: list[str], folder: str) -> str:
+def _add_options(words: list[str], given: Mapping[str, str]) -> str:
     command, named = find_command(words)
-    if named and any(_OPTION in parameter.opts for parameter in command.params):
-        words = [*words[:named], _OPTION, shlex.quote(folder), *words[named:]]
-    return " ".join(["closecall", *words])
+    known = {option for parameter in command.params for option in parameter.opts} if named else set()
+    added = [word for option in given if option in known for word in (option, shlex.quote(given[option]))]
+    return " ".join(["closecall", *words[:named], *added, *words[named:]])
 
 
 class _CompletedText:

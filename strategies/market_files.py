@@ -1,0 +1,89 @@
+"""The data of a run from files of bars and news."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from engine.errors import DataError
+from engine.instruments import ROUND_THE_CLOCK, Instrument
+from feeds.files.bars import find_bar_files, read_bars, read_date_span, read_day_offset, read_first_days
+from feeds.files.dialects import describe_bar_file
+from feeds.files.folders import require_known_tables
+from feeds.files.layouts import ColumnSettings
+from feeds.files.tables import read_once
+from feeds.instruments import guess_instrument
+from feeds.quality.checks import check_files
+from strategies.config import BacktestConfig
+from strategies.instrument_settings import (
+    build_instruments,
+    describe_assumptions,
+    find_unused_names,
+    load_calendars,
+)
+from strategies.market import Market, accept_findings, build_market, history_start, select_symbols
+from strategies.market_news import read_archive
+
+
+@read_once()
+def load_files(config: BacktestConfig) -> Market:
+    """Read the files that `config` names. Raises DataError, also for data that would harm a backtest."""
+    columns = config.columns.to_settings()
+    skipped = require_known_tables(
+        [*config.bars, *config.news], skip=config.skip_unknown_files, columns=columns
+    )
+    files = find_bar_files(config.bars, columns)
+    for symbol, path in files.items():
+        if not symbol.isprintable():
+            raise DataError(f"{path!r}: the name is the symbol, and it cannot be printed; rename the file")
+    picked = select_symbols(config.symbols, files, ", ".join(str(path) for path in config.bars))
+    days = {symbol: read_first_days(files[symbol], columns) for symbol in picked}
+    instruments, notes = _set_day_offsets(build_instruments(picked, config, days), files, columns)
+    spans = {symbol: read_date_span(files[symbol], columns) for symbol in picked}
+    newest = max(last for _, last in spans.values())
+    if config.start and newest < config.start:
+        raise DataError(
+            f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
+            "choose an earlier --start"
+        )
+    notes += describe_assumptions(config, instruments)
+    notes = skipped + notes + find_unused_names(config, instruments, files)
+    calendars = load_calendars(instruments, spans)
+    bars = {
+        symbol: read_bars(
+            files[symbol],
+            instrument,
+            calendars[instrument.calendar],
+            since=history_start(config),
+            until=config.end,
+            columns=columns,
+        )
+        for symbol, instrument in instruments.items()
+    }
+    news = read_archive(config, instruments, bars)
+    notes += _check_files([files[symbol] for symbol in picked], instruments, config)
+    notes += filter(None, [describe_bar_file(files[symbol], columns) for symbol in picked])
+    return build_market(config, instruments, calendars, bars, news, notes, "files")
+
+
+def _set_day_offsets(
+    instruments: dict[str, Instrument], files: Mapping[str, Path], columns: ColumnSettings
+) -> tuple[dict[str, Instrument], list[str]]:
+    """Return the instruments with the days that their files state, and a note on each that are not UTC's."""
+    notes = []
+    for symbol, instrument in instruments.items():
+        if instrument.calendar == ROUND_THE_CLOCK and (offset := read_day_offset(files[symbol], columns)):
+            instruments[symbol] = replace(instrument, calendar=ROUND_THE_CLOCK + offset)
+            notes.append(f"{symbol}: its days begin at midnight of {offset}, as its file states.")
+    return instruments, notes
+
+
+def _check_files(
+    files: Sequence[Path], instruments: Mapping[str, Instrument], config: BacktestConfig
+) -> list[str]:
+    findings = check_files(
+        [*files, *config.news],
+        columns=config.columns.to_settings(),
+        get_instrument=lambda symbol, days=(): instruments.get(symbol) or guess_instrument(symbol, days),
+        skip_unknown=True,
+    )
+    return accept_findings(findings, config)
