@@ -11,7 +11,7 @@ from engine.errors import StudentError
 from engine.model import Forecast
 from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
-from llm.answers import format_answer, parse_answer
+from llm.answers import add_probability, format_answer, parse_answer
 from llm.student import Quantization, StudentSettings
 from llm.transformers_student import load_student
 from strategies.backtest import backtest
@@ -73,7 +73,9 @@ def test_random_weights_keep_to_the_format_and_never_contradict_themselves(small
     assert len(set(answers)) > 1
     for call, answer in zip(calls, answers, strict=True):
         rebased = float(answer.split('"close": ')[1].partition(",")[0])
-        assert answer == format_answer(call.direction, call.confidence, rebased)
+        assert answer == add_probability(
+            format_answer(call.direction, call.confidence, rebased), call.token_probability_up
+        )
 
 
 def test_an_adapter_changes_answers_and_fingerprint_and_is_named(small, adapter, seen):

@@ -125,7 +125,7 @@ def _wait_until_healthy(address: str, process: "subprocess.Popen[bytes]") -> Non
 
 def _time(answer: Any, prompts: Sequence[str]) -> tuple[list[str], float]:
     begun = time.perf_counter()
-    return answer(prompts, lambda _done, _total: None), time.perf_counter() - begun
+    return answer(prompts, lambda *_counts: None), time.perf_counter() - begun
 
 
 def _read_pair(served: str, own: str, observation: Observation) -> tuple[Any, Any]:

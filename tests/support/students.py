@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from engine.model import Observation
+from llm.loading import quiet_deprecations
 from llm.prompts import CompactTemplate
 
 UP = '{"direction": "up", "confidence": 0.60, "close": 100.50}'
@@ -73,9 +74,12 @@ def make_small_adapter(model: Path, folder: Path) -> Path:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(1)
-    adapted = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(model),
-        LoraConfig(r=4, task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], init_lora_weights=False),
-    )
+    with quiet_deprecations():
+        adapted = get_peft_model(
+            AutoModelForCausalLM.from_pretrained(model),
+            LoraConfig(
+                r=4, task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], init_lora_weights=False
+            ),
+        )
     adapted.save_pretrained(folder)
     return folder
