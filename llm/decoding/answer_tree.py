@@ -1,7 +1,7 @@
 """The answers of a grammar as a tree of tokens: where a model has a choice, and what is forced in between.
 
-It is given a tokenizer and no model. Forced tokens are those of the tokenizer's own encoding of a whole answer, so
-that a model reads answers as it was trained on them.
+It is given a tokenizer and no model. Forced tokens are those of the tokenizer's own encoding of a whole
+answer, so that a model reads answers as it was trained on them.
 """
 
 import re
