@@ -7,6 +7,7 @@ cannot be read strictly is an `Abstention`.
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from statistics import fmean, median
@@ -31,6 +32,7 @@ READOUT_GRAMMAR = GRAMMAR.replace('[1-9] [0-9] [0-9] "."', '"10" [0-9] "."').rep
 _KEYS = ("direction", "confidence", "close")
 _TOKEN_KEYS = (*_KEYS, "probability_up")
 _THINK, _END_OF_THOUGHT = "<think>", "</think>"
+_TOKEN_PROBABILITY = re.compile(r', "probability_up": [0-9.]+\}$')
 _LOWEST, _HIGHEST = 10.0, 1000.0
 
 
@@ -53,6 +55,11 @@ def add_probability(text: str, probability_up: float | None) -> str:
         if probability_up is None
         else f'{text.removesuffix("}")}, "probability_up": {probability_up:.4f}}}'
     )
+
+
+def remove_probability(text: str) -> str:
+    """Return an answer without the probability that `add_probability` put there."""
+    return _TOKEN_PROBABILITY.sub("}", text)
 
 
 def median_answer(texts: Sequence[str]) -> str:

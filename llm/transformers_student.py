@@ -15,6 +15,7 @@ from llm.decoding.modes import ANSWER_TOKENS, ProgramFactory
 from llm.known_models import known_model
 from llm.loading import describe_arithmetic, load_model, translate_errors
 from llm.model_files import (
+    SAMPLING,
     adapter_base,
     adapter_folder,
     context_length,
@@ -26,6 +27,9 @@ from llm.model_files import (
 )
 from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.student import DecodingMode, Progress, StudentSettings
+
+_FORMER_BATCH = "64"
+"""Answers depended on the batch once. Those to the default batch are still found."""
 
 if TYPE_CHECKING:
     from llm.decoding.decoder import Decoder
@@ -88,21 +92,27 @@ class TransformersStudent:
     def fingerprint(self) -> str:
         """Return the SHA-256 over weights, adapter, tokenizer, template, quantization and device."""
         folders = [self._folder, self._adapter] if self._adapter else [self._folder]
+        # Such a model was answered for with its own settings before: those answers are not to be found.
+        without = [f"without {name}" for name in self._ignored if name not in SAMPLING]
         return fingerprint(
             folders,
             self._wanted.quantization,
             self.template.key,
             GRAMMAR,
+            _FORMER_BATCH,
+            *describe_arithmetic(self._wanted),
             *self._decoding,
+            *without,
         )
 
     @property
     def _decoding(self) -> tuple[str, ...]:
-        """Return what decides an answer beside the weights and the prompt."""
+        """Return how answers are taken, where it is not the most probable one of the grammar."""
         wanted = self._wanted
+        mode = () if wanted.mode is DecodingMode.JSON else (wanted.mode,)
         drawn = (str(wanted.samples), str(wanted.seed)) if wanted.samples > 1 else ()
         budget = (str(wanted.think_tokens),) if wanted.mode is DecodingMode.THINK else ()
-        return ("rows", wanted.mode, *describe_arithmetic(wanted), *drawn, *budget)
+        return (*mode, *drawn, *budget)
 
     @cached_property
     def model(self) -> Any:

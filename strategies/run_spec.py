@@ -38,7 +38,7 @@ class RunSpec:
     `deadline` how long it may take for one close, and `late_after` how long after its instant a close may
     still be decided on; `simulated` says that time is that of the inputs. `base` is the account's currency
     where rates are given, `constants` the rates that do not change. `resize_orders` and `delistings` are
-    those of `engine.trading.runner.run`.
+    those of `engine.trading.runner.run`. `token_probabilities` says whether answers keep them.
 
     Raises ValueError for a deadline that is not above zero, or beyond `late_after`.
     """
@@ -60,6 +60,7 @@ class RunSpec:
     constants: Mapping[str, float]
     notes: tuple[str, ...] = ()
     resize_orders: bool = True
+    token_probabilities: bool = True
     delistings: Mapping[str, Delisting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

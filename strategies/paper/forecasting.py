@@ -13,7 +13,7 @@ from engine.journal.events.outputs import PredictionRecord
 from engine.journal.journal import Row
 from engine.model import Abstention, Forecast, Observation
 from llm.answer_cache import answer_digest
-from llm.answers import parse_answer
+from llm.answers import parse_answer, remove_probability
 from llm.student import StudentClient, StudentInterrupted, StudentTimeout
 
 ARRIVED_LATE = "late: the close was learned after its time"
@@ -75,6 +75,7 @@ def predict(
     seconds: float,
     interrupted: Callable[[], bool],
     fault: Callable[[str, str | None], None],
+    token_probabilities: bool = True,
 ) -> list[PredictionRecord]:
     """Return predictions from the answer cache, else from the student, else abstentions.
 
@@ -85,6 +86,7 @@ def predict(
         seconds: How long the student may take.
         interrupted: Whether a person stopped all orders meanwhile.
         fault: Called with a part ("student" or "ledger") and what is wrong with it, None once it works.
+        token_probabilities: Whether answers keep the probability of the token "up", if it is known.
     """
     prompts: Sequence[str] = ()
     try:
@@ -100,6 +102,8 @@ def predict(
         fault("student", str(error))
         return abstain(observed, UNAVAILABLE, prompts)
     fault("student", None)
+    if not token_probabilities:
+        texts = [remove_probability(text) for text in texts]
     return [
         PredictionRecord(call=parse_answer(text, observation), prompt=prompt)
         for text, observation, prompt in zip(texts, observed, prompts, strict=True)

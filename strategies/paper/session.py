@@ -185,6 +185,7 @@ class PaperSession:
             seconds=self.settings.deadline.total_seconds(),
             interrupted=lambda: self._interrupted(row.seq),
             fault=self.faults.set_status,
+            token_probabilities=self.settings.token_probabilities,
         )
         self._deps.failpoint("after the forecast")
         if "student" in self.faults.down:

@@ -39,6 +39,7 @@ class SessionStarted:
     about: Mapping[str, Any]
     rules: int = 1
     resize_orders: bool = False
+    token_probabilities: bool = False
     delistings: Mapping[str, Delisting] = field(default_factory=dict)
 
 
