@@ -32,7 +32,7 @@ _FORMER_BATCH = "64"
 """Answers depended on the batch once. Those to the default batch are still found."""
 
 if TYPE_CHECKING:
-    from llm.decoding.decoder import Decoder
+    from llm.decoding.decoder import Decoder, Meter
 
 
 def load_student(wanted: StudentSettings) -> "TransformersStudent":
@@ -171,6 +171,15 @@ class TransformersStudent:
                 if self._decoder is None
                 else self._in_rows(self._decoder, prompts, on_progress)
             )
+
+    def reset_meter(self) -> "Meter":
+        """Return what the answers from now on are measured with; for models that are computed in rows."""
+        if self._decoder is None:
+            raise StudentError(
+                f"student {self.name}: models of its kind are not computed in rows; use another"
+            )
+        self._decoder.meter = self._decoder.meter.__class__()
+        return self._decoder.meter
 
     def _in_rows(
         self, decoder: "Decoder", prompts: Sequence[str], on_progress: Progress

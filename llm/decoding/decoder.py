@@ -137,7 +137,9 @@ class Decoder:
 
     def _rows_that_fit(self, capacity: int) -> int:
         """Return how many prompts are taken together: keys and values get half of the free memory."""
-        row = cached_per_token(self._model.config.get_text_config()) * self._model.dtype.itemsize * capacity
+        # Keys and values have the type that is computed in, which quantized embeddings do not.
+        size = max(part.element_size() for part in self._model.parameters() if part.is_floating_point())
+        row = cached_per_token(self._model.config.get_text_config()) * size * capacity
         return max(1, min(self._batch, int(available_bytes(str(self._model.device)) // (2 * row))))
 
     def agrees(self) -> bool:
@@ -271,6 +273,22 @@ class Decoder:
         return sorted(kept + others[: max(0, missing)])
 
     def _mask(self, cache: RowCache, positions: Any) -> Any:
+        """Return the mask that the model's attention takes, or one for each kind of its layers."""
+        masks = self._masks(cache, positions)
+        if isinstance(masks, dict):
+            return {kind: self._convert(mask) for kind, mask in masks.items()}
+        return self._convert(masks)
+
+    def _convert(self, mask: Any) -> Any:
+        """Return a mask as it is, or as numbers to add, which attention that is written out in torch takes."""
+        import torch
+
+        if self._model.config._attn_implementation != "eager":
+            return mask
+        added = torch.zeros(mask.shape, dtype=self._model.dtype, device=mask.device)
+        return added.masked_fill(~mask, torch.finfo(added.dtype).min)
+
+    def _masks(self, cache: RowCache, positions: Any) -> Any:
         whole = cache.mask(positions)
         if self._sliding is None or cache.window[3] <= self._sliding:
             return whole

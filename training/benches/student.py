@@ -67,7 +67,7 @@ def check_student(
         "student": name,
         "prompts": len(observed),
         "prompt_tokens": _spread(tokens),
-        "peak_memory_gb": _peak_memory(),
+        "peak_memory_gb": peak_memory_gb(),
         "symbols": symbols,
         "modes": modes,
         "trainable": trainable,
@@ -135,7 +135,7 @@ def _spread(tokens: Sequence[int]) -> dict[str, float] | None:
     return {"min": min(tokens), "median": statistics.median(tokens), "max": max(tokens)}
 
 
-def _peak_memory() -> float:
+def peak_memory_gb() -> float:
     """Return the most memory used, in 10^9 bytes: of the GPU where one is used, else of this process."""
     torch = sys.modules.get("torch")  # a student without weights here does not load it
     if torch is not None and torch.cuda.is_available() and (used := torch.cuda.max_memory_allocated()):

@@ -23,15 +23,23 @@ def bench_forecast(
     seed: Annotated[int, typer.Option(help="Seed of the market that the prompts come from.")] = 101,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the speed of batched forecasts with one generate call a bar."""
-    from llm.backends import load_trainable_student
+    """Compare the speed of each mode with one `model.generate` call a bar."""
+    from llm.backends import require_trainable
     from training.benches.forecast import measure_speed
     from tui.cli.tables import print_pairs
 
-    model = load_trainable_student(_student_settings(flags))
+    wanted = _student_settings(flags)
+    require_trainable(wanted)
     with ProgressDisplay() as progress:
-        measured = measure_speed(model, seed=seed, prompts=prompts, on_progress=progress)
-    print_json(measured) if as_json else print_pairs(measured)
+        measured = measure_speed(wanted, seed=seed, prompts=prompts, on_progress=progress)
+    if as_json:
+        print_json(measured)
+        return
+    modes = measured.pop("modes")
+    print_pairs(measured)
+    for name, figures in modes.items():
+        if figures is not None:
+            print_pairs({f"{name} {key}": value for key, value in figures.items()})
 
 
 @bench_app.command("edge")
