@@ -280,7 +280,7 @@ class Decoder:
         return self._convert(masks)
 
     def _convert(self, mask: Any) -> Any:
-        """Return a mask as it is, or as numbers to add, which attention that is written out in torch takes."""
+        """Return a mask as it is, or as numbers to add, which attention written out in torch takes."""
         import torch
 
         if self._model.config._attn_implementation != "eager":
