@@ -33,8 +33,8 @@ def sanitize(text: str, limit: int) -> str:
     """
     # As many words as the line has characters are enough. Halves of pairs are nothing a tokenizer takes.
     words = text.split(maxsplit=limit)[:limit]
-    line = " ".join(word[:limit] for word in words).translate(_DEFUSED)[:limit].rstrip()
-    return _HALF_PAIR.sub(" ", line)
+    line = _HALF_PAIR.sub(" ", " ".join(word[:limit] for word in words))
+    return line.translate(_DEFUSED)[:limit].rstrip()
 
 
 def clean_line(text: str, width: int) -> str:

@@ -2,7 +2,7 @@
 
 The same days of a simulated market are asked with a harmless headline and with another text in its place. An
 answer is flipped where the direction is another one; `moved` is the mean change of the probability of up,
-`moved_any` that of its absolute value. The kind "harmless" has other harmless headlines: what any change does.
+`moved_any` that of its absolute value. The kind "harmless" has others of these, as a control.
 """
 
 import argparse
