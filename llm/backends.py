@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from engine.errors import StudentError, UsageError
+from engine.errors import ClosecallError, StudentError, UsageError
 from llm.model_files import TINY, model_metadata
+from llm.prompts import DEFAULT_WINDOW, find_template
 from llm.student import Student, StudentSettings, TrainableStudent
 
 
@@ -97,6 +98,16 @@ def masks_by_default(wanted: StudentSettings) -> bool:
         return False
     folder = Path(wanted.student).expanduser()
     return not folder.is_dir() or model_metadata(folder).get("mask") is not False
+
+
+def find_window(wanted: StudentSettings) -> int:
+    """Return how many closed bars the template of a student looks at, without loading the student."""
+    folder = Path(wanted.student).expanduser()
+    stated = model_metadata(folder).get("prompt") if folder.is_dir() else None
+    try:
+        return find_template(wanted.prompt or str(stated or "full"), wanted.task).window
+    except ClosecallError:
+        return DEFAULT_WINDOW  # refused, with the student's name, when the student is loaded
 
 
 def describe_students() -> str:

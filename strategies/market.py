@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from math import ceil
 
 from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
@@ -13,11 +14,12 @@ from engine.model import Bar, NewsItem
 from feeds.quality.checks import summarize_blocking
 from feeds.quality.findings import Finding, Kind
 from feeds.simulated.market import OracleView
-from strategies.config import BacktestConfig
+from llm.backends import find_window
+from strategies.config import BacktestConfig, student_settings
 from strategies.console import pluralize
 
 _WARM_UP = timedelta(days=70)
-"""Bars from before the start, so that the first forecast has a full window behind it."""
+"""The least of `warm_up`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ def build_market(
     if last <= start:
         raise DataError(f"no bar from {config.start} on; choose an earlier --start")
     items, about_news = news
-    usable = [item for item in items if start - _WARM_UP < item.available_at <= last]
+    usable = [item for item in items if start - warm_up(config) < item.available_at <= last]
     if items and not usable:
         known = sorted(item.available_at.date() for item in items)
         about_news = [
@@ -153,9 +155,15 @@ def accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list
     return repaired + ([f"Accepted because of --allow-bad-data: {harm}."] if harm else [])
 
 
+def warm_up(config: BacktestConfig) -> timedelta:
+    """Return how far back bars are read, so that the first forecast has a full window behind it."""
+    # Five bars a week where markets close at weekends, and two weeks of holidays.
+    return max(_WARM_UP, timedelta(days=ceil(find_window(student_settings(config)) * 7 / 5) + 14))
+
+
 def history_start(config: BacktestConfig) -> date | None:
     """Return the first day of which bars and findings count; None for all."""
-    return config.start - _WARM_UP if config.start else None
+    return config.start - warm_up(config) if config.start else None
 
 
 def is_within(day: date, since: date | None, until: date | None) -> bool:

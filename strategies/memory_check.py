@@ -15,11 +15,12 @@ import numpy as np
 
 from engine.errors import DataError
 from engine.metrics.accuracy import decision_day, is_hit, proportion_ci
-from engine.model import Bar, Forecast, NewsItem, Observation, Prediction
+from engine.model import Bar, Forecast, Observation, Prediction
 from engine.outcomes import Outcome, OutcomeFinder
 from engine.timeline import build_observations
 from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
+from llm.masking import shift_observation
 from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData, load_market_data
@@ -147,7 +148,7 @@ def check_memory(
     rng = np.random.default_rng(config.seed)
     asked: dict[Change, tuple[Student, Sequence[Observation]]] = {
         Change.MASKED: (masked, seen),
-        Change.DATES_SHIFTED: (plain, [shift_dates(each, _SHIFT) for each in seen]),
+        Change.DATES_SHIFTED: (plain, [shift_observation(each, _SHIFT) for each in seen]),
         Change.NEWS_REMOVED: (plain, [replace(each, news=()) for each in seen]),
         Change.NEWS_SHUFFLED: (plain, _swap_news(decisions, rng, opposite=False)),
         Change.NEWS_TURNED: (plain, _swap_news(decisions, rng, opposite=True)),
@@ -208,28 +209,6 @@ def _sample_decisions(market: MarketData, window: int, most: int) -> list[_Decis
     return [known[place] for place in places]
 
 
-def shift_dates(observation: Observation, by: timedelta) -> Observation:
-    """Return the same bars and news at another time."""
-    return replace(
-        observation,
-        as_of=observation.as_of + by,
-        bars=tuple(
-            replace(bar, opens_at=bar.opens_at + by, closes_at=bar.closes_at + by) for bar in observation.bars
-        ),
-        news=tuple(_shift_item(item, by) for item in observation.news),
-    )
-
-
-def _shift_item(item: NewsItem, by: timedelta) -> NewsItem:
-    seen = item.first_seen_at
-    return replace(
-        item,
-        published_at=item.published_at + by,
-        available_at=item.available_at + by,
-        first_seen_at=None if seen is None else seen + by,
-    )
-
-
 def turn_prices(observation: Observation) -> Observation:
     """Return the observation with every past return turned round; the last close stays."""
     square = observation.last_close**2
@@ -268,8 +247,8 @@ def _swap_news(
             swapped.append(seen)
             continue
         other = others[int(rng.integers(len(others)))]
-        by = seen.as_of - other.as_of
-        swapped.append(replace(seen, news=tuple(_shift_item(item, by) for item in other.news)))
+        moved = shift_observation(other, seen.as_of - other.as_of)
+        swapped.append(replace(seen, news=moved.news))
     return swapped
 
 

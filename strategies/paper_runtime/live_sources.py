@@ -23,6 +23,7 @@ from strategies.console import print_stderr, print_wait
 from strategies.data_folder import BARS_FOLDER
 from strategies.instrument_settings import build_instruments
 from strategies.live_data import create_collector
+from strategies.market import warm_up
 from strategies.market_data import MarketData
 from strategies.paper.clock import Source
 from strategies.paper_runtime.action_watch import ActionWatch
@@ -31,8 +32,8 @@ from strategies.source_routing import RetryContext, SourceClients, assign_symbol
 
 _AHEAD, _BEHIND = timedelta(days=366), timedelta(days=45)
 _ASK_SECONDS = 30.0
-_HISTORY = timedelta(days=120)
-"""Covers the window of every prompt template, also over the longest holidays."""
+_LEAST_HISTORY = timedelta(days=120)
+"""Days before the session of which bars are fetched, or more where the prompt looks at more."""
 
 
 class LiveSources:
@@ -48,6 +49,7 @@ class LiveSources:
     ) -> None:
         config = plan.config
         self._plan, self._config, self._clock = plan, config, clock
+        self._before = max(_LEAST_HISTORY, warm_up(config))
         sources = [source for source in config.store if source != FILES]
         if not sources:
             raise UsageError(f"name a live source: --source {list_sources()}; or --replay")
@@ -137,7 +139,7 @@ class LiveSources:
             self._clients.get(source),
             store,
             symbols,
-            (since - _HISTORY).date(),
+            (since - self._before).date(),
             (since - timedelta(days=1)).date(),
             clock=self._clock,
             sleep=self._sleep,
@@ -149,12 +151,12 @@ class LiveSources:
             instrument = self._instruments[symbol]
             read = store.read(source, symbol).bars(instrument, calendars[instrument.calendar])
             history[symbol] = [
-                bar for bar in read if since - _HISTORY <= bar.opens_at and bar.closes_at <= since
+                bar for bar in read if since - self._before <= bar.opens_at and bar.closes_at <= since
             ]
         return history
 
     def _calendars(self, begun: date) -> dict[str, Calendar]:
-        first = begun - _HISTORY - _BEHIND
+        first = begun - self._before - _BEHIND
         last = self._clock().date() + _AHEAD
         codes = {instrument.calendar for instrument in self._instruments.values()}
         return {code: load_calendar(code, first, last) for code in codes}

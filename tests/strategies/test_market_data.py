@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from engine.calendars import load_calendar
 from strategies.config import BacktestConfig
 from strategies.config_file import load_config
 from strategies.instrument_settings import build_instruments, find_unused_names
+from strategies.market import history_start
 from tests.support.places import SHARED_CASES, needs_shared_cases
 from tests.support.tables_on_disk import BAR_HEADER, bar_lines, write_bars, write_lines, write_news
 from tui.cli.main import run
@@ -263,3 +264,17 @@ def test_news_of_other_days_alone_is_said_to_be_of_other_days(tmp_path, publishe
     if is_noted:
         assert "the 1 item" in noted[0]
         assert "from 2021-05-03 to 2021-05-03" in noted[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "days"), [(None, 70), ("full", 70), ("append", 140), ("unknown", 70), ("mine", 140)]
+)
+def test_bars_are_read_from_as_far_back_as_the_prompt_looks(tmp_path, prompt, days):
+    # Neither the student nor its weights are there: only its closecall.json is read, where it has one.
+    student = tmp_path / "student"
+    if prompt == "mine":
+        student.mkdir()
+        (student / "closecall.json").write_text('{"prompt": "append"}')
+        prompt = None
+    config = BacktestConfig(student=str(student), prompt=prompt, start=date(2024, 6, 1))
+    assert history_start(config) == date(2024, 6, 1) - timedelta(days=days)

@@ -12,12 +12,13 @@ from engine.outcomes import OutcomeFinder
 from engine.timeline import build_observations
 from llm.answers import format_answer
 from llm.chat import render
+from llm.masking import shift_observation
 from llm.model_files import model_folder
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData
-from strategies.memory_check import Basis, Change, check_memory, shift_dates, turn_prices
+from strategies.memory_check import Basis, Change, check_memory, turn_prices
 from tests.support.students import RuleStudent
 
 DAYS = 40
@@ -137,7 +138,7 @@ def test_prices_turned_round_have_the_opposite_returns_and_the_same_last_close(m
     ratios = [(a.close / b.close) * (c.close / d.close) for a, b, c, d in pairs(seen.bars, turned.bars)]
     assert ratios == pytest.approx([1.0] * 8)
     assert turn_prices(turned).bars[0].high == pytest.approx(seen.bars[0].high)
-    earlier = shift_dates(seen, timedelta(days=-70))
+    earlier = shift_observation(seen, timedelta(days=-70))
     assert (seen.as_of - earlier.as_of, len(earlier.news)) == (timedelta(days=70), len(seen.news))
 
 

@@ -1,7 +1,6 @@
 """`closecall forecast`: one forecast of one symbol, now."""
 
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
     from strategies.config import BacktestConfig
     from strategies.latest_forecast import LatestForecast
-
-_HISTORY = timedelta(days=70)
-"""What is fetched from a source: a full window of bars with weekends and holidays among them."""
 
 
 @config_options(
@@ -77,10 +73,11 @@ def forecast(
 
 
 def _fetch(settings: "BacktestConfig", overrides: dict[str, str], data: "Path | None") -> None:
+    from strategies.market import warm_up
     from tui.cli.data import fetch_sources
     from tui.cli.progress import ProgressDisplay
 
-    since = settings.model_copy(update={"start": (utc_now() - _HISTORY).date()})
+    since = settings.model_copy(update={"start": (utc_now() - warm_up(settings)).date()})
     with ProgressDisplay() as progress:
         fetch_sources(
             since, overrides, data, progress, {"timeframe": "1d", "adjustment": None}, {"retry_gaps": False}
