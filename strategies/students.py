@@ -100,5 +100,5 @@ def require_next_close(config: BacktestConfig, command: str) -> None:
     if config.task is not Task.NEXT:
         raise UsageError(
             f"--task {config.task}: it is scored and never traded, so {command} has no use for it; "
-            "run closecall backtest with the built-in strategy"
+            "leave it out, or score it with closecall backtest, without --strategy"
         )
