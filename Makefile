@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-no-edge bench-server bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash bench-scale picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-hostile bench-no-edge bench-server bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash bench-scale picture
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -101,6 +101,9 @@ bench-dash: $(READY) ## the dashboard beside a journal of a million events (abou
 
 bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
 	$(BIN)/closecall bench grpo --json
+
+bench-hostile: $(READY) ## answers that hostile news turns round, by kind (STUDENT=smollm2 TEXTS=2 DAYS=2 for a sample)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.hostile_news --student $(or $(STUDENT),tiny) --texts $(or $(TEXTS),0) --days $(or $(DAYS),5)
 
 bench-drift: $(READY) ## walk-forward through a reversal of the news (resumable, up to an hour)
 	$(BIN)/closecall bench drift --json

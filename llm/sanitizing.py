@@ -14,6 +14,7 @@ _BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u3164\uffa0\u2581\u2800"), " ")
 # what is no character at all are removed, and so are marks that only choose a variant or join.
 _REMOVED = frozenset({"Cf", "Co", "Cs", "Cn"})
 _INVISIBLE_MARKS = re.compile("[\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _MANY_MARKS = re.compile(r"([#*=_~^-])\1{2,}")
 _ADDRESS = re.compile(r"https?://\S*", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
@@ -30,7 +31,10 @@ def sanitize(text: str, limit: int) -> str:
 
     The templates `compact` and `full-v1` use it; `clean_line` does more.
     """
-    return " ".join(text.translate(_DEFUSED).split())[:limit].rstrip()
+    # As many words as the line has characters are enough. Halves of pairs are nothing a tokenizer takes.
+    words = text.split(maxsplit=limit)[:limit]
+    line = " ".join(word[:limit] for word in words).translate(_DEFUSED)[:limit].rstrip()
+    return _HALF_PAIR.sub(" ", line)
 
 
 def clean_line(text: str, width: int) -> str:

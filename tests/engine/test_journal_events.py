@@ -70,8 +70,8 @@ def test_a_kind_that_is_not_known_and_a_payload_that_is_none_are_refused():
 
 def test_rules_that_this_version_has_are_accepted_older_and_newer_ones_named(monkeypatch):
     require_rules(1, "session s", "start anew")
-    with pytest.raises(RulesError, match=r"rules 3 of a newer closecall.*upgrade"):
-        require_rules(3, "session s", "start anew")
+    with pytest.raises(RulesError, match=r"rules 4 of a newer closecall.*upgrade"):
+        require_rules(4, "session s", "start anew")
     with pytest.raises(RulesError, match=r"older rules \(1; .* 2: an order that cash does not cover"):
         require_rules(1, "run r", "start it again", oldest=2)
     monkeypatch.setattr("engine.journal.events.rules.RULES", 3)

@@ -23,6 +23,7 @@ from llm.student import DecodingMode, Quantization, StudentSettings
 from strategies.backtest import backtest
 from strategies.config_file import load_config
 from strategies.paper_runtime.launch import build_launch_spec
+from tests.support.own_processes import ran, started
 from tests.support.servers.openai import OpenAIServer, completion, state_logprobs
 from tests.support.students import DOWN, UP
 from training.retraining.source import read_source
@@ -438,15 +439,13 @@ def test_a_run_that_is_killed_loses_at_most_one_batch(tmp_path):
     command += ["--config", str(config), "--data-dir", str(tmp_path / "data"), "--json"]
     with OpenAIServer(("regex",), seconds=0.1) as server:
         config.write_text(f'student = "{server.student}"\nbatch = 4\nprompt = "compact"\nmarket.days = 24\n')
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
+        with started(command, stdout=subprocess.DEVNULL) as process:
             while len(server.prompts) < 12 and process.poll() is None:
                 time.sleep(0.01)
-        finally:
             process.kill()
             process.wait()
         asked, server.seconds = len(server.prompts), 0.0
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        ran(command, stdout=subprocess.DEVNULL, check=True)
         again = len(server.prompts) - len(set(server.prompts))
     assert 12 <= asked < len(set(server.prompts))
     assert again <= 4

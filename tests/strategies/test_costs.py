@@ -221,7 +221,7 @@ def test_a_run_recounted_by_pandas_has_the_same_cash_and_value_to_the_last_digit
     result = cc.backtest(data, strategy=strategy(), **settings)
     assert len(result.fills) > 10
     first = result.fills.groupby("symbol")["size"].first()
-    assert (first.min() < 0) is (strategy is LongShort)
+    assert bool(first.min() < 0) == (strategy is LongShort)
     cash, value = recount(result, data, commission_of)
     assert result.equity["cash"].tolist() == pytest.approx(cash.tolist(), rel=1e-12)
     assert result.equity["value"].tolist() == pytest.approx(value.tolist(), rel=1e-12)

@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from llm.loading import quiet_deprecations
 from training.grpo.merged_lora import MergedLora, should_merge
 from training.grpo.rollouts import (
     SamplingConfig,
@@ -42,7 +43,8 @@ def small_model(attention: str = "sdpa", **changes: Any) -> Any:
 def with_lora(model: Any) -> Any:
     torch.manual_seed(1)
     shape = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-    return get_peft_model(model, shape)
+    with quiet_deprecations():
+        return get_peft_model(model, shape)
 
 
 def drawn_answers(copies: int, tokens: int) -> torch.Tensor:

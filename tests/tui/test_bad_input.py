@@ -80,7 +80,7 @@ BAD_FILES = {
     "an image": ("BTC-USD.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "UTF-8"),
     "a broken Parquet": ("BTC-USD.parquet", b"PAR1 not at all PAR1", "Parquet"),
     "an empty Parquet": ("BTC-USD.parquet", b"", "Parquet"),
-    "another ending": ("BTC-USD.xlsx", b"PK", "save the sheet as CSV"),
+    "another ending": ("BTC-USD.xlsx", b"PK", "choose File, Save As"),
     "a holiday": (
         "AAPL.csv",
         f"{BAR_HEADER}\n2024-01-01,1,1,1,1,1".encode(),
@@ -166,7 +166,7 @@ def test_news_that_fights_back_changes_no_line_of_the_terminal(tmp_path, capsys)
 
 
 def test_a_fault_of_closecall_itself_is_one_line_that_asks_for_a_report(tmp_path, capsys, monkeypatch):
-    def broken(_config, _data_dir):
+    def broken(*_args):
         raise RuntimeError("first line\nsecond line")
 
     monkeypatch.setattr("strategies.backtest.load_market_data", broken)

@@ -149,8 +149,8 @@ def test_bars_take_several_words_and_news_on_what_is_not_traded_is_counted(close
     assert said.out.startswith("Backtest  2024-01-01 to 2024-01-12  student tiny")
     assert "2 symbols: BTC-USD, ETH-USD" in said.out
     assert re.search(r"\n24 bars in [\d.,]+ s, 2 news items, 14 forecasts", said.out)
-    for stage in ("reading bars 24/24", "checking bars 24/24", "trading bars 120/120"):
-        assert stage in said.err
+    assert "trading bars 120/120" in said.err
+    assert "reading" not in said.err  # it took no time, and an error would stand alone
     assert (
         "2 news items of these days skipped: on symbols that are not traded. Most frequent: DOGE-USD (1), "
         "SOL-USD (1);" in (" ".join(said.out.split()))
@@ -166,7 +166,7 @@ def test_news_of_other_days_is_counted_neither_as_read_nor_as_skipped(closecall,
     shown = " ".join(
         closecall("backtest", "--bars", bars, "--news", news, "--start", "2024-01-07").out.split()
     )
-    assert "bars, 1 news item, " in shown
+    assert re.search(r"bars in [\d.]+ s, 1 news item, ", shown)
     assert (
         "1 news item of these days skipped: on symbols that are not traded. Most frequent: DOGE-USD (1)"
         in shown

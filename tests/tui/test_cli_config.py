@@ -33,6 +33,7 @@ think_tokens = 64
 device = "cpu"
 dtype = "float32"
 task = "next"
+calibrate = "platt"
 mask = false
 allow_remote = false
 cash = 5000

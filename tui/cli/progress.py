@@ -12,6 +12,9 @@ from tui.formatting import format_duration
 
 _LINE_EVERY_SECONDS = 15.0
 _RATE_SECONDS = 86_400.0
+_READING = ("reading", "checking")
+_READING_PATIENCE = 2.0
+"""An error in what is read shall stand alone, unless reading it takes long."""
 _SHORT_SECONDS = 5.0
 """Over how long a rate is measured: a fold of a walk-forward may take an hour."""
 
@@ -89,7 +92,8 @@ class ProgressDisplay:
         if not total:
             return  # nothing to tell yet, and an error that follows shall stand alone
         now = time.monotonic()
-        if now - self._begun.setdefault(stage, (now, done))[0] < self._patience:
+        patience = _READING_PATIENCE if stage.startswith(_READING) else self._patience
+        if now - self._begun.setdefault(stage, (now, done))[0] < patience:
             return
         ended = done == total and stage not in self._ended
         if now - self._last_line.get(stage, -math.inf) < _LINE_EVERY_SECONDS and not ended:
