@@ -78,7 +78,9 @@ def _read(path: Path) -> dict[str, Any]:
             raise StudentError(f"{path}: more than {_MAX_BYTES:,} bytes; a template is a short text")
         tables = tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
-        raise StudentError(f"{path}: cannot read the template: {error.strerror or error}") from error
+        raise StudentError(
+            f"{path}: cannot read the template: {error.strerror or error}; check the path"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudentError(f"{path}: no TOML in UTF-8: {error}; copy a file of {_FOLDER}") from error
     base = tables.get("extends")

@@ -144,9 +144,10 @@ def _print_check(figures: Mapping[str, Any]) -> None:
         "peak memory": f"{figures['peak_memory_gb']:.2f} GB",
     }
     for mode, measured in figures["modes"].items():
+        hours = float(f"{measured.get('hours_per_year', 0.0):.2g}")
         rows[f"mode {mode}"] = measured.get("unusable") or (
             f"{measured['forecasts_per_second']:.3g} forecasts a second, {measured['parse_rate']:.0%} "
-            f"readable, {measured['hours_per_year']:.2g} hours for a year of {figures['symbols']} symbols"
+            f"readable, {hours:,g} hours for a year of {figures['symbols']} symbols"
         )
     rows["can be trained here"] = "yes" if figures["trainable"] else f"no: {figures['trainable_reason']}"
     print_pairs(rows)
