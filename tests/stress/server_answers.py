@@ -27,6 +27,7 @@ from llm.backends import load_student, load_trainable_student
 from llm.chat import render
 from llm.model_files import model_folder
 from llm.student import StudentSettings
+from tests.support.own_processes import started
 
 
 def main() -> None:
@@ -97,19 +98,18 @@ def serve_with_transformers(folder: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [str(Path(sys.executable).with_name("transformers")), "serve", folder, "--device", "cpu"]
-    with TemporaryDirectory() as home, (Path(home) / "log").open("w") as log:
-        process = subprocess.Popen(
+    with (
+        TemporaryDirectory() as home,
+        (Path(home) / "log").open("w") as log,
+        started(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
             env={**os.environ, "HF_HOME": home, "HF_HUB_OFFLINE": "1"},
             stdout=log,
             stderr=subprocess.STDOUT,
-        )
-        try:
-            _wait_until_healthy(f"http://127.0.0.1:{port}/health", process)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.terminate()
-            process.wait()
+        ) as process,
+    ):
+        _wait_until_healthy(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 def _wait_until_healthy(address: str, process: "subprocess.Popen[bytes]") -> None:

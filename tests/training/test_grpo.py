@@ -21,6 +21,7 @@ from engine.model import Direction
 from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
 from llm.answers import format_answer
+from llm.loading import quiet_deprecations
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
 from strategies.sizing import PositionSizing
@@ -334,7 +335,8 @@ def test_a_trainer_learns_beside_the_other_what_it_learns_alone(tmp_path) -> Non
     training, held_out = sets()
     turn = Semaphore(1)
     alone = _BenchTrainer(StudentSettings(), training, recipe, tmp_path, turn, turn)
-    alone.train(lambda *_: None, "alone")
+    with quiet_deprecations():
+        alone.train(lambda *_: None, "alone")
     assert alone._trainer.args.gradient_accumulation_steps == 1
     measured = measure_step_time(StudentSettings(), training, held_out, recipe, lambda *_: None)
     learned = [{**entry, "seconds": None} for entry in (alone.figures(held_out), measured["shared"])]
