@@ -74,7 +74,7 @@ class Swing(cc.Strategy):
         self.days += 1
         for symbol in slice.bars:
             if self.days % 2 == 0:
-                weight = self.weights[sum(map(ord, symbol)) % len(self.weights)]
+                weight = self.weights[ord(symbol[0]) % len(self.weights)]
                 self.order_target_percent(symbol, weight if self.days % 4 == 0 else 0.0)
 
 
