@@ -100,5 +100,5 @@ def require_next_close(config: BacktestConfig, command: str) -> None:
     if config.task is not Task.NEXT:
         raise UsageError(
             f"--task {config.task}: it is scored and never traded, so {command} has no use for it; "
-            "use the built-in strategy, in a backtest"
+            "run: closecall backtest --task same-day"
         )

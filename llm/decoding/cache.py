@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-_SLOT_STEP = 64
+_SLOT_STEP = 32
 """Slots are looked at in multiples of this, so that shapes, and with them kernels, are few."""
 
 

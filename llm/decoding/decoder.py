@@ -12,14 +12,16 @@ differ in the last bits, and a choice between two tokens that are closer than th
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from llm.decoding.attention import grouped_attention
 from llm.decoding.cache import RowCache
 from llm.decoding.programs import Program
 from llm.memory import available_bytes, cached_per_token
 
 _LEAST_ROWS = 16
-_PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
+_PREFILL_TOKENS = {"cpu": 512, "cuda": 8192}
 _PREFILL_SHARE = 0.9
 _PROBE_TOKENS = 40
 _TOLERANCE = 0.02
@@ -123,7 +125,7 @@ class Decoder:
 
             try:
                 with torch.inference_mode():
-                    rows = [_Row(prompt) for prompt in some]
+                    rows = self._arrange([_Row(prompt) for prompt in some])
                     self._run_batch(rows, capacity, report)
             except (torch.OutOfMemoryError, MemoryError) as error:
                 self._trunk = None
@@ -181,6 +183,13 @@ class Decoder:
         self._decode(cache, rows, steps)
         self.meter.answer_seconds += time.perf_counter() - started
 
+    def _arrange(self, rows: list[_Row]) -> list[_Row]:
+        """Return the rows by their length where a call costs more than what neighbours could share."""
+        new = [len(row.sequence) - _shared(before.sequence, row.sequence) for before, row in pairwise(rows)]
+        if new and sum(new) / len(new) < 2 * self._call_tokens:
+            return sorted(rows, key=lambda row: len(row.sequence))
+        return rows
+
     def _groups(self, sequences: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
         """Split sequences into those that are computed together: too short to be worth a call each."""
         budget = _PREFILL_TOKENS.get(self._model.device.type, 512)
@@ -190,7 +199,7 @@ class Decoder:
             new = len(sequence) - _shared(before, sequence)
             if groups:
                 group = [*groups[-1], sequence]
-                size = len(group) * (max(map(len, group)) - _shared(group[0], group[-1]))
+                size = len(group) * (max(map(len, group)) - _shared_by_all(group))
                 if size <= budget and size <= alone + new + self._call_tokens * (len(group) - 1):
                     groups[-1] = group
                     alone += new
@@ -204,7 +213,7 @@ class Decoder:
     ) -> list[Any]:
         """Compute the sequences of a group into the rows from `row` on, and return the logits after each."""
         shortest = min(map(len, group))
-        shared = min(_shared(group[0], group[-1]), shortest - _LEAST_ROWS) if len(group) > 1 else shortest
+        shared = min(_shared_by_all(group), shortest - _LEAST_ROWS) if len(group) > 1 else shortest
         if shared > 0:
             self._extend_trunk(group[0][:shared], capacity)
             if self._trunk is not None:
@@ -255,14 +264,15 @@ class Decoder:
         positions = cache.place(starts, width, device, first)
         ends = [len(row) - 1 for row in tokens]
         kept = sorted(set(ends))
-        output = self._model(
-            input_ids=torch.tensor(filled, device=device),
-            attention_mask=self._mask(cache, positions),
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=torch.tensor(self._at_least(kept, width, len(tokens)), device=device),
-        )
+        with grouped_attention(self._model):
+            output = self._model(
+                input_ids=torch.tensor(filled, device=device),
+                attention_mask=self._mask(cache, positions),
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(self._at_least(kept, width, len(tokens)), device=device),
+            )
         places = {end: place for place, end in enumerate(self._at_least(kept, width, len(tokens)))}
         return [output.logits[row, places[end]] for row, end in enumerate(ends)]
 
@@ -313,6 +323,11 @@ def _advance(rows: Sequence[_Row], logits: Sequence[Any]) -> list[tuple[int, ...
         table = torch.stack([of_row.index_select(0, index) for of_row in logits]).float().cpu().numpy()
         columns = [[places[token] for token in wanted or ()] for wanted in choices]
     return [row.program.advance(table[n, columns[n]]) for n, row in enumerate(rows)]
+
+
+def _shared_by_all(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many first tokens all sequences share."""
+    return min(_shared(sequences[0], sequence) for sequence in sequences)
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
