@@ -18,9 +18,10 @@ from typing import Any
 from llm.decoding.attention import grouped_attention
 from llm.decoding.cache import RowCache
 from llm.decoding.programs import Program
-from llm.memory import available_bytes, cached_per_token
+from llm.memory import available_bytes, cached_per_token, weights_bytes
 
 _LEAST_ROWS = 16
+_LEAST_CACHE_BYTES = 2**29
 _PREFILL_TOKENS = {"cpu": 512, "cuda": 8192}
 _PREFILL_SHARE = 0.9
 _PROBE_TOKENS = 40
@@ -138,11 +139,18 @@ class Decoder:
             yield [(row.place, row.program.answer) for row in rows]
 
     def _rows_that_fit(self, capacity: int) -> int:
-        """Return how many prompts are taken together: keys and values get half of the free memory."""
+        """Return how many prompts are taken together.
+
+        Keys and values get half of the free memory; on a processor, which gains little from more rows, at most
+        half of what the weights take.
+        """
         # Keys and values have the type that is computed in, which quantized embeddings do not.
         size = max(part.element_size() for part in self._model.parameters() if part.is_floating_point())
         row = cached_per_token(self._model.config.get_text_config()) * size * capacity
-        return max(1, min(self._batch, int(available_bytes(str(self._model.device)) // (2 * row))))
+        limit = available_bytes(str(self._model.device)) // 2
+        if self._model.device.type == "cpu":
+            limit = min(limit, max(_LEAST_CACHE_BYTES, weights_bytes(self._model) // 2))
+        return max(1, min(self._batch, int(limit // row)))
 
     def agrees(self) -> bool:
         """Return whether it computes what the model does by itself; one of an unusual kind may not."""
