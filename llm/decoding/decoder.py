@@ -141,8 +141,8 @@ class Decoder:
     def _rows_that_fit(self, capacity: int) -> int:
         """Return how many prompts are taken together.
 
-        Keys and values get half of the free memory; on a processor, which gains little from more rows, half of
-        what the weights take at most.
+        Keys and values get half of the free memory; on a processor, which gains little from more rows,
+        half of what the weights take at most.
         """
         # Keys and values have the type that is computed in, which quantized embeddings do not.
         size = max(part.element_size() for part in self._model.parameters() if part.is_floating_point())
