@@ -273,7 +273,7 @@ _REFUSALS = (
 
 class _BoundedStream(httpx2.AsyncByteStream):
     def __init__(self, response: httpx2.Response) -> None:
-        assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # for the type
+        assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # narrows the type for mypy
         self._stream = response.stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
