@@ -28,7 +28,6 @@ _PROBE_TOKENS = 40
 _TOLERANCE = 0.02
 """Of the largest logit: types of 16 bits differ by as much between shapes."""
 _CAPACITY_STEP = 256
-"""Rows have room for multiples of this, so that what the last prompts shared is kept from call to call."""
 _CALL_FLOPS = 5e7
 """What a layer could compute in the time that calling it takes: some 2 ms at 25 GFLOPS."""
 
@@ -114,6 +113,7 @@ class Decoder:
         """
         import torch
 
+        self._trunk = None  # weights may have been trained since the last call
         ordered = sorted(prompts, key=lambda prompt: prompt.tokens)
         longest = max((len(prompt.tokens) + prompt.room for prompt in ordered), default=0)
         capacity = -(-(longest + _LEAST_ROWS) // _CAPACITY_STEP) * _CAPACITY_STEP
@@ -241,9 +241,10 @@ class Decoder:
         if kept == len(sequence) == len(self._trunk_tokens):
             return
         kept = max(0, min(kept, len(sequence) - _LEAST_ROWS))
-        self._trunk_tokens = sequence
+        self._trunk_tokens = ()  # an interruption midway must leave nothing that looks computed
         self.meter.prompt_tokens += len(sequence) - kept
         (self._trunk_logits,) = self._forward(self._trunk, [sequence[kept:]], [kept])
+        self._trunk_tokens = sequence
 
     def _decode(self, cache: RowCache, rows: Sequence[_Row], steps: Sequence[tuple[int, ...] | None]) -> None:
         """Run the programs round by round, until all have ended."""

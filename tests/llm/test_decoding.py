@@ -88,6 +88,18 @@ def test_a_beginning_that_was_computed_before_changes_no_bit(tiny, prompts):
         assert (decoder.logits(ids) == before).all()
 
 
+def test_weights_that_were_trained_since_leave_nothing_of_the_answers_before(prompts):
+    import torch
+
+    student = load_student(TINY)
+    before = student.answer(prompts[:1], silent)
+    with torch.no_grad():
+        for weight in student.model.parameters():
+            weight.mul_(1.1)
+    fresh = with_weights(student)
+    assert student.answer(prompts[:1], silent) == fresh.answer(prompts[:1], silent) != before
+
+
 def test_a_batch_that_memory_does_not_hold_is_halved(tiny, prompts, monkeypatch):
     import torch
 
