@@ -129,3 +129,7 @@ def _current_flag(word: str) -> str:
         return word
     sys.stderr.write(f"closecall: {flag} is now called {_OLD_FLAGS[flag]}; the old name still works\n")
     return f"{_OLD_FLAGS[flag]}{equals}{value}"
+
+
+if __name__ == "__main__":
+    main()
