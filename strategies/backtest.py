@@ -27,6 +27,7 @@ from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
 from strategies import baselines
 from strategies.calibration import calibrate, describe_calibration
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.console import Progress
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
@@ -84,6 +85,7 @@ def backtest(
         require_free(config.out, overwrite=config.overwrite)
     if strategy is not None:
         require_next_close(config, "a strategy")
+    comparators = resolve_comparators(config.comparators, BASELINES)
     on_progress("reading", 0, 0)
     began_at = clock()
     market = data or load_market_data(config, data_dir, on_progress)
@@ -127,6 +129,7 @@ def backtest(
                 forecasts.num_generated,
                 simulations,
                 strategy_name,
+                comparators=comparators,
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from engine.instruments import AssetClass
+from engine.metrics.verdicts import Claim
 from engine.trading.risk import RiskLimits
 from feeds.files.layouts import ColumnSettings
 from feeds.history.endpoints import require_url
@@ -417,6 +418,14 @@ class BacktestConfig(Table):
         ),
     ] = 1.0
     allow_short: Annotated[bool, Field(description="Sell short on forecasts of a fall.")] = False
+    comparator: Annotated[
+        tuple[str, ...],
+        added_key(
+            default=(),
+            description="Baseline that a verdict compares with, as CLAIM=NAME, where CLAIM is direction, "
+            "probability, close or pnl.",
+        ),
+    ] = ()
     seed: Annotated[
         int,
         Field(ge=0, le=2**32 - 1, description="Seed of the simulated market, random baseline and training."),
@@ -469,6 +478,23 @@ class BacktestConfig(Table):
     def _read_old_keys(cls, values: object) -> object:
         """Journals of every version keep the keys of the first."""
         return _with_new_keys(values) if isinstance(values, dict) else values
+
+    @field_validator("comparator")
+    @classmethod
+    def _check_comparator(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        claims = [value.partition("=")[0].strip() for value in values]
+        for value, claim in zip(values, claims, strict=True):
+            if claim not in tuple(Claim) or not value.partition("=")[2].strip():
+                raise ValueError(f"{value!r} is not CLAIM=NAME with a CLAIM of {', '.join(Claim)}")
+            if claims.count(claim) > 1:
+                raise ValueError(f"{claim} has two comparators; give one")
+        return values
+
+    @property
+    def comparators(self) -> dict[Claim, str]:
+        """The comparator of each claim for which one is named."""
+        pairs = (value.partition("=") for value in self.comparator)
+        return {Claim(claim.strip()): name.strip() for claim, _, name in pairs}
 
     def stored(self) -> dict[str, Any]:
         """This configuration as journals keep it: JSON types, under the keys of the first version."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine.errors import suggest
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
+from engine.metrics.differences import Forecaster, compute_differences
 from engine.metrics.performance import compute_performance, deflated_sharpe
 from engine.metrics.registry import compute_metrics
-from engine.metrics.significance import compute_verdict
 from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
+from engine.metrics.verdicts import Claim, conclude
 from engine.model import Abstention, Bar, Direction, Forecast, Observation, Prediction
 from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
@@ -84,8 +85,8 @@ class Result:
         >>> result = cc.simulate(student="tiny", seed=8, days=60)
         >>> 0 <= result.scores.student.accuracy <= 1
         True
-        >>> result.verdict
-        'better'
+        >>> result.verdict, result.verdicts.direction.days
+        ('better', 59)
         >>> list(result.equity.columns)
         ['at', 'value', 'cash']
         >>> sorted(result.digests)
@@ -108,8 +109,16 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """Whether the student is "better" or "worse" than the best baseline, or "inconclusive"."""
-        return str(self.result["verdict"])
+        """The verdict of the direction: "better", "worse" or "inconclusive"."""
+        return str(self.result["verdicts"]["direction"]["result"])
+
+    @property
+    def verdicts(self) -> Scores[Scores[Any]]:
+        """The verdict of each claim: direction, probability, close and pnl.
+
+        Each has the fields of `engine.metrics.verdicts.Verdict`.
+        """
+        return Scores({claim: Scores(verdict) for claim, verdict in self.result["verdicts"].items()})
 
     @property
     def conclusions(self) -> list[str]:
@@ -200,20 +209,38 @@ def _list_fields(records: Sequence[object], *fields: str) -> Table:
     return fields, map(attrgetter(*fields), records)
 
 
-def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -> dict[str, Any]:
-    """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
+def scorecard(
+    simulations: Mapping[str, SimulationResult],
+    market: MarketData,
+    comparators: Mapping[Claim, str],
+    *,
+    can_short: bool,
+) -> dict[str, Any]:
+    """Return the scores of all, verdicts, digests and, on a simulated market, the share of edge captured.
+
+    Args:
+        simulations: What every forecaster's predictions came to in the engine, by name.
+        market: The market data.
+        comparators: The comparator of each claim.
+        can_short: Whether short positions are allowed.
+    """
     outcomes = OutcomeFinder(market.bars)
     student = simulations[STUDENT]
-    verdict = compute_verdict(
-        outcomes.match(student.calls), {name: outcomes.match(simulations[name].calls) for name in BASELINES}
+    forecasters = {
+        name: Forecaster(
+            scored=outcomes.match(each.calls), marks=each.engine.marks, cash=each.engine.starting_cash
+        )
+        for name, each in simulations.items()
+    }
+    differences = compute_differences(
+        forecasters.pop(STUDENT), forecasters, market.bars, comparators, can_short=can_short
     )
     return {
         "scores": {
             name: compute_metrics(outcomes.match(simulation.calls), simulation.engine, market.days_per_year)
             for name, simulation in simulations.items()
         },
-        "verdict": verdict.result,
-        "verdict_detail": asdict(verdict),
+        "verdicts": {claim: asdict(verdict) for claim, verdict in conclude(differences).items()},
         "edge_captured": edge_captured(student.calls, market.oracle) if market.oracle else None,
         "digests": output_digests(student),
     }
@@ -280,6 +307,7 @@ def build_result(
     simulations: Mapping[str, SimulationResult],
     strategy: str | None = None,
     *,
+    comparators: Mapping[Claim, str],
     adapted: bool = False,
 ) -> dict[str, Any]:
     """Return everything about a run but its place in the record of trials, as JSON types.
@@ -293,6 +321,7 @@ def build_result(
         num_generated: How many answers were generated, and not taken from the cache.
         simulations: What every forecaster's predictions came to, by name.
         strategy: The name of the user's strategy that traded in place of the built-in one.
+        comparators: The comparator of each claim.
         adapted: Whether the student has an adapter.
     """
     traded = market.traded_bars
@@ -325,7 +354,7 @@ def build_result(
             *(student.notes if student else ()),
             *describe_spans(market, spec.delistings),
         ],
-        **scorecard(simulations, market),
+        **scorecard(simulations, market, comparators, can_short=bool(spec.sizing.shortable)),
         **({"strategy": strategy} if strategy else {}),
     }
     jsonable: dict[str, Any] = to_jsonable(result)

@@ -27,11 +27,12 @@ from feeds.simulated.market import OracleView
 from llm.student import Student
 from llm.worker.messages import decode_day
 from strategies.backtest import baseline_predictions, simulate_all
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, load_market_data
 from strategies.paper.files import decode_config
 from strategies.paper.outputs import load_outputs, session_digests
-from strategies.results import STUDENT, SimulationResult, build_result, record_trial
+from strategies.results import BASELINES, STUDENT, SimulationResult, build_result, record_trial
 from strategies.run_spec import RunSpec, decode_run_spec, read_rates
 from strategies.runs import Recorder
 
@@ -275,6 +276,7 @@ def _build_result(journal: Journal, whole: SessionHistory) -> tuple[dict[str, An
         answering,
         len(called),
         played,
+        comparators=resolve_comparators(whole.config.comparators, BASELINES),
         adapted=whole.config.adapter is not None,
     )
     return result, student

@@ -21,10 +21,11 @@ from llm.answer_cache import AnswerCache
 from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
 from strategies.backtest import baseline_predictions, simulate_all
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig, student_settings
 from strategies.console import Progress
 from strategies.market_data import MarketData
-from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
+from strategies.results import BASELINES, STUDENT, Result, SimulationResult, build_result, record_trial
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export, require_free
 from strategies.students import refuse_calibration, require_next_close
@@ -157,7 +158,17 @@ def _finish_run(
     forecasters |= {other: arms[other].calls for other in others}
     simulations = simulate_all(spec, data, observed, forecasters, recorder, on_progress)
     adapted = plan.config.adapter is not None
-    result = build_result(name, spec, data, observed, plan.student, 0, simulations, adapted=adapted)
+    result = build_result(
+        name,
+        spec,
+        data,
+        observed,
+        plan.student,
+        0,
+        simulations,
+        comparators=resolve_comparators(plan.config.comparators, BASELINES),
+        adapted=adapted,
+    )
     del result["asked"]  # prompts answered before a restart are not counted
     result |= build_report(plan, arms, simulations, record)
     result["digests"]["promotions"] = row_digest(
