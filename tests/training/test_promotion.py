@@ -226,7 +226,9 @@ def test_levels_of_all_gates_add_up_to_what_may_be_spent():
 def test_no_number_of_gates_closes_the_gate_for_ever(levels):
     """A challenger beyond doubt, which none of a million draws of luck matches, passes at any gate."""
     sure = [
-        DecisionPair(day=FIRST.date() + timedelta(days=day), champion=0.5, challenger=0.95, up=float(day != 7))
+        DecisionPair(
+            day=FIRST.date() + timedelta(days=day), champion=0.5, challenger=0.95, up=float(day != 7)
+        )
         for day in range(60)
     ]
     level = alpha_spent(**levels)
