@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine.errors import suggest
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
+from engine.metrics.breakdown import compute_breakdown, describe_reliability
+from engine.metrics.exposure import PriceHistory
 from engine.metrics.performance import compute_performance, deflated_sharpe
-from engine.metrics.registry import compute_metrics
+from engine.metrics.registry import collect_metrics, compute_inputs
 from engine.metrics.significance import compute_verdict
 from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
 from engine.model import Abstention, Bar, Direction, Forecast, Observation, Prediction
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
-STUDENT, ORACLE = "student", "oracle"
-BASELINES = ("buy_and_hold", "persistence", "majority", "random")
+STUDENT, ORACLE, BUY_AND_HOLD, BENCHMARK = "student", "oracle", "buy_and_hold", "benchmark"
+BASELINES = (BUY_AND_HOLD, "persistence", "majority", "random")
 Key = tuple[str, datetime]
 
 
@@ -204,19 +206,48 @@ def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -
     """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
     outcomes = OutcomeFinder(market.bars)
     student = simulations[STUDENT]
+    scores, details = _score_all(simulations, market, outcomes)
     verdict = compute_verdict(
         outcomes.match(student.calls), {name: outcomes.match(simulations[name].calls) for name in BASELINES}
     )
     return {
-        "scores": {
-            name: compute_metrics(outcomes.match(simulation.calls), simulation.engine, market.days_per_year)
-            for name, simulation in simulations.items()
-        },
+        "scores": scores,
+        **details,
         "verdict": verdict.result,
         "verdict_detail": asdict(verdict),
         "edge_captured": edge_captured(student.calls, market.oracle) if market.oracle else None,
         "digests": output_digests(student),
     }
+
+
+def _score_all(
+    simulations: Mapping[str, SimulationResult], market: MarketData, outcomes: OutcomeFinder
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics of all by name, and the student's by symbol, by year and by probability."""
+    rates, instruments = market.rates, market.instruments
+    prices = PriceHistory(
+        market.bars, (lambda symbol, at: rates.rate(instruments[symbol].currency, at)) if rates else None
+    )
+    benchmark = simulations.get(BENCHMARK) or simulations.get(BUY_AND_HOLD)
+    days_per_year = market.days_per_year
+    scores: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+    for name, simulation in simulations.items():
+        inputs = compute_inputs(
+            outcomes.match(simulation.calls),
+            simulation.engine,
+            days_per_year,
+            prices=prices,
+            benchmark=benchmark.engine if benchmark else None,
+            resample=name == STUDENT,
+        )
+        scores[name] = collect_metrics(inputs)
+        if name == STUDENT:
+            details = {
+                "breakdown": compute_breakdown(inputs.columns),
+                "reliability": describe_reliability(inputs.stated, inputs.token),
+            }
+    return scores, details
 
 
 def edge_captured(calls: Sequence[Prediction], oracle: Mapping[Key, OracleView]) -> float | None:
