@@ -10,6 +10,7 @@ from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
 from engine.instruments import Instrument
+from engine.metrics.annualization import count_days_per_year
 from engine.model import Bar, NewsItem
 from feeds.quality.checks import summarize_blocking
 from feeds.quality.findings import Finding, Kind
@@ -59,8 +60,9 @@ class Market:
 
     @property
     def days_per_year(self) -> int:
-        """365 as soon as one instrument trades every day, else 252."""
-        return max(instrument.days_per_year for instrument in self.instruments.values())
+        """How many days of a year have a bar that closes, counted on these bars and their calendars."""
+        codes = {symbol: instrument.calendar for symbol, instrument in self.instruments.items()}
+        return count_days_per_year(self.bars, codes, self.start)
 
 
 def select_symbols(requested: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:
