@@ -59,6 +59,15 @@ class Market:
         return self.rates.base if self.rates else next(iter(self.instruments.values())).currency
 
     @property
+    def symbol_calendars(self) -> dict[str, Calendar]:
+        """The calendar of each symbol."""
+        return {
+            symbol: self.calendars[instrument.calendar]
+            for symbol, instrument in self.instruments.items()
+            if instrument.calendar in self.calendars
+        }
+
+    @property
     def days_per_year(self) -> int:
         """How many days of a year have a bar that closes, counted on these bars and their calendars."""
         codes = {symbol: instrument.calendar for symbol, instrument in self.instruments.items()}

@@ -22,7 +22,7 @@ def count_days_per_year(
     Over a year and more they are counted: days with a mark after the first, over the calendar days between
     the first and the last, times 365.25. A shorter run does not show its holidays; there it is the sessions
     of the calendar year before its last day in the calendars of its symbols, each weighted with the days on
-    which its symbols have bars. Either way a coin that is there for a month adds a month of weekends, and no more.
+    which its symbols have bars. Either way a coin that is there for a month adds a month of weekends only.
 
     Args:
         bars: The bars of each symbol, oldest first.

@@ -35,6 +35,7 @@ class MetricInputs:
 
     Attributes:
         columns: The forecasts whose outcome is known.
+        suspended: How many predictions have no outcome, as the symbol has no bar in its next session.
         accuracy: The scores of the predictions.
         direction: Tests of the directions.
         close_errors: The errors of the closes.
@@ -48,6 +49,7 @@ class MetricInputs:
     """
 
     columns: ForecastColumns
+    suspended: int
     accuracy: Accuracy
     direction: DirectionScores
     close_errors: CloseErrors
@@ -198,7 +200,14 @@ METRICS = (
     _scored("days", Unit.COUNT, label="days scored", tables=()),
     _scored("ties", Unit.COUNT, label="ties", tables=()),
     _scored("abstentions", Unit.COUNT, label="abstentions", tables=()),
-    _scored("pending", Unit.COUNT, label="pending", tables=()),
+    Metric(
+        key="pending",
+        label="pending",
+        unit=Unit.COUNT,
+        function=lambda inputs: inputs.accuracy.pending - inputs.suspended,
+        tables=(),
+    ),
+    _field("suspended", Unit.COUNT, label="suspended", tables=()),
     _scored("accuracy", Unit.FRACTION, label="accuracy", tables=_ALL),
     _scored("accuracy_low", Unit.FRACTION, label="  95% from"),
     _scored("accuracy_high", Unit.FRACTION, label="  95% to"),
@@ -267,6 +276,7 @@ def compute_inputs(
     engine: EngineResult,
     days_per_year: int,
     *,
+    suspended: int,
     prices: PriceHistory,
     benchmark: EngineResult | None = None,
     resample: bool = False,
@@ -277,6 +287,7 @@ def compute_inputs(
         scored: The predictions with their outcomes.
         engine: What the engine did with them.
         days_per_year: How many days of a year have a mark (`engine.metrics.annualization`).
+        suspended: How many of the predictions have no next close (`OutcomeFinder.is_suspended`).
         prices: The prices of the symbols.
         benchmark: What the engine did for the benchmark of alpha and beta; None for neither.
         resample: Whether to compute intervals by the bootstrap.
@@ -294,6 +305,7 @@ def compute_inputs(
         intervals = bootstrap_intervals(daily_clusters(moved), performance.returns, days_per_year)
     return MetricInputs(
         columns=columns,
+        suspended=suspended,
         accuracy=summarize_accuracy(columns),
         direction=score_direction(moved),
         close_errors=score_close_errors(columns),
