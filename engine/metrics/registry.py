@@ -69,7 +69,7 @@ class Unit(StrEnum):
     FRACTION = "fraction"
     BASIS_POINTS = "basis points"
     RATIO = "ratio"
-    CURRENCY = "quote currency"
+    CURRENCY = "base currency"
 
 
 _FORMATS = {
