@@ -134,10 +134,17 @@ def backtest(
             trials = data_dir / "trials.jsonl"
             result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
             if config.out is not None:
-                export(config.out, result, simulations[STUDENT], market.bars)
+                export(config.out, result, simulations[STUDENT], market)
             recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
-    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=market.bars)
+    return Result(
+        name=name,
+        folder=folder,
+        result=result,
+        simulations=simulations,
+        bars=market.bars,
+        calendars=market.symbol_calendars,
+    )
 
 
 def _calibrate(
@@ -146,7 +153,7 @@ def _calibrate(
     """Return the predictions that are traded, and what the result says of their calibration."""
     if config.calibrate is None or not calls:
         return calls, {}
-    calibrated = calibrate(match_outcomes(calls, market.bars), config.calibrate)
+    calibrated = calibrate(match_outcomes(calls, market.bars, market.symbol_calendars), config.calibrate)
     report = calibrated.report
     return calibrated.calls, {"calibration": to_jsonable(report), "notes": [describe_calibration(report)]}
 

@@ -98,7 +98,14 @@ def walkforward(
         )
         arms = _run_arms(context, settings, trainers or create_trainers(settings))
         result, simulations = _finish_run(name, plan, arms, record, data_dir, on_progress)
-    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=plan.data.bars)
+    return Result(
+        name=name,
+        folder=folder,
+        result=result,
+        simulations=simulations,
+        bars=plan.data.bars,
+        calendars=plan.data.symbol_calendars,
+    )
 
 
 @contextmanager
@@ -165,7 +172,7 @@ def _finish_run(
     )
     result |= record_trial(name, data, result, simulations[STUDENT], data_dir / "trials.jsonl", now)
     if plan.config.out is not None:
-        export(plan.config.out, result, simulations[STUDENT], data.bars)
+        export(plan.config.out, result, simulations[STUDENT], data)
     recorder.append(encode(RunFinished(result=result), record.clock()))
     recorder.flush()
     return result, simulations
