@@ -39,12 +39,12 @@ from strategies.results import (
     SimulationResult,
     build_result,
     oracle_predictions,
-    record_trial,
 )
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
 from strategies.sizing import volatility
 from strategies.students import require_next_close, settle_student
+from strategies.trials import record_trial
 
 if TYPE_CHECKING:
     from strategies.strategy import Strategy
@@ -87,6 +87,7 @@ def backtest(
     on_progress("reading", 0, 0)
     began_at = clock()
     market = data or load_market_data(config, data_dir, on_progress)
+    asked = config
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
         config, market, student = settle_student(config, market, load_student)
     # Without a student only the oracle's positions are sized, by the volatility of a window.
@@ -131,8 +132,7 @@ def backtest(
             )
             result["seconds"] = (clock() - began_at).total_seconds()
             result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
-            trials = data_dir / "trials.jsonl"
-            result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
+            result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
             recorder.append(encode(RunFinished(result=result), clock()))
