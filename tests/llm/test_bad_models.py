@@ -198,7 +198,7 @@ def test_a_wheel_of_something_else_is_not_taken_for_smollm2(tmp_path):
     [
         (
             ("--student", "/nowhere/at/all"),
-            "/nowhere/at/all: no such folder; name a model folder, a GGUF file, a hub id (owner/name), tiny or",
+            "/nowhere/at/all: no such folder; name a model folder, a GGUF file, a hub id (owner/name), tiny",
         ),
         (("--student", "./nofile.gguf"), "nofile.gguf: no such file; name a model folder, a GGUF file"),
         (("--student", "smollm3"), "smollm3: no such folder; did you mean smollm2?"),
