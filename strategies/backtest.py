@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from strategies.calibration import calibrate, describe_calibration
 from strategies.config import BacktestConfig
 from strategies.console import Progress
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
+from strategies.market import describe_history
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
     BASELINES,
@@ -90,6 +92,8 @@ def backtest(
     asked = config
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
         config, market, student = settle_student(config, market, load_student)
+    elif student is not None and not market.is_simulated:
+        market = replace(market, notes=(*market.notes, *describe_history(market, config, student.window)))
     # Without a student only the oracle's positions are sized, by the volatility of a window.
     window = student.window if student else DEFAULT_WINDOW if market.oracle else 1
     observed = build_observations(market.bars, market.news, window=window, start=market.start)

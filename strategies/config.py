@@ -336,6 +336,12 @@ class BacktestConfig(Table):
         Field(description="Use these symbols only; separate them by commas or spaces."),
     ] = ()
     start: Annotated[Day | None, Field(description="First day that is traded.")] = None
+    warm_up_days: Annotated[
+        int | None,
+        added_key(
+            ge=0, le=36_500, description="Days of bars read before --start; default: the student's window."
+        ),
+    ] = None
     end: Annotated[Day | None, Field(description="Last day of bars.")] = None
     student: Annotated[str, Field(description=describe_students())] = "tiny"
     adapter: Annotated[Path | None, Field(description="Folder of a peft adapter.")] = None
