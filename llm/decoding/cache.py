@@ -36,7 +36,7 @@ class _Layer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         first, last, slots, seen = self._cache.window
         for stored, states in ((self.keys, key_states), (self.values, value_states)):
-            if slots is None:  # one row: its slots are a slice
+            if slots is None:  # all rows write to the same slots, which are a slice
                 start = self._cache.starts[0]
                 stored[first:last, :, start : start + states.shape[2]] = states
             else:
@@ -85,7 +85,7 @@ class RowCache(Cache):
         self.starts = tuple(starts)
         positions = torch.tensor(starts, device=device)[:, None] + torch.arange(tokens, device=device)
         seen = min(self.capacity, -(-(max(starts) + tokens) // _SLOT_STEP) * _SLOT_STEP)
-        slots = None if len(starts) == 1 else positions
+        slots = None if len(set(starts)) == 1 else positions
         self.window = (first, first + len(starts), slots, seen)
         return positions
 
