@@ -20,7 +20,8 @@ from engine.model import Prediction
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
-from strategies.backtest import baseline_predictions, simulate_all
+from strategies.backtest import simulate_all
+from strategies.baselines.catalog import baseline_predictions
 from strategies.config import BacktestConfig, student_settings
 from strategies.console import Progress
 from strategies.market_data import MarketData
