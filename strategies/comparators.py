@@ -1,8 +1,7 @@
 """The comparators of a run's verdicts, which are fixed before it: the defaults, and those that it names."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from engine.errors import UsageError, suggest
 from engine.metrics.differences import DEFAULT_COMPARATORS
 from engine.metrics.verdicts import Claim
 
@@ -15,20 +14,8 @@ _DESCRIPTIONS = {
 }
 
 
-def resolve_comparators(stated: Mapping[Claim, str], baselines: Collection[str]) -> dict[Claim, str]:
-    """Return the comparator of each claim.
-
-    Args:
-        stated: Those that the configuration names.
-        baselines: The names of the run's baselines, any of which can be a comparator.
-
-    Raises:
-        UsageError: For a name that is neither a baseline nor the claim's default.
-    """
-    for claim, name in stated.items():
-        if name not in baselines and name != DEFAULT_COMPARATORS[claim]:
-            known = (DEFAULT_COMPARATORS[claim], *baselines)
-            raise UsageError(f"--comparator {claim}={name}: no such comparator; {suggest(name, known)}")
+def resolve_comparators(stated: Mapping[Claim, str]) -> dict[Claim, str]:
+    """Return the comparator of each claim, of which some are stated."""
     return {**DEFAULT_COMPARATORS, **stated}
 
 

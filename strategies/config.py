@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from engine.instruments import AssetClass
+from engine.metrics.differences import DEFAULT_COMPARATORS
 from engine.metrics.verdicts import Claim
 from engine.trading.risk import RiskLimits
 from feeds.files.layouts import ColumnSettings
@@ -30,6 +31,7 @@ from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.backends import describe_students
 from llm.student import DecodingMode, Quantization, StudentSettings, Task
+from strategies.baselines.names import OPTIONAL, require_baseline, require_comparator
 
 Names = tuple[tuple[str, tuple[str, ...]], ...]
 """Symbols, each with the names by which news speaks of it."""
@@ -337,6 +339,12 @@ class BacktestConfig(Table):
         Field(description="Use these symbols only; separate them by commas or spaces."),
     ] = ()
     start: Annotated[Day | None, Field(description="First day that is traded.")] = None
+    warm_up_days: Annotated[
+        int | None,
+        added_key(
+            ge=0, le=36_500, description="Days of bars read before --start; default: the student's window."
+        ),
+    ] = None
     end: Annotated[Day | None, Field(description="Last day of bars.")] = None
     student: Annotated[str, Field(description=describe_students())] = "tiny"
     adapter: Annotated[Path | None, Field(description="Folder of a peft adapter.")] = None
@@ -400,6 +408,15 @@ class BacktestConfig(Table):
         CalibrationMethod | None,
         added_key(description="Trade confidences calibrated on outcomes known at the time."),
     ] = None
+    baselines: Annotated[
+        tuple[Annotated[str, AfterValidator(require_baseline)], ...],
+        Flag(commas=True),
+        added_key(
+            default=(),
+            description="Baselines beside buy and hold, persistence, majority and random; names with commas, "
+            f"or all: {', '.join(OPTIONAL)}.",
+        ),
+    ] = ()
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[
@@ -482,12 +499,16 @@ class BacktestConfig(Table):
     @field_validator("comparator")
     @classmethod
     def _check_comparator(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        claims = [value.partition("=")[0].strip() for value in values]
-        for value, claim in zip(values, claims, strict=True):
-            if claim not in tuple(Claim) or not value.partition("=")[2].strip():
+        claims = []
+        for value in values:
+            claim, _, name = (part.strip() for part in value.partition("="))
+            if claim not in tuple(Claim):
                 raise ValueError(f"{value!r} is not CLAIM=NAME with a CLAIM of {', '.join(Claim)}")
-            if claims.count(claim) > 1:
-                raise ValueError(f"{claim} has two comparators; give one")
+            if name != DEFAULT_COMPARATORS[Claim(claim)]:
+                require_comparator(name)
+            claims.append(claim)
+        if doubled := [claim for claim in claims if claims.count(claim) > 1]:
+            raise ValueError(f"{doubled[0]} has two comparators; give one")
         return values
 
     @property

@@ -99,14 +99,15 @@ def compute_differences(
 
     Args:
         student: The student.
-        others: The forecasters that comparators may name, by name; "buy_and_hold" among them.
+        others: The forecasters that comparators may name, by name, "buy_and_hold" among them; a claim whose
+            comparator is missing has no days.
         bars: The bars of each symbol, oldest first, those before the start included.
         comparators: The comparator of each claim.
         can_short: Whether short positions are allowed; the exposure then counts as at least 1.
     """
     shares = rise_shares(bars)
-    named = {comparators[claim] for claim in Claim if claim is not Claim.PNL} & others.keys()
-    rivals = {name: _index_forecasts(others[name].scored) for name in named}
+    named = {comparators[claim] for claim in _RULES if comparators[claim] != DEFAULT_COMPARATORS[claim]}
+    rivals = {name: _index_forecasts(others[name].scored) if name in others else {} for name in named}
     means: dict[Claim, _DayMeans] = {claim: _DayMeans() for claim in _RULES}
     for prediction, outcome in student.scored:
         if not isinstance(prediction, Forecast) or outcome is None:
@@ -194,8 +195,8 @@ def _compare_returns(
     import numpy as np
 
     scaled = comparator == SCALED_BUY_AND_HOLD
-    other = others["buy_and_hold" if scaled else comparator]
-    theirs = {each.day: each for each in _list_days(other)}
+    other = others.get("buy_and_hold" if scaled else comparator)
+    theirs = {each.day: each for each in _list_days(other)} if other else {}
     market = {each.day: each for each in _list_days(others["buy_and_hold"])}
     means, guesses = _DayMeans(), []
     largest, move = 1.0 if can_short else 0.0, _LARGE_MOVE
