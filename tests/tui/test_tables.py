@@ -43,9 +43,42 @@ def result(**changes):
     } | changes
 
 
-def test_the_verdict_calls_a_baseline_as_the_table_does_and_counts_one_day():
-    (verdict, trials) = list_conclusions(result())
-    assert "against buy&hold, the best baseline (95%: -2.0 to +4.0, 1 day)" in verdict
+def verdict(**changes):
+    figures = {"difference": 0.043, "low": -0.01, "high": 0.076, "e_value": 3.14, "raw_e_value": 4.0}
+    days = {"days": 412, "effective_days": 397.6, "days_needed": 1240}
+    stated = {"result": "inconclusive", "comparator": "share_of_rises", "level": 0.05}
+    return stated | figures | days | changes
+
+
+def test_each_verdict_states_comparator_interval_level_days_and_what_is_still_needed_in_100_columns():
+    nothing = dict.fromkeys(("difference", "low", "high", "days_needed"))
+    verdicts = {
+        "close": verdict(
+            comparator="last_close", result="worse", difference=-0.00123, e_value=1e9, days_needed=90
+        ),
+        "direction": verdict(),
+        "pnl": verdict(
+            comparator="scaled_buy_and_hold", difference=1e-4, low=-1e-3, high=2e-3, days_needed=None
+        ),
+        "probability": verdict(**nothing, days=0, effective_days=0.0),
+    }
+    lines = list_conclusions(result(verdicts=verdicts))[:8]
+    assert lines == [
+        "Verdicts at 5% for all claims, on any day one looks; an e-value of 20 is enough.",
+        "Direction: inconclusive against the share of rises so far, +4.3 points (95%: -1.0 to +7.6).",
+        "  e-value 3.1, 412 days (398 effective); if this edge is real, about 1,240 would do.",
+        "Probability: inconclusive against the share of rises so far; nothing was scored.",
+        "Close: worse than the last close, -12.3 bp of error (95%: -100.0 to +760.0).",
+        "  e-value above 1,000, 412 days (398 effective); enough after 90.",
+        "PnL: inconclusive against buy and hold at the same exposure, +1.0 bp a day (95%: -10.0 to +20.0).",
+        "  e-value 3.1, 412 days (398 effective).",
+    ]
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_verdict_of_an_earlier_version_is_stated_as_it_was():
+    (line, trials) = list_conclusions(result())
+    assert "against buy&hold, the best baseline (95%: -2.0 to +4.0, 1 day)" in line
     assert trials == "Trials: 1 run on these data on record."
 
 
