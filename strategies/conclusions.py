@@ -163,8 +163,9 @@ def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
         return [f"Trials: {trials}."]
     owner = "the strategy's" if "strategy" in result else "the student's"
     line = (
-        f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe "
-        f"ratio is more than luck among them is {format_percent(result['deflated_sharpe'])}."
+        f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe ratio is "
+        f"above {_describe_yardstick(result)} by more than luck among them is "
+        f"{format_percent(result['deflated_sharpe'])}."
     )
     days = (date.fromisoformat(result["end"]) - date.fromisoformat(result["start"])).days + 1
     if days >= _FEW_DAYS:
@@ -176,3 +177,12 @@ def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
         "(95%); conclude nothing from it, or from the return."
     )
     return [line, caution]
+
+
+def _describe_yardstick(result: Mapping[str, Any]) -> str:
+    """Return what the Sharpe ratio is held against; 0 in results of earlier versions."""
+    yardstick = result.get("sharpe_yardstick") or {}
+    caller = yardstick.get("caller")
+    if caller is None:
+        return "0"
+    return f"{yardstick['sharpe']:.2f}, that of {_BASELINES.get(caller, caller)},"

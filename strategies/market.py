@@ -131,7 +131,8 @@ def build_market(
     if last <= start:
         raise DataError(f"no bar from {config.start} on; choose an earlier --start")
     items, about_news = news
-    usable = [item for item in items if start - warm_up(config) < item.available_at <= last]
+    since = start - warm_up(config)
+    usable = [item for item in items if since < item.available_at <= last]
     if items and not usable:
         known = sorted(item.available_at.date() for item in items)
         about_news = [
@@ -168,8 +169,25 @@ def accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list
 
 def warm_up(config: BacktestConfig) -> timedelta:
     """Return how far back bars are read, so that the first forecast has a full window behind it."""
+    if config.warm_up_days is not None:
+        return timedelta(days=config.warm_up_days)
+    return max(_WARM_UP, _days_of(find_window(student_settings(config))))
+
+
+def describe_history(market: Market, config: BacktestConfig, window: int) -> list[str]:
+    """Return a note where data that begin at a chosen day hold too few bars before it for a window."""
+    least = min(map(len, market.history.values()))
+    if config.start is None or least >= window or warm_up(config) >= _days_of(window):
+        return []
+    return [
+        f"The student looks at {window} bars, and the data hold {least} before {config.start}: its first "
+        f"forecasts see fewer. Make the data with warm_up_days={_days_of(window).days}."
+    ]
+
+
+def _days_of(window: int) -> timedelta:
     # Five bars a week where markets close at weekends, and two weeks of holidays.
-    return max(_WARM_UP, timedelta(days=ceil(find_window(student_settings(config)) * 7 / 5) + 14))
+    return timedelta(days=ceil(window * 7 / 5) + 14)
 
 
 def history_start(config: BacktestConfig) -> date | None:

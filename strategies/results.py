@@ -14,10 +14,8 @@ from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
 from engine.metrics.breakdown import compute_breakdown, describe_reliability
 from engine.metrics.exposure import PriceHistory
-from engine.metrics.performance import compute_performance, deflated_sharpe
 from engine.metrics.registry import collect_metrics, compute_inputs
 from engine.metrics.significance import compute_verdict
-from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
 from engine.model import Abstention, Bar, Direction, Forecast, Observation, Prediction
 from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
@@ -375,51 +373,6 @@ def build_result(
     }
     jsonable: dict[str, Any] = to_jsonable(result)
     return jsonable
-
-
-def record_trial(
-    name: str,
-    market: MarketData,
-    result: Mapping[str, Any],
-    student: SimulationResult,
-    path: Path,
-    now: datetime,
-) -> dict[str, Any]:
-    """Append the run to the record of trials; return its trials on these data and the deflated Sharpe ratio.
-
-    The deflation counts distinct forecasts, or distinct orders of a user's strategy: the same ones run again
-    are no second draw of luck.
-
-    Args:
-        name: The name of the run.
-        market: Its market data.
-        result: Its result so far.
-        student: The predictions that were traded, and what they came to.
-        path: The record of trials.
-        now: When the run is recorded.
-    """
-    engine = student.engine
-    performance = compute_performance(
-        [(m.at, m.value) for m in engine.marks], engine.starting_cash, market.days_per_year
-    )
-    trial = Trial(
-        run=name,
-        at=now,
-        data=market.source,
-        symbols=tuple(result["symbols"]),
-        start=date.fromisoformat(result["start"]),
-        end=date.fromisoformat(result["end"]),
-        forecasts_digest=result["digests"]["orders" if "strategy" in result else "forecasts"],
-        daily_sharpe=performance.daily_sharpe,
-    )
-    append_trial(path, trial)
-    known = find_trials(path, trial.data, trial.symbols, trial.start, trial.end)
-    different = distinct_trials(known)
-    return {
-        "trials": len(known),
-        "distinct_trials": len(different),
-        "deflated_sharpe": deflated_sharpe(performance.returns, len(different), sharpe_variance(different)),
-    }
 
 
 def _measure_contamination(

@@ -143,19 +143,23 @@ def regress_on_benchmark(
     return intercept * days_per_year, beta
 
 
+def daily_equity(marks: Iterable[EquityMark]) -> dict[date, float]:
+    """Return the last mark of each day that has one, in order of time.
+
+    A mark at midnight belongs to the day that ends then: the day is the UTC date one microsecond earlier.
+    """
+    return {(at.astimezone(UTC) - timedelta(microseconds=1)).date(): value for at, value in marks}
+
+
 def dated_returns(marks: Iterable[EquityMark], cash: float) -> dict[date, float]:
     """Return the simple return of each day that has a mark, by its last mark; the first is from `cash`.
 
-    A mark at midnight belongs to the day that ends then: the day is the UTC date one microsecond earlier.
     Days without a mark (weekends of a stock) are skipped. There are no returns after the day on which equity
     falls to zero or below, since there is nothing left to earn them on.
     """
-    days: dict[date, float] = {}
-    for at, value in marks:
-        days[(at.astimezone(UTC) - timedelta(microseconds=1)).date()] = value
     returns: dict[date, float] = {}
     before = cash
-    for day, value in days.items():
+    for day, value in daily_equity(marks).items():
         if before <= 0:
             break
         returns[day] = value / before - 1.0
@@ -223,18 +227,22 @@ def expected_max_sharpe(trials: int, variance: float) -> float:
     return math.sqrt(variance) * highest
 
 
-def deflated_sharpe(returns: Sequence[float], trials: int, variance: float | None) -> float | None:
+def deflated_sharpe(
+    returns: Sequence[float], trials: int, variance: float | None, yardstick: float = 0.0
+) -> float | None:
     """Return the probability that the true Sharpe ratio exceeds the expected best of `trials` without skill.
 
     Bailey and López de Prado 2014, "The Deflated Sharpe Ratio", Journal of Portfolio Management 40(5), with
-    the skewness and kurtosis of these daily returns. With fewer than two trials it is the probabilistic
-    Sharpe ratio against 0.
+    the skewness and kurtosis of these daily returns. Without skill means here: with the Sharpe ratio of the
+    yardstick, such as that of buy and hold, since in a rising market luck alone earns most of it. With fewer
+    than two trials it is the probabilistic Sharpe ratio against the yardstick.
 
     Args:
         returns: Simple daily returns.
         trials: How many trials were made.
         variance: That of the daily Sharpe ratios of the trials on record; None (fewer than two are known)
             stands for 1/(T-1), which T returns without skill would give.
+        yardstick: The daily Sharpe ratio that takes no skill.
 
     Returns:
         The probability; None where the Sharpe ratio is None, and for returns so few or odd that its error is
@@ -244,7 +252,7 @@ def deflated_sharpe(returns: Sequence[float], trials: int, variance: float | Non
     if ratio is None:
         return None
     freedom = len(returns) - 1
-    benchmark = expected_max_sharpe(trials, 1.0 / freedom if variance is None else variance)
+    benchmark = yardstick + expected_max_sharpe(trials, 1.0 / freedom if variance is None else variance)
     mean = math.fsum(returns) / len(returns)
     second, third, fourth = (math.fsum((r - mean) ** k for r in returns) / len(returns) for k in (2, 3, 4))
     skewness, kurtosis = third / second**1.5, fourth / second**2

@@ -210,3 +210,19 @@ def test_the_best_of_many_trials_without_skill_is_seldom_taken_for_skill() -> No
         best = deflated_sharpe(list(trials[ratios.argmax()]), 20, float(ratios.var(ddof=1)))
         taken += best is not None and best > 0.95
     assert taken / 300 < 0.05
+
+
+def test_no_coin_flipper_in_a_bull_market_is_more_than_luck_beside_buy_and_hold() -> None:
+    # Buy and hold has an annual Sharpe ratio of 2.45; each flipper holds on half of the days.
+    generator = np.random.default_rng(24)
+    moves = generator.normal(0, 1, size=365)
+    market = 0.02 * ((moves - moves.mean()) / moves.std(ddof=1) + 2.45 / math.sqrt(365))
+    flippers = [list(market * generator.integers(0, 2, 365)) for _ in range(24)]
+    hold = daily_sharpe(list(market)) or 0.0
+    beside_nothing = [deflated_sharpe(returns, 1, None) or 0.0 for returns in flippers]
+    beside_hold = [deflated_sharpe(returns, 1, None, hold) or 0.0 for returns in flippers]
+    assert sum(chance > 0.95 for chance in beside_nothing) > 5
+    assert max(beside_hold) < 0.95
+    assert np.median(beside_hold) < 0.5
+    # Against itself buy and hold is a toss-up.
+    assert deflated_sharpe(list(market), 1, None, hold) == pytest.approx(0.5)
