@@ -188,7 +188,7 @@ def list_outputs(
     forecast_columns = ("as_of", "symbol", "direction", "confidence", "close", "last_close")
     return {
         "forecasts": (
-            (*forecast_columns, "outcome_close", "abstention"),
+            (*forecast_columns, "outcome_close", "abstention", "token_probability_up"),
             _list_forecasts(student, bars, calendars),
         ),
         "orders": _list_fields(
@@ -204,7 +204,8 @@ def _list_forecasts(
 ) -> Iterator[Sequence[object]]:
     for call, outcome in match_outcomes(student.calls, bars, calendars):
         *row, abstention = forecast_row(call)
-        yield *row, outcome.next_close if outcome else None, abstention
+        token = call.token_probability_up if isinstance(call, Forecast) else None
+        yield *row, outcome.next_close if outcome else None, abstention, token
 
 
 def _list_fields(records: Sequence[object], *fields: str) -> Table:

@@ -108,9 +108,9 @@ def main() -> int:
     describe_reliability(inputs.stated, inputs.token)
     ended, spent = time.perf_counter(), time.process_time() - used
     sys.stdout.write(
-        f"{len(calls):,} forecasts on {settings.days:,} days: {scored - began:.1f} s for {len(scores)} metrics "
-        f"with the bootstrap, {ended - scored:.1f} s by symbol and year; {ended - began:.1f} s in all, "
-        f"{spent:.1f} s of processor time; accuracy {scores['accuracy']:.4f} "
+        f"{len(calls):,} on {settings.days:,} days: {scored - began:.1f} s for {len(scores)} "
+        f"metrics with the bootstrap, {ended - scored:.1f} s by symbol and year; {ended - began:.1f} s "
+        f"in all, {spent:.1f} s of processor time; accuracy {scores['accuracy']:.4f} "
         f"({scores['accuracy_bootstrap_low']:.4f} to {scores['accuracy_bootstrap_high']:.4f})\n"
     )
     return int(ended - began > settings.limit)
