@@ -21,6 +21,7 @@ from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
+from strategies.baselines.names import BENCHMARK
 from strategies.delistings import describe_spans
 from strategies.market_data import MarketData
 from strategies.run_spec import RunSpec
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
-STUDENT, ORACLE, BUY_AND_HOLD, BENCHMARK = "student", "oracle", "buy_and_hold", "benchmark"
+STUDENT, ORACLE, BUY_AND_HOLD = "student", "oracle", "buy_and_hold"
 BASELINES = (BUY_AND_HOLD, "persistence", "majority", "random")
 Key = tuple[str, datetime]
 

@@ -1,8 +1,8 @@
 """Recount the metrics of a run from its exported files and its bars, without any code of the project.
 
 Run: python tests/support/recount.py EXPORT BARS, where EXPORT is the folder of `backtest --out` and BARS
-has SYMBOL.csv of coins, with days in UTC. Prints each metric with both values; exits with 1 if any differs by more
-than 1e-9.
+has SYMBOL.csv of coins, with days in UTC. Prints each metric with both values; exits with 1 if any differs
+by more than 1e-9.
 """
 
 import json
