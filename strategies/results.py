@@ -22,6 +22,7 @@ from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
+from strategies.baselines.names import BENCHMARK
 from strategies.delistings import describe_spans
 from strategies.market_data import MarketData
 from strategies.run_spec import RunSpec
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
-STUDENT, ORACLE, BUY_AND_HOLD, BENCHMARK = "student", "oracle", "buy_and_hold", "benchmark"
+STUDENT, ORACLE, BUY_AND_HOLD = "student", "oracle", "buy_and_hold"
 BASELINES = (BUY_AND_HOLD, "persistence", "majority", "random")
 Key = tuple[str, datetime]
 
@@ -197,7 +198,7 @@ def list_outputs(
     forecast_columns = ("as_of", "symbol", "direction", "confidence", "close", "last_close")
     return {
         "forecasts": (
-            (*forecast_columns, "outcome_close", "abstention"),
+            (*forecast_columns, "outcome_close", "abstention", "token_probability_up"),
             _list_forecasts(student, bars, calendars),
         ),
         "orders": _list_fields(
@@ -213,7 +214,8 @@ def _list_forecasts(
 ) -> Iterator[Sequence[object]]:
     for call, outcome in match_outcomes(student.calls, bars, calendars):
         *row, abstention = forecast_row(call)
-        yield *row, outcome.next_close if outcome else None, abstention
+        token = call.token_probability_up if isinstance(call, Forecast) else None
+        yield *row, outcome.next_close if outcome else None, abstention, token
 
 
 def _list_fields(records: Sequence[object], *fields: str) -> Table:
