@@ -14,11 +14,15 @@ _KEEP_EVERY = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecasts:
-    """The calls of a run in the order of its observations, with their prompts, and how many were asked."""
+    """The calls of a run in the order of its observations, with their prompts, and how many were asked.
+
+    `num_unverified` answers come from the ledger and have no valid seal (`llm.answer_cache.Seal`).
+    """
 
     calls: tuple[Prediction, ...]
     prompts: tuple[str, ...]
     num_generated: int
+    num_unverified: int = 0
 
 
 def view(observation: Observation, task: Task) -> Observation:
@@ -66,6 +70,7 @@ def forecast(
     prompts = tuple(student.prompt(observation) for observation in observed)
     digests = [answer_digest(student.fingerprint, prompt) for prompt in prompts]
     answers = ledger.get_many(list(dict.fromkeys(digests)))
+    num_unverified = ledger.count_unverified(list(answers))
     missing = {d: p for d, p in zip(digests, prompts, strict=True) if d not in answers}
     waiting = list(missing.items())
     for batch in _answer_batches(student, list(missing.values()), on_progress):
@@ -79,7 +84,7 @@ def forecast(
         read_answer(answers[digest], observation, task)
         for digest, observation in zip(digests, observed, strict=True)
     )
-    return Forecasts(calls=calls, prompts=prompts, num_generated=len(waiting))
+    return Forecasts(calls=calls, prompts=prompts, num_generated=len(waiting), num_unverified=num_unverified)
 
 
 def _answer_batches(

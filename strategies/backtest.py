@@ -131,6 +131,9 @@ def backtest(
             )
             result["seconds"] = (clock() - began_at).total_seconds()
             result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
+            if forecasts.num_unverified:
+                result["unverified_answers"] = forecasts.num_unverified
+                result["notes"].append(_describe_unverified(forecasts.num_unverified, name))
             trials = data_dir / "trials.jsonl"
             result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
             if config.out is not None:
@@ -138,6 +141,13 @@ def backtest(
             recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
     return Result(name=name, folder=folder, result=result, simulations=simulations, bars=market.bars)
+
+
+def _describe_unverified(answers: int, run: str) -> str:
+    return (
+        f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
+        f"closecall check parity {run} --ask 50."
+    )
 
 
 def _calibrate(
