@@ -6,10 +6,9 @@ own beside the cache, so that one edited later is refused.
 
 import hashlib
 import hmac
-import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -92,14 +91,20 @@ class AnswerCache:
         Raises:
             JournalError: For an answer that was edited since it was stored.
         """
-        found = self.inspect_many(digests)
-        altered = sum(stored.seal is Seal.ALTERED for stored in found.values())
-        if altered:
-            raise JournalError(
-                f"{self._path}: {altered:,} of {len(found):,} answers were edited since they were stored; "
-                "restore the file from a copy, or move it away and run again"
-            )
-        return {digest: stored.answer for digest, stored in found.items()}
+        with self.open_reader() as get_many:
+            return get_many(digests)
+
+    @contextmanager
+    def open_reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, str]]]:
+        """Return `get_many` over one connection, for many small queries."""
+        with self._open_inspector() as inspect_many:
+
+            def get_many(digests: Sequence[str]) -> dict[str, str]:
+                found = inspect_many(digests)
+                self._require_unaltered(found.values())
+                return {digest: stored.answer for digest, stored in found.items()}
+
+            yield get_many
 
     def count_unverified(self, digests: Sequence[str]) -> int:
         """Return how many stored answers cannot be verified, without a seal of this file's key."""
@@ -108,22 +113,39 @@ class AnswerCache:
 
     def inspect_many(self, digests: Sequence[str]) -> dict[str, StoredAnswer]:
         """Return the stored answers and what their seals say, by digest."""
+        with self._open_inspector() as inspect_many:
+            return inspect_many(digests)
+
+    @contextmanager
+    def _open_inspector(self) -> Iterator[Callable[[Sequence[str]], dict[str, StoredAnswer]]]:
         import sqlalchemy as sa
 
-        answers: dict[str, StoredAnswer] = {}
         columns = self._answers.c
-        seal = columns.seal if self._has_seals else sa.null().label("seal")
         try:
             with self._engine.connect() as connection:
-                for first in range(0, len(digests), _BATCH_SIZE):
-                    some = digests[first : first + _BATCH_SIZE]
-                    query = sa.select(columns.digest, columns.answer, seal).where(columns.digest.in_(some))
-                    for row in connection.execute(query):
-                        state = self._check(row.digest, row.answer, row.seal)
-                        answers[row.digest] = StoredAnswer(answer=row.answer, seal=state)
+
+                def inspect_many(digests: Sequence[str]) -> dict[str, StoredAnswer]:
+                    seal = columns.seal if self._has_seals else sa.null().label("seal")
+                    query = sa.select(columns.digest, columns.answer, seal)
+                    answers: dict[str, StoredAnswer] = {}
+                    for first in range(0, len(digests), _BATCH_SIZE):
+                        some = digests[first : first + _BATCH_SIZE]
+                        for row in connection.execute(query.where(columns.digest.in_(some))):
+                            state = self._check(row.digest, row.answer, row.seal)
+                            answers[row.digest] = StoredAnswer(answer=row.answer, seal=state)
+                    return answers
+
+                yield inspect_many
         except sa.exc.DatabaseError as error:
             raise self._cache_error(error) from error
-        return answers
+
+    def _require_unaltered(self, answers: Collection[StoredAnswer]) -> None:
+        altered = sum(stored.seal is Seal.ALTERED for stored in answers)
+        if altered:
+            raise JournalError(
+                f"{self._path}: {altered:,} of {len(answers):,} answers were edited since they were stored; "
+                "restore the file from a copy, or move it away and run again"
+            )
 
     def put_many(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
         """Add rows of digest, prompt and answer in one transaction.

@@ -15,11 +15,12 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from engine.errors import StudentError, UsageError
+from engine.errors import StudentError, UsageError, suggest
 from llm.gguf_file import read_floats, read_gguf_header
 
 TINY = "tiny"
 SMOLLM2 = "smollm2"
+_CHOICES = "name a model folder, a GGUF file, a hub id (owner/name)"
 SETTINGS_FILE = "closecall.json"
 """Optional in a model folder: {"prompt": a template's name, "released": "YYYY-MM-DD"}."""
 
@@ -67,7 +68,7 @@ def model_folder(name: str) -> Path:
 
     Raises:
         StudentError: For a model that is damaged or unsafe, with a remedy.
-        UsageError: For a folder that does not exist.
+        UsageError: For a model that is not there.
     """
     if name == TINY:
         folder = Path(str(files("llm").joinpath("tiny")))
@@ -274,9 +275,9 @@ def _check_model(folder: Path) -> None:
             "name the model's folder"
         )
     if not folder.is_dir():
-        raise UsageError(
-            f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
-        )
+        what = "file" if folder.suffix == ".gguf" else "folder"
+        hint = suggest(folder.name, (TINY, SMOLLM2), f"{_CHOICES}, {TINY} or {SMOLLM2}", cutoff=0.7)
+        raise UsageError(f"student {folder}: no such {what}; {hint}")
     config = _json_object(folder / "config.json", "a model of transformers")
     if "auto_map" in config:
         raise StudentError(

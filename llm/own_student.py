@@ -143,7 +143,7 @@ def bind_to_code(student: object, stated: str) -> str:
 
     The code is its source file, those of its bases, and those of the user's own modules that they import.
     Where one cannot be read, as in a notebook, no two students have the same fingerprint, so that each run
-    asks anew. Installed packages do not count.
+    asks again. Installed packages do not count.
 
     Args:
         student: The student.

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import StudentError
+from engine.errors import ClosecallError, StudentError
 from engine.model import Observation
 from llm.answers import GRAMMAR, median_answer
 from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_message
@@ -26,7 +26,7 @@ from llm.model_files import (
     stated_release,
 )
 from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
-from llm.student import DecodingMode, Progress, StudentSettings
+from llm.student import DecodingMode, Progress, StudentSettings, Task
 
 _FORMER_BATCH = "64"
 """Answers depended on the batch once. Those to the default batch are still found."""
@@ -139,10 +139,11 @@ class TransformersStudent:
         if self._context is None or len(text.encode()) + ANSWER_TOKENS <= self._context:
             return text  # no token is shorter than a byte
         if (tokens := self.count_tokens(text)) + ANSWER_TOKENS > self._context:
-            shorter = "" if self.template.name == "compact" else 'set prompt = "compact", or '
+            short = "compact" if self._wanted.task is Task.NEXT else "brief"
+            shorter = "" if self.template.name == short else f"use --prompt {short}, or "
             raise StudentError(
                 f"student {self.name}: a prompt of {tokens:,} tokens and an answer of {ANSWER_TOKENS} are "
-                f"more than its context of {self._context:,}; {shorter}use another model"
+                f"more than its context of {self._context:,}; {shorter}name another model"
             )
         return text
 
@@ -276,5 +277,7 @@ def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
     name = wanted.prompt or str(model_metadata(folder).get("prompt", "full"))
     try:
         return find_template(name, wanted.task, wanted.names if wanted.mask else None)
-    except StudentError as error:
-        raise StudentError(f"student {wanted.student}: {error}") from error
+    except ClosecallError as error:
+        # The user's own words, or those of the model's files.
+        kind = type(error) if wanted.prompt or wanted.task is not Task.NEXT else StudentError
+        raise kind(f"student {wanted.student}: {error}") from error

@@ -98,7 +98,7 @@ def test_a_weight_that_its_repr_leaves_out_makes_another_student():
     assert CheckedStudent(Weighted(weights)).fingerprint != first
 
 
-def test_a_student_without_a_source_file_is_asked_anew_in_each_run():
+def test_a_student_without_a_source_file_is_asked_again_in_each_run():
     names = {"BaseStudent": BaseStudent, "__name__": "notebook"}
     exec(  # as in a notebook
         "class Typed(BaseStudent):\n    fingerprint = 'f'\n    def answer(self, prompts, p): return []", names

@@ -323,7 +323,7 @@ def test_neither_proxies_nor_the_users_other_settings_are_used(seen, monkeypatch
     ],
 )
 def test_settings_of_a_local_model_are_refused(changes, expected):
-    with pytest.raises(StudentError, match=expected):
+    with pytest.raises(UsageError, match=expected):
         load_student(StudentSettings(student="http://127.0.0.1:1/v1", model="m", **changes))
 
 
