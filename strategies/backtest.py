@@ -137,6 +137,9 @@ def backtest(
             )
             result["seconds"] = (clock() - began_at).total_seconds()
             result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
+            if forecasts.num_unverified:
+                result["unverified_answers"] = forecasts.num_unverified
+                result["notes"].append(_describe_unverified(forecasts.num_unverified, name))
             result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
@@ -163,6 +166,13 @@ def _forecast_base(
     observed = build_observations(market.bars, market.news, window=student.window, start=market.start)
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
         return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
+
+
+def _describe_unverified(answers: int, run: str) -> str:
+    return (
+        f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
+        f"closecall check parity {run} --ask 50."
+    )
 
 
 def _calibrate(
