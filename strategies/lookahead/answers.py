@@ -81,8 +81,13 @@ class AnswerCheck:
         answers = self.questioner.ask(student, [*some, *company])
         yield from self._compare(some, answers, LeakKind.COMPANY, "asked among other prompts")
 
-    def find_stances(self, world: World) -> dict[Key, float]:
-        """Return how much above one half the probability of a rise is, in a world of other prices."""
+    def find_stances(self, world: World, created_in: World) -> dict[Key, float]:
+        """Return how much above one half the probability of a rise is, in a world of other prices.
+
+        Args:
+            world: The world whose prices and news it sees.
+            created_in: The world from whose data it is created.
+        """
         market = world.apply(self._run.market)
         observed = build_observations(market.bars, market.news, window=self._run.window, start=market.start)
         by_instant: dict[datetime, list[Observation]] = {}
@@ -97,7 +102,7 @@ class AnswerCheck:
                 break
             chosen += by_instant[at]
         try:
-            student = self._create(world)
+            student = self._create(created_in)
             prompts = self._write_prompts(student, chosen)
             answers = self.questioner.ask(student, prompts.values())
         except StudentError:  # what it cannot answer in another market, it does not know from there either

@@ -1,7 +1,8 @@
 """Check a student, a strategy or a recorded run for lookahead, from Python and from the command line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from secrets import randbits
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from strategies.lookahead.check import check_run
 from strategies.lookahead.creation import recreate
 from strategies.lookahead.recorded import FINDINGS, RecordedRun, load_recorded
 from strategies.lookahead.report import LookaheadReport
+from strategies.lookahead.surroundings import alter_readers, alter_variables
 from strategies.lookahead.worlds import Alteration, World
 from strategies.market_data import MarketData, load_market_data
 from strategies.runs import write_atomically
@@ -133,12 +135,16 @@ def check(
     on_progress("reading", 0, 0)
     market = data or load_market_data(config, data_dir, on_progress)
     asks = strategy is None or bool(config.model_fields_set & {"student", "adapter"})
+    if recorded is not None:
+        asks = recorded.result.get("student") is not None
     create_student: Creator | None = None
+    users = [each for each in (student, strategy) if each is not None]
     if student is not None:
         create_student = _student_creator(student)
     elif asks:
         config, market, loaded = settle_student(config, market, load_student)
         create_student = _loaded_creator(config, loaded)
+        users += [config.student] if isinstance(loaded, CheckedStudent) else []
     create_strategy = None if strategy is None else _strategy_creator(strategy)
     real = World(alteration=Alteration.REAL, seed=drawn, market=market)
     trader = create_strategy(real) if create_strategy else None
@@ -152,6 +158,8 @@ def check(
         name=", ".join(filter(None, [*names, forecaster.name if forecaster else ""])),
         student=create_student,
         strategy=create_strategy,
+        surround=_surrounder(users),
+        is_users=bool(users),
     )
     base = make_base_run(config, market, subject, data_dir=data_dir, seed=drawn, on_progress=on_progress)
     report = check_run(
@@ -211,6 +219,23 @@ def _loaded_creator(config: BacktestConfig, loaded: Student) -> Creator:
     if not isinstance(loaded, CheckedStudent):
         return lambda _world: loaded
     return lambda _world: load_student(student_settings(config))
+
+
+def _surrounder(users: Sequence[Any]) -> Callable[[World], AbstractContextManager[None]]:
+    """Return what puts code of the user's into a world: objects, functions, and the places of files."""
+
+    @contextmanager
+    def surround(world: World) -> Iterator[None]:
+        with ExitStack() as stack:
+            if users:
+                stack.enter_context(alter_readers(world))
+            for each in users:
+                # A file that is named is run again, so that its variables are what it reads.
+                if not isinstance(each, str):
+                    stack.enter_context(alter_variables(each, world))
+            yield
+
+    return surround
 
 
 def _strategy_creator(strategy: Any) -> Creator:

@@ -1,6 +1,7 @@
 """The run that is checked, made from its data, with everything that is compared."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,11 +35,15 @@ class Subject:
         name: What it is called in the report.
         student: Creates the student; None where a strategy trades without one.
         strategy: Creates the user's strategy; None where the built-in one trades.
+        surround: Puts what the user's code reads, and its variables, into a world.
+        is_users: Whether there is code of the user's.
     """
 
     name: str
     student: Callable[[World], Student] | None = None
     strategy: Callable[[World], Strategy] | None = None
+    surround: Callable[[World], AbstractContextManager[None]] = lambda _world: nullcontext()
+    is_users: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from strategies.lookahead.answers import AnswerCheck
 from strategies.lookahead.base_run import BaseRun, Key
 from strategies.lookahead.comparison import compare_trades
 from strategies.lookahead.data import describe_unknown_training, find_early_news, find_late_training
-from strategies.lookahead.evidence import MIN_DAYS, judge_agreement, real_moves
+from strategies.lookahead.evidence import MAX_SKILL, MIN_DAYS, judge_agreement, real_moves
 from strategies.lookahead.report import Leak, LookaheadReport
 from strategies.lookahead.trading import Trades, trade
 from strategies.lookahead.worlds import Alteration, World, turn_predictions
@@ -63,27 +63,23 @@ def check_run(
         for alteration in (Alteration.CUT, Alteration.TURNED):
             world = World(alteration=alteration, at=at, seed=seed, market=run.market)
             if answers is not None:
-                leaks += answers.check_world(world)
+                with run.subject.surround(world):
+                    leaks += answers.check_world(world)
             # The built-in strategy has nothing but what it is given: one of the two worlds is enough.
             if run.subject.strategy or alteration is Alteration.TURNED:
                 leaks += _check_trades(run, world, notes)
                 reruns += 1
     on_progress("checking closes", len(instants), len(instants))
-    scrambled = World(alteration=Alteration.SCRAMBLED, seed=seed, market=run.market)
-    moves = real_moves(run.market.bars)
-    if len({at.date() for _, at in moves}) < MIN_DAYS:
-        notes.append(f"Fewer than {MIN_DAYS} days: what is known from other sources is not found on them.")
     if answers is not None:
         leaks += answers.check_company()
-        leaks += judge_agreement(answers.find_stances(scrambled), moves, "forecasts")
         if answers.questioner.unstable:
             notes.append(
                 f"{pluralize(len(answers.questioner.unstable), 'prompt')} asked alone several times got "
                 "different answers: the student does not repeat itself, so its answers are not compared."
             )
-    if run.subject.strategy is not None:
-        leaks += judge_agreement(_find_weights(run, scrambled, notes), moves, "the weights")
-        reruns += 1
+    found, more = _find_outside_data(run, answers, seed, notes)
+    leaks += found
+    reruns += more
     return LookaheadReport(
         subject=run.subject.name,
         leaks=tuple(_deduplicate(leaks)),
@@ -128,22 +124,51 @@ def _check_trades(run: BaseRun, world: World, notes: list[str]) -> Iterator[Leak
 def _trade_again(run: BaseRun, world: World) -> Trades | str:
     """Return the trades up to the close of a world, or why the strategy cannot be created there."""
     market = world.apply(run.market)
-    try:
-        strategy = run.subject.strategy(world) if run.subject.strategy else None
-    except ClosecallError as error:
-        return str(error)
     calls = [*run.calibrate(market, world.at)]
     if world.alteration is Alteration.TURNED:
         calls += turn_predictions([call for call in run.stated.values() if call.as_of > world.at], market)
-    observed = [each for each in run.observed if each.as_of <= world.at] if strategy is None else []
-    return trade(run.spec, market, observed, calls, strategy, world.at)
+    with run.subject.surround(world):
+        try:
+            strategy = run.subject.strategy(world) if run.subject.strategy else None
+        except ClosecallError as error:
+            return str(error)
+        observed = [each for each in run.observed if each.as_of <= world.at] if strategy is None else []
+        return trade(run.spec, market, observed, calls, strategy, world.at)
 
 
-def _find_weights(run: BaseRun, world: World, notes: list[str]) -> dict[Key, float]:
+def _find_outside_data(
+    run: BaseRun, answers: AnswerCheck | None, seed: int, notes: list[str]
+) -> tuple[list[Leak], int]:
+    """Return what follows the real prices in a market of other ones, and how many runs that took.
+
+    First all data of the user's code are those of the other market. Then they are the real ones, among which a
+    signal that was found beforehand may be; it may follow the past, and so is only wrong where it is too good.
+    """
+    moves = real_moves(run.market.bars)
+    if len({at.date() for _, at in moves}) < MIN_DAYS:
+        notes.append(f"Fewer than {MIN_DAYS} days: what is known from other sources is not found on them.")
+    scrambled = World(alteration=Alteration.SCRAMBLED, seed=seed, market=run.market)
+    leaks: list[Leak] = []
+    reruns = 0
+    for created_in, least_share in ((scrambled, 0.0), (run.real, MAX_SKILL)):
+        if leaks or (created_in is run.real and not run.subject.is_users):
+            break
+        with run.subject.surround(created_in):
+            if answers is not None:
+                stances = answers.find_stances(scrambled, created_in)
+                leaks += judge_agreement(stances, moves, "forecasts", least_share=least_share)
+            if run.subject.strategy is not None:
+                weights = _find_weights(run, scrambled, created_in, notes)
+                leaks += judge_agreement(weights, moves, "the weights", least_share=least_share)
+                reruns += 1
+    return leaks, reruns
+
+
+def _find_weights(run: BaseRun, world: World, created_in: World, notes: list[str]) -> dict[Key, float]:
     """Return the weight that the strategy wants of each symbol at each of its closes, in another market."""
     market = world.apply(run.market)
     try:
-        strategy = run.subject.strategy(world) if run.subject.strategy else None
+        strategy = run.subject.strategy(created_in) if run.subject.strategy else None
     except ClosecallError as error:
         notes.append(f"The strategy cannot be created with other prices: {error}")
         return {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.model import Bar, NewsItem
 from engine.user_code import CreationArguments
-from strategies.lookahead.worlds import World
+from strategies.lookahead.worlds import Alteration, World
 from strategies.market_data import MarketData
 
 
@@ -26,11 +26,22 @@ def recreate(creator: Any, world: World) -> Any:
         data = [world.apply(world.market)] if _takes_argument(creator) else []
         return creator(*data)
     created_with = getattr(creator, "_created_with", None)
-    if not isinstance(created_with, CreationArguments) or not _holds_data(created_with):
-        return copy.deepcopy(creator)
+    if isinstance(created_with, CreationArguments):
+        created = _create(type(creator), created_with, world)
+        if created is not None and vars(created).keys() == vars(creator).keys():
+            return created
+    # It has attributes that were set later: with these it is copied.
+    data = {name: value for name, value in getattr(creator, "__dict__", {}).items() if is_data(value)}
+    copied = copy.deepcopy(creator, {id(value): value for value in data.values()})
+    for name, value in data.items():
+        object.__setattr__(copied, name, change_data(value, world))
+    return copied
+
+
+def _create(kind: type, created_with: CreationArguments, world: World) -> Any:
     args = [change_data(value, world) for value in created_with.args]
     kwargs = {name: change_data(value, world) for name, value in created_with.kwargs.items()}
-    return type(creator)(*args, **kwargs)
+    return kind(*args, **kwargs)
 
 
 def is_factory(creator: Any) -> bool:
@@ -50,7 +61,7 @@ def change_data(value: Any, world: World) -> Any:
             return type(value)(world.change_bars(value))
         case [NewsItem(), *_]:
             return type(value)(world.change_news(value))
-        case list() | tuple() if _is_data(value):
+        case list() | tuple() if is_data(value):
             return type(value)(change_data(each, world) for each in value)
     if isinstance(getattr(value, "_created_with", None), CreationArguments):
         return recreate(value, world)
@@ -61,6 +72,18 @@ def change_data(value: Any, world: World) -> Any:
     return value
 
 
+def is_data(value: Any) -> bool:
+    """Return whether a value holds market data."""
+    if isinstance(value, Mapping):
+        return any(map(is_data, value.values()))
+    if isinstance(value, list | tuple):
+        return bool(value) and is_data(value[0])
+    created_with = getattr(value, "_created_with", None)
+    if isinstance(created_with, CreationArguments):
+        return _holds_data(created_with)
+    return isinstance(value, MarketData | Bar | NewsItem) or _is_frame(value)
+
+
 def _takes_argument(creator: Callable[..., Any]) -> bool:
     positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     parameters = signature(creator).parameters.values()
@@ -68,18 +91,7 @@ def _takes_argument(creator: Callable[..., Any]) -> bool:
 
 
 def _holds_data(created_with: CreationArguments) -> bool:
-    return any(map(_is_data, (*created_with.args, *created_with.kwargs.values())))
-
-
-def _is_data(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_is_data, value.values()))
-    if isinstance(value, list | tuple):
-        return bool(value) and _is_data(value[0])
-    created_with = getattr(value, "_created_with", None)
-    if isinstance(created_with, CreationArguments):
-        return _holds_data(created_with)
-    return isinstance(value, MarketData | Bar | NewsItem) or _is_frame(value)
+    return any(map(is_data, (*created_with.args, *created_with.kwargs.values())))
 
 
 def _is_frame(value: Any) -> bool:

@@ -7,6 +7,7 @@ clusters, is then about standard normal, whatever the rule.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
@@ -20,6 +21,9 @@ MIN_DAYS = 25
 _LIMIT = 4.5
 """Standard errors: by chance in 3 of a million checks."""
 
+MAX_SKILL = 0.35
+"""The largest share of agreement that a signal from the past may have: 67% of equal bets right."""
+
 
 def real_moves(bars: Mapping[str, Sequence[Bar]]) -> dict[Key, int]:
     """Return 1 or -1 by (symbol, close) for the move to the next close; equal closes are left out."""
@@ -31,8 +35,23 @@ def real_moves(bars: Mapping[str, Sequence[Bar]]) -> dict[Key, int]:
     }
 
 
-def measure_agreement(stances: Mapping[Key, float], moves: Mapping[Key, int]) -> tuple[float, int]:
-    """Return the agreement of stances with the next real moves in standard errors, and the days it rests on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far stances agree with moves.
+
+    Attributes:
+        errors: Standard errors above none, with days as clusters.
+        share: The sum of stance times move over that of their amounts: 1 where every one agrees.
+        days: The days it rests on.
+    """
+
+    errors: float
+    share: float
+    days: int
+
+
+def measure_agreement(stances: Mapping[Key, float], moves: Mapping[Key, int]) -> Agreement:
+    """Return the agreement of stances with the next real moves.
 
     Args:
         stances: What was wanted or forecast by (symbol, close): positive expects a rise. Of each symbol the
@@ -44,28 +63,38 @@ def measure_agreement(stances: Mapping[Key, float], moves: Mapping[Key, int]) ->
         by_symbol.setdefault(symbol, []).append(stance)
     means = {symbol: math.fsum(values) / len(values) for symbol, values in by_symbol.items()}
     days: dict[datetime, float] = {}
+    amount = 0.0
     for (symbol, at), stance in stances.items():
         if move := moves.get((symbol, at)):
             day = at.replace(hour=0, minute=0, second=0, microsecond=0)
             days[day] = days.get(day, 0.0) + (stance - means[symbol]) * move
+            amount += abs(stance - means[symbol])
     products = [product for product in days.values() if abs(product) > 1e-12]
     squares = math.fsum(product**2 for product in products)
-    return (math.fsum(products) / math.sqrt(squares) if squares else 0.0), len(products)
+    total = math.fsum(products)
+    return Agreement(
+        errors=total / math.sqrt(squares) if squares else 0.0,
+        share=total / amount if amount else 0.0,
+        days=len(products),
+    )
 
 
-def judge_agreement(stances: Mapping[Key, float], moves: Mapping[Key, int], who: str) -> list[Leak]:
+def judge_agreement(
+    stances: Mapping[Key, float], moves: Mapping[Key, int], who: str, *, least_share: float = 0.0
+) -> list[Leak]:
     """Return a finding where stances in a scrambled world follow the next real moves.
 
     Args:
         stances: See `measure_agreement`.
         moves: See `measure_agreement`.
         who: What the stances are of, for the sentence.
+        least_share: The least share of agreement that is no skill.
     """
-    errors, days = measure_agreement(stances, moves)
-    if errors < _LIMIT:
+    agreement = measure_agreement(stances, moves)
+    if agreement.errors < _LIMIT or agreement.share < least_share:
         return []
     what = (
-        f"with every price replaced, {who} still follow the next real moves, {errors:.1f} standard errors "
-        f"above chance on {days} days: they rest on data that the run does not pass on"
+        f"with every price replaced, {who} still follow the next real moves, {agreement.errors:.1f} standard "
+        f"errors above chance on {agreement.days} days: they rest on data that the run does not pass on"
     )
     return [Leak(kind=LeakKind.OUTSIDE, at=min(at for _, at in stances), symbol="", what=what)]

@@ -18,6 +18,7 @@ from examples.own_student import Momentum
 from llm.answers import format_answer
 from strategies.backtest import baseline_predictions
 from strategies.config import BacktestConfig
+from strategies.lookahead.api import check as check_files
 from strategies.lookahead.api import check_lookahead
 from strategies.lookahead.report import LeakKind
 from strategies.lookahead.worlds import Alteration, World
@@ -161,7 +162,59 @@ def test_a_strategy_that_carries_later_prices_where_nothing_can_alter_them_is_fo
                 rises = tomorrow[symbol].get(pd.Timestamp(bar.opens_at.date()), 0) > 0
                 self.order_target_percent(symbol, 0.2 if rises else 0.0)
 
-    assert kinds(check(market, strategy=Hidden())) == {LeakKind.OUTSIDE}
+    assert LeakKind.OUTSIDE in kinds(check(market, strategy=Hidden()))
+
+
+PEEKING_FILE = """
+import closecall as cc
+import pandas as pd
+
+{data}
+FRAME = {frame}
+
+class Peek(cc.Strategy):
+    def on_close(self, slice):
+        for symbol, bar in slice.bars.items():
+            later = [row for day, row in FRAME[symbol].items() if day > bar.opens_at.date()]
+            self.order_target_percent(symbol, 0.2 if later and later[0] > bar.close else 0.0)
+"""
+SIMULATED = (
+    "DATA = cc.MarketData.simulated(seed=12, days=60, coins=2, stocks=1)",
+    "{name: {b.opens_at.date(): b.close for b in bars} for name, bars in DATA.bars.items()}",
+)
+READ = (
+    "TABLE = pd.read_csv({file!r})",
+    "{name: dict(zip(pd.to_datetime(TABLE.date).dt.date, TABLE[name])) for name in TABLE.columns[1:]}",
+)
+
+
+@pytest.mark.parametrize("source", [SIMULATED, READ], ids=["simulated", "read from a file"])
+def test_a_file_that_reads_later_prices_by_itself_is_found(market, tmp_path, source):
+    closes_of(market).rename_axis("date").to_csv(tmp_path / "closes.csv")
+    data, frame = source
+    text = PEEKING_FILE.format(data=data.format(file=str(tmp_path / "closes.csv")), frame=frame)
+    (tmp_path / "peek.py").write_text(text)
+    config = BacktestConfig(seed=12, market={"days": DAYS, "coins": 2, "stocks": 1})
+    strategy = f"{tmp_path / 'peek.py'}:Peek"
+    report = check_files(config, data_dir=tmp_path, strategy=strategy, points=4, seed=3)
+    assert LeakKind.ORDER in kinds(report)
+    assert pd.read_csv(tmp_path / "closes.csv").shape[0] == DAYS  # nothing stays altered
+
+
+def test_later_prices_in_a_variable_around_a_strategy_are_found(market):
+    closes = {symbol: list(series) for symbol, series in market.bars.items()}
+
+    def find_next(symbol, as_of):
+        return next((bar.close for bar in closes[symbol] if bar.opens_at >= as_of), 0.0)
+
+    class Peek(cc.Strategy):
+        def on_close(self, slice):
+            for symbol, bar in slice.bars.items():
+                rises = find_next(symbol, slice.as_of) > bar.close
+                self.order_target_percent(symbol, 0.2 if rises else 0.0)
+
+    assert LeakKind.ORDER in kinds(check(market, strategy=Peek()))
+    assert closes == {symbol: list(series) for symbol, series in market.bars.items()}
 
 
 def test_a_strategy_that_reads_later_forecasts_is_found(market, tmp_path):
