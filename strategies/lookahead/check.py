@@ -141,8 +141,8 @@ def _find_outside_data(
 ) -> tuple[list[Leak], int]:
     """Return what follows the real prices in a market of other ones, and how many runs that took.
 
-    First all data of the user's code are those of the other market. Then they are the real ones, among which a
-    signal that was found beforehand may be; it may follow the past, and so is only wrong where it is too good.
+    First all data of the user's code are those of the other market. Then they are the real ones, with them
+    any signal that was found beforehand; it may follow the past, and so counts only where it is too good.
     """
     moves = real_moves(run.market.bars)
     if len({at.date() for _, at in moves}) < MIN_DAYS:

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.model import Bar, NewsItem
 from engine.user_code import CreationArguments
-from strategies.lookahead.worlds import Alteration, World
+from strategies.lookahead.worlds import World
 from strategies.market_data import MarketData
 
 
@@ -23,12 +23,11 @@ def recreate(creator: Any, world: World) -> Any:
         world: What is done to the data.
     """
     if is_factory(creator):
-        data = [world.apply(world.market)] if _takes_argument(creator) else []
-        return creator(*data)
+        return creator(*([world.apply(world.market)] if _takes_argument(creator) else []))
     created_with = getattr(creator, "_created_with", None)
     if isinstance(created_with, CreationArguments):
         created = _create(type(creator), created_with, world)
-        if created is not None and vars(created).keys() == vars(creator).keys():
+        if vars(created).keys() == vars(creator).keys():
             return created
     # It has attributes that were set later: with these it is copied.
     data = {name: value for name, value in getattr(creator, "__dict__", {}).items() if is_data(value)}
