@@ -12,6 +12,7 @@ from tui.cli.config_options import config_options
 from tui.cli.dash import dash
 from tui.cli.data import check_app, collect, fetch_app
 from tui.cli.forecast import forecast
+from tui.cli.lookahead import check_lookahead as _check_lookahead  # noqa: F401  # adds its command
 from tui.cli.models import models_app
 from tui.cli.options import (
     AsJson,
