@@ -25,7 +25,14 @@ _MARKET_KEYS = tuple(MarketTable.model_fields)
 
 _DATA_KEYS = (
     *("bars", "store", "news", "market", "symbols", "start", "end", "instruments", "aliases", "rates"),
-    *("rates_files", "base_currency", "news_latency_seconds", "allow_bad_data", "skip_unknown_files"),
+    *(
+        "rates_files",
+        "base_currency",
+        "news_latency_seconds",
+        "allow_bad_data",
+        "skip_unknown_files",
+        "benchmark",
+    ),
 )
 """The keys of the configuration that decide the data."""
 
