@@ -33,6 +33,7 @@ _DATA_KEYS = (
         "news_latency_seconds",
         "allow_bad_data",
         "skip_unknown_files",
+        "benchmark",
     ),
 )
 """The keys of the configuration that decide the data."""

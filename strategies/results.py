@@ -23,6 +23,7 @@ from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
 from strategies.baselines.names import BENCHMARK
+from strategies.baselines.random_callers import compare_with_random_callers
 from strategies.delistings import describe_spans
 from strategies.market_data import MarketData
 from strategies.run_spec import RunSpec
@@ -392,6 +393,7 @@ def build_result(
         **_measure_contamination(forecasts, market, released, until, adapted=adapted),
         "days_per_year": market.days_per_year,
         "currency": market.currency,
+        "benchmark": market.benchmark.instrument.symbol if market.benchmark else None,
         "cash": spec.cash,
         "costs": {symbol: asdict(costs) for symbol, costs in spec.costs.items()},
         "notes": [
@@ -400,6 +402,9 @@ def build_result(
             *describe_spans(market, spec.delistings),
         ],
         **scorecard(simulations, market, comparators, can_short=bool(spec.sizing.shortable)),
+        "random_callers": compare_with_random_callers(
+            calls, simulations[STUDENT].engine, market.bars, market.instruments, market.rates
+        ),
         **({"strategy": strategy} if strategy else {}),
     }
     jsonable: dict[str, Any] = to_jsonable(result)
