@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from strategies.market_data import MarketData
     from strategies.results import Result
     from strategies.strategy import Strategy
+    from strategies.sweep import Sweep, sweep
     from training.rewards import RewardPart, add_reward_part
     from training.walkforward.api import walkforward
 
@@ -39,11 +40,13 @@ __all__ = [
     "Strategy",
     "Student",
     "StudentError",
+    "Sweep",
     "UsageError",
     "add_reward_part",
     "backtest",
     "format_answer",
     "simulate",
+    "sweep",
     "walkforward",
 ]
 

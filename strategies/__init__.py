@@ -16,5 +16,7 @@ PUBLIC = {
     "backtest": "strategies.api",
     "format_answer": "llm.answers",
     "simulate": "strategies.api",
+    "sweep": "strategies.sweep",
+    "Sweep": "strategies.sweep",
 }
 """The public names and the modules that define them, which are imported at the first use."""

@@ -152,7 +152,7 @@ def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
     owner = "the strategy's" if "strategy" in result else "the student's"
     line = (
         f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe ratio is "
-        f"above {_describe_yardstick(result)} by more than luck among them is "
+        f"above {describe_yardstick(result)} by more than luck among them is "
         f"{format_percent(result['deflated_sharpe'])}."
     )
     days = (date.fromisoformat(result["end"]) - date.fromisoformat(result["start"])).days + 1
@@ -167,7 +167,7 @@ def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
     return [line, caution]
 
 
-def _describe_yardstick(result: Mapping[str, Any]) -> str:
+def describe_yardstick(result: Mapping[str, Any]) -> str:
     """Return what the Sharpe ratio is held against; 0 in results of earlier versions."""
     yardstick = result.get("sharpe_yardstick") or {}
     caller = yardstick.get("caller")
