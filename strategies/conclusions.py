@@ -45,6 +45,7 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
     lines += _sharpe_lines(result)
+    lines += _suspension_lines(result)
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
     elif result["contaminated_n"] is None:
@@ -108,6 +109,17 @@ def _contaminated_line(result: Mapping[str, Any]) -> str:
     if result["student"] == _SHIPPED:
         return f"{before} the shipped student was trained on simulated data only and has read no real day."
     return f"{before} the student may know the answers."
+
+
+def _suspension_lines(result: Mapping[str, Any]) -> list[str]:
+    """State how many forecasts have no next close; a result of an earlier version does not count them."""
+    count = result["scores"]["student"].get("suspended")
+    if not count:
+        return []
+    return [
+        f"Not scored: {pluralize(count, 'forecast')} without a bar in the next session of the symbol's "
+        "calendar (suspended, or missing in the data); a later close is neither hit nor miss."
+    ]
 
 
 def _period_lines(result: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,8 @@ from engine.trading.records import EngineResult, EquityPoint, Fill, HoldingPerio
 from feeds.simulated.market import OracleView
 from llm.student import Student
 from llm.worker.messages import decode_day
-from strategies.backtest import baseline_predictions, simulate_all
+from strategies.backtest import simulate_all
+from strategies.baselines.catalog import baseline_predictions
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, load_market_data
 from strategies.paper.files import decode_config

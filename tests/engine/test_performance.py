@@ -125,8 +125,8 @@ def test_no_marks_mean_no_return_and_no_fall() -> None:
 
 
 def test_the_starting_cash_is_the_first_peak() -> None:
-    assert max_drawdown([80.0, 90.0], 100.0) == pytest.approx(0.2)
-    assert max_drawdown([110.0, 120.0], 100.0) == 0.0
+    assert max_drawdown(marks(80.0, 90.0), 100.0) == (pytest.approx(0.2), 1)
+    assert max_drawdown(marks(110.0, 120.0), 100.0) == (0.0, 0)
 
 
 def test_equity_below_zero_ends_the_returns_and_is_a_fall_of_more_than_all() -> None:
@@ -140,7 +140,7 @@ def test_equity_below_zero_ends_the_returns_and_is_a_fall_of_more_than_all() -> 
 def test_a_drawdown_is_the_worst_pair_of_an_earlier_and_a_later_value(values: list[float]) -> None:
     curve = [100.0, *values]
     worst = max((curve[i] - later) / curve[i] for i in range(len(curve)) for later in curve[i:])
-    assert max_drawdown(values, 100.0) == pytest.approx(worst)
+    assert max_drawdown(marks(*values), 100.0)[0] == pytest.approx(worst)
 
 
 @given(st.lists(st.floats(1.0, 1e6), min_size=2, max_size=40), st.floats(0.01, 100.0))

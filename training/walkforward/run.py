@@ -20,7 +20,8 @@ from engine.model import Prediction
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
-from strategies.backtest import baseline_predictions, simulate_all
+from strategies.backtest import simulate_all
+from strategies.baselines.catalog import baseline_predictions
 from strategies.config import BacktestConfig, student_settings
 from strategies.console import Progress
 from strategies.market_data import MarketData
@@ -99,7 +100,14 @@ def walkforward(
         )
         arms = _run_arms(context, settings, trainers or create_trainers(settings))
         result, simulations = _finish_run(name, plan, arms, record, data_dir, on_progress)
-    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=plan.data.bars)
+    return Result(
+        name=name,
+        folder=folder,
+        result=result,
+        simulations=simulations,
+        bars=plan.data.bars,
+        calendars=plan.data.symbol_calendars,
+    )
 
 
 @contextmanager
@@ -168,7 +176,7 @@ def _finish_run(
         name, plan.config, data, result, simulations, data_dir, now, walkforward=asdict(plan.settings)
     )
     if plan.config.out is not None:
-        export(plan.config.out, result, simulations[STUDENT], data.bars)
+        export(plan.config.out, result, simulations[STUDENT], data)
     recorder.append(encode(RunFinished(result=result), record.clock()))
     recorder.flush()
     return result, simulations
