@@ -29,6 +29,7 @@ from llm.student import Student, Task
 from strategies.baselines.catalog import baseline_predictions, is_wanted, require_available
 from strategies.baselines.names import BASELINES, holds_full_weight
 from strategies.calibration import calibrate, describe_calibration
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.console import Progress
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex, VolatilityTarget
@@ -131,6 +132,7 @@ def backtest(
                 forecasts.num_generated,
                 simulations,
                 strategy_name,
+                comparators=resolve_comparators(config.comparators),
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()

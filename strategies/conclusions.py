@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from strategies.comparators import describe_comparator
 from strategies.console import pluralize
 
 NONE = "-"
@@ -34,10 +36,10 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     Args:
         result: The result of a run or session, as `--json` prints it.
     """
-    lines = [_verdict_line(result["verdict_detail"])]
+    lines = _verdict_lines(result)
     if not result["student"]:
         line = f"Strategy {result['strategy']} makes no forecasts; compare its return with the baselines'."
-        return [line, *_sharpe_lines(result), *_rejection_lines(result), *result["notes"]]
+        return [*lines, line, *_sharpe_lines(result), *_rejection_lines(result), *result["notes"]]
     if "strategy" in result:
         lines.append(f"Strategy {result['strategy']} traded the forecasts; fills and returns are its own.")
     if result["edge_captured"] is not None:
@@ -84,7 +86,73 @@ def _describe_costs(costs: Mapping[str, Any]) -> str:
     return ", ".join([*parts, f"borrowing {format_percent(costs['borrow_rate'])} a year"])
 
 
-def _verdict_line(verdict: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """How a claim's difference is printed: the factor, decimals and unit."""
+
+    factor: float
+    digits: int
+    unit: str
+
+
+_SCALES = {
+    "direction": _Scale(factor=100, digits=1, unit="points"),
+    "probability": _Scale(factor=1, digits=4, unit="of Brier"),
+    "close": _Scale(factor=1e4, digits=1, unit="bp of error"),
+    "pnl": _Scale(factor=1e4, digits=1, unit="bp a day"),
+}
+_CLAIM_NAMES = {"pnl": "PnL"}
+
+
+def direction_verdict(result: Mapping[str, Any]) -> str:
+    """Return the verdict of the direction, also of a result that an earlier version stored."""
+    verdicts = result.get("verdicts")
+    return str(verdicts["direction"]["result"] if verdicts else result["verdict"])
+
+
+def _verdict_lines(result: Mapping[str, Any]) -> list[str]:
+    if "verdicts" not in result:
+        return [_first_version_line(result["verdict_detail"])]
+    verdicts: Mapping[str, Mapping[str, Any]] = result["verdicts"]
+    level = next(iter(verdicts.values()))["level"]
+    line = (
+        f"Verdicts at {level:.0%} for all claims, on any day one looks; "
+        f"an e-value of {1 / level:.0f} is enough."
+    )
+    return [line, *(each for claim in _SCALES for each in _claim_lines(claim, verdicts[claim]))]
+
+
+def _claim_lines(claim: str, verdict: Mapping[str, Any]) -> list[str]:
+    """State a verdict in a line, and in a second what it rests on."""
+    name = _CLAIM_NAMES.get(claim, claim.capitalize())
+    comparator = describe_comparator(verdict["comparator"])
+    if verdict["difference"] is None:
+        return [f"{name}: inconclusive against {comparator}; nothing was scored."]
+    scale = _SCALES[claim]
+    difference, low, high = (
+        f"{verdict[key] * scale.factor:+,.{scale.digits}f}" for key in ("difference", "low", "high")
+    )
+    against = "than" if verdict["result"] != "inconclusive" else "against"
+    needed = ""
+    if verdict["days_needed"] is not None:
+        days = f"{verdict['days_needed']:,}"
+        needed = f"; enough after {days}"
+        if verdict["result"] == "inconclusive":
+            needed = f"; if this edge is real, about {days} would do"
+    return [
+        f"{name}: {verdict['result']} {against} {comparator}, "
+        f"{difference} {scale.unit} (95%: {low} to {high}).",
+        f"  e-value {_format_e_value(verdict['e_value'])}, {pluralize(verdict['days'], 'day')} "
+        f"({verdict['effective_days']:,.0f} effective){needed}.",
+    ]
+
+
+def _format_e_value(value: float) -> str:
+    return f"{value:.2g}" if value < 1000 else "above 1,000"
+
+
+def _first_version_line(verdict: Mapping[str, Any]) -> str:
+    """State the verdict of a result from before there was one for each claim."""
     if verdict["difference"] is None:
         return "Verdict: inconclusive; no decision was scored for both the student and a baseline."
     against = (

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
-from strategies.conclusions import shorten_symbols
+from strategies.conclusions import direction_verdict, shorten_symbols
 from strategies.console import pluralize
 from strategies.result_table import create_console
 from strategies.walkforward_table import create_table
@@ -71,7 +71,7 @@ def _run_cells(result: Mapping[str, Any]) -> list[str]:
         result["start"],
         result["end"],
         *(metric.show(student.get(metric.key)) for metric in metrics),
-        result["verdict"],
+        direction_verdict(result),
     ]
 
 
