@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -24,7 +25,8 @@ from llm.forecaster import forecast
 from llm.own_student import CheckedStudent
 from llm.student import Student
 from strategies.api import DATA_KEYS, build_config, run_in_folder
-from strategies.backtest import backtest
+from strategies.backtest import backtest, forecast_base
+from strategies.conclusions import direction_verdict
 from strategies.config import BacktestConfig
 from strategies.console import Progress, name_settings, utc_now
 from strategies.data_folder import TRIALS_FILE, find_trial_records
@@ -135,6 +137,8 @@ def sweep(
     own = None if student is None or isinstance(student, str | Path) else CheckedStudent(student)
     with nullcontext() if config else name_settings():
         base = config or build_config(data, student, settings)
+        if jobs != 1:
+            _require_sendable(own, strategy)
         points = build_points(base, grid or {})
 
         def run(place: Path) -> Sweep:
@@ -144,6 +148,18 @@ def sweep(
             return Sweep(folder=place, result=_run_points(task, points, data, jobs or os.cpu_count() or 1))
 
         return run_in_folder(run, folder)
+
+
+def _require_sendable(*objects: object) -> None:
+    """Raise UsageError, before anything is run, for what no other process could be given."""
+    from joblib.externals.loky.backend.reduction import dumps
+
+    try:
+        dumps(objects)
+    except Exception as error:  # a user's object may raise anything
+        raise UsageError(
+            f"student or strategy cannot be given to another process ({error}); run it with --jobs 1"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +247,10 @@ def _prepare(
     if not all(finished):
         if student is not None:
             observed = build_observations(seen.bars, seen.news, window=student.window, start=seen.start)
+            report = _report_forecasts(task.on_progress)
             with AnswerCache(task.data_dir / "ledger.sqlite") as cache:
-                forecast(observed, student, cache, _report_forecasts(task.on_progress), settled.task)
+                forecast(observed, student, cache, report, settled.task)
+            forecast_base(settled, seen, task.data_dir, report)
         joblib.dump(market, file)
     return finished
 
@@ -274,12 +292,16 @@ def _run_waiting(
     import joblib
 
     parallel = joblib.Parallel(n_jobs=min(jobs, max(1, len(waiting))), return_as="generator_unordered")
-    yield from parallel(
+    calls = (
         joblib.delayed(_run_point)(
             place, points[place].config, task.data_dir, task.clock, task.student, task.strategy, file
         )
         for place, file in waiting.items()
     )
+    try:
+        yield from parallel(calls)
+    except BrokenProcessPool as error:
+        raise UsageError("--jobs: a process ended, perhaps for lack of memory; use fewer jobs") from error
 
 
 def _run_point(
@@ -325,6 +347,7 @@ def _summarize(task: _SweepTask, points: Sequence[GridPoint], outcomes: Sequence
         "best": best.run if best else None,
         "overfitting": asdict(estimate) if estimate else None,
         **(_deflate_best(task, best, result) if best and result else {}),
+        **({"verdicts": result.get("verdicts")} if result else {}),
     }
 
 
@@ -342,7 +365,7 @@ def _describe_point(point: GridPoint, outcome: _Outcome) -> dict[str, Any]:
         "total_return": scores.get("total_return"),
         "sharpe": scores.get("sharpe"),
         "max_drawdown": scores.get("max_drawdown"),
-        "verdict": outcome.result.get("verdict") if outcome.result else None,
+        "verdict": direction_verdict(outcome.result) if outcome.result else None,
         "error": str(outcome.error) if outcome.error else None,
     }
 

@@ -8,7 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from strategies.conclusions import NONE, describe_yardstick, format_percent, number_formatter
+from strategies.conclusions import (
+    NONE,
+    describe_correction,
+    describe_yardstick,
+    format_percent,
+    number_formatter,
+)
 from strategies.console import pluralize
 from strategies.result_table import create_console
 
@@ -87,7 +93,7 @@ def list_sweep_conclusions(result: Mapping[str, Any]) -> list[str]:
             f"({result['distinct_trials']} distinct), the chance that the best is above "
             f"{describe_yardstick(result)} by more than luck is {format_percent(result['deflated_sharpe'])}."
         )
-    return lines
+    return [*lines, *describe_correction(result, result["distinct_trials"])]
 
 
 def _describe_settings(settings: Mapping[str, Any]) -> str:

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -132,3 +133,11 @@ def test_the_keys_of_a_grid_are_those_of_the_configuration():
 def test_data_that_are_given_cannot_be_swept_over():
     with pytest.raises(UsageError, match="decides the data"):
         sweep(DATA, {"market.days": [30, 60]})
+
+
+def test_a_student_that_no_process_can_be_given_is_refused_before_anything_is_run(tmp_path):
+    student = RuleStudent()
+    student.lock = threading.Lock()
+    with pytest.raises(UsageError, match="cannot be given to another process"):
+        sweep(DATA, GRID, student=student, folder=tmp_path, jobs=2)
+    assert not list(tmp_path.iterdir())
