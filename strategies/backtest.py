@@ -122,7 +122,7 @@ def backtest(
             )
             if student is not None:
                 on_base = _progress_callback(recorder, clock, on_progress)
-                callers |= _forecast_base(config, market, data_dir, on_base)
+                callers |= forecast_base(config, market, data_dir, on_base)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             result = build_result(
                 name,
@@ -156,7 +156,7 @@ def backtest(
     )
 
 
-def _forecast_base(
+def forecast_base(
     config: BacktestConfig, market: MarketData, data_dir: Path, on_progress: StudentProgress
 ) -> dict[str, Sequence[Prediction]]:
     """Return, where it is wanted, what the student forecasts without its adapter, from the same prompts."""

@@ -247,27 +247,66 @@ def _random_lines(result: Mapping[str, Any]) -> list[str]:
 
 def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
     trials = f"{pluralize(result['trials'], 'run')} on these data on record"
+    correction = describe_correction(result, result["distinct_trials"])
     if result["deflated_sharpe"] is None:
-        return [f"Trials: {trials}."]
+        return [f"Trials: {trials}.", *correction]
     owner = "the strategy's" if "strategy" in result else "the student's"
     line = (
         f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe ratio is "
-        f"above {_describe_yardstick(result)} by more than luck among them is "
+        f"above {describe_yardstick(result)} by more than luck among them is "
         f"{format_percent(result['deflated_sharpe'])}."
     )
+    lines = [line, *correction]
     days = (date.fromisoformat(result["end"]) - date.fromisoformat(result["start"])).days + 1
     if days >= _FEW_DAYS:
-        return [line]
+        return lines
     # The standard error of an annual Sharpe ratio near zero is the root of the years' inverse (Lo 2002).
     spread = 1.96 * math.sqrt(_FEW_DAYS / days)
     caution = (
         f"Few days: over {pluralize(days, 'day')} luck alone moves an annual Sharpe ratio by ±{spread:.1f} "
         "(95%); conclude nothing from it, or from the return."
     )
-    return [line, caution]
+    return [*lines, caution]
 
 
-def _describe_yardstick(result: Mapping[str, Any]) -> str:
+def describe_correction(result: Mapping[str, Any], trials: int) -> list[str]:
+    """State what is left of the verdicts if they are corrected for the number of distinct trials.
+
+    The e-value of a run chosen among N is divided by N: so the probability that any of the N is called
+    better without being so stays at the level, however the trials depend on one another (Bonferroni; Vovk
+    and Wang 2021, "E-values: Calibration, combination and applications"). None for a single trial, and for
+    results of versions without e-values.
+
+    Args:
+        result: The result of a run.
+        trials: The number of distinct trials.
+    """
+    verdicts: Mapping[str, Mapping[str, Any]] = result.get("verdicts") or {}
+    if trials < 2 or not verdicts:
+        return []
+    concluded = {claim: each for claim, each in verdicts.items() if each["result"] != _INCONCLUSIVE}
+    kept = [claim for claim, each in concluded.items() if each["e_value"] >= trials / each["level"]]
+    lost = [claim for claim in concluded if claim not in kept]
+    level = min(each["level"] for each in verdicts.values())
+    line = (
+        f"Verdicts are not corrected for these {trials} distinct trials; corrected, an e-value has to be "
+        f"{trials / level:,.0f}"
+    )
+    if kept:
+        line += f": {_list_claims(kept)} would stay"
+    if lost:
+        line += f"{', ' if kept else ': '}{_list_claims(lost)} would be inconclusive"
+    return [line + "."]
+
+
+_INCONCLUSIVE = "inconclusive"
+
+
+def _list_claims(claims: Sequence[str]) -> str:
+    return " and ".join(_CLAIM_NAMES.get(claim, claim) for claim in claims)
+
+
+def describe_yardstick(result: Mapping[str, Any]) -> str:
     """Return what the Sharpe ratio is held against; 0 in results of earlier versions."""
     yardstick = result.get("sharpe_yardstick") or {}
     caller = yardstick.get("caller")

@@ -9,6 +9,7 @@ from rich.console import Console
 from engine.metrics.registry import METRICS
 from feeds.history.client import Wait
 from strategies.baselines.names import BASELINES
+from strategies.conclusions import describe_correction
 from strategies.console import pluralize, print_stderr
 from strategies.result_table import create_console, render_html, render_text
 from strategies.walkforward_table import compare_arms, print_folds
@@ -83,6 +84,40 @@ def test_the_verdict_of_an_earlier_version_is_stated_as_it_was():
     (line, trials) = list_conclusions(result())
     assert "against buy&hold, the best baseline (95%: -2.0 to +4.0, 1 day)" in line
     assert trials == "Trials: 1 run on these data on record."
+
+
+def test_the_verdicts_are_corrected_for_distinct_trials_in_a_sentence():
+    verdicts = {
+        claim: {
+            "result": conclusion,
+            "e_value": e_value,
+            "level": 0.05,
+            "difference": None,
+            "comparator": "share",
+        }
+        for claim, conclusion, e_value in (
+            ("direction", "better", 500.0),
+            ("probability", "better", 399.0),
+            ("close", "inconclusive", 1.0),
+            ("pnl", "worse", 400.0),
+        )
+    }
+    line = (
+        "Verdicts are not corrected for these 20 distinct trials; corrected, an e-value has to be 400: "
+        "direction and PnL would stay, probability would be inconclusive."
+    )
+    assert describe_correction({"verdicts": verdicts}, 20) == [line]
+    assert describe_correction({"verdicts": verdicts}, 1) == []
+    assert describe_correction(result(), 20) == []
+    lines = list_conclusions(
+        result(verdicts=verdicts, trials=20, distinct_trials=20, deflated_sharpe=0.5, **DAYS)
+    )
+    assert line in lines
+    undefined = list_conclusions(result(verdicts=verdicts, trials=20, distinct_trials=20))
+    assert line in undefined
+
+
+DAYS = {"start": "2020-01-01", "end": "2022-01-01"}
 
 
 def test_an_account_too_small_for_a_lot_is_told_why_nothing_was_traded_and_what_to_do():

@@ -34,6 +34,7 @@ from tui.cli.paths import (
 from tui.cli.progress import ProgressDisplay
 from tui.cli.storage import data_app
 from tui.cli.student import student_app
+from tui.cli.sweep import sweep
 from tui.cli.training import retrain, train_app, walkforward
 
 app = typer.Typer(
@@ -155,5 +156,5 @@ for name, group in {
     "bench": bench_app,
 }.items():
     app.add_typer(group, name=name)
-for command in (forecast, walkforward, retrain, collect, dash):
+for command in (sweep, forecast, walkforward, retrain, collect, dash):
     app.command()(command)
