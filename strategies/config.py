@@ -417,6 +417,14 @@ class BacktestConfig(Table):
             f"or all: {', '.join(OPTIONAL)}.",
         ),
     ] = ()
+    benchmark: Annotated[
+        str | None,
+        added_key(
+            min_length=1,
+            description="Symbol, or file of one, that is bought and held beside the student, such as SPY; it "
+            "need not be traded.",
+        ),
+    ] = None
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[
