@@ -29,6 +29,7 @@ from strategies import baselines
 from strategies.calibration import calibrate, describe_calibration
 from strategies.config import BacktestConfig
 from strategies.console import Progress
+from strategies.equity_file import build_curves, write_equity
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import (
@@ -118,6 +119,7 @@ def backtest(
                 recorder.record_prediction(call, prompt, adapter, calibrated=call is not stated)
             callers = {STUDENT: calls} | baseline_predictions(config, market, observed, calls or observed)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
+            write_equity(folder, build_curves(simulations))
             result = build_result(
                 name,
                 spec,

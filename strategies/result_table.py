@@ -14,6 +14,7 @@ from rich.text import Text
 from engine.metrics.registry import MetricTable, table_metrics
 from strategies.conclusions import NOTICE, describe_account, list_conclusions, shorten_symbols
 from strategies.console import pluralize
+from strategies.protocols import list_protocols
 from strategies.walkforward_table import print_walkforward
 
 _CALLERS = {
@@ -83,7 +84,7 @@ def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Con
         table.add_row(*row)
     console.print(table)
     console.print()
-    for line in (*list_conclusions(result), *describe_account(result)):
+    for line in (*list_conclusions(result), *describe_account(result), *list_protocols(result)):
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
 
@@ -110,7 +111,7 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
         + "</tr>"
         for label, *cells in rows
     )
-    notes = "<br>".join(map(escape, (*list_conclusions(result), *describe_account(result), NOTICE)))
+    notes = "<br>".join(map(escape, (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE)))
     return (
         f"<div><b>{title}</b><br>{'<br>'.join(counts)}"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"

@@ -15,6 +15,7 @@ from strategies.console import pluralize, utc_now
 from strategies.monitor.descriptions import action_text, call_text, decision_text, waiting_text
 from strategies.paper.files import journal_path
 from strategies.paper.results import score_session
+from strategies.recorded_run import write_parity
 from strategies.paper_runtime.control import require_session
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.result_table import create_console, print_result
@@ -176,11 +177,15 @@ def check_replay(data_dir: Path, name: str) -> dict[str, Any]:
     run = data_dir / "runs" / name / JOURNAL
     if run.is_file() and not journal_path(data_dir, name).is_file():
         with Journal.open(run, name) as journal:
-            report = check_run_replay(journal)
+            report, chain = check_run_replay(journal), journal.last_chain
     else:
-        with Journal.open(require_session(data_dir, name), name) as journal:
+        run = require_session(data_dir, name)
+        with Journal.open(run, name) as journal:
+            # A session that runs may grow meanwhile; then the chain before does not fit any more.
+            chain = journal.last_chain
             report = check_session_replay(journal)
     encoded: dict[str, Any] = to_jsonable({**asdict(report), "equal": report.equal})
+    write_parity(run.parent, encoded, chain)
     return encoded
 
 

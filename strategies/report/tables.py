@@ -1,0 +1,320 @@
+"""The tables of a report: by forecaster, symbol, year, month, ablation, and whatever else a result holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.metrics.accuracy import Accuracy, compute_accuracy
+from engine.metrics.registry import METRICS, Metric
+from engine.outcomes import Scored
+from strategies.equity_file import EquityCurve
+from strategies.report.series import monthly_returns
+
+_NONE = "–"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A cell: its text, what it is sorted by (a number; None: its text), and a class for its colour."""
+
+    text: str
+    value: float | None = None
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table: its caption, its columns with a longer title each, and its rows, the first cell naming each.
+
+    `sortable` offers sorting by every column.
+    """
+
+    caption: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    sortable: bool = True
+
+
+def number(value: float | None, pattern: str, tone: str = "") -> Cell:
+    """Return a number as a cell; a dash for None, which sorts below all numbers."""
+    return Cell(text=_NONE if value is None else format(value, pattern), value=value, tone=tone)
+
+
+def signed(value: float | None, pattern: str = "+,.1%") -> Cell:
+    """Return a gain or loss as a cell, coloured by its sign."""
+    tone = "" if not value else "up" if value > 0 else "down"
+    return number(value, pattern, tone)
+
+
+_GROUPS = {
+    "Direction": (
+        *("accuracy", "balanced", "matthews", "mcc", "pesaran", "hit_rate_direction", "days", "ties"),
+        *("abstentions", "pending"),
+    ),
+    "Probability": ("brier", "log_", "ece", "calibration", "reliab", "resolution", "uncertainty", "skill"),
+    "Close": ("close_", "mae", "rmse", "mase", "diebold", "dm_"),
+}
+"""The tables of metrics, each with what its keys begin with; all other metrics are in the last, Money."""
+
+
+def score_tables(
+    scores: Mapping[str, Mapping[str, float | None]], names: Mapping[str, str], order: Sequence[str]
+) -> list[Table]:
+    """Return a table for each group of metrics: a row for each forecaster, a column for each metric.
+
+    Args:
+        scores: The metrics of each forecaster.
+        names: What each forecaster is called.
+        order: The forecasters in the order of the rows.
+    """
+    grouped: dict[str, list[Metric]] = {group: [] for group in (*_GROUPS, "Money")}
+    for metric in METRICS:
+        if metric.label and any(scores[name].get(metric.key) is not None for name in order):
+            grouped[_group(metric.key)].append(metric)
+    return [
+        Table(
+            caption=group,
+            columns=(("forecaster", ""), *((_label(metric), metric.key) for metric in metrics)),
+            rows=tuple(
+                (Cell(text=names[name]), *(_metric_cell(metric, scores[name]) for metric in metrics))
+                for name in order
+            ),
+        )
+        for group, metrics in grouped.items()
+        if metrics
+    ]
+
+
+def _group(key: str) -> str:
+    if key in ("n", "n_open"):
+        return "Direction"
+    return next((group for group, starts in _GROUPS.items() if key.startswith(starts)), "Money")
+
+
+def _label(metric: Metric) -> str:
+    return metric.label.strip()
+
+
+def _metric_cell(metric: Metric, scores: Mapping[str, float | None]) -> Cell:
+    value = scores.get(metric.key)
+    return Cell(text=_NONE if value is None else metric.show(value), value=value)
+
+
+_PARTS = ("n", "accuracy", "accuracy_low", "accuracy_high", "brier", "close_mae_bps")
+
+
+def breakdown_table(caption: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return the student's scores by symbol or by year.
+
+    Args:
+        caption: The heading, whose last word names the parts.
+        parts: The scores of each part, as a result's `breakdown` has them.
+    """
+    known = {metric.key: metric for metric in METRICS}
+    keys = [key for key in _PARTS if any(part.get(key) is not None for part in parts.values())]
+    more = sorted(
+        {
+            key
+            for part in parts.values()
+            for key, value in part.items()
+            if key not in _PARTS and key in known and known[key].label and isinstance(value, int | float)
+        },
+        key=list(known).index,
+    )
+    columns = [*keys, *more]
+    return Table(
+        caption=caption,
+        columns=((caption.rsplit(maxsplit=1)[-1], ""), *((_label(known[key]), key) for key in columns)),
+        rows=tuple(
+            (Cell(text=name), *(_metric_cell(known[key], part) for key in columns))
+            for name, part in parts.items()
+        ),
+    )
+
+
+def measure_breakdown(scored: Iterable[Scored]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the student's scores by symbol and by year, for results of versions without them."""
+    groups: dict[str, dict[str, list[Scored]]] = {"symbol": {}, "year": {}}
+    for call, outcome in scored:
+        groups["symbol"].setdefault(call.symbol, []).append((call, outcome))
+        groups["year"].setdefault(str(call.as_of.year), []).append((call, outcome))
+    return {
+        group: {name: _summarize(compute_accuracy(rows)) for name, rows in sorted(parts.items())}
+        for group, parts in groups.items()
+    }
+
+
+def _summarize(scores: Accuracy) -> dict[str, Any]:
+    return {key: getattr(scores, key) for key in _PARTS}
+
+
+def period_table(result: Mapping[str, Any]) -> Table | None:
+    """Return contaminated and clean days apart; None where the result has no such days."""
+    periods = {
+        f"before its release, {result.get('student_released')} (contaminated)": "before_release",
+        "from its release on (clean)": "after_release",
+        f"until its training data end, {result.get('knowledge_until')} (contaminated)": "before_cutoff",
+        "after that (clean)": "after_cutoff",
+    }
+    rows = []
+    for name, key in periods.items():
+        part = result.get(key)
+        if isinstance(part, Mapping):
+            rows.append(
+                (
+                    Cell(text=name),
+                    number(part.get("forecasts"), ",.0f"),
+                    number(part.get("n"), ",.0f"),
+                    number(part.get("accuracy"), ".1%"),
+                    number(part.get("accuracy_low"), ".1%"),
+                    number(part.get("accuracy_high"), ".1%"),
+                )
+            )
+    columns = ("days", "forecasts", "scored", "accuracy", "95% from", "95% to")
+    if not rows:
+        return None
+    return Table(
+        caption="Contaminated and clean days",
+        columns=tuple((name, "") for name in columns),
+        rows=tuple(rows),
+        sortable=False,
+    )
+
+
+_VARIANTS = {
+    "no_news": "without news",
+    "shuffled_news": "news shuffled in time",
+    "other_news": "news of other symbols",
+    "prices_only": "prices only",
+    "masked": "names and dates masked",
+}
+
+
+def ablation_table(student: Mapping[str, Any], ablations: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return the scores of the same days with less or other input, below those as they were.
+
+    Args:
+        student: The student's scores.
+        ablations: The scores of each variant, as a result's `ablations` has them.
+    """
+    known = {metric.key: metric for metric in METRICS}
+    rows = {"as run": student} | {
+        _VARIANTS.get(name, name.replace("_", " ")): variant.get("scores", variant)
+        for name, variant in ablations.items()
+        if isinstance(variant, Mapping)
+    }
+    keys = (
+        "n",
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "brier",
+        "close_mae_bps",
+        "total_return",
+        "sharpe",
+    )
+    shown = [key for key in keys if any(scores.get(key) is not None for scores in list(rows.values())[1:])]
+    shares = ("agreement", "changed")
+    extra = [key for key in shares if any(isinstance(row.get(key), int | float) for row in rows.values())]
+    return Table(
+        caption="The same days with less or other input",
+        columns=(
+            ("input", ""),
+            *((_label(known[key]), key) for key in shown),
+            *((f"{key} with as run", key) for key in extra),
+        ),
+        rows=tuple(
+            (
+                Cell(text=name),
+                *(_metric_cell(known[key], scores) for key in shown),
+                *(number(scores.get(key), ".1%") for key in extra),
+            )
+            for name, scores in rows.items()
+        ),
+    )
+
+
+def costs_table(costs: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return the costs, a row for all symbols with the same ones."""
+    from strategies.conclusions import shorten_symbols
+
+    groups: dict[tuple[object, ...], list[str]] = {}
+    keys = ("fee_bps", "slippage_bps", "latency_bps", "borrow_rate", "least_fee", "sale_tax_bps")
+    for symbol, each in costs.items():
+        groups.setdefault(tuple(each.get(key) for key in keys), []).append(symbol)
+    titles = (
+        "symbols",
+        "fee, bp",
+        "slippage, bp",
+        "delay, bp",
+        "borrow, a year",
+        "least fee",
+        "sale tax, bp",
+    )
+    patterns = (",g", ",g", ",g", ".1%", ",g", ",g")
+    used = [place for place in range(len(keys)) if place < 4 or any(group[place] for group in groups)]
+    return Table(
+        caption="Costs of a fill",
+        columns=(("symbols", ""), *((titles[place + 1], keys[place]) for place in used)),
+        rows=tuple(
+            (
+                Cell(text=shorten_symbols(symbols, 12)),
+                *(number(_as_number(group[place]), patterns[place]) for place in used),
+            )
+            for group, symbols in groups.items()
+        ),
+        sortable=False,
+    )
+
+
+def _as_number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def monthly_table(curve: EquityCurve, cash: float) -> Table:
+    """Return the student's return of each month, a row for each year, and of the whole year."""
+    returns = monthly_returns(curve, cash)
+    rows = []
+    for year in sorted({year for year, _ in returns}):
+        months = [returns.get((year, month)) for month in range(1, 13)]
+        whole = 1.0
+        for value in months:
+            whole *= 1.0 + (value or 0.0)
+        cells = (_heat(value) for value in (*months, whole - 1.0))
+        rows.append((Cell(text=str(year)), *cells))
+    return Table(
+        caption="Return of the student by month",
+        columns=tuple((name, "") for name in ("year", *_MONTHS, "whole")),
+        rows=tuple(rows),
+        sortable=False,
+    )
+
+
+def _heat(value: float | None) -> Cell:
+    if value is None:
+        return Cell(text="")
+    level = min(4, 1 + int(abs(value) / 0.03)) if abs(value) >= 0.0005 else 0
+    return Cell(text=f"{value:+,.1%}", value=value, tone=f"heat {'up' if value > 0 else 'down'}{level}")
+
+
+def folds_table(folds: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the folds of a walk-forward with each arm's gate."""
+    rows = [
+        (
+            Cell(text=str(fold["number"]), value=float(fold["number"])),
+            Cell(text=str(fold["cutoff"])[:10]),
+            Cell(text=str(fold["gate_at"])[:10]),
+            Cell(text=str(arm)),
+            number(_as_number(trained.get("trained_on")), ",.0f"),
+            Cell(text="passed" if trained.get("clean") else "failed"),
+            number(_as_number(trained.get("p_value")), ".2g"),
+            Cell(text="yes" if trained.get("promoted") else "no"),
+        )
+        for fold in folds
+        for arm, trained in fold["arms"].items()
+    ]
+    columns = ("fold", "trained to", "gated", "arm", "outcomes", "guards", "p", "promoted")
+    return Table(caption="Folds and gates", columns=tuple((name, "") for name in columns), rows=tuple(rows))
