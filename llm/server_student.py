@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from engine.errors import ClosecallError, StudentError
+from engine.errors import ClosecallError, StudentError, UsageError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
 from llm.answers import add_probability
@@ -40,22 +40,20 @@ def load_student(wanted: StudentSettings) -> "ServerStudent":
     """Return a student whose address and settings are checked; the server is asked when it is first needed.
 
     Raises:
-        UsageError: For an address that is malformed or on another machine.
-        StudentError: For settings that need the model in this process.
+        UsageError: For an address that is malformed or on another machine, and for settings that need the
+            model in this process.
     """
     url = parse_address(wanted.student, allow_remote=wanted.allow_remote)
     for name, remedy in _LOCAL_ONLY.items():
         if getattr(wanted, name) not in (None, Quantization.NONE):
-            raise StudentError(f"student {url}: {name} concerns a model in this process; {remedy}")
+            raise UsageError(f"student {url}: {name} concerns a model in this process; {remedy}")
     if wanted.mode is DecodingMode.READOUT:
-        raise StudentError(
+        raise UsageError(
             f'student {url}: a server does not give the distribution that readout reads; set mode = "json", '
             "which keeps the probability of up where the server states it"
         )
     if wanted.samples > 1:
-        raise StudentError(
-            f"student {url}: a server is asked for the most probable answer; leave samples out"
-        )
+        raise UsageError(f"student {url}: a server is asked for the most probable answer; leave samples out")
     return ServerStudent(wanted, url)
 
 
@@ -79,11 +77,13 @@ class ServerStudent:
     def released(self) -> date | None:
         """Return the day of the model's release, where the table of known models has it.
 
-        What an adapter was trained on is not known.
+        What an adapter was trained on is not known; a server may list one like a model, with its parent.
         """
+        server = self._server
         if self._wanted.adapter_name:
             return None
-        server = self._server
+        if server.listed and server.listed.parent not in (None, server.model):
+            return None
         names = (server.model, server.listed.root if server.listed else None)
         known = next(filter(None, (known_model(name) for name in names if name)), None)
         return known.released if known else None

@@ -24,8 +24,16 @@ AnyResult = TypeVar("AnyResult", bound=Result)
 _MARKET_KEYS = tuple(MarketTable.model_fields)
 
 _DATA_KEYS = (
-    *("bars", "store", "news", "market", "symbols", "start", "end", "instruments", "aliases", "rates"),
-    *("rates_files", "base_currency", "news_latency_seconds", "allow_bad_data", "skip_unknown_files"),
+    *("bars", "store", "news", "market", "symbols", "start", "warm_up_days", "end", "instruments"),
+    *(
+        "aliases",
+        "rates",
+        "rates_files",
+        "base_currency",
+        "news_latency_seconds",
+        "allow_bad_data",
+        "skip_unknown_files",
+    ),
 )
 """The keys of the configuration that decide the data."""
 

@@ -29,6 +29,7 @@ from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.backends import describe_students
 from llm.student import DecodingMode, Quantization, StudentSettings, Task
+from strategies.baselines.names import OPTIONAL, require_baseline
 
 Names = tuple[tuple[str, tuple[str, ...]], ...]
 """Symbols, each with the names by which news speaks of it."""
@@ -336,6 +337,12 @@ class BacktestConfig(Table):
         Field(description="Use these symbols only; separate them by commas or spaces."),
     ] = ()
     start: Annotated[Day | None, Field(description="First day that is traded.")] = None
+    warm_up_days: Annotated[
+        int | None,
+        added_key(
+            ge=0, le=36_500, description="Days of bars read before --start; default: the student's window."
+        ),
+    ] = None
     end: Annotated[Day | None, Field(description="Last day of bars.")] = None
     student: Annotated[str, Field(description=describe_students())] = "tiny"
     adapter: Annotated[Path | None, Field(description="Folder of a peft adapter.")] = None
@@ -399,6 +406,15 @@ class BacktestConfig(Table):
         CalibrationMethod | None,
         added_key(description="Trade confidences calibrated on outcomes known at the time."),
     ] = None
+    baselines: Annotated[
+        tuple[Annotated[str, AfterValidator(require_baseline)], ...],
+        Flag(commas=True),
+        added_key(
+            default=(),
+            description="Baselines beside buy and hold, persistence, majority and random; names with commas, "
+            f"or all: {', '.join(OPTIONAL)}.",
+        ),
+    ] = ()
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[

@@ -59,13 +59,14 @@ def load_files(config: BacktestConfig, on_progress: Progress) -> Market:
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars: dict[str, Sequence[Bar]] = {}
+    since = history_start(config)
     for symbol, instrument in instruments.items():
         on_progress("reading bars", counts[len(bars)], counts[-1])
         bars[symbol] = read_bars(
             files[symbol],
             instrument,
             calendars[instrument.calendar],
-            since=history_start(config),
+            since=since,
             until=config.end,
             columns=columns,
         )

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
+from strategies.baselines.names import BASELINES
 from strategies.conclusions import NOTICE, describe_account, list_conclusions, shorten_symbols
 from strategies.console import pluralize
 from strategies.protocols import list_protocols
@@ -19,10 +20,7 @@ from strategies.walkforward_table import print_walkforward
 
 _CALLERS = {
     "student": "student",
-    "buy_and_hold": "buy&hold",
-    "persistence": "persist.",
-    "majority": "majority",
-    "random": "random",
+    **{name: baseline.label for name, baseline in BASELINES.items()},
     "oracle": "oracle",
 }
 
@@ -111,7 +109,9 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
         + "</tr>"
         for label, *cells in rows
     )
-    notes = "<br>".join(map(escape, (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE)))
+    notes = "<br>".join(
+        map(escape, (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE))
+    )
     return (
         f"<div><b>{title}</b><br>{'<br>'.join(counts)}"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"

@@ -15,8 +15,8 @@ from strategies.console import pluralize, utc_now
 from strategies.monitor.descriptions import action_text, call_text, decision_text, waiting_text
 from strategies.paper.files import journal_path
 from strategies.paper.results import score_session
-from strategies.recorded_run import write_parity
 from strategies.paper_runtime.control import require_session
+from strategies.recorded_run import write_parity
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.result_table import create_console, print_result
 from strategies.runs import JOURNAL
