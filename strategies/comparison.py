@@ -14,7 +14,7 @@ from typing import Any
 from engine.metrics.accuracy import is_hit
 from engine.metrics.registry import MetricTable, table_metrics
 from engine.model import Forecast
-from engine.outcomes import Outcome, match_outcomes
+from engine.outcomes import Outcome
 from strategies.recorded_run import RecordedRun
 from strategies.report.series import daily_values, trading_day
 from strategies.results import STUDENT
@@ -117,7 +117,7 @@ def _test_pair(first: RecordedRun, other: RecordedRun, *, same_data: bool) -> li
     scored = [
         {
             (call.symbol, call.as_of): (call, outcome)
-            for call, outcome in match_outcomes(run.predictions, run.bars)
+            for call, outcome in run.match_outcomes()
             if isinstance(call, Forecast) and outcome is not None
         }
         for run in (first, other)

@@ -7,17 +7,19 @@ baselines of a session, which its journal does not hold.
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from engine.calendars import Calendar, load_calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.journal.events import RECORD_KINDS, Kind, decode
-from engine.journal.events.sessions import RunFinished, RunSettings, RunStarted
+from engine.journal.events.sessions import RunFinished, RunSettings, RunStarted, SessionStarted
 from engine.journal.journal import Journal
 from engine.model import Bar, Prediction
+from engine.outcomes import Scored, match_outcomes
 from engine.trading.records import EquityPoint, Fill, OrderRecord
 from strategies.equity_file import EquityCurve, build_curve, build_curves, read_equity
 from strategies.paper.files import journal_path, session_names
@@ -59,6 +61,7 @@ class RecordedRun:
         cash: The equity at the start.
         rules: The rules that it was traded by.
         lookahead: The findings of `closecall check lookahead`; None where it was not run.
+        calendars: The calendar of each symbol; none for a run of the first version.
         parity: Those of `closecall check parity`; None where it was not run since the last event.
     """
 
@@ -75,8 +78,13 @@ class RecordedRun:
     curves: Mapping[str, EquityCurve]
     cash: float
     rules: int
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
     lookahead: Mapping[str, Any] | None = None
     parity: Mapping[str, Any] | None = None
+
+    def match_outcomes(self) -> list[Scored]:
+        """Return the predictions with their outcomes, as they were scored."""
+        return match_outcomes(self.predictions, self.bars, self.calendars)
 
 
 def open_recorded(data_dir: Path, name: str, now: datetime) -> RecordedRun:
@@ -135,6 +143,7 @@ def _read_run(folder: Path) -> RecordedRun:
         curves=read_equity(folder) or {STUDENT: build_curve(marks)},
         cash=settings.cash if settings else float(result["cash"]),
         rules=started.rules,
+        calendars=_load_calendars(settings) if settings else {},
         **_read_checks(folder, chain),
     )
 
@@ -164,8 +173,22 @@ def _read_session(data_dir: Path, name: str, now: datetime) -> RecordedRun:
         curves=build_curves(simulations),
         cash=whole.engine.starting_cash,
         rules=started.rules,
+        calendars=whole.market_data.symbol_calendars,
         **_read_checks(path.parent, chain),
     )
+
+
+def _load_calendars(settings: SessionStarted) -> dict[str, Calendar]:
+    """Return the calendar of each symbol, as far as it was known."""
+    known = {
+        code: load_calendar(code, first, last - timedelta(days=31))
+        for code, (first, last) in settings.calendars.items()
+    }
+    return {
+        symbol: known[instrument.calendar]
+        for symbol, instrument in settings.instruments.items()
+        if instrument.calendar in known
+    }
 
 
 def _sort_bars(reader: HistoryReader) -> dict[str, list[Bar]]:

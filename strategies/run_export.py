@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import DataError, UsageError
 from engine.model import Direction
-from engine.outcomes import match_outcomes
 from strategies.data_folder import require_writable
 from strategies.equity_file import COLUMNS, EquityCurve
 from strategies.recorded_run import RecordedRun
@@ -135,7 +134,7 @@ def build_frames(run: RecordedRun) -> dict[str, "DataFrame"]:
     from pandas import DataFrame
 
     forecasts = []
-    for call, outcome in match_outcomes(run.predictions, run.bars):
+    for call, outcome in run.match_outcomes():
         row = [str(cell) if isinstance(cell, Direction) else cell for cell in forecast_row(call)]
         later = (
             (outcome.known_at, outcome.next_close, outcome.fill_open, outcome.exit_open)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DataError
-from engine.metrics.accuracy import is_hit
-from engine.outcomes import Scored, match_outcomes
+from engine.metrics.accuracy import collect_columns, is_hit
+from engine.metrics.breakdown import compute_breakdown
+from engine.outcomes import Scored
 from strategies.conclusions import NOTICE, describe_account, list_conclusions
 from strategies.console import pluralize
 from strategies.protocols import SOURCE, judge_protocols
@@ -110,10 +111,10 @@ def _read_asset(name: str) -> str:
 
 def _build_context(run: RecordedRun) -> dict[str, Any]:
     result = run.result
-    scored = match_outcomes(run.predictions, run.bars)
+    scored = run.match_outcomes()
     names = _name_forecasters(result, run)
     order = _order_forecasters(result["scores"])
-    breakdown = result.get("breakdown") or (tables.measure_breakdown(scored) if result.get("student") else {})
+    breakdown = result.get("breakdown") or compute_breakdown(collect_columns(scored))
     repetition = describe_repetition(run)
     return {
         "title": f"{_describe_trader(result)} on {_describe_symbols(result)}",

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from engine.metrics.accuracy import is_hit
+from engine.metrics.accuracy import collect_columns, is_hit
+from engine.metrics.breakdown import describe_reliability
+from engine.metrics.calibration import score_calibration
 from engine.model import Forecast
-from engine.outcomes import Outcome, Scored
+from engine.outcomes import Scored
 from strategies.equity_file import EquityCurve
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_BINS = 10
 _DAY = timedelta(days=1)
 
 
@@ -143,42 +144,17 @@ Bin = Mapping[str, float]
 def reliability(result: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str, list[Bin]]:
     """Return the reliability curves of the stated and, if known, of the token probability of a rise.
 
-    Those of the result if it has them, else computed from the forecasts in ten bins of equal width.
+    Those of the result if it has them, else computed from the forecasts.
     """
-    stated = result.get("reliability")
-    if isinstance(stated, Mapping):
-        curves = {name: list(bins) for name, bins in stated.items() if isinstance(bins, Sequence) and bins}
-        if curves:
-            return curves
-    known = [
-        (call, outcome)
-        for call, outcome in scored
-        if isinstance(call, Forecast) and outcome is not None and not outcome.tie
-    ]
-    tokens = [
-        (call.token_probability_up, outcome)
-        for call, outcome in known
-        if call.token_probability_up is not None
-    ]
-    curves = {"stated": _bin_rises([(call.probability_up, outcome) for call, outcome in known])}
-    return {name: bins for name, bins in (curves | {"token": _bin_rises(tokens)}).items() if bins}
-
-
-def _bin_rises(pairs: Sequence[tuple[float, Outcome]]) -> list[Bin]:
-    binned: dict[int, list[tuple[float, bool]]] = {}
-    for probability, outcome in pairs:
-        place = min(_BINS - 1, int(probability * _BINS + 1e-9))
-        binned.setdefault(place, []).append((probability, outcome.close_return > 0))
-    return [
-        {
-            "low": place / _BINS,
-            "high": (place + 1) / _BINS,
-            "n": len(rows),
-            "mean": math.fsum(p for p, _ in rows) / len(rows),
-            "rises": sum(rise for _, rise in rows) / len(rows),
-        }
-        for place, rows in sorted(binned.items())
-    ]
+    if kept := {name: bins for name, bins in (result.get("reliability") or {}).items() if bins}:
+        return kept
+    columns = collect_columns(scored)
+    moved = columns.take(columns.moved)
+    rose = moved.move > 0
+    known = moved.token_probability == moved.token_probability  # false for NaN
+    stated = score_calibration(moved.probability, rose)
+    token = score_calibration(moved.token_probability[known], rose[known])
+    return {name: bins for name, bins in describe_reliability(stated, token).items() if bins}
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:

@@ -1,12 +1,10 @@
 """The tables of a report: by forecaster, symbol, year, month, ablation, and whatever else a result holds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.metrics.accuracy import Accuracy, compute_accuracy
 from engine.metrics.registry import METRICS, Metric
-from engine.outcomes import Scored
 from strategies.equity_file import EquityCurve
 from strategies.report.series import monthly_returns
 
@@ -48,13 +46,25 @@ def signed(value: float | None, pattern: str = "+,.1%") -> Cell:
 
 _GROUPS = {
     "Direction": (
-        *("accuracy", "balanced", "matthews", "mcc", "pesaran", "hit_rate_direction", "days", "ties"),
-        *("abstentions", "pending"),
+        *("n_open", "days", "ties", "abstentions", "pending", "suspended", "accuracy", "balanced"),
+        *("matthews", "pesaran"),
     ),
-    "Probability": ("brier", "log_", "ece", "calibration", "reliab", "resolution", "uncertainty", "skill"),
-    "Close": ("close_", "mae", "rmse", "mase", "diebold", "dm_"),
+    "Probability": ("brier", "log_score", "calibration"),
+    "Close": ("close_",),
+    "Trading": (
+        "exposure",
+        "turnover",
+        "trades",
+        "rejected",
+        "resized",
+        "expired",
+        "costs_paid",
+        "break_even",
+    ),
 }
-"""The tables of metrics, each with what its keys begin with; all other metrics are in the last, Money."""
+"""The tables of metrics, each with what its keys begin with; all others are in "Return and risk"."""
+
+_RETURN = "Return and risk"
 
 
 def score_tables(
@@ -67,7 +77,9 @@ def score_tables(
         names: What each forecaster is called.
         order: The forecasters in the order of the rows.
     """
-    grouped: dict[str, list[Metric]] = {group: [] for group in (*_GROUPS, "Money")}
+    grouped: dict[str, list[Metric]] = {
+        group: [] for group in ("Direction", "Probability", "Close", _RETURN, "Trading")
+    }
     for metric in METRICS:
         if metric.label and any(scores[name].get(metric.key) is not None for name in order):
             grouped[_group(metric.key)].append(metric)
@@ -86,13 +98,18 @@ def score_tables(
 
 
 def _group(key: str) -> str:
-    if key in ("n", "n_open"):
+    if key == "n":
         return "Direction"
-    return next((group for group, starts in _GROUPS.items() if key.startswith(starts)), "Money")
+    return next((group for group, starts in _GROUPS.items() if key.startswith(starts)), _RETURN)
 
 
 def _label(metric: Metric) -> str:
-    return metric.label.strip()
+    """Return the heading of a metric's column; an indented label belongs to the one before it."""
+    if not metric.label.startswith(" "):
+        return metric.label
+    before = METRICS[: METRICS.index(metric)]
+    main = next(each.label for each in reversed(before) if each.label and not each.label.startswith(" "))
+    return f"{main}: {metric.label.strip()}"
 
 
 def _metric_cell(metric: Metric, scores: Mapping[str, float | None]) -> Cell:
@@ -130,22 +147,6 @@ def breakdown_table(caption: str, parts: Mapping[str, Mapping[str, Any]]) -> Tab
             for name, part in parts.items()
         ),
     )
-
-
-def measure_breakdown(scored: Iterable[Scored]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the student's scores by symbol and by year, for results of versions without them."""
-    groups: dict[str, dict[str, list[Scored]]] = {"symbol": {}, "year": {}}
-    for call, outcome in scored:
-        groups["symbol"].setdefault(call.symbol, []).append((call, outcome))
-        groups["year"].setdefault(str(call.as_of.year), []).append((call, outcome))
-    return {
-        group: {name: _summarize(compute_accuracy(rows)) for name, rows in sorted(parts.items())}
-        for group, parts in groups.items()
-    }
-
-
-def _summarize(scores: Accuracy) -> dict[str, Any]:
-    return {key: getattr(scores, key) for key in _PARTS}
 
 
 def period_table(result: Mapping[str, Any]) -> Table | None:
