@@ -66,6 +66,14 @@ _GROUPS = {
 
 _RETURN = "Return and risk"
 
+_TITLES = {
+    "brier_token": "Brier score of tokens",
+    "close_mase": "MASE, random walk 1",
+    "max_drawdown_lows": "with day's lows",
+    "max_drawdown_days": "its days",
+}
+"""The headings of metrics whose label says too little without the rows around it."""
+
 
 def score_tables(
     scores: Mapping[str, Mapping[str, float | None]], names: Mapping[str, str], order: Sequence[str]
@@ -81,7 +89,8 @@ def score_tables(
         group: [] for group in ("Direction", "Probability", "Close", _RETURN, "Trading")
     }
     for metric in METRICS:
-        if metric.label and any(scores[name].get(metric.key) is not None for name in order):
+        stated = metric.label and any(scores[name].get(metric.key) is not None for name in order)
+        if stated and not metric.key.endswith("_high"):  # it is in the column of its lower bound
             grouped[_group(metric.key)].append(metric)
     return [
         Table(
@@ -105,6 +114,10 @@ def _group(key: str) -> str:
 
 def _label(metric: Metric) -> str:
     """Return the heading of a metric's column; an indented label belongs to the one before it."""
+    if metric.key in _TITLES:
+        return _TITLES[metric.key]
+    if metric.key.endswith("_low"):
+        return f"95%{' by bootstrap' if 'bootstrap' in metric.key else ''}"
     if not metric.label.startswith(" "):
         return metric.label
     before = METRICS[: METRICS.index(metric)]
@@ -114,10 +127,14 @@ def _label(metric: Metric) -> str:
 
 def _metric_cell(metric: Metric, scores: Mapping[str, float | None]) -> Cell:
     value = scores.get(metric.key)
-    return Cell(text=_NONE if value is None else metric.show(value), value=value)
+    if value is None:
+        return Cell(text=_NONE)
+    if metric.key.endswith("_low") and (high := scores.get(f"{metric.key.removesuffix('low')}high")) is not None:
+        return Cell(text=f"{metric.show(value)} to {metric.show(high)}", value=value)
+    return Cell(text=metric.show(value), value=value)
 
 
-_PARTS = ("n", "accuracy", "accuracy_low", "accuracy_high", "brier", "close_mae_bps")
+_PARTS = ("n", "accuracy", "accuracy_low", "brier", "close_mae_bps")
 
 
 def breakdown_table(caption: str, parts: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -128,13 +145,13 @@ def breakdown_table(caption: str, parts: Mapping[str, Mapping[str, Any]]) -> Tab
         parts: The scores of each part, as a result's `breakdown` has them.
     """
     known = {metric.key: metric for metric in METRICS}
-    keys = [key for key in _PARTS if any(part.get(key) is not None for part in parts.values())]
+    keys = [key for key in _PARTS if key in known and any(part.get(key) is not None for part in parts.values())]
     more = sorted(
         {
             key
             for part in parts.values()
             for key, value in part.items()
-            if key not in _PARTS and key in known and known[key].label and isinstance(value, int | float)
+            if key not in (*_PARTS, "accuracy_high") and key in known and isinstance(value, int | float)
         },
         key=list(known).index,
     )
