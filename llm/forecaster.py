@@ -55,9 +55,10 @@ def forecast(
 ) -> Forecasts:
     """Make one prediction for each observation, in order.
 
-    A prompt that the ledger knows, or that occurs twice, is asked once. A `BatchedStudent` answers all prompts
-    in batches, which are kept as they come. Any other student is asked as in a live session: close by close in
-    the order of time, those of one instant together and shuffled, so that it cannot look at later prompts.
+    A prompt that the ledger knows, or that occurs twice, is asked once. A `BatchedStudent` answers all
+    prompts in batches, which are kept as they come. Any other student is asked as in a live session: close by
+    close in the order of time, those of one instant together and shuffled, so that it cannot look at later
+    prompts.
 
     Args:
         observed: What to forecast.

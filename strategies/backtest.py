@@ -119,9 +119,9 @@ def backtest(
             callers = {STUDENT: calls} | baseline_predictions(
                 config, market, observed, forecasts.calls or observed
             )
-            if is_wanted(config, "base") and config.adapter is not None and student is not None:
+            if student is not None:
                 on_base = _progress_callback(recorder, clock, on_progress)
-                callers["base"] = _forecast_base(config, market, data_dir, on_base)
+                callers |= _forecast_base(config, market, data_dir, on_base)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             write_equity(folder, build_curves(simulations))
             result = build_result(
@@ -154,13 +154,15 @@ def backtest(
 
 def _forecast_base(
     config: BacktestConfig, market: MarketData, data_dir: Path, on_progress: StudentProgress
-) -> Sequence[Prediction]:
-    """Return what the student forecasts without its adapter, from the same prompts."""
+) -> dict[str, Sequence[Prediction]]:
+    """Return, where it is wanted, what the student forecasts without its adapter, from the same prompts."""
+    if config.adapter is None or not is_wanted(config, "base"):
+        return {}
     bare = config.model_copy(update={"adapter": None, "adapter_name": None})
     student = load_student(recorded_settings(bare, market.instruments))
     observed = build_observations(market.bars, market.news, window=student.window, start=market.start)
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
-        return forecast(observed, student, cache, on_progress, config.task).calls
+        return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
 
 
 def _calibrate(

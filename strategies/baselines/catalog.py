@@ -86,7 +86,7 @@ def require_available(config: BacktestConfig, market: MarketData, *, student: bo
 
 def _find_missing(config: BacktestConfig, market: MarketData, *, student: bool) -> dict[str, str]:
     """Return the baselines that a run cannot have, with the reason and what to do."""
-    missing = {}
+    missing: dict[str, str] = {}
     if not market.news:
         missing |= dict.fromkeys(_OF_NEWS, "there is no news; give it with --news, or leave it out")
     if not student:
