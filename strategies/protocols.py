@@ -113,7 +113,12 @@ def _judge_counterfactuals(result: Mapping[str, Any]) -> _Judged:
     ablations = result.get("ablations")
     if not ablations:
         return ProtocolState.NOT_TESTED, "backtest --ablate"
-    return ProtocolState.MET, f"{pluralize(len(ablations), 'variant')} of the same days"
+    basis = result.get("ablations_basis")
+    if basis == "memory":
+        return ProtocolState.NOT_MET, "the forecasts rest on memory"
+    if basis == "nothing":
+        return ProtocolState.NOT_TESTED, "no input that was changed surely matters"
+    return ProtocolState.MET, f"rests on {basis}, in {pluralize(len(ablations), 'ablation')}"
 
 
 def _judge_calibration(result: Mapping[str, Any]) -> _Judged:

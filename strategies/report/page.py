@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 _NAMES = {"buy_and_hold": "buy & hold", STUDENT: "student"}
 _SYMBOLS = {"better": "▲", "worse": "▼", "inconclusive": "◆"}
+_DIFFERENCES: Mapping[str, tuple[float, str, str]] = {
+    "direction": (100, "+.1f", "points a decision"),
+    "probability": (1, "+.4f", "of Brier score"),
+    "close": (1e4, "+.1f", "bp of error"),
+    "pnl": (1e4, "+.1f", "bp a day"),
+}
+"""What a claim's difference is multiplied by, its form and its unit; above zero the student is better."""
+
 _CLAIMS = {"direction": "Direction", "probability": "Probability", "close": "Close", "pnl": "PnL"}
 
 
@@ -142,6 +150,7 @@ def _build_context(run: RecordedRun) -> dict[str, Any]:
         "periods": tables.period_table(result),
         "contamination": _describe_contamination(result),
         "ablations": _ablations(result),
+        "basis": str(result.get("ablations_basis") or ""),
         "folds": tables.folds_table(result["folds"]) if result.get("folds") else None,
         "arms": compare_arms(result["comparison"]) if result.get("comparison") else [],
         "trials": _list_trials(result),
@@ -230,15 +239,15 @@ def _build_cards(result: Mapping[str, Any]) -> list[Card]:
 def _build_card(claim: str, verdict: Mapping[str, Any]) -> Card:
     conclusion = str(verdict.get("result") or "inconclusive")
     lines = []
+    if (difference := verdict.get("difference")) is not None:
+        scale, pattern, unit = _DIFFERENCES.get(claim, (1, "+.4f", ""))
+        lines.append(f"{difference * scale:{pattern}} {unit}".strip())
     if comparator := verdict.get("comparator"):
         lines.append(f"against {str(comparator).replace('_', ' ')}")
-    evidence = []
     if (e_value := verdict.get("e_value")) is not None:
-        evidence.append(f"e = {_shorten(float(e_value))}")
-    if (level := verdict.get("level")) is not None:
-        evidence.append(f"level {level:.0%}" if level >= 0.01 else f"level {level:.2%}")
-    if evidence:
-        lines.append(", ".join(evidence))
+        level = verdict.get("level")
+        enough = f" ({1 / level:,.0f} is enough)" if level else ""
+        lines.append(f"e = {_shorten(float(e_value))}{enough}")
     if (days := verdict.get("days")) is not None:
         effective = verdict.get("effective_days")
         more = "" if effective is None else f", {effective:,.0f} effective"

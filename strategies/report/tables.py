@@ -129,7 +129,10 @@ def _metric_cell(metric: Metric, scores: Mapping[str, float | None]) -> Cell:
     value = scores.get(metric.key)
     if value is None:
         return Cell(text=_NONE)
-    if metric.key.endswith("_low") and (high := scores.get(f"{metric.key.removesuffix('low')}high")) is not None:
+    if (
+        metric.key.endswith("_low")
+        and (high := scores.get(f"{metric.key.removesuffix('low')}high")) is not None
+    ):
         return Cell(text=f"{metric.show(value)} to {metric.show(high)}", value=value)
     return Cell(text=metric.show(value), value=value)
 
@@ -145,7 +148,9 @@ def breakdown_table(caption: str, parts: Mapping[str, Mapping[str, Any]]) -> Tab
         parts: The scores of each part, as a result's `breakdown` has them.
     """
     known = {metric.key: metric for metric in METRICS}
-    keys = [key for key in _PARTS if key in known and any(part.get(key) is not None for part in parts.values())]
+    keys = [
+        key for key in _PARTS if key in known and any(part.get(key) is not None for part in parts.values())
+    ]
     more = sorted(
         {
             key
@@ -201,10 +206,11 @@ def period_table(result: Mapping[str, Any]) -> Table | None:
 
 _VARIANTS = {
     "no_news": "without news",
-    "shuffled_news": "news shuffled in time",
+    "shuffled_news": "news of other days",
     "other_news": "news of other symbols",
-    "prices_only": "prices only",
+    "prices_only": "prices only, masked",
     "masked": "names and dates masked",
+    "unmasked": "names and dates shown",
 }
 
 
@@ -216,40 +222,41 @@ def ablation_table(student: Mapping[str, Any], ablations: Mapping[str, Mapping[s
         ablations: The scores of each variant, as a result's `ablations` has them.
     """
     known = {metric.key: metric for metric in METRICS}
-    rows = {"as run": student} | {
-        _VARIANTS.get(name, name.replace("_", " ")): variant.get("scores", variant)
-        for name, variant in ablations.items()
-        if isinstance(variant, Mapping)
-    }
-    keys = (
-        "n",
-        "accuracy",
-        "accuracy_low",
-        "accuracy_high",
-        "brier",
-        "close_mae_bps",
-        "total_return",
-        "sharpe",
-    )
-    shown = [key for key in keys if any(scores.get(key) is not None for scores in list(rows.values())[1:])]
-    shares = ("agreement", "changed")
-    extra = [key for key in shares if any(isinstance(row.get(key), int | float) for row in rows.values())]
+    rows = [(Cell(text="as run"), number(None, ""), number(None, ""), *_variant_cells(known, student))]
+    for name, variant in ablations.items():
+        difference, low, high = (
+            variant.get(key) for key in ("difference", "difference_low", "difference_high")
+        )
+        change = signed(None if difference is None else difference * 100, "+.1f")
+        if difference is not None and low is not None and high is not None:
+            change = Cell(
+                text=f"{change.text} ({low * 100:+.1f} to {high * 100:+.1f})",
+                value=difference,
+                tone=change.tone,
+            )
+        flips = number(variant.get("flip_rate"), ".1%")
+        rows.append(
+            (
+                Cell(text=_VARIANTS.get(name, name.replace("_", " "))),
+                flips,
+                change,
+                *_variant_cells(known, variant),
+            )
+        )
     return Table(
         caption="The same days with less or other input",
         columns=(
             ("input", ""),
-            *((_label(known[key]), key) for key in shown),
-            *((f"{key} with as run", key) for key in extra),
+            ("directions turned", "flip_rate"),
+            ("accuracy, points more (95%)", "difference"),
+            *((_label(known[key]), key) for key in _PARTS),
         ),
-        rows=tuple(
-            (
-                Cell(text=name),
-                *(_metric_cell(known[key], scores) for key in shown),
-                *(number(scores.get(key), ".1%") for key in extra),
-            )
-            for name, scores in rows.items()
-        ),
+        rows=tuple(rows),
     )
+
+
+def _variant_cells(known: Mapping[str, Metric], scores: Mapping[str, Any]) -> list[Cell]:
+    return [_metric_cell(known[key], scores) for key in _PARTS]
 
 
 def costs_table(costs: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -265,6 +265,19 @@ def _bins(mean, rises, n=400):
         ({"reliability": _bins(0.5, 0.5, n=50)}, {}, "calibration", ProtocolState.NOT_TESTED),
         ({}, {"parity": {"equal": True, "inputs": 9}}, "numerical execution", ProtocolState.MET),
         ({}, {"parity": {"equal": False}}, "numerical execution", ProtocolState.NOT_MET),
+        ({}, {}, "counterfactual robustness", ProtocolState.NOT_TESTED),
+        (
+            {"ablations": {"no_news": {}}, "ablations_basis": "news"},
+            {},
+            "counterfactual robustness",
+            ProtocolState.MET,
+        ),
+        (
+            {"ablations": {"masked": {}}, "ablations_basis": "memory"},
+            {},
+            "counterfactual robustness",
+            ProtocolState.NOT_MET,
+        ),
         ({"breakdown": {"symbol": {"A": {}}, "year": {"2024": {}}}}, {}, "disaggregation", ProtocolState.MET),
     ],
 )
