@@ -33,6 +33,7 @@ from strategies.calibration import calibrate, describe_calibration
 from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.console import Progress
+from strategies.equity_file import build_curves, write_equity
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex, VolatilityTarget
 from strategies.market import Benchmark, describe_history
 from strategies.market_data import MarketData, load_market_data
@@ -124,6 +125,7 @@ def backtest(
                 on_base = _progress_callback(recorder, clock, on_progress)
                 callers |= forecast_base(config, market, data_dir, on_base)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
+            write_equity(folder, build_curves(simulations))
             result = build_result(
                 name,
                 spec,

@@ -16,6 +16,7 @@ from engine.metrics.registry import MetricTable, table_metrics
 from strategies.baselines.names import BASELINES, BENCHMARK, OF_STUDENT
 from strategies.conclusions import NOTICE, describe_account, list_conclusions, shorten_symbols
 from strategies.console import pluralize
+from strategies.protocols import list_protocols
 from strategies.walkforward_table import print_walkforward
 
 _CALLERS = {
@@ -86,7 +87,7 @@ def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Con
             table.add_row(*row)
         console.print(table)
         console.print()
-    for line in (*list_conclusions(result), *describe_account(result)):
+    for line in (*list_conclusions(result), *describe_account(result), *list_protocols(result)):
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
 
@@ -106,7 +107,9 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
         return f"<pre>{escape(render_text(result))}</pre>"
     title, *counts = map(escape, _heading(result, kind))
     tables = "".join(_render_table(callers, rows) for callers, rows in _score_tables(result))
-    notes = "<br>".join(map(escape, (*list_conclusions(result), *describe_account(result), NOTICE)))
+    notes = "<br>".join(
+        map(escape, (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE))
+    )
     return f"<div><b>{title}</b><br>{'<br>'.join(counts)}{tables}{notes}</div>"
 
 

@@ -25,6 +25,7 @@ from strategies.baselines.catalog import baseline_predictions
 from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig, student_settings
 from strategies.console import Progress
+from strategies.equity_file import build_curves, write_equity
 from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
@@ -166,6 +167,7 @@ def _finish_run(
     forecasters |= baseline_predictions(plan.config, data, observed, calls)
     forecasters |= {other: arms[other].calls for other in others}
     simulations = simulate_all(spec, data, observed, forecasters, recorder, on_progress)
+    write_equity(data_dir / "runs" / name, build_curves(simulations))
     adapted = plan.config.adapter is not None
     result = build_result(
         name,
