@@ -49,6 +49,15 @@ def test_the_verdict_calls_a_baseline_as_the_table_does_and_counts_one_day():
     assert trials == "Trials: 1 run on these data on record."
 
 
+def test_forecasts_that_were_not_scored_are_explained():
+    scores = {"n": 7, "ties": 2, "pending": 1}
+    (line,) = [line for line in list_conclusions(result(student_scores=scores)) if "Scored" in line]
+    assert line == (
+        "Scored: 7 of 10 forecasts; left out: 2 ties (the close did not move: neither right nor wrong), "
+        "1 pending (no next bar yet). Abstentions are no forecasts."
+    )
+
+
 def test_an_account_too_small_for_a_lot_is_told_why_nothing_was_traded_and_what_to_do():
     lines = list_conclusions(result(student_scores={"trades": 0, "rejected": 4}))
     (told,) = [line for line in lines if line.startswith("No fill")]
