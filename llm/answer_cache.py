@@ -4,7 +4,8 @@ A run whose answers are all cached does not load the model.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -51,19 +52,29 @@ class AnswerCache:
 
     def get_many(self, digests: Sequence[str]) -> dict[str, str]:
         """Return the stored answers by digest, without those digests that have none."""
+        with self.open_reader() as get_many:
+            return get_many(digests)
+
+    @contextmanager
+    def open_reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, str]]]:
+        """Return `get_many` over one connection, for many small queries."""
         import sqlalchemy as sa
 
-        answers: dict[str, str] = {}
+        columns = self._answers.c
         try:
             with self._engine.connect() as connection:
-                for first in range(0, len(digests), _BATCH_SIZE):
-                    some = digests[first : first + _BATCH_SIZE]
-                    columns = self._answers.c
-                    query = sa.select(columns.digest, columns.answer).where(columns.digest.in_(some))
-                    answers.update((row.digest, row.answer) for row in connection.execute(query))
+
+                def get_many(digests: Sequence[str]) -> dict[str, str]:
+                    answers: dict[str, str] = {}
+                    for first in range(0, len(digests), _BATCH_SIZE):
+                        some = digests[first : first + _BATCH_SIZE]
+                        query = sa.select(columns.digest, columns.answer).where(columns.digest.in_(some))
+                        answers.update((row.digest, row.answer) for row in connection.execute(query))
+                    return answers
+
+                yield get_many
         except sa.exc.DatabaseError as error:
             raise self._cache_error(error) from error
-        return answers
 
     def put_many(self, fingerprint: str, answers: Iterable[Mapping[str, str]]) -> None:
         """Add rows of digest, prompt and answer in one transaction; stored digests keep their rows."""

@@ -130,17 +130,22 @@ def stated_release(folder: Path) -> date | None:
 
 
 def named_base(path: Path) -> str:
-    """Return the hub id that a model's configuration says it was made from; empty where it says none."""
-    if path.is_file():
-        values = read_gguf_header(path).values
-        owner, name = (values.get(f"general.{key}") for key in ("organization", "basename"))
-        return f"{owner}/{name}-{values.get('general.size_label')}-{values.get('general.finetune')}"
-    config = path / "config.json"
-    return (
-        str(_json_object(config, "a model of transformers").get("_name_or_path", ""))
-        if config.is_file()
-        else ""
-    )
+    """Return the hub id that a GGUF file says it is a copy of; empty for a folder.
+
+    A folder's configuration may name the model that it was loaded from (`_name_or_path`), but so does that of
+    every model that was trained further.
+    """
+    if path.is_dir():
+        return ""
+    values = read_gguf_header(path).values
+    owner, name = (values.get(f"general.{key}") for key in ("organization", "basename"))
+    return f"{owner}/{name}-{values.get('general.size_label')}-{values.get('general.finetune')}"
+
+
+def latest_date(*dates: date | None) -> date | None:
+    """Return the latest of some days; None, unknown, where one of them is."""
+    known = [day for day in dates if day is not None]
+    return max(known) if len(known) == len(dates) else None
 
 
 def model_metadata(folder: Path) -> Mapping[str, Any]:

@@ -77,11 +77,13 @@ class ServerStudent:
     def released(self) -> date | None:
         """Return the day of the model's release, where the table of known models has it.
 
-        What an adapter was trained on is not known.
+        What an adapter was trained on is not known; a server may list one like a model, with its parent.
         """
+        server = self._server
         if self._wanted.adapter_name:
             return None
-        server = self._server
+        if server.listed and server.listed.parent not in (None, server.model):
+            return None
         names = (server.model, server.listed.root if server.listed else None)
         known = next(filter(None, (known_model(name) for name in names if name)), None)
         return known.released if known else None

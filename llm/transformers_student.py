@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from llm.model_files import (
     context_length,
     fingerprint,
     ignored_settings,
+    latest_date,
     model_folder,
     model_metadata,
     stated_release,
@@ -51,7 +51,7 @@ class TransformersStudent:
     def __init__(self, wanted: StudentSettings, folder: Path, adapter: Path | None) -> None:
         self.name = wanted.student if adapter is None else f"{wanted.student} + {adapter.name}"
         known = known_model(wanted.student, folder)
-        self.released = _latest_date(
+        self.released = latest_date(
             stated_release(folder) or (known.released if known else None),
             *([stated_release(adapter)] if adapter else []),
         )
@@ -271,12 +271,6 @@ class TransformersStudent:
     def _render(self, messages: Messages) -> str:
         folded = fold_system_message(messages) if self._folds_system else messages
         return render(self.tokenizer, folded, thinking=self._wanted.mode is DecodingMode.THINK)
-
-
-def _latest_date(*dates: date | None) -> date | None:
-    """Return the latest of some days; unknown, where one of them is."""
-    known = [day for day in dates if day is not None]
-    return max(known) if len(known) == len(dates) else None
 
 
 def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:

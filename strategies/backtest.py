@@ -26,27 +26,20 @@ from llm.model_files import fingerprint
 from llm.prompts import DEFAULT_WINDOW
 from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
-from strategies import baselines
+from strategies.baselines.catalog import baseline_predictions, is_wanted, require_available
+from strategies.baselines.names import BASELINES, holds_full_weight
 from strategies.calibration import calibrate, describe_calibration
 from strategies.config import BacktestConfig
 from strategies.console import Progress
-from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex
+from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex, VolatilityTarget
 from strategies.market import describe_history
 from strategies.market_data import MarketData, load_market_data
-from strategies.results import (
-    BASELINES,
-    ORACLE,
-    STUDENT,
-    Result,
-    SimulationResult,
-    build_result,
-    oracle_predictions,
-    record_trial,
-)
+from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
-from strategies.sizing import volatility
-from strategies.students import require_next_close, settle_student
+from strategies.sizing import volatility, volatility_shares
+from strategies.students import recorded_settings, require_next_close, settle_student
+from strategies.trials import record_trial
 
 if TYPE_CHECKING:
     from strategies.strategy import Strategy
@@ -89,10 +82,12 @@ def backtest(
     on_progress("reading", 0, 0)
     began_at = clock()
     market = data or load_market_data(config, data_dir, on_progress)
+    asked = config
     if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
         config, market, student = settle_student(config, market, load_student)
     elif student is not None and not market.is_simulated:
         market = replace(market, notes=(*market.notes, *describe_history(market, config, student.window)))
+    require_available(config, market, student=student is not None)
     # Without a student only the oracle's positions are sized, by the volatility of a window.
     window = student.window if student else DEFAULT_WINDOW if market.oracle else 1
     observed = build_observations(market.bars, market.news, window=window, start=market.start)
@@ -120,7 +115,12 @@ def backtest(
             calls, calibration = _calibrate(config, forecasts.calls, market)
             for call, stated, prompt in zip(calls, forecasts.calls, forecasts.prompts, strict=True):
                 recorder.record_prediction(call, prompt, adapter, calibrated=call is not stated)
-            callers = {STUDENT: calls} | baseline_predictions(config, market, observed, calls or observed)
+            callers = {STUDENT: calls} | baseline_predictions(
+                config, market, observed, forecasts.calls or observed
+            )
+            if is_wanted(config, "base") and config.adapter is not None and student is not None:
+                on_base = _progress_callback(recorder, clock, on_progress)
+                callers["base"] = _forecast_base(config, market, data_dir, on_base)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             result = build_result(
                 name,
@@ -135,13 +135,30 @@ def backtest(
             )
             result["seconds"] = (clock() - began_at).total_seconds()
             result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
-            trials = data_dir / "trials.jsonl"
-            result |= record_trial(name, market, result, simulations[STUDENT], trials, started_at)
+            result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
-                export(config.out, result, simulations[STUDENT], market.bars)
+                export(config.out, result, simulations[STUDENT], market)
             recorder.append(encode(RunFinished(result=result), clock()))
             recorder.flush()
-    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=market.bars)
+    return Result(
+        name=name,
+        folder=folder,
+        result=result,
+        simulations=simulations,
+        bars=market.bars,
+        calendars=market.symbol_calendars,
+    )
+
+
+def _forecast_base(
+    config: BacktestConfig, market: MarketData, data_dir: Path, on_progress: StudentProgress
+) -> Sequence[Prediction]:
+    """Return what the student forecasts without its adapter, from the same prompts."""
+    bare = config.model_copy(update={"adapter": None, "adapter_name": None})
+    student = load_student(recorded_settings(bare, market.instruments))
+    observed = build_observations(market.bars, market.news, window=student.window, start=market.start)
+    with AnswerCache(data_dir / "ledger.sqlite") as cache:
+        return forecast(observed, student, cache, on_progress, config.task).calls
 
 
 def _calibrate(
@@ -150,7 +167,7 @@ def _calibrate(
     """Return the predictions that are traded, and what the result says of their calibration."""
     if config.calibrate is None or not calls:
         return calls, {}
-    calibrated = calibrate(match_outcomes(calls, market.bars), config.calibrate)
+    calibrated = calibrate(match_outcomes(calls, market.bars, market.symbol_calendars), config.calibrate)
     report = calibrated.report
     return calibrated.calls, {"calibration": to_jsonable(report), "notes": [describe_calibration(report)]}
 
@@ -187,31 +204,6 @@ def _record_run_outcome(recorder: Recorder, clock: Callable[[], datetime]) -> It
         raise
 
 
-def baseline_predictions(
-    config: BacktestConfig,
-    market: MarketData,
-    observed: Sequence[Observation],
-    calls: Sequence[Prediction | Observation],
-) -> dict[str, Sequence[Prediction]]:
-    """Return the forecasts of every baseline, and of the oracle where there is one, by name.
-
-    Args:
-        config: The configuration, for the seed.
-        market: The market data.
-        observed: What the baselines forecast.
-        calls: The closes that the oracle forecasts.
-    """
-    callers: dict[str, Sequence[Prediction]] = {
-        "buy_and_hold": baselines.buy_and_hold(observed, market.bars),
-        "persistence": baselines.persistence(observed, market.bars),
-        "majority": baselines.majority(observed, market.bars),
-        "random": baselines.random_baseline(observed, config.seed),
-    }
-    if market.oracle:
-        callers[ORACLE] = oracle_predictions(calls, market.oracle)
-    return callers
-
-
 def simulate_all(
     spec: RunSpec,
     market: MarketData,
@@ -223,7 +215,8 @@ def simulate_all(
 ) -> dict[str, SimulationResult]:
     """Return what everyone's predictions come to in the same engine; only the student's is journaled.
 
-    Baselines bet all that a symbol may have; the student, and any caller by another name, its confidence.
+    Baselines that only count moves bet all that a symbol may have; those that learn, and any caller by
+    another name, are sized as the student is, by their confidence.
 
     Args:
         spec: What decides the run.
@@ -235,7 +228,7 @@ def simulate_all(
         strategy: A strategy that trades the student's predictions in place of the built-in one.
     """
     # Neither the baselines nor a strategy of the user's size by them, so that none are kept for those.
-    sizes = any(name not in BASELINES and (name != STUDENT or strategy is None) for name in predictions)
+    sizes = any(not holds_full_weight(name) and (name != STUDENT or strategy is None) for name in predictions)
     volatilities = {(seen.symbol, seen.as_of): volatility(seen.bars) for seen in observed} if sizes else {}
     simulations = {}
     bars = market.traded_bars
@@ -287,9 +280,12 @@ def _simulate(
         settings = {"rule": own, "predictions": by_decision, "history": market.history}
     elif name == "buy_and_hold":
         strategy, settings = BuyAndHold, {"calls": by_decision, "sizing": spec.sizing}
+    elif name == "volatility_target":
+        strategy = VolatilityTarget
+        settings = {"calls": by_decision, "sizing": spec.sizing, "shares": volatility_shares(market.bars)}
     else:
         strategy = LLMStrategy
-        bet_sizing = BetSizing.FULL if name in BASELINES else BetSizing.CONFIDENCE
+        bet_sizing = BetSizing.FULL if holds_full_weight(name) else BetSizing.CONFIDENCE
         settings = {
             "calls": by_decision,
             "sizing": spec.sizing,

@@ -6,23 +6,18 @@ The three methods map the stated log-odds x of the called direction to the proba
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from engine.metrics.accuracy import is_hit
 from engine.model import Forecast, Prediction
 from engine.outcomes import Outcome, Scored
+from strategies.baselines.fitting import MIN_OUTCOMES, Label, Predict, predict_walk_forward
 from strategies.config import CalibrationMethod
-
-_REFIT = timedelta(days=20)
-_FEWEST = 50
-"""The fewest known hits and misses for a fit; until then the stated confidence is used."""
 
 _CERTAIN = 0.995
 _BINS = 10
-_Fit = Callable[[Sequence[float]], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,35 +61,25 @@ def calibrate(scored: Sequence[Scored], method: CalibrationMethod) -> Calibrated
         The predictions in the order given. The report has the reliability `before` and `after` of those that
         were calibrated, and how many there are.
     """
-    known = sorted(
-        (
-            (outcome.known_at, _log_odds(call.confidence), hit)
-            for call, outcome in scored
-            if isinstance(call, Forecast)
-            and outcome is not None
-            and (hit := is_hit(call, outcome)) is not None
-        ),
-        key=lambda row: row[0],
+    import numpy as np
+
+    forecasts = {place: call for place, (call, _) in enumerate(scored) if isinstance(call, Forecast)}
+    fitted = predict_walk_forward(
+        np.array([_log_odds(call.confidence) for call in forecasts.values()]),
+        [call.as_of for call in forecasts.values()],
+        [_label(call, scored[place][1]) for place, call in forecasts.items()],
+        lambda stated, hits: _fit(stated, hits, method),
+        max_outcomes=None,
     )
-    fit: _Fit | None = None
-    fitted_at: datetime | None = None
-    refits = 0
-    result: dict[int, Forecast] = {}
-    for place in sorted(range(len(scored)), key=lambda each: scored[each][0].as_of):
-        call = scored[place][0]
-        if not isinstance(call, Forecast):
-            continue
-        if fitted_at is None or call.as_of - fitted_at >= _REFIT:
-            past = [(x, hit) for known_at, x, hit in known if known_at <= call.as_of]
-            if len(past) >= _FEWEST and len({hit for _, hit in past}) == 2:
-                fit, fitted_at, refits = _fit(past, method), call.as_of, refits + 1
-        if fit is not None:
-            (probability,) = fit([_log_odds(call.confidence)])
-            result[place] = replace(call, confidence=min(1.0, max(0.5, float(probability))))
+    result = {
+        place: replace(call, confidence=min(1.0, max(0.5, probability)))
+        for (place, call), probability in zip(forecasts.items(), fitted.probabilities, strict=True)
+        if probability is not None
+    }
     changed = [(scored[place], after) for place, after in sorted(result.items())]
     report = {
         "method": method,
-        "refits": refits,
+        "refits": fitted.refits,
         "calibrated": len(result),
         "before": asdict(measure_reliability([before for before, _ in changed])),
         "after": asdict(measure_reliability([(after, before[1]) for before, after in changed])),
@@ -140,7 +125,8 @@ def describe_calibration(report: Mapping[str, Any]) -> str:
     before, after = report["before"], report["after"]
     how = f"Calibration by {report['method']}"
     if not report["calibrated"]:
-        return f"{how}: fewer than {_FEWEST} outcomes were known in time; the stated confidences were traded."
+        few = f"fewer than {MIN_OUTCOMES} outcomes were known in time"
+        return f"{how}: {few}; the stated confidences were traded."
     return (
         f"{how}: {report['calibrated']:,} forecasts were traded with a confidence fitted on outcomes known "
         "by then, the earlier ones with their stated one. Direction and close stay. Brier score of the "
@@ -149,21 +135,25 @@ def describe_calibration(report: Mapping[str, Any]) -> str:
     )
 
 
-def _fit(past: Sequence[tuple[float, bool]], method: CalibrationMethod) -> _Fit:
+def _label(call: Forecast, outcome: Outcome | None) -> Label | None:
+    hit = is_hit(call, outcome)
+    return None if outcome is None or hit is None else (outcome.known_at, hit)
+
+
+def _fit(x: Any, hits: Sequence[bool], method: CalibrationMethod) -> Predict:
     import numpy as np
 
-    x = np.array([row[0] for row in past])
-    y = np.array([row[1] for row in past], dtype=int)
+    y = np.array(hits, dtype=int)
     if method is CalibrationMethod.ISOTONIC:
         from sklearn.isotonic import IsotonicRegression
 
         isotonic = IsotonicRegression(y_min=1 - _CERTAIN, y_max=_CERTAIN, out_of_bounds="clip").fit(x, y)
-        return lambda values: list(map(float, isotonic.predict(np.array(values))))
+        return lambda values: list(map(float, isotonic.predict(values)))
     from sklearn.linear_model import LogisticRegression
 
     intercept = method is CalibrationMethod.PLATT
     logistic = LogisticRegression(C=1e6, fit_intercept=intercept).fit(x.reshape(-1, 1), y)
-    return lambda values: list(map(float, logistic.predict_proba(np.array(values).reshape(-1, 1))[:, 1]))
+    return lambda values: list(map(float, logistic.predict_proba(values.reshape(-1, 1))[:, 1]))
 
 
 def _log_odds(confidence: float) -> float:

@@ -46,6 +46,7 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
     lines += _scored_lines(result)
     lines += _sharpe_lines(result)
+    lines += _suspension_lines(result)
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
     elif result["contaminated_n"] is None:
@@ -123,6 +124,17 @@ def _contaminated_line(result: Mapping[str, Any]) -> str:
     return f"{before} the student may know the answers."
 
 
+def _suspension_lines(result: Mapping[str, Any]) -> list[str]:
+    """State how many forecasts have no next close; a result of an earlier version does not count them."""
+    count = result["scores"]["student"].get("suspended")
+    if not count:
+        return []
+    return [
+        f"Not scored: {pluralize(count, 'forecast')} without a bar in the next session of the symbol's "
+        "calendar (suspended, or missing in the data); a later close is neither hit nor miss."
+    ]
+
+
 def _period_lines(result: Mapping[str, Any]) -> list[str]:
     """State the accuracy before and after the days until which the student may have read, if it has both."""
     days = {
@@ -164,8 +176,9 @@ def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
         return [f"Trials: {trials}."]
     owner = "the strategy's" if "strategy" in result else "the student's"
     line = (
-        f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe "
-        f"ratio is more than luck among them is {format_percent(result['deflated_sharpe'])}."
+        f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe ratio is "
+        f"above {_describe_yardstick(result)} by more than luck among them is "
+        f"{format_percent(result['deflated_sharpe'])}."
     )
     days = (date.fromisoformat(result["end"]) - date.fromisoformat(result["start"])).days + 1
     if days >= _FEW_DAYS:
@@ -177,3 +190,12 @@ def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
         "(95%); conclude nothing from it, or from the return."
     )
     return [line, caution]
+
+
+def _describe_yardstick(result: Mapping[str, Any]) -> str:
+    """Return what the Sharpe ratio is held against; 0 in results of earlier versions."""
+    yardstick = result.get("sharpe_yardstick") or {}
+    caller = yardstick.get("caller")
+    if caller is None:
+        return "0"
+    return f"{yardstick['sharpe']:.2f}, that of {_BASELINES.get(caller, caller)},"

@@ -29,6 +29,7 @@ from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.backends import describe_students
 from llm.student import DecodingMode, Quantization, StudentSettings, Task
+from strategies.baselines.names import OPTIONAL, require_baseline
 
 Names = tuple[tuple[str, tuple[str, ...]], ...]
 """Symbols, each with the names by which news speaks of it."""
@@ -405,6 +406,15 @@ class BacktestConfig(Table):
         CalibrationMethod | None,
         added_key(description="Trade confidences calibrated on outcomes known at the time."),
     ] = None
+    baselines: Annotated[
+        tuple[Annotated[str, AfterValidator(require_baseline)], ...],
+        Flag(commas=True),
+        added_key(
+            default=(),
+            description="Baselines beside buy and hold, persistence, majority and random; names with commas, "
+            f"or all: {', '.join(OPTIONAL)}.",
+        ),
+    ] = ()
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[

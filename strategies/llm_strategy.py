@@ -97,3 +97,34 @@ class BuyAndHold(SliceStrategy):
             if (symbol, slice_.as_of) in self._calls and not self.position(symbol):
                 share = self.broker.startingcash / self.equity if self.equity > 0 else 0.0
                 self.order_target_percent(symbol, self._sizing.cap * share)
+
+
+class VolatilityTarget(SliceStrategy):
+    """Holds each symbol at its full weight times a share that falls as its volatility rises.
+
+    `shares` are by (symbol, as_of), 1 where there is none. A position is changed once its share has moved by
+    a tenth, so that rounding is not traded.
+    """
+
+    _LEAST_CHANGE = 0.1
+
+    def __init__(
+        self, *, calls: Mapping[Key, Prediction], sizing: PositionSizing, shares: Mapping[Key, float]
+    ) -> None:
+        super().__init__()
+        self._calls = calls
+        self._sizing = sizing
+        self._shares = shares
+        self._ordered: dict[str, float] = {}
+
+    def on_close(self, slice_: Slice) -> None:
+        """Order the weight of each symbol whose share has moved, or that is not held."""
+        for symbol in slice_.bars:
+            key = (symbol, slice_.as_of)
+            if key not in self._calls:
+                continue
+            share = self._shares.get(key, 1.0)
+            before = self._ordered.get(symbol, 0.0)
+            if not self.position(symbol) or abs(share - before) >= self._LEAST_CHANGE * before:
+                self._ordered[symbol] = share
+                self.order_target_percent(symbol, self._sizing.cap * share)

@@ -10,6 +10,7 @@ from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
 from engine.instruments import Instrument
+from engine.metrics.annualization import count_days_per_year
 from engine.model import Bar, NewsItem
 from feeds.quality.checks import summarize_blocking
 from feeds.quality.findings import Finding, Kind
@@ -58,9 +59,19 @@ class Market:
         return self.rates.base if self.rates else next(iter(self.instruments.values())).currency
 
     @property
+    def symbol_calendars(self) -> dict[str, Calendar]:
+        """The calendar of each symbol."""
+        return {
+            symbol: self.calendars[instrument.calendar]
+            for symbol, instrument in self.instruments.items()
+            if instrument.calendar in self.calendars
+        }
+
+    @property
     def days_per_year(self) -> int:
-        """365 as soon as one instrument trades every day, else 252."""
-        return max(instrument.days_per_year for instrument in self.instruments.values())
+        """How many days of a year have a bar that closes, counted on these bars and their calendars."""
+        codes = {symbol: instrument.calendar for symbol, instrument in self.instruments.items()}
+        return count_days_per_year(self.bars, codes, self.start)
 
 
 def select_symbols(requested: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:

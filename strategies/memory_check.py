@@ -194,7 +194,7 @@ def _first_unknown_day(student: Student) -> date | None:
 
 def _sample_decisions(market: MarketData, window: int, most: int) -> list[_Decision]:
     observed = build_observations(market.bars, market.news, window=window, start=market.start)
-    finder = OutcomeFinder(market.bars)
+    finder = OutcomeFinder(market.bars, market.symbol_calendars)
     known = [
         _Decision(observation=each, outcome=outcome)
         for each in observed

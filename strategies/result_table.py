@@ -12,16 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
+from strategies.baselines.names import BASELINES
 from strategies.conclusions import NOTICE, describe_account, list_conclusions, shorten_symbols
 from strategies.console import pluralize
 from strategies.walkforward_table import print_walkforward
 
 _CALLERS = {
     "student": "student",
-    "buy_and_hold": "buy&hold",
-    "persistence": "persist.",
-    "majority": "majority",
-    "random": "random",
+    **{name: baseline.label for name, baseline in BASELINES.items()},
     "oracle": "oracle",
 }
 

@@ -6,8 +6,10 @@ half-normal distribution). So w = (2p - 1) sqrt(2/pi) / (lambda sigma).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 
 from engine.instruments import Instrument
@@ -46,9 +48,38 @@ class PositionSizing:
 
 def volatility(bars: Sequence[Bar]) -> float:
     """Return the sample standard deviation of the log returns between closes, of at least three bars."""
-    returns = [math.log(b.close / a.close) for a, b in pairwise(bars)]
+    return _deviation([math.log(b.close / a.close) for a, b in pairwise(bars)])
+
+
+def _deviation(returns: Collection[float]) -> float:
     mean = sum(returns) / len(returns)
     return math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
+
+
+VOLATILITY_BARS = 20
+"""Bars of the volatility by which volatility-targeted buy and hold is sized."""
+
+
+def volatility_shares(bars: Mapping[str, Sequence[Bar]]) -> dict[tuple[str, datetime], float]:
+    """Return the part of a symbol's full weight that keeps its risk constant, by symbol and close.
+
+    It is the mean so far of the volatility of 20 bars over that of the last 20, at most 1; 1 until there is
+    one (Moreira and Muir 2017, whose constant is taken from the whole sample, which is not known in time).
+
+    Args:
+        bars: The bars of each symbol, oldest first.
+    """
+    shares = {}
+    for symbol, series in bars.items():
+        returns = deque[float](maxlen=VOLATILITY_BARS)
+        total, count = 0.0, 0
+        for before, bar in pairwise(series):
+            returns.append(math.log(bar.close / before.close))
+            if len(returns) == VOLATILITY_BARS:
+                spread = max(_deviation(returns), _MIN_VOLATILITY)
+                total, count = total + spread, count + 1
+                shares[symbol, bar.closes_at] = min(1.0, total / count / spread)
+    return shares
 
 
 def build_sizing(config: BacktestConfig, instruments: Mapping[str, Instrument]) -> PositionSizing:

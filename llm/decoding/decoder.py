@@ -27,7 +27,6 @@ _PREFILL_SHARE = 0.9
 _PROBE_TOKENS = 40
 _TOLERANCE = 0.02
 """Of the largest logit: types of 16 bits differ by as much between shapes."""
-_CAPACITY_STEP = 256
 _CALL_FLOPS = 5e7
 """What a layer could compute in the time that calling it takes: some 2 ms at 25 GFLOPS."""
 
@@ -116,7 +115,7 @@ class Decoder:
         self._trunk = None  # weights may have been trained since the last call
         ordered = sorted(prompts, key=lambda prompt: prompt.tokens)
         longest = max((len(prompt.tokens) + prompt.room for prompt in ordered), default=0)
-        capacity = -(-(longest + _LEAST_ROWS) // _CAPACITY_STEP) * _CAPACITY_STEP
+        capacity = longest + _LEAST_ROWS
         done = 0
         while done < len(ordered):
             some = ordered[done : done + self._rows_that_fit(capacity)]
@@ -309,7 +308,7 @@ class Decoder:
 
     def _masks(self, cache: RowCache, positions: Any) -> Any:
         whole = cache.mask(positions)
-        if self._sliding is None or cache.window[3] <= self._sliding:
+        if self._sliding is None or cache.seen <= self._sliding:
             return whole
         sliding = cache.mask(positions, self._sliding)
         if len(self._kinds) > 1:

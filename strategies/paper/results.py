@@ -18,22 +18,22 @@ from engine.journal.events.inputs import CalendarExtended, History, SliceRecord
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import SessionScored, SessionStarted
 from engine.journal.journal import Journal
-from engine.metrics.performance import compute_performance, deflated_sharpe
-from engine.metrics.trials import distinct_trials, find_trials, sharpe_variance
 from engine.model import Abstention, Bar, NewsItem, Phase, Prediction
 from engine.timeline import build_observations
 from engine.trading.records import EngineResult, EquityPoint, Fill, HoldingPeriod, OrderRecord, Record
 from feeds.simulated.market import OracleView
 from llm.student import Student
 from llm.worker.messages import decode_day
-from strategies.backtest import baseline_predictions, simulate_all
+from strategies.backtest import simulate_all
+from strategies.baselines.catalog import baseline_predictions
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, load_market_data
 from strategies.paper.files import decode_config
 from strategies.paper.outputs import load_outputs, session_digests
-from strategies.results import STUDENT, SimulationResult, build_result, record_trial
+from strategies.results import STUDENT, SimulationResult, build_result
 from strategies.run_spec import RunSpec, decode_run_spec, read_rates
 from strategies.runs import Recorder
+from strategies.trials import count_trials, record_trial
 
 _KINDS = (Kind.SESSION_STARTED, Kind.HISTORY, Kind.CALENDAR, Kind.SLICE, Kind.SPLIT, *RECORD_KINDS)
 Key = tuple[str, datetime]
@@ -238,18 +238,20 @@ def score_session(
     whole = load_session_history(journal, data_dir)
     if not whole.calls:
         return None
-    result, student = _build_result(journal, whole)
+    result, simulations = _build_result(journal, whole)
     result["digests"] = session_digests(load_outputs(journal))
-    trials = data_dir / "trials.jsonl"
+    session = (journal.session, whole.config, whole.market_data, result, simulations, data_dir, at)
     if count:
-        result |= record_trial(journal.session, whole.market_data, result, student, trials, at)
+        result |= record_trial(*session, paper=True)
         journal.append([encode(SessionScored(result=result), at)], at)
     else:
-        result |= _compare_with_trials(whole, result, student, trials)
+        result |= count_trials(*session)
     return result
 
 
-def _build_result(journal: Journal, whole: SessionHistory) -> tuple[dict[str, Any], SimulationResult]:
+def _build_result(
+    journal: Journal, whole: SessionHistory
+) -> tuple[dict[str, Any], dict[str, SimulationResult]]:
     facts, settings = whole.market_data, whole.settings
     called = {(call.symbol, call.as_of) for call in whole.calls}
     seen = build_observations(facts.bars, facts.news, window=settings.window, start=facts.start)
@@ -277,24 +279,4 @@ def _build_result(journal: Journal, whole: SessionHistory) -> tuple[dict[str, An
         played,
         adapted=whole.config.adapter is not None,
     )
-    return result, student
-
-
-def _compare_with_trials(
-    whole: SessionHistory, result: Mapping[str, Any], student: SimulationResult, path: Path
-) -> dict[str, Any]:
-    """Return how a session that is not counted yet compares with the trials on the same data."""
-    facts, engine = whole.market_data, student.engine
-    start, end = (date.fromisoformat(result[name]) for name in ("start", "end"))
-    known = find_trials(path, facts.source, tuple(result["symbols"]), start, end)
-    different = distinct_trials(known)
-    earned = compute_performance(
-        [(m.at, m.value) for m in engine.marks], engine.starting_cash, facts.days_per_year
-    )
-    return {
-        "trials": len(known),
-        "distinct_trials": len(different),
-        "deflated_sharpe": deflated_sharpe(
-            earned.returns, max(1, len(different)), sharpe_variance(different)
-        ),
-    }
+    return result, played

@@ -21,7 +21,7 @@ from feeds.simulated.market import MarketSettings, SimulatedMarket, simulate
 from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
 from llm.student import Student
-from strategies import baselines
+from strategies.baselines import counting
 from strategies.results import edge_captured, oracle_predictions
 
 Progress = Callable[[str, int, int], None]
@@ -132,10 +132,10 @@ def _figures(results: Sequence[_Result]) -> dict[str, Any]:
 def _verdict(result: _Result) -> Conclusion:
     bars = result.market.bars
     forecasters: dict[str, Sequence[Prediction]] = {
-        "buy_and_hold": baselines.buy_and_hold(result.observed, bars),
-        "persistence": baselines.persistence(result.observed, bars),
-        "majority": baselines.majority(result.observed, bars),
-        "random": baselines.random_baseline(result.observed, 0),
+        "buy_and_hold": counting.buy_and_hold(result.observed, bars),
+        "persistence": counting.persistence(result.observed, bars),
+        "majority": counting.majority(result.observed, bars),
+        "random": counting.random_baseline(result.observed, 0),
     }
     theirs = {name: match_outcomes(calls, bars) for name, calls in forecasters.items()}
     return compute_verdict(match_outcomes(result.calls, bars), theirs).result

@@ -1,0 +1,1 @@
+"""Baselines: forecasters beside the student that are traded and scored as it is."""
