@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from strategies.ablation_table import describe_basis
 from strategies.console import pluralize
 
 NONE = "-"
@@ -45,6 +46,7 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
     lines += _scored_lines(result)
+    lines += describe_basis(result)
     lines += _sharpe_lines(result)
     lines += _suspension_lines(result)
     if result["contaminated_n"]:
