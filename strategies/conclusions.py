@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from strategies.ablation_table import describe_basis
 from strategies.comparators import describe_comparator
 from strategies.console import pluralize
 
@@ -53,6 +54,7 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"Edge captured: {format_percent(result['edge_captured'])} of what the oracle knew.")
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
+    lines += [*_scored_lines(result), *describe_basis(result)]
     lines += [*_sharpe_lines(result), *_random_lines(result), *_suspension_lines(result)]
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
@@ -173,6 +175,18 @@ def _first_version_line(verdict: Mapping[str, Any]) -> str:
     if verdict["result"] == "inconclusive" and verdict["days_needed"] is not None:
         needed = f"; such a difference would need about {verdict['days_needed']:,} days to show"
     return f"Verdict: {verdict['result']}; {against}{bounds}{needed}."
+
+
+def _scored_lines(result: Mapping[str, Any]) -> list[str]:
+    """Explain why fewer forecasts were scored than made."""
+    student = result["scores"]["student"]
+    ties, pending = student.get("ties"), student.get("pending")
+    reasons = [f"{pluralize(ties, 'tie')} (the close did not move: neither right nor wrong)"] if ties else []
+    reasons += [f"{pending:,} pending (no next bar yet)"] if pending else []
+    if not reasons:
+        return []
+    scored = f"{student['n']:,} of {pluralize(result['forecasts'], 'forecast')}"
+    return [f"Scored: {scored}; left out: {', '.join(reasons)}. Abstentions are no forecasts."]
 
 
 def _contaminated_line(result: Mapping[str, Any]) -> str:

@@ -404,6 +404,13 @@ class BacktestConfig(Table):
     allow_remote: Annotated[
         bool, added_key(default=False, description="Allow a student's server on another machine.")
     ] = False
+    ablate: Annotated[
+        bool,
+        added_key(
+            default=False,
+            description="Forecast the days again without news, with other news, from prices alone, masked.",
+        ),
+    ] = False
     calibrate: Annotated[
         CalibrationMethod | None,
         added_key(description="Trade confidences calibrated on outcomes known at the time."),
