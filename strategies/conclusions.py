@@ -127,7 +127,9 @@ def _verdict_lines(result: Mapping[str, Any]) -> list[str]:
         f"Verdicts at {level:.0%} for all claims, on any day one looks; "
         f"an e-value of {1 / level:.0f} is enough."
     )
-    return [line, *(each for claim in _SCALES for each in _claim_lines(claim, verdicts[claim]))]
+    # A strategy without a student makes no forecasts, and is compared by what it earns alone.
+    shown = [claim for claim in _SCALES if result["student"] or verdicts[claim]["days"]]
+    return [line, *(each for claim in shown for each in _claim_lines(claim, verdicts[claim]))]
 
 
 def _claim_lines(claim: str, verdict: Mapping[str, Any]) -> list[str]:
