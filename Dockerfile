@@ -25,6 +25,7 @@ COPY . .
 RUN uv pip install --python /opt/closecall --no-deps --build-constraint requirements.txt .
 
 ENV CLOSECALL_DATA_DIR=/data \
+    CLOSECALL_TRIALS=/data/trials.jsonl \
     HF_HOME=/data/huggingface
 USER closecall
 WORKDIR /data

@@ -61,13 +61,6 @@ class Instrument:
         if self.price_limit is not None and not 0 <= self.price_limit < 1:
             raise ValueError(f"price_limit {self.price_limit} is not a fraction from 0 to below 1")
 
-    @property
-    def days_per_year(self) -> int:
-        """Trading days in a year, to annualise this instrument's figures."""
-        if is_round_the_clock(self.calendar):
-            return 365
-        return 260 if self.calendar == WEEKDAYS else 252
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
+from engine.calendars import Calendar
 from engine.errors import DataError
 from engine.model import Bar, Observation, Prediction, require_utc
 
@@ -61,24 +62,44 @@ Scored = tuple[Prediction, Outcome | None]
 """A prediction and its outcome; None while its next bar has not closed."""
 
 
-def match_outcomes(predictions: Iterable[Prediction], bars: Mapping[str, Sequence[Bar]]) -> list[Scored]:
+def match_outcomes(
+    predictions: Iterable[Prediction],
+    bars: Mapping[str, Sequence[Bar]],
+    calendars: Mapping[str, Calendar] | None = None,
+) -> list[Scored]:
     """Pair each prediction, in the order given, with its outcome; None while its next bar is not known.
 
-    A prediction belongs to the bar that closes at its `as_of`. `bars` holds the closed bars of each symbol,
-    oldest first. Raises DataError for bars out of order, a prediction without a bar of its own, and a bar
-    whose close is not the prediction's `last_close`: such predictions were made on other data.
+    A prediction belongs to the bar that closes at its `as_of`.
+
+    Args:
+        predictions: The predictions.
+        bars: The closed bars of each symbol, oldest first.
+        calendars: The calendar of each symbol; without one every next bar is an outcome (`OutcomeFinder`).
+
+    Raises:
+        DataError: For bars out of order, a prediction without a bar of its own, and a bar whose close is not
+            the prediction's `last_close`: such predictions were made on other data.
     """
-    return list(OutcomeFinder(bars).match(predictions))
+    return list(OutcomeFinder(bars, calendars).match(predictions))
 
 
 class OutcomeFinder:
     """Matches the predictions of several forecasters; those made at one close share its outcome.
 
-    `bars` holds the closed bars of each symbol, oldest first.
+    The next close is that of the session which the symbol's calendar has next. Where the next bar is of a
+    later session, as after a suspension, there was no next close: the prediction has no outcome, as an order
+    due at the missing open expires, and `is_suspended` says so.
+
+    Args:
+        bars: The closed bars of each symbol, oldest first.
+        calendars: The calendar of each symbol; without one every next bar is an outcome.
     """
 
-    def __init__(self, bars: Mapping[str, Sequence[Bar]]) -> None:
+    def __init__(
+        self, bars: Mapping[str, Sequence[Bar]], calendars: Mapping[str, Calendar] | None = None
+    ) -> None:
         self._bars = bars
+        self._calendars = calendars or {}
         self._places: dict[str, dict[datetime, int]] = {}
         self._known: dict[str, list[Outcome | None]] = {}
 
@@ -87,17 +108,33 @@ class OutcomeFinder:
         return ((prediction, self.find(prediction)) for prediction in predictions)
 
     def find(self, prediction: Prediction | Observation) -> Outcome | None:
-        """Return the outcome of a prediction or an observation; None while its next bar is not known."""
+        """Return the outcome of a prediction or an observation; None while it is not known or suspended."""
+        place = self._find_place(prediction)
+        series, known = self._bars.get(prediction.symbol, ()), self._known[prediction.symbol]
+        if known[place] is None and not self._skips_session(prediction.symbol, place):
+            known[place] = _build_outcome(series, place)
+        return known[place]
+
+    def is_suspended(self, prediction: Prediction | Observation) -> bool:
+        """Return whether the next bar of a prediction's symbol is of a later session than the next."""
+        return self._skips_session(prediction.symbol, self._find_place(prediction))
+
+    def _find_place(self, prediction: Prediction | Observation) -> int:
         symbol = prediction.symbol
         series = self._bars.get(symbol, ())
         if symbol not in self._places:
             self._places[symbol] = _index_by_close(symbol, series)
             self._known[symbol] = [None] * len(series)
-        place = _place_of(prediction, series, self._places[symbol].get(prediction.as_of))
-        known = self._known[symbol]
-        if known[place] is None:
-            known[place] = _build_outcome(series, place)
-        return known[place]
+        return _place_of(prediction, series, self._places[symbol].get(prediction.as_of))
+
+    def _skips_session(self, symbol: str, place: int) -> bool:
+        calendar, series = self._calendars.get(symbol), self._bars[symbol]
+        if calendar is None or place + 1 >= len(series):
+            return False
+        try:
+            return series[place + 1].opens_at > calendar.next_open(series[place].closes_at)
+        except DataError:
+            return False  # the calendar ends here, so nothing says that a session is missing
 
 
 def _index_by_close(symbol: str, bars: Sequence[Bar]) -> dict[datetime, int]:

@@ -10,7 +10,7 @@ from typing import cast
 from engine.errors import ClosecallError, StudentError, UsageError
 from llm.model_files import TINY, model_metadata
 from llm.prompts import DEFAULT_WINDOW, find_template
-from llm.student import Student, StudentSettings, TrainableStudent
+from llm.student import DecodingMode, Student, StudentSettings, TrainableStudent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class Backend:
         trainable: Whether its students are `llm.student.TrainableStudent`.
         remedy: What to do instead of training one.
         reads: Whether its students may have read of the world, so that their prompts are masked.
+        templated: Whether its prompts are written by a template, which says how many bars they look at.
     """
 
     help: str
@@ -34,6 +35,7 @@ class Backend:
     trainable: bool = False
     remedy: str = "name a local model"
     reads: bool = True
+    templated: bool = True
 
 
 BACKENDS = (
@@ -54,6 +56,7 @@ BACKENDS = (
         module="llm.own_student",
         pattern=r".+\.py:\w+",
         reads=False,
+        templated=False,
     ),
 )
 
@@ -88,6 +91,21 @@ def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:
     return cast(TrainableStudent, load_student(wanted))
 
 
+def repeats_answers(wanted: StudentSettings) -> bool:
+    """Return whether a student gives the same answer to a prompt each time, here.
+
+    A server may not, and on a GPU a choice between two tokens that differ in their last bits may flip.
+    """
+    backend = _backend(wanted)
+    if backend.remote:
+        return False
+    if not backend.trainable:
+        return True
+    from llm.loading import select_device
+
+    return select_device(wanted.device) == "cpu"
+
+
 def masks_by_default(wanted: StudentSettings) -> bool:
     """Return whether a student may have read of the days that it forecasts.
 
@@ -101,13 +119,35 @@ def masks_by_default(wanted: StudentSettings) -> bool:
 
 
 def find_window(wanted: StudentSettings) -> int:
-    """Return how many closed bars the template of a student looks at, without loading the student."""
+    """Return how many closed bars a student looks at; no model is loaded, a user's file is run."""
     folder = Path(wanted.student).expanduser()
-    stated = model_metadata(folder).get("prompt") if folder.is_dir() else None
     try:
+        if not _backend(wanted).templated:
+            return load_student(wanted).window
+        stated = model_metadata(folder).get("prompt") if folder.is_dir() else None
         return find_template(wanted.prompt or str(stated or "full"), wanted.task).window
     except ClosecallError:
         return DEFAULT_WINDOW  # refused, with the student's name, when the student is loaded
+
+
+def find_void_settings(wanted: StudentSettings) -> dict[str, str]:
+    """Return the settings that have no effect on a student, each with why and what to do instead."""
+    backend, plain = _backend(wanted), StudentSettings()
+    void = {}
+    if wanted.mode is not DecodingMode.THINK:
+        void["think_tokens"] = "only --mode think reasons; set it"
+    if wanted.mode is DecodingMode.READOUT and wanted.samples > 1:
+        void["samples"] = "--mode readout reads the whole distribution and draws nothing; choose another mode"
+    if wanted.allow_remote and not backend.remote:
+        void["allow_remote"] = "only a student on a server can be elsewhere; name its address with --student"
+    if not backend.templated:
+        stated = [key for key in _TEMPLATED_ONLY if getattr(wanted, key) != getattr(plain, key)]
+        own = f"student {wanted.student} writes its prompts and answers itself; set it there"
+        void |= dict.fromkeys(stated, own)
+    return void
+
+
+_TEMPLATED_ONLY = ("prompt", "mode", "samples", "device", "dtype", "quantization", "mask")
 
 
 def describe_students() -> str:

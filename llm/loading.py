@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from engine.errors import StudentError
+from engine.errors import ClosecallError, StudentError, UsageError
 from llm.memory import DTYPE_BYTES, empty_model, measure, require_memory
 from llm.model_files import first_line, load_config
 from llm.student import Quantization, StudentSettings
@@ -17,7 +17,7 @@ def select_device(wanted: str | None = None) -> str:
     """Return the device that models run on: the one asked for, else a GPU where there is one.
 
     Raises:
-        StudentError: For a device that is not here.
+        UsageError: For a device that is not here.
     """
     import torch
 
@@ -26,7 +26,7 @@ def select_device(wanted: str | None = None) -> str:
         return "cuda" if gpus else "cpu"
     present = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
     if wanted not in present:
-        raise StudentError(f"--device {wanted}: there is no such device here; use {' or '.join(present)}")
+        raise UsageError(f"--device {wanted}: there is no such device here; use {' or '.join(present)}")
     return wanted
 
 
@@ -34,12 +34,12 @@ def select_dtype(wanted: str | None, device: str) -> str:
     """Return the type that a model computes in: the one asked for, else what suits the device.
 
     Raises:
-        StudentError: For a type that is not known.
+        UsageError: For a type that is not known.
     """
     if wanted is None:
         return "bfloat16" if device.startswith("cuda") else "float32"
     if wanted not in DTYPE_BYTES:
-        raise StudentError(f"--dtype {wanted}: no such type; use {', '.join(DTYPE_BYTES)}")
+        raise UsageError(f"--dtype {wanted}: no such type; use {', '.join(DTYPE_BYTES)}")
     return wanted
 
 
@@ -60,7 +60,7 @@ def translate_errors(name: str, task: str = "be loaded", remedy: str = "check it
     """Turn what transformers, peft, bitsandbytes and torch raise into one line."""
     try:
         yield
-    except StudentError:
+    except ClosecallError:
         raise
     except Exception as error:  # the libraries raise errors of many kinds, bare ones among them
         if _is_out_of_memory(error):

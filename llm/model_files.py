@@ -15,11 +15,12 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from engine.errors import StudentError, UsageError
+from engine.errors import StudentError, UsageError, suggest
 from llm.gguf_file import read_floats, read_gguf_header
 
 TINY = "tiny"
 SMOLLM2 = "smollm2"
+_CHOICES = "name a model folder, a GGUF file, a hub id (owner/name)"
 SETTINGS_FILE = "closecall.json"
 """Optional in a model folder: {"prompt": a template's name, "released": "YYYY-MM-DD"}."""
 
@@ -67,7 +68,7 @@ def model_folder(name: str) -> Path:
 
     Raises:
         StudentError: For a model that is damaged or unsafe, with a remedy.
-        UsageError: For a folder that does not exist.
+        UsageError: For a model that is not there.
     """
     if name == TINY:
         folder = Path(str(files("llm").joinpath("tiny")))
@@ -129,17 +130,22 @@ def stated_release(folder: Path) -> date | None:
 
 
 def named_base(path: Path) -> str:
-    """Return the hub id that a model's configuration says it was made from; empty where it says none."""
-    if path.is_file():
-        values = read_gguf_header(path).values
-        owner, name = (values.get(f"general.{key}") for key in ("organization", "basename"))
-        return f"{owner}/{name}-{values.get('general.size_label')}-{values.get('general.finetune')}"
-    config = path / "config.json"
-    return (
-        str(_json_object(config, "a model of transformers").get("_name_or_path", ""))
-        if config.is_file()
-        else ""
-    )
+    """Return the hub id that a GGUF file says it is a copy of; empty for a folder.
+
+    A folder's configuration may name the model that it was loaded from (`_name_or_path`), but so does that of
+    every model that was trained further.
+    """
+    if path.is_dir():
+        return ""
+    values = read_gguf_header(path).values
+    owner, name = (values.get(f"general.{key}") for key in ("organization", "basename"))
+    return f"{owner}/{name}-{values.get('general.size_label')}-{values.get('general.finetune')}"
+
+
+def latest_date(*dates: date | None) -> date | None:
+    """Return the latest of some days; None, unknown, where one of them is."""
+    known = [day for day in dates if day is not None]
+    return max(known) if len(known) == len(dates) else None
 
 
 def model_metadata(folder: Path) -> Mapping[str, Any]:
@@ -269,9 +275,9 @@ def _check_model(folder: Path) -> None:
             "name the model's folder"
         )
     if not folder.is_dir():
-        raise UsageError(
-            f"student {folder}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'"
-        )
+        what = "file" if folder.suffix == ".gguf" else "folder"
+        hint = suggest(folder.name, (TINY, SMOLLM2), f"{_CHOICES}, {TINY} or {SMOLLM2}", cutoff=0.7)
+        raise UsageError(f"student {folder}: no such {what}; {hint}")
     config = _json_object(folder / "config.json", "a model of transformers")
     if "auto_map" in config:
         raise StudentError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
-from engine.errors import StudentError, suggest
+from engine.errors import UsageError, suggest
 from engine.model import Bar, Observation
 from llm.masking import Names, hide_dates, mask_observation
 from llm.sanitizing import sanitize
@@ -234,16 +234,17 @@ def find_template(name: str, task: str = "next", names: Names | None = None) -> 
         names: The names of each symbol that a masked prompt replaces; None leaves prompts unmasked.
 
     Raises:
-        StudentError: With the remedy, for an unknown name and for a file that cannot be used.
+        UsageError: With the remedy, for an unknown name, a missing file, and a task that it does not have.
+        StudentError: For a file that cannot be used.
     """
     if is_template_file(name) or name in list_templates():
         return replace(load_template(name, task), names=names)
     if name not in TEMPLATES:
-        raise StudentError(
+        raise UsageError(
             f"unknown prompt template {name!r:.60}: {suggest(name, TEMPLATES)}; your own ends in .toml"
         )
     if task != "next":
-        raise StudentError(f"prompt template {name} has no task {task}; choose full or append")
+        raise UsageError(f"prompt template {name} has no task {task}; use --prompt brief, full or append")
     template = TEMPLATES[name]
     return template if names is None else MaskedTemplate(template=template, names=names)
 

@@ -9,16 +9,19 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from copy import copy
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from engine.errors import ClosecallError, StudentError
+from engine.errors import ClosecallError, StudentError, UsageError
 from engine.journal.canonical import canonical_json
 from engine.model import Observation
 from llm.answers import add_probability
 from llm.known_models import known_model
+from llm.masking import Names
 from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
 from llm.server_probe import Server, probe_server, require_model
@@ -40,22 +43,20 @@ def load_student(wanted: StudentSettings) -> "ServerStudent":
     """Return a student whose address and settings are checked; the server is asked when it is first needed.
 
     Raises:
-        UsageError: For an address that is malformed or on another machine.
-        StudentError: For settings that need the model in this process.
+        UsageError: For an address that is malformed or on another machine, and for settings that need the
+            model in this process.
     """
     url = parse_address(wanted.student, allow_remote=wanted.allow_remote)
     for name, remedy in _LOCAL_ONLY.items():
         if getattr(wanted, name) not in (None, Quantization.NONE):
-            raise StudentError(f"student {url}: {name} concerns a model in this process; {remedy}")
+            raise UsageError(f"student {url}: {name} concerns a model in this process; {remedy}")
     if wanted.mode is DecodingMode.READOUT:
-        raise StudentError(
+        raise UsageError(
             f'student {url}: a server does not give the distribution that readout reads; set mode = "json", '
             "which keeps the probability of up where the server states it"
         )
     if wanted.samples > 1:
-        raise StudentError(
-            f"student {url}: a server is asked for the most probable answer; leave samples out"
-        )
+        raise UsageError(f"student {url}: a server is asked for the most probable answer; leave samples out")
     return ServerStudent(wanted, url)
 
 
@@ -79,11 +80,13 @@ class ServerStudent:
     def released(self) -> date | None:
         """Return the day of the model's release, where the table of known models has it.
 
-        What an adapter was trained on is not known.
+        What an adapter was trained on is not known; a server may list one like a model, with its parent.
         """
+        server = self._server
         if self._wanted.adapter_name:
             return None
-        server = self._server
+        if server.listed and server.listed.parent not in (None, server.model):
+            return None
         names = (server.model, server.listed.root if server.listed else None)
         known = next(filter(None, (known_model(name) for name in names if name)), None)
         return known.released if known else None
@@ -100,6 +103,13 @@ class ServerStudent:
             "thinking": self._thinking_request([{"role": "user", "content": ""}]) if self._thinks else None,
         }
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+    def with_mask(self, names: Names | None) -> "ServerStudent":
+        """Return the student with prompts that mask these names, or none."""
+        twin = copy(self)
+        twin._wanted = replace(self._wanted, mask=names is not None, names=names or ())
+        twin.template = _select_template(twin._wanted)
+        return twin
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

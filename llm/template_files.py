@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from engine.errors import StudentError
+from engine.errors import StudentError, UsageError
 from llm.indicators import INDICATORS
 from llm.text_templates import PLACEHOLDERS, TextTemplate
 
@@ -44,7 +44,8 @@ def load_template(name: str, task: str = "next") -> TextTemplate:
     """Return the template of a name or a file for a task.
 
     Raises:
-        StudentError: With the file, the value and the remedy, for a file that cannot be used.
+        UsageError: For a file that is not there.
+        StudentError: With the file, the value and the remedy, for one that cannot be used.
     """
     path = Path(name).expanduser() if is_template_file(name) else _FOLDER / f"{name}.toml"
     content = _read(path)
@@ -78,7 +79,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise StudentError(f"{path}: more than {_MAX_BYTES:,} bytes; a template is a short text")
         tables = tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
-        raise StudentError(
+        raise UsageError(
             f"{path}: cannot read the template: {error.strerror or error}; check the path"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import StudentError
+from engine.errors import ClosecallError, StudentError
 from engine.model import Observation
 from llm.answers import GRAMMAR, median_answer
 from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_message
 from llm.decoding.modes import ANSWER_TOKENS, ProgramFactory
 from llm.known_models import known_model
 from llm.loading import describe_arithmetic, load_model, translate_errors
+from llm.masking import Names
 from llm.model_files import (
     SAMPLING,
     adapter_base,
@@ -21,12 +23,13 @@ from llm.model_files import (
     context_length,
     fingerprint,
     ignored_settings,
+    latest_date,
     model_folder,
     model_metadata,
     stated_release,
 )
 from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
-from llm.student import DecodingMode, Progress, StudentSettings
+from llm.student import DecodingMode, Progress, StudentSettings, Task
 
 _FORMER_BATCH = "64"
 """Answers depended on the batch once. Those to the default batch are still found."""
@@ -51,7 +54,7 @@ class TransformersStudent:
     def __init__(self, wanted: StudentSettings, folder: Path, adapter: Path | None) -> None:
         self.name = wanted.student if adapter is None else f"{wanted.student} + {adapter.name}"
         known = known_model(wanted.student, folder)
-        self.released = _latest_date(
+        self.released = latest_date(
             stated_release(folder) or (known.released if known else None),
             *([stated_release(adapter)] if adapter else []),
         )
@@ -105,6 +108,14 @@ class TransformersStudent:
             *without,
         )
 
+    def with_mask(self, names: Names | None) -> "TransformersStudent":
+        """Return the student with prompts that mask these names, or none; it has the weights read so far."""
+        twin = copy(self)
+        twin._wanted = replace(self._wanted, mask=names is not None, names=names or ())
+        twin.template = _select_template(twin._wanted, self._folder)
+        vars(twin).pop("fingerprint", None)  # it is that of the former template
+        return twin
+
     @property
     def _decoding(self) -> tuple[str, ...]:
         """Return how answers are taken, where it is not the most probable one of the grammar."""
@@ -139,10 +150,11 @@ class TransformersStudent:
         if self._context is None or len(text.encode()) + ANSWER_TOKENS <= self._context:
             return text  # no token is shorter than a byte
         if (tokens := self.count_tokens(text)) + ANSWER_TOKENS > self._context:
-            shorter = "" if self.template.name == "compact" else 'set prompt = "compact", or '
+            short = "compact" if self._wanted.task is Task.NEXT else "brief"
+            shorter = "" if self.template.name == short else f"use --prompt {short}, or "
             raise StudentError(
                 f"student {self.name}: a prompt of {tokens:,} tokens and an answer of {ANSWER_TOKENS} are "
-                f"more than its context of {self._context:,}; {shorter}use another model"
+                f"more than its context of {self._context:,}; {shorter}name another model"
             )
         return text
 
@@ -272,15 +284,11 @@ class TransformersStudent:
         return render(self.tokenizer, folded, thinking=self._wanted.mode is DecodingMode.THINK)
 
 
-def _latest_date(*dates: date | None) -> date | None:
-    """Return the latest of some days; unknown, where one of them is."""
-    known = [day for day in dates if day is not None]
-    return max(known) if len(known) == len(dates) else None
-
-
 def _select_template(wanted: StudentSettings, folder: Path) -> PromptTemplate:
     name = wanted.prompt or str(model_metadata(folder).get("prompt", "full"))
     try:
         return find_template(name, wanted.task, wanted.names if wanted.mask else None)
-    except StudentError as error:
-        raise StudentError(f"student {wanted.student}: {error}") from error
+    except ClosecallError as error:
+        # The user's own words, or those of the model's files.
+        kind = type(error) if wanted.prompt or wanted.task is not Task.NEXT else StudentError
+        raise kind(f"student {wanted.student}: {error}") from error

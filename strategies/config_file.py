@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.errors import UsageError, suggest, toml_table
 from feeds.sources.registry import SOURCES
+from llm.backends import find_void_settings
 from strategies.config import (
     OLD_KEYS,
     BacktestConfig,
@@ -22,18 +23,31 @@ from strategies.config import (
     RiskTable,
     SourceTable,
     WalkForwardTable,
+    student_settings,
 )
 
 
 def load_config(
-    path: Path | None, flags: Mapping[str, Any], on_message: Callable[[str], None] = lambda _: None
+    path: Path | None,
+    flags: Mapping[str, Any],
+    on_message: Callable[[str], None] = lambda _: None,
+    *,
+    every_mode: bool = False,
 ) -> BacktestConfig:
     """Load the configuration of a file (or the defaults), with `flags` over it.
 
     Paths in the file are taken from the file's own folder; a student is a path where that folder has it,
-    or where it begins with a dot. Raises UsageError for an unknown key, with the
-    nearest right one, and for a value that does not fit. `on_message` receives a line for each key of an
-    earlier version.
+    or where it begins with a dot.
+
+    Args:
+        path: The file; None for none.
+        flags: Keys that were given elsewhere.
+        on_message: Receives a line for each key of an earlier version.
+        every_mode: Whether the student is asked in every mode, so that none of its settings is idle.
+
+    Raises:
+        UsageError: For an unknown key, with the nearest right one, for a value that does not fit, and for a
+            setting of the student that changes nothing.
     """
     values = _read_table(path) if path is not None else {}
     for old in OLD_KEYS.keys() & values.keys():
@@ -48,6 +62,8 @@ def load_config(
     if config.start and config.end and config.end < config.start:
         raise UsageError(f"the end {config.end} is before the start {config.start}; swap them")
     _check_sources(config)
+    if not every_mode:
+        _check_student(config, flags)
     return config
 
 
@@ -72,6 +88,15 @@ def _check_sources(config: BacktestConfig) -> None:
             raise UsageError(f'[sources."{name}"]: unknown source; {hint}')
         if name not in config.store and (near := get_close_matches(name, config.store, n=1, cutoff=0.8)):
             raise UsageError(f'[sources."{name}"]: not a source of this run; did you mean "{near[0]}"?')
+
+
+def _check_student(config: BacktestConfig, flags: Mapping[str, Any]) -> None:
+    """Refuse a stated setting that changes nothing, unless a flag replaces what the file states it for."""
+    for key, fault in find_void_settings(student_settings(config)).items():
+        is_for_another = key not in flags and flags.keys() & {"student", "mode"}
+        if key in config.model_fields_set and not is_for_another:
+            flag = f"--{key.replace('_', '-')}"
+            raise UsageError(f"{flag}: {fault}, or leave {flag} out")
 
 
 def _merge_flags(table: object, flags: Mapping[str, Any]) -> object:

@@ -8,6 +8,8 @@ from engine.errors import UsageError
 
 ENVIRONMENT_VARIABLE = "CLOSECALL_DATA_DIR"
 BARS_FOLDER = "bars"
+TRIALS_FILE = "trials.jsonl"
+TRIALS_VARIABLE = "CLOSECALL_TRIALS"
 NEWS_FILE = Path("news") / "seen.jsonl"
 
 
@@ -22,6 +24,18 @@ def default_data_dir() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("closecall", appauthor=False)
+
+
+def find_trial_records(data_dir: Path) -> list[Path]:
+    """Return the record of trials of a data folder, and that of the user if it is another file.
+
+    The user's is in the default data folder, so that another --data-dir does not restart the count. The
+    environment variable names another file; where it is empty, there is none.
+    """
+    named = os.environ.get(TRIALS_VARIABLE)
+    users = default_data_dir() / TRIALS_FILE if named is None else Path(named).expanduser() if named else None
+    own = data_dir / TRIALS_FILE
+    return [own] if users is None or users.absolute() == own.absolute() else [own, users]
 
 
 def require_writable(folder: Path, option: str) -> Path:

@@ -10,6 +10,7 @@ from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
 from engine.instruments import Costs, Instrument
+from engine.metrics.annualization import count_days_per_year
 from engine.model import Bar, NewsItem
 from feeds.quality.checks import summarize_blocking
 from feeds.quality.findings import Finding, Kind
@@ -76,9 +77,19 @@ class Market:
         return self.rates.base if self.rates else next(iter(self.instruments.values())).currency
 
     @property
+    def symbol_calendars(self) -> dict[str, Calendar]:
+        """The calendar of each symbol."""
+        return {
+            symbol: self.calendars[instrument.calendar]
+            for symbol, instrument in self.instruments.items()
+            if instrument.calendar in self.calendars
+        }
+
+    @property
     def days_per_year(self) -> int:
-        """365 as soon as one instrument trades every day, else 252."""
-        return max(instrument.days_per_year for instrument in self.instruments.values())
+        """How many days of a year have a bar that closes, counted on these bars and their calendars."""
+        codes = {symbol: instrument.calendar for symbol, instrument in self.instruments.items()}
+        return count_days_per_year(self.bars, codes, self.start)
 
 
 def select_symbols(requested: Sequence[str], known: Mapping[str, object], place: str) -> list[str]:
@@ -138,7 +149,8 @@ def build_market(
     if last <= start:
         raise DataError(f"no bar from {config.start} on; choose an earlier --start")
     items, about_news = news
-    usable = [item for item in items if start - warm_up(config) < item.available_at <= last]
+    since = start - warm_up(config)
+    usable = [item for item in items if since < item.available_at <= last]
     if items and not usable:
         known = sorted(item.available_at.date() for item in items)
         about_news = [
@@ -175,8 +187,25 @@ def accept_findings(findings: Sequence[Finding], config: BacktestConfig) -> list
 
 def warm_up(config: BacktestConfig) -> timedelta:
     """Return how far back bars are read, so that the first forecast has a full window behind it."""
+    if config.warm_up_days is not None:
+        return timedelta(days=config.warm_up_days)
+    return max(_WARM_UP, _days_of(find_window(student_settings(config))))
+
+
+def describe_history(market: Market, config: BacktestConfig, window: int) -> list[str]:
+    """Return a note where data that begin at a chosen day hold too few bars before it for a window."""
+    least = min(map(len, market.history.values()))
+    if config.start is None or least >= window or warm_up(config) >= _days_of(window):
+        return []
+    return [
+        f"The student looks at {window} bars, and the data hold {least} before {config.start}: its first "
+        f"forecasts see fewer. Make the data with warm_up_days={_days_of(window).days}."
+    ]
+
+
+def _days_of(window: int) -> timedelta:
     # Five bars a week where markets close at weekends, and two weeks of holidays.
-    return max(_WARM_UP, timedelta(days=ceil(find_window(student_settings(config)) * 7 / 5) + 14))
+    return timedelta(days=ceil(window * 7 / 5) + 14)
 
 
 def history_start(config: BacktestConfig) -> date | None:

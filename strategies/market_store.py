@@ -54,11 +54,12 @@ def load_store(config: BacktestConfig, data_dir: Path) -> Market:
     }
     instruments = build_instruments(picked, config, days)
     calendars = load_calendars(instruments, spans)
+    since = history_start(config)
     bars = {
         symbol: tuple(
             bar
             for bar in series.bars(instruments[symbol], calendars[instruments[symbol].calendar])
-            if is_within(bar.opens_at.date(), history_start(config), config.end)
+            if is_within(bar.opens_at.date(), since, config.end)
         )
         for symbol, series in stored.items()
     }

@@ -8,18 +8,21 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from engine.calendars import Calendar
 from engine.errors import suggest
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
-from engine.metrics.performance import compute_performance, deflated_sharpe
-from engine.metrics.registry import compute_metrics
-from engine.metrics.significance import compute_verdict
-from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
+from engine.metrics.breakdown import compute_breakdown, describe_reliability
+from engine.metrics.differences import Forecaster, compute_differences
+from engine.metrics.exposure import PriceHistory
+from engine.metrics.registry import collect_metrics, compute_inputs
+from engine.metrics.verdicts import Claim, conclude
 from engine.model import Abstention, Bar, Direction, Forecast, Observation, Prediction
 from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
+from strategies.baselines.names import BENCHMARK
 from strategies.baselines.random_callers import compare_with_random_callers
 from strategies.delistings import describe_spans
 from strategies.market_data import MarketData
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
-STUDENT, ORACLE = "student", "oracle"
-BASELINES = ("buy_and_hold", "persistence", "majority", "random")
+STUDENT, ORACLE, BUY_AND_HOLD = "student", "oracle", "buy_and_hold"
+BASELINES = (BUY_AND_HOLD, "persistence", "majority", "random")
 Key = tuple[str, datetime]
 
 
@@ -79,14 +82,15 @@ class Result:
         result: Everything about the run as JSON types, as `--json` prints it.
         simulations: What every forecaster's predictions came to in the engine, by name.
         bars: The bars of each symbol.
+        calendars: The calendar of each symbol.
 
     Example:
         >>> import closecall as cc
         >>> result = cc.simulate(student="tiny", seed=8, days=60)
         >>> 0 <= result.scores.student.accuracy <= 1
         True
-        >>> result.verdict
-        'better'
+        >>> result.verdict, result.verdicts.direction.days
+        ('better', 59)
         >>> list(result.equity.columns)
         ['at', 'value', 'cash']
         >>> sorted(result.digests)
@@ -98,6 +102,7 @@ class Result:
     result: Mapping[str, Any]
     simulations: Mapping[str, SimulationResult]
     bars: Mapping[str, Sequence[Bar]]
+    calendars: Mapping[str, Calendar]
 
     @property
     def scores(self) -> Scores[Scores[float | None]]:
@@ -109,8 +114,16 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """Whether the student is "better" or "worse" than the best baseline, or "inconclusive"."""
-        return str(self.result["verdict"])
+        """The verdict of the direction: "better", "worse" or "inconclusive"."""
+        return str(self.result["verdicts"]["direction"]["result"])
+
+    @property
+    def verdicts(self) -> Scores[Scores[Any]]:
+        """The verdict of each claim: direction, probability, close and pnl.
+
+        Each has the fields of `engine.metrics.verdicts.Verdict`.
+        """
+        return Scores({claim: Scores(verdict) for claim, verdict in self.result["verdicts"].items()})
 
     @property
     def conclusions(self) -> list[str]:
@@ -148,7 +161,7 @@ class Result:
     def _frame(self, table: str) -> "DataFrame":
         from pandas import DataFrame
 
-        columns, rows = list_outputs(self.simulations[STUDENT], self.bars)[table]
+        columns, rows = list_outputs(self.simulations[STUDENT], self.bars, self.calendars)[table]
         cells = [[str(cell) if isinstance(cell, StrEnum) else cell for cell in row] for row in rows]
         return DataFrame(cells, columns=list(columns))
 
@@ -170,17 +183,25 @@ Table = tuple[tuple[str, ...], Iterable[Sequence[object]]]
 """The columns of a table and its rows."""
 
 
-def list_outputs(student: SimulationResult, bars: Mapping[str, Sequence[Bar]]) -> dict[str, Table]:
+def list_outputs(
+    student: SimulationResult,
+    bars: Mapping[str, Sequence[Bar]],
+    calendars: Mapping[str, Calendar],
+) -> dict[str, Table]:
     """Return the forecasts, orders, fills and equity of a run as tables.
 
     Args:
         student: The predictions that were traded, and what they came to.
         bars: The bars of each symbol, for the outcomes.
+        calendars: The calendar of each symbol, for the same.
     """
     engine = student.engine
     forecast_columns = ("as_of", "symbol", "direction", "confidence", "close", "last_close")
     return {
-        "forecasts": ((*forecast_columns, "outcome_close", "abstention"), _list_forecasts(student, bars)),
+        "forecasts": (
+            (*forecast_columns, "outcome_close", "abstention", "token_probability_up"),
+            _list_forecasts(student, bars, calendars),
+        ),
         "orders": _list_fields(
             engine.orders, "number", "decided_at", "due_at", "at", "symbol", "size", "status", "reason"
         ),
@@ -190,34 +211,85 @@ def list_outputs(student: SimulationResult, bars: Mapping[str, Sequence[Bar]]) -
 
 
 def _list_forecasts(
-    student: SimulationResult, bars: Mapping[str, Sequence[Bar]]
+    student: SimulationResult, bars: Mapping[str, Sequence[Bar]], calendars: Mapping[str, Calendar]
 ) -> Iterator[Sequence[object]]:
-    for call, outcome in match_outcomes(student.calls, bars):
+    for call, outcome in match_outcomes(student.calls, bars, calendars):
         *row, abstention = forecast_row(call)
-        yield *row, outcome.next_close if outcome else None, abstention
+        token = call.token_probability_up if isinstance(call, Forecast) else None
+        yield *row, outcome.next_close if outcome else None, abstention, token
 
 
 def _list_fields(records: Sequence[object], *fields: str) -> Table:
     return fields, map(attrgetter(*fields), records)
 
 
-def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -> dict[str, Any]:
-    """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
-    outcomes = OutcomeFinder(market.bars)
+def scorecard(
+    simulations: Mapping[str, SimulationResult],
+    market: MarketData,
+    comparators: Mapping[Claim, str],
+    *,
+    can_short: bool,
+) -> dict[str, Any]:
+    """Return the scores of all, verdicts, digests and, on a simulated market, the share of edge captured.
+
+    Args:
+        simulations: What every forecaster's predictions came to in the engine, by name.
+        market: The market data.
+        comparators: The comparator of each claim.
+        can_short: Whether short positions are allowed.
+    """
+    outcomes = OutcomeFinder(market.bars, market.symbol_calendars)
     student = simulations[STUDENT]
-    verdict = compute_verdict(
-        outcomes.match(student.calls), {name: outcomes.match(simulations[name].calls) for name in BASELINES}
+    scores, details = _score_all(simulations, market, outcomes)
+    forecasters = {
+        name: Forecaster(
+            scored=outcomes.match(each.calls), marks=each.engine.marks, cash=each.engine.starting_cash
+        )
+        for name, each in simulations.items()
+    }
+    differences = compute_differences(
+        forecasters.pop(STUDENT), forecasters, market.bars, comparators, can_short=can_short
     )
     return {
-        "scores": {
-            name: compute_metrics(outcomes.match(simulation.calls), simulation.engine, market.days_per_year)
-            for name, simulation in simulations.items()
-        },
-        "verdict": verdict.result,
-        "verdict_detail": asdict(verdict),
+        "scores": scores,
+        **details,
+        "verdicts": {claim: asdict(verdict) for claim, verdict in conclude(differences).items()},
         "edge_captured": edge_captured(student.calls, market.oracle) if market.oracle else None,
         "digests": output_digests(student),
     }
+
+
+def _score_all(
+    simulations: Mapping[str, SimulationResult], market: MarketData, outcomes: OutcomeFinder
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics of all by name, and the student's by symbol, by year and by probability."""
+    rates, instruments = market.rates, market.instruments
+    prices = PriceHistory(
+        market.bars, (lambda symbol, at: rates.rate(instruments[symbol].currency, at)) if rates else None
+    )
+    benchmark = simulations.get(BENCHMARK) or simulations.get(BUY_AND_HOLD)
+    days_per_year = market.days_per_year
+    scores: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+    for name, simulation in simulations.items():
+        inputs = compute_inputs(
+            outcomes.match(simulation.calls),
+            simulation.engine,
+            days_per_year,
+            suspended=sum(
+                outcomes.is_suspended(call) for call in simulation.calls if isinstance(call, Forecast)
+            ),
+            prices=prices,
+            benchmark=benchmark.engine if benchmark else None,
+            resample=name == STUDENT,
+        )
+        scores[name] = collect_metrics(inputs)
+        if name == STUDENT:
+            details = {
+                "breakdown": compute_breakdown(inputs.columns),
+                "reliability": describe_reliability(inputs.stated, inputs.token),
+            }
+    return scores, details
 
 
 def edge_captured(calls: Sequence[Prediction], oracle: Mapping[Key, OracleView]) -> float | None:
@@ -244,7 +316,7 @@ def oracle_predictions(
 
 def output_digests(student: SimulationResult) -> dict[str, str]:
     """Return SHA-256 over the canonical rows of the student's forecasts, orders, fills and equity."""
-    tables = {name: rows for name, (_, rows) in list_outputs(student, {}).items() if name != "forecasts"}
+    tables = {name: rows for name, (_, rows) in list_outputs(student, {}, {}).items() if name != "forecasts"}
     return {
         "forecasts": row_digest(forecast_row(call) for call in student.calls),
         **{name: row_digest(rows) for name, rows in tables.items()},
@@ -281,6 +353,7 @@ def build_result(
     simulations: Mapping[str, SimulationResult],
     strategy: str | None = None,
     *,
+    comparators: Mapping[Claim, str],
     adapted: bool = False,
 ) -> dict[str, Any]:
     """Return everything about a run but its place in the record of trials, as JSON types.
@@ -294,6 +367,7 @@ def build_result(
         num_generated: How many answers were generated, and not taken from the cache.
         simulations: What every forecaster's predictions came to, by name.
         strategy: The name of the user's strategy that traded in place of the built-in one.
+        comparators: The comparator of each claim.
         adapted: Whether the student has an adapter.
     """
     traded = market.traded_bars
@@ -327,7 +401,7 @@ def build_result(
             *(student.notes if student else ()),
             *describe_spans(market, spec.delistings),
         ],
-        **scorecard(simulations, market),
+        **scorecard(simulations, market, comparators, can_short=bool(spec.sizing.shortable)),
         "random_callers": compare_with_random_callers(
             calls, simulations[STUDENT].engine, market.bars, market.instruments, market.rates
         ),
@@ -335,51 +409,6 @@ def build_result(
     }
     jsonable: dict[str, Any] = to_jsonable(result)
     return jsonable
-
-
-def record_trial(
-    name: str,
-    market: MarketData,
-    result: Mapping[str, Any],
-    student: SimulationResult,
-    path: Path,
-    now: datetime,
-) -> dict[str, Any]:
-    """Append the run to the record of trials; return its trials on these data and the deflated Sharpe ratio.
-
-    The deflation counts distinct forecasts, or distinct orders of a user's strategy: the same ones run again
-    are no second draw of luck.
-
-    Args:
-        name: The name of the run.
-        market: Its market data.
-        result: Its result so far.
-        student: The predictions that were traded, and what they came to.
-        path: The record of trials.
-        now: When the run is recorded.
-    """
-    engine = student.engine
-    performance = compute_performance(
-        [(m.at, m.value) for m in engine.marks], engine.starting_cash, market.days_per_year
-    )
-    trial = Trial(
-        run=name,
-        at=now,
-        data=market.source,
-        symbols=tuple(result["symbols"]),
-        start=date.fromisoformat(result["start"]),
-        end=date.fromisoformat(result["end"]),
-        forecasts_digest=result["digests"]["orders" if "strategy" in result else "forecasts"],
-        daily_sharpe=performance.daily_sharpe,
-    )
-    append_trial(path, trial)
-    known = find_trials(path, trial.data, trial.symbols, trial.start, trial.end)
-    different = distinct_trials(known)
-    return {
-        "trials": len(known),
-        "distinct_trials": len(different),
-        "deflated_sharpe": deflated_sharpe(performance.returns, len(different), sharpe_variance(different)),
-    }
 
 
 def _measure_contamination(
@@ -423,7 +452,7 @@ def _score_apart(
 
 
 def _score_period(calls: Sequence[Forecast], market: MarketData) -> dict[str, Any]:
-    scored = compute_accuracy(match_outcomes(calls, market.bars))
+    scored = compute_accuracy(match_outcomes(calls, market.bars, market.symbol_calendars))
     return {
         "forecasts": len(calls),
         "n": scored.n,

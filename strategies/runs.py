@@ -17,9 +17,10 @@ from engine.journal.events.inputs import SliceRecord
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import RunFinished, RunStarted
 from engine.journal.journal import Event, Journal
-from engine.model import Bar, Prediction, Slice
+from engine.model import Prediction, Slice
 from engine.trading.records import Record
 from strategies.data_folder import require_writable
+from strategies.market import Market
 from strategies.results import SimulationResult, list_outputs
 
 JOURNAL = "journal.sqlite"
@@ -108,21 +109,19 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
         raise UsageError(f"--out {folder}: {folders[0]} is a folder; name another one")
 
 
-def export(
-    folder: Path, result: Mapping[str, Any], student: SimulationResult, bars: Mapping[str, Sequence[Bar]]
-) -> None:
+def export(folder: Path, result: Mapping[str, Any], student: SimulationResult, market: Market) -> None:
     """Write result.json, forecasts.csv, orders.csv, fills.csv and equity.csv.
 
     Args:
         folder: Where to; it is created.
         result: The result of the run.
         student: The predictions that were traded, and what they came to.
-        bars: The bars of each symbol, for the outcomes.
+        market: The market data, for the outcomes.
 
     Raises:
         DataError: Where the folder cannot be written.
     """
-    tables = list_outputs(student, bars)
+    tables = list_outputs(student, market.bars, market.symbol_calendars)
     texts = {f"{name}.csv": _csv(columns, rows) for name, (columns, rows) in tables.items()}
     texts["result.json"] = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     try:

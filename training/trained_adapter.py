@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from engine.journal.events.training import TrainingDone
-from llm.model_files import fingerprint
+from llm.model_files import fingerprint, latest_date, stated_release
 from llm.student import StudentSettings
 from training.dataset.experience import TrainingSet
 from training.lora import write_adapter
@@ -59,6 +60,17 @@ Trainer = Callable[[TrainingJob], TrainedAdapter]
 """Does a training by a method of its own; equal jobs give equal weights on one machine."""
 
 
+def find_release(job: TrainingJob) -> date | None:
+    """Return the day from which nothing can be in the training data of a training's adapter.
+
+    What the adapter that it starts from has learned stays in the weights, so that the later day counts; None
+    where that of the start is not known.
+    """
+    last_day = max(job.training.cutoff, job.held_out.cutoff).date()
+    start = job.start.adapter
+    return last_day if start is None else latest_date(last_day, stated_release(start))
+
+
 def save_trained_adapter(
     model: Any,
     job: TrainingJob,
@@ -77,8 +89,9 @@ def save_trained_adapter(
         figures: Figures of the method, before those of all methods.
     """
     outcome = monitor.finish()
-    last_day = max(job.training.cutoff, job.held_out.cutoff).date().isoformat()
-    settings = {"prompt": monitor.student.template.name, "released": last_day}
+    settings = {"prompt": monitor.student.template.name}
+    if (released := find_release(job)) is not None:
+        settings["released"] = released.isoformat()
     write_adapter(model, job.folder, job.start.student, settings)
     all_figures = {
         **(figures or {}),

@@ -2,13 +2,17 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from engine.model import Direction, Forecast, Prediction
 from engine.outcomes import Outcome, Scored
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,63 +74,148 @@ def decision_day(prediction: Prediction) -> date:
 
     A coin's day ends at midnight and a stock's some hours before; both belong to the same date.
     """
-    return _day_ending(prediction.as_of)
+    return day_ending(prediction.as_of)
 
 
 @lru_cache(maxsize=64)  # all symbols of a market close at one instant
-def _day_ending(at: datetime) -> date:
+def day_ending(at: datetime) -> date:
+    """Return the UTC date that contains an instant or ends at it."""
     return (at.astimezone(UTC) - timedelta(microseconds=1)).date()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastColumns:
+    """The forecasts of a set of predictions whose outcome is known, as arrays of one length, in their order.
+
+    Attributes:
+        symbols: The names that `symbol` counts from zero.
+        symbol: The place of each forecast's symbol in `symbols`.
+        day: Its decision day as a proleptic ordinal (`date.toordinal`).
+        up: Whether it says up.
+        move: The sign of the move to the next close; 0 for a tie.
+        probability: The stated probability of up.
+        token_probability: That of the tokens; NaN where it is not known.
+        error_bps: |close - next close| / last close in basis points.
+        walk_error_bps: The same of the random walk, which expects the last close again.
+        opens: Open to open: 1 for a hit, 0 for a miss, -1 for neither.
+        abstentions: How many predictions are no forecast.
+        pending: How many forecasts have no outcome.
+    """
+
+    symbols: tuple[str, ...]
+    symbol: "NDArray[Any]"
+    day: "NDArray[Any]"
+    up: "NDArray[Any]"
+    move: "NDArray[Any]"
+    probability: "NDArray[Any]"
+    token_probability: "NDArray[Any]"
+    error_bps: "NDArray[Any]"
+    walk_error_bps: "NDArray[Any]"
+    opens: "NDArray[Any]"
+    abstentions: int
+    pending: int
+
+    @property
+    def moved(self) -> "NDArray[Any]":
+        """Which forecasts are a hit or a miss, as the close moved."""
+        moved: NDArray[Any] = self.move != 0
+        return moved
+
+    @property
+    def hit(self) -> "NDArray[Any]":
+        """Which forecasts named the direction that the close took; meaningless for ties."""
+        hit: NDArray[Any] = self.up == (self.move > 0)
+        return hit
+
+    def take(self, chosen: "NDArray[Any]") -> "ForecastColumns":
+        """Return the chosen forecasts (a boolean for each), without abstentions and pending ones."""
+        arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
+        return ForecastColumns(symbols=self.symbols, abstentions=0, pending=0, **arrays)
+
+
+_ARRAYS = {
+    "symbol": "i", "day": "i", "up": "b", "move": "b", "probability": "d", "token_probability": "d",
+    "error_bps": "d", "walk_error_bps": "d", "opens": "b",
+}  # fmt: skip
+
+
+def collect_columns(scored: Iterable[Scored]) -> ForecastColumns:
+    """Collect predictions paired with their outcomes into arrays, in one pass: a run may have a million."""
+    import numpy as np
+
+    columns = {name: array(kind) for name, kind in _ARRAYS.items()}
+    rows: list[Callable[[Any], None]] = [columns[name].append for name in _ARRAYS]
+    symbols: dict[str, int] = {}
+    abstentions = pending = 0
+    for item, outcome in scored:
+        if not isinstance(item, Forecast):
+            abstentions += 1
+            continue
+        if outcome is None:
+            pending += 1
+            continue
+        last, following = outcome.last_close, outcome.next_close
+        token, right = item.token_probability_up, is_open_hit(item, outcome)
+        values = (
+            symbols.setdefault(item.symbol, len(symbols)),
+            decision_day(item).toordinal(),
+            item.direction is Direction.UP,
+            (following > last) - (following < last),
+            item.probability_up,
+            math.nan if token is None else token,
+            abs(item.close - following) / last * 1e4,
+            abs(last - following) / last * 1e4,
+            -1 if right is None else right,
+        )
+        for append, value in zip(rows, values, strict=True):
+            append(value)
+    arrays = {name: np.array(column) for name, column in columns.items()}
+    arrays["up"] = arrays["up"].astype(bool)
+    return ForecastColumns(symbols=tuple(symbols), abstentions=abstentions, pending=pending, **arrays)
 
 
 def compute_accuracy(scored: Iterable[Scored]) -> Accuracy:
     """Score predictions paired with their outcomes (see `engine.outcomes.match_outcomes`), in any order."""
-    # One pass, and eight bytes for each figure: a run may have a million predictions.
-    counts = dict.fromkeys(("abstentions", "pending", "hits", "opens", "open_hits"), 0)
-    days: dict[date, tuple[int, int]] = {}
-    squares, token_squares, errors = array("d"), array("d"), array("d")
-    for item, outcome in scored:
-        if not isinstance(item, Forecast):
-            counts["abstentions"] += 1
-            continue
-        if outcome is None:
-            counts["pending"] += 1
-            continue
-        errors.append(abs(item.close - outcome.next_close) / outcome.last_close * 1e4)
-        if (right := is_hit(item, outcome)) is not None:
-            counts["hits"] += right
-            total, count = days.get(day := decision_day(item), (0, 0))
-            days[day] = (total + right, count + 1)
-            squares.append(_squared_error(item.probability_up, outcome))
-            if item.token_probability_up is not None:
-                token_squares.append(_squared_error(item.token_probability_up, outcome))
-        if (right := is_open_hit(item, outcome)) is not None:
-            counts["opens"] += 1
-            counts["open_hits"] += right
-    clusters = list(days.values())
+    return summarize_accuracy(collect_columns(scored))
+
+
+def summarize_accuracy(columns: ForecastColumns) -> Accuracy:
+    """Score the forecasts of some columns."""
+    moved = columns.take(columns.moved)
+    hits, opened = moved.hit, columns.opens[columns.opens >= 0]
+    rose = (moved.move > 0).astype(float)
+    token = moved.token_probability == moved.token_probability  # false for NaN
+    clusters = daily_clusters(moved)
     bounds = proportion_ci(clusters)
     return Accuracy(
-        n=len(squares),
-        n_open=counts["opens"],
+        n=len(hits),
+        n_open=len(opened),
         days=len(clusters),
-        ties=len(errors) - len(squares),
-        abstentions=counts["abstentions"],
-        pending=counts["pending"],
-        accuracy=counts["hits"] / len(squares) if squares else None,
+        ties=len(columns.move) - len(hits),
+        abstentions=columns.abstentions,
+        pending=columns.pending,
+        accuracy=int(hits.sum()) / len(hits) if len(hits) else None,
         accuracy_low=None if bounds is None else bounds[0],
         accuracy_high=None if bounds is None else bounds[1],
-        accuracy_open=counts["open_hits"] / counts["opens"] if counts["opens"] else None,
-        brier=_mean(squares),
-        brier_token=_mean(token_squares),
-        close_mae_bps=_mean(errors),
+        accuracy_open=int(opened.sum()) / len(opened) if len(opened) else None,
+        brier=_mean((moved.probability - rose) ** 2),
+        brier_token=_mean((moved.token_probability - rose)[token] ** 2),
+        close_mae_bps=_mean(columns.error_bps),
     )
 
 
-def _squared_error(probability_up: float, outcome: Outcome) -> float:
-    return (probability_up - float(outcome.next_close > outcome.last_close)) ** 2
+def daily_clusters(moved: ForecastColumns) -> list[tuple[int, int]]:
+    """Return hits and forecasts of each day, oldest first, of forecasts without ties."""
+    import numpy as np
+
+    _, places = np.unique(moved.day, return_inverse=True)
+    counts = np.bincount(places)
+    hits = np.bincount(places[moved.hit], minlength=len(counts))
+    return list(zip(hits.tolist(), counts.tolist(), strict=True))
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
+def _mean(values: "NDArray[Any]") -> float | None:
+    return math.fsum(values) / len(values) if len(values) else None
 
 
 LEVEL = 0.95

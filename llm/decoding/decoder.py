@@ -308,7 +308,7 @@ class Decoder:
 
     def _masks(self, cache: RowCache, positions: Any) -> Any:
         whole = cache.mask(positions)
-        if self._sliding is None or cache.window[3] <= self._sliding:
+        if self._sliding is None or cache.seen <= self._sliding:
             return whole
         sliding = cache.mask(positions, self._sliding)
         if len(self._kinds) > 1:

@@ -30,13 +30,15 @@ class Adapter:
     """LoRA weights on a base model, as the registry describes them.
 
     `student` is the base model as `student_key` writes it, `base` the SHA-256 of its files where that was
-    stated. `parent` is the adapter that training started from, None: the bare base model. Nothing known
-    at or after `cutoff` was used, by it or by its parents. `fingerprint` is that of `folder`'s files.
-    `recipe` and `scores` are JSON, as the trainer stated them.
+    stated. `parent` is the adapter that training started from; where that has no name in the registry,
+    `start` is its fingerprint; both None: the bare base model. Nothing known at or after `cutoff` was used,
+    by it or by its parents. `fingerprint` is that of `folder`'s files. `recipe` and `scores` are JSON, as the
+    trainer stated them.
     """
 
     name: str
     parent: str | None
+    start: str | None = None
     student: str
     base: str | None
     cutoff: datetime
@@ -46,6 +48,11 @@ class Adapter:
     status: Status
     created_at: datetime
     folder: Path
+
+    @property
+    def origin(self) -> str:
+        """Return what training started from, in words."""
+        return self.parent or (f"unregistered {self.start[:12]}" if self.start else "base model")
 
 
 def student_key(student: str) -> str:

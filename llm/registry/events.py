@@ -136,6 +136,7 @@ class RegistryState:
         return Adapter(
             name=entered.name,
             parent=entered.parent,
+            start=entered.start,
             student=entered.student,
             base=entered.base,
             cutoff=entered.cutoff,

@@ -134,14 +134,16 @@ class Registry:
         scores: Mapping[str, Any],
         at: datetime,
         base: str | None = None,
+        start: str | None = None,
     ) -> Adapter:
         """Copy a trained adapter into the registry as a challenger, and return it with its new name.
 
         `fingerprint` is that of the folder's files (`llm.model_files.fingerprint`), `base` that of the base
-        model's (`llm.registry.adapters.base_fingerprint`). Entering the same adapter at the same instant
-        again returns the registered one. Raises StudentError for files that are unsafe or not those stated,
-        UsageError for an unknown parent, one of another student, and a cut-off that is later than `at` or
-        earlier than the parent's; ValueError for a recipe or scores that are not JSON.
+        model's (`llm.registry.adapters.base_fingerprint`), `start` that of an adapter without a name in the
+        registry that training started from, in place of `parent`. Entering the same adapter at the same
+        instant again returns the registered one. Raises StudentError for files that are unsafe or not those
+        stated, UsageError for an unknown parent, one of another student, and a cut-off that is later than
+        `at` or earlier than the parent's; ValueError for a recipe or scores that are not JSON.
         """
         stated: dict[str, Any] = {
             "parent": parent,
@@ -150,6 +152,7 @@ class Registry:
             "cutoff": cutoff,
             "recipe": recipe,
             "fingerprint": fingerprint,
+            **({"start": start} if start else {}),
         }
         identity = row_digest([[stated, at]])
         canonical_json(scores)

@@ -67,11 +67,12 @@ def baseline_predictions(
 
 def is_wanted(config: BacktestConfig, name: str) -> bool:
     """Return whether a configuration asks for a baseline."""
-    return BASELINES[name].always or name in config.baselines or ALL in config.baselines
+    asked = {*config.baselines, *config.comparators.values()}
+    return BASELINES[name].always or name in asked or ALL in asked
 
 
 def require_available(config: BacktestConfig, market: MarketData, *, student: bool) -> None:
-    """Raise UsageError where a baseline is named that cannot be made of a run; `all` leaves it out.
+    """Raise UsageError for a baseline or comparator that a run cannot have; `all` leaves those out.
 
     Args:
         config: The configuration.
@@ -82,6 +83,9 @@ def require_available(config: BacktestConfig, market: MarketData, *, student: bo
     for name in config.baselines:
         if name in missing:
             raise UsageError(f"--baselines {name}: {missing[name]}")
+    for claim, name in config.comparators.items():
+        if name in missing:
+            raise UsageError(f"--comparator {claim}={name}: {missing[name]}")
 
 
 def _find_missing(config: BacktestConfig, market: MarketData, *, student: bool) -> dict[str, str]:

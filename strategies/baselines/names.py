@@ -55,6 +55,13 @@ def require_baseline(name: str) -> str:
     raise ValueError(f"no baseline {name!r}; {suggest(name, (ALL, *OPTIONAL))}")
 
 
+def require_comparator(name: str) -> str:
+    """Return a name that a verdict can compare with. Raises ValueError for any other."""
+    if name in BASELINES or name == BENCHMARK:
+        return name
+    raise ValueError(f"no baseline {name!r}; {suggest(name, (*BASELINES, BENCHMARK))}")
+
+
 def holds_full_weight(name: str) -> bool:
     """Return whether a caller holds all that a symbol may have, whatever its confidence."""
     return name in BASELINES and BASELINES[name].full_weight

@@ -1,10 +1,16 @@
+from datetime import date
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import closecall
+from engine.calendars import RoundTheClock, load_calendar
 from engine.errors import DataError
+from engine.metrics.accuracy import compute_accuracy
 from engine.model import Abstention, Bar, Direction, Forecast
-from engine.outcomes import Outcome, match_outcomes
+from engine.outcomes import Outcome, OutcomeFinder, match_outcomes
 from tests.support.markets import DAY, MONDAY, coin
 
 
@@ -62,7 +68,42 @@ def test_an_unchanged_close_is_a_tie_and_an_unchanged_open_a_tie_of_opens() -> N
     assert (outcome.close_return, outcome.open_return) == (0.0, 0.0)
 
 
-def test_a_missing_day_makes_the_next_bar_there_is_the_outcome() -> None:
+@pytest.mark.parametrize("days", [2, 154])
+def test_the_close_after_a_suspension_is_no_next_close(days: int) -> None:
+    bars = [*coin("BTC", (100, 102)), *coin("BTC", (90, 91), (91, 92), start=MONDAY + days * DAY)]
+    calls = [call_at(bar) for bar in bars]
+    finder = OutcomeFinder({"BTC": bars}, {"BTC": RoundTheClock()})
+    outcomes = [outcome for _, outcome in finder.match(calls)]
+    assert outcomes[0] is None
+    assert outcomes[1] is not None and outcomes[1].next_close == 92
+    assert [finder.is_suspended(call) for call in calls] == [True, False, False]
+    scores = compute_accuracy(finder.match(calls))
+    assert (scores.n, scores.accuracy) == (1, 1.0)
+
+
+def test_weekends_and_holidays_of_the_calendar_are_no_suspension() -> None:
+    calendar = load_calendar("XNYS", date(2024, 3, 25), date(2024, 4, 3))
+    days = [date(2024, 3, day) for day in (26, 27, 28)] + [date(2024, 4, 1)]  # Good Friday is closed
+    bars = [
+        Bar(symbol="SPY", opens_at=at[0], closes_at=at[1], open=1, high=2, low=1, close=2, volume=0)
+        for day in days
+        if (at := calendar.session(day))
+    ]
+    scored = match_outcomes(map(call_at, bars), {"SPY": bars}, {"SPY": calendar})
+    assert [outcome is None for _, outcome in scored] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("folder", ["us_stocks_daily", "coins_binance_daily", "cn_stocks_qfq"])
+def test_real_bars_are_suspended_where_their_files_lack_a_session_and_nowhere_else(folder: str) -> None:
+    files = sorted(Path("../shared/data", folder).glob("*.csv"))
+    if not files:
+        pytest.skip(f"needs ../shared/data/{folder}")
+    data = closecall.MarketData.from_files(files[:3], start=date(2020, 1, 1), end=date(2022, 12, 31))
+    finder = OutcomeFinder(data.bars, data.symbol_calendars)
+    assert not any(finder.is_suspended(call_at(bar)) for series in data.bars.values() for bar in series)
+
+
+def test_without_a_calendar_the_next_bar_there_is_is_the_outcome() -> None:
     bars = [*coin("BTC", (100, 102)), *coin("BTC", (90, 91), start=MONDAY + 4 * DAY)]
     [(_, outcome)] = match_outcomes([call_at(bars[0])], {"BTC": bars})
     assert outcome is not None

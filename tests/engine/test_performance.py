@@ -125,8 +125,8 @@ def test_no_marks_mean_no_return_and_no_fall() -> None:
 
 
 def test_the_starting_cash_is_the_first_peak() -> None:
-    assert max_drawdown([80.0, 90.0], 100.0) == pytest.approx(0.2)
-    assert max_drawdown([110.0, 120.0], 100.0) == 0.0
+    assert max_drawdown(marks(80.0, 90.0), 100.0) == (pytest.approx(0.2), 1)
+    assert max_drawdown(marks(110.0, 120.0), 100.0) == (0.0, 0)
 
 
 def test_equity_below_zero_ends_the_returns_and_is_a_fall_of_more_than_all() -> None:
@@ -140,7 +140,7 @@ def test_equity_below_zero_ends_the_returns_and_is_a_fall_of_more_than_all() -> 
 def test_a_drawdown_is_the_worst_pair_of_an_earlier_and_a_later_value(values: list[float]) -> None:
     curve = [100.0, *values]
     worst = max((curve[i] - later) / curve[i] for i in range(len(curve)) for later in curve[i:])
-    assert max_drawdown(values, 100.0) == pytest.approx(worst)
+    assert max_drawdown(marks(*values), 100.0)[0] == pytest.approx(worst)
 
 
 @given(st.lists(st.floats(1.0, 1e6), min_size=2, max_size=40), st.floats(0.01, 100.0))
@@ -210,3 +210,19 @@ def test_the_best_of_many_trials_without_skill_is_seldom_taken_for_skill() -> No
         best = deflated_sharpe(list(trials[ratios.argmax()]), 20, float(ratios.var(ddof=1)))
         taken += best is not None and best > 0.95
     assert taken / 300 < 0.05
+
+
+def test_no_coin_flipper_in_a_bull_market_is_more_than_luck_beside_buy_and_hold() -> None:
+    # Buy and hold has an annual Sharpe ratio of 2.45; each flipper holds on half of the days.
+    generator = np.random.default_rng(24)
+    moves = generator.normal(0, 1, size=365)
+    market = 0.02 * ((moves - moves.mean()) / moves.std(ddof=1) + 2.45 / math.sqrt(365))
+    flippers = [list(market * generator.integers(0, 2, 365)) for _ in range(24)]
+    hold = daily_sharpe(list(market)) or 0.0
+    beside_nothing = [deflated_sharpe(returns, 1, None) or 0.0 for returns in flippers]
+    beside_hold = [deflated_sharpe(returns, 1, None, hold) or 0.0 for returns in flippers]
+    assert sum(chance > 0.95 for chance in beside_nothing) > 5
+    assert max(beside_hold) < 0.95
+    assert np.median(beside_hold) < 0.5
+    # Against itself buy and hold is a toss-up.
+    assert deflated_sharpe(list(market), 1, None, hold) == pytest.approx(0.5)

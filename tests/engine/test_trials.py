@@ -6,10 +6,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from statistics import variance
 
+import numpy as np
 import pytest
 
 from engine.errors import DataError
-from engine.metrics.trials import Trial, append_trial, distinct_trials, find_trials, sharpe_variance
+from engine.metrics.price_moves import build_price_moves
+from engine.metrics.trials import (
+    Trial,
+    append_trial,
+    distinct_trials,
+    encode_returns,
+    find_trials,
+    sharpe_variance,
+)
 from tests.support.own_processes import started
 from tests.support.places import ROOT
 
@@ -31,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def same(path: Path, trial: Trial = TRIAL) -> list[Trial]:
-    return find_trials(path, trial.data, trial.symbols, trial.start, trial.end)
+    return find_trials([path], trial)
 
 
 def test_a_missing_record_is_empty(path: Path) -> None:
@@ -128,11 +137,50 @@ def test_processes_that_record_at_once_lose_no_trial(path: Path) -> None:
         assert mine == [f"{name}-{number}" for number in range(60)]
 
 
-def test_the_same_forecasts_run_again_are_one_trial_for_the_deflation() -> None:
-    again = replace(TRIAL, run="again", daily_sharpe=0.07)
-    interrupted = replace(TRIAL, run="interrupted", daily_sharpe=None)
-    other = replace(TRIAL, run="other", forecasts_digest="cd" * 32)
-    assert distinct_trials([TRIAL, other, again, interrupted]) == [again, other]
+def test_trials_are_distinct_by_what_came_of_the_forecasts_and_not_by_the_forecasts_alone() -> None:
+    first = replace(TRIAL, equity_digest="e1")
+    again = replace(first, run="again")
+    costly = replace(TRIAL, run="costly", equity_digest="e2", daily_sharpe=0.02)
+    assert distinct_trials([first, costly, again]) == [again, costly]
+    # TRIAL is as an earlier version recorded the first, without a digest of its equity.
+    assert distinct_trials([TRIAL, first]) == [first]
+    assert len(distinct_trials([TRIAL, replace(TRIAL, daily_sharpe=0.07)])) == 2
+
+
+def test_the_records_of_a_user_and_a_data_folder_are_counted_once(path: Path) -> None:
+    users = path.with_name("users.jsonl")
+    other = replace(TRIAL, run="in another folder", at=datetime(2024, 6, 1, tzinfo=UTC))
+    for record, trials in ((path, [TRIAL]), (users, [other, TRIAL])):
+        for trial in trials:
+            append_trial(record, trial)
+    assert find_trials([path, users], TRIAL) == [TRIAL, other]
+
+
+def test_a_trial_keeps_its_settings_and_daily_returns(path: Path) -> None:
+    returns = {date(2023, 1, 2): 0.1 / 3, date(2023, 1, 5): -1e-9}
+    append_trial(path, replace(TRIAL, settings={"gross": 0.5}, returns=encode_returns(returns)))
+    (trial,) = same(path)
+    assert (trial.settings, trial.daily_returns) == ({"gross": 0.5}, returns)
+    assert TRIAL.daily_returns == {}
+
+
+def test_the_same_prices_under_another_name_are_the_same_data(path: Path) -> None:
+    walk = list(np.cumprod(1 + np.random.default_rng(3).normal(0, 0.02, 80)) * 100)
+    days = range(date(2023, 3, 1).toordinal(), date(2023, 3, 1).toordinal() + 80)
+    moves = build_price_moves({"BTC": dict(zip(days, walk, strict=True))})
+    renamed = build_price_moves(
+        {"COIN": {day: round(value, 2) for day, value in zip(days, walk, strict=True)}}
+    )
+    other = build_price_moves({"BTC": dict(zip(days, walk[::-1], strict=True))})
+    trial = replace(TRIAL, moves_digest=moves.digest)
+    append_trial(path, trial, moves)
+    append_trial(path, replace(trial, run="run-2"), moves)
+    assert path.read_text().count('"moves":{') == 1  # written once for all trials on the same data
+    asked = replace(TRIAL, data="frames", symbols=("COIN",))
+    assert find_trials([path], TRIAL, other) == []
+    assert [found.run for found in find_trials([path], asked, renamed)] == ["run-1", "run-2"]
+    early = replace(asked, start=date(2022, 1, 1), end=date(2022, 12, 31))
+    assert find_trials([path], early, renamed) == []
 
 
 def test_the_variance_of_trials_leaves_out_those_without_a_sharpe_ratio() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import pytest
 from safetensors.numpy import save
 
 from engine.errors import StudentError
+from llm.backends import load_student
 from llm.loading import translate_errors
 from llm.model_files import model_folder
 from llm.smollm2 import convert
+from llm.student import StudentSettings, Task
 from strategies.runs import list_runs
+from tests.support.observations import make_observation
 from tests.support.own_processes import CLOSECALL, ran
 from tests.support.tables_on_disk import write_bars
 from tui.cli.main import run
@@ -189,11 +193,34 @@ def test_a_wheel_of_something_else_is_not_taken_for_smollm2(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["some.whl"]
 
 
-@pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/nowhere/at/all"])
-def test_a_model_folder_that_is_missing_is_named_with_the_choices(tmp_path, capsys, name):
-    line = expect_refusal(tmp_path, capsys, "--student", name, code=2)
-    assert f"{Path(name)}: no such folder; name a model folder, a hub id (owner/name) or 'tiny'" in line
-    assert not (tmp_path / "data").exists()
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (
+            ("--student", "/nowhere/at/all"),
+            "/nowhere/at/all: no such folder; name a model folder, a GGUF file, a hub id (owner/name), tiny",
+        ),
+        (("--student", "./nofile.gguf"), "nofile.gguf: no such file; name a model folder, a GGUF file"),
+        (("--student", "smollm3"), "smollm3: no such folder; did you mean smollm2?"),
+        (("--prompt", "ful"), "student tiny: unknown prompt template 'ful': did you mean full?"),
+        (("--prompt", "absent.toml"), "student tiny: absent.toml: cannot read the template"),
+        (("--device", "cuda:99"), "--device cuda:99: there is no such device here; use cpu"),
+        (("--task", "same-day"), "compact has no task same-day; use --prompt brief"),
+    ],
+)
+def test_a_model_or_setting_that_is_not_there_is_a_usage_error_with_the_choices(
+    tmp_path, capsys, flags, expected
+):
+    assert expected in expect_refusal(tmp_path, capsys, *flags, code=2)
+    assert not (tmp_path / "data" / "runs").exists()
+
+
+def test_what_the_refusal_of_a_long_prompt_proposes_fits_the_tiny_student():
+    seen = make_observation([70_000.0 + 99 * day for day in range(60)], [f"Coin {n} falls" for n in range(9)])
+    wanted = StudentSettings(prompt="full", task=Task.SAME_DAY)
+    with pytest.raises(StudentError, match="use --prompt brief, or name another model"):
+        load_student(wanted).prompt(seen)
+    assert "Coin 8 falls" in load_student(replace(wanted, prompt="brief")).prompt(seen)
 
 
 def adapter_with(folder, config, weights):

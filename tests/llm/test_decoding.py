@@ -1,5 +1,6 @@
 """The decoder: the tree of answers, rows, shared beginnings, memory, and the modes."""
 
+import gc
 import json
 import re
 from dataclasses import replace
@@ -12,6 +13,7 @@ from engine.timeline import build_observations
 from feeds.simulated.market import MarketSettings, simulate
 from llm.answers import GRAMMAR, READOUT_GRAMMAR, format_answer, parse_answer, split_reasoning
 from llm.decoding.answer_tree import AnswerTree
+from llm.decoding.cache import RowCache
 from llm.student import DecodingMode, StudentSettings
 from llm.transformers_student import load_student
 
@@ -116,6 +118,17 @@ def test_a_batch_that_memory_does_not_hold_is_halved(tiny, prompts, monkeypatch)
     monkeypatch.setattr(decoder, "_run_batch", run_out)
     assert student.answer(prompts, silent) == whole
     assert sizes[:3] == [16, 8, 4]
+
+
+def test_the_keys_of_a_batch_are_freed_with_it(tiny, prompts):
+    gc.collect()
+    gc.disable()  # which looks for cycles long after memory has run out
+    try:
+        tiny.answer(prompts, silent)
+        tiny.answer(prompts[:3], silent)
+        assert sum(type(item) is RowCache for item in gc.get_objects()) <= 1  # the beginning kept last
+    finally:
+        gc.enable()
 
 
 def test_answers_come_batch_by_batch_with_progress_before_the_first(tiny, prompts):

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerFast
 
-from engine.errors import StudentError
+from engine.errors import StudentError, UsageError
 from engine.instruments import DEFAULT_COSTS
 from engine.model import Forecast
 from engine.timeline import build_observations
@@ -202,7 +202,7 @@ def test_a_shape_that_cannot_answer_is_refused_with_the_reason(shapes, tmp_path,
 @pytest.mark.slow
 def test_a_prompt_that_cannot_fit_into_a_context_is_refused_with_its_size(shapes, seen):
     student = load_student(settings(shapes / "gpt2", prompt="full-v1"))
-    reason = r'a prompt of 1,\d+ tokens .* its context of 1,024; set prompt = "compact", or use another model'
+    reason = r"a prompt of 1,\d+ tokens .* its context of 1,024; use --prompt compact, or name another model"
     with pytest.raises(StudentError, match=reason):
         student.prompt(seen[0])
 
@@ -366,7 +366,7 @@ def test_a_model_that_memory_cannot_hold_is_refused_with_what_would_fit(small, m
     ],
 )
 def test_a_device_or_type_that_is_not_here_is_refused_with_the_choices(small, asked, reason):
-    with pytest.raises(StudentError, match=reason):
+    with pytest.raises(UsageError, match=reason):
         load_model(small, None, NONE, **asked)
 
 

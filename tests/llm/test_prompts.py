@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import StudentError
+from engine.errors import UsageError
 from llm.prompts import CompactTemplate, FullV1Template, find_template, fit_to_token_budget, sanitize
 from llm.student import StudentSettings, Task
 from llm.transformers_student import load_student
@@ -128,7 +128,5 @@ def test_a_student_takes_template_mask_and_task_from_its_settings(tmp_path):
 
 
 def test_an_unknown_template_is_refused_with_the_students_name():
-    with pytest.raises(
-        StudentError, match="student tiny: unknown prompt template 'poem': choose among append"
-    ):
+    with pytest.raises(UsageError, match="student tiny: unknown prompt template 'poem': choose among append"):
         load_student(StudentSettings(student="tiny", prompt="poem"))

@@ -323,7 +323,7 @@ def test_neither_proxies_nor_the_users_other_settings_are_used(seen, monkeypatch
     ],
 )
 def test_settings_of_a_local_model_are_refused(changes, expected):
-    with pytest.raises(StudentError, match=expected):
+    with pytest.raises(UsageError, match=expected):
         load_student(StudentSettings(student="http://127.0.0.1:1/v1", model="m", **changes))
 
 
@@ -338,6 +338,7 @@ def test_the_name_of_a_model_on_a_server_is_refused_for_a_local_one():
         ({"id": "student", "root": "Qwen/Qwen3-0.6B"}, {}, date(2025, 4, 29)),
         ({"id": "student", "root": "/models/mine"}, {}, None),
         ({"id": "student", "root": "Qwen/Qwen3-0.6B"}, {"adapter_name": "student"}, None),
+        ({"id": "student", "root": "Qwen/Qwen3-0.6B", "parent": "base"}, {}, None),
     ],
 )
 def test_the_release_of_a_known_model_is_known(listed, changes, released):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import StudentError
+from engine.errors import StudentError, UsageError
 from llm import template_files
 from llm.news_ranking import rank_headlines
 from llm.prompts import TEMPLATES, find_template
@@ -204,7 +204,7 @@ def test_a_file_may_extend_a_template_and_its_digest_follows_its_content(tmp_pat
     assert find_template(write(tmp_path, 'extends = "full"\nindicators = ["rsi"]\ncloses = 11')).key != key
     assert (
         len({find_template(name, task).key for name in list_templates() for task in ("next", "same-day")})
-        == 6
+        == 8
     )
 
 
@@ -234,7 +234,7 @@ def test_the_shipped_files_work_as_the_users_own(tmp_path):
             r"\[next\] user has the unknown placeholder \$date; choose from \$symbol",
         ),
         (OWN.replace("$$5", "$5"), r"\[next\] user has a \$ without a name; write \$\$ for a dollar sign"),
-        ('extends = "mine"', "extends 'mine'; choose one of append, full, indicators"),
+        ('extends = "mine"', "extends 'mine'; choose one of append, brief, full, indicators"),
         ('extends = "full"\nindicators = ["rsj"]', "unknown indicator 'rsj'; choose from ma5"),
         ('extends = "full"\nindicators = "rsi"', "indicators is 'rsi'; give a list of names"),
         ("[next]\nsystem = 'a'\nuser = 3", r"\[next\] user is 3; give a text"),
@@ -252,13 +252,13 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, reaso
 
 
 def test_what_is_no_template_is_refused_with_a_suggestion(tmp_path):
-    with pytest.raises(StudentError, match=r"unknown prompt template 'ful': did you mean full\?"):
+    with pytest.raises(UsageError, match=r"unknown prompt template 'ful': did you mean full\?"):
         find_template("ful")
-    with pytest.raises(StudentError, match="cannot read the template: No such file"):
+    with pytest.raises(UsageError, match="cannot read the template: No such file"):
         find_template(str(tmp_path / "absent.toml"))
-    with pytest.raises(StudentError, match="cannot read the template"):
+    with pytest.raises(UsageError, match="cannot read the template"):
         find_template(str(tmp_path) + "/")
     with pytest.raises(StudentError, match=r"no table \[same-day\]"):
         find_template(write(tmp_path, OWN), "same-day")
-    with pytest.raises(StudentError, match="compact has no task same-day; choose full or append"):
+    with pytest.raises(UsageError, match="compact has no task same-day; use --prompt brief, full"):
         find_template("compact", "same-day")

@@ -266,8 +266,20 @@ def test_news_of_other_days_alone_is_said_to_be_of_other_days(tmp_path, publishe
         assert "from 2021-05-03 to 2021-05-03" in noted[0]
 
 
+OWN_STUDENT = """
+import closecall as cc
+
+class Patient(cc.Student):
+    window = 100
+
+    def answer(self, prompts, on_progress):
+        return [cc.format_answer("up", 0.6, 101) for _ in prompts]
+"""
+
+
 @pytest.mark.parametrize(
-    ("prompt", "days"), [(None, 70), ("full", 70), ("append", 140), ("unknown", 70), ("mine", 140)]
+    ("prompt", "days"),
+    [(None, 70), ("full", 70), ("append", 140), ("unknown", 70), ("mine", 140), ("own", 154), ("stated", 9)],
 )
 def test_bars_are_read_from_as_far_back_as_the_prompt_looks(tmp_path, prompt, days):
     # Neither the student nor its weights are there: only its closecall.json is read, where it has one.
@@ -276,5 +288,25 @@ def test_bars_are_read_from_as_far_back_as_the_prompt_looks(tmp_path, prompt, da
         student.mkdir()
         (student / "closecall.json").write_text('{"prompt": "append"}')
         prompt = None
-    config = BacktestConfig(student=str(student), prompt=prompt, start=date(2024, 6, 1))
+    if prompt == "own":
+        (tmp_path / "own.py").write_text(OWN_STUDENT)
+        student, prompt = f"{tmp_path / 'own.py'}:Patient", None
+    config = BacktestConfig(
+        student=str(student),
+        prompt=prompt,
+        start=date(2024, 6, 1),
+        warm_up_days=days if prompt == "stated" else None,
+    )
     assert history_start(config) == date(2024, 6, 1) - timedelta(days=days)
+
+
+def test_a_library_student_is_warned_of_data_that_begin_too_late_for_its_window(tmp_path):
+    names = {}
+    exec(compile(OWN_STUDENT, "own.py", "exec"), names)
+    patient = names["Patient"]()
+    patient.fingerprint = "patient"
+    (bars,) = write_bars(tmp_path, "BTC-USD", days=300)
+    for more, is_noted in ({}, True), ({"warm_up_days": 154}, False):
+        data = cc.MarketData.from_files(bars, start="2024-06-01", **more)
+        notes = cc.backtest(data, student=patient).result["notes"]
+        assert any("make the data with warm_up_days=154" in note.lower() for note in notes) == is_noted

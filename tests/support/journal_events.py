@@ -211,6 +211,7 @@ EXAMPLES = (
     training.AdapterEntered(
         name="a",
         parent=None,
+        start="f",
         student="s",
         base=None,
         cutoff=AT,

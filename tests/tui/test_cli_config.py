@@ -21,18 +21,20 @@ bars = ["tables/AAA-USD.csv", "tables/BBB.csv"]
 news = ["tables/news.csv"]
 symbols = ["AAA-USD", "BBB"]
 start = 2024-01-02
+warm_up_days = 90
 end = "2024-01-10"
 student = "models/mine"
 champion = false
 quantization = "none"
 prompt = "compact"
 batch = 8
-mode = "json"
+mode = "think"
 samples = 1
 think_tokens = 64
 device = "cpu"
 dtype = "float32"
 task = "next"
+ablate = false
 calibrate = "platt"
 baselines = ["momentum"]
 benchmark = "AAA-USD"
@@ -235,6 +237,10 @@ def test_a_file_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, te
         (["--end", "2150-01-01"], ["--end 2150-01-01 are too many", "20000"]),
         (["--news", "x"], ["--news needs --bars"]),
         (["--slipage-bps", "1"], ["--slipage-bps", "--slippage-bps"]),
+        (["--think-tokens", "99"], ["--think-tokens: only --mode think", "leave --think-tokens out"]),
+        (["--allow-remote"], ["--allow-remote: only a student on a server", "with --student"]),
+        (["--mode", "readout", "--samples", "3"], ["--samples: --mode readout", "another mode"]),
+        (["--student", "mine.py:Own", "--prompt", "full"], ["--prompt: student mine.py:Own writes"]),
         (["--bars"], ["--bars needs at least one value"]),
         (["--cash"], ["'--cash'", "number"]),
         (["stray"], ["unexpected extra argument", "stray"]),
@@ -247,6 +253,20 @@ def test_a_flag_that_makes_no_sense_is_answered_in_one_line(tmp_path, capsys, wo
     assert line.startswith("closecall: ")
     assert all(part in line for part in parts), line
     assert not (tmp_path / "data").exists()
+
+
+def test_a_flag_may_leave_what_a_file_states_for_another_mode_without_effect(tmp_path):
+    (path := tmp_path / "closecall.toml").write_text('mode = "think"\nthink_tokens = 99')
+    assert load_config(path, {"mode": "json"}).think_tokens == 99
+    path.write_text("think_tokens = 99")
+    with pytest.raises(UsageError, match="--think-tokens: only --mode think"):
+        load_config(path, {})
+
+
+@pytest.mark.parametrize("command", ["walkforward", "paper start", "forecast BTC"])
+def test_a_command_says_why_it_does_not_calibrate(capsys, command):
+    line = expect_refusal(capsys, *command.split(), "--calibrate", "platt")
+    assert f"--calibrate is no option of closecall {command.removesuffix(' BTC')}: only a backtest" in line
 
 
 def test_a_wrong_flag_is_not_blamed_on_the_file(project, capsys):
@@ -316,7 +336,7 @@ NEW_STUDENT_KEYS = {
 def test_keys_of_the_student_are_passed_on_and_journaled_only_where_they_are_not_the_default():
     stored = load_config(None, {}).stored()
     assert not stored.keys() & NEW_STUDENT_KEYS.keys()
-    config = load_config(None, NEW_STUDENT_KEYS)
+    config = BacktestConfig.model_validate(NEW_STUDENT_KEYS)
     assert config.stored() == {**stored, **NEW_STUDENT_KEYS}
     assert BacktestConfig.model_validate(config.stored()) == config
     settings = asdict(student_settings(config))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from engine.errors import DataError, StudentError
+from engine.errors import ClosecallError, DataError
 from engine.model import Forecast, Observation
 from engine.timeline import MIN_BARS, build_observations
 from llm.backends import load_student, load_trainable_student, require_trainable
@@ -56,7 +56,7 @@ def check_student(
             name, notes = student.name, student.notes
             tokens = tokens or _count_tokens(student, wanted, observed)
             modes[mode] = _measure_mode(student, wanted, asked, symbols, partial(on_progress, mode))
-        except StudentError as error:
+        except ClosecallError as error:
             if mode is DecodingMode.JSON:
                 raise
             modes[mode] = {"unusable": str(error)}
@@ -149,7 +149,7 @@ def _try_training(wanted: StudentSettings) -> tuple[bool, str | None]:
     try:
         require_trainable(wanted)
         stable = has_stable_gradient(load_trainable_student(wanted), wanted)
-    except StudentError as error:
+    except ClosecallError as error:
         return False, str(error)
     except (RuntimeError, MemoryError) as error:  # torch's own, such as too little memory
         return False, f"a training step failed: {str(error).splitlines()[0][:200]}"

@@ -130,6 +130,8 @@ def _earned_return(call: Prediction, outcome: Outcome) -> float:
 _CHUNK = 2_000
 _DRAWS_AT_LEVEL = 20
 _MAX_DRAWS = 1_000_000
+MIN_P_VALUE = 1 / (1 + _MAX_DRAWS)
+"""The smallest p-value that the break-even test can give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from engine.errors import UsageError
 from engine.outcomes import Scored
 from training.promotion.evidence import (
+    MIN_P_VALUE,
     Evidence,
     collect_measures,
     measure_evidence,
@@ -30,6 +31,9 @@ def alpha_spent(
     gates depend on each other (Bonferroni's inequality; spending it in unequal parts over an open number of
     looks is the idea of Lan and DeMets 1983).
 
+    No level is below the smallest p-value that the tests can give, or the gate would be closed for ever.
+    Gates beyond that point, the 1,072nd of an open number, spend that millionth each in excess of `total`.
+
     Args:
         number: Which gate it is, from 1.
         planned: How many gates there will be; each gets min(most, total / planned). None: open, and gate k
@@ -44,10 +48,10 @@ def alpha_spent(
     if number < 1 or (planned is not None and number > planned):
         raise UsageError(f"gate {number} of {planned or 'an open number'}: plan more gates before the run")
     if planned is not None:
-        return min(most, total / planned)
+        return max(MIN_P_VALUE, min(most, total / planned))
     c = total / most - 1.0
     # The first is `most`, which rounding must not lift above itself.
-    return min(most, total * c / ((number + c - 1.0) * (number + c)))
+    return max(MIN_P_VALUE, min(most, total * c / ((number + c - 1.0) * (number + c))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,11 @@ from engine.outcomes import Scored
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
 from llm.forecaster import forecast
+from llm.model_files import fingerprint
 from llm.registry.adapters import Adapter, Status, base_fingerprint, student_key
 from llm.registry.events import GATE
 from llm.registry.registry import Registry
+from llm.registry.training_end import describe_unknown_end, find_registered, training_end
 from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig
 from strategies.results import Result
@@ -66,6 +68,37 @@ class _RetrainContext:
     def append(self, payload: object) -> None:
         """Append an event to the journal of the training."""
         self.journal.append([encode(payload, self.until)], self.at)
+
+    def incumbent(self) -> "_Incumbent":
+        """Return who answers now. Raises UsageError where its training data may reach to any day."""
+        champion = self.registry.champion(self.student)
+        if champion is not None:
+            return _Incumbent(adapter=champion, until=training_end(champion.folder, champion))
+        folder = self.config.adapter
+        if folder is None:
+            return _Incumbent()
+        registered = find_registered(self.registry, folder)
+        until = training_end(folder, registered)
+        if until is None:
+            raise UsageError(describe_unknown_end(folder))
+        if until > self.at:
+            raise UsageError(f"adapter {folder}: its training data reach to {until}, after now, {self.at}")
+        if registered is not None and registered.student == self.student:
+            return _Incumbent(adapter=registered, until=until)
+        return _Incumbent(start=fingerprint([folder]), until=until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Incumbent:
+    """Who answers until a challenger is promoted: the champion, else the run's own adapter, else the base.
+
+    `start` is the fingerprint of an adapter that the registry does not have; nothing known at or after
+    `until` is in its training data.
+    """
+
+    adapter: Adapter | None = None
+    start: str | None = None
+    until: datetime | None = None
 
 
 def retrain(
@@ -122,6 +155,7 @@ def retrain(
             load=load,
             on_progress=on_progress,
         )
+        context.incumbent()  # an adapter of unknown data is refused before anything is gated
         drift = detect_drift((item.call, item.outcome) for item in experiences if item.call is not None)
         gated = [_gate_challenger(context, challenger) for challenger in _due_challengers(context)]
         registered = None
@@ -153,8 +187,8 @@ def _due_challengers(context: _RetrainContext) -> list[Adapter]:
 
 def _shadow_start(context: _RetrainContext, challenger: Adapter) -> datetime:
     """Return the start of the shadow window: neither side was trained on data after it."""
-    champion = context.registry.champion(context.student)
-    return max(challenger.cutoff, champion.cutoff) if champion else challenger.cutoff
+    own = training_end(challenger.folder, challenger) or challenger.cutoff
+    return max(own, context.incumbent().until or own)
 
 
 def _gate_challenger(context: _RetrainContext, challenger: Adapter) -> dict[str, Any]:
@@ -208,11 +242,12 @@ def _score_window(
 
 def _train(context: _RetrainContext, data_dir: Path, trainer: Trainer) -> dict[str, Any]:
     """Train on data up to the last known close, and register the challenger."""
-    settings, parent = context.settings, context.registry.champion(context.student)
+    settings, parent = context.settings, context.incumbent()
     fold, data = build_last_fold(context.experiences, context.until, settings)
+    cutoff = max(fold.cutoff, parent.until or fold.cutoff)  # what its parent has learned, it knows too
     with tempfile.TemporaryDirectory(dir=data_dir / "models") as scratch:
         job = TrainingJob(
-            start=context.student_settings(parent),
+            start=context.student_settings(parent.adapter),
             training=data.training,
             held_out=data.held_out,
             folder=Path(scratch) / "adapter",
@@ -226,21 +261,22 @@ def _train(context: _RetrainContext, data_dir: Path, trainer: Trainer) -> dict[s
         )
         registered = context.registry.register(
             trained.folder,
-            parent=parent.name if parent else None,
+            parent=parent.adapter.name if parent.adapter else None,
+            start=parent.start,
             student=context.config.student,
-            cutoff=fold.cutoff,
+            cutoff=cutoff,
             recipe=to_jsonable({"method": settings.method, **select_config(settings).stored()}),
             fingerprint=trained.fingerprint,
             scores=scores,
-            at=max(context.at, fold.cutoff),
+            at=max(context.at, cutoff),
             base=base_fingerprint(context.config.student),
         )
     event = Entered(
         adapter=registered.name,
         parent=registered.parent,
         trained_on=len(data.training.items),
-        cutoff=fold.cutoff,
-        gate_at=fold.gate_at,
+        cutoff=cutoff,
+        gate_at=cutoff + settings.test,
         scores={"held_out": len(data.held_out.items), **scores},
     )
     context.append(event)
@@ -268,12 +304,18 @@ def register_champion(
         return None
     fold = promoted[-1]
     gate = _gate_scores(fold, arm)
+    folder = run.folder / "adapters" / f"{arm}-{fold['number']:02}"
+    cutoff = datetime.fromisoformat(fold["cutoff"])
     with Registry.open(data_dir) as registry:
+        start = gate["champion"]
+        mine = (item for item in registry.adapters() if item.student == student_key(config.student))
+        parent = next((item for item in mine if item.fingerprint == start), None)
         registered = registry.register(
-            run.folder / "adapters" / f"{arm}-{fold['number']:02}",
-            parent=None,
+            folder,
+            parent=parent.name if parent else None,
+            start=None if parent else start,
             student=config.student,
-            cutoff=datetime.fromisoformat(fold["cutoff"]),
+            cutoff=max(cutoff, training_end(folder, parent) or cutoff),
             recipe=to_jsonable({"method": arm, "run": run.name, **select_config(settings).stored()}),
             fingerprint=gate["challenger"],
             scores=to_jsonable(gate),

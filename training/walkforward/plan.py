@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UsageError
 from engine.journal.canonical import row_digest
 from engine.model import Observation
 from engine.timeline import build_observations
+from llm.registry.training_end import describe_unknown_end, find_training_end
 from llm.student import Student, StudentSettings
 from strategies.config import BacktestConfig
 from strategies.instrument_settings import build_costs
@@ -87,6 +89,9 @@ def build_plan(
     )
     last = max(series[-1].closes_at for series in data.bars.values())
     folds = build_folds(data.start, last, settings)
+    if config.adapter is not None and not data.is_simulated:
+        # On a simulated market its days mean nothing: there the result says that it may know the answers.
+        _require_earlier_data(config.adapter, data_dir, folds[0].cutoff)
     return WalkForwardPlan(
         config=config,
         settings=settings,
@@ -99,6 +104,22 @@ def build_plan(
         embargo=choose_embargo(settings, experiences),
         rules=build_gate_rules(len(folds)),
     )
+
+
+def _require_earlier_data(adapter: Path, data_dir: Path, start: datetime) -> None:
+    """Refuse an adapter that may have learned days on which it and its children are tested.
+
+    Raises:
+        UsageError: Where its training data reach beyond `start`, or it is not known how far.
+    """
+    end = find_training_end(adapter, data_dir)
+    if end is None:
+        raise UsageError(describe_unknown_end(adapter))
+    if end > start:
+        raise UsageError(
+            f"adapter {adapter}: its training data reach to {end.date()}, and the first test window begins "
+            f"on {start.date()}; begin with the base model or an earlier adapter, or set --start later"
+        )
 
 
 def choose_embargo(settings: WalkForwardConfig, experiences: Sequence[Experience]) -> timedelta:

@@ -45,9 +45,10 @@ def build_report(
         simulations: The simulated forecasters by name.
         record: The folds that were trained and gated.
     """
-    scored = {name: match_outcomes(arm.calls, plan.data.bars) for name, arm in reversed(list(arms.items()))}
+    bars, calendars = plan.data.bars, plan.data.symbol_calendars
+    scored = {name: match_outcomes(arm.calls, bars, calendars) for name, arm in reversed(list(arms.items()))}
     traded = next(iter(arms))
-    base = match_outcomes(simulations["majority"].calls, plan.data.bars)
+    base = match_outcomes(simulations["majority"].calls, bars, calendars)
     rivals = ({STATIC: scored[STATIC]} if traded != STATIC else {}) | {BASE_RATE: base}
     report = {
         "method": plan.settings.method,

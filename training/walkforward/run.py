@@ -6,7 +6,7 @@ rule was journaled before. The result has the forecasts of each day's champion.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,16 @@ from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
 from strategies.backtest import simulate_all
 from strategies.baselines.catalog import baseline_predictions
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig, student_settings
 from strategies.console import Progress
+from strategies.equity_file import build_curves, write_equity
 from strategies.market_data import MarketData
-from strategies.results import STUDENT, Result, SimulationResult, build_result, record_trial
+from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export, require_free
-from strategies.students import refuse_calibration, require_next_close
+from strategies.students import refuse_backtest_keys, require_next_close
+from strategies.trials import record_trial
 from training.trained_adapter import Trainer
 from training.walkforward.arms import (
     ChampionPeriod,
@@ -74,7 +77,7 @@ def walkforward(
         ClosecallError: For data or settings that the user can correct.
     """
     require_next_close(config, "a walk-forward")
-    refuse_calibration(config, "a walk-forward")
+    refuse_backtest_keys(config, "a walk-forward")
     if settings.arms and trainers is None:
         require_trainable(student_settings(config))
     if config.out is not None:
@@ -99,7 +102,14 @@ def walkforward(
         )
         arms = _run_arms(context, settings, trainers or create_trainers(settings))
         result, simulations = _finish_run(name, plan, arms, record, data_dir, on_progress)
-    return Result(name=name, folder=folder, result=result, simulations=simulations, bars=plan.data.bars)
+    return Result(
+        name=name,
+        folder=folder,
+        result=result,
+        simulations=simulations,
+        bars=plan.data.bars,
+        calendars=plan.data.symbol_calendars,
+    )
 
 
 @contextmanager
@@ -157,16 +167,29 @@ def _finish_run(
     forecasters |= baseline_predictions(plan.config, data, observed, calls)
     forecasters |= {other: arms[other].calls for other in others}
     simulations = simulate_all(spec, data, observed, forecasters, recorder, on_progress)
+    write_equity(data_dir / "runs" / name, build_curves(simulations))
     adapted = plan.config.adapter is not None
-    result = build_result(name, spec, data, observed, plan.student, 0, simulations, adapted=adapted)
+    result = build_result(
+        name,
+        spec,
+        data,
+        observed,
+        plan.student,
+        0,
+        simulations,
+        comparators=resolve_comparators(plan.config.comparators),
+        adapted=adapted,
+    )
     del result["asked"]  # prompts answered before a restart are not counted
     result |= build_report(plan, arms, simulations, record)
     result["digests"]["promotions"] = row_digest(
         (arm, period.since, period.champion.fingerprint) for arm in arms for period in arms[arm].periods
     )
-    result |= record_trial(name, data, result, simulations[STUDENT], data_dir / "trials.jsonl", now)
+    result |= record_trial(
+        name, plan.config, data, result, simulations, data_dir, now, walkforward=asdict(plan.settings)
+    )
     if plan.config.out is not None:
-        export(plan.config.out, result, simulations[STUDENT], data.bars)
+        export(plan.config.out, result, simulations[STUDENT], data)
     recorder.append(encode(RunFinished(result=result), record.clock()))
     recorder.flush()
     return result, simulations

@@ -85,7 +85,7 @@ def _student_settings(flags: dict[str, Any]) -> Any:
     from strategies.config import student_settings
     from strategies.config_file import load_config
 
-    return student_settings(load_config(None, flags))
+    return student_settings(load_config(None, flags, every_mode=True))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

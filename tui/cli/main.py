@@ -84,11 +84,27 @@ def invoke(arguments: Sequence[str]) -> int:
     try:
         return app(args=expand_list_options(arguments), prog_name="closecall", standalone_mode=False) or 0
     except typer.TyperException as error:
-        if fault := error.format_message():
+        if fault := _explain_option(error, arguments) or error.format_message():
             raise UsageError(f"{fault.removesuffix('.')}; see: {_command_path(arguments)} --help") from error
         return UsageError.exit_code  # a command without arguments: its help was shown
     except SystemExit:
         return 0  # so typer and rich end when the reader of stdout has gone, as in `| head`
+
+
+# Options of some commands that others lack for a reason.
+_LACKED = {
+    "--calibrate": "only a backtest trades calibrated confidences, and this command uses them as stated",
+    "--ablate": "ablations are made by a backtest",
+    "--task": "this command needs forecasts of the next close",
+}
+
+
+def _explain_option(error: Exception, arguments: Sequence[str]) -> str:
+    """Return why a command lacks an option that others have; empty for any other fault."""
+    option = getattr(error, "option_name", "")
+    if option not in _LACKED or getattr(error, "possibilities", None) is None:
+        return ""
+    return f"{option} is no option of {_command_path(arguments)}: {_LACKED[option]}; leave it out"
 
 
 def expand_list_options(arguments: Sequence[str]) -> list[str]:

@@ -54,8 +54,10 @@ def remove_data(
     """Remove runs, sessions, stored bars or news, models or everything, after showing what it frees.
 
     What a process has open, such as a running session, is refused.
-    Runs that are removed still count as trials of later results.
+    Runs that are removed still count as trials of later results, and so do those of a removed data folder:
+    the user's record is in the default data folder.
     """
+    from strategies.data_folder import find_trial_records
     from strategies.stored_data import list_stored, remove_stored, select_stored
 
     folder = data_dir(data)
@@ -67,6 +69,9 @@ def remove_data(
         print_json({"data_dir": str(folder), "removed": _to_jsonable(parts)})
     else:
         sys.stdout.write(f"Removed {_describe_total(parts)} from {folder}\n")
+    if any(part.key == "trials" for part in parts):
+        for record in filter(Path.is_file, find_trial_records(folder)):
+            sys.stderr.write(f"Its runs still count as trials; their record is {record}\n")
 
 
 def _confirm(parts: "Sequence[StoredPart]", folder: Path) -> None:

@@ -123,7 +123,7 @@ def check(
     from strategies.students import recorded_settings, settle_mask
     from training.benches.student import check_student, pick_closes
 
-    settings = load_config(config, {**flags, "student": name}, print_stderr)
+    settings = load_config(config, {**flags, "student": name}, print_stderr, every_mode=True)
     settings, market = settle_mask(settings, load_market_data(settings, working_dir(data)), load_student)
     wanted = recorded_settings(settings, market.instruments)
     observed = pick_closes(market, load_student(wanted).window, prompts)

@@ -150,10 +150,14 @@ class TrainedByHand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterEntered:
-    """The registry has a new challenger; `identity` is the digest of what it is."""
+    """The registry has a new challenger; `identity` is the digest of what it is.
+
+    `start` is the fingerprint of the adapter that its training started from, where that has no name here.
+    """
 
     name: str
     parent: str | None
+    start: str | None = may_lack()
     student: str
     base: str | None
     cutoff: datetime
