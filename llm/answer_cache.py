@@ -6,6 +6,7 @@ own beside the cache, so that one edited later is refused.
 
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
