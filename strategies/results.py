@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.calendars import Calendar
 from engine.errors import suggest
+from engine.instruments import is_round_the_clock
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
 from engine.metrics.breakdown import compute_breakdown, describe_reliability
@@ -362,6 +363,9 @@ def build_result(
         "days_per_year": market.days_per_year,
         "currency": market.currency,
         "cash": spec.cash,
+        "round_the_clock": sorted(
+            symbol for symbol, item in market.instruments.items() if is_round_the_clock(item.calendar)
+        ),
         "costs": {symbol: asdict(costs) for symbol, costs in spec.costs.items()},
         "notes": [
             *market.notes,
