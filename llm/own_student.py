@@ -12,16 +12,16 @@ from typing import Any
 
 from engine.errors import StudentError
 from engine.model import Observation
-from engine.user_code import load_object, report_errors
+from engine.user_code import Recreatable, load_object, report_errors
 from engine.user_sources import find_source_files
 from llm.prompts import TEMPLATES
 from llm.student import Student, StudentSettings
 
 _TEMPLATE = TEMPLATES["compact"]
-_CACHED = ("name", "fingerprint")
+_NO_STATE = ("name", "fingerprint", "_created_with")
 
 
-class BaseStudent(ABC):
+class BaseStudent(Recreatable, ABC):
     """A forecaster of your own: subclass it and write `answer`; change the rest where it does not fit.
 
     Each close is forecast once: equal prompts under an equal fingerprint are answered from the cache. The
@@ -59,7 +59,7 @@ class BaseStudent(ABC):
         Raises:
             StudentError: Where the source cannot be read, as in an interactive session.
         """
-        state = {key: _describe(value) for key, value in sorted(vars(self).items()) if key not in _CACHED}
+        state = {key: _describe(value) for key, value in sorted(vars(self).items()) if key not in _NO_STATE}
         parts = (_read_source(type(self)), type(self).__qualname__, str(state))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 

@@ -24,7 +24,7 @@ SCORES = {
 
 RESULT = {
     *("run", "simulated", "symbols", "start", "end", "bars", "news", "forecasts", "forecasts_with_news"),
-    *("abstentions", "scores", "verdict", "trials", "contaminated_n", "edge_captured", "digests", "seconds"),
+    *("abstentions", "scores", "verdicts", "trials", "contaminated_n", "edge_captured", "digests", "seconds"),
 }
 
 
