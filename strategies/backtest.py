@@ -144,10 +144,8 @@ def backtest(
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()
-            result |= calibration | ablations | {"notes": [*result["notes"], *calibration.get("notes", ())]}
-            if forecasts.num_unverified:
-                result["unverified_answers"] = forecasts.num_unverified
-                result["notes"].append(_describe_unverified(forecasts.num_unverified, name))
+            unverified = _describe_unverified(forecasts.num_unverified, name)
+            result |= _add_notes(result, calibration, ablations, unverified)
             result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
@@ -176,11 +174,21 @@ def forecast_base(
         return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
 
 
-def _describe_unverified(answers: int, run: str) -> str:
-    return (
+def _add_notes(result: Mapping[str, Any], *parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what parts add to a result; the notes of all follow each other."""
+    notes = [note for part in (result, *parts) for note in part.get("notes", ())]
+    return {key: value for part in parts for key, value in part.items()} | {"notes": notes}
+
+
+def _describe_unverified(answers: int, run: str) -> dict[str, Any]:
+    """Return what the result says of answers without a seal."""
+    if not answers:
+        return {}
+    note = (
         f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
         f"closecall check parity {run} --ask 50."
     )
+    return {"unverified_answers": answers, "notes": [note]}
 
 
 def _ask_student(
