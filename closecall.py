@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llm.answers import format_answer
     from llm.own_student import BaseStudent as Student
     from strategies.api import backtest, simulate
+    from strategies.lookahead.api import check_lookahead
     from strategies.market_data import MarketData
     from strategies.results import Result
     from strategies.strategy import Strategy
@@ -44,6 +45,7 @@ __all__ = [
     "UsageError",
     "add_reward_part",
     "backtest",
+    "check_lookahead",
     "format_answer",
     "simulate",
     "sweep",

@@ -14,6 +14,7 @@ PUBLIC = {
     "StudentError": "engine.errors",
     "UsageError": "engine.errors",
     "backtest": "strategies.api",
+    "check_lookahead": "strategies.lookahead.api",
     "format_answer": "llm.answers",
     "simulate": "strategies.api",
     "sweep": "strategies.sweep",

@@ -26,7 +26,7 @@ _MARKET_KEYS = tuple(MarketTable.model_fields)
 DATA_KEYS = (
     *("bars", "store", "news", "market", "symbols", "start", "warm_up_days", "end", "instruments"),
     *("aliases", "rates", "rates_files", "base_currency", "news_latency_seconds", "allow_bad_data"),
-    "skip_unknown_files",
+    *("skip_unknown_files", "benchmark"),
 )
 """The keys of the configuration that decide the data."""
 

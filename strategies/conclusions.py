@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from strategies.ablation_table import describe_basis
 from strategies.comparators import describe_comparator
 from strategies.console import pluralize
 
@@ -39,15 +40,22 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     lines = _verdict_lines(result)
     if not result["student"]:
         line = f"Strategy {result['strategy']} makes no forecasts; compare its return with the baselines'."
-        return [*lines, line, *_sharpe_lines(result), *_rejection_lines(result), *result["notes"]]
+        return [
+            *lines,
+            line,
+            *_sharpe_lines(result),
+            *_random_lines(result),
+            *_rejection_lines(result),
+            *result["notes"],
+        ]
     if "strategy" in result:
         lines.append(f"Strategy {result['strategy']} traded the forecasts; fills and returns are its own.")
     if result["edge_captured"] is not None:
         lines.append(f"Edge captured: {format_percent(result['edge_captured'])} of what the oracle knew.")
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
-    lines += _sharpe_lines(result)
-    lines += _suspension_lines(result)
+    lines += [*_scored_lines(result), *describe_basis(result)]
+    lines += [*_sharpe_lines(result), *_random_lines(result), *_suspension_lines(result)]
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
     elif result["contaminated_n"] is None:
@@ -169,6 +177,18 @@ def _first_version_line(verdict: Mapping[str, Any]) -> str:
     return f"Verdict: {verdict['result']}; {against}{bounds}{needed}."
 
 
+def _scored_lines(result: Mapping[str, Any]) -> list[str]:
+    """Explain why fewer forecasts were scored than made."""
+    student = result["scores"]["student"]
+    ties, pending = student.get("ties"), student.get("pending")
+    reasons = [f"{pluralize(ties, 'tie')} (the close did not move: neither right nor wrong)"] if ties else []
+    reasons += [f"{pending:,} pending (no next bar yet)"] if pending else []
+    if not reasons:
+        return []
+    scored = f"{student['n']:,} of {pluralize(result['forecasts'], 'forecast')}"
+    return [f"Scored: {scored}; left out: {', '.join(reasons)}. Abstentions are no forecasts."]
+
+
 def _contaminated_line(result: Mapping[str, Any]) -> str:
     share = f"Contaminated: {result['contaminated_n']:,} of {pluralize(result['forecasts'], 'forecast')}"
     if result["simulated"]:
@@ -222,6 +242,20 @@ def _rejection_lines(result: Mapping[str, Any]) -> list[str]:
         "because its share "
         f"of {result['cash']:,.0f} {result['currency']} buys less than one lot; raise --cash, or set a "
         "smaller `lot` under [instruments.SYMBOL]. --out DIR writes each reason."
+    ]
+
+
+def _random_lines(result: Mapping[str, Any]) -> list[str]:
+    """State where the returns of callers that know nothing lie; results of earlier versions lack them."""
+    callers = result.get("random_callers")
+    if not callers:
+        return []
+    owner = "strategy" if "strategy" in result else "student"
+    low, high = (format(callers["returns"][rank], "+.1%") for rank in ("p5", "p95"))
+    return [
+        f"Random callers: {callers['n']:,} that hold the {owner}'s positions on days drawn at random return "
+        f"{low} to {high} (90%); its own {callers['total_return']:+.1%} is above "
+        f"{format_percent(callers['return_percentile'])} of them."
     ]
 
 

@@ -404,6 +404,13 @@ class BacktestConfig(Table):
     allow_remote: Annotated[
         bool, added_key(default=False, description="Allow a student's server on another machine.")
     ] = False
+    ablate: Annotated[
+        bool,
+        added_key(
+            default=False,
+            description="Forecast the days again without news, with other news, from prices alone, masked.",
+        ),
+    ] = False
     calibrate: Annotated[
         CalibrationMethod | None,
         added_key(description="Trade confidences calibrated on outcomes known at the time."),
@@ -417,6 +424,14 @@ class BacktestConfig(Table):
             f"or all: {', '.join(OPTIONAL)}.",
         ),
     ] = ()
+    benchmark: Annotated[
+        str | None,
+        added_key(
+            min_length=1,
+            description="Symbol, or file of one, that is bought and held beside the student, such as SPY; it "
+            "need not be traded.",
+        ),
+    ] = None
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[

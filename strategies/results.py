@@ -22,6 +22,8 @@ from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
+from strategies.baselines.names import BENCHMARK
+from strategies.baselines.random_callers import compare_with_random_callers
 from strategies.delistings import describe_spans
 from strategies.market_data import MarketData
 from strategies.run_spec import RunSpec
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
-STUDENT, ORACLE, BUY_AND_HOLD, BENCHMARK = "student", "oracle", "buy_and_hold", "benchmark"
+STUDENT, ORACLE, BUY_AND_HOLD = "student", "oracle", "buy_and_hold"
 BASELINES = (BUY_AND_HOLD, "persistence", "majority", "random")
 Key = tuple[str, datetime]
 
@@ -197,7 +199,7 @@ def list_outputs(
     forecast_columns = ("as_of", "symbol", "direction", "confidence", "close", "last_close")
     return {
         "forecasts": (
-            (*forecast_columns, "outcome_close", "abstention"),
+            (*forecast_columns, "outcome_close", "abstention", "token_probability_up"),
             _list_forecasts(student, bars, calendars),
         ),
         "orders": _list_fields(
@@ -213,7 +215,8 @@ def _list_forecasts(
 ) -> Iterator[Sequence[object]]:
     for call, outcome in match_outcomes(student.calls, bars, calendars):
         *row, abstention = forecast_row(call)
-        yield *row, outcome.next_close if outcome else None, abstention
+        token = call.token_probability_up if isinstance(call, Forecast) else None
+        yield *row, outcome.next_close if outcome else None, abstention, token
 
 
 def _list_fields(records: Sequence[object], *fields: str) -> Table:
@@ -390,6 +393,7 @@ def build_result(
         **_measure_contamination(forecasts, market, released, until, adapted=adapted),
         "days_per_year": market.days_per_year,
         "currency": market.currency,
+        "benchmark": market.benchmark.instrument.symbol if market.benchmark else None,
         "cash": spec.cash,
         "costs": {symbol: asdict(costs) for symbol, costs in spec.costs.items()},
         "notes": [
@@ -398,6 +402,9 @@ def build_result(
             *describe_spans(market, spec.delistings),
         ],
         **scorecard(simulations, market, comparators, can_short=bool(spec.sizing.shortable)),
+        "random_callers": compare_with_random_callers(
+            calls, simulations[STUDENT].engine, market.bars, market.instruments, market.rates
+        ),
         **({"strategy": strategy} if strategy else {}),
     }
     jsonable: dict[str, Any] = to_jsonable(result)

@@ -41,6 +41,9 @@ BASELINES = {
 }
 """In the order of results and tables."""
 
+OF_STUDENT = ("calibrated", "base")
+"""Those made of the student itself."""
+
 OPTIONAL = tuple(name for name, baseline in BASELINES.items() if not baseline.always)
 BENCHMARK = "benchmark"
 

@@ -6,7 +6,9 @@ with fat tails and without memory, half of them with a drift; students without k
 or on chance, alone.
 """
 
+import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -297,3 +299,7 @@ def _list_differences(paths: Paths) -> dict[Claim, DailyDifferences]:
         )
         for claim, (values, low, high, guess) in compare_paths(paths).items()
     }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measure_verdicts(*map(int, sys.argv[1:3])), indent=2) + "\n")
