@@ -111,14 +111,12 @@ def backtest(
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if market.rates is not None:
             recorder.append(encode(market.rates, started_at))
-        about = {"strategy": strategy_name} if strategy_name else {}
-        about |= {"task": config.task} if config.task is not Task.NEXT else {}
-        for event in encode_run_inputs(spec, market, started_at, about):
+        for event in encode_run_inputs(spec, market, started_at, _describe_task(config, strategy_name)):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
             report = _progress_callback(recorder, clock, on_progress)
-            forecasts, ablations = _ask_student(
+            forecasts, ablations = ask_student(
                 config, market, observed, student, data_dir, report, on_progress
             )
             adapter = fingerprint([config.adapter]) if config.adapter else None
@@ -191,7 +189,13 @@ def _describe_unverified(answers: int, run: str) -> dict[str, Any]:
     return {"unverified_answers": answers, "notes": [note]}
 
 
-def _ask_student(
+def _describe_task(config: BacktestConfig, strategy: str | None) -> dict[str, str]:
+    """Return what the journal keeps of a run that is not the usual one."""
+    about = {"strategy": strategy} if strategy else {}
+    return about | ({"task": config.task} if config.task is not Task.NEXT else {})
+
+
+def ask_student(
     config: BacktestConfig,
     market: MarketData,
     observed: Sequence[Observation],
