@@ -27,13 +27,15 @@ from llm.prompts import DEFAULT_WINDOW
 from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
 from strategies.baselines.catalog import baseline_predictions, is_wanted, require_available
-from strategies.baselines.names import BASELINES, holds_full_weight
+from strategies.baselines.counting import buy_and_hold
+from strategies.baselines.names import BASELINES, BENCHMARK, holds_full_weight
 from strategies.calibration import calibrate, describe_calibration
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.console import Progress
 from strategies.equity_file import build_curves, write_equity
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex, VolatilityTarget
-from strategies.market import describe_history
+from strategies.market import Benchmark, describe_history
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
@@ -121,7 +123,7 @@ def backtest(
             )
             if student is not None:
                 on_base = _progress_callback(recorder, clock, on_progress)
-                callers |= _forecast_base(config, market, data_dir, on_base)
+                callers |= forecast_base(config, market, data_dir, on_base)
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             write_equity(folder, build_curves(simulations))
             result = build_result(
@@ -133,10 +135,14 @@ def backtest(
                 forecasts.num_generated,
                 simulations,
                 strategy_name,
+                comparators=resolve_comparators(config.comparators),
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()
             result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
+            if forecasts.num_unverified:
+                result["unverified_answers"] = forecasts.num_unverified
+                result["notes"].append(_describe_unverified(forecasts.num_unverified, name))
             result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
@@ -152,7 +158,7 @@ def backtest(
     )
 
 
-def _forecast_base(
+def forecast_base(
     config: BacktestConfig, market: MarketData, data_dir: Path, on_progress: StudentProgress
 ) -> dict[str, Sequence[Prediction]]:
     """Return, where it is wanted, what the student forecasts without its adapter, from the same prompts."""
@@ -163,6 +169,13 @@ def _forecast_base(
     observed = build_observations(market.bars, market.news, window=student.window, start=market.start)
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
         return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
+
+
+def _describe_unverified(answers: int, run: str) -> str:
+    return (
+        f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
+        f"closecall check parity {run} --ask 50."
+    )
 
 
 def _calibrate(
@@ -260,7 +273,35 @@ def simulate_all(
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
     on_progress("trading bars", total, total)
+    if market.benchmark is not None:
+        held = _hold_benchmark(spec, market, market.benchmark, observed)
+        # It is no forecast of what is traded, so that none is scored.
+        simulations[BENCHMARK] = SimulationResult(calls=(), engine=held)
     return simulations
+
+
+def _hold_benchmark(
+    spec: RunSpec, market: MarketData, benchmark: Benchmark, observed: Sequence[Observation]
+) -> EngineResult:
+    """Return what buying the benchmark at the first decision and holding it comes to."""
+    symbol = benchmark.instrument.symbol
+    bars = {symbol: [bar for bar in benchmark.bars if bar.closes_at > market.start]}
+    first = min((seen.as_of for seen in observed), default=market.start)
+    seen = build_observations(bars, (), window=1, start=market.start, minimum=1)
+    calls = buy_and_hold([each for each in seen if each.as_of >= first], bars)
+    sizing = replace(spec.sizing, cap=spec.sizing.cap * len(spec.instruments))
+    return run_engine(
+        build_slices(bars[symbol], ()),
+        strategy=BuyAndHold,
+        settings={"calls": PredictionIndex(calls), "sizing": sizing},
+        instruments={symbol: benchmark.instrument},
+        costs={symbol: benchmark.costs},
+        calendars={benchmark.instrument.calendar: benchmark.calendar},
+        cash=spec.cash,
+        rates=market.rates,
+        resize_orders=spec.resize_orders,
+        keep_steps=False,
+    )
 
 
 def _simulate(

@@ -26,6 +26,7 @@ from llm.student import Student
 from llm.worker.messages import decode_day
 from strategies.backtest import simulate_all
 from strategies.baselines.catalog import baseline_predictions
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, load_market_data
 from strategies.paper.files import decode_config
@@ -299,6 +300,7 @@ def _build_result(
         answering,
         len(whole.calls),
         simulations,
+        comparators=resolve_comparators(whole.config.comparators),
         adapted=whole.config.adapter is not None,
     )
     return result, simulations

@@ -22,6 +22,7 @@ from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
 from strategies.backtest import simulate_all
 from strategies.baselines.catalog import baseline_predictions
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig, student_settings
 from strategies.console import Progress
 from strategies.equity_file import build_curves, write_equity
@@ -168,7 +169,17 @@ def _finish_run(
     simulations = simulate_all(spec, data, observed, forecasters, recorder, on_progress)
     write_equity(data_dir / "runs" / name, build_curves(simulations))
     adapted = plan.config.adapter is not None
-    result = build_result(name, spec, data, observed, plan.student, 0, simulations, adapted=adapted)
+    result = build_result(
+        name,
+        spec,
+        data,
+        observed,
+        plan.student,
+        0,
+        simulations,
+        comparators=resolve_comparators(plan.config.comparators),
+        adapted=adapted,
+    )
     del result["asked"]  # prompts answered before a restart are not counted
     result |= build_report(plan, arms, simulations, record)
     result["digests"]["promotions"] = row_digest(

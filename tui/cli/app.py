@@ -11,6 +11,7 @@ from tui.cli.config_options import config_options
 from tui.cli.dash import dash
 from tui.cli.data import check_app, collect, fetch_app
 from tui.cli.forecast import forecast
+from tui.cli.lookahead import check_lookahead as _check_lookahead  # noqa: F401  # adds its command
 from tui.cli.models import models_app
 from tui.cli.options import (
     AsJson,
@@ -32,6 +33,7 @@ from tui.cli.progress import ProgressDisplay
 from tui.cli.runs import compare, report, runs_app
 from tui.cli.storage import data_app
 from tui.cli.student import student_app
+from tui.cli.sweep import sweep
 from tui.cli.training import retrain, train_app, walkforward
 
 app = typer.Typer(
@@ -127,5 +129,5 @@ for name, group in {
     "bench": bench_app,
 }.items():
     app.add_typer(group, name=name)
-for command in (report, compare, forecast, walkforward, retrain, collect, dash):
+for command in (report, compare, sweep, forecast, walkforward, retrain, collect, dash):
     app.command()(command)
