@@ -17,6 +17,7 @@ from strategies.monitor.descriptions import action_text, call_text, decision_tex
 from strategies.paper.files import journal_path
 from strategies.paper.results import score_session
 from strategies.paper_runtime.control import require_session
+from strategies.recorded_run import write_parity
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.result_table import create_console, print_result
 from strategies.runs import JOURNAL
@@ -185,12 +186,16 @@ def check_replay(data_dir: Path, name: str, ask: int = 0) -> dict[str, Any]:
     """
     run = data_dir / "runs" / name / JOURNAL
     is_run = run.is_file() and not journal_path(data_dir, name).is_file()
-    with Journal.open(run if is_run else require_session(data_dir, name), name) as journal:
+    path = run if is_run else require_session(data_dir, name)
+    with Journal.open(path, name) as journal:
+        # A session that runs may grow meanwhile; then the chain before does not fit any more.
+        chain = journal.last_chain
         report = check_run_replay(journal) if is_run else check_session_replay(journal)
         answers = check_answers(journal, data_dir, ask=ask)
     stated = {**asdict(answers), "proved": answers.proved}
     equal = report.equal and answers.proved
     encoded: dict[str, Any] = to_jsonable({**asdict(report), "answers": stated, "equal": equal})
+    write_parity(path.parent, encoded, chain)
     return encoded
 
 
