@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-hostile bench-no-edge bench-server bench-verdicts bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash bench-scale picture bench-scoring
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-hostile bench-no-edge bench-server bench-verdicts bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash bench-scale picture bench-report bench-scoring
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -101,6 +101,9 @@ bench-paper-kills: $(READY) ## kill a replayed session 200 times (KILLS=… SEED
 
 bench-dash: $(READY) ## the dashboard beside a journal of a million events (about five minutes)
 	$(BIN)/python -m tests.stress.dashboard_speed
+
+bench-report: $(READY) ## size of a report of 20 symbols over ten years with every baseline
+	$(BIN)/python -m tests.stress.report_size
 
 bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
 	$(BIN)/closecall bench grpo --json

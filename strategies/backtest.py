@@ -111,14 +111,12 @@ def backtest(
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if market.rates is not None:
             recorder.append(encode(market.rates, started_at))
-        about = {"strategy": strategy_name} if strategy_name else {}
-        about |= {"task": config.task} if config.task is not Task.NEXT else {}
-        for event in encode_run_inputs(spec, market, started_at, about):
+        for event in encode_run_inputs(spec, market, started_at, _describe_task(config, strategy_name)):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
             report = _progress_callback(recorder, clock, on_progress)
-            forecasts, ablations = _ask_student(
+            forecasts, ablations = ask_student(
                 config, market, observed, student, data_dir, report, on_progress
             )
             adapter = fingerprint([config.adapter]) if config.adapter else None
@@ -144,10 +142,8 @@ def backtest(
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()
-            result |= calibration | ablations | {"notes": [*result["notes"], *calibration.get("notes", ())]}
-            if forecasts.num_unverified:
-                result["unverified_answers"] = forecasts.num_unverified
-                result["notes"].append(_describe_unverified(forecasts.num_unverified, name))
+            unverified = _describe_unverified(forecasts.num_unverified, name)
+            result |= _add_notes(result, calibration, ablations, unverified)
             result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
@@ -176,14 +172,30 @@ def forecast_base(
         return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
 
 
-def _describe_unverified(answers: int, run: str) -> str:
-    return (
+def _add_notes(result: Mapping[str, Any], *parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what parts add to a result; the notes of all follow each other."""
+    notes = [note for part in (result, *parts) for note in part.get("notes", ())]
+    return {key: value for part in parts for key, value in part.items()} | {"notes": notes}
+
+
+def _describe_unverified(answers: int, run: str) -> dict[str, Any]:
+    """Return what the result says of answers without a seal."""
+    if not answers:
+        return {}
+    note = (
         f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
         f"closecall check parity {run} --ask 50."
     )
+    return {"unverified_answers": answers, "notes": [note]}
 
 
-def _ask_student(
+def _describe_task(config: BacktestConfig, strategy: str | None) -> dict[str, str]:
+    """Return what the journal keeps of a run that is not the usual one."""
+    about = {"strategy": strategy} if strategy else {}
+    return about | ({"task": config.task} if config.task is not Task.NEXT else {})
+
+
+def ask_student(
     config: BacktestConfig,
     market: MarketData,
     observed: Sequence[Observation],

@@ -15,6 +15,7 @@ from engine.metrics.accuracy import is_hit
 from engine.metrics.registry import MetricTable, table_metrics
 from engine.model import Forecast
 from engine.outcomes import Outcome
+from strategies.conclusions import direction_verdict
 from strategies.recorded_run import RecordedRun
 from strategies.report.series import daily_values, trading_day
 from strategies.results import STUDENT
@@ -78,8 +79,6 @@ def compare_runs(runs: Sequence[RecordedRun]) -> dict[str, Any]:
 
 def _describe(run: RecordedRun) -> dict[str, Any]:
     result = run.result
-    verdicts = result.get("verdicts") or {}
-    direction = verdicts.get("direction", {}).get("result") or result.get("verdict")
     return {
         "run": run.name,
         "kind": run.kind.value,
@@ -88,7 +87,7 @@ def _describe(run: RecordedRun) -> dict[str, Any]:
         "start": result["start"],
         "end": result["end"],
         "simulated": result["simulated"],
-        "verdict": direction,
+        "verdict": direction_verdict(result),
     }
 
 

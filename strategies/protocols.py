@@ -69,7 +69,7 @@ def list_protocols(result: Mapping[str, Any]) -> list[str]:
 
 def describe_protocols(protocols: Sequence[Protocol]) -> list[str]:
     """Return a line for each state that occurs: the protocols in it, with the reasons."""
-    lines = []
+    lines: list[str] = []
     for state in ProtocolState:
         named = [f"{each.name} ({each.reason})" for each in protocols if each.state is state]
         if named:

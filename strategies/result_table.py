@@ -122,9 +122,8 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
     tables = "".join(_render_table(("", *callers), rows) for callers, rows in _score_tables(result))
     if ablations := list_ablations(result):
         tables += _render_table(HEADER, ablations)
-    notes = "<br>".join(
-        map(escape, (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE))
-    )
+    lines = (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE)
+    notes = "<br>".join(map(escape, lines))
     return f"<div><b>{title}</b><br>{'<br>'.join(counts)}{tables}{notes}</div>"
 
 

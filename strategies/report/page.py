@@ -14,6 +14,7 @@ from engine.errors import DataError
 from engine.metrics.accuracy import collect_columns, is_hit
 from engine.metrics.breakdown import compute_breakdown
 from engine.outcomes import Scored
+from strategies.comparators import describe_comparator
 from strategies.conclusions import NOTICE, describe_account, list_conclusions
 from strategies.console import pluralize
 from strategies.protocols import SOURCE, judge_protocols
@@ -243,7 +244,7 @@ def _build_card(claim: str, verdict: Mapping[str, Any]) -> Card:
         scale, pattern, unit = _DIFFERENCES.get(claim, (1, "+.4f", ""))
         lines.append(f"{difference * scale:{pattern}} {unit}".strip())
     if comparator := verdict.get("comparator"):
-        lines.append(f"against {str(comparator).replace('_', ' ')}")
+        lines.append(f"against {describe_comparator(str(comparator))}")
     if (e_value := verdict.get("e_value")) is not None:
         level = verdict.get("level")
         enough = f" ({1 / level:,.0f} is enough)" if level else ""
@@ -253,7 +254,7 @@ def _build_card(claim: str, verdict: Mapping[str, Any]) -> Card:
         more = "" if effective is None else f", {effective:,.0f} effective"
         lines.append(f"{pluralize(days, 'day')}{more}")
     if conclusion == "inconclusive" and (needed := verdict.get("days_needed")) is not None:
-        lines.append(f"about {needed:,.0f} days needed")
+        lines.append(f"if real, about {needed:,.0f} days would do")
     return Card(
         claim=_CLAIMS.get(claim, claim.replace("_", " ").capitalize()),
         result=conclusion,
@@ -293,10 +294,17 @@ def _build_figures(result: Mapping[str, Any]) -> list[Figure]:
 
 def _list_conclusions(result: Mapping[str, Any]) -> list[str]:
     try:
-        return list_conclusions(result)
+        lines = list_conclusions(result)
     except (KeyError, TypeError, ValueError):
         # A result of another version lacks what a sentence needs; the report shows what there is.
         return []
+    joined: list[str] = []
+    for line in lines:
+        if line.startswith(" ") and joined:  # what a verdict rests on, indented under it in a table
+            joined[-1] += f" {line.strip()}"
+        else:
+            joined.append(line)
+    return joined
 
 
 def _draw_forecasting(result: Mapping[str, Any], scored: Sequence[Scored]) -> list[tuple[str, Chart]]:

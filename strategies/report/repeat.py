@@ -47,12 +47,12 @@ def describe_repetition(run: RecordedRun) -> Repetition:
         return Repetition(command=shlex.join(words), toml="", notes=notes)
     command = _COMMANDS[run.kind]
     windows = _walkforward_words(run.result)
-    words = list(_list_words(BacktestConfig, changed))
-    if None in words:
+    flags = list(_list_words(BacktestConfig, changed))
+    if None in flags:
         text = "\n".join(_toml_lines(changed)) + "\n"
         return Repetition(command=f"{command} --config {FILE}{windows}", toml=text, notes=notes)
     return Repetition(
-        command=shlex.join([*command.split(), *filter(None, words)]) + windows, toml="", notes=notes
+        command=shlex.join([*command.split(), *filter(None, flags)]) + windows, toml="", notes=notes
     )
 
 

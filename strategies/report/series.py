@@ -154,7 +154,7 @@ def reliability(result: Mapping[str, Any], scored: Sequence[Scored]) -> dict[str
     known = moved.token_probability == moved.token_probability  # false for NaN
     stated = score_calibration(moved.probability, rose)
     token = score_calibration(moved.token_probability[known], rose[known])
-    return {name: bins for name, bins in describe_reliability(stated, token).items() if bins}
+    return {name: [*bins] for name, bins in describe_reliability(stated, token).items() if bins}
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:

@@ -44,11 +44,9 @@ def signed(value: float | None, pattern: str = "+,.1%") -> Cell:
     return number(value, pattern, tone)
 
 
+_COUNTS = ("n", "n_open", "days", "ties", "abstentions", "pending", "suspended")
 _GROUPS = {
-    "Direction": (
-        *("n_open", "days", "ties", "abstentions", "pending", "suspended", "accuracy", "balanced"),
-        *("matthews", "pesaran"),
-    ),
+    "Direction": ("accuracy", "balanced", "matthews", "pesaran"),
     "Probability": ("brier", "log_score", "calibration"),
     "Close": ("close_",),
     "Trading": (
@@ -92,6 +90,7 @@ def score_tables(
         stated = metric.label and any(scores[name].get(metric.key) is not None for name in order)
         if stated and not metric.key.endswith("_high"):  # it is in the column of its lower bound
             grouped[_group(metric.key)].append(metric)
+    grouped["Direction"].sort(key=lambda metric: metric.key in _COUNTS)  # what was counted comes last
     return [
         Table(
             caption=group,
@@ -107,7 +106,7 @@ def score_tables(
 
 
 def _group(key: str) -> str:
-    if key == "n":
+    if key in _COUNTS:
         return "Direction"
     return next((group for group, starts in _GROUPS.items() if key.startswith(starts)), _RETURN)
 

@@ -186,8 +186,8 @@ def check_replay(data_dir: Path, name: str, ask: int = 0) -> dict[str, Any]:
     """
     run = data_dir / "runs" / name / JOURNAL
     is_run = run.is_file() and not journal_path(data_dir, name).is_file()
-    place = run if is_run else require_session(data_dir, name)
-    with Journal.open(place, name) as journal:
+    path = run if is_run else require_session(data_dir, name)
+    with Journal.open(path, name) as journal:
         # A session that runs may grow meanwhile; then the chain before does not fit any more.
         chain = journal.last_chain
         report = check_run_replay(journal) if is_run else check_session_replay(journal)
@@ -195,7 +195,7 @@ def check_replay(data_dir: Path, name: str, ask: int = 0) -> dict[str, Any]:
     stated = {**asdict(answers), "proved": answers.proved}
     equal = report.equal and answers.proved
     encoded: dict[str, Any] = to_jsonable({**asdict(report), "answers": stated, "equal": equal})
-    write_parity(place.parent, encoded, chain)
+    write_parity(path.parent, encoded, chain)
     return encoded
 
 

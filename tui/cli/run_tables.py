@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
-from strategies.conclusions import shorten_symbols
+from strategies.conclusions import direction_verdict, shorten_symbols
 from strategies.console import pluralize
 from strategies.result_table import create_console
 from strategies.settings_difference import find_differences, format_value, list_changed
@@ -78,13 +78,8 @@ def _describe_run(run: Any, *, wide: bool) -> list[str]:
         str(trader),
         *places,
         *(metric.show(student.get(metric.key)) for metric in metrics),
-        _direction_verdict(result),
+        direction_verdict(result),
     ]
-
-
-def _direction_verdict(result: Mapping[str, Any]) -> str:
-    verdicts = result.get("verdicts") or {}
-    return str(verdicts.get("direction", {}).get("result") or result.get("verdict") or "-")
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
