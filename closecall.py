@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from strategies.market_data import MarketData
     from strategies.results import Result
     from strategies.strategy import Strategy
+    from strategies.sweep import Sweep, sweep
     from training.rewards import RewardPart, add_reward_part
     from training.walkforward.api import walkforward
 
@@ -40,12 +41,14 @@ __all__ = [
     "Strategy",
     "Student",
     "StudentError",
+    "Sweep",
     "UsageError",
     "add_reward_part",
     "backtest",
     "check_lookahead",
     "format_answer",
     "simulate",
+    "sweep",
     "walkforward",
 ]
 

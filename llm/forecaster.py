@@ -17,11 +17,15 @@ _KEEP_EVERY = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecasts:
-    """The calls of a run in the order of its observations, with their prompts, and how many were asked."""
+    """The calls of a run in the order of its observations, with their prompts, and how many were asked.
+
+    `num_unverified` answers come from the ledger and have no valid seal (`llm.answer_cache.Seal`).
+    """
 
     calls: tuple[Prediction, ...]
     prompts: tuple[str, ...]
     num_generated: int
+    num_unverified: int = 0
 
 
 def view(observation: Observation, task: Task) -> Observation:
@@ -73,7 +77,13 @@ def forecast(
     calls = tuple(
         read_answer(answer, observation, task) for answer, observation in zip(answers, observed, strict=True)
     )
-    return Forecasts(calls=calls, prompts=tuple(prompts), num_generated=num_generated)
+    digests = dict.fromkeys(answer_digest(student.fingerprint, prompt) for prompt in prompts)
+    return Forecasts(
+        calls=calls,
+        prompts=tuple(prompts),
+        num_generated=num_generated,
+        num_unverified=ledger.count_unverified(list(digests)),
+    )
 
 
 _Asked = tuple[Sequence[str], Sequence[str], int]

@@ -17,5 +17,7 @@ PUBLIC = {
     "check_lookahead": "strategies.lookahead.api",
     "format_answer": "llm.answers",
     "simulate": "strategies.api",
+    "sweep": "strategies.sweep",
+    "Sweep": "strategies.sweep",
 }
 """The public names and the modules that define them, which are imported at the first use."""

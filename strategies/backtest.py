@@ -21,24 +21,34 @@ from engine.trading.runner import run as run_engine
 from engine.trading.strategy import SliceStrategy
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
-from llm.forecaster import NO_FORECASTS, forecast
+from llm.forecaster import NO_FORECASTS, Forecasts, forecast
 from llm.model_files import fingerprint
 from llm.prompts import DEFAULT_WINDOW
 from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
+from strategies.ablations import run_ablations
 from strategies.baselines.catalog import baseline_predictions, is_wanted, require_available
-from strategies.baselines.names import BASELINES, holds_full_weight
+from strategies.baselines.counting import buy_and_hold
+from strategies.baselines.names import BASELINES, BENCHMARK, holds_full_weight
 from strategies.calibration import calibrate, describe_calibration
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.console import Progress
+from strategies.equity_file import build_curves, write_equity
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex, VolatilityTarget
-from strategies.market import describe_history
+from strategies.market import Benchmark, describe_history
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
 from strategies.sizing import volatility, volatility_shares
-from strategies.students import recorded_settings, require_next_close, settle_student
+from strategies.students import (
+    names_student,
+    recorded_settings,
+    require_next_close,
+    require_student,
+    settle_student,
+)
 from strategies.trials import record_trial
 
 if TYPE_CHECKING:
@@ -79,11 +89,12 @@ def backtest(
         require_free(config.out, overwrite=config.overwrite)
     if strategy is not None:
         require_next_close(config, "a strategy")
+        require_student(config, student)
     on_progress("reading", 0, 0)
     began_at = clock()
     market = data or load_market_data(config, data_dir, on_progress)
     asked = config
-    if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
+    if student is None and (strategy is None or names_student(config)):
         config, market, student = settle_student(config, market, load_student)
     elif student is not None and not market.is_simulated:
         market = replace(market, notes=(*market.notes, *describe_history(market, config, student.window)))
@@ -106,11 +117,10 @@ def backtest(
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
-            forecasts = NO_FORECASTS
-            if student is not None:
-                with AnswerCache(data_dir / "ledger.sqlite") as cache:
-                    report = _progress_callback(recorder, clock, on_progress)
-                    forecasts = forecast(observed, student, cache, report, config.task)
+            report = _progress_callback(recorder, clock, on_progress)
+            forecasts, ablations = _ask_student(
+                config, market, observed, student, data_dir, report, on_progress
+            )
             adapter = fingerprint([config.adapter]) if config.adapter else None
             calls, calibration = _calibrate(config, forecasts.calls, market)
             for call, stated, prompt in zip(calls, forecasts.calls, forecasts.prompts, strict=True):
@@ -118,10 +128,9 @@ def backtest(
             callers = {STUDENT: calls} | baseline_predictions(
                 config, market, observed, forecasts.calls or observed
             )
-            if student is not None:
-                on_base = _progress_callback(recorder, clock, on_progress)
-                callers |= _forecast_base(config, market, data_dir, on_base)
+            callers |= forecast_base(config, market, data_dir, report) if student is not None else {}
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
+            write_equity(folder, build_curves(simulations))
             result = build_result(
                 name,
                 spec,
@@ -131,10 +140,14 @@ def backtest(
                 forecasts.num_generated,
                 simulations,
                 strategy_name,
+                comparators=resolve_comparators(config.comparators),
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()
-            result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
+            result |= calibration | ablations | {"notes": [*result["notes"], *calibration.get("notes", ())]}
+            if forecasts.num_unverified:
+                result["unverified_answers"] = forecasts.num_unverified
+                result["notes"].append(_describe_unverified(forecasts.num_unverified, name))
             result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
@@ -150,7 +163,7 @@ def backtest(
     )
 
 
-def _forecast_base(
+def forecast_base(
     config: BacktestConfig, market: MarketData, data_dir: Path, on_progress: StudentProgress
 ) -> dict[str, Sequence[Prediction]]:
     """Return, where it is wanted, what the student forecasts without its adapter, from the same prompts."""
@@ -161,6 +174,40 @@ def _forecast_base(
     observed = build_observations(market.bars, market.news, window=student.window, start=market.start)
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
         return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
+
+
+def _describe_unverified(answers: int, run: str) -> str:
+    return (
+        f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
+        f"closecall check parity {run} --ask 50."
+    )
+
+
+def _ask_student(
+    config: BacktestConfig,
+    market: MarketData,
+    observed: Sequence[Observation],
+    student: Student | None,
+    data_dir: Path,
+    report: StudentProgress,
+    on_progress: Progress,
+) -> tuple[Forecasts, dict[str, Any]]:
+    """Return the student's forecasts, and what the result says of their ablations."""
+    if student is None:
+        return NO_FORECASTS, {}
+    with AnswerCache(data_dir / "ledger.sqlite") as cache:
+        forecasts = forecast(observed, student, cache, report, config.task)
+        if not config.ablate:
+            return forecasts, {}
+        return forecasts, run_ablations(
+            forecasts,
+            observed,
+            student,
+            config=config,
+            market=market,
+            cache=cache,
+            on_progress=on_progress,
+        )
 
 
 def _calibrate(
@@ -258,7 +305,35 @@ def simulate_all(
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
     on_progress("trading bars", total, total)
+    if market.benchmark is not None:
+        held = _hold_benchmark(spec, market, market.benchmark, observed)
+        # It is no forecast of what is traded, so that none is scored.
+        simulations[BENCHMARK] = SimulationResult(calls=(), engine=held)
     return simulations
+
+
+def _hold_benchmark(
+    spec: RunSpec, market: MarketData, benchmark: Benchmark, observed: Sequence[Observation]
+) -> EngineResult:
+    """Return what buying the benchmark at the first decision and holding it comes to."""
+    symbol = benchmark.instrument.symbol
+    bars = {symbol: [bar for bar in benchmark.bars if bar.closes_at > market.start]}
+    first = min((seen.as_of for seen in observed), default=market.start)
+    seen = build_observations(bars, (), window=1, start=market.start, minimum=1)
+    calls = buy_and_hold([each for each in seen if each.as_of >= first], bars)
+    sizing = replace(spec.sizing, cap=spec.sizing.cap * len(spec.instruments))
+    return run_engine(
+        build_slices(bars[symbol], ()),
+        strategy=BuyAndHold,
+        settings={"calls": PredictionIndex(calls), "sizing": sizing},
+        instruments={symbol: benchmark.instrument},
+        costs={symbol: benchmark.costs},
+        calendars={benchmark.instrument.calendar: benchmark.calendar},
+        cash=spec.cash,
+        rates=market.rates,
+        resize_orders=spec.resize_orders,
+        keep_steps=False,
+    )
 
 
 def _simulate(

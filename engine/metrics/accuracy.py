@@ -74,11 +74,12 @@ def decision_day(prediction: Prediction) -> date:
 
     A coin's day ends at midnight and a stock's some hours before; both belong to the same date.
     """
-    return _day_ending(prediction.as_of)
+    return day_ending(prediction.as_of)
 
 
 @lru_cache(maxsize=64)  # all symbols of a market close at one instant
-def _day_ending(at: datetime) -> date:
+def day_ending(at: datetime) -> date:
+    """Return the UTC date that contains an instant or ends at it."""
     return (at.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 

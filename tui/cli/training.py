@@ -30,7 +30,7 @@ _TRAINING = tuple(
     "walkforward.*",
     "*",
     "market.*",
-    without=(*_TRADING, "feeds", "task", "calibrate", "market.headlines"),
+    without=(*_TRADING, "feeds", "task", "calibrate", "ablate", "market.headlines"),
     texts={"start": "First day of the history."},
 )
 def walkforward(
