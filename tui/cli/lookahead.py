@@ -42,7 +42,7 @@ def check_lookahead(
     ] = None,
     points: Annotated[
         int, typer.Option(min=2, max=1000, help="Closes at which later data are cut and altered.")
-    ] = 8,
+    ] = 6,
     config: ConfigFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
