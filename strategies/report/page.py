@@ -248,7 +248,8 @@ def _build_card(claim: str, verdict: Mapping[str, Any]) -> Card:
     if (e_value := verdict.get("e_value")) is not None:
         level = verdict.get("level")
         enough = f" ({1 / level:,.0f} is enough)" if level else ""
-        lines.append(f"e = {_shorten(float(e_value))}{enough}")
+        shown = f"= {e_value:.3g}" if e_value < 1000 else "> 1,000"
+        lines.append(f"e {shown}{enough}")
     if (days := verdict.get("days")) is not None:
         effective = verdict.get("effective_days")
         more = "" if effective is None else f", {effective:,.0f} effective"
@@ -261,10 +262,6 @@ def _build_card(claim: str, verdict: Mapping[str, Any]) -> Card:
         sign=_SYMBOLS.get(conclusion, "◆"),
         lines=tuple(lines),
     )
-
-
-def _shorten(value: float) -> str:
-    return f"{value:.3g}" if 0.001 <= value < 1e5 else f"{value:.1e}"
 
 
 def _build_figures(result: Mapping[str, Any]) -> list[Figure]:
