@@ -5,6 +5,7 @@ Times are timezone-aware UTC, prices are in the quote currency, returns are frac
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -118,11 +119,19 @@ class Bar:
         return flat
 
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+def _remove_half_pairs(text: str) -> str:
+    return text if text.isascii() else _HALF_PAIR.sub("", text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewsItem:
     """A dated text. Without symbols it concerns the whole market.
 
-    `available_at` is the first instant at which a decision may use it; feeds compute it.
+    `available_at` is the first instant at which a decision may use it; feeds compute it. Halves of surrogate
+    pairs are removed from all texts: UTF-8 has no bytes for them, so that no journal could hold the item.
     """
 
     id: str
@@ -137,6 +146,10 @@ class NewsItem:
     symbols: frozenset[str]
 
     def __post_init__(self) -> None:
+        for name in ("id", "source", "title", "text"):
+            object.__setattr__(self, name, _remove_half_pairs(getattr(self, name)))
+        if not all(map(str.isascii, self.symbols)):
+            object.__setattr__(self, "symbols", frozenset(map(_remove_half_pairs, self.symbols)))
         require_utc(self.published_at, "published_at")
         require_utc(self.available_at, "available_at")
         if self.first_seen_at is not None:

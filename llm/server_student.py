@@ -9,6 +9,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from copy import copy
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from itertools import islice
@@ -19,6 +21,7 @@ from engine.journal.canonical import canonical_json
 from engine.model import Observation
 from llm.answers import add_probability
 from llm.known_models import known_model
+from llm.masking import Names
 from llm.prompts import Messages, PromptTemplate, find_template, fit_to_token_budget, fold_system_message
 from llm.server_client import Completion, ServerClient, parse_address
 from llm.server_probe import Server, probe_server, require_model
@@ -100,6 +103,13 @@ class ServerStudent:
             "thinking": self._thinking_request([{"role": "user", "content": ""}]) if self._thinks else None,
         }
         return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+    def with_mask(self, names: Names | None) -> "ServerStudent":
+        """Return the student with prompts that mask these names, or none."""
+        twin = copy(self)
+        twin._wanted = replace(self._wanted, mask=names is not None, names=names or ())
+        twin.template = _select_template(twin._wanted)
+        return twin
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from engine.errors import StudentError
 from engine.model import Observation
+from llm.masking import Names
 from llm.prompts import PromptTemplate
 
 
@@ -55,6 +56,14 @@ class BatchedStudent(Protocol):
 
     def answer_batches(self, prompts: Sequence[str], on_progress: Progress) -> Iterator[Mapping[int, str]]:
         """Yield the answers by the place of their prompt, in any order."""
+
+
+@runtime_checkable
+class MaskableStudent(Protocol):
+    """A student whose prompts have names and dates, or masks in their place."""
+
+    def with_mask(self, names: Names | None) -> Student:
+        """Return the same student with prompts that mask these names, or none; weights are shared."""
 
 
 class TrainableStudent(Student, Protocol):

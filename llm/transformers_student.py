@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from llm.chat import PLAIN_TEMPLATE, load_tokenizer, render, takes_system_messag
 from llm.decoding.modes import ANSWER_TOKENS, ProgramFactory
 from llm.known_models import known_model
 from llm.loading import describe_arithmetic, load_model, translate_errors
+from llm.masking import Names
 from llm.model_files import (
     SAMPLING,
     adapter_base,
@@ -104,6 +107,14 @@ class TransformersStudent:
             *self._decoding,
             *without,
         )
+
+    def with_mask(self, names: Names | None) -> "TransformersStudent":
+        """Return the student with prompts that mask these names, or none; it has the weights read so far."""
+        twin = copy(self)
+        twin._wanted = replace(self._wanted, mask=names is not None, names=names or ())
+        twin.template = _select_template(twin._wanted, self._folder)
+        vars(twin).pop("fingerprint", None)  # it is that of the former template
+        return twin
 
     @property
     def _decoding(self) -> tuple[str, ...]:

@@ -21,11 +21,12 @@ from engine.trading.runner import run as run_engine
 from engine.trading.strategy import SliceStrategy
 from llm.answer_cache import AnswerCache
 from llm.backends import load_student
-from llm.forecaster import NO_FORECASTS, forecast
+from llm.forecaster import NO_FORECASTS, Forecasts, forecast
 from llm.model_files import fingerprint
 from llm.prompts import DEFAULT_WINDOW
 from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
+from strategies.ablations import run_ablations
 from strategies.baselines.catalog import baseline_predictions, is_wanted, require_available
 from strategies.baselines.counting import buy_and_hold
 from strategies.baselines.names import BASELINES, BENCHMARK, holds_full_weight
@@ -41,7 +42,13 @@ from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, create_run, export, require_free
 from strategies.sizing import volatility, volatility_shares
-from strategies.students import recorded_settings, require_next_close, settle_student
+from strategies.students import (
+    names_student,
+    recorded_settings,
+    require_next_close,
+    require_student,
+    settle_student,
+)
 from strategies.trials import record_trial
 
 if TYPE_CHECKING:
@@ -82,11 +89,12 @@ def backtest(
         require_free(config.out, overwrite=config.overwrite)
     if strategy is not None:
         require_next_close(config, "a strategy")
+        require_student(config, student)
     on_progress("reading", 0, 0)
     began_at = clock()
     market = data or load_market_data(config, data_dir, on_progress)
     asked = config
-    if student is None and (strategy is None or config.model_fields_set & {"student", "adapter"}):
+    if student is None and (strategy is None or names_student(config)):
         config, market, student = settle_student(config, market, load_student)
     elif student is not None and not market.is_simulated:
         market = replace(market, notes=(*market.notes, *describe_history(market, config, student.window)))
@@ -103,17 +111,14 @@ def backtest(
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if market.rates is not None:
             recorder.append(encode(market.rates, started_at))
-        about = {"strategy": strategy_name} if strategy_name else {}
-        about |= {"task": config.task} if config.task is not Task.NEXT else {}
-        for event in encode_run_inputs(spec, market, started_at, about):
+        for event in encode_run_inputs(spec, market, started_at, _describe_task(config, strategy_name)):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
-            forecasts = NO_FORECASTS
-            if student is not None:
-                with AnswerCache(data_dir / "ledger.sqlite") as cache:
-                    report = _progress_callback(recorder, clock, on_progress)
-                    forecasts = forecast(observed, student, cache, report, config.task)
+            report = _progress_callback(recorder, clock, on_progress)
+            forecasts, ablations = ask_student(
+                config, market, observed, student, data_dir, report, on_progress
+            )
             adapter = fingerprint([config.adapter]) if config.adapter else None
             calls, calibration = _calibrate(config, forecasts.calls, market)
             for call, stated, prompt in zip(calls, forecasts.calls, forecasts.prompts, strict=True):
@@ -121,9 +126,7 @@ def backtest(
             callers = {STUDENT: calls} | baseline_predictions(
                 config, market, observed, forecasts.calls or observed
             )
-            if student is not None:
-                on_base = _progress_callback(recorder, clock, on_progress)
-                callers |= forecast_base(config, market, data_dir, on_base)
+            callers |= forecast_base(config, market, data_dir, report) if student is not None else {}
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
             write_equity(folder, build_curves(simulations))
             result = build_result(
@@ -139,10 +142,8 @@ def backtest(
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()
-            result |= calibration | {"notes": [*result["notes"], *calibration.get("notes", ())]}
-            if forecasts.num_unverified:
-                result["unverified_answers"] = forecasts.num_unverified
-                result["notes"].append(_describe_unverified(forecasts.num_unverified, name))
+            unverified = _describe_unverified(forecasts.num_unverified, name)
+            result |= _add_notes(result, calibration, ablations, unverified)
             result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
@@ -171,11 +172,54 @@ def forecast_base(
         return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
 
 
-def _describe_unverified(answers: int, run: str) -> str:
-    return (
+def _add_notes(result: Mapping[str, Any], *parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what parts add to a result; the notes of all follow each other."""
+    notes = [note for part in (result, *parts) for note in part.get("notes", ())]
+    return {key: value for part in parts for key, value in part.items()} | {"notes": notes}
+
+
+def _describe_unverified(answers: int, run: str) -> dict[str, Any]:
+    """Return what the result says of answers without a seal."""
+    if not answers:
+        return {}
+    note = (
         f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
         f"closecall check parity {run} --ask 50."
     )
+    return {"unverified_answers": answers, "notes": [note]}
+
+
+def _describe_task(config: BacktestConfig, strategy: str | None) -> dict[str, str]:
+    """Return what the journal keeps of a run that is not the usual one."""
+    about = {"strategy": strategy} if strategy else {}
+    return about | ({"task": config.task} if config.task is not Task.NEXT else {})
+
+
+def ask_student(
+    config: BacktestConfig,
+    market: MarketData,
+    observed: Sequence[Observation],
+    student: Student | None,
+    data_dir: Path,
+    report: StudentProgress,
+    on_progress: Progress,
+) -> tuple[Forecasts, dict[str, Any]]:
+    """Return the student's forecasts, and what the result says of their ablations."""
+    if student is None:
+        return NO_FORECASTS, {}
+    with AnswerCache(data_dir / "ledger.sqlite") as cache:
+        forecasts = forecast(observed, student, cache, report, config.task)
+        if not config.ablate:
+            return forecasts, {}
+        return forecasts, run_ablations(
+            forecasts,
+            observed,
+            student,
+            config=config,
+            market=market,
+            cache=cache,
+            on_progress=on_progress,
+        )
 
 
 def _calibrate(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from strategies.ablation_table import describe_basis
 from strategies.comparators import describe_comparator
 from strategies.console import pluralize
 
@@ -53,6 +54,7 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"Edge captured: {format_percent(result['edge_captured'])} of what the oracle knew.")
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
+    lines += [*_scored_lines(result), *describe_basis(result)]
     lines += [*_sharpe_lines(result), *_random_lines(result), *_suspension_lines(result)]
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
@@ -71,7 +73,23 @@ def describe_account(result: Mapping[str, Any]) -> list[str]:
     by_costs: dict[str, list[str]] = {}
     for symbol, costs in result["costs"].items():
         by_costs.setdefault(_describe_costs(costs), []).append(symbol)
-    return [*lines, *(f"Costs of {shorten_symbols(names)}: {costs}." for costs, names in by_costs.items())]
+    return [
+        *lines,
+        *(f"Costs of {shorten_symbols(names)}: {costs}." for costs, names in by_costs.items()),
+        *_delay_lines(result),
+    ]
+
+
+def _delay_lines(result: Mapping[str, Any]) -> list[str]:
+    """Say of which symbols a fill is at the instant of the decision, by what a delay would cost."""
+    by_delay: dict[float, list[str]] = {}
+    for symbol in result.get("round_the_clock", ()):  # results of earlier versions do not state it
+        by_delay.setdefault(result["costs"][symbol].get("delay_minutes", 0.0), []).append(symbol)
+    return [
+        f"Fills are at the next open, which for {shorten_symbols(symbols)} is the instant of the deciding "
+        f"close: delay cost {f'of {minutes:g} min' if minutes else 'none but latency (--delay-minutes)'}."
+        for minutes, symbols in by_delay.items()
+    ]
 
 
 def shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
@@ -89,6 +107,8 @@ def _describe_costs(costs: Mapping[str, Any]) -> str:
     if costs.get("sale_tax_bps"):
         parts.append(f"tax {costs['sale_tax_bps']:g} bp on sales")
     parts.append(f"slippage {costs['slippage_bps']:g} bp, latency {costs['latency_bps']:g} bp")
+    if costs.get("delay_minutes"):
+        parts.append(f"delay {costs['delay_minutes']:g} min at half the range of the day before")
     return ", ".join([*parts, f"borrowing {format_percent(costs['borrow_rate'])} a year"])
 
 
@@ -125,7 +145,9 @@ def _verdict_lines(result: Mapping[str, Any]) -> list[str]:
         f"Verdicts at {level:.0%} for all claims, on any day one looks; "
         f"an e-value of {1 / level:.0f} is enough."
     )
-    return [line, *(each for claim in _SCALES for each in _claim_lines(claim, verdicts[claim]))]
+    # A strategy without a student makes no forecasts, and is compared by what it earns alone.
+    shown = [claim for claim in _SCALES if result["student"] or verdicts[claim]["days"]]
+    return [line, *(each for claim in shown for each in _claim_lines(claim, verdicts[claim]))]
 
 
 def _claim_lines(claim: str, verdict: Mapping[str, Any]) -> list[str]:
@@ -173,6 +195,18 @@ def _first_version_line(verdict: Mapping[str, Any]) -> str:
     if verdict["result"] == "inconclusive" and verdict["days_needed"] is not None:
         needed = f"; such a difference would need about {verdict['days_needed']:,} days to show"
     return f"Verdict: {verdict['result']}; {against}{bounds}{needed}."
+
+
+def _scored_lines(result: Mapping[str, Any]) -> list[str]:
+    """Explain why fewer forecasts were scored than made."""
+    student = result["scores"]["student"]
+    ties, pending = student.get("ties"), student.get("pending")
+    reasons = [f"{pluralize(ties, 'tie')} (the close did not move: neither right nor wrong)"] if ties else []
+    reasons += [f"{pending:,} pending (no next bar yet)"] if pending else []
+    if not reasons:
+        return []
+    scored = f"{student['n']:,} of {pluralize(result['forecasts'], 'forecast')}"
+    return [f"Scored: {scored}; left out: {', '.join(reasons)}. Abstentions are no forecasts."]
 
 
 def _contaminated_line(result: Mapping[str, Any]) -> str:

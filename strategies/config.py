@@ -240,6 +240,7 @@ class CostsTable(Table):
     fee_bps: BasisPoints | None = None
     slippage_bps: BasisPoints | None = None
     latency_bps: BasisPoints | None = None
+    delay_minutes: NotNegative | None = None
     borrow_rate: NotNegative | None = None
     least_fee: NotNegative | None = None
     sale_tax_bps: BasisPoints | None = None
@@ -404,6 +405,13 @@ class BacktestConfig(Table):
     allow_remote: Annotated[
         bool, added_key(default=False, description="Allow a student's server on another machine.")
     ] = False
+    ablate: Annotated[
+        bool,
+        added_key(
+            default=False,
+            description="Forecast the days again without news, with other news, from prices alone, masked.",
+        ),
+    ] = False
     calibrate: Annotated[
         CalibrationMethod | None,
         added_key(description="Trade confidences calibrated on outcomes known at the time."),
@@ -432,6 +440,10 @@ class BacktestConfig(Table):
     ] = None
     latency_bps: Annotated[
         BasisPoints | None, Field(description="Cost of delay, added to slippage, basis points.")
+    ] = None
+    delay_minutes: Annotated[
+        NotNegative | None,
+        Field(description="Minutes from the open to the fill, charged by the day's range before."),
     ] = None
     borrow_rate: NotNegative | None = None
     delisting_value: Annotated[

@@ -95,7 +95,7 @@ def _split_key(key: str) -> list[str]:
         table: Any = tomllib.loads(f"{key} = 0")
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{key}: not a key; quote names with a dot, as in TOML") from error
-    parts = []
+    parts: list[str] = []
     while isinstance(table, dict):
         if len(table) != 1:
             raise UsageError(f"{key}: not a key")

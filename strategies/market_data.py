@@ -218,10 +218,7 @@ def _attach_benchmark(config: BacktestConfig, market: Market, data_dir: Path) ->
         notes = tuple(note for note in source.notes if name in note and note not in market.notes)
     instrument = source.instruments[name]
     if market.rates is None and instrument.currency != market.currency:
-        raise UsageError(
-            f"--benchmark {name}: it is quoted in {instrument.currency} and the account is in "
-            f"{market.currency}; give a rate with --rates, or choose another"
-        )
+        notes += (f"Benchmark {name} is in {instrument.currency}, the account in {market.currency}.",)
     last = market.traded_bars[-1].closes_at
     bars = [bar for bar in source.bars[name] if market.start < bar.closes_at <= last]
     if not bars:

@@ -55,11 +55,17 @@ def load_files(config: BacktestConfig, on_progress: Progress) -> Market:
             f"{config.bars[0]}: no bar from {config.start} on, the newest is of {newest}; "
             "choose an earlier --start"
         )
+    since = history_start(config)
+    for symbol, (first, last) in spans.items():
+        if (since and last < since) or (config.end and config.end < first):
+            raise DataError(
+                f"{files[symbol]}: no bar from {config.start or 'the start'} to {config.end or 'the end'}, "
+                f"its bars are of {first} to {last}; choose other dates"
+            )
     notes += describe_assumptions(config, instruments)
     notes = skipped + notes + find_unused_names(config, instruments, files)
     calendars = load_calendars(instruments, spans)
     bars: dict[str, Sequence[Bar]] = {}
-    since = history_start(config)
     for symbol, instrument in instruments.items():
         on_progress("reading bars", counts[len(bars)], counts[-1])
         bars[symbol] = read_bars(

@@ -6,7 +6,7 @@ how little the stated probability moves.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -14,14 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import DataError
-from engine.metrics.accuracy import decision_day, is_hit, proportion_ci
-from engine.model import Bar, Forecast, Observation, Prediction
+from engine.metrics.accuracy import decision_day, is_hit
+from engine.model import Forecast, Observation, Prediction
 from engine.outcomes import Outcome, OutcomeFinder
 from engine.timeline import build_observations
 from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
-from llm.masking import shift_observation
 from llm.student import Student, StudentSettings
+from strategies.alterations import (
+    Basis,
+    interval_by_day,
+    largest,
+    mean,
+    remove_news,
+    shift_dates,
+    swap_news,
+    turn_prices,
+)
 from strategies.config import BacktestConfig, student_settings
 from strategies.market_data import MarketData, load_market_data
 from strategies.students import list_names, require_next_close
@@ -41,15 +50,6 @@ class Change(StrEnum):
     NEWS_SHUFFLED = "news_shuffled"
     NEWS_TURNED = "news_turned"
     PRICES_TURNED = "prices_turned"
-
-
-class Basis(StrEnum):
-    """What the answers rest on: the student's memory of the days, their news, their prices, or nothing."""
-
-    MEMORY = "memory"
-    NEWS = "news"
-    PRICES = "prices"
-    NOTHING = "nothing"
 
 
 _NEWS_CHANGES = (Change.NEWS_REMOVED, Change.NEWS_SHUFFLED, Change.NEWS_TURNED)
@@ -145,13 +145,14 @@ def check_memory(
     masked = load(student_settings(config.model_copy(update={"mask": True}), names=names))
     decisions = _sample_decisions(market, plain.window, sample)
     seen = [decision.observation for decision in decisions]
+    returns = [decision.outcome.close_return for decision in decisions]
     rng = np.random.default_rng(config.seed)
     asked: dict[Change, tuple[Student, Sequence[Observation]]] = {
         Change.MASKED: (masked, seen),
-        Change.DATES_SHIFTED: (plain, [shift_observation(each, _SHIFT) for each in seen]),
-        Change.NEWS_REMOVED: (plain, [replace(each, news=()) for each in seen]),
-        Change.NEWS_SHUFFLED: (plain, _swap_news(decisions, rng, opposite=False)),
-        Change.NEWS_TURNED: (plain, _swap_news(decisions, rng, opposite=True)),
+        Change.DATES_SHIFTED: (plain, [shift_dates(each, _SHIFT) for each in seen]),
+        Change.NEWS_REMOVED: (plain, remove_news(seen)),
+        Change.NEWS_SHUFFLED: (plain, swap_news(seen, rng)),
+        Change.NEWS_TURNED: (plain, swap_news(seen, rng, returns)),
         Change.PRICES_TURNED: (plain, [turn_prices(each) for each in seen]),
     }
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
@@ -209,49 +210,6 @@ def _sample_decisions(market: MarketData, window: int, most: int) -> list[_Decis
     return [known[place] for place in places]
 
 
-def turn_prices(observation: Observation) -> Observation:
-    """Return the observation with every past return turned round; the last close stays."""
-    square = observation.last_close**2
-
-    def turn(bar: Bar) -> Bar:
-        return replace(
-            bar,
-            open=square / bar.open,
-            high=square / bar.low,
-            low=square / bar.high,
-            close=square / bar.close,
-        )
-
-    *before, last = (turn(bar) for bar in observation.bars)
-    # The square of a float over it may differ from it in the last digit.
-    close = min(last.high, max(last.low, observation.last_close))
-    return replace(observation, bars=(*before, replace(last, close=close)))
-
-
-def _swap_news(
-    decisions: Sequence[_Decision], rng: np.random.Generator, *, opposite: bool
-) -> list[Observation]:
-    """Return each observation with news of another day of its symbol, if asked one that ended otherwise."""
-    swapped = []
-    for decision in decisions:
-        seen, outcome = decision.observation, decision.outcome
-        others = [
-            other.observation
-            for other in decisions
-            if other.observation.news
-            and other.observation.symbol == seen.symbol
-            and other.observation.as_of != seen.as_of
-            and (not opposite or (other.outcome.close_return > 0) != (outcome.close_return > 0))
-        ]
-        if not (seen.news and others):
-            swapped.append(seen)
-            continue
-        other = others[int(rng.integers(len(others)))]
-        moved = shift_observation(other, seen.as_of - other.as_of)
-        swapped.append(replace(seen, news=moved.news))
-    return swapped
-
-
 def _measure_period(
     places: Sequence[int],
     decisions: Sequence[_Decision],
@@ -274,8 +232,8 @@ def _measure_period(
     }
     scored = [(call, is_hit(call, outcome)) for call, outcome in zip(calls, outcomes, strict=True)]
     hits = [(call, float(hit)) for call, hit in scored if hit is not None]
-    low, high = _interval(hits, low=0.0)
-    accuracy = _mean([hit for _, hit in hits])
+    low, high = interval_by_day(hits, low=0.0) or (None, None)
+    accuracy = mean([hit for _, hit in hits])
     return PeriodEffects(
         decisions=len(places),
         accuracy=accuracy,
@@ -293,20 +251,20 @@ def _measure_effect(asked: Sequence[tuple[Prediction, Prediction, Outcome]]) -> 
         for call, other, outcome in asked
         if isinstance(call, Forecast) and isinstance(other, Forecast)
     ]
-    flips = _mean([float(call.direction is not other.direction) for call, other, _ in pairs])
-    moved = _mean([abs(call.probability_up - other.probability_up) for call, other, _ in pairs])
+    flips = mean([float(call.direction is not other.direction) for call, other, _ in pairs])
+    moved = mean([abs(call.probability_up - other.probability_up) for call, other, _ in pairs])
     costs = [
         (call, float(is_hit(call, outcome) or False) - float(is_hit(other, outcome) or False))
         for call, other, outcome in pairs
     ]
-    low, high = _interval(costs, low=-1.0)
+    low, high = interval_by_day(costs, low=-1.0) or (None, None)
     return Effect(
         n=len(pairs),
         flip_rate=flips,
         prediction_consistency=None if flips is None else 1 - flips,
         confidence_invariance=None if moved is None else 1 - moved,
-        accuracy=_mean([float(is_hit(other, outcome) or False) for _, other, outcome in pairs]),
-        cost=_mean([cost for _, cost in costs]),
+        accuracy=mean([float(is_hit(other, outcome) or False) for _, other, outcome in pairs]),
+        cost=mean([cost for _, cost in costs]),
         cost_low=low,
         cost_high=high,
     )
@@ -331,8 +289,7 @@ def _decide_basis(accuracy_low: float | None, effects: Mapping[Change, Effect]) 
     if not any(measures.values()):
         measures[Basis.NEWS] = max(_sure_cost(effects[each]) for each in _NEWS_CHANGES)
         measures[Basis.PRICES] = _sure_cost(effects[Change.PRICES_TURNED])
-    basis = max(measures, key=lambda each: measures[each])
-    return basis if measures[basis] > 0 else Basis.NOTHING
+    return largest(measures)
 
 
 def _sure_cost(effect: Effect) -> float:
@@ -341,15 +298,3 @@ def _sure_cost(effect: Effect) -> float:
 
 def _sure_reversal(effect: Effect) -> float:
     return max(0.0, 0.5 - effect.accuracy) if _sure_cost(effect) and effect.accuracy is not None else 0.0
-
-
-def _interval(values: Sequence[tuple[Prediction, float]], *, low: float) -> tuple[float | None, float | None]:
-    days: dict[date, tuple[int, int]] = {}
-    for call, value in values:
-        total, count = days.get(decision_day(call), (0, 0))
-        days[decision_day(call)] = (total + round(value), count + 1)
-    return proportion_ci(list(days.values()), low=low) or (None, None)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
+from strategies.ablation_table import HEADER, list_ablations
 from strategies.baselines.names import BASELINES, BENCHMARK, OF_STUDENT
 from strategies.conclusions import NOTICE, describe_account, list_conclusions, shorten_symbols
 from strategies.console import pluralize
@@ -87,9 +88,21 @@ def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Con
             table.add_row(*row)
         console.print(table)
         console.print()
+    if ablations := list_ablations(result):
+        console.print(_create_ablation_table(ablations))
+        console.print()
     for line in (*list_conclusions(result), *describe_account(result), *list_protocols(result)):
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
+
+
+def _create_ablation_table(rows: list[list[str]]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in HEADER:
+        table.add_column(name, justify="left" if name == HEADER[0] else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def render_text(result: Mapping[str, Any], kind: str = "Backtest") -> str:
@@ -106,14 +119,16 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
     if "folds" in result:
         return f"<pre>{escape(render_text(result))}</pre>"
     title, *counts = map(escape, _heading(result, kind))
-    tables = "".join(_render_table(callers, rows) for callers, rows in _score_tables(result))
+    tables = "".join(_render_table(("", *callers), rows) for callers, rows in _score_tables(result))
+    if ablations := list_ablations(result):
+        tables += _render_table(HEADER, ablations)
     lines = (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE)
     notes = "<br>".join(map(escape, lines))
     return f"<div><b>{title}</b><br>{'<br>'.join(counts)}{tables}{notes}</div>"
 
 
-def _render_table(callers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(caller)}</th>" for caller in ("", *callers))
+def _render_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join(
         f'<tr><th style="text-align: left">{escape(label)}</th>'
         + "".join(f'<td style="text-align: right">{escape(cell)}</td>' for cell in cells)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.calendars import Calendar
 from engine.errors import suggest
+from engine.instruments import is_round_the_clock
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
 from engine.metrics.breakdown import compute_breakdown, describe_reliability
@@ -395,6 +396,9 @@ def build_result(
         "currency": market.currency,
         "benchmark": market.benchmark.instrument.symbol if market.benchmark else None,
         "cash": spec.cash,
+        "round_the_clock": sorted(
+            symbol for symbol, item in market.instruments.items() if is_round_the_clock(item.calendar)
+        ),
         "costs": {symbol: asdict(costs) for symbol, costs in spec.costs.items()},
         "notes": [
             *market.notes,

@@ -89,8 +89,21 @@ SAME_DAY_NOTE = (
 )
 
 
-def refuse_calibration(config: BacktestConfig, command: str) -> None:
-    """Raise UsageError where a command that does not calibrate is asked to."""
+def names_student(config: BacktestConfig) -> bool:
+    """Return whether a configuration names a student, rather than leaving it at the default."""
+    return bool(config.model_fields_set & {"student", "adapter"})
+
+
+def require_student(config: BacktestConfig, student: Student | None) -> None:
+    """Raise UsageError where ablations are asked for and a strategy trades without forecasts."""
+    if config.ablate and student is None and not names_student(config):
+        raise UsageError("--ablate: this strategy trades without forecasts; add --student, or leave it out")
+
+
+def refuse_backtest_keys(config: BacktestConfig, command: str) -> None:
+    """Raise UsageError where a command that neither calibrates nor ablates is asked to."""
+    if config.ablate:
+        raise UsageError(f"--ablate: ablations are made by a backtest, and this is {command}; leave it out")
     if config.calibrate is not None:
         raise UsageError(f"--calibrate {config.calibrate}: {command} trades stated confidences; leave it out")
 

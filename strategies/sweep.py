@@ -19,13 +19,11 @@ from engine.metrics.overfitting import estimate_overfitting
 from engine.metrics.performance import deflated_sharpe
 from engine.metrics.trials import Trial, distinct_trials, find_trials, read_trials, sharpe_variance
 from engine.timeline import build_observations
-from llm.answer_cache import AnswerCache
 from llm.backends import load_student
-from llm.forecaster import forecast
 from llm.own_student import CheckedStudent
 from llm.student import Student
 from strategies.api import DATA_KEYS, build_config, run_in_folder
-from strategies.backtest import backtest, forecast_base
+from strategies.backtest import ask_student, backtest, forecast_base
 from strategies.conclusions import direction_verdict
 from strategies.config import BacktestConfig
 from strategies.console import Progress, name_settings, utc_now
@@ -34,7 +32,7 @@ from strategies.grid import Grid, GridPoint, build_points
 from strategies.market_data import MarketData, load_market_data
 from strategies.runs import load_run
 from strategies.strategy import Strategy, load_strategy, require_strategy
-from strategies.students import settle_student
+from strategies.students import names_student, settle_student
 from strategies.trials import digest_data, list_trial_settings
 
 if TYPE_CHECKING:
@@ -239,8 +237,7 @@ def _prepare(
     config = configs[0]
     market = data or load_market_data(config, task.data_dir, task.on_progress)
     student, settled, seen = task.student, config, market
-    asks = task.strategy is None or bool(config.model_fields_set & {"student", "adapter"})
-    if student is None and asks:
+    if student is None and (task.strategy is None or names_student(config)):
         settled, seen, student = settle_student(config, market, load_student)
     digest = digest_data(market)
     finished = _find_finished(task, configs, digest, student)
@@ -248,8 +245,7 @@ def _prepare(
         if student is not None:
             observed = build_observations(seen.bars, seen.news, window=student.window, start=seen.start)
             report = _report_forecasts(task.on_progress)
-            with AnswerCache(task.data_dir / "ledger.sqlite") as cache:
-                forecast(observed, student, cache, report, settled.task)
+            ask_student(settled, seen, observed, student, task.data_dir, report, task.on_progress)
             forecast_base(settled, seen, task.data_dir, report)
         joblib.dump(market, file)
     return finished

@@ -128,7 +128,7 @@ class ForecastColumns:
         return hit
 
     def take(self, chosen: "NDArray[Any]") -> "ForecastColumns":
-        """Return the chosen forecasts (a boolean for each), without abstentions and pending ones."""
+        """Return the chosen forecasts (a boolean for each, or their places), and only those."""
         arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
         return ForecastColumns(symbols=self.symbols, abstentions=0, pending=0, **arrays)
 

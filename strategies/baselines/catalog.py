@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from engine.errors import UsageError
 from engine.model import Abstention, Bar, Forecast, Observation, Prediction
 from engine.outcomes import match_outcomes
-from strategies.baselines import counting, news_models, price_models
+from strategies.baselines import counting, news_models, price_models, timeseries
 from strategies.baselines.names import ALL, BASELINES, OF_STUDENT
 from strategies.calibration import calibrate
 from strategies.config import BacktestConfig, CalibrationMethod
@@ -27,6 +27,7 @@ _FORECASTERS: Mapping[str, Forecaster] = {
     "boosted": price_models.boosted,
     "tfidf": lambda observed, bars, _: news_models.tfidf(observed, bars),
     "lexicon": lambda observed, bars, _: news_models.lexicon(observed, bars),
+    "timeseries": lambda observed, bars, _: timeseries.timeseries(observed, bars),
 }
 _OF_NEWS = ("tfidf", "lexicon")
 
@@ -89,7 +90,7 @@ def require_available(config: BacktestConfig, market: MarketData, *, student: bo
 
 def _find_missing(config: BacktestConfig, market: MarketData, *, student: bool) -> dict[str, str]:
     """Return the baselines that a run cannot have, with the reason and what to do."""
-    missing: dict[str, str] = {}
+    missing = {} if timeseries.is_installed() else {"timeseries": timeseries.REMEDY}
     if not market.news:
         missing |= dict.fromkeys(_OF_NEWS, "there is no news; give it with --news, or leave it out")
     if not student:

@@ -25,7 +25,7 @@ from strategies.market_data import MarketData
 from strategies.paper.files import create_session, decode_config, read_start, session_folder, session_names
 from strategies.paper_runtime.notifications import VARIABLE, require_webhook
 from strategies.run_spec import build_run_spec, encode_history, encode_rates, new_session_remedy
-from strategies.students import refuse_calibration, require_next_close
+from strategies.students import refuse_backtest_keys, require_next_close
 
 _SLOWEST, _FASTEST = 1.0, 1e9
 
@@ -178,7 +178,7 @@ def build_launch_spec(
     require_next_close(asked, "a session")
     if asked.paper.retrain is not Retraining.NEVER:
         require_trainable(student_settings(asked))
-    refuse_calibration(asked, "a session")
+    refuse_backtest_keys(asked, "a session")
     chosen = name or ("replay" if replay else "live")
     started = read_start(data_dir, chosen)
     secret = asked.paper.webhook.get_secret_value() if asked.paper.webhook else environment.get(VARIABLE)

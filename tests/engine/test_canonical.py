@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.journal.canonical import canonical_json, format_utc, row_digest
+from engine.journal.events.inputs import encode_news
+from tests.support.observations import make_item
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -102,6 +104,12 @@ def test_a_number_that_is_not_finite_is_refused(number: float) -> None:
 def test_text_that_utf8_cannot_hold_is_refused() -> None:
     with pytest.raises(ValueError):
         canonical_json({"title": "half \ud83d"})
+
+
+def test_a_news_item_keeps_no_half_of_a_pair_so_that_a_journal_can_hold_it() -> None:
+    item = make_item(1, "Bitcoin \ud83d falls \U0001f600", NOON, symbols=("BTC\udc00",))
+    assert (item.title, item.symbols) == ("Bitcoin  falls \U0001f600", {"BTC"})
+    assert "falls" in canonical_json(encode_news(item))
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"raw", object(), {1: "a"}])

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import UsageError
 from engine.model import Direction
 from engine.timeline import build_observations, build_slices
 from engine.trading.runner import run as run_engine
-from strategies.baselines import counting
-from strategies.baselines.catalog import baseline_predictions
+from strategies.baselines import counting, timeseries
+from strategies.baselines.catalog import baseline_predictions, require_available
 from strategies.baselines.fitting import predict_walk_forward
 from strategies.baselines.names import BASELINES
 from strategies.baselines.news_models import score_words
@@ -212,3 +213,19 @@ def trade(calls, bars):
         calendars=CALENDARS,
         cash=100_000,
     )
+
+
+def test_the_time_series_model_is_asked_only_where_it_is_installed(tmp_path):
+    config = load_config(None, {"market": {"coins": 1, "stocks": 0, "days": 10}, "baselines": ["timeseries"]})
+    market = load_market_data(config, tmp_path)
+    if not timeseries.is_installed():
+        with pytest.raises(
+            UsageError, match=r"--baselines timeseries: it needs the package fracast; run pip"
+        ):
+            require_available(config, market, student=True)
+        return
+    observed = build_observations(market.bars, [], window=8, start=market.start)
+    found = baseline_predictions(config, market, observed, observed)["timeseries"]
+    assert found[0].confidence == 0.5  # of fewer than eight closes it knows nothing
+    assert len({call.confidence for call in found}) > 1
+    assert timeseries.timeseries(observed[:3], market.bars) == found[:3]

@@ -1,5 +1,6 @@
 """Planted leaks are found, each by its kind, and honest students and strategies are cleared."""
 
+import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from strategies.backtest import baseline_predictions
 from strategies.config import BacktestConfig
 from strategies.lookahead.api import check as check_files
 from strategies.lookahead.api import check_lookahead
+from strategies.lookahead.data import describe_unknown_training, find_late_training
 from strategies.lookahead.report import LeakKind
 from strategies.lookahead.worlds import Alteration, World
 
@@ -151,6 +153,16 @@ def test_a_strategy_that_sees_later_prices_is_found(market, create):
     assert LeakKind.ORDER in kinds(report)
     assert not report
     assert {leak.at for leak in report.leaks} <= {bar.closes_at for bar in market.traded_bars}
+
+
+def test_a_signal_of_later_prices_that_was_found_beforehand_is_found(market):
+    class Signal(Follow):
+        def find_signal(self, frame):
+            return frame
+
+    closes = closes_of(market)
+    assert kinds(check(market, strategy=Signal(closes.shift(-1) > closes))) == {LeakKind.OUTSIDE}
+    assert check(market, strategy=Signal(closes > closes.shift(1)))
 
 
 def test_a_strategy_that_carries_later_prices_where_nothing_can_alter_them_is_found(market):
@@ -296,6 +308,21 @@ def test_a_calibration_of_our_own_that_was_fitted_on_the_test_is_found(market, m
 
     monkeypatch.setattr("strategies.lookahead.base_run.calibrate", see_all)
     assert LeakKind.ORDER in kinds(check(market, tmp_path, **honest))
+
+
+def test_an_adapter_that_was_trained_past_the_start_is_found(market, tmp_path):
+    def find(day):
+        text = "{}" if day is None else json.dumps({"released": day.isoformat()})
+        (tmp_path / "closecall.json").write_text(text)
+        return list(find_late_training(tmp_path, market)), describe_unknown_training(tmp_path)
+
+    first = market.start.date()
+    (leak,), notes = find(first + timedelta(days=20))
+    assert (leak.kind, notes) == (LeakKind.ADAPTER, [])
+    assert find(first) == ([], [])
+    leaks, (note,) = find(None)
+    assert not leaks
+    assert "does not state until when its training data reach" in note
 
 
 def up_if(rises):

@@ -16,9 +16,10 @@ from llm.masking import shift_observation
 from llm.model_files import model_folder
 from llm.student import StudentSettings
 from llm.transformers_student import load_student
+from strategies.alterations import Basis, turn_prices
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData
-from strategies.memory_check import Basis, Change, check_memory, turn_prices
+from strategies.memory_check import Change, check_memory
 from tests.support.students import RuleStudent
 
 DAYS = 40

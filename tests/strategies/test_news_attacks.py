@@ -29,7 +29,7 @@ def make_bars(days):
 
 
 def score(symbol, bars, published, precision):
-    """The accuracy of a student that reads, each day, how the next bar ends, at the times that are written."""
+    """The accuracy of a student that reads each day how the next bar ends, at the times that are written."""
     rises = (bars.close.shift(-1) > bars.close).to_numpy()[:-1]
     news = pd.DataFrame(
         {

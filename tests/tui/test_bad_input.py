@@ -113,7 +113,10 @@ def test_a_file_that_holds_no_bars_is_refused_by_name(tmp_path, capsys, name, co
             ["--bars", "bars/BTC-USD.csv", "--start", "2025-01-01"],
             ["no bar from 2025-01-01", "2024-01-12", "--start"],
         ),
-        (["--bars", "bars/BTC-USD.csv", "--end", "2023-01-01"], ["to 2023-01-01", "other dates"]),
+        (
+            ["--bars", "bars/BTC-USD.csv", "--start", "2022-12-01", "--end", "2023-01-01"],
+            ["no bar from 2022-12-01 to 2023-01-01, its bars are of 2024-01-01 to 2024-01-12", "other dates"],
+        ),
         (["--bars", "bars/BTC-USD.csv", "--news", "nowhere"], ["nowhere: no such file"]),
         (["--bars", "bars/BTC-USD.csv", "--news", "empty"], ["empty: no news file", "published_at"]),
         (["--symbols", "AAPL"], ["the simulated market: no bars of symbol AAPL", "choose among"]),

@@ -34,6 +34,7 @@ think_tokens = 64
 device = "cpu"
 dtype = "float32"
 task = "next"
+ablate = false
 calibrate = "platt"
 baselines = ["momentum"]
 benchmark = "AAA-USD"

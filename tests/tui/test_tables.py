@@ -120,6 +120,15 @@ def test_the_verdicts_are_corrected_for_distinct_trials_in_a_sentence():
 DAYS = {"start": "2020-01-01", "end": "2022-01-01"}
 
 
+def test_forecasts_that_were_not_scored_are_explained():
+    scores = {"n": 7, "ties": 2, "pending": 1}
+    (line,) = [line for line in list_conclusions(result(student_scores=scores)) if "Scored" in line]
+    assert line == (
+        "Scored: 7 of 10 forecasts; left out: 2 ties (the close did not move: neither right nor wrong), "
+        "1 pending (no next bar yet). Abstentions are no forecasts."
+    )
+
+
 def test_an_account_too_small_for_a_lot_is_told_why_nothing_was_traded_and_what_to_do():
     lines = list_conclusions(result(student_scores={"trades": 0, "rejected": 4}))
     (told,) = [line for line in lines if line.startswith("No fill")]

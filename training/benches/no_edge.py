@@ -127,7 +127,7 @@ def _count_claims(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
     ]
     claims += [
         f"{claim} against {verdict['comparator']}"
-        for claim, verdict in result["verdicts"].items()
+        for claim, verdict in result.get("verdicts", {}).items()  # an earlier version had one
         if verdict["result"] == "better"
     ]
     gates = [fold["arms"][arm] for fold in result["folds"] if arm in fold["arms"]]

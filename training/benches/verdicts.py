@@ -9,7 +9,7 @@ or on chance, alone.
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -61,9 +61,9 @@ def measure_verdicts(markets: int, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     return {
         "markets": markets,
-        "false": {name: _measure_false(student, markets, random) for name, student in STUDENTS.items()},
+        "false": {name: measure_false(student, markets, random) for name, student in STUDENTS.items()},
         "power": [
-            _measure_power(accuracy, days, markets, random) for accuracy, days in ((0.58, 1500), (0.55, 1000))
+            measure_power(accuracy, days, markets, random) for accuracy, days in ((0.58, 1500), (0.55, 1000))
         ],
         "days_needed": measure_promises(max(1, markets // 20), random),
     }
@@ -204,8 +204,14 @@ def _draw_paths(student: Student, returns: "Array", shares: "Array", random: "Ge
     )
 
 
-def _measure_false(student: Student, markets: int, random: "Generator") -> dict[str, dict[str, float]]:
-    """Return the share of markets with a false verdict on any day of two years, by claim."""
+def measure_false(student: Student, markets: int, random: "Generator") -> dict[str, dict[str, float]]:
+    """Return the share of markets with a verdict on any day of two years, by side and claim.
+
+    Args:
+        student: A student without knowledge.
+        markets: How many markets are drawn; every other one drifts.
+        random: The generator.
+    """
     import numpy as np
 
     counts = np.zeros((2, len(Claim)))
@@ -232,7 +238,15 @@ def know(accuracy: float) -> Student:
     return student
 
 
-def _measure_power(accuracy: float, days: int, markets: int, random: "Generator") -> dict[str, Any]:
+def measure_power(accuracy: float, days: int, markets: int, random: "Generator") -> dict[str, Any]:
+    """Return the share of markets in which a student's direction is better, alone and after adjustment.
+
+    Args:
+        accuracy: In which share of cases it is right.
+        days: How many days there are.
+        markets: How many markets are drawn.
+        random: The generator.
+    """
     alone = adjusted = done = 0
     while done < markets:
         size = min(_CHUNK, markets - done)
@@ -244,16 +258,24 @@ def _measure_power(accuracy: float, days: int, markets: int, random: "Generator"
     return {"accuracy": accuracy, "days": days, "alone": alone / markets, "adjusted": adjusted / markets}
 
 
-def measure_promises(markets: int, random: "Generator") -> dict[str, Any]:
+def measure_promises(
+    markets: int,
+    random: "Generator",
+    *,
+    accuracies: Sequence[float] = (0.53, 0.55, 0.58),
+    days: Sequence[int] = (60, 125, 250, 500),
+) -> dict[str, Any]:
     """Return the share of the days needed for a verdict of the direction after which there was one.
 
     Args:
         markets: How many markets are drawn for each accuracy and day of the promise.
         random: The generator.
+        accuracies: In which share of cases the student is right.
+        days: The days on which it is promised.
     """
     cases = {}
-    for accuracy in (0.53, 0.55, 0.58):
-        for day in (60, 125, 250, 500):
+    for accuracy in accuracies:
+        for day in days:
             made = kept = 0
             for _ in range(markets):
                 promised = _promise(accuracy, day, random)

@@ -30,7 +30,7 @@ from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
 from strategies.runs import JOURNAL, Recorder, export, require_free
-from strategies.students import refuse_calibration, require_next_close
+from strategies.students import refuse_backtest_keys, require_next_close
 from strategies.trials import record_trial
 from training.trained_adapter import Trainer
 from training.walkforward.arms import (
@@ -77,7 +77,7 @@ def walkforward(
         ClosecallError: For data or settings that the user can correct.
     """
     require_next_close(config, "a walk-forward")
-    refuse_calibration(config, "a walk-forward")
+    refuse_backtest_keys(config, "a walk-forward")
     if settings.arms and trainers is None:
         require_trainable(student_settings(config))
     if config.out is not None:
