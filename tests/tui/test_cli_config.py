@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 
 import pytest
 import typer
@@ -12,6 +13,7 @@ from engine.errors import UsageError
 from llm.model_files import model_folder
 from strategies.config import BacktestConfig, student_settings
 from strategies.config_file import load_config
+from strategies.paper_runtime.launch import build_launch_spec
 from tests.support.tables_on_disk import write_bars, write_lines, write_news
 from tui.cli.config_options import config_options
 from tui.cli.main import run
@@ -259,6 +261,20 @@ def test_a_flag_may_leave_what_a_file_states_for_another_mode_without_effect(tmp
     path.write_text("think_tokens = 99")
     with pytest.raises(UsageError, match="--think-tokens: only --mode think"):
         load_config(path, {})
+
+
+def test_a_session_keeps_paths_that_hold_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text('extends = "full"')
+    flags = {"prompt": "mine.toml", "bars": (Path("bars"),)}
+    spec = build_launch_spec(
+        tmp_path, None, None, flags, replay=True, speed="max", symbol_overrides={}, environment={}
+    )
+    assert (spec.config.prompt, spec.config.bars) == (str(tmp_path / "mine.toml"), (tmp_path / "bars",))
+    assert "prompt" not in load_config(None, {}).model_fields_set
+    (file := tmp_path / "closecall.toml").write_text('prompt = "mine.toml"')
+    monkeypatch.chdir("/")
+    assert load_config(file, {}).prompt == str(tmp_path / "mine.toml")
 
 
 @pytest.mark.parametrize("command", ["walkforward", "paper start", "forecast BTC"])
