@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 # the build of PyTorch that suits the machine: the small one unless there is a GPU.
 UV_FLAGS := $(or $(strip $(foreach link,$(PIP_FIND_LINKS),--find-links $(link))),--torch-backend auto)
 
-.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-hostile bench-no-edge bench-server bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash bench-scale picture
+.PHONY: help demo test docs format lint types layers unit quick bench bench-edge bench-forecast bench-engine bench-fetch bench-collector bench-paper bench-paper-kills bench-drift bench-grpo bench-hostile bench-no-edge bench-server bench-verdicts bench-walkforward-kills digests screens snapshots student smollm2 clean bench-dash bench-scale picture bench-report bench-scoring
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -82,6 +82,9 @@ YEARS ?= 10
 bench-scale: $(READY) ## check and backtest 500 made-up stocks over ten years (SYMBOLS=… YEARS=…, about half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.backtest_scale --symbols $(SYMBOLS) --years $(YEARS)
 
+bench-scoring: $(READY) ## score 200,000 forecasts with all metrics and the bootstrap
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.scoring_scale
+
 bench-fetch: $(READY) ## fetch real bars through a faulty exchange, 300 times, and kill it 50 times
 	$(BIN)/python -m tests.stress.fetch_faults --seeds 300 --whole 10 --kills 50
 
@@ -99,6 +102,9 @@ bench-paper-kills: $(READY) ## kill a replayed session 200 times (KILLS=… SEED
 bench-dash: $(READY) ## the dashboard beside a journal of a million events (about five minutes)
 	$(BIN)/python -m tests.stress.dashboard_speed
 
+bench-report: $(READY) ## size of a report of 20 symbols over ten years with every baseline
+	$(BIN)/python -m tests.stress.report_size
+
 bench-grpo: $(READY) ## seconds of a GRPO step against stock TRL
 	$(BIN)/closecall bench grpo --json
 
@@ -110,6 +116,9 @@ bench-drift: $(READY) ## walk-forward through a reversal of the news (resumable,
 
 bench-no-edge: $(READY) ## walk-forward over 20 markets without edge (resumable, hours)
 	$(BIN)/closecall bench no-edge --json
+
+bench-verdicts: $(READY) ## false verdicts, power and days needed on drawn markets (MARKETS=1000 SEED=1)
+	$(BIN)/python -m training.benches.verdicts $(or $(MARKETS),1000) $(or $(SEED),1)
 
 bench-server: $(READY) ## answers through `transformers serve` against answers in process
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.stress.server_answers --prompts 200 --batch 8

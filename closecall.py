@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from llm.answers import format_answer
     from llm.own_student import BaseStudent as Student
     from strategies.api import backtest, simulate
+    from strategies.lookahead.api import check_lookahead
     from strategies.market_data import MarketData
     from strategies.results import Result
     from strategies.strategy import Strategy
+    from strategies.sweep import Sweep, sweep
     from training.rewards import RewardPart, add_reward_part
     from training.walkforward.api import walkforward
 
@@ -39,11 +41,14 @@ __all__ = [
     "Strategy",
     "Student",
     "StudentError",
+    "Sweep",
     "UsageError",
     "add_reward_part",
     "backtest",
+    "check_lookahead",
     "format_answer",
     "simulate",
+    "sweep",
     "walkforward",
 ]
 

@@ -3,9 +3,11 @@
 import math
 import re
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from itertools import pairwise
+
+from engine.model import Bar
 
 ROUND_THE_CLOCK = "24/7"
 """The calendar of days in UTC. "24/7+08:00" has the same days from midnight to midnight of that offset."""
@@ -72,6 +74,7 @@ class Costs:
         fee_bps: The fee, in basis points of the filled value.
         slippage_bps: How far a fill lies from the official open, in basis points of it.
         latency_bps: The cost of delay, added to slippage.
+        delay_minutes: How long after the open an order is filled; see `delay_fraction`.
         borrow_rate: What a short position pays, a fraction a year.
         least_fee: The least fee of a fill, in the quote currency.
         sale_tax_bps: What a sale pays beside the fee, such as a stamp duty, in basis points of its value.
@@ -86,6 +89,7 @@ class Costs:
     least_fee: float = 0.0
     sale_tax_bps: float = 0.0
     fee_tiers: tuple[tuple[float, float], ...] = ()
+    delay_minutes: float = 0.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -100,6 +104,22 @@ class Costs:
     def slippage_fraction(self) -> float:
         """How far a fill lies from the official open, as a fraction of it."""
         return (self.slippage_bps + self.latency_bps) / 10_000
+
+    def delay_fraction(self, bar: Bar | None) -> float:
+        """Return what the delay costs a fill, as a fraction of the open: the mean move meanwhile.
+
+        In a random walk the mean range of a day is sqrt(8 / pi) standard deviations of its move (Feller
+        1951), and the mean size of the move in a share s of the day is sqrt(2 s / pi) of them: half the range
+        times sqrt(s). It is charged as if the price always moved against the order, half the price at most.
+
+        Args:
+            bar: The last closed bar before the fill, whose range and length are known by then; None costs
+                nothing.
+        """
+        if not self.delay_minutes or bar is None:
+            return 0.0
+        share = min(1.0, timedelta(minutes=self.delay_minutes) / (bar.closes_at - bar.opens_at))
+        return min(0.5, (bar.high - bar.low) / bar.close / 2 * math.sqrt(share))
 
     @property
     def fee_fraction(self) -> float:

@@ -4,11 +4,12 @@ import hashlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from engine.errors import ClosecallError, UsageError, suggest
 
@@ -70,3 +71,27 @@ def _format_place(error: Exception) -> str:
         if not frame.filename.startswith(_NOT_THE_USERS) and "site-packages" not in frame.filename:
             return f" ({frame.filename}:{frame.lineno})"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class CreationArguments:
+    """What an object was created with; a copy of the object shares them."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def __deepcopy__(self, _memo: object) -> "CreationArguments":
+        return self
+
+
+class Recreatable:
+    """Keeps the arguments it was created with, so that a check can create it again from other data."""
+
+    _created_with: CreationArguments
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Create the object and keep the arguments."""
+        created = super().__new__(cls)
+        # A subclass may be a frozen dataclass.
+        object.__setattr__(created, "_created_with", CreationArguments(args, kwargs))
+        return created

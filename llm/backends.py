@@ -91,6 +91,21 @@ def load_trainable_student(wanted: StudentSettings) -> TrainableStudent:
     return cast(TrainableStudent, load_student(wanted))
 
 
+def repeats_answers(wanted: StudentSettings) -> bool:
+    """Return whether a student gives the same answer to a prompt each time, here.
+
+    A server may not, and on a GPU a choice between two tokens that differ in their last bits may flip.
+    """
+    backend = _backend(wanted)
+    if backend.remote:
+        return False
+    if not backend.trainable:
+        return True
+    from llm.loading import select_device
+
+    return select_device(wanted.device) == "cpu"
+
+
 def masks_by_default(wanted: StudentSettings) -> bool:
     """Return whether a student may have read of the days that it forecasts.
 

@@ -17,11 +17,15 @@ _KEEP_EVERY = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecasts:
-    """The calls of a run in the order of its observations, with their prompts, and how many were asked."""
+    """The calls of a run in the order of its observations, with their prompts, and how many were asked.
+
+    `num_unverified` answers come from the ledger and have no valid seal (`llm.answer_cache.Seal`).
+    """
 
     calls: tuple[Prediction, ...]
     prompts: tuple[str, ...]
     num_generated: int
+    num_unverified: int = 0
 
 
 def view(observation: Observation, task: Task) -> Observation:
@@ -55,9 +59,10 @@ def forecast(
 ) -> Forecasts:
     """Make one prediction for each observation, in order.
 
-    A prompt that the ledger knows, or that occurs twice, is asked once. A `BatchedStudent` answers all prompts
-    in batches, which are kept as they come. Any other student is asked as in a live session: close by close in
-    the order of time, those of one instant together and shuffled, so that it cannot look at later prompts.
+    A prompt that the ledger knows, or that occurs twice, is asked once. A `BatchedStudent` answers all
+    prompts in batches, which are kept as they come. Any other student is asked as in a live session: close by
+    close in the order of time, those of one instant together and shuffled, so that it cannot look at later
+    prompts.
 
     Args:
         observed: What to forecast.
@@ -72,7 +77,13 @@ def forecast(
     calls = tuple(
         read_answer(answer, observation, task) for answer, observation in zip(answers, observed, strict=True)
     )
-    return Forecasts(calls=calls, prompts=tuple(prompts), num_generated=num_generated)
+    digests = dict.fromkeys(answer_digest(student.fingerprint, prompt) for prompt in prompts)
+    return Forecasts(
+        calls=calls,
+        prompts=tuple(prompts),
+        num_generated=num_generated,
+        num_unverified=ledger.count_unverified(list(digests)),
+    )
 
 
 _Asked = tuple[Sequence[str], Sequence[str], int]

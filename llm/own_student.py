@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -11,18 +12,20 @@ from typing import Any
 
 from engine.errors import StudentError
 from engine.model import Observation
-from engine.user_code import load_object, report_errors
+from engine.user_code import Recreatable, load_object, report_errors
+from engine.user_sources import find_source_files
 from llm.prompts import TEMPLATES
 from llm.student import Student, StudentSettings
 
 _TEMPLATE = TEMPLATES["compact"]
-_CACHED = ("name", "fingerprint")
+_NO_STATE = ("name", "fingerprint", "_created_with")
 
 
-class BaseStudent(ABC):
+class BaseStudent(Recreatable, ABC):
     """A forecaster of your own: subclass it and write `answer`; change the rest where it does not fit.
 
-    Each close is forecast once: equal prompts under an equal fingerprint are answered from the cache.
+    Each close is forecast once: equal prompts under an equal fingerprint are answered from the cache. The
+    fingerprint covers the sources of your own modules, not packages that are installed beside closecall.
 
     Attributes:
         window: How many closed bars an observation has at most.
@@ -50,12 +53,13 @@ class BaseStudent(ABC):
     def fingerprint(self) -> str:
         """Return what decides its answers besides the prompt: by default its source file and its attributes.
 
-        Set it yourself where anything else decides, such as a model file.
+        Set it yourself where anything else decides, such as a model file. The sources that it imports are
+        added to it (`bind_to_code`), so that answers of other code are never taken for its own.
 
         Raises:
             StudentError: Where the source cannot be read, as in an interactive session.
         """
-        state = {key: repr(value) for key, value in sorted(vars(self).items()) if key not in _CACHED}
+        state = {key: _describe(value) for key, value in sorted(vars(self).items()) if key not in _NO_STATE}
         parts = (_read_source(type(self)), type(self).__qualname__, str(state))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
@@ -88,7 +92,7 @@ class CheckedStudent:
             if not callable(getattr(student, method, None)):
                 raise StudentError(f"{self._place}: no method {method}; subclass closecall.Student")
         self.name: str = self._attribute("name", str)
-        self.fingerprint: str = self._attribute("fingerprint", str)
+        self.fingerprint: str = bind_to_code(student, self._attribute("fingerprint", str))
         self.window: int = self._attribute("window", int)
         self.released: date | None = self._attribute("released", date, None)
         self.notes: tuple[str, ...] = ()
@@ -132,6 +136,54 @@ def load_student(wanted: StudentSettings) -> Student:
     if wanted.adapter is not None:
         raise StudentError(f"student {wanted.student}: it takes no adapter; leave {wanted.adapter} out")
     return CheckedStudent(load_object(wanted.student))
+
+
+def bind_to_code(student: object, stated: str) -> str:
+    """Return a student's fingerprint together with the code that its answers come from.
+
+    The code is its source file, those of its bases, and those of the user's own modules that they import.
+    Where one cannot be read, as in a notebook, no two students have the same fingerprint, so that each run
+    asks again. Installed packages do not count.
+
+    Args:
+        student: The student.
+        stated: Its own fingerprint.
+    """
+    files = find_source_files(type(student))
+    if files is None:
+        return _join_digest(stated, secrets.token_hex(16))
+    if isinstance(student, BaseStudent) and len(files) == 1 and stated == _default_fingerprint(student):
+        return stated  # its one file is in it
+    return _join_digest(stated, *(path.read_text(encoding="utf-8", errors="replace") for path in files))
+
+
+def _default_fingerprint(student: BaseStudent) -> str:
+    value: str = BaseStudent.__dict__["fingerprint"].func(student)
+    return value
+
+
+def _join_digest(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+_PLAIN = (str, int, float, bool, bytes, type(None))
+
+
+def _describe(value: object) -> str:
+    """Return the text of an attribute that changes whenever its value does.
+
+    The `repr` of plain values; of others, which may leave out most of an array, a digest.
+    """
+    if type(value) in _PLAIN:
+        return repr(value)
+    if isinstance(value, list | tuple) and all(type(item) in _PLAIN for item in value):
+        return repr(value)
+    import joblib
+
+    try:
+        return str(joblib.hash(value))
+    except Exception:  # what cannot be pickled has no digest, and answers for itself alone
+        return secrets.token_hex(16)
 
 
 def _read_source(student: type) -> str:

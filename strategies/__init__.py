@@ -14,7 +14,10 @@ PUBLIC = {
     "StudentError": "engine.errors",
     "UsageError": "engine.errors",
     "backtest": "strategies.api",
+    "check_lookahead": "strategies.lookahead.api",
     "format_answer": "llm.answers",
     "simulate": "strategies.api",
+    "sweep": "strategies.sweep",
+    "Sweep": "strategies.sweep",
 }
 """The public names and the modules that define them, which are imported at the first use."""

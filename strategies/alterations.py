@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from engine.metrics.accuracy import day_of, decision_day, proportion_ci
+from engine.metrics.accuracy import day_ending, decision_day, proportion_ci
 from engine.model import Bar, NewsItem, Observation, Prediction
 from llm.masked_dates import mask_dates
 from llm.masking import Names, hide_dates, mask_observation, shift_observation
@@ -89,7 +89,7 @@ def take_other_news(observed: Sequence[Observation], rng: np.random.Generator) -
     days: dict[date | None, list[Observation]] = {None: []}
     for seen in observed:
         if any(item.symbols for item in seen.news):
-            days.setdefault(day_of(seen.as_of), []).append(seen)
+            days.setdefault(day_ending(seen.as_of), []).append(seen)
             days[None].append(seen)
     if len({seen.symbol for seen in days[None]}) < 2:
         return None
@@ -99,7 +99,7 @@ def take_other_news(observed: Sequence[Observation], rng: np.random.Generator) -
         if not own:
             changed.append(seen)
             continue
-        pool = [other for other in days[day_of(seen.as_of)] if other.symbol != seen.symbol]
+        pool = [other for other in days[day_ending(seen.as_of)] if other.symbol != seen.symbol]
         other = _draw_other(pool or days[None], seen.symbol, rng)
         taken = [item for item in _move_news(other, seen) if item.symbols]
         market = [item for item in seen.news if not item.symbols]
@@ -143,7 +143,7 @@ def shift_dates(observation: Observation, by: timedelta) -> Observation:
 
     "March 5" becomes "3 days ago", which is as true on the day to which the observation is moved.
     """
-    today = day_of(observation.as_of)
+    today = day_ending(observation.as_of)
     news = tuple(_relate_dates(item, today) for item in observation.news)
     return shift_observation(replace(observation, news=news), by)
 

@@ -20,20 +20,13 @@ from strategies.market_data import MarketData
 from strategies.results import Result
 from strategies.strategy import Strategy, require_strategy
 
-AnyResult = TypeVar("AnyResult", bound=Result)
+AnyResult = TypeVar("AnyResult")
 _MARKET_KEYS = tuple(MarketTable.model_fields)
 
-_DATA_KEYS = (
+DATA_KEYS = (
     *("bars", "store", "news", "market", "symbols", "start", "warm_up_days", "end", "instruments"),
-    *(
-        "aliases",
-        "rates",
-        "rates_files",
-        "base_currency",
-        "news_latency_seconds",
-        "allow_bad_data",
-        "skip_unknown_files",
-    ),
+    *("aliases", "rates", "rates_files", "base_currency", "news_latency_seconds", "allow_bad_data"),
+    *("skip_unknown_files", "benchmark"),
 )
 """The keys of the configuration that decide the data."""
 
@@ -115,7 +108,7 @@ def simulate(
         >>> result.scores.oracle.accuracy > 0.5
         True
     """
-    data = {name: value for name, value in settings.items() if name in {*_MARKET_KEYS, *_DATA_KEYS, "seed"}}
+    data = {name: value for name, value in settings.items() if name in {*_MARKET_KEYS, *DATA_KEYS, "seed"}}
     rest = {name: value for name, value in settings.items() if name not in data}
     return backtest(MarketData.simulated(**data), student=student, strategy=strategy, **rest)
 
@@ -131,7 +124,7 @@ def build_config(data: MarketData | None, student: object, settings: Mapping[str
     Raises:
         UsageError: For a setting that does not fit, or that had to be given when the data were made.
     """
-    if late := [name for name in settings if data is not None and name in _DATA_KEYS]:
+    if late := [name for name in settings if data is not None and name in DATA_KEYS]:
         raise UsageError(f"{late[0]}: it decides the data; give it to MarketData, where they are made")
     values = {**(data.settings if data else {}), **settings}
     if isinstance(student, str | Path):

@@ -28,12 +28,15 @@ from llm.student import Progress as StudentProgress
 from llm.student import Student, Task
 from strategies.ablations import run_ablations
 from strategies.baselines.catalog import baseline_predictions, is_wanted, require_available
-from strategies.baselines.names import BASELINES, holds_full_weight
+from strategies.baselines.counting import buy_and_hold
+from strategies.baselines.names import BASELINES, BENCHMARK, holds_full_weight
 from strategies.calibration import calibrate, describe_calibration
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.console import Progress
+from strategies.equity_file import build_curves, write_equity
 from strategies.llm_strategy import BetSizing, BuyAndHold, LLMStrategy, PredictionIndex, VolatilityTarget
-from strategies.market import describe_history
+from strategies.market import Benchmark, describe_history
 from strategies.market_data import MarketData, load_market_data
 from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, RunSpec, build_run_spec, encode_run_inputs
@@ -108,14 +111,12 @@ def backtest(
         recorder.append(encode(RunStarted(config=to_jsonable(config.stored()), rules=RULES), started_at))
         if market.rates is not None:
             recorder.append(encode(market.rates, started_at))
-        about = {"strategy": strategy_name} if strategy_name else {}
-        about |= {"task": config.task} if config.task is not Task.NEXT else {}
-        for event in encode_run_inputs(spec, market, started_at, about):
+        for event in encode_run_inputs(spec, market, started_at, _describe_task(config, strategy_name)):
             recorder.append(event)
         recorder.flush()
         with _record_run_outcome(recorder, clock):
             report = _progress_callback(recorder, clock, on_progress)
-            forecasts, ablations = _ask_student(
+            forecasts, ablations = ask_student(
                 config, market, observed, student, data_dir, report, on_progress
             )
             adapter = fingerprint([config.adapter]) if config.adapter else None
@@ -125,10 +126,9 @@ def backtest(
             callers = {STUDENT: calls} | baseline_predictions(
                 config, market, observed, forecasts.calls or observed
             )
-            if is_wanted(config, "base") and config.adapter is not None and student is not None:
-                on_base = _progress_callback(recorder, clock, on_progress)
-                callers["base"] = _forecast_base(config, market, data_dir, on_base)
+            callers |= forecast_base(config, market, data_dir, report) if student is not None else {}
             simulations = simulate_all(spec, market, observed, callers, recorder, on_progress, strategy)
+            write_equity(folder, build_curves(simulations))
             result = build_result(
                 name,
                 spec,
@@ -138,10 +138,12 @@ def backtest(
                 forecasts.num_generated,
                 simulations,
                 strategy_name,
+                comparators=resolve_comparators(config.comparators),
                 adapted=config.adapter is not None,
             )
             result["seconds"] = (clock() - began_at).total_seconds()
-            result |= calibration | ablations | {"notes": [*result["notes"], *calibration.get("notes", ())]}
+            unverified = _describe_unverified(forecasts.num_unverified, name)
+            result |= _add_notes(result, calibration, ablations, unverified)
             result |= record_trial(name, asked, market, result, simulations, data_dir, started_at)
             if config.out is not None:
                 export(config.out, result, simulations[STUDENT], market)
@@ -157,18 +159,43 @@ def backtest(
     )
 
 
-def _forecast_base(
+def forecast_base(
     config: BacktestConfig, market: MarketData, data_dir: Path, on_progress: StudentProgress
-) -> Sequence[Prediction]:
-    """Return what the student forecasts without its adapter, from the same prompts."""
+) -> dict[str, Sequence[Prediction]]:
+    """Return, where it is wanted, what the student forecasts without its adapter, from the same prompts."""
+    if config.adapter is None or not is_wanted(config, "base"):
+        return {}
     bare = config.model_copy(update={"adapter": None, "adapter_name": None})
     student = load_student(recorded_settings(bare, market.instruments))
     observed = build_observations(market.bars, market.news, window=student.window, start=market.start)
     with AnswerCache(data_dir / "ledger.sqlite") as cache:
-        return forecast(observed, student, cache, on_progress, config.task).calls
+        return {"base": forecast(observed, student, cache, on_progress, config.task).calls}
 
 
-def _ask_student(
+def _add_notes(result: Mapping[str, Any], *parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what parts add to a result; the notes of all follow each other."""
+    notes = [note for part in (result, *parts) for note in part.get("notes", ())]
+    return {key: value for part in parts for key, value in part.items()} | {"notes": notes}
+
+
+def _describe_unverified(answers: int, run: str) -> dict[str, Any]:
+    """Return what the result says of answers without a seal."""
+    if not answers:
+        return {}
+    note = (
+        f"Answers: {answers:,} come from a ledger without a seal on them and cannot be verified; ask again: "
+        f"closecall check parity {run} --ask 50."
+    )
+    return {"unverified_answers": answers, "notes": [note]}
+
+
+def _describe_task(config: BacktestConfig, strategy: str | None) -> dict[str, str]:
+    """Return what the journal keeps of a run that is not the usual one."""
+    about = {"strategy": strategy} if strategy else {}
+    return about | ({"task": config.task} if config.task is not Task.NEXT else {})
+
+
+def ask_student(
     config: BacktestConfig,
     market: MarketData,
     observed: Sequence[Observation],
@@ -290,7 +317,35 @@ def simulate_all(
         )
         simulations[name] = SimulationResult(calls=calls, engine=engine)
     on_progress("trading bars", total, total)
+    if market.benchmark is not None:
+        held = _hold_benchmark(spec, market, market.benchmark, observed)
+        # It is no forecast of what is traded, so that none is scored.
+        simulations[BENCHMARK] = SimulationResult(calls=(), engine=held)
     return simulations
+
+
+def _hold_benchmark(
+    spec: RunSpec, market: MarketData, benchmark: Benchmark, observed: Sequence[Observation]
+) -> EngineResult:
+    """Return what buying the benchmark at the first decision and holding it comes to."""
+    symbol = benchmark.instrument.symbol
+    bars = {symbol: [bar for bar in benchmark.bars if bar.closes_at > market.start]}
+    first = min((seen.as_of for seen in observed), default=market.start)
+    seen = build_observations(bars, (), window=1, start=market.start, minimum=1)
+    calls = buy_and_hold([each for each in seen if each.as_of >= first], bars)
+    sizing = replace(spec.sizing, cap=spec.sizing.cap * len(spec.instruments))
+    return run_engine(
+        build_slices(bars[symbol], ()),
+        strategy=BuyAndHold,
+        settings={"calls": PredictionIndex(calls), "sizing": sizing},
+        instruments={symbol: benchmark.instrument},
+        costs={symbol: benchmark.costs},
+        calendars={benchmark.instrument.calendar: benchmark.calendar},
+        cash=spec.cash,
+        rates=market.rates,
+        resize_orders=spec.resize_orders,
+        keep_steps=False,
+    )
 
 
 def _simulate(

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from strategies.ablation_table import describe_basis
+from strategies.comparators import describe_comparator
 from strategies.console import pluralize
 
 NONE = "-"
@@ -35,20 +37,25 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     Args:
         result: The result of a run or session, as `--json` prints it.
     """
-    lines = [_verdict_line(result["verdict_detail"])]
+    lines = _verdict_lines(result)
     if not result["student"]:
         line = f"Strategy {result['strategy']} makes no forecasts; compare its return with the baselines'."
-        return [line, *_sharpe_lines(result), *_rejection_lines(result), *result["notes"]]
+        return [
+            *lines,
+            line,
+            *_sharpe_lines(result),
+            *_random_lines(result),
+            *_rejection_lines(result),
+            *result["notes"],
+        ]
     if "strategy" in result:
         lines.append(f"Strategy {result['strategy']} traded the forecasts; fills and returns are its own.")
     if result["edge_captured"] is not None:
         lines.append(f"Edge captured: {format_percent(result['edge_captured'])} of what the oracle knew.")
     elif result["simulated"]:
         lines.append("This market has no edge: nothing could be known, and any difference is luck.")
-    lines += _scored_lines(result)
-    lines += describe_basis(result)
-    lines += _sharpe_lines(result)
-    lines += _suspension_lines(result)
+    lines += [*_scored_lines(result), *describe_basis(result)]
+    lines += [*_sharpe_lines(result), *_random_lines(result), *_suspension_lines(result)]
     if result["contaminated_n"]:
         lines.append(_contaminated_line(result))
     elif result["contaminated_n"] is None:
@@ -66,7 +73,23 @@ def describe_account(result: Mapping[str, Any]) -> list[str]:
     by_costs: dict[str, list[str]] = {}
     for symbol, costs in result["costs"].items():
         by_costs.setdefault(_describe_costs(costs), []).append(symbol)
-    return [*lines, *(f"Costs of {shorten_symbols(names)}: {costs}." for costs, names in by_costs.items())]
+    return [
+        *lines,
+        *(f"Costs of {shorten_symbols(names)}: {costs}." for costs, names in by_costs.items()),
+        *_delay_lines(result),
+    ]
+
+
+def _delay_lines(result: Mapping[str, Any]) -> list[str]:
+    """Say of which symbols a fill is at the instant of the decision, by what a delay would cost."""
+    by_delay: dict[float, list[str]] = {}
+    for symbol in result.get("round_the_clock", ()):  # results of earlier versions do not state it
+        by_delay.setdefault(result["costs"][symbol].get("delay_minutes", 0.0), []).append(symbol)
+    return [
+        f"Fills are at the next open, which for {shorten_symbols(symbols)} is the instant of the deciding "
+        f"close: delay cost {f'of {minutes:g} min' if minutes else 'none but latency (--delay-minutes)'}."
+        for minutes, symbols in by_delay.items()
+    ]
 
 
 def shorten_symbols(symbols: Sequence[str], most: int = 8) -> str:
@@ -84,10 +107,80 @@ def _describe_costs(costs: Mapping[str, Any]) -> str:
     if costs.get("sale_tax_bps"):
         parts.append(f"tax {costs['sale_tax_bps']:g} bp on sales")
     parts.append(f"slippage {costs['slippage_bps']:g} bp, latency {costs['latency_bps']:g} bp")
+    if costs.get("delay_minutes"):
+        parts.append(f"delay {costs['delay_minutes']:g} min at half the range of the day before")
     return ", ".join([*parts, f"borrowing {format_percent(costs['borrow_rate'])} a year"])
 
 
-def _verdict_line(verdict: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """How a claim's difference is printed: the factor, decimals and unit."""
+
+    factor: float
+    digits: int
+    unit: str
+
+
+_SCALES = {
+    "direction": _Scale(factor=100, digits=1, unit="points"),
+    "probability": _Scale(factor=1, digits=4, unit="of Brier"),
+    "close": _Scale(factor=1e4, digits=1, unit="bp of error"),
+    "pnl": _Scale(factor=1e4, digits=1, unit="bp a day"),
+}
+_CLAIM_NAMES = {"pnl": "PnL"}
+
+
+def direction_verdict(result: Mapping[str, Any]) -> str:
+    """Return the verdict of the direction, also of a result that an earlier version stored."""
+    verdicts = result.get("verdicts")
+    return str(verdicts["direction"]["result"] if verdicts else result["verdict"])
+
+
+def _verdict_lines(result: Mapping[str, Any]) -> list[str]:
+    if "verdicts" not in result:
+        return [_first_version_line(result["verdict_detail"])]
+    verdicts: Mapping[str, Mapping[str, Any]] = result["verdicts"]
+    level = next(iter(verdicts.values()))["level"]
+    line = (
+        f"Verdicts at {level:.0%} for all claims, on any day one looks; "
+        f"an e-value of {1 / level:.0f} is enough."
+    )
+    # A strategy without a student makes no forecasts, and is compared by what it earns alone.
+    shown = [claim for claim in _SCALES if result["student"] or verdicts[claim]["days"]]
+    return [line, *(each for claim in shown for each in _claim_lines(claim, verdicts[claim]))]
+
+
+def _claim_lines(claim: str, verdict: Mapping[str, Any]) -> list[str]:
+    """State a verdict in a line, and in a second what it rests on."""
+    name = _CLAIM_NAMES.get(claim, claim.capitalize())
+    comparator = describe_comparator(verdict["comparator"])
+    if verdict["difference"] is None:
+        return [f"{name}: inconclusive against {comparator}; nothing was scored."]
+    scale = _SCALES[claim]
+    difference, low, high = (
+        f"{verdict[key] * scale.factor:+,.{scale.digits}f}" for key in ("difference", "low", "high")
+    )
+    against = "than" if verdict["result"] != "inconclusive" else "against"
+    needed = ""
+    if verdict["days_needed"] is not None:
+        days = f"{verdict['days_needed']:,}"
+        needed = f"; enough after {days}"
+        if verdict["result"] == "inconclusive":
+            needed = f"; if this edge is real, about {days} would do"
+    return [
+        f"{name}: {verdict['result']} {against} {comparator}, "
+        f"{difference} {scale.unit} (95%: {low} to {high}).",
+        f"  e-value {_format_e_value(verdict['e_value'])}, {pluralize(verdict['days'], 'day')} "
+        f"({verdict['effective_days']:,.0f} effective){needed}.",
+    ]
+
+
+def _format_e_value(value: float) -> str:
+    return f"{value:.2g}" if value < 1000 else "above 1,000"
+
+
+def _first_version_line(verdict: Mapping[str, Any]) -> str:
+    """State the verdict of a result from before there was one for each claim."""
     if verdict["difference"] is None:
         return "Verdict: inconclusive; no decision was scored for both the student and a baseline."
     against = (
@@ -172,29 +265,82 @@ def _rejection_lines(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _random_lines(result: Mapping[str, Any]) -> list[str]:
+    """State where the returns of callers that know nothing lie; results of earlier versions lack them."""
+    callers = result.get("random_callers")
+    if not callers:
+        return []
+    owner = "strategy" if "strategy" in result else "student"
+    low, high = (format(callers["returns"][rank], "+.1%") for rank in ("p5", "p95"))
+    return [
+        f"Random callers: {callers['n']:,} that hold the {owner}'s positions on days drawn at random return "
+        f"{low} to {high} (90%); its own {callers['total_return']:+.1%} is above "
+        f"{format_percent(callers['return_percentile'])} of them."
+    ]
+
+
 def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
     trials = f"{pluralize(result['trials'], 'run')} on these data on record"
+    correction = describe_correction(result, result["distinct_trials"])
     if result["deflated_sharpe"] is None:
-        return [f"Trials: {trials}."]
+        return [f"Trials: {trials}.", *correction]
     owner = "the strategy's" if "strategy" in result else "the student's"
     line = (
         f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe ratio is "
-        f"above {_describe_yardstick(result)} by more than luck among them is "
+        f"above {describe_yardstick(result)} by more than luck among them is "
         f"{format_percent(result['deflated_sharpe'])}."
     )
+    lines = [line, *correction]
     days = (date.fromisoformat(result["end"]) - date.fromisoformat(result["start"])).days + 1
     if days >= _FEW_DAYS:
-        return [line]
+        return lines
     # The standard error of an annual Sharpe ratio near zero is the root of the years' inverse (Lo 2002).
     spread = 1.96 * math.sqrt(_FEW_DAYS / days)
     caution = (
         f"Few days: over {pluralize(days, 'day')} luck alone moves an annual Sharpe ratio by ±{spread:.1f} "
         "(95%); conclude nothing from it, or from the return."
     )
-    return [line, caution]
+    return [*lines, caution]
 
 
-def _describe_yardstick(result: Mapping[str, Any]) -> str:
+def describe_correction(result: Mapping[str, Any], trials: int) -> list[str]:
+    """State what is left of the verdicts if they are corrected for the number of distinct trials.
+
+    The e-value of a run chosen among N is divided by N: so the probability that any of the N is called
+    better without being so stays at the level, however the trials depend on one another (Bonferroni; Vovk
+    and Wang 2021, "E-values: Calibration, combination and applications"). None for a single trial, and for
+    results of versions without e-values.
+
+    Args:
+        result: The result of a run.
+        trials: The number of distinct trials.
+    """
+    verdicts: Mapping[str, Mapping[str, Any]] = result.get("verdicts") or {}
+    if trials < 2 or not verdicts:
+        return []
+    concluded = {claim: each for claim, each in verdicts.items() if each["result"] != _INCONCLUSIVE}
+    kept = [claim for claim, each in concluded.items() if each["e_value"] >= trials / each["level"]]
+    lost = [claim for claim in concluded if claim not in kept]
+    level = min(each["level"] for each in verdicts.values())
+    line = (
+        f"Verdicts are not corrected for these {trials} distinct trials; corrected, an e-value has to be "
+        f"{trials / level:,.0f}"
+    )
+    if kept:
+        line += f": {_list_claims(kept)} would stay"
+    if lost:
+        line += f"{', ' if kept else ': '}{_list_claims(lost)} would be inconclusive"
+    return [line + "."]
+
+
+_INCONCLUSIVE = "inconclusive"
+
+
+def _list_claims(claims: Sequence[str]) -> str:
+    return " and ".join(_CLAIM_NAMES.get(claim, claim) for claim in claims)
+
+
+def describe_yardstick(result: Mapping[str, Any]) -> str:
     """Return what the Sharpe ratio is held against; 0 in results of earlier versions."""
     yardstick = result.get("sharpe_yardstick") or {}
     caller = yardstick.get("caller")

@@ -23,13 +23,15 @@ from pydantic import (
 )
 
 from engine.instruments import AssetClass
+from engine.metrics.differences import DEFAULT_COMPARATORS
+from engine.metrics.verdicts import Claim
 from engine.trading.risk import RiskLimits
 from feeds.files.layouts import ColumnSettings
 from feeds.history.endpoints import require_url
 from feeds.simulated.headlines import HeadlineSet
 from llm.backends import describe_students
 from llm.student import DecodingMode, Quantization, StudentSettings, Task
-from strategies.baselines.names import OPTIONAL, require_baseline
+from strategies.baselines.names import OPTIONAL, require_baseline, require_comparator
 
 Names = tuple[tuple[str, tuple[str, ...]], ...]
 """Symbols, each with the names by which news speaks of it."""
@@ -238,6 +240,7 @@ class CostsTable(Table):
     fee_bps: BasisPoints | None = None
     slippage_bps: BasisPoints | None = None
     latency_bps: BasisPoints | None = None
+    delay_minutes: NotNegative | None = None
     borrow_rate: NotNegative | None = None
     least_fee: NotNegative | None = None
     sale_tax_bps: BasisPoints | None = None
@@ -422,6 +425,14 @@ class BacktestConfig(Table):
             f"or all: {', '.join(OPTIONAL)}.",
         ),
     ] = ()
+    benchmark: Annotated[
+        str | None,
+        added_key(
+            min_length=1,
+            description="Symbol, or file of one, that is bought and held beside the student, such as SPY; it "
+            "need not be traded.",
+        ),
+    ] = None
     cash: Annotated[Amount, Field(description="Starting cash, in the quote currency.")] = 100_000.0
     fee_bps: Annotated[BasisPoints | None, Field(description="Commission, basis points of a fill.")] = None
     slippage_bps: Annotated[
@@ -429,6 +440,10 @@ class BacktestConfig(Table):
     ] = None
     latency_bps: Annotated[
         BasisPoints | None, Field(description="Cost of delay, added to slippage, basis points.")
+    ] = None
+    delay_minutes: Annotated[
+        NotNegative | None,
+        Field(description="Minutes from the open to the fill, charged by the day's range before."),
     ] = None
     borrow_rate: NotNegative | None = None
     delisting_value: Annotated[
@@ -440,6 +455,14 @@ class BacktestConfig(Table):
         ),
     ] = 1.0
     allow_short: Annotated[bool, Field(description="Sell short on forecasts of a fall.")] = False
+    comparator: Annotated[
+        tuple[str, ...],
+        added_key(
+            default=(),
+            description="Baseline that a verdict compares with, as CLAIM=NAME, where CLAIM is direction, "
+            "probability, close or pnl.",
+        ),
+    ] = ()
     seed: Annotated[
         int,
         Field(ge=0, le=2**32 - 1, description="Seed of the simulated market, random baseline and training."),
@@ -492,6 +515,27 @@ class BacktestConfig(Table):
     def _read_old_keys(cls, values: object) -> object:
         """Journals of every version keep the keys of the first."""
         return _with_new_keys(values) if isinstance(values, dict) else values
+
+    @field_validator("comparator")
+    @classmethod
+    def _check_comparator(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        claims = []
+        for value in values:
+            claim, _, name = (part.strip() for part in value.partition("="))
+            if claim not in tuple(Claim):
+                raise ValueError(f"{value!r} is not CLAIM=NAME with a CLAIM of {', '.join(Claim)}")
+            if name != DEFAULT_COMPARATORS[Claim(claim)]:
+                require_comparator(name)
+            claims.append(claim)
+        if doubled := [claim for claim in claims if claims.count(claim) > 1]:
+            raise ValueError(f"{doubled[0]} has two comparators; give one")
+        return values
+
+    @property
+    def comparators(self) -> dict[Claim, str]:
+        """The comparator of each claim for which one is named."""
+        pairs = (value.partition("=") for value in self.comparator)
+        return {Claim(claim.strip()): name.strip() for claim, _, name in pairs}
 
     def stored(self) -> dict[str, Any]:
         """This configuration as journals keep it: JSON types, under the keys of the first version."""

@@ -9,7 +9,7 @@ from math import ceil
 from engine.calendars import Calendar
 from engine.errors import DataError, UsageError, suggest
 from engine.fx import FxRates
-from engine.instruments import Instrument
+from engine.instruments import Costs, Instrument
 from engine.metrics.annualization import count_days_per_year
 from engine.model import Bar, NewsItem
 from feeds.quality.checks import summarize_blocking
@@ -21,6 +21,23 @@ from strategies.console import pluralize
 
 _WARM_UP = timedelta(days=70)
 """The least of `warm_up`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A symbol that is bought and held beside the student, and that need not be traded by it.
+
+    Attributes:
+        instrument: The instrument.
+        calendar: Its calendar.
+        costs: What trading it costs.
+        bars: Its bars of the traded days, oldest first.
+    """
+
+    instrument: Instrument
+    calendar: Calendar
+    costs: Costs
+    bars: Sequence[Bar]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +55,7 @@ class Market:
     oracle: Mapping[tuple[str, datetime], OracleView] = field(default_factory=dict)
     rates: FxRates | None = None
     notes: tuple[str, ...] = ()
+    benchmark: Benchmark | None = None
 
     @property
     def history(self) -> dict[str, list[Bar]]:

@@ -11,7 +11,8 @@ from strategies.config import BacktestConfig, MarketTable
 from strategies.config_file import load_config
 from strategies.console import Progress, name_settings
 from strategies.data_folder import data_dir
-from strategies.market import Market
+from strategies.instrument_settings import build_costs
+from strategies.market import Benchmark, Market
 from strategies.market_files import load_files
 from strategies.market_simulation import simulate_market
 from strategies.market_store import load_store
@@ -41,6 +42,7 @@ class MarketData(Market):
         oracle: The best possible forecasts by (symbol, as_of); empty for real data.
         rates: The exchange rates; None where there is one currency.
         notes: Sentences for the foot of the table.
+        benchmark: The symbol that is bought and held beside the student; None without one.
         settings: The settings that the data were created with.
 
     Example:
@@ -180,14 +182,56 @@ def load_market_data(
     """
     if config.bars and config.store:
         raise UsageError("--bars and --store are two sources of bars; give one of them")
-    if config.bars:
-        market = load_files(config, on_progress)
-    elif config.store:
-        market = load_store(config, data_dir)
-    else:
-        market = simulate_market(config)
-    market = _attach_rates(config, market)
+    market = _attach_rates(config, _load(config, data_dir, on_progress))
+    if config.benchmark is not None:
+        market = _attach_benchmark(config, market, data_dir)
     return MarketData(**{part.name: getattr(market, part.name) for part in fields(market)})
+
+
+def _load(config: BacktestConfig, data_dir: Path, on_progress: Progress) -> Market:
+    if config.bars:
+        return load_files(config, on_progress)
+    if config.store:
+        return load_store(config, data_dir)
+    return simulate_market(config)
+
+
+def _attach_benchmark(config: BacktestConfig, market: Market, data_dir: Path) -> Market:
+    """Return the data with the benchmark: a traded symbol, one of the same source, or that of a file."""
+    name = str(config.benchmark)
+    notes: tuple[str, ...] = ()
+    source = market
+    if name not in market.bars:
+        place: dict[str, Any] = {"symbols": (name,)}
+        if Path(name).is_file():
+            place = {"symbols": (), "bars": (Path(name),), "store": ()}
+        alone = {"news": (), "feeds": (), "benchmark": None, "instruments": {}, "aliases": {}} | place
+        if name in config.instruments:
+            alone["instruments"] = {name: config.instruments[name]}
+        try:
+            source = _load(config.model_copy(update=alone), data_dir, lambda *_: None)
+        except UsageError as error:
+            raise UsageError(f"--benchmark {name}: {error}") from error
+        if len(source.bars) > 1:
+            raise UsageError(f"--benchmark {name}: the file has {len(source.bars)} symbols; name one of one")
+        (name,) = source.bars
+        notes = tuple(note for note in source.notes if name in note and note not in market.notes)
+    instrument = source.instruments[name]
+    if market.rates is None and instrument.currency != market.currency:
+        notes += (f"Benchmark {name} is in {instrument.currency}, the account in {market.currency}.",)
+    last = market.traded_bars[-1].closes_at
+    bars = [bar for bar in source.bars[name] if market.start < bar.closes_at <= last]
+    if not bars:
+        raise UsageError(f"--benchmark {name}: it has no bar in the days that are traded; choose another")
+    if market.rates is not None:
+        market.rates.require_coverage([instrument.currency], bars[0].opens_at, last)
+    benchmark = Benchmark(
+        instrument=instrument,
+        calendar=source.calendars[instrument.calendar],
+        costs=build_costs(config, {name: instrument})[name],
+        bars=bars,
+    )
+    return replace(market, benchmark=benchmark, notes=(*market.notes, *notes))
 
 
 def _attach_rates(config: BacktestConfig, data: Market) -> Market:

@@ -1,9 +1,10 @@
 """The scored table of one result: on a terminal, as text and as HTML."""
 
 import io
+import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import IO, Any, TextIO, cast
 
@@ -13,16 +14,21 @@ from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
 from strategies.ablation_table import HEADER, list_ablations
-from strategies.baselines.names import BASELINES
+from strategies.baselines.names import BASELINES, BENCHMARK, OF_STUDENT
 from strategies.conclusions import NOTICE, describe_account, list_conclusions, shorten_symbols
 from strategies.console import pluralize
+from strategies.protocols import list_protocols
 from strategies.walkforward_table import print_walkforward
 
 _CALLERS = {
     "student": "student",
+    BENCHMARK: BENCHMARK,
     **{name: baseline.label for name, baseline in BASELINES.items()},
     "oracle": "oracle",
 }
+_STUDENT = "student"
+_MAX_LABEL = 9
+_TABLE_WIDTH = 80
 
 _TEXT_WIDTH = 100
 
@@ -72,20 +78,20 @@ def print_result(result: Mapping[str, Any], kind: str = "Backtest", console: Con
     for line in counts:
         console.print(Text(line))
     console.print()
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("")
-    callers, rows = _score_rows(result)
-    for caller in callers:
-        style = "bold" if caller in ("student", "strategy") else ""
-        table.add_column(caller, justify="right", style=style)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    console.print()
+    for callers, rows in _score_tables(result):
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+        table.add_column("")
+        for caller in callers:
+            style = "bold" if caller in ("student", "strategy") else ""
+            table.add_column(caller, justify="right", style=style, no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        console.print()
     if ablations := list_ablations(result):
         console.print(_create_ablation_table(ablations))
         console.print()
-    for line in (*list_conclusions(result), *describe_account(result)):
+    for line in (*list_conclusions(result), *describe_account(result), *list_protocols(result)):
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))
 
@@ -112,12 +118,12 @@ def render_html(result: Mapping[str, Any], kind: str = "Backtest") -> str:
     """Return the same table as HTML, for a notebook. All text is escaped."""
     if "folds" in result:
         return f"<pre>{escape(render_text(result))}</pre>"
-    callers, rows = _score_rows(result)
     title, *counts = map(escape, _heading(result, kind))
-    tables = _render_table(("", *callers), rows)
+    tables = "".join(_render_table(("", *callers), rows) for callers, rows in _score_tables(result))
     if ablations := list_ablations(result):
         tables += _render_table(HEADER, ablations)
-    notes = "<br>".join(map(escape, (*list_conclusions(result), *describe_account(result), NOTICE)))
+    lines = (*list_conclusions(result), *describe_account(result), *list_protocols(result), NOTICE)
+    notes = "<br>".join(map(escape, lines))
     return f"<div><b>{title}</b><br>{'<br>'.join(counts)}{tables}{notes}</div>"
 
 
@@ -151,14 +157,67 @@ def _describe_seconds(result: Mapping[str, Any]) -> str:
     return f" in {seconds:,.{0 if seconds >= 10 else 1}f} s" if seconds else ""
 
 
-def _score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the callers as the table names them, and a row for each metric: its label, then its values."""
+_Scores = tuple[list[str], list[list[str]]]
+"""The callers as a table names them, and a row for each metric: its label, then its values."""
+
+
+def _score_tables(result: Mapping[str, Any]) -> Iterator[_Scores]:
+    """Yield the scores as tables of at most 80 columns, the student in each.
+
+    Where there are several, the first has the callers that matter most (see `_rank_callers`).
+    """
+    callers = [name for name in _CALLERS if name in result["scores"]]
+    labels, cells = _write_scores(result, callers)
+    margin = max(map(len, labels), default=0)
+    widths = {name: 1 + max(map(len, column)) for name, column in cells.items()}
+    fits = margin + sum(widths.values()) <= _TABLE_WIDTH
+    left = callers if fits else _rank_callers(result, callers)
+    while left:
+        shown, room = [left[0]], _TABLE_WIDTH - margin - widths[left[0]]
+        while len(shown) < len(left) and widths[left[len(shown)]] <= room:
+            room -= widths[left[len(shown)]]
+            shown.append(left[len(shown)])
+        heads = [cells[name][0] for name in shown]
+        yield heads, [[label, *(cells[n][row] for n in shown)] for row, label in enumerate(labels[1:], 1)]
+        rest = left[len(shown) :]
+        left = [*left[:1], *rest] if rest and left[0] == _STUDENT and len(shown) > 1 else rest
+
+
+def _write_scores(
+    result: Mapping[str, Any], callers: Sequence[str]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the labels of the rows, of the heading first, and the column of each caller as text."""
     scores = result["scores"]
-    callers = [name for name in _CALLERS if name in scores]
-    labels = _CALLERS | ({"student": "strategy"} if "strategy" in result else {})
-    rows = [
-        [metric.label, *(metric.show(scores[name].get(metric.key)) for name in callers)]
+    heads = _CALLERS | ({_STUDENT: "strategy"} if "strategy" in result else {})
+    if benchmark := result.get("benchmark"):
+        heads[BENCHMARK] = benchmark[:_MAX_LABEL]
+    metrics = [
+        metric
         for metric in table_metrics(MetricTable.RESULT)
         if any(metric.key in scores[name] for name in callers)  # else a run of a version without it
     ]
-    return [labels[name] for name in callers], rows
+    cells = {
+        name: [heads[name], *(metric.show(scores[name].get(metric.key)) for metric in metrics)]
+        for name in callers
+    }
+    return ["", *(metric.label for metric in metrics)], cells
+
+
+def _rank_callers(result: Mapping[str, Any], callers: Sequence[str]) -> list[str]:
+    """Return the callers by how much they matter beside the student.
+
+    First the benchmark, those that a verdict compares with, buy and hold, the most accurate of the others and
+    the one with the highest Sharpe ratio; then the rest, in order.
+    """
+    scores = result["scores"]
+    compared = [verdict.get("comparator") for verdict in (result.get("verdicts") or {}).values()]
+    # What is made of the student itself is no rival of it.
+    others = [
+        name for name in callers if name not in (_STUDENT, BENCHMARK, "oracle", "buy_and_hold", *OF_STUDENT)
+    ]
+    best = [
+        max(others, key=lambda name: scores[name].get(key) or -math.inf, default=None)
+        for key in ("accuracy", "sharpe")
+    ]
+    wanted = dict.fromkeys([_STUDENT, BENCHMARK, *compared, "buy_and_hold", *best, "oracle", *callers])
+    return [name for name in wanted if name in callers]

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.calendars import Calendar
 from engine.errors import suggest
+from engine.instruments import is_round_the_clock
 from engine.journal.canonical import row_digest, to_jsonable
 from engine.metrics.accuracy import compute_accuracy
 from engine.metrics.breakdown import compute_breakdown, describe_reliability
+from engine.metrics.differences import Forecaster, compute_differences
 from engine.metrics.exposure import PriceHistory
 from engine.metrics.registry import collect_metrics, compute_inputs
-from engine.metrics.significance import compute_verdict
+from engine.metrics.verdicts import Claim, conclude
 from engine.model import Abstention, Bar, Direction, Forecast, Observation, Prediction
 from engine.outcomes import OutcomeFinder, match_outcomes
 from engine.trading.records import EngineResult
 from feeds.simulated.market import OracleView
 from llm.student import Student
+from strategies.baselines.names import BENCHMARK
+from strategies.baselines.random_callers import compare_with_random_callers
 from strategies.delistings import describe_spans
 from strategies.market_data import MarketData
 from strategies.run_spec import RunSpec
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
-STUDENT, ORACLE, BUY_AND_HOLD, BENCHMARK = "student", "oracle", "buy_and_hold", "benchmark"
+STUDENT, ORACLE, BUY_AND_HOLD = "student", "oracle", "buy_and_hold"
 BASELINES = (BUY_AND_HOLD, "persistence", "majority", "random")
 Key = tuple[str, datetime]
 
@@ -86,8 +90,8 @@ class Result:
         >>> result = cc.simulate(student="tiny", seed=8, days=60)
         >>> 0 <= result.scores.student.accuracy <= 1
         True
-        >>> result.verdict
-        'better'
+        >>> result.verdict, result.verdicts.direction.days
+        ('better', 59)
         >>> list(result.equity.columns)
         ['at', 'value', 'cash']
         >>> sorted(result.digests)
@@ -111,8 +115,16 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """Whether the student is "better" or "worse" than the best baseline, or "inconclusive"."""
-        return str(self.result["verdict"])
+        """The verdict of the direction: "better", "worse" or "inconclusive"."""
+        return str(self.result["verdicts"]["direction"]["result"])
+
+    @property
+    def verdicts(self) -> Scores[Scores[Any]]:
+        """The verdict of each claim: direction, probability, close and pnl.
+
+        Each has the fields of `engine.metrics.verdicts.Verdict`.
+        """
+        return Scores({claim: Scores(verdict) for claim, verdict in self.result["verdicts"].items()})
 
     @property
     def conclusions(self) -> list[str]:
@@ -188,7 +200,7 @@ def list_outputs(
     forecast_columns = ("as_of", "symbol", "direction", "confidence", "close", "last_close")
     return {
         "forecasts": (
-            (*forecast_columns, "outcome_close", "abstention"),
+            (*forecast_columns, "outcome_close", "abstention", "token_probability_up"),
             _list_forecasts(student, bars, calendars),
         ),
         "orders": _list_fields(
@@ -204,26 +216,45 @@ def _list_forecasts(
 ) -> Iterator[Sequence[object]]:
     for call, outcome in match_outcomes(student.calls, bars, calendars):
         *row, abstention = forecast_row(call)
-        yield *row, outcome.next_close if outcome else None, abstention
+        token = call.token_probability_up if isinstance(call, Forecast) else None
+        yield *row, outcome.next_close if outcome else None, abstention, token
 
 
 def _list_fields(records: Sequence[object], *fields: str) -> Table:
     return fields, map(attrgetter(*fields), records)
 
 
-def scorecard(simulations: Mapping[str, SimulationResult], market: MarketData) -> dict[str, Any]:
-    """Return the scores of all, verdict, digests and, on a simulated market, the share of edge captured."""
+def scorecard(
+    simulations: Mapping[str, SimulationResult],
+    market: MarketData,
+    comparators: Mapping[Claim, str],
+    *,
+    can_short: bool,
+) -> dict[str, Any]:
+    """Return the scores of all, verdicts, digests and, on a simulated market, the share of edge captured.
+
+    Args:
+        simulations: What every forecaster's predictions came to in the engine, by name.
+        market: The market data.
+        comparators: The comparator of each claim.
+        can_short: Whether short positions are allowed.
+    """
     outcomes = OutcomeFinder(market.bars, market.symbol_calendars)
     student = simulations[STUDENT]
     scores, details = _score_all(simulations, market, outcomes)
-    verdict = compute_verdict(
-        outcomes.match(student.calls), {name: outcomes.match(simulations[name].calls) for name in BASELINES}
+    forecasters = {
+        name: Forecaster(
+            scored=outcomes.match(each.calls), marks=each.engine.marks, cash=each.engine.starting_cash
+        )
+        for name, each in simulations.items()
+    }
+    differences = compute_differences(
+        forecasters.pop(STUDENT), forecasters, market.bars, comparators, can_short=can_short
     )
     return {
         "scores": scores,
         **details,
-        "verdict": verdict.result,
-        "verdict_detail": asdict(verdict),
+        "verdicts": {claim: asdict(verdict) for claim, verdict in conclude(differences).items()},
         "edge_captured": edge_captured(student.calls, market.oracle) if market.oracle else None,
         "digests": output_digests(student),
     }
@@ -323,6 +354,7 @@ def build_result(
     simulations: Mapping[str, SimulationResult],
     strategy: str | None = None,
     *,
+    comparators: Mapping[Claim, str],
     adapted: bool = False,
 ) -> dict[str, Any]:
     """Return everything about a run but its place in the record of trials, as JSON types.
@@ -336,6 +368,7 @@ def build_result(
         num_generated: How many answers were generated, and not taken from the cache.
         simulations: What every forecaster's predictions came to, by name.
         strategy: The name of the user's strategy that traded in place of the built-in one.
+        comparators: The comparator of each claim.
         adapted: Whether the student has an adapter.
     """
     traded = market.traded_bars
@@ -361,14 +394,21 @@ def build_result(
         **_measure_contamination(forecasts, market, released, until, adapted=adapted),
         "days_per_year": market.days_per_year,
         "currency": market.currency,
+        "benchmark": market.benchmark.instrument.symbol if market.benchmark else None,
         "cash": spec.cash,
+        "round_the_clock": sorted(
+            symbol for symbol, item in market.instruments.items() if is_round_the_clock(item.calendar)
+        ),
         "costs": {symbol: asdict(costs) for symbol, costs in spec.costs.items()},
         "notes": [
             *market.notes,
             *(student.notes if student else ()),
             *describe_spans(market, spec.delistings),
         ],
-        **scorecard(simulations, market),
+        **scorecard(simulations, market, comparators, can_short=bool(spec.sizing.shortable)),
+        "random_callers": compare_with_random_callers(
+            calls, simulations[STUDENT].engine, market.bars, market.instruments, market.rates
+        ),
         **({"strategy": strategy} if strategy else {}),
     }
     jsonable: dict[str, Any] = to_jsonable(result)

@@ -11,11 +11,11 @@ from engine.errors import UsageError
 from engine.model import Bar, Forecast, Prediction, Slice
 from engine.trading.bar_feed import DailyIndicator
 from engine.trading.strategy import SliceStrategy
-from engine.user_code import load_object, report_errors
+from engine.user_code import Recreatable, load_object, report_errors
 from strategies.llm_strategy import Key
 
 
-class Strategy(ABC):
+class Strategy(Recreatable, ABC):
     """A trading rule of your own: subclass it and write `on_close`.
 
     `on_close` is called after every slice in which a bar closed, and sees the portfolio after the fills of

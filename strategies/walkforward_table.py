@@ -10,6 +10,7 @@ from rich.text import Text
 from engine.metrics.registry import MetricTable, table_metrics
 from strategies.conclusions import NOTICE, describe_account, format_percent, list_conclusions
 from strategies.console import pluralize
+from strategies.protocols import list_protocols
 
 ARM_NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
 
@@ -31,6 +32,7 @@ def print_walkforward(result: Mapping[str, Any], console: Console) -> None:
         *_list_claims(result["claims"]),
         *list_conclusions(result),
         *describe_account(result),
+        *list_protocols(result),
     ]:
         console.print(Text(line))
     console.print(Text(NOTICE, style="dim"))

@@ -51,7 +51,7 @@ def test_a_wrong_flag_is_refused_before_anything_heavy_is_loaded():
     [
         "engine.trading.runner",
         "engine.journal.journal",
-        "engine.metrics.significance",
+        "engine.metrics.verdicts",
         "engine.metrics.trials",
     ],
 )

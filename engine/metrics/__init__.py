@@ -1,1 +1,1 @@
-"""Scores of forecasts and of equity: accuracy, performance, significance, trials."""
+"""Scores of forecasts and of equity: accuracy, performance, verdicts, trials."""

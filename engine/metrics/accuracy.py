@@ -74,11 +74,11 @@ def decision_day(prediction: Prediction) -> date:
 
     A coin's day ends at midnight and a stock's some hours before; both belong to the same date.
     """
-    return day_of(prediction.as_of)
+    return day_ending(prediction.as_of)
 
 
 @lru_cache(maxsize=64)  # all symbols of a market close at one instant
-def day_of(at: datetime) -> date:
+def day_ending(at: datetime) -> date:
     """Return the UTC date that contains an instant or ends at it."""
     return (at.astimezone(UTC) - timedelta(microseconds=1)).date()
 
@@ -128,7 +128,7 @@ class ForecastColumns:
         return hit
 
     def take(self, chosen: "NDArray[Any]") -> "ForecastColumns":
-        """Return the chosen forecasts (a boolean for each), without abstentions and pending ones."""
+        """Return the chosen forecasts (a boolean for each, or their places), and only those."""
         arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
         return ForecastColumns(symbols=self.symbols, abstentions=0, pending=0, **arrays)
 

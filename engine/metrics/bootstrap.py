@@ -1,8 +1,11 @@
 """Confidence intervals by the stationary bootstrap, which keeps the dependence of neighbouring days."""
 
+import importlib
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -83,9 +86,8 @@ def resample_days(series: "NDArray[Any]", statistics: Sequence[Statistic]) -> tu
     days = len(series)
     if days < MIN_DAYS or np.ptp(series) <= 1e-12:
         return (None,) * len(statistics)
-    from arch.bootstrap import StationaryBootstrap
-
-    sampler = StationaryBootstrap(block_length(series), series, seed=np.random.default_rng(_SEED))
+    arch = _import_arch()
+    sampler = arch.StationaryBootstrap(block_length(series), series, seed=np.random.default_rng(_SEED))
     values: list[list[NDArray[Any]]] = [[] for _ in statistics]
     rows = max(1, _CHUNK // days)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -99,12 +101,24 @@ def resample_days(series: "NDArray[Any]", statistics: Sequence[Statistic]) -> tu
 def block_length(series: "NDArray[Any]") -> int:
     """Return the mean block length for a series in days; the cube root of its length as a last resort."""
     import numpy as np
-    from arch.bootstrap import optimal_block_length
 
+    arch = _import_arch()
     # Autocorrelations of a series that is nearly always the same are 0/0.
     with np.errstate(divide="ignore", invalid="ignore"):
-        length = float(optimal_block_length(series)["stationary"].iloc[0])
+        length = float(arch.optimal_block_length(series)["stationary"].iloc[0])
     return max(1, round(length if math.isfinite(length) else len(series) ** (1 / 3)))
+
+
+def _import_arch() -> ModuleType:
+    """Import arch's bootstrap without matplotlib, which would write a list of fonts to the user's home."""
+    hidden = "matplotlib" not in sys.modules
+    if hidden:
+        sys.modules["matplotlib"] = None  # type: ignore[assignment]  # an import of it fails, and arch goes on
+    try:
+        return importlib.import_module("arch.bootstrap")
+    finally:
+        if hidden:
+            del sys.modules["matplotlib"]
 
 
 def _percentile_interval(values: "NDArray[Any]") -> Interval:

@@ -1,6 +1,6 @@
 """Break the scores of forecasts down by symbol and by year."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from engine.metrics.direction import score_direction
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Breakdown = dict[str, dict[str, dict[str, float | int | None]]]
+Scores = dict[str, float | int | None]
+Breakdown = dict[str, dict[str, Scores]]
 
 
 def compute_breakdown(columns: ForecastColumns) -> Breakdown:
@@ -23,12 +24,11 @@ def compute_breakdown(columns: ForecastColumns) -> Breakdown:
     """
     import numpy as np
 
-    years = {ordinal: date.fromordinal(ordinal).year for ordinal in np.unique(columns.day).tolist()}
-    year = np.array([years[ordinal] for ordinal in columns.day.tolist()], dtype=int)
-    names = np.array(columns.symbols, dtype=object)[columns.symbol]
+    year = np.array([date.fromordinal(ordinal).year for ordinal in columns.day.tolist()], dtype=int)
+    symbols = {columns.symbols[number]: scores for number, scores in _score_groups(columns, columns.symbol)}
     return {
-        "symbol": {name: _score_group(columns, names == name) for name in sorted(columns.symbols)},
-        "year": {str(each): _score_group(columns, year == each) for each in sorted(set(years.values()))},
+        "symbol": {name: symbols[name] for name in sorted(symbols)},
+        "year": {str(each): scores for each, scores in _score_groups(columns, year)},
     }
 
 
@@ -40,8 +40,19 @@ def describe_reliability(stated: Calibration, token: Calibration) -> dict[str, l
     }
 
 
-def _score_group(columns: ForecastColumns, chosen: "NDArray[Any]") -> dict[str, float | int | None]:
-    group = columns.take(chosen)
+def _score_groups(columns: ForecastColumns, labels: "NDArray[Any]") -> Iterator[tuple[int, Scores]]:
+    """Yield each label, in order, with the scores of its forecasts."""
+    import numpy as np
+
+    if not len(labels):
+        return
+    order = np.argsort(labels, kind="stable")
+    values, starts = np.unique(labels[order], return_index=True)
+    for value, places in zip(values.tolist(), np.split(order, starts[1:]), strict=True):
+        yield value, _score_group(columns.take(places))
+
+
+def _score_group(group: ForecastColumns) -> Scores:
     accuracy = summarize_accuracy(group)
     direction = score_direction(group.take(group.moved))
     errors = score_close_errors(group)
@@ -53,5 +64,5 @@ def _score_group(columns: ForecastColumns, chosen: "NDArray[Any]") -> dict[str, 
     }
 
 
-def _fields(values: object, names: Iterable[str]) -> dict[str, float | int | None]:
+def _fields(values: object, names: Iterable[str]) -> Scores:
     return {name: getattr(values, name) for name in names}

@@ -27,6 +27,7 @@ MAX_LOSS = 0.75
 
 _PRIOR_COUNT = 10.0  # how many differences the first guess of their size is worth
 _MIDDLE, _SPREAD = 0.12, 0.7
+_BISECTIONS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +227,7 @@ def confidence_bound(
     values = np.asarray(differences, dtype=np.float64)
     floor = float(np.min(low, initial=0.0))
     lowest, highest = floor, float(np.max(values, initial=floor))
-    for _ in range(30):
+    for _ in range(_BISECTIONS):
         middle = (lowest + highest) / 2.0
         evidence = log_e_process(values, np.minimum(low, 0.0), guess=guess, null=middle, bets=bets)
         rejected = bool(np.max(evidence, initial=-np.inf) >= -np.log(level))

@@ -150,12 +150,13 @@ def find_trials(paths: Iterable[Path], trial: Trial, moves: PriceMoves | None = 
     Args:
         paths: The files of the records.
         trial: The trial whose data are meant.
-        moves: The price moves of its data.
+        moves: The price moves of its data; None takes those on record.
 
     Raises:
         DataError: For a whole line that is no trial, with its number.
     """
     trials, known = _join_records(map(_read_record, paths))
+    moves = moves or known.get(trial.moves_digest or "")
     shared = {
         digest: None if moves is None else have_same_prices(moves, other) for digest, other in known.items()
     }

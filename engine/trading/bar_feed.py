@@ -33,6 +33,7 @@ class SymbolFeed(bt.feed.DataBase):
 
     Attributes:
         bar: The newest bar, in the quote currency (flat if only its open is known); None before the first.
+        previous_bar: The bar before, in the units of its time; None if there was none.
         previous_close: The close of the bar before, in the quote currency.
         rate: The value of the quote currency in the base currency.
         price: The last known price in the base currency, as are backtrader's lines; 0 before the first bar.
@@ -43,6 +44,7 @@ class SymbolFeed(bt.feed.DataBase):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.bar: Bar | None = None
+        self.previous_bar: Bar | None = None
         self.previous_close = 0.0
         self.rate = 1.0
         self.price = 0.0
@@ -60,7 +62,7 @@ class SymbolFeed(bt.feed.DataBase):
             moment: The time that `EngineClock` gave the slice.
         """
         if self.bar is not None and bar.opens_at > self.bar.opens_at:
-            self.previous_close = self.bar.close
+            self.previous_bar, self.previous_close = self.bar, self.bar.close
         self.bar, self.price, self.seen_at, self._moment = bar, bar.close * self.rate, as_of, moment
         if self._buffers is None:
             self.next(ticks=False)

@@ -127,7 +127,7 @@ class SliceBroker(Account):
     def _resize(self, record: OrderRecord, bar: Bar, at: datetime, refusal: str) -> OrderRecord | None:
         """Replace a purchase by the part that cash covers; None where there is none, or it is refused too."""
         symbol, feed = record.symbol, self._feeds[record.symbol]
-        price = fill_price(record.size, bar.open * feed.rate, self._costs[symbol])
+        price = fill_price(record.size, bar.open * feed.rate, self._costs[symbol], self._delay(symbol))
         lot = self._instruments[symbol].lot
         size = self._fees.affordable_size(symbol, self.cash, price, feed.rate, at, lot)
         if not (self._resize_orders and 0 < size < record.size):
@@ -154,11 +154,14 @@ class SliceBroker(Account):
         after = position + size
         if 0 <= after <= position or position <= after <= 0:
             return ""
-        price = fill_price(size, open_price, self._costs[record.symbol])
+        price = fill_price(size, open_price, self._costs[record.symbol], self._delay(record.symbol))
         paid = size * price + self._commission(record.symbol, size, price, at)
         if size > 0 and self.cash - paid < -_ROUNDING * paid:
             return f"costs {paid:.2f} but cash is {self.cash:.2f}"
         return self._margin_refusal(record.symbol, after, open_price, self.cash - paid)
+
+    def _delay(self, symbol: str) -> float:
+        return self._costs[symbol].delay_fraction(self._feeds[symbol].previous_bar)
 
     def _commission(self, symbol: str, size: float, price: float, at: datetime) -> float:
         return self._fees.commission(symbol, size, price, self._feeds[symbol].rate, at)
@@ -177,7 +180,8 @@ class SliceBroker(Account):
     def _fill(self, record: OrderRecord, bar: Bar, at: datetime) -> None:
         feed = self._feeds[record.symbol]
         costs, open_price = self._costs[record.symbol], bar.open * feed.rate
-        price = fill_price(record.size, open_price, costs)
+        delay = self._delay(record.symbol)
+        price = fill_price(record.size, open_price, costs, delay)
         paid = self._execute_whole(record, price, self._commission(record.symbol, record.size, price, at))
         slippage = slippage_cost(record.size, open_price, price)
         fill = Fill(
@@ -187,7 +191,7 @@ class SliceBroker(Account):
             symbol=record.symbol,
             # Orders are filled whole; backtrader's size, summed from two parts of a flip, rounds.
             size=record.size,
-            price=fill_price(record.size, bar.open, costs),
+            price=fill_price(record.size, bar.open, costs, delay),
             open=bar.open,
             commission=paid,
             slippage=slippage,

@@ -14,17 +14,17 @@ from engine.trading.records import Fill, HoldingPeriod
 BORROW_DAYS_PER_YEAR = 365
 
 
-def fill_price(size: float, open_price: float, costs: Costs) -> float:
+def fill_price(size: float, open_price: float, costs: Costs, delay: float = 0.0) -> float:
     """Return the price at which `size` is filled: the official open moved against it.
 
     Args:
         size: Signed units.
         open_price: The official open.
         costs: The costs of the symbol, with slippage and latency.
+        delay: The cost of delay as a fraction of the open, `Costs.delay_fraction`.
     """
-    return (
-        open_price * (1 + costs.slippage_fraction) if size > 0 else open_price * (1 - costs.slippage_fraction)
-    )
+    moved = costs.slippage_fraction + delay
+    return open_price * (1 + moved) if size > 0 else open_price * (1 - moved)
 
 
 def slippage_cost(size: float, open_price: float, price: float) -> float:
@@ -59,7 +59,13 @@ def commission(size: float, price: float, costs: Costs, *, rate: float = 1.0, tr
 
 
 def trade_cost(
-    size: float, open_price: float, costs: Costs, *, rate: float = 1.0, traded: float = 0.0
+    size: float,
+    open_price: float,
+    costs: Costs,
+    *,
+    rate: float = 1.0,
+    traded: float = 0.0,
+    delay: float = 0.0,
 ) -> float:
     """Return the cost of trading `size` at an official open: slippage, latency and commission.
 
@@ -69,8 +75,9 @@ def trade_cost(
         costs: The costs of the symbol.
         rate: The value of the quote currency in the base currency.
         traded: As in `commission`.
+        delay: As in `fill_price`.
     """
-    price = fill_price(size, open_price, costs)
+    price = fill_price(size, open_price, costs, delay)
     return slippage_cost(size, open_price, price) + commission(size, price, costs, rate=rate, traded=traded)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from engine.errors import UsageError
 from engine.model import Abstention, Bar, Forecast, Observation, Prediction
 from engine.outcomes import match_outcomes
-from strategies.baselines import counting, news_models, price_models
-from strategies.baselines.names import ALL, BASELINES
+from strategies.baselines import counting, news_models, price_models, timeseries
+from strategies.baselines.names import ALL, BASELINES, OF_STUDENT
 from strategies.calibration import calibrate
 from strategies.config import BacktestConfig, CalibrationMethod
 from strategies.market_data import MarketData
@@ -27,9 +27,9 @@ _FORECASTERS: Mapping[str, Forecaster] = {
     "boosted": price_models.boosted,
     "tfidf": lambda observed, bars, _: news_models.tfidf(observed, bars),
     "lexicon": lambda observed, bars, _: news_models.lexicon(observed, bars),
+    "timeseries": lambda observed, bars, _: timeseries.timeseries(observed, bars),
 }
 _OF_NEWS = ("tfidf", "lexicon")
-_OF_STUDENT = ("calibrated", "base")
 
 
 def baseline_predictions(
@@ -67,11 +67,12 @@ def baseline_predictions(
 
 def is_wanted(config: BacktestConfig, name: str) -> bool:
     """Return whether a configuration asks for a baseline."""
-    return BASELINES[name].always or name in config.baselines or ALL in config.baselines
+    asked = {*config.baselines, *config.comparators.values()}
+    return BASELINES[name].always or name in asked or ALL in asked
 
 
 def require_available(config: BacktestConfig, market: MarketData, *, student: bool) -> None:
-    """Raise UsageError where a baseline is named that cannot be made of a run; `all` leaves it out.
+    """Raise UsageError for a baseline or comparator that a run cannot have; `all` leaves those out.
 
     Args:
         config: The configuration.
@@ -82,17 +83,18 @@ def require_available(config: BacktestConfig, market: MarketData, *, student: bo
     for name in config.baselines:
         if name in missing:
             raise UsageError(f"--baselines {name}: {missing[name]}")
+    for claim, name in config.comparators.items():
+        if name in missing:
+            raise UsageError(f"--comparator {claim}={name}: {missing[name]}")
 
 
 def _find_missing(config: BacktestConfig, market: MarketData, *, student: bool) -> dict[str, str]:
     """Return the baselines that a run cannot have, with the reason and what to do."""
-    missing = {}
+    missing = {} if timeseries.is_installed() else {"timeseries": timeseries.REMEDY}
     if not market.news:
         missing |= dict.fromkeys(_OF_NEWS, "there is no news; give it with --news, or leave it out")
     if not student:
-        missing |= dict.fromkeys(
-            _OF_STUDENT, "no student forecasts; name one with --student, or leave it out"
-        )
+        missing |= dict.fromkeys(OF_STUDENT, "no student forecasts; name one with --student, or leave it out")
     elif config.adapter is None:
         missing["base"] = "the student has no adapter; name one with --adapter, or leave it out"
     return missing

@@ -101,12 +101,12 @@ class _LogReturns:
         return self
 
     @property
-    def probability_up(self) -> float:
-        """The probability of a rise if log returns are normal with this mean and sample variance."""
+    def confidence(self) -> float:
+        """The probability of the mean's side if log returns are normal with this mean and sample variance."""
         returns = self.known - 1
         if returns < 2 or self.squares <= 0:
             return 0.5
-        return NormalDist().cdf(self.mean / math.sqrt(self.squares / (returns - 1)))
+        return NormalDist().cdf(abs(self.mean) / math.sqrt(self.squares / (returns - 1)))
 
 
 def buy_and_hold(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar]]) -> Sequence[Forecast]:
@@ -160,9 +160,8 @@ def random_walk(observed: Sequence[Observation], bars: Mapping[str, Sequence[Bar
     calls, closes = [], array("d")
     for seen in observed:
         state = running[seen.symbol].advance(seen.as_of)
-        calls.append(call_probability(state.probability_up))
-        drift = math.exp(state.mean) if calls[-1][1] > 0.5 else 1.0
-        closes.append(seen.last_close * drift)
+        calls.append((Direction.UP if state.mean >= 0 else Direction.DOWN, state.confidence))
+        closes.append(seen.last_close * math.exp(state.mean))
     return tabulate(observed, calls, closes)
 
 

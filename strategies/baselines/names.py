@@ -41,6 +41,9 @@ BASELINES = {
 }
 """In the order of results and tables."""
 
+OF_STUDENT = ("calibrated", "base")
+"""Those made of the student itself."""
+
 OPTIONAL = tuple(name for name, baseline in BASELINES.items() if not baseline.always)
 BENCHMARK = "benchmark"
 
@@ -50,6 +53,13 @@ def require_baseline(name: str) -> str:
     if name in BASELINES or name == ALL:
         return name
     raise ValueError(f"no baseline {name!r}; {suggest(name, (ALL, *OPTIONAL))}")
+
+
+def require_comparator(name: str) -> str:
+    """Return a name that a verdict can compare with. Raises ValueError for any other."""
+    if name in BASELINES or name == BENCHMARK:
+        return name
+    raise ValueError(f"no baseline {name!r}; {suggest(name, (*BASELINES, BENCHMARK))}")
 
 
 def holds_full_weight(name: str) -> bool:

@@ -284,6 +284,14 @@ def _describe_retrained(retrained: Retrained) -> str:
     return f"retrained: {'; '.join(done) or 'nothing was due'}"
 
 
+def _describe_verdicts(result: Mapping[str, Any]) -> str:
+    verdicts = fields.get_mapping(result, "verdicts")
+    if not verdicts:  # the result of an earlier version
+        return f"verdict {fields.get_text(result, 'verdict', 20)}"
+    direction = fields.get_mapping(verdicts, "direction")
+    return f"verdict {fields.get_text(direction, 'result', 20)}"
+
+
 _FAILURES = {"Unanswered": "it gives no answer", "TimeoutError": "it does not answer in time"}
 
 _TEXTS: Mapping[type, Callable[[Any], str]] = {
@@ -331,7 +339,7 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
         f"value {e.value:,.2f}, cash {e.cash:,.2f}"
     ),
     Forecasting: lambda e: f"{e.done:,} of {e.total:,} forecast",
-    RunFinished: lambda e: f"verdict {fields.get_text(e.result, 'verdict', 20)}",
+    RunFinished: lambda e: _describe_verdicts(e.result),
     RunInterrupted: lambda e: f"interrupted: {e.reason}",
     RunFailed: lambda e: f"failed: {e.reason}",
 }

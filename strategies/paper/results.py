@@ -18,7 +18,7 @@ from engine.journal.events.inputs import CalendarExtended, History, SliceRecord
 from engine.journal.events.outputs import PredictionRecord
 from engine.journal.events.sessions import SessionScored, SessionStarted
 from engine.journal.journal import Journal
-from engine.model import Abstention, Bar, NewsItem, Phase, Prediction
+from engine.model import Abstention, Bar, NewsItem, Observation, Phase, Prediction
 from engine.timeline import build_observations
 from engine.trading.records import EngineResult, EquityPoint, Fill, HoldingPeriod, OrderRecord, Record
 from feeds.simulated.market import OracleView
@@ -26,6 +26,7 @@ from llm.student import Student
 from llm.worker.messages import decode_day
 from strategies.backtest import simulate_all
 from strategies.baselines.catalog import baseline_predictions
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig
 from strategies.market_data import MarketData, load_market_data
 from strategies.paper.files import decode_config
@@ -52,7 +53,9 @@ class SessionHistory:
 
 
 @dataclass(slots=True)
-class _HistoryReader:
+class HistoryReader:
+    """Collects bars, news, predictions and records from the decoded events of a session or run, in order."""
+
     bars: dict[str, dict[datetime, Bar]] = field(default_factory=dict)
     news: dict[str, NewsItem] = field(default_factory=dict)
     calls: dict[Key, Prediction] = field(default_factory=dict)
@@ -72,6 +75,7 @@ class _HistoryReader:
         return ratios
 
     def apply(self, payload: object) -> None:
+        """Add what an event states; events of other kinds are left out."""
         match payload:
             case History():
                 for bar in payload.bars:
@@ -123,7 +127,7 @@ def load_session_history(journal: Journal, data_dir: Path) -> SessionHistory:
 
     Raises JournalError for a journal that cannot be read, DataError where its market cannot be simulated.
     """
-    reader = _HistoryReader()
+    reader = HistoryReader()
     started: SessionStarted | None = None
     for row in journal.read(kinds=_KINDS):
         payload = decode(row)
@@ -141,12 +145,12 @@ def load_session_history(journal: Journal, data_dir: Path) -> SessionHistory:
         about=started.about,
         market_data=_build_market_data(reader, journal, started, data_dir),
         calls=tuple(sorted(reader.calls.values(), key=lambda call: (call.as_of, call.symbol))),
-        engine=_build_engine_result(reader, settings.cash),
+        engine=build_engine_result(reader, settings.cash),
     )
 
 
 def _build_market_data(
-    reader: _HistoryReader, journal: Journal, started: SessionStarted, data_dir: Path
+    reader: HistoryReader, journal: Journal, started: SessionStarted, data_dir: Path
 ) -> MarketData:
     settings = decode_run_spec(started)
     replayed = str(started.about.get("replay", ""))
@@ -181,7 +185,7 @@ def _oracle(market: MarketData, ratios: Mapping[str, float]) -> dict[Key, Oracle
     }
 
 
-def _calendars(settings: RunSpec, reader: _HistoryReader) -> dict[str, Calendar]:
+def _calendars(settings: RunSpec, reader: HistoryReader) -> dict[str, Calendar]:
     known = {
         code: (first, reader.known_until.get(code, last))
         for code, (first, last) in settings.calendars.items()
@@ -191,7 +195,8 @@ def _calendars(settings: RunSpec, reader: _HistoryReader) -> dict[str, Calendar]
     }
 
 
-def _build_engine_result(reader: _HistoryReader, cash: float) -> EngineResult:
+def build_engine_result(reader: HistoryReader, cash: float) -> EngineResult:
+    """Return the records that were read, as the engine itself returns them; `cash` is the starting cash."""
     marks = tuple(reader.records[EquityPoint])
     steps = tuple(reader.records[HoldingPeriod])
     return EngineResult(
@@ -249,19 +254,37 @@ def score_session(
     return result
 
 
+def simulate_session(journal: Journal, whole: SessionHistory) -> dict[str, SimulationResult]:
+    """Return what the session's predictions came to, and those of the baselines on the same closes."""
+    return _simulate(journal, whole, _list_observed(whole))
+
+
+def _list_observed(whole: SessionHistory) -> list[Observation]:
+    """Return the observations that the session decided on."""
+    facts, settings = whole.market_data, whole.settings
+    called = {(call.symbol, call.as_of) for call in whole.calls}
+    seen = build_observations(facts.bars, facts.news, window=settings.window, start=facts.start)
+    return [each for each in seen if (each.symbol, each.as_of) in called]
+
+
+def _simulate(
+    journal: Journal, whole: SessionHistory, observed: list[Observation]
+) -> dict[str, SimulationResult]:
+    facts, settings = whole.market_data, whole.settings
+    callers = baseline_predictions(whole.config, facts, observed, whole.calls)
+    unused = Recorder(journal, facts.start)
+    student = SimulationResult(calls=whole.calls, engine=whole.engine)
+    return {STUDENT: student} | simulate_all(
+        settings, facts, observed, callers, unused, lambda _stage, _done, _total: None
+    )
+
+
 def _build_result(
     journal: Journal, whole: SessionHistory
 ) -> tuple[dict[str, Any], dict[str, SimulationResult]]:
     facts, settings = whole.market_data, whole.settings
-    called = {(call.symbol, call.as_of) for call in whole.calls}
-    seen = build_observations(facts.bars, facts.news, window=settings.window, start=facts.start)
-    observed = [each for each in seen if (each.symbol, each.as_of) in called]
-    callers = baseline_predictions(whole.config, facts, observed, whole.calls)
-    unused = Recorder(journal, facts.start)
-    student = SimulationResult(calls=whole.calls, engine=whole.engine)
-    played = {STUDENT: student} | simulate_all(
-        settings, facts, observed, callers, unused, lambda _stage, _done, _total: None
-    )
+    observed = _list_observed(whole)
+    simulations = _simulate(journal, whole, observed)
     recorded = _RecordedStudent(
         name=settings.student,
         fingerprint=settings.fingerprint,
@@ -275,8 +298,9 @@ def _build_result(
         facts,
         observed,
         answering,
-        len(called),
-        played,
+        len(whole.calls),
+        simulations,
+        comparators=resolve_comparators(whole.config.comparators),
         adapted=whole.config.adapter is not None,
     )
-    return result, played
+    return result, simulations

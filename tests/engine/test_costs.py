@@ -1,10 +1,13 @@
 """Costs as markets have them: least fees, taxes on sales, and fee tiers by the traded value."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from engine.instruments import Costs
+from engine.model import Bar
 from engine.timeline import build_slices
 from engine.trading.fees import FeeVolume
 from engine.trading.pnl import commission, trade_cost
@@ -97,3 +100,26 @@ def test_a_run_reaches_a_lower_tier_by_its_own_fills_and_leaves_it_after_thirty_
     fees = [fill.commission / abs(fill.size * fill.price) * 1e4 for fill in result.fills]
     assert fees == pytest.approx([10, 10, 8, 5, 10])
     assert result.value == pytest.approx(10_000 - sum(fill.commission for fill in result.fills))
+
+
+def test_a_delay_costs_half_the_range_of_the_day_before_times_the_root_of_its_share():
+    """A random walk of a day, whose mean move in so many minutes is drawn beside its mean range."""
+    random = np.random.default_rng(1)
+    paths = np.cumsum(random.normal(0, 1e-4, (2_000, 1_440)), axis=1)
+    drawn = np.abs(paths[:, 89]).mean()
+    free = Costs(fee_bps=0, slippage_bps=0, latency_bps=0, borrow_rate=0)
+    late = replace(free, delay_minutes=90)
+    charged = [late.delay_fraction(day_of(1 + min(0, path.min()), 1 + max(0, path.max()))) for path in paths]
+    assert np.mean(charged) == pytest.approx(drawn, rel=0.05)
+    assert late.delay_fraction(day_of(98, 102)) == pytest.approx(0.02 * 0.25)
+    assert free.delay_fraction(day_of(98, 102)) == late.delay_fraction(None) == 0.0
+    assert replace(free, delay_minutes=9_999).delay_fraction(day_of(1, 10**6)) == 0.5
+
+
+def day_of(low, high):
+    opens = datetime(2024, 1, 1, tzinfo=UTC)
+    close = 1.0 if high < 2 else 100.0
+    return Bar(
+        symbol="A", opens_at=opens, closes_at=opens + timedelta(days=1), open=close, high=high, low=low,
+        close=close, volume=1.0,
+    )  # fmt: skip

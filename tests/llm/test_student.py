@@ -135,7 +135,7 @@ def test_the_shipped_student_captures_nine_tenths_of_the_edge_on_unseen_markets(
     assert result["abstentions"] == 0
     assert result["edge_captured"] >= 0.90
     assert result["scores"]["student"]["brier"] <= result["scores"]["oracle"]["brier"] + 0.01
-    assert result["verdict"] == "better"
+    assert result["verdicts"]["direction"]["result"] == "better"
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_without_edge_the_verdict_is_not_better(tmp_path):
     flags = {"seed": 4242, "market": {"days": 120, "edge": False}}
     result = backtest(load_config(None, flags), data_dir=tmp_path, clock=lambda: NOW).result
     assert result["edge_captured"] is None
-    assert result["verdict"] != "better"
+    assert all(verdict["result"] != "better" for verdict in result["verdicts"].values())
 
 
 def test_weights_with_holes_are_refused_and_never_filled_at_random(small, tmp_path):

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from engine.errors import UsageError
 from engine.journal.canonical import row_digest
 from engine.journal.journal import Journal
 from strategies import backtest as front_door
@@ -280,3 +281,37 @@ def test_the_journal_tells_from_time_to_time_how_many_closes_are_forecast(tmp_pa
         told = [row.payload for row in journal.read(kinds=("forecasting",))]
     assert told and told[-1] == {"done": made.result["forecasts"], "total": made.result["forecasts"]}
     assert made.result["digests"] == finished_run.result["digests"]
+
+
+def test_a_benchmark_is_bought_once_and_held_and_need_not_be_traded(tmp_path, finished_run):
+    (first, second, *_), traded = sorted(finished_run.bars), finished_run.simulations
+    result = run(tmp_path, symbols=[first], benchmark=second)
+    assert set(result.bars) == {first}
+    assert result.result["benchmark"] == second
+    held = result.simulations["benchmark"].engine
+    (fill,) = held.fills
+    bars, first_call = finished_run.bars[second], result.simulations["student"].calls[0].as_of
+    decided_at = next(bar.closes_at for bar in bars if bar.closes_at >= first_call)
+    bought = next(bar for bar in bars if bar.opens_at >= decided_at)
+    assert (fill.symbol, fill.at, fill.open) == (second, bought.opens_at, bought.open)
+    assert held.value / held.starting_cash - 1 == pytest.approx(
+        0.95 * (bars[-1].close / fill.price - 1), abs=0.02
+    )
+    scores = result.result["scores"]["benchmark"]
+    assert (scores["n"], scores["accuracy"], scores["trades"]) == (0, None, 1)
+    assert result.result["scores"]["student"] == run(tmp_path, symbols=[first]).result["scores"]["student"]
+    assert finished_run.result["benchmark"] is None
+    assert "benchmark" not in traded
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"benchmark": "SPX"}, "--benchmark SPX: the simulated market: no bars of symbol SPX"),
+        ({"baselines": ["base"]}, "--baselines base: the student has no adapter; name one with --adapter"),
+    ],
+)
+def test_a_benchmark_or_baseline_that_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, words):
+    with pytest.raises(UsageError, match=words):
+        run(tmp_path, **flags)
+    assert not list(tmp_path.iterdir())

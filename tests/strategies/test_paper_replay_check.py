@@ -1,12 +1,13 @@
 import math
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from engine.errors import JournalError
 from engine.journal.journal import Event, Journal
 from strategies.backtest import backtest
+from strategies.conclusions import describe_account
 from strategies.paper.files import session_folder
 from strategies.replay_check import check_run_replay
 from strategies.runs import JOURNAL
@@ -148,8 +149,24 @@ def test_a_session_in_the_middle_compares_as_far_as_it_was_decided(tmp_path):
 
 @pytest.fixture(scope="module")
 def run():
+    config = CONFIG.model_copy(update={"delay_minutes": 30.0})
     for folder in in_memory():
-        yield backtest(CONFIG, data_dir=folder, clock=lambda: NOW, student=First())
+        yield backtest(config, data_dir=folder, clock=lambda: NOW, student=First())
+
+
+def test_fills_cost_the_stated_delay_of_the_range_of_the_day_before(run):
+    fills = run.simulations["student"].engine.fills
+    assert len(fills) > 8
+    for fill in fills:
+        costs = run.result["costs"][fill.symbol]
+        before = max(
+            (bar for bar in run.bars[fill.symbol] if bar.closes_at <= fill.at), key=lambda bar: bar.closes_at
+        )
+        share = timedelta(minutes=30) / (before.closes_at - before.opens_at)
+        moved = (before.high - before.low) / before.close / 2 * math.sqrt(share)
+        moved += (costs["slippage_bps"] + costs["latency_bps"]) / 10_000
+        assert abs(fill.price / fill.open - 1) == pytest.approx(moved, rel=1e-9)
+    assert "the deciding close: delay cost of 30 min." in " ".join(describe_account(run.result))
 
 
 def test_a_run_comes_out_again_from_its_inputs(run):

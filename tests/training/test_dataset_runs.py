@@ -45,7 +45,7 @@ def run(folder, **flags):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    config, result = run(folder, **SMALL)
+    config, result = run(folder, **SMALL, delay_minutes=20)
     return folder, config, result, load_run_experiences(folder, result.name)
 
 

@@ -10,6 +10,7 @@ from engine.journal.events.rules import RULES, RulesError
 from engine.journal.journal import Journal
 from engine.model import Forecast
 from llm.model_files import fingerprint
+from strategies.answer_check import check_answers
 from strategies.replay_check import check_run_replay
 from strategies.runs import JOURNAL, list_runs, load_run
 from tests.support.own_processes import ran
@@ -71,6 +72,14 @@ def test_the_joined_run_can_be_had_again_from_its_journaled_inputs(finished):
     shared = stated.keys() & parity.replayed.keys()
     assert shared == {"forecasts", "orders", "fills", "equity"}
     assert all(parity.replayed[name] == stated[name] for name in shared)
+
+
+def test_the_answers_of_every_champion_are_those_of_the_ledger_and_of_its_student_now(finished):
+    folder, doubles, run = finished
+    with Journal.open(run.folder / JOURNAL, run.name) as journal:
+        report = check_answers(journal, folder, ask=1_000, load=doubles.load)
+    assert report.proved
+    assert report.verified == report.asked == report.equal == report.answers == run.result["forecasts"]
 
 
 def test_the_gate_holds_both_to_what_they_would_have_earned_by_the_engines_steps(finished):

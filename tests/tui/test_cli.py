@@ -24,7 +24,7 @@ SCORES = {
 
 RESULT = {
     *("run", "simulated", "symbols", "start", "end", "bars", "news", "forecasts", "forecasts_with_news"),
-    *("abstentions", "scores", "verdict", "trials", "contaminated_n", "edge_captured", "digests", "seconds"),
+    *("abstentions", "scores", "verdicts", "trials", "contaminated_n", "edge_captured", "digests", "seconds"),
 }
 
 
@@ -85,7 +85,9 @@ def test_stderr_has_only_progress(finished):
 def test_nothing_is_written_outside_the_data_folder_and_out(place, finished):
     assert list((place / "home").iterdir()) == []
     assert {path.name for path in place.iterdir()} == {"home", "small.toml", "data", "out"}
-    assert {path.name for path in (place / "data").iterdir()} == {"runs", "ledger.sqlite", "trials.jsonl"}
+    assert {path.name for path in (place / "data").iterdir()} == {
+        *("runs", "ledger.sqlite", "ledger.key", "trials.jsonl")
+    }
     assert json.loads((place / "out" / "result.json").read_text()) == json.loads(finished.stdout)
 
 

@@ -78,6 +78,14 @@ def test_everything_is_what_closecall_wrote_and_nothing_else(folder, said):
     assert keys(folder) == []
 
 
+def test_the_users_record_of_trials_stays_and_is_named(folder, said, tmp_path, monkeypatch):
+    record = tmp_path / "users.jsonl"
+    record.write_text("")
+    monkeypatch.setenv("CLOSECALL_TRIALS", str(record))
+    assert f"still count as trials; their record is {record}" in said("rm", "everything", "--yes")
+    assert record.is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [

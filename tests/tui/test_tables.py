@@ -1,13 +1,17 @@
 """Sentences under the table, counted nouns, and progress where there is no terminal."""
 
 import sys
+from html import escape
 
 import pytest
 from rich.console import Console
 
+from engine.metrics.registry import METRICS
 from feeds.history.client import Wait
+from strategies.baselines.names import BASELINES
+from strategies.conclusions import describe_correction
 from strategies.console import pluralize, print_stderr
-from strategies.result_table import create_console
+from strategies.result_table import create_console, render_html, render_text
 from strategies.walkforward_table import compare_arms, print_folds
 from tui.cli.progress import ProgressDisplay
 from tui.cli.tables import create_list
@@ -43,10 +47,77 @@ def result(**changes):
     } | changes
 
 
-def test_the_verdict_calls_a_baseline_as_the_table_does_and_counts_one_day():
-    (verdict, trials) = list_conclusions(result())
-    assert "against buy&hold, the best baseline (95%: -2.0 to +4.0, 1 day)" in verdict
+def verdict(**changes):
+    figures = {"difference": 0.043, "low": -0.01, "high": 0.076, "e_value": 3.14, "raw_e_value": 4.0}
+    days = {"days": 412, "effective_days": 397.6, "days_needed": 1240}
+    stated = {"result": "inconclusive", "comparator": "share_of_rises", "level": 0.05}
+    return stated | figures | days | changes
+
+
+def test_each_verdict_states_comparator_interval_level_days_and_what_is_still_needed_in_100_columns():
+    nothing = dict.fromkeys(("difference", "low", "high", "days_needed"))
+    verdicts = {
+        "close": verdict(
+            comparator="last_close", result="worse", difference=-0.00123, e_value=1e9, days_needed=90
+        ),
+        "direction": verdict(),
+        "pnl": verdict(
+            comparator="scaled_buy_and_hold", difference=1e-4, low=-1e-3, high=2e-3, days_needed=None
+        ),
+        "probability": verdict(**nothing, days=0, effective_days=0.0),
+    }
+    lines = list_conclusions(result(verdicts=verdicts))[:8]
+    assert lines == [
+        "Verdicts at 5% for all claims, on any day one looks; an e-value of 20 is enough.",
+        "Direction: inconclusive against the share of rises so far, +4.3 points (95%: -1.0 to +7.6).",
+        "  e-value 3.1, 412 days (398 effective); if this edge is real, about 1,240 would do.",
+        "Probability: inconclusive against the share of rises so far; nothing was scored.",
+        "Close: worse than the last close, -12.3 bp of error (95%: -100.0 to +760.0).",
+        "  e-value above 1,000, 412 days (398 effective); enough after 90.",
+        "PnL: inconclusive against buy and hold at the same exposure, +1.0 bp a day (95%: -10.0 to +20.0).",
+        "  e-value 3.1, 412 days (398 effective).",
+    ]
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_verdict_of_an_earlier_version_is_stated_as_it_was():
+    (line, trials) = list_conclusions(result())
+    assert "against buy&hold, the best baseline (95%: -2.0 to +4.0, 1 day)" in line
     assert trials == "Trials: 1 run on these data on record."
+
+
+def test_the_verdicts_are_corrected_for_distinct_trials_in_a_sentence():
+    verdicts = {
+        claim: {
+            "result": conclusion,
+            "e_value": e_value,
+            "level": 0.05,
+            "difference": None,
+            "comparator": "share",
+        }
+        for claim, conclusion, e_value in (
+            ("direction", "better", 500.0),
+            ("probability", "better", 399.0),
+            ("close", "inconclusive", 1.0),
+            ("pnl", "worse", 400.0),
+        )
+    }
+    line = (
+        "Verdicts are not corrected for these 20 distinct trials; corrected, an e-value has to be 400: "
+        "direction and PnL would stay, probability would be inconclusive."
+    )
+    assert describe_correction({"verdicts": verdicts}, 20) == [line]
+    assert describe_correction({"verdicts": verdicts}, 1) == []
+    assert describe_correction(result(), 20) == []
+    lines = list_conclusions(
+        result(verdicts=verdicts, trials=20, distinct_trials=20, deflated_sharpe=0.5, **DAYS)
+    )
+    assert line in lines
+    undefined = list_conclusions(result(verdicts=verdicts, trials=20, distinct_trials=20))
+    assert line in undefined
+
+
+DAYS = {"start": "2020-01-01", "end": "2022-01-01"}
 
 
 def test_forecasts_that_were_not_scored_are_explained():
@@ -169,3 +240,26 @@ def test_work_goes_on_without_a_reader_of_stderr(monkeypatch):
     print_stderr("one")
     print_stderr("two")
     sys.stderr.close()
+
+
+def test_every_caller_of_a_run_is_shown_in_tables_of_80_columns_the_student_in_each():
+    scores = {"n": 2500, "accuracy": 0.5, "brier": 0.25, "total_return": 18.542, "trades": 1743}
+    callers = ["student", "benchmark", *BASELINES, "oracle"]
+    scored = {name: {metric.key: scores.get(metric.key) for metric in METRICS} for name in callers}
+    scored["lexicon"] |= {"accuracy": 0.6}
+    scored["logistic"] |= {"sharpe": 2.0}
+    scored["calibrated"] |= {"accuracy": 0.9, "sharpe": 9.0}
+    run = {"start": "2024-01-01", "end": "2024-12-31", "symbols": ["A"], "bars": 366, "news": 0}
+    counts = {"forecasts_with_news": 0, "abstentions": 0, "costs": {}, "random_callers": None}
+    shown = result(**run, **counts, benchmark="SPY", days=60) | {"scores": scored}
+    lines = render_text(shown).split("\n")
+    headings = [line.split() for line in lines if line.startswith("   ")]
+    assert headings[0][:5] == ["student", "SPY", "buy&hold", "lexicon", "logistic"]
+    assert len(headings) > 1
+    assert all(heading[0] == "student" for heading in headings)
+    assert sum(len(line) > 80 for line in lines if "%" in line and "Verdict" not in line) == 0
+    text = " ".join(lines)
+    assert all(baseline.label in text for baseline in BASELINES.values())
+    html = render_html(shown)
+    assert html.count("<table>") == len(headings)
+    assert all(escape(baseline.label) in html for baseline in BASELINES.values())

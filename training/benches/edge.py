@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.metrics.accuracy import compute_accuracy
-from engine.metrics.significance import Conclusion, compute_verdict
+from engine.metrics.differences import DEFAULT_COMPARATORS, Forecaster, compute_differences
+from engine.metrics.verdicts import Claim, Conclusion, conclude
 from engine.model import Abstention, Observation, Prediction
 from engine.outcomes import match_outcomes
 from engine.timeline import build_observations
@@ -21,7 +22,6 @@ from feeds.simulated.market import MarketSettings, SimulatedMarket, simulate
 from llm.answer_cache import AnswerCache
 from llm.forecaster import forecast
 from llm.student import Student
-from strategies.baselines import counting
 from strategies.results import edge_captured, oracle_predictions
 
 Progress = Callable[[str, int, int], None]
@@ -112,7 +112,7 @@ def _figures(results: Sequence[_Result]) -> dict[str, Any]:
     )
     edges = [edge_captured(r.calls, r.market.oracle) for r in results]
     known = [edge for edge in edges if edge is not None]
-    verdicts = [_verdict(result) for result in results]
+    verdicts = [_conclude_direction(result) for result in results]
     return {
         "n": ours.n,
         "abstentions": sum(isinstance(call, Abstention) for r in results for call in r.calls),
@@ -129,13 +129,9 @@ def _figures(results: Sequence[_Result]) -> dict[str, Any]:
     }
 
 
-def _verdict(result: _Result) -> Conclusion:
+def _conclude_direction(result: _Result) -> Conclusion:
     bars = result.market.bars
-    forecasters: dict[str, Sequence[Prediction]] = {
-        "buy_and_hold": counting.buy_and_hold(result.observed, bars),
-        "persistence": counting.persistence(result.observed, bars),
-        "majority": counting.majority(result.observed, bars),
-        "random": counting.random_baseline(result.observed, 0),
-    }
-    theirs = {name: match_outcomes(calls, bars) for name, calls in forecasters.items()}
-    return compute_verdict(match_outcomes(result.calls, bars), theirs).result
+    student = Forecaster(scored=match_outcomes(result.calls, bars), marks=(), cash=1.0)
+    nobody = {"buy_and_hold": Forecaster(scored=(), marks=(), cash=1.0)}
+    differences = compute_differences(student, nobody, bars, DEFAULT_COMPARATORS, can_short=False)
+    return conclude(differences)[Claim.DIRECTION].result

@@ -125,8 +125,11 @@ def _count_claims(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
     claims = [
         f"{claim['measure']} against {claim['against']}" for claim in result["claims"] if claim["claimed"]
     ]
-    if result["verdict"] == "better":
-        claims.append(f"accuracy against {result['verdict_detail']['baseline']}")
+    claims += [
+        f"{claim} against {verdict['comparator']}"
+        for claim, verdict in result.get("verdicts", {}).items()  # an earlier version had one
+        if verdict["result"] == "better"
+    ]
     gates = [fold["arms"][arm] for fold in result["folds"] if arm in fold["arms"]]
     return {
         "claims": claims,

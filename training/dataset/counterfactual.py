@@ -71,7 +71,9 @@ def simulate_step(call: Prediction, outcome: Outcome, context: TradeContext) -> 
     position, costs = context.position + change, context.costs
     fill_price, exit_price = outcome.fill_open * context.fill_rate, outcome.exit_open * context.exit_rate
     days = (outcome.open_known_at - context.fill_at) / _DAY
-    traded = trade_cost(change, fill_price, costs, rate=context.fill_rate, traded=context.traded)
+    traded = trade_cost(
+        change, fill_price, costs, rate=context.fill_rate, traded=context.traded, delay=context.delay
+    )
     cost = traded + borrow_cost(position, fill_price, days, costs)
     pnl = period_pnl(position, exit_price - fill_price, cost)
     return StepResult(

@@ -40,6 +40,7 @@ class TradeContext:
         fill_equity: Value of the portfolio at the fill, before any cost.
         fill_rate: Value of one unit of the quote currency at the fill, and `exit_rate` at the step's end.
         traded: The value traded in the 30 days before the fill, for the fee tier.
+        delay: The cost of delay at the fill, as a fraction of its price.
     """
 
     instrument: Instrument
@@ -54,6 +55,7 @@ class TradeContext:
     fill_rate: float = 1.0
     exit_rate: float = 1.0
     traded: float = 0.0
+    delay: float = 0.0
 
     @property
     def sigma(self) -> float:
@@ -322,6 +324,7 @@ class Decision:
             fill_equity=fill_equity,
             fill_rate=at_fill,
             exit_rate=at_exit,
+            delay=costs.delay_fraction(self.observation.bars[-1]),
         )
 
 

@@ -22,8 +22,10 @@ from llm.backends import load_student, require_trainable
 from llm.student import Student, StudentSettings
 from strategies.backtest import simulate_all
 from strategies.baselines.catalog import baseline_predictions
+from strategies.comparators import resolve_comparators
 from strategies.config import BacktestConfig, student_settings
 from strategies.console import Progress
+from strategies.equity_file import build_curves, write_equity
 from strategies.market_data import MarketData
 from strategies.results import STUDENT, Result, SimulationResult, build_result
 from strategies.run_spec import UNLIMITED, build_run_spec, encode_run_inputs
@@ -165,8 +167,19 @@ def _finish_run(
     forecasters |= baseline_predictions(plan.config, data, observed, calls)
     forecasters |= {other: arms[other].calls for other in others}
     simulations = simulate_all(spec, data, observed, forecasters, recorder, on_progress)
+    write_equity(data_dir / "runs" / name, build_curves(simulations))
     adapted = plan.config.adapter is not None
-    result = build_result(name, spec, data, observed, plan.student, 0, simulations, adapted=adapted)
+    result = build_result(
+        name,
+        spec,
+        data,
+        observed,
+        plan.student,
+        0,
+        simulations,
+        comparators=resolve_comparators(plan.config.comparators),
+        adapted=adapted,
+    )
     del result["asked"]  # prompts answered before a restart are not counted
     result |= build_report(plan, arms, simulations, record)
     result["digests"]["promotions"] = row_digest(

@@ -1,7 +1,6 @@
 """The commands of `closecall`: flags in, tables or JSON out."""
 
 import sys
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -12,12 +11,12 @@ from tui.cli.config_options import config_options
 from tui.cli.dash import dash
 from tui.cli.data import check_app, collect, fetch_app
 from tui.cli.forecast import forecast
+from tui.cli.lookahead import check_lookahead as _check_lookahead  # noqa: F401  # adds its command
 from tui.cli.models import models_app
 from tui.cli.options import (
     AsJson,
     ConfigFile,
     DataDir,
-    complete_names,
     print_json,
     require_simulated,
     with_champion,
@@ -31,8 +30,10 @@ from tui.cli.paths import (
     working_dir,
 )
 from tui.cli.progress import ProgressDisplay
+from tui.cli.runs import compare, report, runs_app
 from tui.cli.storage import data_app
 from tui.cli.student import student_app
+from tui.cli.sweep import sweep
 from tui.cli.training import retrain, train_app, walkforward
 
 app = typer.Typer(
@@ -106,33 +107,6 @@ def backtest(
 
 
 @app.command()
-def runs(
-    run: Annotated[
-        str | None,
-        typer.Argument(help="Show the result of this run.", autocompletion=complete_names("runs")),
-    ] = None,
-    data: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the recorded runs, newest first, or show the result of one."""
-    from engine.journal.canonical import to_jsonable
-    from strategies.result_table import print_result
-    from strategies.runs import list_runs, load_run
-    from tui.cli.tables import print_runs
-
-    if run is None:
-        known = list(list_runs(data_dir(data)))
-        runs_json = {"runs": to_jsonable([asdict(run) for run in known])}
-        print_json(runs_json) if as_json else print_runs(known, data_dir(data))
-        return
-    stored = load_run(data_dir(data), run)
-    if as_json:
-        print_json(to_jsonable(asdict(stored)))
-    else:
-        print_result(stored.result)
-
-
-@app.command()
 def doctor(data: DataDir = None, as_json: AsJson = False) -> None:
     """Show what is installed, the device, the student and the data folder, and any problems."""
     from tui.cli.doctor import examine, print_examination
@@ -144,6 +118,7 @@ def doctor(data: DataDir = None, as_json: AsJson = False) -> None:
 
 
 for name, group in {
+    "runs": runs_app,
     "fetch": fetch_app,
     "check": check_app,
     "data": data_app,
@@ -154,5 +129,5 @@ for name, group in {
     "bench": bench_app,
 }.items():
     app.add_typer(group, name=name)
-for command in (forecast, walkforward, retrain, collect, dash):
+for command in (report, compare, sweep, forecast, walkforward, retrain, collect, dash):
     app.command()(command)

@@ -269,16 +269,18 @@ def check_parity(
             autocompletion=complete_names("runs", "sessions"),
         ),
     ],
+    ask: Annotated[int, typer.Option(min=0, metavar="N", help="Ask the student N of its prompts again.")] = 0,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay a session from its journaled inputs alone and compare what follows, to the last digit.
 
-    Exit code 4 if anything differs, or was altered.
+    Its raw answers are compared with the ledger's, whose seals are checked. Exit code 4 if anything differs,
+    or was altered.
     """
     from tui.cli.paper_tables import check_replay, print_replay_report
 
-    report = check_replay(data_dir(data), name)
+    report = check_replay(data_dir(data), name, ask)
     print_json(report) if as_json else print_replay_report(report)
     if not report["equal"]:
         raise typer.Exit(CheckFailed.exit_code)

@@ -11,11 +11,13 @@ from rich.text import Text
 
 from engine.journal.canonical import to_jsonable
 from engine.journal.journal import Journal
+from strategies.answer_check import check_answers
 from strategies.console import pluralize, utc_now
 from strategies.monitor.descriptions import action_text, call_text, decision_text, waiting_text
 from strategies.paper.files import journal_path
 from strategies.paper.results import score_session
 from strategies.paper_runtime.control import require_session
+from strategies.recorded_run import write_parity
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.result_table import create_console, print_result
 from strategies.runs import JOURNAL
@@ -171,16 +173,29 @@ def print_export(exported: Mapping[str, Any]) -> None:
     )
 
 
-def check_replay(data_dir: Path, name: str) -> dict[str, Any]:
-    """Return what was compared, as JSON types. Raises UsageError for an unknown session or run."""
+def check_replay(data_dir: Path, name: str, ask: int = 0) -> dict[str, Any]:
+    """Return what was compared, as JSON types.
+
+    Args:
+        data_dir: The data folder.
+        name: A run or session.
+        ask: How many prompts are asked again.
+
+    Raises:
+        UsageError: For an unknown session or run.
+    """
     run = data_dir / "runs" / name / JOURNAL
-    if run.is_file() and not journal_path(data_dir, name).is_file():
-        with Journal.open(run, name) as journal:
-            report = check_run_replay(journal)
-    else:
-        with Journal.open(require_session(data_dir, name), name) as journal:
-            report = check_session_replay(journal)
-    encoded: dict[str, Any] = to_jsonable({**asdict(report), "equal": report.equal})
+    is_run = run.is_file() and not journal_path(data_dir, name).is_file()
+    path = run if is_run else require_session(data_dir, name)
+    with Journal.open(path, name) as journal:
+        # A session that runs may grow meanwhile; then the chain before does not fit any more.
+        chain = journal.last_chain
+        report = check_run_replay(journal) if is_run else check_session_replay(journal)
+        answers = check_answers(journal, data_dir, ask=ask)
+    stated = {**asdict(answers), "proved": answers.proved}
+    equal = report.equal and answers.proved
+    encoded: dict[str, Any] = to_jsonable({**asdict(report), "answers": stated, "equal": equal})
+    write_parity(path.parent, encoded, chain)
     return encoded
 
 
@@ -192,7 +207,28 @@ def print_replay_report(report: Mapping[str, Any]) -> None:
         sys.stdout.write(f"{kind:10} {was[:16]}  {result}\n")
     for trouble in filter(None, (report["difference"], report["chain"])):
         sys.stdout.write(f"{trouble}\n")
+    print_answers(report["answers"])
     inputs = pluralize(report["inputs"], "input")
     more = f", {report['undecided']:,} more not acted on yet" if report["undecided"] else ""
-    verdict = "outputs identical" if report["equal"] else "outputs DIFFER"
+    same = not report["difference"] and not report["chain"] and report["digests"] == report["replayed"]
+    verdict = "outputs identical" if same else "outputs DIFFER"
     sys.stdout.write(f"{report['session']}: {verdict} from {inputs}{more}.\n")
+
+
+def print_answers(answers: Mapping[str, Any]) -> None:
+    """Print how the journal's raw answers compare with the ledger's, and with those of the student now."""
+    counts = {
+        "equal and sealed in the ledger": answers["verified"],
+        "equal there without a seal": answers["unverified"],
+        "not there": answers["missing"],
+        "DIFFERENT there": answers["num_different"],
+    }
+    listed = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    sys.stdout.write(f"{'answers':10} {answers['answers']:,}: {listed or 'none'}\n")
+    for difference in answers["differences"]:
+        sys.stdout.write(f"{difference}\n")
+    if answers["not_asked"]:
+        sys.stdout.write(f"{'asked':10} not again: {answers['not_asked']}\n")
+    elif answers["asked"]:
+        may = "" if answers["repeats"] else "; a server or a GPU may answer differently each time"
+        sys.stdout.write(f"{'asked':10} {answers['asked']:,} again: {answers['equal']:,} equal{may}\n")

@@ -8,25 +8,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from engine.metrics.registry import MetricTable, table_metrics
-from strategies.conclusions import shorten_symbols
 from strategies.console import pluralize
 from strategies.result_table import create_console
 from strategies.walkforward_table import create_table
 from tui.formatting import format_percent, number_formatter
-
-
-def print_runs(runs: Sequence[Any], data_dir: Path) -> None:
-    """Print one line for each run."""
-    console = create_console()
-    if not runs:
-        console.print(f"No runs in {data_dir}. Make one: closecall backtest", soft_wrap=True)
-        return
-    metrics = [metric.column for metric in table_metrics(MetricTable.RUNS)]
-    table = create_list("run", "state", "symbols", "from", "to", *metrics, "verdict", wrapped="symbols")
-    for run in runs:
-        table.add_row(run.run, run.state, *_run_cells(run.result))
-    console.print(table)
 
 
 def print_edge(measured: Mapping[str, Any]) -> None:
@@ -58,21 +43,6 @@ def print_pairs(values: Mapping[str, Any]) -> None:
         if isinstance(value, float):
             shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
         sys.stdout.write(f"{name.replace('_', ' '):30} {shown}\n")
-
-
-def _run_cells(result: Mapping[str, Any]) -> list[str]:
-    metrics = table_metrics(MetricTable.RUNS)
-    if not result:
-        return ["-"] * (len(metrics) + 4)
-    student = result["scores"]["student"]
-    symbols = shorten_symbols(result["symbols"], 3) + (" (simulated)" if result["simulated"] else "")
-    return [
-        symbols,
-        result["start"],
-        result["end"],
-        *(metric.show(student.get(metric.key)) for metric in metrics),
-        result["verdict"],
-    ]
 
 
 _MOST_SHOWN = 200

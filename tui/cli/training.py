@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 train_app = typer.Typer(help="Make students.", no_args_is_help=True)
 
 _SEED = {"seed": "Seed of the training."}
-_TRADING = ("cash", "fee_bps", "slippage_bps", "latency_bps", "rates_files", "base_currency")
+_TRADING = (
+    *("cash", "fee_bps", "slippage_bps", "latency_bps", "delay_minutes", "rates_files", "base_currency"),
+)
 
 _TRAINING = tuple(
     f"walkforward.{key}" for key in ("train_days", "recency_half_life", "embargo_days", "steps")
