@@ -27,7 +27,7 @@ _SHOWN = 12
 
 
 @check_app.command("lookahead")
-@config_options("*", "market.*", without=("feeds", "out", "overwrite"))
+@config_options("*", "market.*", without=("feeds", "out", "overwrite", "ablate"))
 def check_lookahead(
     flags: dict[str, Any],
     run: Annotated[
