@@ -87,7 +87,7 @@ class AblationScores:
 
 
 def run_ablations(
-    made: Forecasts,
+    as_run: Forecasts,
     observed: Sequence[Observation],
     student: Student,
     *,
@@ -99,7 +99,7 @@ def run_ablations(
     """Ask a student about its days again, changed in each way, and compare its forecasts.
 
     Args:
-        made: The forecasts of the run.
+        as_run: The forecasts of the run.
         observed: What they were made of.
         student: The student.
         config: The configuration of the run, which has decided on the mask.
@@ -110,7 +110,7 @@ def run_ablations(
     Returns:
         `ablations`, the scores by ablation, and `ablations_basis`, the word for what the forecasts rest on.
     """
-    outcomes = [outcome for _, outcome in OutcomeFinder(market.bars).match(made.calls)]
+    outcomes = [outcome for _, outcome in OutcomeFinder(market.bars).match(as_run.calls)]
     scores = {}
     names = list_names(market.instruments, config.aliases)
     for ablation, ask in _list_questions(
@@ -122,8 +122,8 @@ def run_ablations(
         changed = forecast(
             what, who, cache, _report_as(f"ablation {show_name(ablation)}", on_progress), config.task
         )
-        scores[ablation] = _compare(made, changed, outcomes)
-    accuracy_low = compute_accuracy(zip(made.calls, outcomes, strict=True)).accuracy_low
+        scores[ablation] = _compare(as_run, changed, outcomes)
+    accuracy_low = compute_accuracy(zip(as_run.calls, outcomes, strict=True)).accuracy_low
     basis = decide_basis(accuracy_low, scores)
     encoded = {ablation.value: to_jsonable(asdict(each)) for ablation, each in scores.items()}
     return {"ablations": encoded, "ablations_basis": basis.value}
@@ -164,9 +164,9 @@ def _report_as(stage: str, on_progress: Progress) -> Callable[..., None]:
     return report
 
 
-def _compare(made: Forecasts, changed: Forecasts, outcomes: Sequence[Any]) -> AblationScores:
+def _compare(as_run: Forecasts, changed: Forecasts, outcomes: Sequence[Any]) -> AblationScores:
     pairs: list[tuple[Forecast, Forecast, Any]] = []
-    for call, other, outcome in zip(made.calls, changed.calls, outcomes, strict=True):
+    for call, other, outcome in zip(as_run.calls, changed.calls, outcomes, strict=True):
         if isinstance(call, Forecast) and isinstance(other, Forecast):
             # A masked observation has another symbol and another time.
             pairs.append((call, replace(other, symbol=call.symbol, as_of=call.as_of), outcome))
@@ -179,7 +179,7 @@ def _compare(made: Forecasts, changed: Forecasts, outcomes: Sequence[Any]) -> Ab
             differences.append((call, float(now) - float(was)))
     low, high = interval_by_day(differences, low=-1.0) or (None, None)
     return AblationScores(
-        changed=sum(a != b for a, b in zip(made.prompts, changed.prompts, strict=True)),
+        changed=sum(a != b for a, b in zip(as_run.prompts, changed.prompts, strict=True)),
         n=accuracy.n,
         accuracy=accuracy.accuracy,
         accuracy_low=accuracy.accuracy_low,

@@ -39,6 +39,8 @@ task = "next"
 ablate = false
 calibrate = "platt"
 baselines = ["momentum"]
+comparator = ["direction=majority"]
+delay_minutes = 0
 benchmark = "AAA-USD"
 mask = false
 allow_remote = false
@@ -151,7 +153,7 @@ def test_a_file_with_every_key_runs_from_anywhere_and_flags_win_over_it(project,
     assert (result["start"], result["end"], result["bars"]) == ("2024-01-02", "2024-01-10", 9)
     assert result["student"] == str(project.parent / "models" / "mine")
     costs = {"fee_bps": 1.75, "slippage_bps": 2, "latency_bps": 0, "borrow_rate": 0.02}
-    costs |= {"least_fee": 0.5, "sale_tax_bps": 3, "fee_tiers": [[100000, 1]]}
+    costs |= {"least_fee": 0.5, "sale_tax_bps": 3, "fee_tiers": [[100000, 1]], "delay_minutes": 0}
     assert result["costs"] == {"BBB": costs}
     assert json.loads((project.parent / "written" / "result.json").read_text()) == result
 
