@@ -89,7 +89,7 @@ def _judge_time(result: Mapping[str, Any], lookahead: Mapping[str, Any] | None) 
     if result.get("contaminated_n"):
         return ProtocolState.NOT_MET, f"{result['contaminated_n']:,} contaminated forecasts"
     if lookahead is None:
-        return ProtocolState.NOT_TESTED, "closecall check lookahead"
+        return ProtocolState.NOT_TESTED, "check lookahead was not run"
     if result.get("student") and result.get("contaminated_n") is None:
         return ProtocolState.NOT_TESTED, "no leak found, but the release of the student is unknown"
     return ProtocolState.MET, "no leak, no contaminated day"
@@ -112,7 +112,7 @@ def _judge_frictions(result: Mapping[str, Any]) -> _Judged:
 def _judge_counterfactuals(result: Mapping[str, Any]) -> _Judged:
     ablations = result.get("ablations")
     if not ablations:
-        return ProtocolState.NOT_TESTED, "backtest --ablate"
+        return ProtocolState.NOT_TESTED, "no --ablate"
     basis = result.get("ablations_basis")
     if basis == "memory":
         return ProtocolState.NOT_MET, "the forecasts rest on memory"
@@ -148,7 +148,7 @@ def _judge_calibration(result: Mapping[str, Any]) -> _Judged:
 
 def _judge_execution(parity: Mapping[str, Any] | None) -> _Judged:
     if parity is None:
-        return ProtocolState.NOT_TESTED, "closecall check parity"
+        return ProtocolState.NOT_TESTED, "check parity was not run"
     if not parity.get("equal"):
         return ProtocolState.NOT_MET, "its replay differs"
     return ProtocolState.MET, f"replayed from {pluralize(int(parity.get('inputs', 0)), 'input')}, identical"

@@ -102,7 +102,7 @@ def _draw_drifts(outlook: Outlook, hypothesis: int, random: "np.random.Generator
     parts = random.permutation((np.arange(_PATHS) + 0.5) / _PATHS)
     deviations = np.array([normal.inv_cdf(min(1 - 1e-12, below + (1 - below) * part)) for part in parts])
     rest = _draw_normal(covariance - np.outer(column, column) / column[hypothesis], (_PATHS,), random)
-    return outlook.means[:, None] + column[:, None] / spread * deviations + rest
+    return np.asarray(outlook.means[:, None] + column[:, None] / spread * deviations + rest)
 
 
 def _draw_paths(covariance: "Array", times: "np.ndarray", random: "np.random.Generator") -> "Array":

@@ -217,11 +217,11 @@ def draw_equity(
     ]
     if len(daily) > len(styles):
         legend.append(LegendEntry(name=f"{len(daily) - len(styles)} others", colour="faint"))
-    said = ", ".join(f"{entry.name} {entry.value}".strip() for entry in legend)
+    summary = ", ".join(f"{entry.name} {entry.value}".strip() for entry in legend)
     return _draw(
         "equity",
         draw,
-        f"Equity after costs and drawdown by day. Return at the end: {said}.",
+        f"Equity after costs and drawdown by day. Return at the end: {summary}.",
         height=(5.4, 5.0),
         legend=legend,
         caption="Return since the start after costs"
@@ -318,7 +318,7 @@ def draw_reliability(curves: Mapping[str, Sequence[Bin]]) -> Chart:
         LegendEntry(name=styles[name][2], colour=styles[name][0], mark={"o": "●", "s": "■"}[styles[name][1]])
         for name in drawn
     ]
-    said = "; ".join(
+    summary = "; ".join(
         f"{styles[name][2]}, where it says "
         + ", ".join(f"{bins[place]['mean']:.0%} it rose in {bins[place]['rises']:.0%}" for place in (0, -1))
         for name, bins in drawn.items()
@@ -326,7 +326,7 @@ def draw_reliability(curves: Mapping[str, Sequence[Bin]]) -> Chart:
     return _draw(
         "reliability",
         draw,
-        f"Reliability. {said}.",
+        f"Reliability. {summary}.",
         height=(4.4, 5.6),
         legend=[*legend, LegendEntry(name="perfect", colour="muted", dash="5 3")],
         caption="On the diagonal a probability comes true as often as it says. Bars: 95% (Wilson 1927).",

@@ -14,6 +14,7 @@ from engine.errors import DataError
 from engine.metrics.accuracy import collect_columns, is_hit
 from engine.metrics.breakdown import compute_breakdown
 from engine.outcomes import Scored
+from strategies.ablation_table import describe_basis
 from strategies.comparators import describe_comparator
 from strategies.conclusions import NOTICE, describe_account, list_conclusions
 from strategies.console import pluralize
@@ -42,6 +43,10 @@ _DIFFERENCES: Mapping[str, tuple[float, str, str]] = {
 """What a claim's difference is multiplied by, its form and its unit; above zero the student is better."""
 
 _CLAIMS = {"direction": "Direction", "probability": "Probability", "close": "Close", "pnl": "PnL"}
+
+
+_MOST_LEAKS = 20
+"""How many findings of the check for lookahead are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +156,8 @@ def _build_context(run: RecordedRun) -> dict[str, Any]:
         "periods": tables.period_table(result),
         "contamination": _describe_contamination(result),
         "ablations": _ablations(result),
-        "basis": str(result.get("ablations_basis") or ""),
+        "basis": describe_basis(result),
+        "lookahead": _list_lookahead(run.lookahead),
         "folds": tables.folds_table(result["folds"]) if result.get("folds") else None,
         "arms": compare_arms(result["comparison"]) if result.get("comparison") else [],
         "trials": _list_trials(result),
@@ -248,7 +254,8 @@ def _build_card(claim: str, verdict: Mapping[str, Any]) -> Card:
     if (e_value := verdict.get("e_value")) is not None:
         level = verdict.get("level")
         enough = f" ({1 / level:,.0f} is enough)" if level else ""
-        lines.append(f"e = {_shorten(float(e_value))}{enough}")
+        shown = f"= {e_value:.3g}" if e_value < 1000 else "> 1,000"
+        lines.append(f"e {shown}{enough}")
     if (days := verdict.get("days")) is not None:
         effective = verdict.get("effective_days")
         more = "" if effective is None else f", {effective:,.0f} effective"
@@ -261,10 +268,6 @@ def _build_card(claim: str, verdict: Mapping[str, Any]) -> Card:
         sign=_SYMBOLS.get(conclusion, "◆"),
         lines=tuple(lines),
     )
-
-
-def _shorten(value: float) -> str:
-    return f"{value:.3g}" if 0.001 <= value < 1e5 else f"{value:.1e}"
 
 
 def _build_figures(result: Mapping[str, Any]) -> list[Figure]:
@@ -337,6 +340,17 @@ def _draw_prices(run: RecordedRun, scored: Sequence[Scored]) -> Iterator[SymbolC
         fills = [fill for fill in run.fills if fill.symbol == symbol]
         note = f"{bars[-1].close / bars[0].close - 1:+,.1%}{share}, {pluralize(len(fills), 'fill')}"
         yield SymbolChart(symbol=symbol, note=note, chart=charts.draw_price(symbol, bars, rows, fills))
+
+
+def _list_lookahead(findings: Mapping[str, Any] | None) -> list[str]:
+    """Return what the check for lookahead found; empty where it was not run."""
+    if findings is None:
+        return []
+    leaks = findings.get("leaks") or ()
+    lines = [f"The check for lookahead found {pluralize(len(leaks), 'leak') if leaks else 'no leak'}."]
+    shown = [leak for leak in leaks if isinstance(leak, Mapping)][:_MOST_LEAKS]
+    lines += [f"{leak.get('at')} {leak.get('symbol')}: {leak.get('what')}" for leak in shown]
+    return [*lines, *map(str, findings.get("notes") or ())]
 
 
 def _ablations(result: Mapping[str, Any]) -> Table | None:

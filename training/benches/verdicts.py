@@ -80,7 +80,13 @@ def _say(direction: Direction) -> Student:
 
 
 def _flip(confidence: float) -> Student:
-    return lambda returns, _shares, random: (random.random(returns.shape) < 0.5, confidence)
+    return lambda returns, _shares, random: (_draw_uniform(returns, random) < 0.5, confidence)
+
+
+def _draw_uniform(returns: "Array", random: "Generator") -> "np.ndarray":
+    import numpy as np
+
+    return np.asarray(random.random(returns.shape))
 
 
 def _follow(days: int) -> Student:
@@ -142,8 +148,9 @@ def draw_market(
 
     shape = (paths, HISTORY + days)
     moves = random.standard_t(_TAIL, shape) * _VOLATILITY * math.sqrt((_TAIL - 2) / _TAIL)
-    returns = np.maximum(moves + drift, -0.9)
-    rises = np.cumsum(returns > 0, axis=1) - (returns > 0)
+    returns: Array = np.maximum(moves + drift, -0.9)
+    up = (returns > 0).astype(np.float64)
+    rises = np.cumsum(up, axis=1) - up
     return returns, (rises + 1.0) / (np.arange(shape[1]) + 2.0)
 
 
@@ -233,7 +240,7 @@ def know(accuracy: float) -> Student:
     """Return a student that is right in a share of cases and states 55%."""
 
     def student(returns: "Array", _shares: "Array", random: "Generator") -> "tuple[np.ndarray, float]":
-        return (random.random(returns.shape) < accuracy) == (returns > 0), 0.55
+        return (_draw_uniform(returns, random) < accuracy) == (returns > 0), 0.55
 
     return student
 
