@@ -124,6 +124,9 @@ def _read_table(path: Path) -> dict[str, Any]:
     student = values.get("student")
     if isinstance(student, str) and (student.startswith((".", "~")) or (path.parent / student).is_dir()):
         values["student"] = str(_resolve_path(path, student))
+    benchmark = values.get("benchmark")
+    if isinstance(benchmark, str) and (path.parent / benchmark).is_file():
+        values["benchmark"] = str(_resolve_path(path, benchmark))
     return values
 
 

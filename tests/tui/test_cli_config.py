@@ -184,6 +184,8 @@ def test_every_value_in_a_file_is_taken_and_its_paths_are_beside_it(project):
     assert load_config(project, {}).student == str(here / "gone")
     project.write_text('student = "Qwen/Qwen3-0.6B"\n')
     assert load_config(project, {}).student == "Qwen/Qwen3-0.6B"
+    project.write_text('benchmark = "tables/CCC-USD.csv"\n')
+    assert load_config(project, {}).benchmark == str(here / "tables" / "CCC-USD.csv")
 
 
 @pytest.mark.parametrize(
