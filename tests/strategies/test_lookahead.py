@@ -396,6 +396,23 @@ def test_a_student_that_carries_the_outcomes_is_found(market, tmp_path):
     assert kinds(check(market, tmp_path, student=Carries())) == {LeakKind.OUTSIDE}
 
 
+class Counts(Momentum):
+    """States a confidence that grows with everything it was asked before."""
+
+    def __init__(self):
+        self.asked, self.fingerprint = 0, "counts"
+
+    def answer(self, prompts, on_progress):
+        self.asked += len(prompts)
+        return [format_answer("up", min(0.99, 0.5 + self.asked / 400), 101) for _ in prompts]
+
+
+def test_answers_that_depend_on_what_was_asked_before_are_found(market, tmp_path):
+    report = check(market, tmp_path, student=Counts())
+    assert kinds(report) == {LeakKind.RUN}
+    assert "asked alone, it is" in report.leaks[0].what
+
+
 class Coin(Momentum):
     """Answers each time as a coin falls."""
 

@@ -1,7 +1,6 @@
 """`closecall check lookahead` on recorded runs, students and strategies of files."""
 
 import json
-import sqlite3
 
 import pytest
 
@@ -50,20 +49,6 @@ def test_a_run_is_checked_and_has_the_findings_in_its_folder(place, folder, tmp_
     assert "times the run's own" in shown
     findings = json.loads((tmp_path / "data" / "runs" / name / "lookahead.json").read_text())
     assert (findings["ok"], findings["leaks"], len(findings["points"])) == (True, [], 3)
-
-
-def test_an_answer_that_was_edited_in_the_cache_is_found(place, folder, tmp_path, capsys):
-    words = ("--student", f"{place}:Last")
-    record(capsys, folder, *words)
-    with sqlite3.connect(tmp_path / "data" / "ledger.sqlite") as ledger:
-        ledger.execute(
-            """UPDATE answers SET answer = '{"direction": "up", "confidence": 0.90, "close": 109}'"""
-        )
-    name = record(capsys, folder, *words)
-    assert run(["check", "lookahead", name, "--points", "3", *folder, "--json"]) == 4
-    report = json.loads(capsys.readouterr().out)
-    assert {leak["kind"] for leak in report["leaks"]} == {"run"}
-    assert "asked alone, it is" in report["leaks"][0]["what"]
 
 
 def test_a_run_of_a_strategy_is_checked_with_its_file(place, folder, capsys):
