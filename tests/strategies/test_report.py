@@ -3,25 +3,29 @@
 import html.parser
 import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import closecall as cc
-from engine.errors import UsageError
+from engine.errors import DataError, UsageError
+from engine.journal.journal import Journal
 from engine.model import Direction
 from engine.outcomes import match_outcomes
 from strategies.comparison import compare_runs
 from strategies.config import BacktestConfig
 from strategies.equity_file import EquityCurve, read_equity
 from strategies.protocols import ProtocolState, describe_protocols, judge_protocols
-from strategies.recorded_run import open_recorded
+from strategies.recorded_run import open_recorded, read_checks, write_parity
 from strategies.report.page import render_report, write_report
 from strategies.report.repeat import describe_repetition
 from strategies.report.series import measure_drawdown, monthly_returns, rolling_accuracy, thin, wilson
 from strategies.run_export import EXPORTED_COLUMNS, ExportFormat, export_run
+from strategies.runs import JOURNAL
 from tests.golden.commands import DATA, HERE, VERSION
 from tests.support.students import RuleStudent
 
@@ -292,6 +296,27 @@ def test_a_protocol_is_met_only_by_what_the_run_did(changes, checks, name, state
     assert len(judged) == 6
     assert {each.name: each.state for each in judged}[name] is state
     assert sum(map(len, describe_protocols(judged))) < 400  # a few lines under a table
+
+
+def test_a_replay_counts_for_the_journal_that_was_replayed(tmp_path):
+    folder = tmp_path / OLD_RUN
+    shutil.copytree(OLD / "runs" / OLD_RUN, folder)
+    with Journal.open(folder / JOURNAL, OLD_RUN) as journal:
+        write_parity(folder, {"equal": True, "inputs": 3}, journal.last_chain)
+    assert read_checks(folder)["parity"]["equal"] is True
+    write_parity(folder, {"equal": True, "inputs": 3}, "another chain")
+    assert read_checks(folder) == {"lookahead": None, "parity": None}
+    (folder / "lookahead.json").write_text("[]")
+    with pytest.raises(DataError, match="run the check again"):
+        read_checks(folder)
+
+
+def test_every_exported_column_is_in_the_guide():
+    guide = (Path(__file__).resolve().parents[2] / "docs/guide/reports.md").read_text(encoding="utf-8")
+    for file, columns in EXPORTED_COLUMNS.items():
+        for column, text in columns.items():
+            name = column.strip("()") if column.startswith("(") else f"`{column}`"
+            assert f"| `{file}` | {name} | {text} |" in guide
 
 
 def test_a_thinned_line_keeps_its_ends_and_extremes():
