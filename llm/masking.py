@@ -1,4 +1,4 @@
-"""Mask an observation: names become ASSET, PERSON-1, PRODUCT-1, and absolute dates relative ones.
+"""Mask an observation: names become ASSET, PERSON-1, PRODUCT-1, and dates and price levels relative ones.
 
 A model whose training data cover the days of a test may remember what came of a headline. What is masked here
 is what it would remember it by. The names of symbols are passed in, people and products that headlines often
@@ -15,6 +15,7 @@ from functools import lru_cache
 from engine.model import NewsItem, Observation
 from llm.known_figures import EVERYDAY, PEOPLE, PRODUCTS, TICKERS_AS_NAMES, parse_groups
 from llm.masked_dates import mask_dates
+from llm.masked_prices import mask_prices
 from llm.sanitizing import normalize_line
 
 ASSET = "ASSET"
@@ -81,7 +82,7 @@ def mask_observation(observation: Observation, names: Names) -> Observation:
     texts = [normalize_line(item.headline, _WIDTH) for item in observation.news]
     masked = masks.apply(texts)
     news = tuple(
-        replace(item, title=mask_dates(text, today), text="")
+        replace(item, title=mask_dates(mask_prices(text, observation.last_close), today), text="")
         for item, text in zip(observation.news, masked, strict=True)
     )
     return replace(observation, symbol=ASSET, news=news)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from engine.errors import UsageError, suggest, toml_table
 from feeds.sources.registry import SOURCES
 from llm.backends import find_void_settings
+from llm.template_files import is_template_file
 from strategies.config import (
     OLD_KEYS,
     BacktestConfig,
@@ -117,10 +118,32 @@ def _read_table(path: Path) -> dict[str, Any]:
     for key in ("adapter", "out"):
         if key in values:
             values[key] = _resolve_path(path, values[key])
+    prompt = values.get("prompt")
+    if isinstance(prompt, str) and is_template_file(prompt) and (path.parent / prompt).is_file():
+        values["prompt"] = str(_resolve_path(path, prompt))
     student = values.get("student")
     if isinstance(student, str) and (student.startswith((".", "~")) or (path.parent / student).is_dir()):
         values["student"] = str(_resolve_path(path, student))
     return values
+
+
+def resolve_paths(config: BacktestConfig) -> BacktestConfig:
+    """Return the configuration with absolute paths of data, adapter and prompt, for use from any folder.
+
+    A student's name stays as it is, since its adapters are registered under it.
+    """
+    listed = {key: tuple(map(_absolute, getattr(config, key))) for key in ("bars", "news", "rates_files")}
+    files: dict[str, Any] = dict(listed)
+    if config.adapter is not None:
+        files["adapter"] = _absolute(config.adapter)
+    if config.prompt is not None and is_template_file(config.prompt):
+        files["prompt"] = str(_absolute(Path(config.prompt)))
+    stated = {key: value for key, value in files.items() if key in config.model_fields_set}
+    return config.model_copy(update=stated)
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 def _toml_hint(path: Path) -> str:

@@ -100,8 +100,8 @@ def _split_key(key: str) -> list[str]:
         if len(table) != 1:
             raise UsageError(f"{key}: not a key")
         ((part, table),) = table.items()
-        parts.append(OLD_KEYS.get(part, part) if not parts else part)
-    return parts
+        parts.append(part)
+    return [OLD_KEYS.get(parts[0], parts[0]), *parts[1:]]
 
 
 def _read_value(key: str, value: Any) -> BacktestConfig:

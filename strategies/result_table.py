@@ -1,7 +1,6 @@
 """The scored table of one result: on a terminal, as text and as HTML."""
 
 import io
-import math
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -164,14 +163,14 @@ _Scores = tuple[list[str], list[list[str]]]
 def _score_tables(result: Mapping[str, Any]) -> Iterator[_Scores]:
     """Yield the scores as tables of at most 80 columns, the student in each.
 
-    Where there are several, the first has the callers that matter most (see `_rank_callers`).
+    Where there are several, the first has the callers that matter most (see `rank_callers`).
     """
     callers = [name for name in _CALLERS if name in result["scores"]]
     labels, cells = _write_scores(result, callers)
     margin = max(map(len, labels), default=0)
     widths = {name: 1 + max(map(len, column)) for name, column in cells.items()}
     fits = margin + sum(widths.values()) <= _TABLE_WIDTH
-    left = callers if fits else _rank_callers(result, callers)
+    left = callers if fits else rank_callers(result, callers)
     while left:
         shown, room = [left[0]], _TABLE_WIDTH - margin - widths[left[0]]
         while len(shown) < len(left) and widths[left[len(shown)]] <= room:
@@ -203,7 +202,7 @@ def _write_scores(
     return ["", *(metric.label for metric in metrics)], cells
 
 
-def _rank_callers(result: Mapping[str, Any], callers: Sequence[str]) -> list[str]:
+def rank_callers(result: Mapping[str, Any], callers: Sequence[str]) -> list[str]:
     """Return the callers by how much they matter beside the student.
 
     First the benchmark, those that a verdict compares with, buy and hold, the most accurate of the others and
@@ -216,8 +215,9 @@ def _rank_callers(result: Mapping[str, Any], callers: Sequence[str]) -> list[str
         name for name in callers if name not in (_STUDENT, BENCHMARK, "oracle", "buy_and_hold", *OF_STUDENT)
     ]
     best = [
-        max(others, key=lambda name: scores[name].get(key) or -math.inf, default=None)
+        max((scores[name][key], name) for name in others if scores[name].get(key) is not None)[1]
         for key in ("accuracy", "sharpe")
+        if any(scores[name].get(key) is not None for name in others)
     ]
     wanted = dict.fromkeys([_STUDENT, BENCHMARK, *compared, "buy_and_hold", *best, "oracle", *callers])
     return [name for name in wanted if name in callers]

@@ -90,8 +90,8 @@ class Result:
         >>> result = cc.simulate(student="tiny", seed=8, days=60)
         >>> 0 <= result.scores.student.accuracy <= 1
         True
-        >>> result.verdict, result.verdicts.direction.days
-        ('better', 59)
+        >>> result.verdict, sorted(result.verdicts)
+        ('better', ['close', 'direction', 'pnl', 'probability'])
         >>> list(result.equity.columns)
         ['at', 'value', 'cash']
         >>> sorted(result.digests)

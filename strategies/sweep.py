@@ -55,7 +55,7 @@ class Sweep:
 
     Example:
         >>> import closecall as cc
-        >>> data = cc.MarketData.simulated(seed=8, coins=2, stocks=0, days=60)
+        >>> data = cc.MarketData.simulated(seed=8, coins=1, stocks=0, days=40)
         >>> sweep = cc.sweep(data, {"max_gross_exposure": [0.5, 0.95]}, jobs=1)
         >>> list(sweep.points.max_gross_exposure), sweep.result["overfitting"]["trials"]
         ([0.5, 0.95], 2)
@@ -119,7 +119,7 @@ def sweep(
 
     Example:
         >>> import closecall as cc
-        >>> data = cc.MarketData.simulated(seed=8, coins=2, stocks=0, days=60)
+        >>> data = cc.MarketData.simulated(seed=8, coins=1, stocks=0, days=40)
         >>> sweep = cc.sweep(data, {"fee_bps": [0, 10], "allow_short": [False, True]}, jobs=1)
         >>> len(sweep.points), 0 <= sweep.result["overfitting"]["probability"] <= 1
         (4, True)

@@ -13,6 +13,8 @@ from strategies.console import pluralize
 from strategies.protocols import list_protocols
 
 ARM_NAMES = {"grpo": "walk-forward grpo", "sft": "walk-forward sft", "static": "static", "none": "static"}
+_NARROW = (0, 1, 0, 0)
+"""One space between columns, so that the table fits 80."""
 
 
 def print_walkforward(result: Mapping[str, Any], console: Console) -> None:
@@ -83,6 +85,7 @@ def compare_arms(comparison: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _folds_table(folds: Sequence[Mapping[str, Any]]) -> Table:
     table = create_table("fold", "trained to", "gated", "arm", "outcomes", "guards", "p", "level", "promoted")
+    table.padding = _NARROW
     for fold in folds:
         for arm, trained in fold["arms"].items():
             table.add_row(
@@ -114,6 +117,7 @@ def _list_refusals(folds: Sequence[Mapping[str, Any]]) -> list[str]:
 def _arms_table(result: Mapping[str, Any]) -> Table:
     metrics = table_metrics(MetricTable.ARMS)
     table = create_table("", *(metric.column for metric in metrics), "edge", "promoted")
+    table.padding = _NARROW
     traded = result["method"] if result["method"] != "none" else "static"
     names = sorted(
         result["scores"], key=lambda name: (name not in ("student", *ARM_NAMES), name != "student")

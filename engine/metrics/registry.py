@@ -224,7 +224,7 @@ METRICS = (
     *_calibrated("stated", "", optional=False),
     _scored("brier_token", Unit.RATIO, label="  of the tokens", format=",.4f", optional=True),
     *_calibrated("token", "_token", optional=True),
-    _scored("close_mae_bps", Unit.BASIS_POINTS, label="close error, bp", tables=_ARMS),
+    _scored("close_mae_bps", Unit.BASIS_POINTS, label="close error, bp", header="error, bp", tables=_ARMS),
     _field("close_errors.close_rmse_bps", Unit.BASIS_POINTS, label="close RMSE, bp", tables=()),
     _field("close_errors.close_mase", Unit.RATIO, label="  of random walk", format=".3f"),
     _field("close_errors.close_dm", Unit.RATIO, label="Diebold-Mariano", format="+.2f", tables=()),

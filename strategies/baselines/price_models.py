@@ -99,7 +99,7 @@ def _fit_logistic(rows: Any, rises: Sequence[bool]) -> Predict:
     from sklearn.preprocessing import StandardScaler
 
     scale = StandardScaler().fit(rows)
-    regression = LogisticRegression(C=0.1, max_iter=1000).fit(scale.transform(rows), rises)
+    regression = LogisticRegression(C=0.01, max_iter=1000).fit(scale.transform(rows), rises)
 
     def predict(found: Any) -> Sequence[float]:
         # A product of matrices would round otherwise with another number of rows; a sum of each row does not.
@@ -116,9 +116,10 @@ def _fit_boosted(rows: Any, rises: Sequence[bool], seed: int) -> Predict:
 
     model = HistGradientBoostingClassifier(
         max_iter=50,
-        learning_rate=0.05,
+        learning_rate=0.02,
         max_leaf_nodes=8,
-        min_samples_leaf=50,
+        l2_regularization=20.0,
+        min_samples_leaf=20,
         early_stopping=False,
         random_state=seed,
     )

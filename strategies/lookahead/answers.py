@@ -37,6 +37,7 @@ class AnswerCheck:
         self._is_batched = isinstance(create(run.real), BatchedStudent)
         self._waiting: list[str] = []
         self._later: list[str] = []
+        self.notes: list[str] = []
         self.questioner = Questioner(create=lambda: create(run.real), rng=rng)
 
     def check_world(self, world: World) -> Iterator[Leak]:
@@ -44,6 +45,12 @@ class AnswerCheck:
         earlier, later = self._observe(world)
         try:
             student = self._create(world)
+        except StudentError as error:
+            self.notes.append(
+                f"The student cannot be created where later data are {world.alteration}: {error}"
+            )
+            return
+        try:
             prompts = self._write_prompts(student, [*earlier, *later])
             changed = [each for each in earlier if prompts[_key(each)] != self._run.prompts.get(_key(each))]
             for each in changed:

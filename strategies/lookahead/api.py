@@ -30,7 +30,7 @@ from strategies.strategy import Strategy, load_strategy, require_strategy
 from strategies.students import require_next_close, settle_student
 
 Creator = Callable[[World], Any]
-POINTS = 8
+POINTS = 6
 
 
 def check_lookahead(

@@ -51,6 +51,7 @@ class BaseRun:
     """A run with its inputs, prompts by symbol and close, predictions as stated and as traded, and trades."""
 
     config: BacktestConfig
+    data_dir: Path
     subject: Subject
     spec: RunSpec
     window: int
@@ -116,6 +117,7 @@ def make_base_run(
     keys = [(each.symbol, each.as_of) for each in observed] if student else []
     return BaseRun(
         config=config,
+        data_dir=data_dir,
         subject=subject,
         spec=spec,
         window=window,

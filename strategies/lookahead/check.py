@@ -11,11 +11,12 @@ from itertools import pairwise
 from random import Random
 
 from engine.errors import ClosecallError, DataError
+from llm.registry.training_end import find_training_end
 from strategies.console import Progress, pluralize
 from strategies.lookahead.answers import AnswerCheck
 from strategies.lookahead.base_run import BaseRun, Key
 from strategies.lookahead.comparison import compare_trades
-from strategies.lookahead.data import describe_unknown_training, find_early_news, find_late_training
+from strategies.lookahead.data import find_early_news, find_late_training
 from strategies.lookahead.evidence import MAX_SKILL, MIN_DAYS, judge_agreement, real_moves
 from strategies.lookahead.report import Leak, LookaheadReport
 from strategies.lookahead.trading import Trades, trade
@@ -55,8 +56,15 @@ def check_run(
     rng = Random(f"{seed} lookahead")  # noqa: S311  # no secret
     instants = draw_points(run, points, rng)
     answers = AnswerCheck(run, run.subject.student, rng, points) if run.subject.student else None
-    leaks = [*find_early_news(run.market), *find_late_training(run.config.adapter, run.market), *compare(run)]
-    notes = describe_unknown_training(run.config.adapter)
+    leaks = [*find_early_news(run.market), *compare(run)]
+    notes: list[str] = []
+    if adapter := run.config.adapter:
+        end = find_training_end(adapter, run.data_dir)
+        leaks += find_late_training(adapter, end, run.market)
+        if end is None:
+            notes.append(
+                f"Adapter {adapter.name}: until when its training data reach is not known, so not checked."
+            )
     reruns = 0
     for number, at in enumerate(instants):
         on_progress("checking closes", number, len(instants))
@@ -72,6 +80,7 @@ def check_run(
     on_progress("checking closes", len(instants), len(instants))
     if answers is not None:
         leaks += answers.check_company()
+        notes += answers.notes
         if answers.questioner.unstable:
             notes.append(
                 f"{pluralize(len(answers.questioner.unstable), 'prompt')} asked alone several times got "

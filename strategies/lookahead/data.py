@@ -1,13 +1,12 @@
 """Whether the data of a run, and what its adapter was trained on, are from after the time they are used."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 from engine.model import NewsItem, Precision
 from feeds.availability import end_of_period
 from feeds.files.day_stamps import Clock, DayStamps
-from llm.model_files import stated_release
 from strategies.lookahead.report import Leak, LeakKind
 from strategies.market_data import MarketData
 
@@ -47,24 +46,19 @@ def _leak(item: NewsItem, kind: LeakKind, why: str) -> Leak:
     return Leak(kind=kind, at=item.available_at, symbol=symbol, what=what)
 
 
-def find_late_training(adapter: Path | None, market: MarketData) -> Iterator[Leak]:
-    """Yield a finding where the training data of the adapter reach beyond the first day that is traded."""
-    until = stated_release(adapter) if adapter is not None else None
-    if adapter is None or until is None:
-        return
-    end = datetime.combine(until, time(0), UTC)
-    if end <= market.start:
+def find_late_training(adapter: Path, end: datetime | None, market: MarketData) -> Iterator[Leak]:
+    """Yield a finding where the training data of an adapter reach beyond the first day that is traded.
+
+    Args:
+        adapter: The adapter's folder.
+        end: The instant from which nothing is in its training data; None where it is not known.
+        market: The market data.
+    """
+    if end is None or end <= market.start:
         return
     source = " of this market, if it was trained on it" if market.is_simulated else ""
     what = (
-        f"adapter {adapter.name}: its training data reach to {until}, and the run begins on "
+        f"adapter {adapter.name}: its training data reach to {end:%Y-%m-%d}, and the run begins on "
         f"{market.start:%Y-%m-%d}: it knows outcomes{source}"
     )
     yield Leak(kind=LeakKind.ADAPTER, at=end, symbol="", what=what)
-
-
-def describe_unknown_training(adapter: Path | None) -> list[str]:
-    """Return a sentence where it is not stated until when an adapter's training data reach."""
-    if adapter is None or stated_release(adapter) is not None:
-        return []
-    return [f"Adapter {adapter.name} does not state until when its training data reach: not checked."]

@@ -19,7 +19,7 @@ from engine.journal.journal import Event
 from llm.backends import require_trainable
 from llm.student import Student
 from strategies.config import BacktestConfig, Retraining, student_settings
-from strategies.config_file import load_config
+from strategies.config_file import load_config, resolve_paths
 from strategies.console import print_stderr
 from strategies.market_data import MarketData
 from strategies.paper.files import create_session, decode_config, read_start, session_folder, session_names
@@ -174,7 +174,7 @@ def build_launch_spec(
         return _build_like(
             data_dir, name, like, speed, environment, changed=bool(config_file or flags or replay)
         )
-    asked = load_config(config_file, flags, print_stderr)
+    asked = resolve_paths(load_config(config_file, flags, print_stderr))
     require_next_close(asked, "a session")
     if asked.paper.retrain is not Retraining.NEVER:
         require_trainable(student_settings(asked))
@@ -200,7 +200,7 @@ def build_launch_spec(
     require_rules(started.rules, f"session {chosen}", new_session_remedy(chosen))
     before = decode_config(started)
     if config_file is not None or flags:
-        _require_same(chosen, before, asked)
+        _require_same(chosen, resolve_paths(before), asked)
     simulated = started.simulated
     if replay and not simulated:
         raise UsageError(

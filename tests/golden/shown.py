@@ -37,17 +37,21 @@ def sessions_of(root: Path) -> dict[str, Any]:
     for one in answer("paper", "list", "--data-dir", DATA, cwd=root)["sessions"]:
         said = answer("paper", "status", one["session"], "--data-dir", DATA, cwd=root)
         scores = said["result"]["scores"] if said["result"] else {}
-        scores = {name: _without_later_metrics(metrics) for name, metrics in scores.items()} or None
+        scores = {name: _first_metrics(metrics) for name, metrics in scores.items()} or None
         found[one["session"]] = {key: said[key] for key in kept} | {"scores": scores}
     return found
 
 
-LATER_METRICS = {"resized"}
-"""What versions after 0.1.0 added to the scores of a session that they score themselves."""
+FIRST_METRICS = (
+    *("n", "n_open", "days", "ties", "abstentions", "pending", "accuracy", "accuracy_low", "accuracy_high"),
+    *("accuracy_open", "brier", "close_mae_bps", "total_return", "sharpe", "max_drawdown", "trades"),
+    *("rejected", "expired", "costs_paid"),
+)
+"""The metrics of version 0.1.0, whose sessions are scored by this version itself."""
 
 
-def _without_later_metrics(scores: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in scores.items() if name not in LATER_METRICS}
+def _first_metrics(scores: dict[str, Any]) -> dict[str, Any]:
+    return {name: scores[name] for name in FIRST_METRICS if name in scores}
 
 
 def models_of(root: Path) -> list[Any]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -105,6 +106,41 @@ def test_amounts_and_durations_are_no_dates(text):
 def test_names_in_english_and_chinese_become_masks(symbol, written, masked):
     assert mask_text(written, symbol, TODAY, NAMES) == masked
     assert mask_text(masked, symbol, TODAY, NAMES) == masked
+
+
+@pytest.mark.parametrize(
+    ("written", "masked"),
+    [
+        (
+            "Bitcoin tops $30,000 for the first time since June",
+            "ASSET tops 101.7% of its close for the first time",
+        ),
+        (
+            "Bitcoin slips below 30k, back above US$28,000",
+            "ASSET slips below 101.7% of its close, back above 94.9%",
+        ),
+        ("BTC is at 29,500.5 USDT, up 4.9%", "ASSET is at 100.0% of its close, up 4.9%"),
+        ("比特币报29500美元", "ASSET报收盘价的100.0%"),
+        (
+            "Ether tops $1,900 while Bitcoin holds 29,500",
+            "ASSET-2 tops a price level while ASSET holds 100.0% of",
+        ),
+        (
+            "Bitcoin fund takes $1.9 billion, a $25 fee, 30,000 coins",
+            "ASSET fund takes $1.9 billion, a $25 fee, 30,000",
+        ),
+        ("Oil falls below $30,000 a ton; 12,000 jobs", "Oil falls below $30,000 a ton; 12,000 jobs"),
+        (
+            "Bitcoin miner owes $30,000 mln, 30,000-coin trove",
+            "ASSET miner owes $30,000 mln, 30,000-coin trove",
+        ),
+    ],
+)
+def test_price_levels_become_relative_and_ordinary_amounts_stay(written, masked):
+    seen = make_observation([29_500.0] * 30, [written], symbol="BTCUSDT")
+    (item,) = mask_observation(seen, NAMES).news
+    assert item.headline.startswith(masked)
+    assert mask_observation(replace(seen, news=(item,)), NAMES).news == (item,)
 
 
 WORDS = """

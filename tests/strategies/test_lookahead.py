@@ -21,7 +21,6 @@ from strategies.backtest import baseline_predictions
 from strategies.config import BacktestConfig
 from strategies.lookahead.api import check as check_files
 from strategies.lookahead.api import check_lookahead
-from strategies.lookahead.data import describe_unknown_training, find_late_training
 from strategies.lookahead.report import LeakKind
 from strategies.lookahead.worlds import Alteration, World
 
@@ -311,18 +310,20 @@ def test_a_calibration_of_our_own_that_was_fitted_on_the_test_is_found(market, m
 
 
 def test_an_adapter_that_was_trained_past_the_start_is_found(market, tmp_path):
-    def find(day):
-        text = "{}" if day is None else json.dumps({"released": day.isoformat()})
-        (tmp_path / "closecall.json").write_text(text)
-        return list(find_late_training(tmp_path, market)), describe_unknown_training(tmp_path)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+
+    def find(**stated):
+        (adapter / "closecall.json").write_text(json.dumps(stated))
+        report = check(market, tmp_path, student=Momentum(), adapter=adapter)
+        return kinds(report), report.notes
 
     first = market.start.date()
-    (leak,), notes = find(first + timedelta(days=20))
-    assert (leak.kind, notes) == (LeakKind.ADAPTER, [])
-    assert find(first) == ([], [])
-    leaks, (note,) = find(None)
+    assert find(released=str(first + timedelta(days=20))) == ({LeakKind.ADAPTER}, ())
+    assert find(released=str(first)) == (set(), ())
+    leaks, (note,) = find()
     assert not leaks
-    assert "does not state until when its training data reach" in note
+    assert "until when its training data reach is not known" in note
 
 
 def up_if(rises):

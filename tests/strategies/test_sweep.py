@@ -49,13 +49,14 @@ def test_an_interrupted_sweep_keeps_what_is_finished_and_runs_the_rest(tmp_path)
         if (stage, done) == ("sweeping", 2):
             raise KeyboardInterrupt
 
+    grid = {"fee_bps": [0, 30, 60]}
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, on_progress=interrupt)
-    finished = run(tmp_path).result
-    assert [point["finished_before"] for point in finished["points"]] == [True, True, False, False]
-    assert finished["trials"] == 4
+        run(tmp_path, grid, on_progress=interrupt)
+    finished = run(tmp_path, grid).result
+    assert [point["finished_before"] for point in finished["points"]] == [True, True, False]
+    assert finished["trials"] == 3
     assert not list(tmp_path.glob(".sweep*"))
-    again = run(tmp_path).result
+    again = run(tmp_path, grid).result
     assert all(point["finished_before"] for point in again["points"])
     assert [point["sharpe"] for point in again["points"]] == [point["sharpe"] for point in finished["points"]]
 

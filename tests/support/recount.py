@@ -38,18 +38,18 @@ def read_bars(path):
 
 
 def recount_forecasts(rows, bars):
-    said = rows[rows["direction"].notna()].copy()
+    stated = rows[rows["direction"].notna()].copy()
     openings = {symbol: table["open"].shift(-1) for symbol, table in bars.items()}
-    said["fill_open"] = [openings[row.symbol].get(row.as_of, np.nan) for row in said.itertuples()]
+    stated["fill_open"] = [openings[row.symbol].get(row.as_of, np.nan) for row in stated.itertuples()]
     later = {symbol: table["open"].shift(-2) for symbol, table in bars.items()}
-    said["exit_open"] = [later[row.symbol].get(row.as_of, np.nan) for row in said.itertuples()]
-    said["day"] = (said["as_of"] - pd.Timedelta(microseconds=1)).dt.date
-    said["up"] = said["direction"] == "up"
-    said["p"] = said["confidence"].where(said["up"], 1 - said["confidence"])
+    stated["exit_open"] = [later[row.symbol].get(row.as_of, np.nan) for row in stated.itertuples()]
+    stated["day"] = (stated["as_of"] - pd.Timedelta(microseconds=1)).dt.date
+    stated["up"] = stated["direction"] == "up"
+    stated["p"] = stated["confidence"].where(stated["up"], 1 - stated["confidence"])
     ends = {symbol: table.index[-1] for symbol, table in bars.items()}
-    unknown = said["outcome_close"].isna()
-    last = said["as_of"] == said["symbol"].map(ends)
-    known = said[~unknown]
+    unknown = stated["outcome_close"].isna()
+    last = stated["as_of"] == stated["symbol"].map(ends)
+    known = stated[~unknown]
     moved = known[known["outcome_close"] != known["last_close"]]
     opened = known[known["exit_open"].notna() & (known["exit_open"] != known["fill_open"])]
     figures = {
@@ -57,7 +57,7 @@ def recount_forecasts(rows, bars):
         "n_open": len(opened),
         "days": moved["day"].nunique(),
         "ties": len(known) - len(moved),
-        "abstentions": len(rows) - len(said),
+        "abstentions": len(rows) - len(stated),
         "pending": int((unknown & last).sum()),
         "suspended": int((unknown & ~last).sum()),
         "accuracy_open": ((opened["exit_open"] > opened["fill_open"]) == opened["up"]).mean(),

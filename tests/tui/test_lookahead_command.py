@@ -56,7 +56,9 @@ def test_an_answer_that_was_edited_in_the_cache_is_found(place, folder, tmp_path
     words = ("--student", f"{place}:Last")
     record(capsys, folder, *words)
     with sqlite3.connect(tmp_path / "data" / "ledger.sqlite") as ledger:
-        ledger.execute("""UPDATE answers SET answer = '{"direction": "up", "confidence": 0.90, "close": 109}'""")
+        ledger.execute(
+            """UPDATE answers SET answer = '{"direction": "up", "confidence": 0.90, "close": 109}'"""
+        )
     name = record(capsys, folder, *words)
     assert run(["check", "lookahead", name, "--points", "3", *folder, "--json"]) == 4
     report = json.loads(capsys.readouterr().out)

@@ -27,7 +27,7 @@ _SHOWN = 12
 
 
 @check_app.command("lookahead")
-@config_options("*", "market.*", without=("feeds", "out", "overwrite"))
+@config_options("*", "market.*", without=("feeds", "out", "overwrite", "ablate"))
 def check_lookahead(
     flags: dict[str, Any],
     run: Annotated[
@@ -42,7 +42,7 @@ def check_lookahead(
     ] = None,
     points: Annotated[
         int, typer.Option(min=2, max=1000, help="Closes at which later data are cut and altered.")
-    ] = 8,
+    ] = 6,
     config: ConfigFile = None,
     data: DataDir = None,
     as_json: AsJson = False,

@@ -7,9 +7,11 @@ from typing import Any
 from rich.text import Text
 
 from engine.metrics.registry import MetricTable, table_metrics
+from strategies.baselines.names import BASELINES
 from strategies.monitor import fields
 from strategies.monitor.catalog import JournalType
 from strategies.monitor.views import JournalView
+from strategies.result_table import rank_callers
 from tui.dashboard.drawing import draw_bar, empty_state, key_values, paragraph, row, text_line
 from tui.dashboard.screens.session import CHOOSE, EQUITY, NO_JOURNAL
 from tui.dashboard.view_state import Panel, ScreenPlan, ViewState, grid_css
@@ -24,7 +26,7 @@ from tui.formatting import (
 )
 
 _FORECASTERS = ("student", "buy_and_hold", "persistence", "majority", "random", "oracle")
-_SHORT = {"buy_and_hold": "buy&hold", "persistence": "persist."}
+_SHORT = {name: baseline.label for name, baseline in BASELINES.items()} | {"benchmark": "bench."}
 
 
 def _progress(state: ViewState, width: int, _height: int) -> Sequence[Text]:
@@ -81,6 +83,9 @@ def _scores(state: ViewState, width: int, _height: int) -> Sequence[Text]:
     if not forecasters:
         return _draw_running_scores(journal, state, width)
     scores = fields.get_mapping(journal.result, "scores")
+    room = max(1, (width - 19) // 9)
+    if len(forecasters) > room:
+        forecasters = rank_callers(journal.result, forecasters)[:room]
     cell = max(8, min(12, (width - 19) // len(forecasters) - 1))
     head = [("", 17, "")] + [(_SHORT.get(name, name), -cell, "bold") for name in forecasters]
     lines = [row(head, width)]
