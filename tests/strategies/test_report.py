@@ -35,6 +35,12 @@ OLD_RUN = "20261129-025357"
 
 
 @pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    """A copy: a journal that is open has other files beside it."""
+    return shutil.copytree(OLD, tmp_path_factory.mktemp("old") / "data")
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("data")
 
@@ -118,9 +124,9 @@ def test_equal_runs_have_equal_reports_and_a_sample_is_small(recorded, page):
     assert max(map(len, charts)) < 45_000
 
 
-def test_hostile_names_and_notes_stay_text(tmp_path):
+def test_hostile_names_and_notes_stay_text(tmp_path, old):
     attack = "</text><script>alert(1)</script>$\\frac{1}{0}$\"'>\x00\ud800"
-    run = open_recorded(OLD, OLD_RUN, NOW)
+    run = open_recorded(old, OLD_RUN, NOW)
     symbol = min(run.bars)
 
     def rename(each):
@@ -153,8 +159,8 @@ def test_hostile_names_and_notes_stay_text(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["20261129-025926", "halved"])
-def test_runs_and_sessions_of_an_earlier_version_are_reported(name):
-    run = open_recorded(OLD, name, NOW)
+def test_runs_and_sessions_of_an_earlier_version_are_reported(name, old):
+    run = open_recorded(old, name, NOW)
     text = render_report(run)
     assert ("Only the student's equity is on record" in text) == (name != "halved")
     assert ("Folds of the walk-forward" in text) == (name != "halved")
