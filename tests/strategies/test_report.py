@@ -3,31 +3,41 @@
 import html.parser
 import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import closecall as cc
-from engine.errors import UsageError
+from engine.errors import DataError, UsageError
+from engine.journal.journal import Journal
 from engine.model import Direction
 from engine.outcomes import match_outcomes
 from strategies.comparison import compare_runs
 from strategies.config import BacktestConfig
 from strategies.equity_file import EquityCurve, read_equity
 from strategies.protocols import ProtocolState, describe_protocols, judge_protocols
-from strategies.recorded_run import open_recorded
+from strategies.recorded_run import open_recorded, read_checks, write_parity
 from strategies.report.page import render_report, write_report
 from strategies.report.repeat import describe_repetition
 from strategies.report.series import measure_drawdown, monthly_returns, rolling_accuracy, thin, wilson
 from strategies.run_export import EXPORTED_COLUMNS, ExportFormat, export_run
+from strategies.runs import JOURNAL
 from tests.golden.commands import DATA, HERE, VERSION
 from tests.support.students import RuleStudent
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 OLD = HERE / VERSION / DATA
 OLD_RUN = "20261129-025357"
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    """A copy: a journal that is open has other files beside it."""
+    return shutil.copytree(OLD, tmp_path_factory.mktemp("old") / "data")
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +124,9 @@ def test_equal_runs_have_equal_reports_and_a_sample_is_small(recorded, page):
     assert max(map(len, charts)) < 45_000
 
 
-def test_hostile_names_and_notes_stay_text(tmp_path):
+def test_hostile_names_and_notes_stay_text(tmp_path, old):
     attack = "</text><script>alert(1)</script>$\\frac{1}{0}$\"'>\x00\ud800"
-    run = open_recorded(OLD, OLD_RUN, NOW)
+    run = open_recorded(old, OLD_RUN, NOW)
     symbol = min(run.bars)
 
     def rename(each):
@@ -149,8 +159,8 @@ def test_hostile_names_and_notes_stay_text(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["20261129-025926", "halved"])
-def test_runs_and_sessions_of_an_earlier_version_are_reported(name):
-    run = open_recorded(OLD, name, NOW)
+def test_runs_and_sessions_of_an_earlier_version_are_reported(name, old):
+    run = open_recorded(old, name, NOW)
     text = render_report(run)
     assert ("Only the student's equity is on record" in text) == (name != "halved")
     assert ("Folds of the walk-forward" in text) == (name != "halved")
@@ -292,6 +302,27 @@ def test_a_protocol_is_met_only_by_what_the_run_did(changes, checks, name, state
     assert len(judged) == 6
     assert {each.name: each.state for each in judged}[name] is state
     assert sum(map(len, describe_protocols(judged))) < 400  # a few lines under a table
+
+
+def test_a_replay_counts_for_the_journal_that_was_replayed(tmp_path):
+    folder = tmp_path / OLD_RUN
+    shutil.copytree(OLD / "runs" / OLD_RUN, folder)
+    with Journal.open(folder / JOURNAL, OLD_RUN) as journal:
+        write_parity(folder, {"equal": True, "inputs": 3}, journal.last_chain)
+    assert read_checks(folder)["parity"]["equal"] is True
+    write_parity(folder, {"equal": True, "inputs": 3}, "another chain")
+    assert read_checks(folder) == {"lookahead": None, "parity": None}
+    (folder / "lookahead.json").write_text("[]")
+    with pytest.raises(DataError, match="run the check again"):
+        read_checks(folder)
+
+
+def test_every_exported_column_is_in_the_guide():
+    guide = (Path(__file__).resolve().parents[2] / "docs/guide/reports.md").read_text(encoding="utf-8")
+    for file, columns in EXPORTED_COLUMNS.items():
+        for column, text in columns.items():
+            name = column.strip("()") if column.startswith("(") else f"`{column}`"
+            assert f"| `{file}` | {name} | {text} |" in guide
 
 
 def test_a_thinned_line_keeps_its_ends_and_extremes():
