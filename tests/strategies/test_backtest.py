@@ -3,7 +3,6 @@ import json
 import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from unittest.mock import ANY
 
 import pytest
 

@@ -76,11 +76,11 @@ def launch(folder, name, **rest):
 
 
 def test_new_journals_state_the_rules_and_a_journal_without_them_has_the_first(session, run_folder, tmp_path):
-    assert read_rows(session)[0].payload["rules"] == RULES == 3
+    assert read_rows(session)[0].payload["rules"] == RULES
     folder, name = run_folder
     with Journal.open(folder / "runs" / name / JOURNAL, name) as journal:
         stated = [row for row in journal.read() if "rules" in row.payload]
-    assert [(row.kind, row.payload["rules"]) for row in stated] == [("run_started", 3), ("settings", 3)]
+    assert [(row.kind, row.payload["rules"]) for row in stated] == [("run_started", RULES), ("settings", RULES)]
     session_of(session, tmp_path, None)
     assert check_replay(tmp_path).equal
     name = run_of(run_folder, tmp_path, None)

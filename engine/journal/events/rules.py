@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from engine.errors import JournalError
 
-RULES = 3
+RULES = 4
 """The rules of this version. Raise it, and say in `CHANGES` what changed, with any change that makes the
 same inputs lead to another order, fill, cost, prompt or fingerprint."""
 
@@ -12,6 +12,7 @@ OLDEST_RULES = 1
 """The oldest rules that this version still has."""
 
 CHANGES: Mapping[int, str] = {
+    4: "price levels in masked headlines are masked too, and calibration leaves out closes after a suspension",
     3: "a shorter prompt for larger models, masked where they may have read of the days, and new decoding",
     2: "an order that cash does not cover is filled in part, and fees have a minimum, taxes and tiers",
 }
