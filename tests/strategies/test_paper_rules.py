@@ -80,7 +80,10 @@ def test_new_journals_state_the_rules_and_a_journal_without_them_has_the_first(s
     folder, name = run_folder
     with Journal.open(folder / "runs" / name / JOURNAL, name) as journal:
         stated = [row for row in journal.read() if "rules" in row.payload]
-    assert [(row.kind, row.payload["rules"]) for row in stated] == [("run_started", RULES), ("settings", RULES)]
+    assert [(row.kind, row.payload["rules"]) for row in stated] == [
+        ("run_started", RULES),
+        ("settings", RULES),
+    ]
     session_of(session, tmp_path, None)
     assert check_replay(tmp_path).equal
     name = run_of(run_folder, tmp_path, None)

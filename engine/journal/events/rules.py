@@ -12,7 +12,7 @@ OLDEST_RULES = 1
 """The oldest rules that this version still has."""
 
 CHANGES: Mapping[int, str] = {
-    4: "price levels in masked headlines are masked too, and calibration leaves out closes after a suspension",
+    4: "price levels in masked headlines are masked, and calibration counts no close after a suspension",
     3: "a shorter prompt for larger models, masked where they may have read of the days, and new decoding",
     2: "an order that cash does not cover is filled in part, and fees have a minimum, taxes and tiers",
 }
