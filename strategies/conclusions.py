@@ -176,7 +176,10 @@ def _claim_lines(claim: str, verdict: Mapping[str, Any]) -> list[str]:
 
 
 def _format_e_value(value: float) -> str:
-    return f"{value:.2g}" if value < 1000 else "above 1,000"
+    """Return an e-value with two digits, or whole: what matters is whether it reaches 1 / level."""
+    if value >= 1000:
+        return "above 1,000"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _first_version_line(verdict: Mapping[str, Any]) -> str:
