@@ -2,7 +2,8 @@
 
 The days up to some closes are run again with all later data cut, and with other later data. Nothing may
 change up to the close: no prompt, no answer, no wanted weight, no order and no fill. Answers are asked again,
-past the cache, in parts that a student cannot foresee. A few more runs have other prices from the first day on.
+past the cache, in parts that a student cannot foresee. A few more runs have other prices from the
+first day on.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -151,8 +152,8 @@ def _find_outside_data(
     """Return what follows the real prices in a market of other ones, and how many runs that took.
 
     First all data of the user's code are those of the other market. Then they are the real ones, with them
-    any signal that was found beforehand; it may follow the past, and so counts only where it is too good. Last
-    a student sees other moves that end at the real price, which it may compare with the real next one.
+    any signal that was found beforehand; it may follow the past, and so counts only where it is too good.
+    Last a student sees other moves that end at the real price, which it may compare with the real next one.
     """
     moves = real_moves(run.market.bars)
     if len({at.date() for _, at in moves}) < MIN_DAYS:
