@@ -122,6 +122,19 @@ def test_a_backtest_has_parity_too(tmp_path, capsys):
     assert json.loads(shown)["digests"].items() <= found["digests"].items()
 
 
+def test_a_run_that_failed_has_nothing_to_compare(tmp_path, capsys):
+    student = write_lines(
+        tmp_path / "fails.py",
+        ["import closecall as cc", "class Fails(cc.Student):", "    def answer(self, *_): raise ValueError"],
+    )
+    words = ["--student", f"{student}:Fails", "--days", "30", "--data-dir", tmp_path]
+    assert run_captured(capsys, "backtest", *words)[0] != 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    code, out, errors = run_captured(capsys, "check", "parity", folder.name, "--data-dir", tmp_path)
+    assert (code, out) == (2, "")
+    assert "is failed and has no result" in errors
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

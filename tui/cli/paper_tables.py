@@ -20,7 +20,7 @@ from strategies.paper_runtime.control import require_session
 from strategies.recorded_run import write_parity
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.result_table import create_console, print_result
-from strategies.runs import JOURNAL
+from strategies.runs import JOURNAL, load_run
 from tui.cli.tables import create_list
 from tui.formatting import format_signed_percent, number_formatter
 
@@ -182,7 +182,7 @@ def check_replay(data_dir: Path, name: str, ask: int = 0) -> dict[str, Any]:
         ask: How many prompts are asked again.
 
     Raises:
-        UsageError: For an unknown session or run.
+        UsageError: For an unknown session or run, and for a run without a result.
     """
     run = data_dir / "runs" / name / JOURNAL
     is_run = run.is_file() and not journal_path(data_dir, name).is_file()
@@ -192,6 +192,8 @@ def check_replay(data_dir: Path, name: str, ask: int = 0) -> dict[str, Any]:
         chain = journal.last_chain
         report = check_run_replay(journal) if is_run else check_session_replay(journal)
         answers = check_answers(journal, data_dir, ask=ask)
+    if is_run and report.equal:
+        load_run(data_dir, name)  # nothing differs from a run that recorded nothing, which proves nothing
     stated = {**asdict(answers), "proved": answers.proved}
     equal = report.equal and answers.proved
     encoded: dict[str, Any] = to_jsonable({**asdict(report), "answers": stated, "equal": equal})
