@@ -117,9 +117,9 @@ class PriceHistory:
         if self._rate is None:
             return 1.0
         rates = self._symbol(symbol).setdefault("rate", np.full(len(wanted), np.nan))
-        for place in np.flatnonzero(wanted & np.isnan(rates)):
+        for place in np.flatnonzero(wanted & np.isnan(rates)).tolist():
             rates[place] = self._rate(symbol, self._bars[symbol][place].closes_at)
-        return rates[wanted]
+        return np.asarray(rates[wanted])
 
     def _positions(self, engine: EngineResult) -> "dict[str, tuple[NDArray[Any], NDArray[Any]]]":
         """Return the instants of the fills of each symbol, and the units held after each."""
