@@ -90,17 +90,25 @@ def have_same_prices(some: PriceMoves, other: PriceMoves) -> bool | None:
 
     A symbol is the same if on the median day the two moves differ by less than a quarter of the median move.
     So a renamed file, another source of the same price, adjusted prices, left-out days and rounding are
-    recognised.
+    recognised, and so are inverse prices and bars that carry the date of the day before or after.
 
     Args:
         some: Moves of one data.
         other: Moves of another.
     """
-    import numpy as np
-
     if some.digest == other.digest and len(some.days) >= _MIN_DAYS:
         return True
-    _, rows, other_rows = np.intersect1d(some.days, other.days, assume_unique=True, return_indices=True)
+    same_dates, *shifted = (_share_a_symbol(some, other, shift) for shift in (0, 1, -1))
+    return True if same_dates or any(shifted) else same_dates
+
+
+def _share_a_symbol(some: PriceMoves, other: PriceMoves, shift: int) -> bool | None:
+    """Return what `have_same_prices` does where the days of the second are `shift` days later."""
+    import numpy as np
+
+    _, rows, other_rows = np.intersect1d(
+        some.days, other.days + shift, assume_unique=True, return_indices=True
+    )
     if len(rows) < _MIN_DAYS:
         return None
     left, right = (
@@ -119,14 +127,14 @@ def have_same_prices(some: PriceMoves, other: PriceMoves) -> bool | None:
 def _candidates(
     left: "NDArray[np.float32]", right: "NDArray[np.float32]"
 ) -> Iterator[tuple["NDArray[np.float32]", "NDArray[np.float32]"]]:
-    """Yield the pairs of columns that mostly rise and fall together."""
+    """Yield the pairs of columns that mostly rise and fall together, or one of them against the other."""
     import numpy as np
 
     signs, other_signs = (np.nan_to_num(np.sign(moves)) for moves in (left, right))
     agreement = signs.T @ other_signs
     moved = np.abs(signs).T @ np.abs(other_signs)
-    for column, other_column in np.argwhere(agreement >= np.maximum(moved, 1) * _MIN_AGREEMENT):
-        yield left[:, column], right[:, other_column]
+    for column, other_column in np.argwhere(np.abs(agreement) >= np.maximum(moved, 1) * _MIN_AGREEMENT):
+        yield left[:, column], right[:, other_column] * np.sign(agreement[column, other_column])
 
 
 def _overlap(left: "NDArray[np.float32]", right: "NDArray[np.float32]") -> bool:

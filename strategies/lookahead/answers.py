@@ -1,6 +1,7 @@
 """Whether prompts and answers depend on later data, or answers on the prompts asked beside them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 
@@ -88,12 +89,15 @@ class AnswerCheck:
         answers = self.questioner.ask(student, [*some, *company])
         yield from self._compare(some, answers, LeakKind.COMPANY, "asked among other prompts")
 
-    def find_stances(self, world: World, created_in: World) -> dict[Key, float]:
+    def find_stances(
+        self, world: World, created_in: World, *, at_real_price: bool = False
+    ) -> dict[Key, float]:
         """Return how much above one half the probability of a rise is, in a world of other prices.
 
         Args:
             world: The world whose prices and news it sees.
             created_in: The world from whose data it is created.
+            at_real_price: Whether each window is brought to the real close that it ends at.
         """
         market = world.apply(self._run.market)
         observed = build_observations(market.bars, market.news, window=self._run.window, start=market.start)
@@ -108,6 +112,13 @@ class AnswerCheck:
             if len(chosen) + len(by_instant[at]) > most and chosen:
                 break
             chosen += by_instant[at]
+        if at_real_price:
+            real = {
+                (symbol, bar.closes_at): bar.close
+                for symbol, series in self._run.market.bars.items()
+                for bar in series
+            }
+            chosen = [_bring_to(each, real[_key(each)]) for each in chosen]
         try:
             student = self._create(created_in)
             prompts = self._write_prompts(student, chosen)
@@ -179,6 +190,14 @@ class AnswerCheck:
         key = self._keys[prompt]
         seen = next(each for each in self._run.observed if _key(each) == key)
         return read_answer(text, view(seen, self._run.config.task), self._run.config.task)
+
+
+def _bring_to(observation: Observation, close: float) -> Observation:
+    """Return an observation of the same moves that ends at another close."""
+    factor = close / observation.bars[-1].close
+    names = ("open", "high", "low", "close")
+    bars = [replace(bar, **{name: getattr(bar, name) * factor for name in names}) for bar in observation.bars]
+    return replace(observation, bars=tuple(bars))
 
 
 def _key(observation: Observation) -> Key:

@@ -2,7 +2,8 @@
 
 The days up to some closes are run again with all later data cut, and with other later data. Nothing may
 change up to the close: no prompt, no answer, no wanted weight, no order and no fill. Answers are asked again,
-past the cache, in parts that a student cannot foresee. One more run has other prices from the first day on.
+past the cache, in parts that a student cannot foresee. A few more runs have other prices from the
+first day on.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -152,6 +153,7 @@ def _find_outside_data(
 
     First all data of the user's code are those of the other market. Then they are the real ones, with them
     any signal that was found beforehand; it may follow the past, and so counts only where it is too good.
+    Last a student sees other moves that end at the real price, which it may compare with the real next one.
     """
     moves = real_moves(run.market.bars)
     if len({at.date() for _, at in moves}) < MIN_DAYS:
@@ -159,14 +161,18 @@ def _find_outside_data(
     scrambled = World(alteration=Alteration.SCRAMBLED, seed=seed, market=run.market)
     leaks: list[Leak] = []
     reruns = 0
-    for created_in, least_share in ((scrambled, 0.0), (run.real, MAX_SKILL)):
+    for created_in, least_share, at_real_price in (
+        (scrambled, 0.0, False),
+        (run.real, MAX_SKILL, False),
+        (run.real, MAX_SKILL, True),
+    ):
         if leaks or (created_in is run.real and not run.subject.is_users):
             break
         with run.subject.surround(created_in):
             if answers is not None:
-                stances = answers.find_stances(scrambled, created_in)
+                stances = answers.find_stances(scrambled, created_in, at_real_price=at_real_price)
                 leaks += judge_agreement(stances, moves, "forecasts", least_share=least_share)
-            if run.subject.strategy is not None:
+            if run.subject.strategy is not None and not at_real_price:
                 weights = _find_weights(run, scrambled, created_in, notes)
                 leaks += judge_agreement(weights, moves, "the weights", least_share=least_share)
                 reruns += 1

@@ -27,6 +27,9 @@ MOVES = build_price_moves({"BTC": PRICES, "ETH": series(2)})
         ("first days left out", {"BTC": dict(list(PRICES.items())[250:])}),
         ("rounded to cents", {"BTC": {day: round(price, 2) for day, price in PRICES.items()}}),
         ("in another currency", {"BTC": {day: price * 7.1 for day, price in PRICES.items()}}),
+        ("inverse", {"USD": {day: 1e4 / price for day, price in PRICES.items()}}),
+        ("dated a day later", {"BTC": {day + 1: price for day, price in PRICES.items()}}),
+        ("dated a day earlier", {"BTC": {day - 1: price for day, price in PRICES.items()}}),
         ("every tenth day missing", {"BTC": {d: p for d, p in PRICES.items() if d % 10}}),
     ],
 )

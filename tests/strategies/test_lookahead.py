@@ -396,6 +396,24 @@ def test_a_student_that_carries_the_outcomes_is_found(market, tmp_path):
     assert kinds(check(market, tmp_path, student=Carries())) == {LeakKind.OUTSIDE}
 
 
+def test_a_student_that_compares_its_price_with_the_next_one_in_a_file_is_found(tmp_path):
+    market = cc.MarketData.simulated(seed=12, days=120, coins=1, stocks=0)
+    later = closes_of(market).shift(-1).to_dict()
+
+    class Compares(cc.Student):
+        fingerprint = "compares"
+
+        def prompt(self, observation):
+            bar = observation.bars[-1]
+            return f"{observation.symbol} {bar.opens_at:%Y-%m-%d} {bar.close!r}"
+
+        def answer(self, prompts, on_progress):
+            keys = [prompt.split() for prompt in prompts]
+            return [up_if(later[symbol][pd.Timestamp(day)] > float(close)) for symbol, day, close in keys]
+
+    assert kinds(check(market, tmp_path, student=Compares())) == {LeakKind.OUTSIDE}
+
+
 class Counts(Momentum):
     """States a confidence that grows with everything it was asked before."""
 
