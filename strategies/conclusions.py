@@ -109,7 +109,7 @@ def _describe_costs(costs: Mapping[str, Any]) -> str:
         parts.append(f"tax {costs['sale_tax_bps']:g} bp on sales")
     parts.append(f"slippage {costs['slippage_bps']:g} bp, latency {costs['latency_bps']:g} bp")
     if costs.get("delay_minutes"):
-        parts.append(f"delay {costs['delay_minutes']:g} min at half the range of the day before")
+        parts.append(f"delay {costs['delay_minutes']:g} min by the range of the day before")
     return ", ".join([*parts, f"borrowing {format_percent(costs['borrow_rate'])} a year"])
 
 
