@@ -112,8 +112,10 @@ def log_wealth(
     values = np.asarray(differences, dtype=np.float64) - null
     least = np.broadcast_to(np.asarray(low, dtype=np.float64), values.shape)
     usual = usual_size(differences, least, guess)
-    room = np.maximum(null - least, 0.0)
-    most = np.divide(MAX_LOSS, room, out=np.zeros_like(values), where=room > 0)
+    room = null - least
+    # Nothing can be lost on a difference that is certainly above `null`.
+    most = np.where(room < 0, np.inf, 0.0)
+    most = np.divide(MAX_LOSS, room, out=most, where=room > 0)
     wealth = np.empty((*values.shape[:-1], len(bets.sizes), values.shape[-1]))
     with np.errstate(divide="ignore"):
         for place, (size, weight) in enumerate(zip(bets.sizes, bets.weights, strict=True)):
@@ -211,9 +213,10 @@ def confidence_bound(
 ) -> float:
     """Return the lower bound of a confidence sequence for the mean of one path of differences.
 
-    It is the least mean that the e-process has not rejected by now, found by bisection: with a probability of
-    at least 1 - level, no such bound on any day is above the mean. The upper bound is minus the lower bound
-    of the negated differences.
+    It is the least mean that the e-process does not reject at its present value, found by bisection, and not
+    above the mean of the differences: with a probability of at least 1 - level, no such bound on any day is
+    above the expected mean. What was rejected on an earlier day may be right again where the mean moves. The
+    upper bound is minus the lower bound of the negated differences.
 
     Args:
         differences: (time,).
@@ -230,9 +233,9 @@ def confidence_bound(
     for _ in range(_BISECTIONS):
         middle = (lowest + highest) / 2.0
         evidence = log_e_process(values, np.minimum(low, 0.0), guess=guess, null=middle, bets=bets)
-        rejected = bool(np.max(evidence, initial=-np.inf) >= -np.log(level))
+        rejected = bool(evidence.size and evidence[-1] >= -np.log(level))
         lowest, highest = (middle, highest) if rejected else (lowest, middle)
-    return lowest
+    return min(lowest, float(values.mean())) if len(values) else lowest
 
 
 def effective_sample_size(values: "ArrayLike") -> float:

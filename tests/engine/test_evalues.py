@@ -91,6 +91,16 @@ def test_a_lower_confidence_bound_is_above_the_mean_on_any_day_in_at_most_one_pa
     assert wide < 0.02 < narrow < 0.05
 
 
+def test_bounds_enclose_a_mean_that_moves_and_one_wide_day_does_not_open_them():
+    path = np.concatenate([np.full(300, -0.1), np.full(700, 0.3)]) + tosses(8, 1, 1000, 0.5)[0]
+    low, high = confidence_bound(path, -0.6), -confidence_bound(-path, -0.8)
+    assert low < path.mean() < high
+    lows = np.full(1000, -0.1)
+    lows[3] = -0.9
+    narrow = np.random.default_rng(9).uniform(-0.1, 0.1, 1000)
+    assert -0.02 < confidence_bound(narrow, lows) < 0.01
+
+
 def test_effective_sample_sizes_are_those_of_autoregression_and_leave_out_zeros():
     noise = np.random.default_rng(8).standard_normal(20_000)
     series = np.empty_like(noise)
