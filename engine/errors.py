@@ -50,6 +50,9 @@ def toml_table(*names: str) -> str:
     return f"[{'.'.join(map(quote_key, names))}]"
 
 
+_SHOWN = 20
+
+
 def suggest(
     word: str,
     known: Iterable[str],
@@ -63,7 +66,7 @@ def suggest(
     Args:
         word: The unknown word.
         known: All words that would have been right.
-        otherwise: What is returned where none is near; the default lists the first twelve.
+        otherwise: What is returned where none is near; the default lists the first twenty.
         cutoff: How near a word has to be, from 0 (anything) to 1 (equal).
         show: How the near word is written.
     """
@@ -71,4 +74,5 @@ def suggest(
     by_small_letters = {name.casefold(): name for name in known}
     if near := difflib.get_close_matches(word.casefold(), by_small_letters, n=1, cutoff=cutoff):
         return f"did you mean {show(by_small_letters[near[0]])}?"
-    return otherwise or f"choose among {', '.join(sorted(known)[:12])}"
+    names, more = sorted(known)[:_SHOWN], len(known) - _SHOWN
+    return otherwise or f"choose among {', '.join(names)}{f' and {more:,} more' if more > 0 else ''}"

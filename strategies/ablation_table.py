@@ -24,6 +24,12 @@ _WITHOUT = {
 _OF_NEWS = ("no_news", "shuffled_news", "other_news")
 
 
+def sort_ablations(ablations: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the ablations in the order of the table, which a result read from a file has lost."""
+    places = {name: place for place, name in enumerate(_NAMES)}
+    return sorted(ablations.items(), key=lambda item: places.get(item[0], len(places)))
+
+
 def list_ablations(result: Mapping[str, Any]) -> list[list[str]]:
     """Return a row for each ablation of a result; none where it has none."""
     return [
@@ -35,7 +41,7 @@ def list_ablations(result: Mapping[str, Any]) -> list[list[str]]:
             "-" if scores["brier"] is None else f"{scores['brier']:.4f}",
             "-" if scores["close_mae_bps"] is None else f"{scores['close_mae_bps']:,.0f}",
         ]
-        for name, scores in result.get("ablations", {}).items()
+        for name, scores in sort_ablations(result.get("ablations", {}))
     ]
 
 

@@ -57,7 +57,7 @@ def list_conclusions(result: Mapping[str, Any]) -> list[str]:
     lines += [*_scored_lines(result), *describe_basis(result)]
     lines += [*_sharpe_lines(result), *_random_lines(result), *_suspension_lines(result)]
     if result["contaminated_n"]:
-        lines.append(_contaminated_line(result))
+        lines.append(contaminated_line(result))
     elif result["contaminated_n"] is None:
         why = "Its adapter may come from this market" if result["simulated"] else "Its release is not known"
         lines.append(f"{why}: the student may have seen these days in training.")
@@ -87,7 +87,8 @@ def _delay_lines(result: Mapping[str, Any]) -> list[str]:
         by_delay.setdefault(result["costs"][symbol].get("delay_minutes", 0.0), []).append(symbol)
     return [
         f"Fills are at the next open, which for {shorten_symbols(symbols)} is the instant of the deciding "
-        f"close: delay cost {f'of {minutes:g} min' if minutes else 'none but latency (--delay-minutes)'}."
+        f"close: {f'a delay of {minutes:g} min is' if minutes else 'latency alone is'} charged for the time "
+        f"between{'' if minutes else '; --delay-minutes charges more'}."
         for minutes, symbols in by_delay.items()
     ]
 
@@ -108,7 +109,7 @@ def _describe_costs(costs: Mapping[str, Any]) -> str:
         parts.append(f"tax {costs['sale_tax_bps']:g} bp on sales")
     parts.append(f"slippage {costs['slippage_bps']:g} bp, latency {costs['latency_bps']:g} bp")
     if costs.get("delay_minutes"):
-        parts.append(f"delay {costs['delay_minutes']:g} min at half the range of the day before")
+        parts.append(f"delay {costs['delay_minutes']:g} min by the range of the day before")
     return ", ".join([*parts, f"borrowing {format_percent(costs['borrow_rate'])} a year"])
 
 
@@ -142,8 +143,8 @@ def _verdict_lines(result: Mapping[str, Any]) -> list[str]:
     verdicts: Mapping[str, Mapping[str, Any]] = result["verdicts"]
     level = next(iter(verdicts.values()))["level"]
     line = (
-        f"Verdicts at {level:.0%} for all claims, on any day one looks; "
-        f"an e-value of {1 / level:.0f} is enough."
+        f"Verdicts at {level:.0%} for all claims, on any day; "
+        f"an e-value of {1 / level:.0f} is enough. A plus is an advantage."
     )
     # A strategy without a student makes no forecasts, and is compared by what it earns alone.
     shown = [claim for claim in _SCALES if result["student"] or verdicts[claim]["days"]]
@@ -212,7 +213,8 @@ def _scored_lines(result: Mapping[str, Any]) -> list[str]:
     return [f"Scored: {scored}; left out: {', '.join(reasons)}. Abstentions are no forecasts."]
 
 
-def _contaminated_line(result: Mapping[str, Any]) -> str:
+def contaminated_line(result: Mapping[str, Any]) -> str:
+    """State how many forecasts are of days that the student may have seen in training."""
     share = f"Contaminated: {result['contaminated_n']:,} of {pluralize(result['forecasts'], 'forecast')}"
     if result["simulated"]:
         return f"{share} are on training seeds; the student may know the answers."
@@ -276,8 +278,8 @@ def _random_lines(result: Mapping[str, Any]) -> list[str]:
     owner = "strategy" if "strategy" in result else "student"
     low, high = (format(callers["returns"][rank], "+.1%") for rank in ("p5", "p95"))
     return [
-        f"Random callers: {callers['n']:,} that hold the {owner}'s positions on days drawn at random return "
-        f"{low} to {high} (90%); its own {callers['total_return']:+.1%} is above "
+        f"Random callers: of {callers['n']:,} that hold the {owner}'s positions on days drawn at random, 90% "
+        f"return {low} to {high}; the {owner}'s return is above that of "
         f"{format_percent(callers['return_percentile'])} of them."
     ]
 
@@ -289,8 +291,8 @@ def _sharpe_lines(result: Mapping[str, Any]) -> list[str]:
         return [f"Trials: {trials}.", *correction]
     owner = "the strategy's" if "strategy" in result else "the student's"
     line = (
-        f"Trials: {trials} ({result['distinct_trials']} distinct); the chance that {owner} Sharpe ratio is "
-        f"above {describe_yardstick(result)} by more than luck among them is "
+        f"Trials: {trials} ({result['distinct_trials']} distinct); allowing for the luck of the best of so "
+        f"many, the chance that {owner} true Sharpe ratio is above {describe_yardstick(result)} is "
         f"{format_percent(result['deflated_sharpe'])}."
     )
     lines = [line, *correction]
@@ -321,7 +323,11 @@ def describe_correction(result: Mapping[str, Any], trials: int) -> list[str]:
     verdicts: Mapping[str, Mapping[str, Any]] = result.get("verdicts") or {}
     if trials < 2 or not verdicts:
         return []
-    concluded = {claim: each for claim, each in verdicts.items() if each["result"] != _INCONCLUSIVE}
+    concluded = {
+        claim: verdicts[claim]
+        for claim in _SCALES
+        if claim in verdicts and verdicts[claim]["result"] != _INCONCLUSIVE
+    }
     kept = [claim for claim, each in concluded.items() if each["e_value"] >= trials / each["level"]]
     lost = [claim for claim in concluded if claim not in kept]
     level = min(each["level"] for each in verdicts.values())
@@ -340,7 +346,8 @@ _INCONCLUSIVE = "inconclusive"
 
 
 def _list_claims(claims: Sequence[str]) -> str:
-    return " and ".join(_CLAIM_NAMES.get(claim, claim) for claim in claims)
+    *names, last = (_CLAIM_NAMES.get(claim, claim) for claim in claims)
+    return f"{', '.join(names)} and {last}" if names else last
 
 
 def describe_yardstick(result: Mapping[str, Any]) -> str:

@@ -211,7 +211,7 @@ def _attach_benchmark(config: BacktestConfig, market: Market, data_dir: Path) ->
         try:
             source = _load(config.model_copy(update=alone), data_dir, lambda *_: None)
         except UsageError as error:
-            raise UsageError(f"--benchmark {name}: {error}") from error
+            raise UsageError(f"--benchmark {name}: {error} (or name a file of its bars)") from error
         if len(source.bars) > 1:
             raise UsageError(f"--benchmark {name}: the file has {len(source.bars)} symbols; name one of one")
         (name,) = source.bars

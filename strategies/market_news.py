@@ -26,7 +26,8 @@ def read_archive(
     )
     notes = [
         "News comes from an archive: without a time of first sight it counts as known "
-        f"{config.news_latency_seconds:g} s after publication, by the day where only the day is known."
+        f"{config.news_latency_seconds:g} s after publication, "
+        "or after the day where only the day is known."
     ]
     notes += [
         f"{path.name}: {times} stands for a day in {pluralize(count, 'news item')}, which count as known "

@@ -105,9 +105,14 @@ def open_recorded(data_dir: Path, name: str, now: datetime) -> RecordedRun:
         return _read_run(folder)
     if name in session_names(data_dir):
         return _read_session(data_dir, name, now)
+    raise unknown_name(data_dir, name)
+
+
+def unknown_name(data_dir: Path, name: str) -> UsageError:
+    """Return the error for a name that neither a run nor a session has."""
     known = [path.parent.name for path in (data_dir / "runs").glob(f"*/{JOURNAL}")]
     hint = suggest(name, [*known, *session_names(data_dir)], "list them with: closecall runs")
-    raise UsageError(f"there is no run or session {name!r} in {data_dir}; {hint}")
+    return UsageError(f"there is no run or session {name!r} in {data_dir}; {hint}")
 
 
 def _read_run(folder: Path) -> RecordedRun:

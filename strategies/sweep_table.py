@@ -38,7 +38,7 @@ def print_sweep(result: Mapping[str, Any], console: Console | None = None) -> No
         table.add_row(
             *(str(point["settings"][key]) for key in result["keys"]),
             format_percent(point["accuracy"]),
-            format_percent(point["total_return"]),
+            _format_return(point["total_return"]),
             number_formatter(2)(point["sharpe"]),
             format_percent(point["max_drawdown"]),
             "failed" if point["error"] else point["verdict"] or NONE,
@@ -90,10 +90,15 @@ def list_sweep_conclusions(result: Mapping[str, Any]) -> list[str]:
     if result.get("deflated_sharpe") is not None:
         lines.append(
             f"Deflated Sharpe ratio: among {pluralize(result['trials'], 'run')} on these data on record "
-            f"({result['distinct_trials']} distinct), the chance that the best is above "
-            f"{describe_yardstick(result)} by more than luck is {format_percent(result['deflated_sharpe'])}."
+            f"({result['distinct_trials']} distinct), allowing for the luck of the best of so many, the "
+            f"chance that its true Sharpe ratio is above {describe_yardstick(result)} is "
+            f"{format_percent(result['deflated_sharpe'])}."
         )
     return [*lines, *describe_correction(result, result["distinct_trials"])]
+
+
+def _format_return(value: float | None) -> str:
+    return NONE if value is None else f"{value:+.1%}"
 
 
 def _describe_settings(settings: Mapping[str, Any]) -> str:

@@ -86,7 +86,8 @@ class PriceHistory:
             fall = np.maximum(held, 0) * (prices["close"] - prices["low"])
             rise = np.maximum(-held, 0) * (prices["high"] - prices["close"])
             inside = (prices["day"] >= first) & (prices["day"] <= last)
-            np.add.at(adverse, prices["day"][inside] - first, ((fall + rise) * self._rates(symbol))[inside])
+            loss = (fall + rise)[inside] * self._rates(symbol, inside)
+            np.add.at(adverse, prices["day"][inside] - first, loss)
         peak, deepest = engine.starting_cash, floor
         for place, mark in enumerate(engine.marks):
             if place + 1 == len(ends) or ends[place + 1] != ends[place]:  # the last mark of its day
@@ -109,16 +110,16 @@ class PriceHistory:
             self._columns[symbol] = columns
         return self._columns[symbol]
 
-    def _rates(self, symbol: str) -> "NDArray[Any] | float":
-        """Return the rate at each close of a symbol."""
+    def _rates(self, symbol: str, wanted: "NDArray[Any]") -> "NDArray[Any] | float":
+        """Return the rate at each wanted close of a symbol; before the run none needs to be known."""
         import numpy as np
 
         if self._rate is None:
             return 1.0
-        columns = self._symbol(symbol)
-        if "rate" not in columns:
-            columns["rate"] = np.array([self._rate(symbol, bar.closes_at) for bar in self._bars[symbol]])
-        return columns["rate"]
+        rates = self._symbol(symbol).setdefault("rate", np.full(len(wanted), np.nan))
+        for place in np.flatnonzero(wanted & np.isnan(rates)).tolist():
+            rates[place] = self._rate(symbol, self._bars[symbol][place].closes_at)
+        return np.asarray(rates[wanted])
 
     def _positions(self, engine: EngineResult) -> "dict[str, tuple[NDArray[Any], NDArray[Any]]]":
         """Return the instants of the fills of each symbol, and the units held after each."""

@@ -108,7 +108,8 @@ def _turn_prediction(call: Prediction, close: float) -> Prediction:
     if not isinstance(call, Forecast):
         return replace(call, last_close=close)
     side = Direction.DOWN if call.direction is Direction.UP else Direction.UP
-    return replace(call, last_close=close, direction=side, close=close * call.last_close / call.close)
+    # The quotient first: that of equal closes is exactly 1, so that rounding never contradicts the side.
+    return replace(call, last_close=close, direction=side, close=close * (call.last_close / call.close))
 
 
 def turn_price(price: float, anchor: float) -> float:

@@ -264,7 +264,7 @@ def draw_rolling(rolling: Rolling, base: float | None) -> Chart:
         f"Rolling accuracy over {rolling.window} days, {last:.1%} at the end, between "
         f"{min(rolling.value):.1%} and {max(rolling.value):.1%}.",
         legend=legend,
-        caption="Each point is the share of right directions over the days before it; at 50% is a coin.",
+        caption="Each point is the share of right directions over the days before it; 50% is a coin.",
     )
 
 
@@ -383,7 +383,7 @@ def draw_outcomes(pairs: Sequence[Pair]) -> Chart:
         draw,
         f"Forecast against actual return of {len(pairs):,} forecasts; the signs agree in {rising:,}.",
         height=(4.4, 6.8),
-        caption="Left or above: how many forecasts, darker for more (log scale; the last 1% at the edge). "
+        caption="Left or above: how many forecasts, stronger for more (log scale; the last 1% at the edge). "
         "Right or below: the mean outcome of each tenth of the forecasts, with its 95% interval.",
     )
 

@@ -16,7 +16,13 @@ from engine.metrics.breakdown import compute_breakdown
 from engine.outcomes import Scored
 from strategies.ablation_table import describe_basis
 from strategies.comparators import describe_comparator
-from strategies.conclusions import NOTICE, describe_account, list_conclusions
+from strategies.conclusions import (
+    NOTICE,
+    contaminated_line,
+    describe_account,
+    describe_yardstick,
+    list_conclusions,
+)
 from strategies.console import pluralize
 from strategies.protocols import SOURCE, judge_protocols
 from strategies.recorded_run import RecordedRun
@@ -338,7 +344,7 @@ def _draw_prices(run: RecordedRun, scored: Sequence[Scored]) -> Iterator[SymbolC
         hits = [hit for call, outcome in rows if (hit := is_hit(call, outcome)) is not None]
         share = f", {sum(hits) / len(hits):.1%} of {len(hits):,} directions right" if hits else ""
         fills = [fill for fill in run.fills if fill.symbol == symbol]
-        note = f"{bars[-1].close / bars[0].close - 1:+,.1%}{share}, {pluralize(len(fills), 'fill')}"
+        note = f"price {bars[-1].close / bars[0].close - 1:+,.1%}{share}, {pluralize(len(fills), 'fill')}"
         yield SymbolChart(symbol=symbol, note=note, chart=charts.draw_price(symbol, bars, rows, fills))
 
 
@@ -370,17 +376,18 @@ def _describe_contamination(result: Mapping[str, Any]) -> str:
         )
     if count == 0:
         return "No forecast is dated before the student's release."
-    return (
-        f"{count:,} of {pluralize(result['forecasts'], 'forecast')} are of days that the student may have "
-        "read of in training."
-    )
+    return contaminated_line(result)
 
 
 def _list_trials(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    yardstick = describe_yardstick(result).rstrip(",")
     labels = {
         "trials": ("Runs on these data", ",.0f"),
         "distinct_trials": ("Distinct ones", ",.0f"),
-        "deflated_sharpe": ("Deflated Sharpe ratio: the chance of more than luck among them", ".1%"),
+        "deflated_sharpe": (
+            f"Deflated Sharpe ratio: the chance that the true one is above {yardstick}",
+            ".1%",
+        ),
         "probabilistic_sharpe": ("Probabilistic Sharpe ratio", ".1%"),
         "overfitting_probability": ("Probability of backtest overfitting", ".1%"),
     }

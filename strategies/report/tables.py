@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.metrics.registry import METRICS, Metric
+from strategies.ablation_table import sort_ablations
 from strategies.equity_file import EquityCurve
 from strategies.report.series import monthly_returns
 
@@ -222,7 +223,7 @@ def ablation_table(student: Mapping[str, Any], ablations: Mapping[str, Mapping[s
     """
     known = {metric.key: metric for metric in METRICS}
     rows = [(Cell(text="as run"), number(None, ""), number(None, ""), *_variant_cells(known, student))]
-    for name, variant in ablations.items():
+    for name, variant in sort_ablations(ablations):
         difference, low, high = (
             variant.get(key) for key in ("difference", "difference_low", "difference_high")
         )
@@ -263,19 +264,28 @@ def costs_table(costs: Mapping[str, Mapping[str, Any]]) -> Table:
     from strategies.conclusions import shorten_symbols
 
     groups: dict[tuple[object, ...], list[str]] = {}
-    keys = ("fee_bps", "slippage_bps", "latency_bps", "borrow_rate", "least_fee", "sale_tax_bps")
+    keys = (
+        "fee_bps",
+        "slippage_bps",
+        "latency_bps",
+        "borrow_rate",
+        "delay_minutes",
+        "least_fee",
+        "sale_tax_bps",
+    )
     for symbol, each in costs.items():
         groups.setdefault(tuple(each.get(key) for key in keys), []).append(symbol)
     titles = (
         "symbols",
         "fee, bp",
         "slippage, bp",
-        "delay, bp",
+        "latency, bp",
         "borrow, a year",
+        "delay, min",
         "least fee",
         "sale tax, bp",
     )
-    patterns = (",g", ",g", ",g", ".1%", ",g", ",g")
+    patterns = (",g", ",g", ",g", ".1%", ",g", ",g", ",g")
     used = [place for place in range(len(keys)) if place < 4 or any(group[place] for group in groups)]
     return Table(
         caption="Costs of a fill",

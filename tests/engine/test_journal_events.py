@@ -14,7 +14,7 @@ from engine.errors import JournalError
 from engine.journal.canonical import canonical_json
 from engine.journal.events import PAYLOADS, Kind, decode, encode
 from engine.journal.events.codec import Rest
-from engine.journal.events.rules import RulesError, require_rules
+from engine.journal.events.rules import RULES, RulesError, require_rules
 from engine.journal.journal import Event
 from tests.support.journal_events import AT, EXAMPLES, stored_payload
 
@@ -70,8 +70,8 @@ def test_a_kind_that_is_not_known_and_a_payload_that_is_none_are_refused():
 
 def test_rules_that_this_version_has_are_accepted_older_and_newer_ones_named(monkeypatch):
     require_rules(1, "session s", "start anew")
-    with pytest.raises(RulesError, match=r"rules 4 of a newer closecall.*upgrade"):
-        require_rules(4, "session s", "start anew")
+    with pytest.raises(RulesError, match=rf"rules {RULES + 1} of a newer closecall.*upgrade"):
+        require_rules(RULES + 1, "session s", "start anew")
     with pytest.raises(RulesError, match=r"older rules \(1; .* 2: an order that cash does not cover"):
         require_rules(1, "run r", "start it again", oldest=2)
     monkeypatch.setattr("engine.journal.events.rules.RULES", 3)

@@ -9,6 +9,7 @@ import pytest
 import closecall as cc
 from engine.outcomes import OutcomeFinder
 from engine.timeline import build_observations
+from strategies.ablation_table import list_ablations
 from strategies.alterations import shift_dates, swap_news, take_other_news
 from strategies.result_table import render_html
 from tests.support.observations import make_observation
@@ -38,6 +39,8 @@ def test_the_tiny_students_forecasts_rest_on_the_news_of_the_simulated_market(tm
     shown = capsys.readouterr().out
     (heading,) = [line for line in shown.splitlines() if line.startswith("changed")]
     assert len(heading) <= 80 and "news of other days" in shown
+    reread = json.loads(json.dumps(result, sort_keys=True))
+    assert list_ablations(reread) == list_ablations(result)
     assert "Ablations: the forecasts rest on news: " in " ".join(shown.split())
     assert "names masked" in render_html(result)
     assert run([*words, "--json"]) == 0  # from the cache

@@ -311,7 +311,7 @@ def test_a_benchmark_is_bought_once_and_held_and_need_not_be_traded(tmp_path, fi
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"benchmark": "SPX"}, "--benchmark SPX: the simulated market: no bars of symbol SPX"),
+        ({"benchmark": "SPX"}, "no bars of symbol SPX; choose among .* .or name a file of its bars"),
         ({"baselines": ["base"]}, "--baselines base: the student has no adapter; name one with --adapter"),
     ],
 )

@@ -48,6 +48,7 @@ def test_an_example_is_short_and_runs(example, tmp_path):
     folder = tmp_path / "home"
     folder.mkdir()
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    env["CLOSECALL_TRIALS"] = ""  # else the user's record of trials is written, whatever the data folder
     if example.stem == AS_A_SCRIPT:
         run = ran([sys.executable, example], cwd=folder, env=env, capture_output=True, text=True, seconds=300)
         code, out, err = run.returncode, run.stdout, run.stderr

@@ -12,7 +12,7 @@ import pytest
 
 import closecall as cc
 from engine.errors import DataError
-from engine.model import NewsItem, Precision
+from engine.model import Direction, NewsItem, Precision
 from engine.timeline import build_observations
 from examples.own_strategy import ConfidentOnly, Trend
 from examples.own_student import Momentum
@@ -22,7 +22,7 @@ from strategies.config import BacktestConfig
 from strategies.lookahead.api import check as check_files
 from strategies.lookahead.api import check_lookahead
 from strategies.lookahead.report import LeakKind
-from strategies.lookahead.worlds import Alteration, World
+from strategies.lookahead.worlds import Alteration, World, turn_predictions
 
 DAYS = 60
 
@@ -509,6 +509,20 @@ def test_no_baseline_changes_with_later_data(market):
         world = World(alteration=alteration, at=at, seed=1, market=market)
         assert predict(world.apply(market), at) == real
     assert all(len(calls) > 50 for calls in real.values())
+
+
+def test_a_forecast_of_the_last_close_stays_one_in_a_turned_market(market):
+    """Its close is a price like 97.55, whose product and quotient with others are rounded."""
+    turned = World(alteration=Alteration.SCRAMBLED, seed=3, market=market).apply(market)
+    calls = [
+        cc.Forecast(
+            symbol=symbol, as_of=bar.closes_at, direction=side, confidence=0.6, close=price, last_close=price
+        )
+        for symbol, bars in market.bars.items()
+        for bar in bars
+        for side, price in ((Direction.UP, bar.close), (Direction.DOWN, bar.close))
+    ]
+    assert all(call.close == call.last_close for call in turn_predictions(calls, turned))
 
 
 def test_too_few_closes_are_refused():

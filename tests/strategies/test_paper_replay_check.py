@@ -166,7 +166,9 @@ def test_fills_cost_the_stated_delay_of_the_range_of_the_day_before(run):
         moved = (before.high - before.low) / before.close / 2 * math.sqrt(share)
         moved += (costs["slippage_bps"] + costs["latency_bps"]) / 10_000
         assert abs(fill.price / fill.open - 1) == pytest.approx(moved, rel=1e-9)
-    assert "the deciding close: delay cost of 30 min." in " ".join(describe_account(run.result))
+    assert "the deciding close: a delay of 30 min is charged for the time between." in " ".join(
+        describe_account(run.result)
+    )
 
 
 def test_a_run_comes_out_again_from_its_inputs(run):

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 import closecall as cc
 from engine.metrics.registry import METRICS
+from tests.support.own_processes import ran
 from tests.support.students import RuleStudent
 
 PROGRAM = Path(__file__).resolve().parents[1] / "support/recount.py"
@@ -56,10 +56,7 @@ def exported(tmp_path_factory):
 
 
 def test_the_recount_of_the_exported_files_agrees_in_every_metric(exported):
-    done = subprocess.run(
-        [sys.executable, PROGRAM, exported / "out", exported / "bars"],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = ran([sys.executable, PROGRAM, exported / "out", exported / "bars"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     recounted = {line.split()[0] for line in done.stdout.splitlines()}
     # The bootstrap draws, the benchmark's equity and what cash reduced are not in these files.

@@ -59,7 +59,7 @@ def test_a_run_is_chosen_opened_and_one_of_its_forecasts_read(folder):
     async def story(app, pilot):
         await pilot.press("G", "enter")
         assert app.view_state.selected.startswith("run/")
-        assert "Verdict:" in screen_text(app)
+        assert "Verdicts at 5%" in screen_text(app)
         await pilot.press("2", "tab", "tab", "tab")
         assert app.view_state.focus == "calls"
         await pilot.press("j", "j", "enter")

@@ -48,7 +48,7 @@ def test_a_first_replay_says_what_it_is_what_happens_and_how_it_ended(finished):
     assert "Ctrl-C stops it" in errors
     assert f"To see it again: closecall paper status --data-dir {folder} replay" in errors
     assert "SIMULATED market" in shown
-    assert "Verdict:" in shown
+    assert "Verdicts at 5%" in shown
     assert "buy&hold" in shown
     assert "Traceback" not in errors
 

@@ -68,7 +68,7 @@ def test_each_verdict_states_comparator_interval_level_days_and_what_is_still_ne
     }
     lines = list_conclusions(result(verdicts=verdicts))[:8]
     assert lines == [
-        "Verdicts at 5% for all claims, on any day one looks; an e-value of 20 is enough.",
+        "Verdicts at 5% for all claims, on any day; an e-value of 20 is enough. A plus is an advantage.",
         "Direction: inconclusive against the share of rises so far, +4.3 points (95%: -1.0 to +7.6).",
         "  e-value 3.1, 412 days (398 effective); if this edge is real, about 1,240 would do.",
         "Probability: inconclusive against the share of rises so far; nothing was scored.",

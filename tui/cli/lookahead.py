@@ -57,7 +57,9 @@ def check_lookahead(
     from strategies.lookahead.api import check, check_recorded
 
     if run is not None and (flags or config):
-        raise UsageError(f"{run}: a run has its own configuration; leave out --config and all but --strategy")
+        raise UsageError(
+            f"{run}: a run has its own configuration; of the flags of a backtest it takes --strategy alone"
+        )
     require_simulated(flags)
     with ProgressDisplay() as progress:
         if run is not None:

@@ -273,10 +273,11 @@ def check_parity(
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay a session from its journaled inputs alone and compare what follows, to the last digit.
+    """Replay a run or session from its journaled inputs alone and compare what follows, to the last digit.
 
-    Its raw answers are compared with the ledger's, whose seals are checked. Exit code 4 if anything differs,
-    or was altered.
+    Its raw answers are compared with the ledger's, whose seals are checked.
+
+    Exit code 4 if anything differs or was altered.
     """
     from tui.cli.paper_tables import check_replay, print_replay_report
 

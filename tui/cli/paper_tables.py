@@ -14,10 +14,9 @@ from engine.journal.journal import Journal
 from strategies.answer_check import check_answers
 from strategies.console import pluralize, utc_now
 from strategies.monitor.descriptions import action_text, call_text, decision_text, waiting_text
-from strategies.paper.files import journal_path
+from strategies.paper.files import journal_path, session_names
 from strategies.paper.results import score_session
-from strategies.paper_runtime.control import require_session
-from strategies.recorded_run import write_parity
+from strategies.recorded_run import unknown_name, write_parity
 from strategies.replay_check import check_run_replay, check_session_replay
 from strategies.result_table import create_console, print_result
 from strategies.runs import JOURNAL, load_run
@@ -186,7 +185,9 @@ def check_replay(data_dir: Path, name: str, ask: int = 0) -> dict[str, Any]:
     """
     run = data_dir / "runs" / name / JOURNAL
     is_run = run.is_file() and not journal_path(data_dir, name).is_file()
-    path = run if is_run else require_session(data_dir, name)
+    if not is_run and name not in session_names(data_dir):
+        raise unknown_name(data_dir, name)
+    path = run if is_run else journal_path(data_dir, name)
     with Journal.open(path, name) as journal:
         # A session that runs may grow meanwhile; then the chain before does not fit any more.
         chain = journal.last_chain

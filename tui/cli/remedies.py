@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import Any, TextIO, cast
 
 _OPTIONS = ("--data-dir", "--config")
-_COMMAND = re.compile(r"\bclosecall((?: [a-z][a-z-]*)+)(?! --help)\b")
+_COMMAND = re.compile(r"\bclosecall((?: [a-z][a-z-]*)++)(?! --help)\b")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # it is not in its `__all__`
 
 from engine.errors import UsageError
 from tui.cli.options import AsJson, DataDir, complete_names, print_json
@@ -23,6 +23,11 @@ class _RunsGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the words name, or the one that shows a run."""
         return super().resolve_command(ctx, args if args[0] in self.commands else [_SHOW, *args])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return the commands and the runs that begin with what is typed."""
+        runs = map(CompletionItem, complete_names("runs")(ctx, incomplete))
+        return [*super().shell_complete(ctx, incomplete), *runs]
 
 
 runs_app = typer.Typer(

@@ -38,8 +38,9 @@ def sweep(
 ) -> None:
     """Backtest all combinations of some settings, and say how likely the best is overfitted.
 
-    Each combination is an ordinary run with its journal, and a trial. Forecasts are asked once. What is
-    finished is kept: the same command continues an interrupted sweep.
+    Each combination is an ordinary run with its journal, and a trial.
+
+    What is finished is kept: the same command continues an interrupted sweep.
     """
     from strategies.config_file import load_config
     from strategies.grid import parse_grid
