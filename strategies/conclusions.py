@@ -19,7 +19,8 @@ def format_percent(value: float | None, digits: int = 1) -> str:
 
 
 _BASELINES = {"buy_and_hold": "buy&hold"}
-_SHIPPED = "tiny"
+SHIPPED = "tiny"
+"""The student that comes with the package, which was trained on simulated data only."""
 
 # Below a year the luck of a Sharpe ratio is worth a line.
 _FEW_DAYS = 365
@@ -219,7 +220,7 @@ def contaminated_line(result: Mapping[str, Any]) -> str:
     if result["simulated"]:
         return f"{share} are on training seeds; the student may know the answers."
     before = f"{share} are before its release, {result['student_released']};"
-    if result["student"] == _SHIPPED:
+    if result["student"] == SHIPPED:
         return f"{before} the shipped student was trained on simulated data only and has read no real day."
     return f"{before} the student may know the answers."
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from strategies.conclusions import SHIPPED
 from strategies.console import pluralize
 
 _MOST_ERROR = 0.05
@@ -86,12 +87,14 @@ def _judge_time(result: Mapping[str, Any], lookahead: Mapping[str, Any] | None) 
     if leaks:
         count = len(leaks) if isinstance(leaks, Sequence) else int(leaks)
         return ProtocolState.NOT_MET, f"{pluralize(count, 'leak')} found"
-    if result.get("contaminated_n"):
+    if result.get("contaminated_n") and (result.get("simulated") or result.get("student") != SHIPPED):
         return ProtocolState.NOT_MET, f"{result['contaminated_n']:,} contaminated forecasts"
     if lookahead is None:
         return ProtocolState.NOT_TESTED, "check lookahead was not run"
     if result.get("student") and result.get("contaminated_n") is None:
         return ProtocolState.NOT_TESTED, "no leak found, but the release of the student is unknown"
+    if result.get("contaminated_n"):
+        return ProtocolState.MET, "no leak, and the shipped student has read no real day"
     return ProtocolState.MET, "no leak, no contaminated day"
 
 

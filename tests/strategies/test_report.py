@@ -260,7 +260,13 @@ def _bins(mean, rises, n=400):
         ({}, {}, "temporal integrity", ProtocolState.NOT_TESTED),
         ({}, {"lookahead": {"leaks": []}}, "temporal integrity", ProtocolState.MET),
         ({}, {"lookahead": {"leaks": ["a prompt"]}}, "temporal integrity", ProtocolState.NOT_MET),
-        ({"contaminated_n": 3}, {"lookahead": {"leaks": []}}, "temporal integrity", ProtocolState.NOT_MET),
+        (
+            {"contaminated_n": 3, "student": "other"},
+            {"lookahead": {"leaks": []}},
+            "temporal integrity",
+            ProtocolState.NOT_MET,
+        ),
+        ({"contaminated_n": 3}, {"lookahead": {"leaks": []}}, "temporal integrity", ProtocolState.MET),
         (
             {"contaminated_n": None},
             {"lookahead": {"leaks": []}},
@@ -294,6 +300,7 @@ def _bins(mean, rises, n=400):
 def test_a_protocol_is_met_only_by_what_the_run_did(changes, checks, name, state):
     base = {
         "student": "tiny",
+        "simulated": False,
         "contaminated_n": 0,
         "costs": {"A": {"fee_bps": 1.0, "slippage_bps": 2.0, "latency_bps": 0.0}},
         "scores": {"student": {"trades": 4}},
