@@ -290,3 +290,13 @@ def test_indicators_are_those_of_backtrader_on_plain_daily_data(market):
         (reference,) = cerebro.run(runonce=False)
         assert len(reference.values) > 100
         assert mine[symbol] == reference.values
+
+
+def test_the_verdicts_do_not_hang_on_the_seed(market):
+    def conclude(seed):
+        result = cc.backtest(market, student=RuleStudent(), seed=seed)
+        return result.result["verdicts"], result.scores.random.accuracy
+
+    (verdicts, flips), (again, others) = conclude(7), conclude(8)
+    assert verdicts == again
+    assert flips != others  # the seed draws the random caller, which is no comparator
