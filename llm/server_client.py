@@ -75,6 +75,7 @@ def parse_address(url: str, *, allow_remote: bool) -> str:
     if not known or parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise UsageError(f"{place}: no address of a server; write http://HOST:PORT/v1")
     if not allow_remote and not _is_loopback(host):
+        # Nothing is bound to: the address is one that a user typed.
         remedy = "write 127.0.0.1" if host in ("0.0.0.0", "::") else "allow it with --allow-remote"  # noqa: S104
         raise UsageError(f"{place}: not on this machine, and prompts would leave it; {remedy}")
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/') or '/v1'}"

@@ -41,6 +41,7 @@ class RecordTable(Sequence[R], Generic[R]):
     def _name_columns(self, names: list[str]) -> None:
         self._names, self._values = names, attrgetter(*names)
         self._setters = [getattr(self._kind, name).__set__ for name in names]
+        # Every kind of record is a dataclass, which its type cannot say.
         others = [field for field in fields(self._kind) if field.name not in names]  # type: ignore[arg-type]
         self._defaults = [(getattr(self._kind, field.name).__set__, field.default) for field in others]
 

@@ -334,6 +334,7 @@ class LiveExchange:
         return Quote(price=price, at=at)
 
 
+# The arguments are those of every source; exchanges of coins need no calendar.
 def create_live_source(client: CcxtClient, calendars: Mapping[str, Calendar]) -> LiveExchange:  # noqa: ARG001
     """Create a source of live bars (see `feeds.sources.registry.SourceModule`)."""
     return LiveExchange(client)

@@ -142,9 +142,11 @@ def _turn_callback(turn: Semaphore) -> Any:
 
     class Waiter(TrainerCallback):
         # The signatures are transformers'.
+        # The arguments are those of a callback of transformers.
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
             turn.acquire()
 
+        # The arguments are those of a callback of transformers.
         def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
             # The flag that skips an optimizer's step is shared by the process, and the other trainer, which
             # waits in the middle of its own step, has left it set.

@@ -162,9 +162,11 @@ def create_reporter(
         started = 0.0
 
         # The signatures are transformers'.
+        # The arguments are those of a callback of transformers.
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
             self.started = time.perf_counter()
 
+        # The arguments are those of a callback of transformers.
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
             if not logs or "reward" not in logs:
                 return

@@ -180,6 +180,7 @@ def _create_reporter(steps: int, on_progress: Progress) -> Any:
 
     class Reporter(TrainerCallback):
         # The signature is transformers'.
+        # The arguments are those of a callback of transformers.
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
             on_progress("training", state.global_step, steps)
 

@@ -120,6 +120,7 @@ def _create_reporter(on_step: Callable[[int, float], bool]) -> Any:
 
     class Reporter(TrainerCallback):
         # The signature is transformers'.
+        # The arguments are those of a callback of transformers.
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
             if not logs or "loss" not in logs:
                 return

@@ -106,6 +106,7 @@ def config_options(
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         # typer reads both.
+        # typer reads the signature that a function states.
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
@@ -182,6 +183,7 @@ def _command_line_type(annotation: Any) -> tuple[Any, str | None]:
         return _command_line_type(next(kind for kind in kinds if kind is not NoneType))
     if get_origin(annotation) is tuple:
         kind, metavar = _command_line_type(kinds[0])
+        # The type is a value here, for typer.
         return list[kind], metavar  # type: ignore[valid-type]
     if annotation is date:
         return str, "DATE"

@@ -44,8 +44,8 @@ class Lines(Widget):
     def draw_lines(
         self,
         state: ViewState,  # noqa: ARG002  # for subclasses
-        width: int,  # noqa: ARG002
-        height: int,  # noqa: ARG002
+        width: int,  # noqa: ARG002  # for subclasses
+        height: int,  # noqa: ARG002  # for subclasses
     ) -> Sequence[Text]:
         """Return at most `height` lines of `width` cells; none unless a subclass draws them."""
         return ()
