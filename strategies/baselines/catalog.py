@@ -59,7 +59,9 @@ def baseline_predictions(
     stated = [call for call in calls if isinstance(call, Forecast | Abstention)]
     if is_wanted(config, "calibrated") and stated:
         method = config.calibrate or CalibrationMethod.PLATT
-        callers["calibrated"] = calibrate(match_outcomes(stated, market.bars), method).calls
+        callers["calibrated"] = calibrate(
+            match_outcomes(stated, market.bars, market.symbol_calendars), method
+        ).calls
     if market.oracle:
         callers[ORACLE] = oracle_predictions(calls, market.oracle)
     return callers

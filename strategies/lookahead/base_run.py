@@ -135,4 +135,4 @@ def _calibrate(
 ) -> Sequence[Prediction]:
     if config.calibrate is None or not calls:
         return calls
-    return calibrate(match_outcomes(calls, market.bars), config.calibrate).calls
+    return calibrate(match_outcomes(calls, market.bars, market.symbol_calendars), config.calibrate).calls
