@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-HEADER = ("changed", "flips", "accuracy", "less", "95% from", "to", "Brier", "close, bp")
-"""The columns: what was changed, directions that turned, the accuracy then, what it is below that of the run
-with its interval in points, the Brier score, and the error of the close."""
+HEADER = ("changed", "flips", "accuracy", "points", "95% from", "to", "Brier", "close, bp")
+"""The columns: what was changed, directions that turned, the accuracy then, by how many points it is above
+that of the run with the interval, the Brier score, and the error of the close."""
 
 _NAMES = {
     "no_news": "no news",
@@ -37,7 +37,7 @@ def list_ablations(result: Mapping[str, Any]) -> list[list[str]]:
             _NAMES.get(name, name),
             _percent(scores["flip_rate"]),
             _percent(scores["accuracy"]),
-            *(_points(scores[key]) for key in ("difference", "difference_high", "difference_low")),
+            *(_change(scores[key]) for key in ("difference", "difference_low", "difference_high")),
             "-" if scores["brier"] is None else f"{scores['brier']:.4f}",
             "-" if scores["close_mae_bps"] is None else f"{scores['close_mae_bps']:,.0f}",
         ]
@@ -70,6 +70,11 @@ def describe_basis(result: Mapping[str, Any]) -> list[str]:
 
 def _percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{fraction:.1%}"
+
+
+def _change(difference: float | None) -> str:
+    """Return a difference of accuracy in points, with its sign."""
+    return "-" if difference is None else f"{difference * 100:+.1f}"
 
 
 def _points(difference: float | None) -> str:
