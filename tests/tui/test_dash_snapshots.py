@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,17 @@ def screens_at(size):
                 app.set_view(replace(state, call=None))
                 app.view_state = state  # choosing another journal has closed the opened forecast
                 app.draw()
-                await until(pilot, lambda: "Quit" in screen_text(app.screen))  # the footer comes last
+                # The footer comes last on a new screen, the title on one that is drawn again.
+                await until(pilot, partial(is_drawn, app, key.replace("/", " ")))
                 lines[screen] = screen_text(app.screen).splitlines()
         return lines
 
     return asyncio.run(show())
+
+
+def is_drawn(app, title):
+    lines = screen_text(app.screen).splitlines()
+    return bool(lines) and title in lines[0] and "Quit" in lines[-1]
 
 
 def compare(name, text):

@@ -148,7 +148,7 @@ def test_a_run_that_failed_has_nothing_to_compare(tmp_path, capsys):
         (["paper", "status", "repaly"], ["no session 'repaly'", "did you mean replay?"]),
         (["paper", "halt", "replay"], ["has finished", "nothing to halt"]),
         (["paper", "stop", "nothing"], ["no session 'nothing'"]),
-        (["check", "parity", "nothing"], ["no session 'nothing'"]),
+        (["check", "parity", "nothing"], ["no run or session 'nothing'"]),
     ],
 )
 def test_what_makes_no_sense_is_told_in_one_line(finished, capsys, words, parts):
