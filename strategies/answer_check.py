@@ -215,6 +215,12 @@ def _as_journaled(text: str, started: SessionStarted) -> str:
     return text if is_run or started.token_probabilities else remove_probability(text)
 
 
+def _as_kept(text: str, kept: str) -> str:
+    """Return a new answer, without its token probability where that is all that an earlier version lacked."""
+    plain = remove_probability(text)
+    return plain if plain == kept else text
+
+
 def _ask_again(
     report: AnswerReport,
     sample: Sequence[_Answer],
@@ -236,6 +242,8 @@ def _ask_again(
         except ClosecallError as error:
             return replace(report, not_asked=str(error))
         pairs = list(zip(answers, texts, strict=True))
+        if isinstance(started, RunSettings):
+            pairs = [(each, _as_kept(text, each.text)) for each, text in pairs]
         same = [(each, text) for each, text in pairs if _as_journaled(text, started) == each.text]
         rows = [{"digest": each.digest, "prompt": each.prompt, "answer": text} for each, text in same]
         cache.put_many(expected, rows)
