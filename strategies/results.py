@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 STUDENT, ORACLE, BUY_AND_HOLD = "student", "oracle", "buy_and_hold"
-BASELINES = (BUY_AND_HOLD, "persistence", "majority", "random")
 Key = tuple[str, datetime]
 
 

@@ -6,39 +6,50 @@ Unless stated otherwise the confidence of each is how often its kind of forecast
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import NormalDist
+from typing import Self
 
 from engine.model import Bar, Direction, Forecast, Observation
 from engine.trading.record_table import RecordTable
 
 
 @dataclass(slots=True, kw_only=True)
-class _MoveCounts:
-    """Counts of days of `series`: rises, falls, and how often a move had the sign of the previous one."""
+class _ClosedBars(ABC):
+    """The bars of `series` that have closed, and what a subclass keeps of them."""
 
     series: Sequence[Bar]
     known: int = 0
+
+    def advance(self, until: datetime) -> Self:
+        """Add the bars that closed by an instant, which is never before the one of the last call."""
+        series = self.series
+        while self.known < len(series) and series[self.known].closes_at <= until:
+            if self.known:
+                self._add(series[self.known - 1].close, series[self.known].close)
+            self.known += 1
+        return self
+
+    @abstractmethod
+    def _add(self, before: float, close: float) -> None:
+        """Add a close and the one before it; `known` does not count it yet."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _MoveCounts(_ClosedBars):
+    """Counts of days of `series`: rises, falls, and how often a move had the sign of the previous one."""
+
     ups: int = 0
     downs: int = 0
     repeats: int = 0
     last: int = 0
 
-    def advance(self, until: datetime) -> "_MoveCounts":
-        """Count the bars that closed by an instant, which is never before the one of the last call."""
-        series, known = self.series, self.known
-        while known < len(series) and series[known].closes_at <= until:
-            if known:
-                self._add(series[known].close - series[known - 1].close)
-            known += 1
-        self.known = known
-        return self
-
-    def _add(self, change: float) -> None:
-        sign = (change > 0) - (change < 0)
+    def _add(self, before: float, close: float) -> None:
+        sign = (close > before) - (close < before)
         if sign:
             self.ups += sign > 0
             self.downs += sign < 0
@@ -54,24 +65,15 @@ MOMENTUM_BARS = 60
 
 
 @dataclass(slots=True, kw_only=True)
-class _Momentum:
+class _Momentum(_ClosedBars):
     """How often the sign of the return over `MOMENTUM_BARS` bars was that of the next move of `series`."""
 
-    series: Sequence[Bar]
-    known: int = 0
     hits: int = 0
     tries: int = 0
 
-    def advance(self, until: datetime) -> "_Momentum":
-        """Count the bars that closed by an instant, which is never before the one of the last call."""
-        series = self.series
-        while self.known < len(series) and series[self.known].closes_at <= until:
-            if self.known:
-                change = series[self.known].close - series[self.known - 1].close
-                self.tries += change != 0
-                self.hits += change * self.direction.sign > 0
-            self.known += 1
-        return self
+    def _add(self, before: float, close: float) -> None:
+        self.tries += close != before
+        self.hits += (close - before) * self.direction.sign > 0
 
     @property
     def direction(self) -> Direction:
@@ -80,25 +82,17 @@ class _Momentum:
 
 
 @dataclass(slots=True, kw_only=True)
-class _LogReturns:
+class _LogReturns(_ClosedBars):
     """Mean and sum of squared deviations of the log returns of `series` so far (Welford 1962)."""
 
-    series: Sequence[Bar]
-    known: int = 0
     mean: float = 0.0
     squares: float = 0.0
 
-    def advance(self, until: datetime) -> "_LogReturns":
-        """Add the bars that closed by an instant, which is never before the one of the last call."""
-        series = self.series
-        while self.known < len(series) and series[self.known].closes_at <= until:
-            if self.known:
-                change = math.log(series[self.known].close / series[self.known - 1].close)
-                above = change - self.mean
-                self.mean += above / self.known
-                self.squares += above * (change - self.mean)
-            self.known += 1
-        return self
+    def _add(self, before: float, close: float) -> None:
+        change = math.log(close / before)
+        above = change - self.mean
+        self.mean += above / self.known
+        self.squares += above * (change - self.mean)
 
     @property
     def confidence(self) -> float:
